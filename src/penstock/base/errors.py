@@ -1,0 +1,57 @@
+"""The error tree: causes, not parts.
+
+Two tables elsewhere turn a cause into an exit code (`penstock.cli.output`) and an HTTP status
+(`penstock.http.errors`); nothing here knows either.
+"""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """Something went wrong that a user can understand and act on.
+
+    Args:
+        message: one sentence that names the thing it concerns.
+        code: stable dotted name of the case, `part.case`, for programs.
+        hint: the next command to try, or what to change.
+        fields: what it concerns (path, line, name), for `--json`.
+    """
+
+    def __init__(self, message: str, *, code: str, hint: str | None = None, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.fields = fields
+
+
+class NotFound(PenstockError):
+    """What was named does not exist."""
+
+
+class NotARepository(NotFound):
+    """The directory is not inside a penstock (DVC) repository."""
+
+
+class Conflict(PenstockError):
+    """Somebody else holds it, or it changed since the plan was made."""
+
+
+class Invalid(PenstockError):
+    """The input is wrong: a setting, a file, a request."""
+
+
+class Corrupt(PenstockError):
+    """Stored bytes do not match their digest or format."""
+
+
+class Unavailable(PenstockError):
+    """A remote, server or program cannot be reached now; a retry may help."""
+
+
+class Denied(PenstockError):
+    """The caller may not do this."""
+
+
+class Refused(PenstockError):
+    """A gate or a policy said no."""

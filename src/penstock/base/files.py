@@ -1,0 +1,85 @@
+"""Crash-safe writes and advisory locks.
+
+Every write goes to a temporary file in the same directory, is flushed, gets its mode and is renamed
+into place: a reader sees the old file or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from penstock.base.errors import Conflict
+
+LOCK_POLL_S = 0.05
+
+
+@contextmanager
+def atomic_path(target: Path, *, mode: int | None = None, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it into place when the block succeeds.
+
+    The temporary file is removed when the block raises. `mode` is set before the rename; without it
+    the file gets the process's usual mode. `durable` flushes the bytes to disk before the rename.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{secrets.token_urlsafe(16)}.tmp"
+    try:
+        yield temporary
+        if mode is not None:
+            temporary.chmod(mode)
+        if durable:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_atomic(target: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
+    """Replace `target`'s content by `data` in one step."""
+    with atomic_path(target, mode=mode, durable=durable) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[None]:
+    """Hold an exclusive flock on `path` for the block; the file stays behind, with our pid in it.
+
+    Waits up to `wait_s` seconds. The content (a blank, the pid, a newline) is what zc.lockfile writes,
+    so DVC and Penstock exclude each other.
+
+    Raises:
+        Conflict: somebody else still holds it after `wait_s`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_s
+    with path.open("a+b") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    holder = file.read(32).decode(errors="replace").strip() or "unknown"
+                    raise Conflict(
+                        f"{path} is held by process {holder}",
+                        code="base.locked",
+                        hint=holder_hint,
+                        path=str(path),
+                    ) from None
+                time.sleep(LOCK_POLL_S)
+        file.truncate(0)
+        file.write(f" {os.getpid()}\n".encode())
+        file.flush()
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,88 @@
+"""The git program, asked for facts and worktrees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from penstock.base.errors import Invalid, NotFound, Unavailable
+
+
+class Git:
+    """Run git in one working tree. Every call is one process; nothing is cached."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """Run `git ARGUMENTS` and return its standard output without the last newline.
+
+        Raises:
+            Invalid: git answered with an error (its own words are in the message).
+            Unavailable: there is no git program.
+        """
+        return self.run_bytes(*arguments, check=check).decode(errors="surrogateescape").rstrip("\n")
+
+    def run_bytes(self, *arguments: str, check: bool = True) -> bytes:
+        """Run `git ARGUMENTS` and return its standard output as it came."""
+        try:
+            done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, check=False)
+        except FileNotFoundError:
+            raise Unavailable(
+                "the git program is not installed", code="git.missing", hint="apt-get install git"
+            ) from None
+        if check and done.returncode != 0:
+            words = done.stderr.decode(errors="replace").strip().splitlines()
+            raise Invalid(
+                f"git {arguments[0]} failed in {self.root}: {words[-1] if words else done.returncode}",
+                code="git.failed",
+                command=" ".join(arguments),
+            )
+        return done.stdout
+
+    def resolve(self, revision: str) -> str:
+        """Return the full commit id of a revision.
+
+        Raises:
+            NotFound: no such revision.
+        """
+        sha = self.run(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", check=False
+        )
+        if not sha:
+            raise NotFound(
+                f"git knows no revision {revision!r} in {self.root}",
+                code="git.no_revision",
+                hint="git log --oneline --all",
+                revision=revision,
+            )
+        return sha
+
+    def head(self) -> str | None:
+        """Return the commit that is checked out, or None where there is none yet."""
+        return self.run("rev-parse", "--verify", "--quiet", "HEAD", check=False) or None
+
+    def branch(self) -> str | None:
+        """Return the branch that is checked out, or None on a detached head."""
+        return self.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False) or None
+
+    def diff(self) -> bytes:
+        """Return the binary diff of tracked files against HEAD: empty when the tree is clean."""
+        return self.run_bytes("diff", "--binary", "HEAD", check=False)
+
+    def show(self, revision: str, path: str) -> bytes:
+        """Return a file's bytes at a revision.
+
+        Raises:
+            Invalid: the file is not there.
+        """
+        return self.run_bytes("show", f"{revision}:{path}")
+
+
+def find_git_root(start: Path) -> Path | None:
+    """Return the nearest directory at or above `start` that holds `.git`, or None."""
+    for directory in (start, *start.parents):
+        if os.path.lexists(directory / ".git"):
+            return directory
+    return None

@@ -1,0 +1,137 @@
+"""Strict settings from YAML: every error names file, line, field and the nearest known key.
+
+Settings are declared as frozen `msgspec.Struct`s; `load_settings` walks the YAML document beside the type,
+so that a wrong key or value is reported at its own line. It knows no particular setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import yaml
+
+from penstock.base.errors import Invalid
+
+S = TypeVar("S")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_settings(path: Path, kind: type[S]) -> S:
+    """Read the YAML file at `path` as a value of the struct `kind`.
+
+    Raises:
+        Invalid: not YAML, an unknown or repeated key, a missing field or a value of the wrong type.
+        OSError: the file cannot be read.
+    """
+    return parse_settings(path.read_text(encoding="utf-8"), kind, str(path))
+
+
+def parse_settings(text: str, kind: type[S], name: str) -> S:
+    """Read YAML text as a value of the struct `kind`; `name` is what errors call the text."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            node = yaml.compose("{}", Loader=_Loader)
+        value = _Reader(name, loader).read(node, kind, "")
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Invalid(
+            f"{name}:{line}: not valid YAML: {error.problem}", code="settings.not_yaml", file=name, line=line
+        ) from None
+    finally:
+        loader.dispose()
+    return value  # type: ignore[no-any-return]
+
+
+class _Reader:
+    def __init__(self, name: str, loader: Any) -> None:
+        self.name = name
+        self.loader = loader
+
+    def fail(self, node: yaml.Node, field: str, problem: str, hint: str | None = None) -> Invalid:
+        line = node.start_mark.line + 1
+        where = f" in `{field}`" if field else ""
+        return Invalid(
+            f"{self.name}:{line}: {problem}{where}",
+            code="settings.invalid",
+            hint=hint or f"edit {self.name} at line {line}",
+            file=self.name,
+            line=line,
+            field=field,
+        )
+
+    def read(self, node: yaml.Node, kind: Any, field: str) -> Any:
+        origin = get_origin(kind)
+        if origin in (Union, types.UnionType):
+            return self._read_union(node, kind, field)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self._read_struct(node, kind, field)
+        if origin is dict and isinstance(node, yaml.MappingNode):
+            inner = get_args(kind)[1]
+            return {
+                key: self.read(item, inner, f"{field}.{key}" if field else key)
+                for key, item in self._items(node, field)
+            }
+        if origin in (tuple, list) and isinstance(node, yaml.SequenceNode):
+            inner = get_args(kind)[0]
+            values = [self.read(item, inner, f"{field}[{index}]") for index, item in enumerate(node.value)]
+            return tuple(values) if origin is tuple else values
+        return self._read_value(node, kind, field)
+
+    def _read_union(self, node: yaml.Node, kind: Any, field: str) -> Any:
+        options = get_args(kind)
+        if type(None) in options and isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
+            return None
+        rest = [option for option in options if option is not type(None)]
+        if len(rest) == 1:
+            return self.read(node, rest[0], field)
+        structs = [
+            option for option in rest if isinstance(option, type) and issubclass(option, msgspec.Struct)
+        ]
+        if isinstance(node, yaml.MappingNode) and len(structs) == 1:
+            return self.read(node, structs[0], field)
+        return self._read_value(node, kind, field)
+
+    def _read_struct(self, node: yaml.Node, kind: type[msgspec.Struct], field: str) -> Any:
+        if not isinstance(node, yaml.MappingNode):
+            raise self.fail(node, field, "expected a mapping (key: value)")
+        hints = get_type_hints(kind)
+        names = {item.encode_name: item.name for item in msgspec.structs.fields(kind)}
+        values: dict[str, Any] = {}
+        for key, item in self._items(node, field):
+            if key not in names:
+                near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+                hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(names))}"
+                at = next(one for one, _ in node.value if one.value == key)
+                raise self.fail(at, field, f"unknown key `{key}`", hint)
+            values[names[key]] = self.read(item, hints[names[key]], f"{field}.{key}" if field else key)
+        for known in msgspec.structs.fields(kind):
+            if known.required and known.name not in values:
+                raise self.fail(node, field, f"missing key `{known.encode_name}`")
+        try:
+            return kind(**values)
+        except (ValueError, TypeError) as error:
+            raise self.fail(node, field, str(error)) from None
+
+    def _items(self, node: yaml.MappingNode, field: str) -> list[tuple[str, yaml.Node]]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self.fail(key, field, "a key must be text")
+            if key.value in seen:
+                raise self.fail(key, field, f"key `{key.value}` stands twice")
+            seen.add(key.value)
+        return [(key.value, item) for key, item in node.value]
+
+    def _read_value(self, node: yaml.Node, kind: Any, field: str) -> Any:
+        value = self.loader.construct_object(node, deep=True)
+        try:
+            return msgspec.convert(value, kind, strict=True)
+        except msgspec.ValidationError as error:
+            problem = str(error).split(" - at ", maxsplit=1)[0]
+            raise self.fail(node, field, problem[0].lower() + problem[1:]) from None

@@ -1,0 +1,1 @@
+"""Neutral CI jobs, their renderers and the report."""

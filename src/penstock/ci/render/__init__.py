@@ -1,0 +1,1 @@
+"""Renderers of neutral jobs, one CI system a file."""

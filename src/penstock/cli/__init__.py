@@ -1,0 +1,1 @@
+"""Arguments in, text or JSON out. The only place that knows exit codes and terminals."""

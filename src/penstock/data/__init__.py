@@ -1,0 +1,1 @@
+"""Files, trees and pointers in DVC's formats. Knows nothing of pipelines."""

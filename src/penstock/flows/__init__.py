@@ -1,0 +1,1 @@
+"""Every verb that needs two parts."""

@@ -1,0 +1,1 @@
+"""Requests in: Open Inference, Prometheus, pages. The only place that knows HTTP statuses."""

@@ -1,0 +1,1 @@
+"""Profiles, windows, drift, quality and guardrails."""

@@ -1,0 +1,1 @@
+"""Stages, their lock and their order, in DVC's `dvc.yaml` and `dvc.lock` formats."""

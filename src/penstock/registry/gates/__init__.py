@@ -1,0 +1,1 @@
+"""Gate checks, one family a file."""

@@ -1,0 +1,1 @@
+"""Tensors, model loading, traffic and the data plane. Knows no transport."""

@@ -1,0 +1,1 @@
+"""Model loaders, one flavour a file."""

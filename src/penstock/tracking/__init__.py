@@ -1,0 +1,1 @@
+"""Experiments, runs, parameters and metrics."""
