@@ -36,7 +36,7 @@ def parse_settings(text: str, kind: type[S], name: str) -> S:
     try:
         node = loader.get_single_node()
         if node is None:
-            node = yaml.compose("{}", Loader=_Loader)
+            return parse_settings("{}", kind, name)
         value = _Reader(name, loader).read(node, kind, "")
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1

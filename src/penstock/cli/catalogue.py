@@ -1,0 +1,67 @@
+"""Every command, where it lives and what it says of itself: a module is imported when its command runs."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "add": ("data:add", "Put files or directories under version control."),
+    "alias": ("model:alias", "Point names such as `champion` at model versions."),
+    "checkout": ("data:checkout", "Bring the workspace to what pointers and lock say."),
+    "ci": ("ci:ci", "Validate a commit: tests, pipeline, gate, register, report."),
+    "commit": ("data:commit", "Record changed tracked data as the new state."),
+    "demo": ("demo:demo", "Run the whole story on real flights, from data to a rollback."),
+    "deploy": ("deploy:deploy", "Make an endpoint serve a model version, at once or as a canary."),
+    "diff": ("data:diff", "Show what changed in tracked data between two revisions."),
+    "endpoint": ("deploy:endpoint", "List endpoints, show one, or its history."),
+    "feedback": ("serve:feedback", "Send labels for predictions made earlier."),
+    "fetch": ("data:fetch", "Download tracked data from a remote into the cache."),
+    "gate": ("gate:gate", "Check a model version against the gates of penstock.yaml."),
+    "init": ("data:init", "Make this directory a repository."),
+    "log": ("chain:log", "Show what happened: promotions, deployments, breaches, rollbacks."),
+    "metrics": ("pipeline:metrics", "Show or compare the pipeline's metrics."),
+    "model": ("model:model", "Register, list, show and verify model versions."),
+    "monitor": ("monitor:monitor", "Show live windows, drift, quality and findings."),
+    "params": ("pipeline:params", "Compare the pipeline's parameters."),
+    "promote": ("model:promote", "Move an alias to a version that passed its gate."),
+    "pull": ("data:pull", "Fetch, then check out."),
+    "push": ("data:push", "Upload tracked data from the cache to a remote."),
+    "remote": ("remote:remote", "Manage remotes."),
+    "repro": ("pipeline:repro", "Run the pipeline's stages whose inputs changed."),
+    "restore": ("chain:restore", "Bring back code, data and model of a subject into a directory."),
+    "rollback": ("deploy:rollback", "Make an endpoint serve an earlier revision again."),
+    "root": ("data:root", "Print the repository's root."),
+    "run": ("run:run", "List, show and compare recorded runs."),
+    "serve": ("serve:serve", "Serve models over the Open Inference Protocol."),
+    "server": ("server:server", "Run the controller and the pages."),
+    "status": ("data:status", "Show what changed in tracked data and pipelines."),
+    "up": ("server:up", "Run server and serve together."),
+    "why": ("chain:why", "Explain a prediction, version, endpoint, run, file or commit."),
+}
+
+
+class Catalogue(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return it, or None for an unknown name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, attribute = entry[0].split(":")
+        command: Any = getattr(importlib.import_module(f"penstock.cli.{module}"), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"penstock.cli.{entry[0]} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List every command with its line, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])

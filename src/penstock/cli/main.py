@@ -1,0 +1,86 @@
+"""The `penstock` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from penstock import __version__
+from penstock.base.errors import PenstockError
+from penstock.cli.catalogue import Catalogue
+from penstock.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Session, exit_code, report_error
+
+
+@click.command(
+    cls=Catalogue,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, "-V", "--version", message="%(version)s")
+@click.option("-C", "--cd", "directory", type=click.Path(path_type=Path), default=Path(), help="Run in DIR.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more, and tracebacks of defects.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+@click.pass_context
+def cli(context: click.Context, directory: Path, quiet: bool, verbose: bool, as_json: bool) -> None:
+    """Bring machine-learning models from data to production and keep them right there."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    if not directory.is_dir():
+        raise click.UsageError(f"-C: {directory} is not a directory")
+    context.obj = Session(directory.absolute(), as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one invocation and return its exit code; errors are printed, never raised."""
+    context: click.Context | None = None
+    try:
+        with cli.make_context("penstock", list(arguments)) as context:
+            code = cli.invoke(context)
+            return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except PenstockError as error:
+        report_error(error, as_json=_wants_json(context))
+        return exit_code(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        failure = PenstockError(
+            f"{place}{error.strerror or error}",
+            code="os.failed",
+            hint="check that the path exists, its permissions and the free space",
+        )
+        report_error(failure, as_json=_wants_json(context))
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001  a defect of ours must not show a user a traceback
+        if context is not None and isinstance(context.obj, Session) and context.obj.verbose:
+            traceback.print_exc()
+        defect = PenstockError(
+            f"a defect in Penstock: {type(error).__name__}: {error}",
+            code="defect",
+            hint="run the command again with -v and report what it prints",
+        )
+        report_error(defect, as_json=_wants_json(context))
+        return EXIT_FAILED
+
+
+def _wants_json(context: click.Context | None) -> bool:
+    return context is not None and isinstance(context.obj, Session) and context.obj.as_json
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""What every command shares: its session, its output, and the table of causes to exit codes.
+
+Standard output carries the result alone (text, or one JSON document with `--json`); progress, hints and
+errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from penstock.base import errors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_CODES: tuple[tuple[type[errors.PenstockError], int], ...] = (
+    (errors.NotARepository, 3),
+    (errors.Conflict, 4),
+    (errors.Unavailable, 5),
+    (errors.PenstockError, 1),
+)
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class Session:
+    """The global options of one invocation."""
+
+    def __init__(self, directory: Path, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+        self.directory = directory
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+
+    def emit(self, document: object, text: str | Callable[[], str]) -> None:
+        """Print the result: `document` as JSON with `--json`, else `text` unless `--quiet`."""
+        if self.as_json:
+            click.echo(json.dumps(document, ensure_ascii=False, default=str))
+        elif not self.quiet:
+            rendered = text if isinstance(text, str) else text()
+            if rendered:
+                click.echo(rendered)
+
+    def note(self, text: str) -> None:
+        """Tell people something that is not the result, on standard error."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def json_option(command: F) -> F:
+    """Let a command take `--json` after its name too, as DVC's users write it."""
+
+    def set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(Session).as_json = True
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=set_json, help="Print one JSON document."
+    )(command)
+
+
+def exit_code(error: errors.PenstockError) -> int:
+    """Return the exit code of a cause."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def report_error(error: errors.PenstockError, *, as_json: bool) -> None:
+    """Print what is wrong and what to do: JSON on standard output with `--json`, else text."""
+    if as_json:
+        body = {"code": error.code, "message": error.message, "hint": error.hint, **error.fields}
+        click.echo(json.dumps({"error": body}, ensure_ascii=False, default=str))
+        return
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
+    if error.hint:
+        click.echo(f"{click.style(' hint:', fg='cyan')} {error.hint}", err=True)
+
+
+def table(rows: list[tuple[object, ...]], headers: tuple[str, ...]) -> str:
+    """Render rows as aligned columns, numbers to the right; no rows give the headers alone.
+
+    Example:
+        >>> print(table([("a", 1), ("bc", 20)], ("name", "n")))
+        name   n
+        a      1
+        bc    20
+    """
+    cells = [tuple("-" if cell is None else str(cell) for cell in row) for row in rows]
+    widths = [max(len(row[i]) for row in [headers, *cells]) for i in range(len(headers))]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
+        for i in range(len(headers))
+    ]
+
+    def line(row: tuple[str, ...]) -> str:
+        return "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+
+    return "\n".join(line(row) for row in [headers, *cells])
+
+
+def is_terminal() -> bool:
+    """Say whether a person watches standard error, so that progress is worth drawing."""
+    return sys.stderr.isatty()
