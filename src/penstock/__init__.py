@@ -5,4 +5,21 @@ The package imports nothing; public names load their module when first used.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.registry.flavours.sklearn import save_model
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "save_model"]
+
+_PUBLIC = {"save_model": "penstock.registry.flavours.sklearn"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name's module when it is first used (PEP 562)."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PUBLIC[name]), name)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 class Git:
@@ -67,9 +71,23 @@ class Git:
         """Return the branch that is checked out, or None on a detached head."""
         return self.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False) or None
 
-    def diff(self) -> bytes:
-        """Return the binary diff of tracked files against HEAD: empty when the tree is clean."""
-        return self.run_bytes("diff", "--binary", "HEAD", check=False)
+    def dirty_patch(self, *, leave_out: str) -> bytes:
+        """Return what the tree has beyond HEAD as a binary patch: empty when it is clean.
+
+        New files that git does not ignore are part of it. The index is not touched: a copy is used.
+        `leave_out` is a path that does not count.
+        """
+        git_dir = Path(self.run("rev-parse", "--absolute-git-dir"))
+        with tempfile.TemporaryDirectory(prefix="penstock-index-") as folder:
+            index = Path(folder) / "index"
+            if (git_dir / "index").exists():
+                shutil.copyfile(git_dir / "index", index)
+            add = ("add", "--all", "--", ":/", f":(exclude,top){leave_out}")
+            self.run_bytes(*add, variables={"GIT_INDEX_FILE": str(index)})
+            against = self.head() or EMPTY_TREE
+            diff = ("diff", "--cached", "--binary", "--no-ext-diff", against)
+            rest = ("--", ":/", f":(exclude,top){leave_out}")
+            return self.run_bytes(*diff, *rest, variables={"GIT_INDEX_FILE": str(index)})
 
     def show(self, revision: str, path: str) -> bytes:
         """Return a file's bytes at a revision.

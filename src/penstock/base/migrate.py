@@ -1,0 +1,52 @@
+"""Bring a store's schema to this program's version, by Alembic migrations.
+
+A store of a newer program is refused rather than guessed at. Alembic itself is imported only when there
+is something to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from penstock.base.database import Database
+from penstock.base.errors import Invalid
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+
+
+def upgrade(database: Database) -> None:
+    """Create or upgrade the schema; does nothing when it is current. Two processes may call it at once.
+
+    Raises:
+        Invalid: the schema is newer than this program.
+    """
+    current = current_version(database)
+    if current == HEAD:
+        return
+    if current is not None and current > HEAD:
+        raise Invalid(
+            f"the store {database.url} has schema {current}, this program knows {HEAD}",
+            code="store.too_new",
+            hint="upgrade penstock",
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.write() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7253611)")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def current_version(database: Database) -> str | None:
+    """Return the schema's version, or None for an empty store."""
+    with database.read() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()

@@ -1,0 +1,55 @@
+"""Tables (Parquet or CSV) as frames, and frames as named arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from penstock.base.errors import Invalid
+
+
+def load_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet or CSV table.
+
+    Raises:
+        Invalid: it does not exist or cannot be read.
+    """
+    try:
+        return pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise Invalid(
+            f"table {path} cannot be read: {error}",
+            code="data.bad_table",
+            hint="penstock pull, or penstock repro",
+            path=str(path),
+        ) from None
+
+
+def to_columns(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return columns as arrays of length n_rows: text as objects, missing numbers as NaN.
+
+    Raises:
+        Invalid: the table has no such column.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise Invalid(
+            f"the table has no column {missing[0]!r}",
+            code="data.no_column",
+            hint=f"columns: {', '.join(frame.columns)}",
+            column=missing[0],
+        )
+    return {name: _to_array(frame[name]) for name in names}
+
+
+def _to_array(column: pl.Series) -> NDArray[Any]:
+    if column.dtype in {pl.String, pl.Categorical, pl.Enum}:
+        return np.array(column.cast(pl.String).to_list(), dtype=object)
+    if column.null_count() and column.dtype.is_numeric():
+        return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return column.to_numpy()

@@ -1,0 +1,150 @@
+"""Reproduce the pipeline and record it as a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
+from penstock.data.lock import repository_lock
+from penstock.flows.project import Project
+from penstock.flows.provenance import capture_code, data_digests, lock_digest
+from penstock.pipeline.definition import load_stages
+from penstock.pipeline.lockfile import load_lock
+from penstock.pipeline.parameters import flatten, load_values, numbers
+from penstock.pipeline.runner import ReproduceOptions, StageResult, Watcher, reproduce
+from penstock.pipeline.stage import Stage
+from penstock.tracking import store
+from penstock.tracking.entities import Run, StageRecord
+
+WAIT_FOR_LOCK_S = 3.0
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What a reproduction did. `run` is the recorded run: an earlier one when nothing had to be done."""
+
+    results: tuple[StageResult, ...]
+    run: Run | None
+    is_up_to_date: bool
+
+
+class _Silent:
+    def started(self, stage: Stage, reasons: object) -> None:
+        """Say nothing."""
+
+    def printed(self, stage: Stage, line: str) -> None:
+        """Say nothing."""
+
+    def finished(self, result: StageResult) -> None:
+        """Say nothing."""
+
+
+def reproduce_and_record(
+    project: Project,
+    options: ReproduceOptions | None = None,
+    watcher: Watcher | None = None,
+) -> Reproduction:
+    """Bring the pipeline up to date and record what happened as a run.
+
+    Where nothing has to be done and a run with this lock exists, that run is the record. A failed
+    reproduction is recorded as a failed run, and its error raised.
+
+    Raises:
+        NotFound, Invalid, Refused: as `pipeline.runner.reproduce`.
+        Conflict: another command holds the repository.
+    """
+    options = options or ReproduceOptions()
+    watcher = watcher or _Silent()
+    root = project.root
+    stages = load_stages(root)
+    with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S):
+        planned = reproduce(project.data, root, stages, replace(options, dry=True), _Silent())
+        if options.dry:
+            return Reproduction(tuple(planned), None, all(item.action != "would run" for item in planned))
+        idle = all(item.action != "would run" for item in planned)
+        known = _run_of_lock(project) if idle else None
+        if known is not None:
+            for item in planned:
+                watcher.finished(item)
+            return Reproduction(tuple(planned), known, True)
+        run = _start(project)
+        try:
+            results = reproduce(project.data, root, stages, options, watcher)
+        except (PenstockError, KeyboardInterrupt) as error:
+            with project.database.write() as connection:
+                status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+                store.set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
+                store.finish_run(connection, run.id, status)
+            raise
+    return Reproduction(tuple(results), _finish(project, run, stages, results), idle)
+
+
+def _run_of_lock(project: Project) -> Run | None:
+    digest = lock_digest(project.root)
+    if digest is None:
+        return None
+    with project.database.read() as connection:
+        return store.find_run_of_lock(connection, digest)
+
+
+def _start(project: Project) -> Run:
+    code = capture_code(project)
+    run = Run(
+        id=store.new_run_id(),
+        experiment=project.settings.project,
+        name=f"repro-{(code.commit or 'uncommitted')[:7]}",
+        status="RUNNING",
+        start_ms=now_ms(),
+        commit=code.commit,
+        dirty_digest=code.dirty_digest,
+        tags={"penstock.actor": project.actor, "penstock.source": "repro"},
+        inputs=data_digests(project),
+    )
+    with project.database.write() as connection:
+        store.create_run(connection, run)
+    return run
+
+
+def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list[StageResult]) -> Run:
+    root = project.root
+    records = [
+        StageRecord(item.stage, item.entry.digest if item.entry else "", item.action, item.seconds)
+        for item in results
+    ]
+    with project.database.write() as connection:
+        store.log_params(connection, run.id, _parameters(root))
+        store.log_metrics(connection, run.id, load_metrics(root, stages))
+        store.log_stages(connection, run.id, records)
+        store.finish_run(connection, run.id, "FINISHED", lock_digest=capture_code(project).lock_digest)
+        return store.get_run(connection, run.id)
+
+
+def _parameters(root: Path) -> dict[str, str]:
+    found: dict[str, Any] = {}
+    for entry in load_lock(root).values():
+        for file, values in entry.parameters.items():
+            prefix = "" if file == "params.yaml" else f"{file}:"
+            found.update({f"{prefix}{key}": value for key, value in flatten(values).items()})
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in sorted(found.items())
+    }
+
+
+def load_metrics(root: Path, stages: tuple[Stage, ...]) -> Mapping[str, float]:
+    """Return every number of the pipeline's metric files; keys of one file stand as they are."""
+    files = [
+        stage.place(output.path) for stage in stages for output in stage.outputs if output.kind == "metric"
+    ]
+    found: dict[str, float] = {}
+    for file in files:
+        if (root / file).is_file():
+            prefix = "" if len(files) == 1 else f"{file}:"
+            found.update(
+                {f"{prefix}{key}": value for key, value in numbers(load_values(root / file)).items()}
+            )
+    return found

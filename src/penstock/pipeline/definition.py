@@ -1,0 +1,161 @@
+"""Read `dvc.yaml`, strictly, in DVC 3's format.
+
+Source: DVC 3.67 `dvc/schema.py`. Not read here: `foreach`, `matrix`, `vars` and `${…}` templates, which are
+refused by name rather than run wrongly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.settings import load_settings
+from penstock.pipeline.stage import OutputKind, ParameterRef, Stage, StageOutput
+
+DEFINITION_FILE = "dvc.yaml"
+DEFAULT_PARAMETER_FILE = "params.yaml"
+
+
+class OutputFlags(msgspec.Struct, frozen=True, kw_only=True):
+    """What may stand under an output's path in `dvc.yaml`."""
+
+    cache: bool = True
+    persist: bool = False
+    push: bool = True
+    remote: str | None = None
+    desc: str | None = None
+    type: str | None = None
+    labels: tuple[str, ...] = ()
+    meta: Any = None
+    checkpoint: bool = False
+    template: str | None = None
+    x: Any = None
+    y: Any = None
+    x_label: str | None = None
+    y_label: str | None = None
+    title: str | None = None
+    header: bool | None = None
+
+
+OutputItem = str | dict[str, OutputFlags | None]
+
+
+class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry under `stages:`."""
+
+    cmd: str | list[str] | None = None
+    wdir: str = "."
+    deps: tuple[str, ...] = ()
+    params: tuple[str | dict[str, list[str] | None], ...] = ()
+    outs: tuple[str | dict[str, OutputFlags | None], ...] = ()
+    metrics: tuple[str | dict[str, OutputFlags | None], ...] = ()
+    plots: tuple[str | dict[str, OutputFlags | None], ...] = ()
+    frozen: bool = False
+    always_changed: bool = False
+    desc: str | None = None
+    meta: Any = None
+    vars: Any = None
+    foreach: Any = None
+    do: Any = None
+    matrix: Any = None
+
+
+class DefinitionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of `dvc.yaml`."""
+
+    stages: dict[str, StageSettings] = {}
+    vars: Any = None
+    params: Any = None
+    metrics: Any = None
+    plots: Any = None
+    artifacts: Any = None
+    datasets: Any = None
+
+
+def load_stages(root: Path) -> tuple[Stage, ...]:
+    """Return the stages of `root`/dvc.yaml in the order they are written.
+
+    Raises:
+        NotFound: there is no dvc.yaml.
+        Invalid: it cannot be read, or uses what Penstock does not run.
+    """
+    path = root / DEFINITION_FILE
+    if not path.is_file():
+        raise NotFound(
+            f"there is no {DEFINITION_FILE} in {root}",
+            code="pipeline.no_definition",
+            hint="write the pipeline's stages into dvc.yaml",
+            path=str(path),
+        )
+    settings = load_settings(path, DefinitionSettings)
+    return tuple(_stage(path, name, entry) for name, entry in settings.stages.items())
+
+
+def _stage(path: Path, name: str, entry: StageSettings) -> Stage:
+    unsupported = [key for key in ("foreach", "do", "matrix", "vars") if getattr(entry, key) is not None]
+    if unsupported:
+        raise _refuse(path, name, f"`{unsupported[0]}` is not supported yet")
+    if not entry.cmd:
+        raise _refuse(path, name, "missing key `cmd`")
+    commands = (entry.cmd,) if isinstance(entry.cmd, str) else tuple(entry.cmd)
+    texts = [*commands, *entry.deps]
+    if any("${" in text for text in texts):
+        raise _refuse(path, name, "`${…}` templates are not supported yet")
+    groups: tuple[tuple[OutputKind, tuple[OutputItem, ...]], ...] = (
+        ("out", entry.outs),
+        ("metric", entry.metrics),
+        ("plot", entry.plots),
+    )
+    outputs = [output for kind, group in groups for item in group for output in _outputs(item, kind)]
+    return Stage(
+        name=name,
+        commands=commands,
+        is_command_list=not isinstance(entry.cmd, str),
+        wdir=entry.wdir,
+        dependencies=entry.deps,
+        parameters=_parameters(entry.params),
+        outputs=tuple(outputs),
+        is_frozen=entry.frozen,
+        is_always_changed=entry.always_changed,
+        description=entry.desc,
+        meta=entry.meta or {},
+    )
+
+
+def _refuse(path: Path, stage: str, problem: str) -> Invalid:
+    return Invalid(
+        f"{path}: stage `{stage}`: {problem}",
+        code="pipeline.bad_stage",
+        hint=f"edit the stage in {path.name}",
+        file=str(path),
+        stage=stage,
+    )
+
+
+def _outputs(item: OutputItem, kind: OutputKind) -> list[StageOutput]:
+    if isinstance(item, str):
+        return [StageOutput(item, kind)]
+    found = []
+    for path, flags in item.items():
+        chosen = flags or OutputFlags()
+        found.append(StageOutput(path, kind, chosen.cache, chosen.persist, chosen.push, chosen.remote))
+    return found
+
+
+def _parameters(items: tuple[str | dict[str, list[str] | None], ...]) -> tuple[ParameterRef, ...]:
+    """Gather keys by file, the default file first, as DVC orders them in the lock."""
+    keys: dict[str, list[str]] = {}
+    for item in items:
+        if isinstance(item, dict):
+            for file, names in item.items():
+                keys.setdefault(file, []).extend(names or [])
+            continue
+        file, colon, names = item.rpartition(":")
+        keys.setdefault(file if colon else DEFAULT_PARAMETER_FILE, []).extend(
+            name for name in names.split(",") if name
+        )
+    ordered = sorted(keys, key=lambda file: (file != DEFAULT_PARAMETER_FILE, file))
+    return tuple(ParameterRef(file, tuple(dict.fromkeys(keys[file]))) for file in ordered)

@@ -1,0 +1,149 @@
+"""Read and write `dvc.lock`: what each stage last ran with, in DVC 3's format.
+
+An entry's paths are relative to the stage's working directory; dependencies and outputs are sorted by
+path. A file is rewritten only when an entry changed, other entries keep their place and bytes' meaning.
+Source: DVC 3.67 `dvc/stage/serialize.py`, `dvc/dvcfile.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from penstock.base.digest import digest_value
+from penstock.base.errors import Invalid
+from penstock.base.files import write_atomic
+from penstock.data.output import HashInfo
+
+LOCK_FILE = "dvc.lock"
+SCHEMA = "2.0"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class LockedPath:
+    """One dependency or output of a locked stage."""
+
+    path: str
+    hash: HashInfo
+
+
+@dataclass(frozen=True)
+class LockEntry:
+    """What a stage ran with: the identity of its result."""
+
+    command: str | tuple[str, ...]
+    dependencies: tuple[LockedPath, ...] = ()
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    outputs: tuple[LockedPath, ...] = ()
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the entry as it stands in the file, keys in DVC's order."""
+        document: dict[str, Any] = {
+            "cmd": self.command if isinstance(self.command, str) else list(self.command)
+        }
+        if self.dependencies:
+            document["deps"] = [_path_document(item) for item in self.dependencies]
+        if self.parameters:
+            document["params"] = {file: dict(values) for file, values in self.parameters.items()}
+        if self.outputs:
+            document["outs"] = [_path_document(item) for item in self.outputs]
+        return document
+
+    @property
+    def digest(self) -> str:
+        """The key of this stage result: sha256 of the entry's canonical form."""
+        return digest_value(self.to_document())
+
+
+def load_lock(root: Path) -> dict[str, LockEntry]:
+    """Return the locked stages by name; none where there is no lock file.
+
+    Raises:
+        Invalid: the file is not a DVC lock.
+    """
+    path = root / LOCK_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    return parse_lock(text, str(path))
+
+
+def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
+    """Parse the text of a lock file; `name` is what errors call it."""
+    try:
+        document = yaml.load(text, Loader=_Loader) or {}
+        stages = document.get("stages", {})
+        return {stage: _parse_entry(entry) for stage, entry in stages.items()}
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        problem = f"not a dvc.lock: {error!r}"
+    raise Invalid(
+        f"{name}: {problem}",
+        code="pipeline.bad_lock",
+        hint="git checkout dvc.lock, or delete it and run penstock repro",
+    )
+
+
+def save_lock(root: Path, entries: Mapping[str, LockEntry]) -> None:
+    """Write changed entries into the lock file, in one step; others stay as they are."""
+    path = root / LOCK_FILE
+    writer = YAML()
+    writer.default_flow_style = False
+    document: Any = None
+    if path.exists():
+        document = writer.load(path.read_text(encoding="utf-8"))
+    if not document:
+        document = {"schema": SCHEMA, "stages": {}}
+    stages = document["stages"]
+    known = load_lock(root)
+    changed = {name: entry for name, entry in entries.items() if known.get(name) != entry}
+    if not changed and path.exists():
+        return
+    for name, entry in changed.items():
+        stages[name] = entry.to_document()
+    buffer = io.StringIO()
+    writer.dump(document, buffer)
+    write_atomic(path, buffer.getvalue().encode())
+
+
+def _path_document(item: LockedPath) -> dict[str, Any]:
+    document: dict[str, Any] = {"path": item.path, "hash": "md5", "md5": item.hash.md5}
+    if item.hash.size is not None:
+        document["size"] = item.hash.size
+    if item.hash.nfiles is not None:
+        document["nfiles"] = item.hash.nfiles
+    if item.hash.isexec:
+        document["isexec"] = True
+    return document
+
+
+def _parse_entry(entry: Mapping[str, Any]) -> LockEntry:
+    command = entry["cmd"]
+    return LockEntry(
+        command=command if isinstance(command, str) else tuple(command),
+        dependencies=tuple(_parse_path(item) for item in entry.get("deps", ())),
+        parameters=entry.get("params", {}),
+        outputs=tuple(_parse_path(item) for item in entry.get("outs", ())),
+    )
+
+
+def _parse_path(item: Mapping[str, Any]) -> LockedPath:
+    return LockedPath(
+        path=str(item["path"]),
+        hash=HashInfo(
+            md5=str(item["md5"]),
+            size=item.get("size"),
+            nfiles=item.get("nfiles"),
+            isexec=bool(item.get("isexec", False)),
+            algorithm="md5" if item.get("hash") == "md5" else "md5-dos2unix",
+        ),
+    )

@@ -1,0 +1,53 @@
+"""Run one shell command of a stage; nothing it started outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+TERMINATE_GRACE_S = 5.0
+
+
+def run_command(command: str, directory: Path, on_line: Callable[[str], None]) -> int:
+    """Run `command` with the shell in `directory` and return its exit code.
+
+    Standard output and error arrive at `on_line`, merged, a line at a time. The command runs in a process
+    group of its own, which is ended when the caller is interrupted: first asked, after
+    `TERMINATE_GRACE_S` forced.
+    """
+    process = subprocess.Popen(
+        command,
+        shell=True,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
+    try:
+        if process.stdout is not None:
+            for line in process.stdout:
+                on_line(line.rstrip("\n"))
+        return process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a process and everything it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + TERMINATE_GRACE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,103 @@
+"""What the registry keeps: model versions, where they came from, and who called them what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class FileDigest(msgspec.Struct, frozen=True):
+    """One file of a model folder; `path` is relative, with `/`."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Every file of a model folder, sorted by path. Its digest is the model's identity."""
+
+    files: tuple[FileDigest, ...]
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model version came from.
+
+    `commit` with `dirty_digest` (None when the tree was clean) is the code, `lock_digest` the pipeline
+    state (its text is an artifact), `data` the digests of every input by path, `output` the model
+    folder's own digest in DVC's format.
+    """
+
+    commit: str | None = None
+    dirty_digest: str | None = None
+    lock_digest: str | None = None
+    run_id: str | None = None
+    output: str | None = None
+    data: dict[str, str] = {}
+    environment: dict[str, str] = {}
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable version of a registered model."""
+
+    model: str
+    number: int
+    digest: str
+    created_ms: int
+    actor: str
+    path: str
+    manifest: Manifest
+    provenance: Provenance
+    metrics: dict[str, float] = {}
+    profile_digest: str | None = None
+
+    @property
+    def ref(self) -> str:
+        """The version's name: `model/number`."""
+        return f"{self.model}/{self.number}"
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """Where a name points now."""
+
+    model: str
+    name: str
+    version: int
+
+
+class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of an alias's history; `version` None means the alias was deleted."""
+
+    model: str
+    name: str
+    version: int | None
+    previous: int | None
+    time_ms: int
+    actor: str
+    verdict_id: str | None
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One check's finding. `status` is `pass`, `fail`, `error` or `skipped`; `error` never passes."""
+
+    kind: str
+    name: str
+    status: str
+    severity: str
+    sentence: str
+    evidence: dict[str, Any] = {}
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gates said of exactly this model, under these settings, on this data."""
+
+    id: str
+    model: str
+    model_digest: str
+    settings_digest: str
+    data: dict[str, str]
+    passed: bool
+    checks: tuple[CheckResult, ...]
+    created_ms: int
+    actor: str

@@ -1,0 +1,1 @@
+"""Writers of model folders, one library a file."""

@@ -1,0 +1,53 @@
+"""The role of a check, and what checks may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.registry.entities import CheckResult
+
+Floats = NDArray[np.float64]
+
+
+class HeldOut(Protocol):
+    """The held-out rows, scored by the candidate and by the champion. Each is computed when first asked."""
+
+    def labels(self) -> Floats:
+        """Return the truth, (n_rows,)."""
+        ...
+
+    def candidate_scores(self) -> Floats:
+        """Return the candidate's scores, (n_rows,)."""
+        ...
+
+    def champion_scores(self) -> Floats | None:
+        """Return the champion's scores on the same rows, or None while there is no champion."""
+        ...
+
+    @property
+    def champion(self) -> str | None:
+        """The champion's name, `model/number`, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the checks look at: the tree of the commit, its metrics, and the held-out rows."""
+
+    root: Path
+    metrics: Mapping[str, float]
+    held_out: HeldOut
+
+
+class Check(Protocol):
+    """One check. A failed check is a result; only what the settings got wrong raises."""
+
+    def __call__(self, evidence: Evidence) -> CheckResult:
+        """Return what was found, with the numbers that prove it."""
+        ...

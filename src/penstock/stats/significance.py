@@ -1,0 +1,154 @@
+"""Whether a difference between two models on the same rows is more than chance: the paired bootstrap.
+
+Rows are resampled by drawing multinomial counts; both models are scored with the same counts, so what
+they share cancels. Scores are sorted once, so a resample costs O(n), not O(n log n).
+Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+WeightedMetric = Callable[[Floats], float]
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Candidate minus baseline, oriented so that positive is better.
+
+    `low` and `high` bound the difference with confidence 1 - alpha; `low` alone bounds it from below
+    with confidence 1 - alpha / 2.
+    """
+
+    candidate: float
+    baseline: float
+    difference: float
+    low: float
+    high: float
+    row_count: int
+    resample_count: int
+
+
+def roc_auc(labels: Floats, scores: Floats) -> WeightedMetric:
+    """Return ROC AUC as a function of row weights; ties count one half.
+
+    Args:
+        labels: (n,) 0 or 1.
+        scores: (n,) any order-preserving score, no NaN.
+
+    Source: Mann and Whitney (1947); Hanley and McNeil, Radiology 143 (1982).
+
+    Example:
+        >>> auc = roc_auc(np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.1, 0.2, 0.2, 0.9]))
+        >>> auc(np.ones(4))
+        0.875
+    """
+    ranks = np.argsort(scores, kind="stable")
+    is_positive = labels[ranks] > 0.5
+    _, group = np.unique(scores[ranks], return_inverse=True)
+    group_count = int(group[-1]) + 1 if len(group) else 0
+
+    def weighted(weights: Floats) -> float:
+        ordered = weights[ranks]
+        positive = np.bincount(group, np.where(is_positive, ordered, 0.0), group_count)
+        negative = np.bincount(group, np.where(is_positive, 0.0, ordered), group_count)
+        total = positive.sum() * negative.sum()
+        if total == 0:
+            return float("nan")
+        below = np.cumsum(negative) - negative
+        return float((positive * (below + negative / 2)).sum() / total)
+
+    return weighted
+
+
+def _mean_of(losses: Floats) -> WeightedMetric:
+    def weighted(weights: Floats) -> float:
+        return float(np.average(losses, weights=weights))
+
+    return weighted
+
+
+def brier(labels: Floats, scores: Floats) -> WeightedMetric:
+    """Return the mean squared error of probabilities as a function of row weights."""
+    return _mean_of((scores - labels) ** 2)
+
+
+def accuracy(labels: Floats, scores: Floats) -> WeightedMetric:
+    """Return the share of rows on the right side of 0.5 as a function of row weights."""
+    return _mean_of(((scores >= 0.5) == (labels > 0.5)).astype(np.float64))
+
+
+def log_loss(labels: Floats, scores: Floats) -> WeightedMetric:
+    """Return the mean negative log likelihood as a function of row weights; scores are clipped at 1e-15."""
+    clipped = np.clip(scores, 1e-15, 1 - 1e-15)
+    return _mean_of(-(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped)))
+
+
+def mae(labels: Floats, scores: Floats) -> WeightedMetric:
+    """Return the mean absolute error as a function of row weights."""
+    return _mean_of(np.abs(scores - labels))
+
+
+METRICS: dict[str, Callable[[Floats, Floats], WeightedMetric]] = {
+    "roc_auc": roc_auc,
+    "brier": brier,
+    "accuracy": accuracy,
+    "log_loss": log_loss,
+    "mae": mae,
+}
+LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae"})
+
+
+def score(metric: str, labels: Floats, scores: Floats) -> float:
+    """Return a metric over all rows, each counted once."""
+    return METRICS[metric](labels, scores)(np.ones(len(labels)))
+
+
+def paired_bootstrap(
+    metric: str,
+    labels: Floats,
+    candidate: Floats,
+    baseline: Floats,
+    *,
+    generator: np.random.Generator,
+    resample_count: int = 2000,
+    alpha: float = 0.05,
+) -> PairedDifference:
+    """Bound how much better the candidate is than the baseline on the same rows.
+
+    Percentile interval; resamples with only one class are left out.
+
+    Args:
+        metric: a key of `METRICS`.
+        labels: (n,) truth; for classification 0 or 1.
+        candidate: (n,) the candidate's scores.
+        baseline: (n,) the baseline's scores.
+        generator: source of randomness; the same state gives the same bounds.
+
+    Cost: O(n) per resample; 2,000 resamples of 15,000 rows take about a second.
+    """
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    first, second = METRICS[metric](labels, candidate), METRICS[metric](labels, baseline)
+    row_count = len(labels)
+    ones = np.ones(row_count)
+    observed = first(ones), second(ones)
+    differences = np.empty(resample_count)
+    for index in range(resample_count):
+        drawn = generator.integers(0, row_count, row_count)
+        weights = np.bincount(drawn, minlength=row_count).astype(np.float64)
+        differences[index] = sign * (first(weights) - second(weights))
+    low, high = np.nanquantile(differences, [alpha / 2, 1 - alpha / 2])
+    return PairedDifference(
+        candidate=observed[0],
+        baseline=observed[1],
+        difference=sign * (observed[0] - observed[1]),
+        low=float(low),
+        high=float(high),
+        row_count=row_count,
+        resample_count=resample_count,
+    )

@@ -1,0 +1,84 @@
+"""Content-addressed artifacts over any backend: `objects/<first two>/<rest>` of the sha256.
+
+Writing the same bytes twice is harmless; bytes that do not match their digest are never returned.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penstock.base.digest import digest_bytes, digest_file
+from penstock.base.errors import Corrupt, NotFound
+from penstock.base.files import atomic_path
+from penstock.storage.backend import Backend
+
+
+class ContentStore:
+    """Artifacts by sha256. Thread-safe as its backend is."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def put(self, data: bytes) -> str:
+        """Store bytes and return their sha256."""
+        digest = digest_bytes(data)
+        key = _key(digest)
+        if self.backend.size(key) != len(data):
+            self.backend.put(key, data)
+        return digest
+
+    def put_file(self, path: Path, digest: str) -> None:
+        """Store a file under its sha256, which the caller has just computed."""
+        key = _key(digest)
+        if self.backend.size(key) != path.stat().st_size:
+            self.backend.upload(key, path)
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes of a digest.
+
+        Raises:
+            NotFound: they are not stored.
+            Corrupt: what is stored is something else.
+        """
+        try:
+            data = self.backend.get(_key(digest))
+        except NotFound:
+            raise self._missing(digest) from None
+        if digest_bytes(data) != digest:
+            raise self._corrupt(digest)
+        return data
+
+    def fetch(self, digest: str, target: Path) -> None:
+        """Write the bytes of a digest to `target`, in one step and only when they match.
+
+        Raises:
+            NotFound: they are not stored.
+            Corrupt: what is stored is something else.
+        """
+        with atomic_path(target) as temporary:
+            try:
+                self.backend.download(_key(digest), temporary)
+            except NotFound:
+                raise self._missing(digest) from None
+            if digest_file(temporary) != digest:
+                raise self._corrupt(digest)
+
+    def _missing(self, digest: str) -> NotFound:
+        return NotFound(
+            f"artifact {digest[:12]} is not in {self.backend.url}",
+            code="storage.artifact_missing",
+            hint="check `artifacts:` in penstock.yaml",
+            digest=digest,
+        )
+
+    def _corrupt(self, digest: str) -> Corrupt:
+        return Corrupt(
+            f"artifact {digest[:12]} in {self.backend.url} does not match its digest",
+            code="storage.artifact_corrupt",
+            hint="delete it there and register or run again",
+            digest=digest,
+        )
+
+
+def _key(digest: str) -> str:
+    return f"objects/{digest[:2]}/{digest[2:]}"

@@ -1,0 +1,70 @@
+"""The composition root: from a directory, the environment and penstock.yaml to a project.
+
+`os.environ` is read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from penstock.base.errors import NotARepository
+from penstock.flows.project import HOME, Places, Project
+from penstock.flows.settings import ProjectSettings, load_project_settings
+
+
+def open_workspace(start: Path, environment: Mapping[str, str] | None = None) -> Project:
+    """Return the project that `start` lies in; nothing is opened or written yet.
+
+    `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win over penstock.yaml.
+
+    Raises:
+        NotARepository: no directory at or above `start` was made a repository.
+        Invalid: penstock.yaml is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    root = find_root(start)
+    settings = load_project_settings(root)
+    actor = environment.get("PENSTOCK_ACTOR") or f"person:{_user(environment)}"
+    return Project(_places(root, settings, environment), settings, actor)
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest directory at or above `start` that holds `.dvc`.
+
+    Raises:
+        NotARepository: there is none.
+    """
+    start = start.absolute()
+    for directory in (start, *start.parents):
+        if (directory / ".dvc").is_dir():
+            return directory
+    raise NotARepository(
+        f"{start} is not inside a penstock repository",
+        code="data.not_a_repository",
+        hint="git init && penstock init",
+        path=str(start),
+    )
+
+
+def _places(root: Path, settings: ProjectSettings, environment: Mapping[str, str]) -> Places:
+    store = environment.get("PENSTOCK_STORE") or settings.store
+    artifacts = environment.get("PENSTOCK_ARTIFACTS") or settings.artifacts
+    prefix = "sqlite:///"
+    if store.startswith(prefix) and not store.startswith(f"{prefix}/"):
+        store = f"{prefix}{root / store.removeprefix(prefix)}"
+    if "://" not in artifacts:
+        artifacts = str(root / artifacts)
+    return Places(root=root, home=root / HOME, store_url=store, artifacts_url=artifacts)
+
+
+def _user(environment: Mapping[str, str]) -> str:
+    named = environment.get("USER") or environment.get("LOGNAME")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
