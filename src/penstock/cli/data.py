@@ -1,0 +1,385 @@
+"""Commands on tracked data: `init add status checkout commit push fetch pull diff remove root`.
+
+Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -q`, which is 1 on changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.data.output import Output
+    from penstock.data.repository import DataRepository
+    from penstock.flows.versioning import TransferReport
+
+TARGETS = click.argument("targets", nargs=-1)
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+@contextmanager
+def _opened(session: Session) -> Iterator[DataRepository]:
+    from penstock.data.repository import DataRepository
+
+    repo = DataRepository.open(session.directory)
+    try:
+        yield repo
+    finally:
+        repo.close()
+
+
+def _pipeline_outputs(root: Path) -> list[Output]:
+    if not (root / "dvc.yaml").exists():
+        return []
+    from penstock.pipeline.outputs import list_outputs
+
+    return list_outputs(root)
+
+
+@click.command()
+@click.option("--no-scm", is_flag=True, help="Work without git.")
+@click.option("--subdir", is_flag=True, help="Allow a subdirectory of a git repository.")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing .dvc directory.")
+@pass_session
+def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
+    """Make this directory a repository (DVC's layout)."""
+    from penstock.data.creation import init_repository
+
+    init_repository(session.directory, no_scm=no_scm, subdir=subdir, force=force)
+    session.emit(
+        {"root": str(session.directory)},
+        f"Initialized a repository in {session.directory}.\nNext: penstock add DATA, then git commit.",
+    )
+
+
+@click.command()
+@click.option("--cd", "_cd", is_flag=True, hidden=True)
+@pass_session
+def root(session: Session, _cd: bool) -> None:
+    """Print the repository's root, relative to the current directory."""
+    import os
+
+    from penstock.data.repository import find_root
+
+    relative = os.path.relpath(find_root(session.directory), session.directory)
+    session.emit({"root": relative}, relative)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="Accepted for DVC's sake; outputs are always updated.")
+@click.option("-j", "--jobs", type=int, help="Accepted for DVC's sake.")
+@click.option("--glob", "use_glob", is_flag=True, help="Expand patterns in TARGETS.")
+@json_option
+@pass_session
+def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | None, use_glob: bool) -> None:
+    """Put files or directories under version control."""
+    import glob
+
+    from penstock.flows import versioning
+
+    names = list(targets)
+    if use_glob:
+        names = [
+            hit
+            for name in names
+            for hit in glob.glob(name, root_dir=session.directory, recursive=True) or [name]
+        ]
+    with _opened(session) as repo:
+        done = versioning.add(repo, [session.directory / name for name in names])
+        paths = [repo.relative(path) for one in done for path in one.changed]
+        document = [
+            {
+                "pointer": repo.relative(one.pointer),
+                "md5": one.hash.md5,
+                "size": one.hash.size,
+                "nfiles": one.hash.nfiles,
+            }
+            for one in done
+        ]
+    text = (
+        f"To track the changes with git, run:\n\n\tgit add {' '.join(paths)}" if paths else "Nothing changed."
+    )
+    session.emit(document, text)
+
+
+@click.command()
+@TARGETS
+@click.option("-c", "--cloud", is_flag=True, help="Compare the cache with the remote.")
+@click.option("-r", "--remote", help="Remote to compare with.")
+@click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")
+@click.option("-q", "--quiet", "silent", is_flag=True, help="Print nothing; exit 1 when something changed.")
+@json_option
+@click.pass_context
+def status(
+    context: click.Context, targets: tuple[str, ...], cloud: bool, remote: str | None, jobs: int, silent: bool
+) -> None:
+    """Show what changed in tracked data and pipelines."""
+    from penstock.flows import versioning
+
+    session = context.find_object(Session) or context.ensure_object(Session)
+    with _opened(session) as repo:
+        if cloud or remote:
+            options = versioning.TransferOptions(remote=remote, jobs=jobs, base=session.directory)
+            found: dict[str, Any] = versioning.cloud_status(
+                repo, targets, lambda: _pipeline_outputs(repo.root), options=options
+            )
+            clean = "Cache and remote are in sync."
+        else:
+            extra = _pipeline_status(repo, targets)
+            known = tuple(target for target in targets if target not in extra) if targets else ()
+            found = (
+                dict(extra)
+                if targets and not known
+                else versioning.status(repo, known, base=session.directory, extra=extra)
+            )
+            clean = UP_TO_DATE
+    if silent or session.quiet:
+        context.exit(1 if found else 0)
+    session.emit(found, lambda: _render_status(found) or clean)
+
+
+def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str, list[Any]]:
+    if not (repo.root / "dvc.yaml").exists():
+        return {}
+    from penstock.pipeline.definition import load_stages
+    from penstock.pipeline.lockfile import load_lock
+    from penstock.pipeline.status import stage_status
+
+    locked = load_lock(repo.root)
+    result = {}
+    for stage in load_stages(repo.root):
+        if targets and stage.name not in targets:
+            continue
+        document = stage_status(repo, repo.root, stage, locked.get(stage.name)).to_document()
+        if document:
+            result[stage.name] = document
+    return result
+
+
+def _render_status(found: dict[str, Any] | list[Any] | str, depth: int = 0) -> str:
+    indent = "\t" * depth
+    if isinstance(found, str):
+        return f"{indent}{found}"
+    if isinstance(found, list):
+        return "\n".join(_render_status(entry, depth) for entry in found)
+    lines = []
+    for key, value in found.items():
+        if isinstance(value, str):
+            lines.append(f"{indent}{value + ':':<20}{key}")
+        elif value:
+            lines += [f"{indent}{key}:", _render_status(value, depth + 1)]
+    return "\n".join(lines)
+
+
+@click.command()
+@TARGETS
+@click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
+@click.option("--relink", is_flag=True, help="Accepted for DVC's sake.")
+@click.option("--summary", is_flag=True, help="Print only how many paths changed.")
+@json_option
+@pass_session
+def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bool, summary: bool) -> None:
+    """Bring the workspace to what pointers and lock say."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        changes = versioning.checkout(
+            repo, targets, lambda: _pipeline_outputs(repo.root), base=session.directory, force=force
+        )
+    session.emit(_by_change(changes), lambda: _render_changes(changes, summary=summary))
+
+
+def _by_change(changes: Any) -> dict[str, list[str]]:
+    kinds: dict[str, list[str]] = {"added": [], "deleted": [], "modified": []}
+    for path, change in changes.items():
+        kinds[change].append(path)
+    return kinds
+
+
+def _render_changes(changes: Any, *, summary: bool = False) -> str:
+    letters = {"added": "A", "modified": "M", "deleted": "D"}
+    if summary:
+        counts = {kind: len(paths) for kind, paths in _by_change(changes).items() if paths}
+        return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "No changes."
+    return "\n".join(f"{letters[change]}       {path}" for path, change in sorted(changes.items()))
+
+
+@click.command()
+@TARGETS
+@click.option("-f", "--force", is_flag=True, help="Accepted for DVC's sake; there is no prompt.")
+@json_option
+@pass_session
+def commit(session: Session, targets: tuple[str, ...], force: bool) -> None:
+    """Record changed tracked data as the new state."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        done = versioning.commit(repo, targets, base=session.directory)
+        document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
+    session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
+
+
+def _transfer_options(command: Any) -> Any:
+    for option in (
+        click.option("-r", "--remote", help="Remote by name (default: the configured one)."),
+        click.option("-j", "--jobs", type=int, default=0, help="Objects at once."),
+        TARGETS,
+        json_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_transfer_options
+@pass_session
+def push(session: Session, targets: tuple[str, ...], remote: str | None, jobs: int) -> None:
+    """Upload tracked data from the cache to a remote."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        options = versioning.TransferOptions(remote, jobs, session.directory, _progress(session, "push"))
+        report = versioning.push(repo, targets, lambda: _pipeline_outputs(repo.root), options=options)
+    versioning.raise_failures(report, "pushed")
+    _emit_report(session, report, "pushed")
+
+
+@click.command()
+@_transfer_options
+@pass_session
+def fetch(session: Session, targets: tuple[str, ...], remote: str | None, jobs: int) -> None:
+    """Download tracked data from a remote into the cache."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        options = versioning.TransferOptions(remote, jobs, session.directory, _progress(session, "fetch"))
+        report = versioning.fetch(repo, targets, lambda: _pipeline_outputs(repo.root), options=options)
+    versioning.raise_failures(report, "fetched")
+    _emit_report(session, report, "fetched")
+
+
+@click.command()
+@_transfer_options
+@click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
+@pass_session
+def pull(session: Session, targets: tuple[str, ...], remote: str | None, jobs: int, force: bool) -> None:
+    """Fetch, then check out."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        options = versioning.TransferOptions(remote, jobs, session.directory, _progress(session, "fetch"))
+        report = versioning.pull(
+            repo, targets, lambda: _pipeline_outputs(repo.root), options=options, force=force
+        )
+    _emit_report(session, report, "fetched")
+
+
+def _progress(session: Session, verb: str) -> Any:
+    from penstock.cli.output import is_terminal
+
+    if session.quiet or not is_terminal():
+        return None
+
+    def show(done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            click.echo(f"\r{verb} {done}/{total} objects", err=True, nl=done == total)
+
+    return show
+
+
+def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
+    document: dict[str, Any] = {
+        "remotes": {
+            name: {"objects": one.done, "bytes": one.total_bytes} for name, one in report.transfers.items()
+        },
+        **(_by_change(report.changes) if report.changes else {}),
+    }
+
+    def text() -> str:
+        lines = [_render_changes(report.changes)] if report.changes else []
+        lines.append(f"{report.done} objects {verb}" if report.done else "Everything is up to date.")
+        return "\n".join(lines)
+
+    session.emit(document, text)
+
+
+@click.command()
+@click.argument("a_rev", default="HEAD")
+@click.argument("b_rev", required=False)
+@click.option("--targets", multiple=True, help="Limit to a path (may be repeated).")
+@click.option("--show-hash", is_flag=True, help="Show digests.")
+@click.option("--hide-missing", is_flag=True, help="Hide what is not in the cache.")
+@click.option("--md", "--show-md", "markdown", is_flag=True, help="Print a Markdown table.")
+@json_option
+@pass_session
+def diff(
+    session: Session,
+    a_rev: str,
+    b_rev: str | None,
+    targets: tuple[str, ...],
+    show_hash: bool,
+    hide_missing: bool,
+    markdown: bool,
+) -> None:
+    """Show what changed in tracked data between two revisions."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        found = versioning.compare_revisions(
+            repo, a_rev, b_rev, targets=targets, extra_outputs=lambda: _pipeline_outputs(repo.root)
+        )
+    if b_rev or hide_missing:
+        found.pop("not in cache", None)
+    if not show_hash:
+        found = {
+            kind: [{key: value for key, value in entry.items() if key != "hash"} for entry in entries]
+            for kind, entries in found.items()
+        }
+    session.emit(found, lambda: _render_diff(found, markdown=markdown))
+
+
+def _render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> str:
+    rows = []
+    for kind in ("added", "deleted", "renamed", "modified", "not in cache"):
+        for entry in found.get(kind, []):
+            path, digest = entry["path"], entry.get("hash")
+            name = f"{path['old']} -> {path['new']}" if isinstance(path, dict) else path
+            if isinstance(digest, dict):
+                digest = f"{digest['old'][:8]}..{digest['new'][:8]}"
+            rows.append((kind, (digest or "")[: 18 if ".." in (digest or "") else 8], name))
+    if markdown:
+        return "\n".join(
+            ["| Status | Path |", "|--------|------|", *(f"| {kind} | {name} |" for kind, _, name in rows)]
+        )
+    lines = []
+    for kind in dict.fromkeys(kind for kind, _, _ in rows):
+        lines.append(f"{kind.capitalize()}:")
+        lines += [f"    {digest}{'  ' if digest else ''}{name}" for one, digest, name in rows if one == kind]
+        lines.append("")
+    files = [(kind, name) for kind, _, name in rows if not name.endswith("/")]
+    counts = {kind: sum(one == kind for one, _ in files) for kind in dict.fromkeys(kind for kind, _ in files)}
+    if counts:
+        lines.append("files summary: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True)
+@click.option("--outs", is_flag=True, help="Delete the data from the workspace too.")
+@json_option
+@pass_session
+def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
+    """Stop tracking: delete pointers and their .gitignore entries."""
+    from penstock.flows import versioning
+
+    with _opened(session) as repo:
+        changed = versioning.remove(repo, targets, base=session.directory, with_data=outs)
+        document = [repo.relative(path) for path in changed]
+    session.emit(document, "")

@@ -1,0 +1,279 @@
+"""Bring an output's path to the content its hash names, without losing work.
+
+Planned first (`plan_checkout`), then applied. New content is written under `.dvc/tmp/penstock` and renamed
+into place, so a killed checkout leaves no half file in the workspace. Every object is checked against its
+name while it is copied. Nothing is written through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from penstock.base.errors import Invalid, NotFound, Refused
+from penstock.data import placing
+from penstock.data.hashing import hash_path, hash_tree
+from penstock.data.objects import object_missing
+from penstock.data.output import HashInfo, Output
+from penstock.data.placing import Placer
+from penstock.data.repository import DataRepository
+
+Change = Literal["unchanged", "added", "modified", "deleted"]
+SHOWN = 10  # names listed in a refusal
+
+
+@dataclass(frozen=True)
+class CheckoutPlan:
+    """What a checkout of one output would do; `write` and `remove` are relative to the output's path.
+
+    The empty relative path is the output itself, where it is a file. `replace_all` says that what is
+    there has another type (file or directory) and goes as a whole. `at_risk` lists absolute paths whose
+    content is in no cache: applying the plan without `force` is refused.
+    """
+
+    output: Output
+    change: Change
+    write: Mapping[str, str]
+    remove: tuple[str, ...] = ()
+    replace_all: bool = False
+    at_risk: tuple[Path, ...] = ()
+
+
+def checkout_output(repo: DataRepository, output: Output, force: bool = False) -> Change:
+    """Bring `output.path` to `output.hash`, and say what that changed.
+
+    With `force`, work that exists nowhere else is moved to `.dvc/tmp/penstock-kept` before it is
+    overwritten.
+
+    Raises:
+        Refused: that would destroy work that exists nowhere else.
+        NotFound: an object is not in the cache; nothing was changed.
+        Corrupt: an object does not match its name; it was not used.
+    """
+    return apply_checkout(repo, plan_checkout(repo, output), force=force)
+
+
+def plan_checkout(repo: DataRepository, output: Output, within: str = "") -> CheckoutPlan:
+    """Compare workspace and hash, and list what has to be written and removed; nothing is changed.
+
+    `within` limits it to one file or directory below a tracked directory.
+    """
+    if output.hash is None or not output.cached:
+        return CheckoutPlan(output, "unchanged", {})
+    wanted_info = output.hash
+    check_parents(repo, output.path)
+    info = _lstat(output.path)
+    if info is not None and stat.S_ISLNK(info.st_mode) and wanted_info.is_tree:
+        raise Invalid(
+            f"{repo.relative(output.path)} is a symbolic link where a directory belongs",
+            code="data.symlink",
+            hint=f"rm {repo.relative(output.path)}",
+        )
+    if info is None:
+        wanted = _wanted(repo, wanted_info, within)
+        return CheckoutPlan(output, "added", wanted)
+    is_dir = stat.S_ISDIR(info.st_mode)
+    if is_dir and wanted_info.is_tree:
+        return _plan_directory(repo, output, wanted_info, within)
+    if is_dir:
+        files = hash_tree(repo, output.path).files()
+        risk = tuple(output.path / name for name, md5 in files.items() if not repo.cache.has_md5(md5))
+        return CheckoutPlan(output, "modified", {"": wanted_info.md5}, (), True, risk)
+    broken = stat.S_ISLNK(info.st_mode) and not output.path.exists()
+    current = None if broken else hash_path(repo, output.path)
+    if current is not None and current.md5 == wanted_info.md5:
+        if current.isexec >= wanted_info.isexec:
+            return CheckoutPlan(output, "unchanged", {})
+        return CheckoutPlan(output, "modified", {"": wanted_info.md5})
+    at_risk = () if current is None or repo.cache.has_md5(current.md5) else (output.path,)
+    return CheckoutPlan(
+        output, "modified", _wanted(repo, wanted_info, within), (), wanted_info.is_tree, at_risk
+    )
+
+
+def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within: str) -> CheckoutPlan:
+    current = hash_tree(repo, output.path)
+    if current.info.md5 == info.md5:
+        return CheckoutPlan(output, "unchanged", {})
+    wanted = _wanted(repo, info, within)
+    files = current.files()
+    if within:
+        files = {name: md5 for name, md5 in files.items() if _is_within(name, within)}
+    write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
+    remove = tuple(name for name in files if name not in wanted)
+    lost = {name: files[name] for name in (*write, *remove) if name in files}
+    absent = repo.cache.missing(set(lost.values()))
+    at_risk = tuple(output.path / name for name, md5 in lost.items() if md5 in absent)
+    change: Change = "modified" if write or remove else "unchanged"
+    return CheckoutPlan(output, change, write, remove, False, at_risk)
+
+
+def _wanted(repo: DataRepository, info: HashInfo, within: str) -> dict[str, str]:
+    if not info.is_tree:
+        return {"": info.md5}
+    tree = repo.cache.load_tree(info)
+    if not within:
+        return tree
+    chosen = {name: md5 for name, md5 in tree.items() if _is_within(name, within)}
+    if not chosen:
+        raise NotFound(
+            f"{within} is not in the tracked directory",
+            code="data.not_tracked",
+            hint="penstock status",
+            path=within,
+        )
+    return chosen
+
+
+def _is_within(name: str, within: str) -> bool:
+    return name == within or name.startswith(f"{within}/")
+
+
+def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = False) -> Change:
+    """Carry out a plan; see `checkout_output`."""
+    if plan.change == "unchanged":
+        return "unchanged"
+    if plan.at_risk and not force:
+        raise _refused(repo, plan)
+    output = plan.output
+    legacy = output.hash is not None and output.hash.algorithm != "md5"
+    _require_objects(repo, plan, legacy=legacy)
+    _keep(repo, plan.at_risk)
+    placer = Placer(repo, legacy=legacy)
+    if plan.replace_all:
+        _keep(repo, (output.path,))
+    if output.hash is not None and output.hash.is_tree:
+        if not os.path.lexists(output.path):
+            placer.place_new_tree(plan.write, output.path)
+        else:
+            _update_tree(repo, plan, placer)
+    else:
+        isexec = output.hash is not None and output.hash.isexec
+        placer.place_file(plan.write[""], output.path, executable=isexec)
+    placer.finish()
+    return plan.change
+
+
+def _update_tree(repo: DataRepository, plan: CheckoutPlan, placer: Placer) -> None:
+    folders = {os.path.dirname(name) for name in plan.remove}
+    for name in plan.remove:
+        with suppress(FileNotFoundError):
+            os.unlink(plan.output.path / name)
+    for folder in sorted(folders, key=len, reverse=True):
+        while folder:
+            try:
+                os.rmdir(plan.output.path / folder)
+            except OSError:
+                break
+            folder = os.path.dirname(folder)  # noqa: PLW2901
+    for name, md5 in plan.write.items():
+        target = plan.output.path / name
+        check_parents(repo, target)
+        if target.is_dir() and not target.is_symlink():
+            _remove_empty(target)
+        placer.place_file(md5, target)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a directory that holds nothing but directories."""
+    for parent, _, _ in os.walk(folder, topdown=False):
+        os.rmdir(parent)
+
+
+def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) -> None:
+    wanted = set(plan.write.values())
+    if legacy:
+        absent = {md5 for md5 in wanted if not os.path.exists(repo.cache.legacy_path(md5))}
+    else:
+        absent = repo.cache.missing(wanted)
+    if absent:
+        error = object_missing(min(absent))
+        more = f" and {len(absent) - 1} more objects are" if len(absent) > 1 else " is"
+        raise NotFound(
+            f"{repo.relative(plan.output.path)} cannot be checked out: object {min(absent)}{more} not in the cache",
+            code=error.code,
+            hint=f"penstock pull {plan.output.source}",
+            missing=len(absent),
+        )
+
+
+def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:
+    names = [repo.relative(path) for path in plan.at_risk]
+    listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return Refused(
+        f"checkout would destroy work that is stored nowhere else: {listed}",
+        code="data.unsaved_work",
+        hint=f"penstock commit {plan.output.source} to keep it, or penstock checkout --force (keeps a copy)",
+        paths=names,
+    )
+
+
+def _keep(repo: DataRepository, paths: tuple[Path, ...]) -> None:
+    """Move files to `.dvc/tmp/penstock-kept/<time>`, under their own names."""
+    if not paths:
+        return
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    kept = repo.dvc_dir / "tmp" / "penstock-kept" / name
+    for path in paths:
+        target = kept / path.relative_to(repo.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.rename(target)
+
+
+def check_parents(repo: DataRepository, path: Path) -> None:
+    """Refuse a path that a symbolic link among its parents leads out of the repository.
+
+    Raises:
+        Invalid: a parent below the root is a symbolic link.
+    """
+    parent = path.parent
+    while parent != repo.root:
+        if parent.is_symlink():
+            raise Invalid(
+                f"{repo.relative(parent)} is a symbolic link: nothing is written through it",
+                code="data.symlink",
+                hint=f"replace {repo.relative(parent)} by a directory",
+            )
+        parent = parent.parent
+
+
+def relink(repo: DataRepository, path: Path, info: HashInfo) -> None:
+    """Turn a saved path into the configured kind of link to its objects, where that is not a copy."""
+    kind = placing.choose_kind(repo, path.parent)
+    if kind == "copy" or (kind == "reflink" and not _has_symlinks(repo, path)):
+        _replace_symlinks(repo, path, info)
+        return
+    placer = Placer(repo)
+    if not info.is_tree:
+        placer.place_file(info.md5, path, executable=info.isexec)
+    else:
+        for name, md5 in hash_tree(repo, path).files().items():
+            placer.place_file(md5, path / name)
+    placer.finish()
+
+
+def _has_symlinks(repo: DataRepository, path: Path) -> bool:
+    return path.is_symlink()
+
+
+def _replace_symlinks(repo: DataRepository, path: Path, info: HashInfo) -> None:
+    """Replace a tracked symbolic link by a file, as DVC does."""
+    if path.is_symlink() and not info.is_tree:
+        placer = Placer(repo)
+        placer.place_file(info.md5, path, executable=info.isexec)
+        placer.finish()
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

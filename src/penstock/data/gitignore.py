@@ -1,0 +1,89 @@
+"""Entries in `.gitignore`, one per tracked path, as DVC writes and removes them.
+
+The entry `/name` stands in the `.gitignore` of the path's own directory, and is only written where git
+does not ignore the path already.
+
+Source: dvc/scm (scmrepo/git/__init__.py, 3.6).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from penstock.base.errors import Conflict
+from penstock.base.files import write_atomic
+from penstock.base.git import Git
+from penstock.data.repository import DataRepository
+
+_SPECIAL = re.compile(r"([\\\[\]!*#?])")
+
+
+def render_entry(path: Path) -> str:
+    r"""Return the line for a path.
+
+    Example:
+        >>> render_entry(Path("d/we[i]rd #name!.txt"))
+        '/we\\[i\\]rd \\#name\\!.txt'
+    """
+    return "/" + _SPECIAL.sub(r"\\\1", path.name)
+
+
+def ignore_path(repo: DataRepository, path: Path) -> Path | None:
+    """Have git ignore `path`; return the `.gitignore` that was changed, or None.
+
+    Raises:
+        Conflict: git already tracks the path.
+    """
+    root = repo.git_root()
+    if root is None:
+        return None
+    file = path.parent / ".gitignore"
+    text = _read(file)
+    entry = render_entry(path)
+    if entry in text.splitlines():
+        return None
+    git = Git(root)
+    relative = os.path.relpath(path, root)
+    if git.run("ls-files", "--", f":(literal){relative}", check=False):
+        raise Conflict(
+            f"{repo.relative(path)} is already tracked by git",
+            code="data.tracked_by_git",
+            hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
+            path=relative,
+        )
+    if git.run("check-ignore", "--no-index", "--", relative, check=False):
+        return None
+    if text and not text.endswith("\n"):
+        text += "\n"
+    _write(file, f"{text}{entry}\n")
+    return file
+
+
+def unignore_path(repo: DataRepository, path: Path) -> Path | None:
+    """Remove the entry of `path`; an emptied file is removed. Return the file that was changed."""
+    if repo.git_root() is None:
+        return None
+    file = path.parent / ".gitignore"
+    lines = _read(file).splitlines(keepends=True)
+    entry = render_entry(path)
+    kept = [line for line in lines if line.strip() != entry]
+    if len(kept) == len(lines):
+        return None
+    if kept:
+        _write(file, "".join(kept))
+    else:
+        file.unlink()
+    return file
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(file: Path, text: str) -> None:
+    write_atomic(file, text.encode(errors="surrogateescape"), durable=False)

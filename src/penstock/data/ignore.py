@@ -1,0 +1,81 @@
+"""`.dvcignore`: which files below the root are not data.
+
+gitignore patterns, one file per directory, inner files after outer ones; `.git`, `.hg` and `.dvc` are always
+ignored. Where no `.dvcignore` holds a pattern, nothing is matched at all.
+
+Source: dvc/ignore.py (3.67).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BUILT_IN = frozenset({".git", ".hg", ".dvc"})
+FILE_NAME = ".dvcignore"
+
+
+@dataclass
+class IgnoreRules:
+    """The rules of one repository; they are read once per directory and process."""
+
+    root: str
+    _levels: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether the root's file holds no pattern; deeper files are found while scanning."""
+        return self._patterns(self.root) is None
+
+    def _patterns(self, folder: str) -> Any:
+        if folder not in self._levels:
+            self._levels[folder] = _load(os.path.join(folder, FILE_NAME))
+        return self._levels[folder]
+
+    def is_ignored(self, path: str, is_dir: bool) -> bool:
+        """Say whether an absolute path is ignored, by its own name or through a parent directory."""
+        relative = os.path.relpath(path, self.root)
+        if relative == "." or relative.startswith(".."):
+            return False
+        parts = relative.split("/")
+        for depth in range(1, len(parts) + 1):
+            if self._matches(parts[:depth], is_dir or depth < len(parts)):
+                return True
+        return False
+
+    def is_entry_ignored(self, folder: str, name: str, is_dir: bool) -> bool:
+        """Say whether one entry of a directory that is itself not ignored is ignored."""
+        if is_dir and name in BUILT_IN:
+            return True
+        relative = os.path.relpath(folder, self.root)
+        parts = [] if relative == "." else relative.split("/")
+        return self._matches([*parts, name], is_dir)
+
+    def _matches(self, parts: list[str], is_dir: bool) -> bool:
+        if parts[-1] in BUILT_IN:
+            return True
+        verdict: bool | None = None
+        folder = self.root
+        for depth in range(len(parts)):
+            rules = self._patterns(folder)
+            if rules is not None:
+                name = "/".join(parts[depth:]) + ("/" if is_dir else "")
+                found = rules.check_file(name).include
+                verdict = verdict if found is None else found
+            folder = os.path.join(folder, parts[depth])
+        return bool(verdict)
+
+
+def _load(path: str) -> Any:
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    lines = [line for raw in text.splitlines() if (line := raw.strip()) and not line.startswith("#")]
+    if not lines:
+        return None
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(lines)

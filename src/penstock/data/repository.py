@@ -1,0 +1,152 @@
+"""DataRepository: what every data function is told about the repository it works in.
+
+A frozen context: where the root, the cache and the state are, and what the configuration says. It does
+nothing itself beyond opening and closing; the verbs are the modules beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.base.errors import Invalid, NotARepository, NotFound
+from penstock.base.git import find_git_root
+from penstock.base.links import LINK_KINDS, LinkKind
+from penstock.data.config import Config, load_config
+from penstock.data.ignore import IgnoreRules
+from penstock.data.objects import ObjectStore
+from penstock.data.state import State
+from penstock.storage.backend import Backend
+from penstock.storage.resolve import open_backend
+
+
+@dataclass(frozen=True)
+class DataRepository:
+    """One DVC repository; `root` is absolute."""
+
+    root: Path
+    dvc_dir: Path
+    config: Config
+    cache: ObjectStore
+    state: State
+    ignore: IgnoreRules
+
+    @classmethod
+    def open(cls, start: Path, cache_dir: Path | None = None) -> DataRepository:
+        """Open the repository that holds `start`.
+
+        `cache_dir` replaces the configured cache, so that a temporary worktree can share its main
+        repository's.
+
+        Raises:
+            NotARepository: there is no `.dvc` directory at or above `start`.
+            Invalid: the configuration cannot be read.
+        """
+        root = find_root(start)
+        dvc_dir = root / ".dvc"
+        config = load_config(dvc_dir)
+        configured = config.get("cache", "dir")
+        cache_path = cache_dir or (Path(configured) if configured else dvc_dir / "cache")
+        state = State(dvc_dir / "tmp" / "penstock-state.db")
+        shared = config.get("cache", "shared") == "group"
+        return cls(root, dvc_dir, config, ObjectStore(cache_path, shared), state, IgnoreRules(str(root)))
+
+    def remote(self, name: str | None = None) -> Backend:
+        """Open a remote by name, or the default one.
+
+        Raises:
+            NotFound: no remote of that name, or no default.
+        """
+        return open_backend(*self.remote_settings(name))
+
+    def remote_name(self, name: str | None = None) -> str:
+        """Return `name`, or the default remote's; it exists in the configuration."""
+        chosen = name or self.config.get("core", "remote")
+        if chosen is None:
+            raise NotFound(
+                "no remote is configured",
+                code="data.no_remote",
+                hint="penstock remote add -d NAME URL",
+            )
+        if chosen not in self.config.remotes():
+            raise NotFound(
+                f"there is no remote {chosen!r}",
+                code="data.no_remote",
+                hint=f"penstock remote add {chosen} URL",
+                remote=chosen,
+            )
+        return chosen
+
+    def remote_settings(self, name: str | None = None) -> tuple[str, dict[str, str]]:
+        """Return a remote's URL and options; `remote://other/path` is followed."""
+        remotes = self.config.remotes()
+        options = dict(remotes[self.remote_name(name)])
+        url = options.pop("url", "")
+        for _ in range(len(remotes)):
+            if not url.startswith("remote://"):
+                break
+            other, _, rest = url.removeprefix("remote://").partition("/")
+            base = dict(remotes[self.remote_name(other)])
+            url = f"{base.pop('url', '').rstrip('/')}/{rest}"
+            options = base | options
+        return url, options
+
+    def link_kinds(self) -> tuple[LinkKind, ...]:
+        """Return the configured `cache.type`, in the order to try.
+
+        Raises:
+            Invalid: an unknown kind.
+        """
+        text = self.config.get("cache", "type") or "reflink,copy"
+        kinds: list[LinkKind] = []
+        for word in text.split(","):
+            kind = next((known for known in LINK_KINDS if known == word.strip()), None)
+            if kind is None:
+                raise Invalid(
+                    f"cache.type {word.strip()!r} is unknown",
+                    code="config.invalid",
+                    hint=f"use some of {', '.join(LINK_KINDS)}",
+                )
+            kinds.append(kind)
+        return tuple(kinds)
+
+    def git_root(self) -> Path | None:
+        """Return the git working tree that holds the repository, or None without git."""
+        if self.config.is_set("core", "no_scm"):
+            return None
+        return find_git_root(self.root)
+
+    def relative(self, path: Path) -> str:
+        """Return an absolute path as text relative to the root.
+
+        Raises:
+            Invalid: it is outside the repository.
+        """
+        try:
+            return path.relative_to(self.root).as_posix()
+        except ValueError:
+            raise Invalid(
+                f"{path} is outside the repository {self.root}", code="data.outside", path=str(path)
+            ) from None
+
+    def close(self) -> None:
+        """Close the state file."""
+        self.state.close()
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest directory at or above `start` that holds `.dvc`.
+
+    Raises:
+        NotARepository: there is none.
+    """
+    start = start.absolute()
+    for directory in (start, *start.parents):
+        if (directory / ".dvc").is_dir():
+            return directory
+    raise NotARepository(
+        f"{start} is not inside a penstock or DVC repository",
+        code="data.not_a_repository",
+        hint="penstock init",
+        path=str(start),
+    )

@@ -1,0 +1,42 @@
+"""How an output's path and the cache compare with its recorded hash, in DVC's words."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from penstock.data.hashing import hash_path
+from penstock.data.objects import has
+from penstock.data.output import Output
+from penstock.data.repository import DataRepository
+
+State = Literal["unchanged", "modified", "new", "deleted", "not in cache"]
+
+
+def output_state(repo: DataRepository, output: Output) -> State:
+    """Return one word for an output.
+
+    `not in cache`: an object it names is missing. `deleted`: nothing is at its path. `new`: something is,
+    but no hash was recorded. `modified`: what is there has another hash.
+
+    Source: dvc/output.py, `Output.status` and `workspace_status` (3.67).
+    """
+    if output.hash is not None and output.cached and output.files is None and not has(repo, output.hash):
+        return "not in cache"
+    if not os.path.lexists(output.path) or not output.path.exists():
+        return "deleted"
+    if output.hash is None:
+        return "new"
+    current = hash_path(repo, output.path)
+    if current.md5 == output.hash.md5:
+        return "unchanged"
+    if output.hash.algorithm == "md5-dos2unix" and legacy_matches(repo, output):
+        return "unchanged"
+    return "modified"
+
+
+def legacy_matches(repo: DataRepository, output: Output) -> bool:
+    """Say whether a path holds what DVC 2 hashed with line ends normalised."""
+    from penstock.data.legacy import legacy_md5
+
+    return output.hash is not None and legacy_md5(repo, output.path) == output.hash.md5

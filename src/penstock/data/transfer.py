@@ -1,0 +1,232 @@
+"""Objects between the cache and a remote.
+
+Push order: every file of a directory first, its tree object last and only when all of them arrived, since
+a tree on a remote is taken as proof of its files. Fetch order: the tree, then its files. A downloaded object
+enters the cache only when its bytes match its name. Each object stands alone, so an interrupted transfer
+resumes where it stopped. What fails is counted and reported, not raised, as long as the remote answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.base.digest import digest_file
+from penstock.base.errors import Corrupt, Denied, PenstockError, Unavailable
+from penstock.data.objects import SMALL_BYTES, corrupt_object
+from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
+from penstock.data.repository import DataRepository
+from penstock.data.tree import parse_tree, tree_md5
+from penstock.storage.backend import Backend
+
+Progress = Callable[[int, int], None]  # objects done, objects in all
+MAX_PAGES_SHARE = 8  # list the remote when it is at most this many times larger than what is asked for
+GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
+
+
+@dataclass
+class Transfer:
+    """What a push or fetch did: counts, bytes, and the objects that failed with the reason."""
+
+    done: int = 0
+    total_bytes: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Transfer) -> None:
+        """Add another transfer's numbers."""
+        self.done += other.done
+        self.total_bytes += other.total_bytes
+        self.failed.update(other.failed)
+
+
+def remote_key(md5: str) -> str:
+    """Return where an object is on a remote."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def push_objects(
+    repo: DataRepository,
+    hashes: Iterable[HashInfo],
+    remote: Backend,
+    *,
+    jobs: int = 0,
+    progress: Progress | None = None,
+) -> Transfer:
+    """Upload everything the given hashes name that the remote lacks.
+
+    Raises:
+        NotFound: a tree object is not in the cache (its files cannot be known).
+        Unavailable: the remote does not answer; what arrived stays and is not sent again.
+        Denied: the remote refuses the credentials.
+    """
+    trees: dict[str, set[str]] = {}
+    files: set[str] = set()
+    for info in hashes:
+        check_md5(info.md5, "hash")
+        if info.is_tree:
+            trees.setdefault(info.md5, set())
+        else:
+            files.add(info.md5)
+    absent_trees = find_absent(remote, trees)
+    for md5 in absent_trees:
+        trees[md5] = set(repo.cache.load_tree(HashInfo(md5)).values())
+        files |= trees[md5]
+    result = Transfer()
+    absent = find_absent(remote, files)
+    sent = _run(remote, absent, lambda md5: _push_one(repo, remote, md5), jobs, progress)
+    result.add(sent)
+    ready = [md5 for md5 in absent_trees if not trees[md5] & sent.failed.keys()]
+    for md5 in set(absent_trees) - set(ready):
+        result.failed[md5] = "not all of its files arrived"
+    result.add(_run(remote, ready, lambda md5: _push_one(repo, remote, md5), jobs, None))
+    return result
+
+
+def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
+    path = repo.cache.path(md5)
+    source = Path(path)
+    try:
+        size = source.stat().st_size
+        if size <= SMALL_BYTES:
+            data = source.read_bytes()
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(TREE_SUFFIX):
+                raise corrupt_object(md5, path)
+            remote.put(remote_key(md5), data)
+        else:
+            if digest_file(source, "md5") != md5:
+                raise corrupt_object(md5, path)
+            remote.upload(remote_key(md5), source)
+    except FileNotFoundError:
+        raise Corrupt(f"object {md5} is not in the cache", code="data.object_missing", md5=md5) from None
+    return size
+
+
+def fetch_objects(
+    repo: DataRepository,
+    hashes: Iterable[HashInfo],
+    remote: Backend,
+    *,
+    jobs: int = 0,
+    progress: Progress | None = None,
+) -> Transfer:
+    """Download everything the given hashes name that the cache lacks, checking every byte.
+
+    Raises:
+        Unavailable: the remote does not answer; what arrived stays.
+        Denied: the remote refuses the credentials.
+    """
+    wanted = list(hashes)
+    for info in wanted:
+        check_md5(info.md5, "hash")
+    trees = {info.md5 for info in wanted if info.is_tree}
+    files = {info.md5 for info in wanted if not info.is_tree}
+    result = _run(remote, repo.cache.missing(trees), lambda md5: _fetch_one(repo, remote, md5), jobs, None)
+    for md5 in trees - result.failed.keys():
+        files.update(repo.cache.load_tree(HashInfo(md5)).values())
+    result.add(
+        _run(remote, repo.cache.missing(files), lambda md5: _fetch_one(repo, remote, md5), jobs, progress)
+    )
+    return result
+
+
+def _fetch_one(repo: DataRepository, remote: Backend, md5: str) -> int:
+    if md5.endswith(TREE_SUFFIX):
+        data = remote.get(remote_key(md5))
+        if tree_md5(data) != md5:
+            raise _bad_download(remote, md5)
+        parse_tree(data, md5)
+        repo.cache.put_bytes(data, md5)
+        return len(data)
+    with repo.cache.staging() as temporary:
+        path = Path(temporary)
+        remote.download(remote_key(md5), path)
+        if digest_file(path, "md5") != md5:
+            raise _bad_download(remote, md5)
+        size = path.stat().st_size
+        repo.cache.accept(temporary, md5)
+    return size
+
+
+def _bad_download(remote: Backend, md5: str) -> Corrupt:
+    return Corrupt(
+        f"{remote.url} holds damaged bytes for object {md5}",
+        code="data.object_corrupt",
+        hint="penstock push from a repository that has it",
+        md5=md5,
+    )
+
+
+def find_absent(remote: Backend, md5s: Collection[str]) -> list[str]:
+    """Return those names that the remote does not hold, sorted.
+
+    Few names are asked for one by one. For many, the remote is listed, but never further than
+    `MAX_PAGES_SHARE` times the number of names; the rest are asked for again.
+    """
+    asked = sorted(md5s)
+    if not asked:
+        return []
+    present: set[str] = set()
+    complete = False
+    if len(asked) > 64:
+        limit = len(asked) * MAX_PAGES_SHARE
+        complete = True
+        for count, entry in enumerate(remote.list("files/md5")):
+            if count >= limit:
+                complete = False
+                break
+            present.add(entry.key[10:12] + entry.key[13:])
+    unknown = [md5 for md5 in asked if md5 not in present]
+    if complete or not unknown:
+        return unknown
+    if len(unknown) == 1:
+        return [] if remote.exists(remote_key(unknown[0])) else unknown
+    with ThreadPoolExecutor(max(1, remote.jobs)) as pool:
+        found = pool.map(remote.exists, [remote_key(md5) for md5 in unknown])
+        return [md5 for md5, there in zip(unknown, found, strict=True) if not there]
+
+
+def _run(
+    remote: Backend,
+    md5s: Collection[str],
+    action: Callable[[str], int],
+    jobs: int,
+    progress: Progress | None,
+) -> Transfer:
+    result = Transfer()
+    if not md5s:
+        return result
+    workers = min(jobs or remote.jobs, len(md5s))
+    if workers <= 1:
+        for md5 in md5s:
+            _record(result, md5, lambda md5=md5: action(md5), progress, len(md5s))  # type: ignore[misc]
+        return result
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(action, md5): md5 for md5 in md5s}
+        try:
+            for future in as_completed(futures):
+                _record(result, futures[future], future.result, progress, len(md5s))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return result
+
+
+def _record(
+    result: Transfer, md5: str, get: Callable[[], int], progress: Progress | None, total: int
+) -> None:
+    try:
+        result.total_bytes += get()
+        result.done += 1
+    except Denied:
+        raise
+    except Unavailable as error:
+        result.failed[md5] = error.message
+        if result.done == 0 and len(result.failed) >= min(total, GIVE_UP_AFTER):
+            raise
+    except PenstockError as error:
+        result.failed[md5] = error.message
+    if progress is not None:
+        progress(result.done + len(result.failed), total)

@@ -1,0 +1,89 @@
+"""Tree objects: the list of files of a tracked directory, byte for byte as DVC writes it.
+
+The bytes are a JSON array of `{"md5": …, "relpath": …}`, sorted by relpath as text (the whole path, by code
+point), with `", "` and `": "`, everything beyond ASCII escaped, no line end. The object's name is the md5 of
+these bytes followed by `.dir`. Reading is strict: what does not belong is refused, since the paths will be
+written to.
+
+Source: dvc_data/hashfile/tree.py (3.18).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring_ascii
+
+from penstock.base.digest import digest_bytes
+from penstock.base.errors import Corrupt
+from penstock.data.output import TREE_SUFFIX, check_md5
+
+
+def render_tree(entries: Iterable[tuple[str, str]]) -> bytes:
+    """Encode (relpath, md5) pairs.
+
+    Example:
+        >>> render_tree([("b", "d41d8cd98f00b204e9800998ecf8427e")])
+        b'[{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "b"}]'
+    """
+    quote = encode_basestring_ascii
+    body = ", ".join([f'{{"md5": "{md5}", "relpath": {quote(relpath)}}}' for relpath, md5 in sorted(entries)])
+    return f"[{body}]".encode("ascii")
+
+
+def tree_md5(data: bytes) -> str:
+    """Return the object id of a tree's bytes."""
+    return digest_bytes(data, "md5") + TREE_SUFFIX
+
+
+def parse_tree(data: bytes, where: str) -> dict[str, str]:
+    """Decode a tree into md5 by relpath; `where` is what errors call it.
+
+    Raises:
+        Corrupt: it is not a tree, or an entry names a path outside the directory.
+    """
+    try:
+        entries = json.loads(data)
+        tree = {entry["relpath"]: entry["md5"] for entry in entries}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise _corrupt(where, "it is not a list of files") from None
+    for relpath, md5 in tree.items():
+        check_md5(md5, where)
+        check_relpath(relpath, where)
+    if len(tree) != len(entries):
+        raise _corrupt(where, "a path stands twice")
+    _check_nesting(tree, where)
+    return tree
+
+
+def check_relpath(relpath: object, where: str) -> str:
+    """Return a relative path that stays below its directory.
+
+    Raises:
+        Corrupt: it is absolute, empty, holds a zero byte or a `.`, `..` or empty part.
+    """
+    if (
+        not isinstance(relpath, str)
+        or not relpath
+        or "\0" in relpath
+        or relpath[0] == "/"
+        or ("." in relpath and not {".", ".."}.isdisjoint(relpath.split("/")))
+        or "//" in relpath
+        or relpath[-1] == "/"
+    ):
+        raise _corrupt(where, f"the path {relpath!r} does not stay inside the directory")
+    return relpath
+
+
+def _check_nesting(tree: Mapping[str, str], where: str) -> None:
+    folders = {relpath.rpartition("/")[0] for relpath in tree} - {""}
+    while folders:
+        for folder in folders & tree.keys():
+            raise _corrupt(where, f"{folder!r} is both a file and a directory")
+        folders = {folder.rpartition("/")[0] for folder in folders} - {""}
+
+
+def _corrupt(where: str, why: str) -> Corrupt:
+    return Corrupt(
+        f"the directory object {where} is damaged: {why}", code="data.bad_tree", hint="penstock verify"
+    )

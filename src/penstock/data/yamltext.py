@@ -1,0 +1,49 @@
+"""YAML exactly as DVC reads and writes it: ruamel's round-trip loader and dumper at their defaults.
+
+The only module of this part that imports ruamel. Comments and the order of keys survive an edit.
+
+Source: dvc/utils/serialize/_yaml.py (3.67).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import MutableMapping
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from penstock.base.errors import Invalid
+
+
+def load_document(text: str, where: str) -> MutableMapping[str, Any]:
+    """Parse YAML text whose top is a mapping; it can be changed and dumped again.
+
+    Raises:
+        Invalid: it is not YAML, or its top is something else.
+    """
+    try:
+        document = YAML().load(text)
+    except (YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise Invalid(
+            f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}",
+            code="data.not_yaml",
+            file=where,
+        ) from None
+    if document is None:
+        document = {}
+    if not isinstance(document, MutableMapping):
+        raise Invalid(f"{where}: expected a mapping (key: value)", code="data.not_yaml", file=where)
+    return document
+
+
+def dump_document(document: object) -> str:
+    """Render a document as DVC would."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()

@@ -1,0 +1,168 @@
+"""LocalBackend: objects as files below a directory.
+
+Files are written under `.penstock-tmp` in the same directory, checked, made read-only (0444, the mode that
+DVC takes as "verified") and renamed into place, so a killed writer leaves nothing among the objects.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from penstock.base.errors import Denied, PenstockError, Unavailable
+from penstock.storage.backend import Entry, check_key, missing
+
+STAGING = ".penstock-tmp"
+OBJECT_MODE = 0o444
+
+
+class LocalBackend:
+    """A `Backend` over one directory, made at the first write. Safe for several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+        self.jobs = 2  # small files are bound by system calls under one interpreter lock
+        self._made: set[str] = set()
+
+    def _path(self, key: str) -> str:
+        return f"{self.root}/{check_key(key)}"
+
+    def get(self, key: str) -> bytes:
+        """Return all bytes at `key`."""
+        with self._reading(key), Path(self._path(key)).open("rb") as file:
+            return file.read()
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from offset `start`."""
+        with self._reading(key), Path(self._path(key)).open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` at `key`."""
+
+        def write(temporary: str) -> int:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fchmod(descriptor, OBJECT_MODE)
+            finally:
+                os.close(descriptor)
+            return len(data)
+
+        self._store(key, write)
+
+    def upload(self, key: str, source: Path) -> None:
+        """Store a file's bytes at `key`."""
+
+        def write(temporary: str) -> int:
+            shutil.copyfile(source, temporary)
+            size = os.stat(temporary).st_size
+            os.chmod(temporary, OBJECT_MODE)
+            return size
+
+        self._store(key, write)
+
+    def _store(self, key: str, write: Callable[[str], int]) -> None:
+        target = self._path(key)
+        parent = target.rpartition("/")[0]
+        temporary = f"{self.root}/{STAGING}/{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            if parent not in self._made:
+                os.makedirs(parent, exist_ok=True)
+                os.makedirs(f"{self.root}/{STAGING}", exist_ok=True)
+                self._made.add(parent)
+            size = write(temporary)
+            if os.stat(temporary).st_size != size:
+                raise Unavailable(
+                    f"{self.url} stored {key} incompletely", code="storage.short_write", key=key
+                )
+            os.rename(temporary, target)
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(temporary)
+            if isinstance(error, OSError):
+                raise self._translate(error, key) from error
+            raise
+
+    def download(self, key: str, target: Path) -> None:
+        """Write the bytes at `key` to `target`."""
+        with self._reading(key), Path(self._path(key)).open("rb") as file, target.open("wb") as out:
+            shutil.copyfileobj(file, out, 1 << 20)
+
+    def size(self, key: str) -> int | None:
+        """Return the object's size in bytes, or None."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return os.stat(self._path(key)).st_size
+        return None
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is an object at `key`."""
+        return self.size(key) is not None
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object below the directory `prefix`."""
+        pending = [prefix.strip("/")]
+        while pending:
+            folder = pending.pop()
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as entries:
+                for entry in entries:
+                    key = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name != STAGING:
+                            pending.append(key)
+                    elif entry.is_file():
+                        yield Entry(key, entry.stat().st_size)
+
+    def delete(self, key: str) -> None:
+        """Remove the object at `key`, if any."""
+        try:
+            os.unlink(self._path(key))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._translate(error, key) from error
+
+    def close(self) -> None:
+        """Remove the staging directory when nobody uses it."""
+        with suppress(OSError):
+            os.rmdir(self.root / STAGING)
+
+    def _reading(self, key: str) -> _Translating:
+        return _Translating(self, key)
+
+    def _translate(self, error: OSError, key: str) -> PenstockError:
+        if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            return missing(self.url, key)
+        if isinstance(error, PermissionError):
+            return Denied(
+                f"no permission for {key} in {self.url}: {error.strerror}",
+                code="storage.denied",
+                hint=f"ls -ld {self.root}",
+                key=key,
+            )
+        return Unavailable(
+            f"{self.url} failed on {key}: {error.strerror or error}",
+            code="storage.io",
+            hint=f"df -h {self.root}",
+            key=key,
+        )
+
+
+class _Translating:
+    def __init__(self, backend: LocalBackend, key: str) -> None:
+        self.backend, self.key = backend, key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise self.backend._translate(error, self.key) from error

@@ -1,0 +1,291 @@
+"""ObjectStoreBackend: S3 (any endpoint), Google Cloud Storage, Azure Blob and HTTP through obstore.
+
+The only module that imports obstore. It translates its errors, bounds its retries, and checks every
+upload: a single PUT by its ETag where that is the MD5, everything else by the size the store reports.
+Environment credentials (`AWS_*`, instance roles, …) are read by obstore itself.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+
+from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
+from penstock.storage.backend import Entry, check_key, missing
+
+MULTIPART_BYTES = 16 << 20  # above this a file goes up in parts of this size
+READ_BYTES = 4 << 20
+MAX_JOBS = 64
+RETRY: dict[str, Any] = {
+    "max_retries": 5,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to reach a store: the client's settings under obstore's names.
+
+    `config` holds `endpoint`, `region`, `access_key_id` and so on; `client` the HTTP client's settings
+    (`allow_http`, `timeout`).
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    client: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ObjectStoreBackend:
+    """A `Backend` over one obstore store. Safe for many threads."""
+
+    def __init__(self, store: Any, url: str, jobs: int = 16) -> None:
+        self._store = store
+        self.url = url
+        self.jobs = jobs
+
+    def get(self, key: str) -> bytes:
+        """Return all bytes at `key`."""
+        return self._call(key, lambda: bytes(obstore.get(self._store, check_key(key)).bytes()))
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return up to `length` bytes from offset `start`."""
+        size = self.size(key)
+        if size is None:
+            raise missing(self.url, key)
+        length = min(length, size - start)
+        if length <= 0:
+            return b""
+        return self._call(key, lambda: bytes(obstore.get_range(self._store, key, start=start, length=length)))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` at `key`."""
+        check_key(key)
+        done = self._call(key, lambda: obstore.put(self._store, key, data, use_multipart=False))
+        etag = (done.get("e_tag") or "").strip('"')
+        if etag != hashlib.md5(data, usedforsecurity=False).hexdigest():
+            self._check_size(key, len(data))
+
+    def upload(self, key: str, source: Path) -> None:
+        """Store a file's bytes at `key`; above 16 MiB in parts."""
+        size = source.stat().st_size
+        if size <= MULTIPART_BYTES:
+            self.put(key, source.read_bytes())
+            return
+        check_key(key)
+        self._call(
+            key,
+            lambda: obstore.put(
+                self._store, key, source, use_multipart=True, chunk_size=MULTIPART_BYTES, max_concurrency=8
+            ),
+        )
+        self._check_size(key, size)
+
+    def _check_size(self, key: str, expected: int) -> None:
+        found = self.size(key)
+        if found != expected:
+            raise Unavailable(
+                f"{self.url} holds {found} of {expected} bytes of {key} after the upload",
+                code="storage.short_write",
+                hint="push again",
+                key=key,
+            )
+
+    def download(self, key: str, target: Path) -> None:
+        """Write the bytes at `key` to `target`."""
+
+        def fetch() -> None:
+            answer = obstore.get(self._store, check_key(key))
+            expected = answer.meta["size"]
+            received = 0
+            with target.open("wb") as out:
+                for chunk in answer.stream(min_chunk_size=READ_BYTES):
+                    out.write(chunk)
+                    received += len(chunk)
+            if received != expected:
+                raise Unavailable(
+                    f"{self.url} sent {received} of {expected} bytes of {key}",
+                    code="storage.short_read",
+                    hint="fetch again",
+                    key=key,
+                )
+
+        self._call(key, fetch)
+
+    def size(self, key: str) -> int | None:
+        """Return the object's size in bytes, or None."""
+        try:
+            return self._call(key, lambda: int(obstore.head(self._store, check_key(key))["size"]))
+        except NotFound:
+            return None
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is an object at `key`."""
+        return self.size(key) is not None
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object below the directory `prefix`."""
+        pages = iter(obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=1000))
+        while True:
+            page = self._call(prefix, lambda: next(pages, None))
+            if page is None:
+                return
+            for item in page:
+                yield Entry(item["path"], int(item["size"]))
+
+    def delete(self, key: str) -> None:
+        """Remove the object at `key`, if any."""
+        try:
+            self._call(key, lambda: obstore.delete(self._store, check_key(key)))
+        except NotFound:
+            return
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._store = None
+
+    def _call(self, key: str, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except (FileNotFoundError, exceptions.NotFoundError):
+            raise missing(self.url, key) from None
+        except PenstockError:
+            raise
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            raise _translate(error, self.url, key) from error
+
+
+def _translate(error: Exception, url: str, key: str) -> PenstockError:
+    text = " ".join(str(error).split())
+    if isinstance(
+        error, PermissionError | exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+    ) or any(word in text for word in ("AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId")):
+        return Denied(
+            f"{url} refused the credentials for {key}",
+            code="storage.denied",
+            hint="check the remote's keys: penstock config -l",
+            key=key,
+        )
+    if "NoSuchBucket" in text:
+        return Unavailable(f"the bucket of {url} does not exist", code="storage.no_bucket", url=url)
+    return Unavailable(
+        f"{url} failed on {key}: {text[:300]}",
+        code="storage.unavailable",
+        hint="check that the remote can be reached, then run the same command again",
+        key=key,
+    )
+
+
+def open_s3(bucket: str, prefix: str, options: Options, url: str) -> ObjectStoreBackend:
+    """Open a bucket of S3 or anything that speaks it; `endpoint` in the options names another server."""
+    config = dict(options.config)
+    if config.get("endpoint"):
+        config.setdefault("virtual_hosted_style_request", False)
+        config.setdefault("region", "us-east-1")
+
+    def make(retry: Any) -> Any:
+        def build() -> Any:
+            return S3Store(
+                bucket,
+                prefix=prefix or None,
+                config=config,  # type: ignore[arg-type]
+                client_options=dict(options.client),  # type: ignore[arg-type]
+                retry_config=retry,
+            )
+
+        store = build()
+        if "access_key_id" not in store.config and "skip_signature" not in config:
+            home = Path("~/.aws").expanduser()  # the environment holds no key: the default profile is next
+            found = {**read_aws_profile(home / "config"), **read_aws_profile(home / "credentials")}
+            if found:
+                config.update(found | config)
+                store = build()
+        return store
+
+    return _open(make, url)
+
+
+def open_gcs(bucket: str, prefix: str, options: Options, url: str) -> ObjectStoreBackend:
+    """Open a Google Cloud Storage bucket."""
+    return _open(
+        lambda retry: GCSStore(
+            bucket,
+            prefix=prefix or None,
+            config=dict(options.config),  # type: ignore[arg-type]
+            client_options=dict(options.client),  # type: ignore[arg-type]
+            retry_config=retry,
+        ),
+        url,
+    )
+
+
+def open_azure(container: str, prefix: str, options: Options, url: str) -> ObjectStoreBackend:
+    """Open an Azure Blob container."""
+    return _open(
+        lambda retry: AzureStore(
+            container,
+            prefix=prefix or None,
+            config=dict(options.config),  # type: ignore[arg-type]
+            client_options=dict(options.client),  # type: ignore[arg-type]
+            retry_config=retry,
+        ),
+        url,
+    )
+
+
+def open_http(url: str, options: Options) -> ObjectStoreBackend:
+    """Open a tree of files on a web server."""
+    return _open(
+        lambda retry: HTTPStore.from_url(
+            url,
+            client_options=dict(options.client),  # type: ignore[arg-type]
+            retry_config=retry,
+        ),
+        url,
+    )
+
+
+def _open(make: Callable[[Any], Any], url: str) -> ObjectStoreBackend:
+    try:
+        return ObjectStoreBackend(make(RETRY), url)
+    except (exceptions.BaseError, ValueError, TypeError) as error:
+        raise Invalid(
+            f"the remote {url} cannot be opened: {' '.join(str(error).split())[:300]}",
+            code="storage.bad_options",
+            hint="penstock remote modify NAME OPTION VALUE",
+            url=url,
+        ) from error
+
+
+def read_aws_profile(path: Path, profile: str = "default") -> dict[str, str]:
+    """Return `access_key_id`, `secret_access_key`, `session_token` and `region` of an AWS profile file.
+
+    A missing file or profile gives an empty mapping.
+
+    Source: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html
+    """
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        return {}
+    for section in (profile, f"profile {profile}"):
+        if parser.has_section(section):
+            found = dict(parser.items(section))
+            names = {
+                "aws_access_key_id": "access_key_id",
+                "aws_secret_access_key": "secret_access_key",
+                "aws_session_token": "session_token",
+                "region": "region",
+            }
+            return {names[key]: value for key, value in found.items() if key in names}
+    return {}
