@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.base.errors import NotARepository
+from penstock.data.repository import find_root
 from penstock.flows.project import HOME, Places, Project
 from penstock.flows.settings import ProjectSettings, load_project_settings
 
@@ -29,24 +29,6 @@ def open_workspace(start: Path, environment: Mapping[str, str] | None = None) ->
     settings = load_project_settings(root)
     actor = environment.get("PENSTOCK_ACTOR") or f"person:{_user(environment)}"
     return Project(_places(root, settings, environment), settings, actor)
-
-
-def find_root(start: Path) -> Path:
-    """Return the nearest directory at or above `start` that holds `.dvc`.
-
-    Raises:
-        NotARepository: there is none.
-    """
-    start = start.absolute()
-    for directory in (start, *start.parents):
-        if (directory / ".dvc").is_dir():
-            return directory
-    raise NotARepository(
-        f"{start} is not inside a penstock repository",
-        code="data.not_a_repository",
-        hint="git init && penstock init",
-        path=str(start),
-    )
 
 
 def _places(root: Path, settings: ProjectSettings, environment: Mapping[str, str]) -> Places:

@@ -80,7 +80,7 @@ class Project:
     def at(self, root: Path, settings: ProjectSettings, actor: str) -> Project:
         """Return the project of another tree with the same store, artifacts, models and cache."""
         places = Places(
-            root, self.places.home, self.places.store_url, self.places.artifacts_url, self.data.cache_dir
+            root, self.places.home, self.places.store_url, self.places.artifacts_url, self.data.cache.root
         )
         return Project(places, settings, actor)
 

@@ -7,19 +7,18 @@ Source: DVC 3.67 `dvc/stage/serialize.py`, `dvc/dvcfile.py`.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ruamel.yaml import YAML
 
 from penstock.base.digest import digest_value
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
-from penstock.data.output import HashInfo
+from penstock.data.output import HashInfo, check_md5
+from penstock.data.yamltext import dump_document, load_document
 
 LOCK_FILE = "dvc.lock"
 SCHEMA = "2.0"
@@ -96,23 +95,16 @@ def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
 def save_lock(root: Path, entries: Mapping[str, LockEntry]) -> None:
     """Write changed entries into the lock file, in one step; others stay as they are."""
     path = root / LOCK_FILE
-    writer = YAML()
-    writer.default_flow_style = False
-    document: Any = None
-    if path.exists():
-        document = writer.load(path.read_text(encoding="utf-8"))
+    document: Any = load_document(path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
     if not document:
         document = {"schema": SCHEMA, "stages": {}}
-    stages = document["stages"]
     known = load_lock(root)
     changed = {name: entry for name, entry in entries.items() if known.get(name) != entry}
     if not changed and path.exists():
         return
     for name, entry in changed.items():
-        stages[name] = entry.to_document()
-    buffer = io.StringIO()
-    writer.dump(document, buffer)
-    write_atomic(path, buffer.getvalue().encode())
+        document["stages"][name] = entry.to_document()
+    write_atomic(path, dump_document(document).encode())
 
 
 def _path_document(item: LockedPath) -> dict[str, Any]:
@@ -140,7 +132,7 @@ def _parse_path(item: Mapping[str, Any]) -> LockedPath:
     return LockedPath(
         path=str(item["path"]),
         hash=HashInfo(
-            md5=str(item["md5"]),
+            md5=check_md5(item["md5"], LOCK_FILE),
             size=item.get("size"),
             nfiles=item.get("nfiles"),
             isexec=bool(item.get("isexec", False)),

@@ -1,0 +1,120 @@
+"""The report of a CI run, as Markdown for a job summary or a comment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from penstock.base.clock import format_ms
+
+StepStatus = Literal["passed", "failed", "skipped"]
+_MARKS: dict[str, str] = {"passed": "✅", "failed": "❌", "skipped": "⏭️"}
+
+
+class StepReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a CI run; `details` are further lines, such as the end of its output."""
+
+    name: str
+    status: StepStatus
+    seconds: float
+    sentence: str
+    details: tuple[str, ...] = ()
+
+
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate check."""
+
+    kind: str
+    name: str
+    status: str
+    severity: str
+    sentence: str
+
+
+class CiReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a CI run found. `version` is the model version it registered, `model/number`."""
+
+    project: str
+    commit: str
+    subject: str
+    started_ms: int
+    passed: bool
+    steps: tuple[StepReport, ...]
+    checks: tuple[CheckReport, ...] = ()
+    metrics: dict[str, float] = {}
+    champion: str | None = None
+    champion_metrics: dict[str, float] = {}
+    version: str | None = None
+    is_new_version: bool = False
+    verdict_id: str | None = None
+    run_id: str | None = None
+
+
+def render_markdown(report: CiReport) -> str:
+    """Render the report; everything that came from outside is escaped."""
+    verdict = "passed" if report.passed else "refused"
+    lines = [
+        f"## {_MARKS['passed' if report.passed else 'failed']} {_escape(report.project)}: {verdict}",
+        "",
+        f"Commit `{report.commit[:10]}` {_escape(report.subject)}, {format_ms(report.started_ms)}",
+        "",
+        "| step | | time | |",
+        "| --- | --- | ---: | --- |",
+    ]
+    lines += [
+        f"| {step.name} | {_MARKS[step.status]} | {step.seconds:.1f} s | {_escape(step.sentence)} |"
+        for step in report.steps
+    ]
+    if report.checks:
+        lines += ["", "| gate | | finding |", "| --- | --- | --- |"]
+        lines += [
+            f"| {check.kind} `{check.name}` | {'✅' if check.status == 'pass' else '⚠️' if check.severity == 'warn' else '❌'} "
+            f"| {_escape(check.sentence)} |"
+            for check in report.checks
+        ]
+    if report.metrics:
+        lines += [
+            "",
+            f"| metric | this commit | {report.champion or 'champion'} | change |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        lines += [
+            _metric_line(name, value, report.champion_metrics.get(name))
+            for name, value in sorted(report.metrics.items())
+        ]
+    for step in report.steps:
+        if step.status == "failed" and step.details:
+            fence = "~~~~"
+            lines += [
+                "",
+                f"<details><summary>{step.name}: last lines</summary>",
+                "",
+                fence,
+                *step.details,
+                fence,
+                "",
+                "</details>",
+            ]
+    ids = [
+        f"{name} `{value}`"
+        for name, value in (
+            ("version", report.version),
+            ("verdict", report.verdict_id),
+            ("run", report.run_id),
+        )
+        if value
+    ]
+    if ids:
+        lines += ["", ", ".join(ids)]
+    return "\n".join(lines) + "\n"
+
+
+def _metric_line(name: str, value: float, before: float | None) -> str:
+    if before is None:
+        return f"| {_escape(name)} | {value:.4g} | – | – |"
+    return f"| {_escape(name)} | {value:.4g} | {before:.4g} | {value - before:+.4g} |"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
