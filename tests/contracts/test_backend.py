@@ -1,0 +1,132 @@
+"""The contract of `penstock.storage.backend`, run over every implementation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Denied, Invalid, NotFound, PenstockError
+from penstock.storage.backend import Backend
+from penstock.storage.resolve import open_backend
+
+KINDS = ["memory", "local", pytest.param("s3", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=KINDS)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    if request.param == "memory":
+        opened = open_backend("memory://")
+    elif request.param == "local":
+        opened = open_backend(str(tmp_path / "store"))
+    else:
+        server = request.getfixturevalue("s3_server")
+        opened = open_backend(f"s3://{server.make_bucket()}/some/prefix", server.options())
+    yield opened
+    opened.close()
+
+
+def test_what_was_put_is_got(backend: Backend) -> None:
+    backend.put("a/b", b"hello")
+    assert backend.get("a/b") == b"hello"
+    assert backend.size("a/b") == 5
+    assert backend.exists("a/b")
+
+
+def test_an_empty_object_is_an_object(backend: Backend) -> None:
+    backend.put("empty", b"")
+    assert backend.get("empty") == b""
+    assert backend.size("empty") == 0
+
+
+def test_putting_again_replaces(backend: Backend) -> None:
+    backend.put("k", b"one")
+    backend.put("k", b"three")
+    assert backend.get("k") == b"three"
+
+
+def test_a_miss_is_not_found(backend: Backend, tmp_path: Path) -> None:
+    assert backend.size("no/such") is None
+    assert not backend.exists("no/such")
+    for ask in (
+        lambda: backend.get("no/such"),
+        lambda: backend.get_range("no/such", 0, 1),
+        lambda: backend.download("no/such", tmp_path / "x"),
+    ):
+        with pytest.raises(NotFound) as caught:
+            ask()
+        assert caught.value.code == "storage.object_missing"
+
+
+def test_deleting_is_idempotent(backend: Backend) -> None:
+    backend.put("k", b"x")
+    backend.delete("k")
+    backend.delete("k")
+    assert not backend.exists("k")
+
+
+def test_ranges_end_with_the_object(backend: Backend) -> None:
+    backend.put("k", b"0123456789")
+    assert backend.get_range("k", 2, 3) == b"234"
+    assert backend.get_range("k", 8, 100) == b"89"
+    assert backend.get_range("k", 10, 5) == b""
+
+
+def test_listing_is_by_directory(backend: Backend) -> None:
+    for key in ("d/a", "d/sub/b", "dd/c", "e"):
+        backend.put(key, key.encode())
+    assert {(entry.key, entry.size_bytes) for entry in backend.list("d")} == {("d/a", 3), ("d/sub/b", 7)}
+    assert {entry.key for entry in backend.list("")} == {"d/a", "d/sub/b", "dd/c", "e"}
+    assert list(backend.list("nothing")) == []
+
+
+def test_files_stream_both_ways(backend: Backend, tmp_path: Path) -> None:
+    data = os.urandom(20 << 20)
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    backend.upload("big", source)
+    assert backend.size("big") == len(data)
+    backend.download("big", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+
+
+@pytest.mark.parametrize("key", ["a b", "a+b", "a%20b", "a&b=c", "ü/ö", "q'uo\"te", "#hash", "~tilde"])
+def test_odd_keys_are_plain_keys(backend: Backend, key: str) -> None:
+    backend.put(key, key.encode())
+    assert backend.get(key) == key.encode()
+    assert [entry.key for entry in backend.list("")] == [key]
+
+
+@pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", "a//b", "a/.", "a\0b"])
+def test_a_key_that_is_no_plain_path_is_refused(backend: Backend, key: str) -> None:
+    with pytest.raises(Invalid):
+        backend.put(key, b"x")
+    with pytest.raises(Invalid):
+        backend.get(key)
+
+
+def test_threads_may_share_it(backend: Backend) -> None:
+    keys = [f"t/{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: backend.put(key, key.encode()), keys))
+        assert list(pool.map(backend.get, keys)) == [key.encode() for key in keys]
+
+
+@pytest.mark.slow
+def test_a_wrong_secret_is_denied_and_not_shown(s3_server) -> None:  # type: ignore[no-untyped-def]
+    options = {**s3_server.options(), "secret_access_key": "not-the-secret"}
+    backend = open_backend(f"s3://{s3_server.make_bucket()}", options)
+    with pytest.raises(Denied) as caught:
+        backend.put("k", b"x")
+    assert "not-the-secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_missing_bucket_is_named(s3_server) -> None:  # type: ignore[no-untyped-def]
+    backend = open_backend("s3://no-such-bucket-here", s3_server.options())
+    with pytest.raises(PenstockError) as caught:
+        backend.put("k", b"x")
+    assert "no-such-bucket-here" in str(caught.value)
