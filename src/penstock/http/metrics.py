@@ -1,0 +1,148 @@
+"""Prometheus metrics of the data plane, in a registry of their own.
+
+Labels are bounded: endpoints and versions only as far as they are served, never what a client wrote into
+a URL; anything else is `other`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from penstock.serving.codecs import InferResponse
+from penstock.serving.dataplane import DataPlane, FeedbackResult
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DURATION_BUCKETS_S = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
+)  # fmt: skip
+OTHER = "other"
+
+
+class InferenceMetrics:
+    """Counters of one serve process. Thread-safe."""
+
+    def __init__(self, dataplane: DataPlane, version: str) -> None:
+        self._dataplane = dataplane
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        by_model = ("endpoint", "version", "route")
+        self._requests = Counter(
+            "penstock_requests",
+            "Inference requests by outcome: ok, invalid (the client's mistake), error.",
+            ("endpoint", "outcome"),
+            registry=self.registry,
+        )
+        self._predictions = Counter(
+            "penstock_predictions",
+            "Inference requests answered by a model version.",
+            by_model,
+            registry=self.registry,
+        )
+        self._rows = Counter(
+            "penstock_prediction_rows", "Rows predicted by a model version.", by_model, registry=self.registry
+        )
+        self._duration = Histogram(
+            "penstock_request_duration_seconds",
+            "Time from the arrival of an inference request to its answer.",
+            by_model,
+            buckets=DURATION_BUCKETS_S,
+            registry=self.registry,
+        )
+        self._labels = Counter(
+            "penstock_labels",
+            "Labels received by outcome: accepted, unknown, duplicate, misfit, rejected.",
+            ("endpoint", "outcome"),
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "penstock_requests_in_flight", "Inference requests being answered now.", registry=self.registry
+        )
+        info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self.registry)
+        info.labels(version).set(1)
+        self.registry.register(_Deployments(dataplane))
+
+    def render(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self.registry)
+
+    def count_answer(self, response: InferResponse, duration_s: float) -> None:
+        """Count a request that was answered."""
+        route = str(response.parameters["penstock-route"])
+        predictions, rows, duration, requests = self._children(
+            response.model_name, response.model_version, route
+        )
+        predictions.inc()
+        rows.inc(len(response.tensors[0].values) if response.tensors else 0)
+        duration.observe(duration_s)
+        requests.inc()
+
+    def count_refusal(self, endpoint: str, outcome: str) -> None:
+        """Count a request that was not answered: `invalid` or `error`."""
+        self._requests.labels(self._bounded(endpoint), outcome).inc()
+
+    def count_labels(self, endpoint: str, result: FeedbackResult) -> None:
+        """Count the entries of a feedback request."""
+        bounded = self._bounded(endpoint)
+        counts = {
+            "accepted": result.accepted,
+            "unknown": result.unknown,
+            "duplicate": result.duplicate,
+            "misfit": result.misfit,
+            "rejected": len(result.rejected),
+        }
+        for outcome, count in counts.items():
+            if count:
+                self._labels.labels(bounded, outcome).inc(count)
+
+    def _bounded(self, endpoint: str) -> str:
+        return endpoint if endpoint in self._dataplane.repository.served else OTHER
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - one instance a process; label lookups cost 3 times the increments
+    def _children(
+        self, endpoint: str, version: str, route: str
+    ) -> tuple[Counter, Counter, Histogram, Counter]:
+        labels = (endpoint, version, route)
+        return (
+            self._predictions.labels(*labels),
+            self._rows.labels(*labels),
+            self._duration.labels(*labels),
+            self._requests.labels(endpoint, "ok"),
+        )
+
+
+class _Deployments(Collector):
+    """What each endpoint serves at the time of the scrape."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Name the metrics without their values."""
+        return self._families()
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Return the metrics."""
+        revisions, shares = self._families()
+        for name, served in self._dataplane.repository.served.items():
+            canary = served.revision.canary
+            revisions.add_metric([name], served.revision.number)
+            share = canary.percent / 100 if canary else 0.0
+            shares.add_metric([name, str(served.revision.stable), "stable"], 1 - share)
+            if canary:
+                shares.add_metric([name, str(canary.version), "canary"], share)
+        return [revisions, shares]
+
+    @staticmethod
+    def _families() -> list[GaugeMetricFamily]:
+        return [
+            GaugeMetricFamily("penstock_revision", "The revision an endpoint serves.", labels=["endpoint"]),
+            GaugeMetricFamily(
+                "penstock_traffic_share_ratio",
+                "Share of an endpoint's requests that a version gets.",
+                labels=["endpoint", "version", "route"],
+            ),
+        ]

@@ -1,0 +1,113 @@
+"""Findings: what a guardrail found in windows, breached or not, with its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.database import metadata
+
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("time_ms", sa.BigInteger, nullable=False),
+    sa.Column("endpoint", sa.String(256), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("breached", sa.Boolean, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Index("ix_findings_endpoint_id", "endpoint", "id"),
+)
+Kind = Literal["errors", "latency", "drift", "quality"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One guardrail on one route, judged.
+
+    `name` is the feature or metric (or `error_ratio`, `p99`), `observed` its value and `limit` what it may
+    be; `against` is what quality was compared with. `statistic` is what decided (`z`, `psi`,
+    `lower_bound`) and `count` the requests, rows or labels behind it. `action` is the guardrail's own,
+    None for the endpoint's.
+    """
+
+    kind: Kind
+    endpoint: str
+    revision: int
+    version: int
+    route: str
+    start_s: int
+    end_s: int
+    name: str
+    observed: float
+    limit: float
+    against: float | None = None
+    count: int
+    statistic: str
+    statistic_value: float
+    breached: bool
+    action: Literal["alert", "rollback"] | None = None
+    sentence: str
+
+
+class StoredFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding with its id and time."""
+
+    id: int
+    time_ms: int
+    finding: Finding
+
+
+def add_findings(connection: sa.Connection, found: Iterable[Finding]) -> list[int]:
+    """Write findings and return their ids, in order."""
+    ids = []
+    for finding in found:
+        done = connection.execute(
+            findings.insert().values(
+                time_ms=now_ms(),
+                endpoint=finding.endpoint,
+                revision=finding.revision,
+                kind=finding.kind,
+                breached=finding.breached,
+                body=_body(finding),
+            )
+        )
+        ids.append(int(done.inserted_primary_key[0]))  # type: ignore[index]
+    return ids
+
+
+def _body(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON; numbers that JSON has no word for become null."""
+    body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(finding))
+    return body
+
+
+def list_findings(
+    connection: sa.Connection,
+    endpoint: str,
+    *,
+    breached: bool | None = None,
+    before_id: int | None = None,
+    limit: int = 50,
+) -> list[StoredFinding]:
+    """Return an endpoint's newest findings below `before_id`, newest first."""
+    query = sa.select(findings).where(findings.c.endpoint == endpoint)
+    if breached is not None:
+        query = query.where(findings.c.breached == breached)
+    if before_id is not None:
+        query = query.where(findings.c.id < before_id)
+    rows = connection.execute(query.order_by(findings.c.id.desc()).limit(limit))
+    return [
+        StoredFinding(id=row.id, time_ms=row.time_ms, finding=msgspec.convert(_numbers(row.body), Finding))
+        for row in rows
+    ]
+
+
+def _numbers(body: dict[str, Any]) -> dict[str, Any]:
+    nan = float("nan")
+    filled = {name: nan for name in ("observed", "limit", "statistic_value") if body.get(name) is None}
+    return {**body, **filled}

@@ -1,0 +1,224 @@
+"""Profiles: mergeable summaries of a table's columns.
+
+Numbers keep a quantile sketch with exact count, sum, extremes; texts and booleans keep their most frequent
+values. Profiles of parts of a table merge to the profile of the table, whoever made them. What differs
+between two profiles is told in `drift`.
+
+Format (version 1): MessagePack `[1, rows, {column: [kind, …]}]`, columns in alphabetical order. Equal
+profiles that were read back give equal bytes, and so equal digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from penstock.base.errors import Corrupt
+from penstock.stats.sketches import ItemSketch, QuantileSketch
+
+Array = npt.NDArray[Any]
+FORMAT = 1
+
+
+class NumberColumn:
+    """The summary of a numeric column; NaN, infinities and absence count as missing."""
+
+    def __init__(self) -> None:
+        self.sketch = QuantileSketch()
+        self.total = 0.0
+        self.total_squares = 0.0
+        self.low = math.inf
+        self.high = -math.inf
+
+    @property
+    def count(self) -> int:
+        """How many values were present."""
+        return self.sketch.count
+
+    @property
+    def mean(self) -> float:
+        """Mean of the present values; NaN without any."""
+        return self.total / self.count if self.count else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the present values; NaN without any."""
+        if not self.count:
+            return math.nan
+        return math.sqrt(max(0.0, self.total_squares / self.count - self.mean**2))
+
+    def update(self, values: Array) -> None:
+        """Add values of any numeric type."""
+        numbers = np.asarray(values, dtype=np.float64)
+        finite = numbers[np.isfinite(numbers)]
+        if len(finite):
+            self.sketch.update(finite)
+            self.total += float(finite.sum())
+            self.total_squares += float(np.square(finite).sum())
+            self.low = min(self.low, float(finite.min()))
+            self.high = max(self.high, float(finite.max()))
+
+    def merged(self, other: NumberColumn) -> NumberColumn:
+        """Return the summary of both."""
+        result = NumberColumn()
+        result.sketch = self.sketch.merged(other.sketch)
+        result.total = self.total + other.total
+        result.total_squares = self.total_squares + other.total_squares
+        result.low, result.high = min(self.low, other.low), max(self.high, other.high)
+        return result
+
+    def pack(self) -> list[Any]:
+        """Return what the format keeps."""
+        return ["n", self.sketch.to_bytes(), self.total, self.total_squares, self.low, self.high]
+
+    @staticmethod
+    def unpack(parts: list[Any]) -> NumberColumn:
+        """Read what `pack` gave."""
+        result = NumberColumn()
+        sketch, result.total, result.total_squares, result.low, result.high = parts
+        result.sketch = QuantileSketch.from_bytes(sketch)
+        return result
+
+
+class TextColumn:
+    """The summary of a text or boolean column; None and absence count as missing."""
+
+    def __init__(self) -> None:
+        self.sketch = ItemSketch()
+
+    @property
+    def count(self) -> int:
+        """How many values were present."""
+        return self.sketch.count
+
+    def update(self, values: Array) -> None:
+        """Add texts or booleans."""
+        counts = Counter(values.tolist())
+        counts.pop(None, None)
+        if values.dtype.kind == "b":
+            self.sketch.update({str(item).lower(): weight for item, weight in counts.items()})
+        else:
+            self.sketch.update({str(item): weight for item, weight in counts.items()})
+
+    def merged(self, other: TextColumn) -> TextColumn:
+        """Return the summary of both."""
+        result = TextColumn()
+        result.sketch = self.sketch.merged(other.sketch)
+        return result
+
+    def pack(self) -> list[Any]:
+        """Return what the format keeps."""
+        return ["t", *self.sketch.to_parts()]
+
+    @staticmethod
+    def unpack(parts: list[Any]) -> TextColumn:
+        """Read what `pack` gave."""
+        result = TextColumn()
+        result.sketch = ItemSketch.from_parts(*parts)
+        return result
+
+
+ColumnProfile = NumberColumn | TextColumn
+
+
+class Profile:
+    """The summary of a table. Not thread-safe while it is updated."""
+
+    def __init__(self, row_count: int = 0, columns: Mapping[str, ColumnProfile] | None = None) -> None:
+        self.row_count = row_count
+        self._columns: dict[str, ColumnProfile] = dict(columns or {})
+
+    @staticmethod
+    def of(columns: Mapping[str, Array]) -> Profile:
+        """Return the profile of a table given as one `(n,)` array a column."""
+        profile = Profile()
+        profile.update(columns)
+        return profile
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns seen, in alphabetical order."""
+        return tuple(sorted(self._columns))
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the serialised profile."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def column(self, name: str) -> ColumnProfile | None:
+        """Return a column's summary, or None when it was never seen."""
+        return self._columns.get(name)
+
+    def missing_ratio(self, name: str) -> float:
+        """Return the share of rows in [0, 1] where the column was missing or absent; 0.0 without rows."""
+        column = self._columns.get(name)
+        present = column.count if column else 0
+        return 1 - present / self.row_count if self.row_count else 0.0
+
+    def update(self, columns: Mapping[str, Array], row_count: int | None = None) -> None:
+        """Add rows given as one `(n,)` array a column; update with hundreds of rows at once.
+
+        A column of text where numbers were seen before (or the reverse) counts as missing there.
+
+        Args:
+            row_count: n; needed only when there are no columns.
+        """
+        for name, values in columns.items():
+            is_text = values.dtype.kind in "ObUST"
+            column = self._columns.get(name)
+            if column is None:
+                column = self._columns[name] = TextColumn() if is_text else NumberColumn()
+            if isinstance(column, TextColumn) == is_text:
+                column.update(values)
+        counts = [len(values) for values in columns.values()]
+        self.row_count += row_count if row_count is not None else max(counts, default=0)
+
+    def merge(self, other: Profile) -> Profile:
+        """Return the profile of both tables; neither argument changes."""
+        columns: dict[str, ColumnProfile] = {}
+        for name in (*self._columns, *(key for key in other._columns if key not in self._columns)):
+            columns[name] = _merged_column(self._columns.get(name), other._columns.get(name))
+        return Profile(self.row_count + other.row_count, columns)
+
+    def to_bytes(self) -> bytes:
+        """Serialise in the module's format."""
+        packed = {name: self._columns[name].pack() for name in self.column_names}
+        return msgspec.msgpack.encode([FORMAT, self.row_count, packed])
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Profile:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            Corrupt: the bytes are something else.
+        """
+        try:
+            version, row_count, packed = msgspec.msgpack.decode(
+                data, type=tuple[int, int, dict[str, list[Any]]]
+            )
+            if version != FORMAT:
+                raise ValueError(f"format {version} is unknown")
+            columns: dict[str, ColumnProfile] = {}
+            for name, (kind, *parts) in packed.items():
+                columns[name] = NumberColumn.unpack(parts) if kind == "n" else TextColumn.unpack(parts)
+        except (msgspec.DecodeError, ValueError, TypeError) as error:
+            raise Corrupt(f"a profile cannot be read: {error}", code="monitoring.profile_corrupt") from None
+        return Profile(row_count, columns)
+
+
+def _merged_column(ours: ColumnProfile | None, theirs: ColumnProfile | None) -> ColumnProfile:
+    """Return a new column of both; where they differ in kind, ours stands and theirs counts as missing."""
+    if isinstance(ours, NumberColumn):
+        return ours.merged(theirs if isinstance(theirs, NumberColumn) else NumberColumn())
+    if isinstance(ours, TextColumn):
+        return ours.merged(theirs if isinstance(theirs, TextColumn) else TextColumn())
+    if isinstance(theirs, NumberColumn):
+        return theirs.merged(NumberColumn())
+    return (theirs or TextColumn()).merged(TextColumn())

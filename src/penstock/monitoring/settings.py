@@ -1,0 +1,142 @@
+"""Settings of an endpoint's monitoring, as they stand in `penstock.yaml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from penstock.monitoring.quality import METRICS
+
+Action = Literal["alert", "rollback"]
+
+
+class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Share of requests in [0, 1] that may fail for reasons other than the client."""
+
+    max_ratio: float
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_ratio < 1:
+            raise ValueError("max_ratio is a ratio in [0, 1)")
+
+
+class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them."""
+
+    p99_ms: float | None = None
+    p95_ms: float | None = None
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if (self.p99_ms is None) == (self.p95_ms is None):
+            raise ValueError("give exactly one of p99_ms and p95_ms")
+
+    @property
+    def rank(self) -> float:
+        """The quantile that is limited, in [0, 1]."""
+        return 0.99 if self.p99_ms is not None else 0.95
+
+    @property
+    def limit_s(self) -> float:
+        """The limit in seconds."""
+        return (self.p99_ms if self.p99_ms is not None else self.p95_ms or 0.0) / 1000
+
+
+class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Population stability index that a feature may reach; `features` are names, or `any`."""
+
+    features: Literal["any"] | list[str] = "any"
+    psi_max: float
+    action: Action | None = None
+
+    def covers(self, feature: str) -> bool:
+        """Whether the limit is on this feature."""
+        return self.features == "any" or feature in self.features
+
+
+class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How much worse a live metric may be than the stable version's, or than the offline one.
+
+    `max_drop` is in the metric's own unit; for losses (brier, log_loss, mae, rmse) it is a rise.
+    """
+
+    metric: str
+    max_drop: float
+    min_labels: int = 200
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
+
+
+class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One guardrail: exactly one limit, and what a breach does (else the endpoint's `on_breach`)."""
+
+    errors: ErrorsLimit | None = None
+    latency: LatencyLimit | None = None
+    drift: DriftLimit | None = None
+    quality: QualityLimit | None = None
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if sum(limit is not None for limit in self._limits()) != 1:
+            raise ValueError("a guardrail is exactly one of errors, latency, drift and quality")
+
+    def _limits(self) -> tuple[ErrorsLimit | LatencyLimit | DriftLimit | QualityLimit | None, ...]:
+        return (self.errors, self.latency, self.drift, self.quality)
+
+    @property
+    def own_action(self) -> Action | None:
+        """The action named in the entry or its limit; None leaves it to `on_breach`."""
+        limit = next(limit for limit in self._limits() if limit is not None)
+        return limit.action or self.action
+
+
+class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How live traffic is watched.
+
+    `windows` is how many recent windows with traffic are judged together; `feature_ratio` the share of
+    requests in [0, 1] whose features are stored.
+    """
+
+    window_s: int = 60
+    reference: str = "training"
+    windows: int = 5
+    flush_s: float = 1.0
+    feature_ratio: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:
+            raise ValueError("window_s, windows and flush_s are positive")
+        if not 0 <= self.feature_ratio <= 1:
+            raise ValueError("feature_ratio is a ratio in [0, 1]")
+
+
+class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What starts a retraining, and the command that does it."""
+
+    on: Literal["drift", "quality"] | list[Literal["drift", "quality"]]
+    command: str
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The kinds of finding that start it."""
+        return (self.on,) if isinstance(self.on, str) else tuple(self.on)
+
+
+class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a canary grows: its percents, and what each step needs before the next."""
+
+    steps: tuple[float, ...] = (5.0, 25.0, 100.0)
+    min_requests: int = 500
+    hold_s: float = 60.0
+    min_labels: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.steps or sorted(set(self.steps)) != list(self.steps):
+            raise ValueError("steps must grow")
+        if not all(0 < step <= 100 for step in self.steps):
+            raise ValueError("steps are percents in (0, 100]")

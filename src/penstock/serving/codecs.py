@@ -1,0 +1,245 @@
+"""The bodies of an inference request and response: JSON, alone or followed by binary tensors.
+
+Source:
+    kserve/open-inference-protocol, inference_rest.md; Triton, protocol/extension_binary_data.md
+    (`binary_tensor_data`). Raw requests (header length 0) are read for models with one input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.base.errors import Invalid
+from penstock.base.signature import DATATYPES, Signature
+from penstock.serving.loaders.model import numpy_dtype
+from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary
+
+Parameter = str | int | float | bool
+Parameters = dict[str, Parameter]
+
+
+class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as the data plane takes it.
+
+    `outputs` are the names asked for, None for all. `received_s` is when it came, on the monotonic
+    performance clock; latency counts from there.
+    """
+
+    tensors: tuple[Tensor, ...]
+    id: str | None = None
+    parameters: Parameters = {}
+    outputs: tuple[str, ...] | None = None
+    received_s: float
+
+
+class Encoding(msgspec.Struct, frozen=True):
+    """Which outputs go back as binary tensors."""
+
+    default: bool = False
+    by_output: dict[str, bool] = {}
+
+    def is_binary(self, output: str) -> bool:
+        """Whether this output is asked for in binary."""
+        return self.by_output.get(output, self.default)
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: Parameters = {}
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: Parameters = {}
+
+
+class _Request(msgspec.Struct):
+    inputs: list[_Input]
+    id: str | None = None
+    parameters: Parameters = {}
+    outputs: list[_Output] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Request)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_request(
+    body: bytes, json_size: int | None, signature: Signature, received_s: float
+) -> tuple[InferRequest, Encoding]:
+    """Read a request body.
+
+    Args:
+        json_size: the header `Inference-Header-Content-Length`; None when the body is only JSON, 0 when it
+            is only the raw tensor of the model's single input.
+
+    Raises:
+        Invalid: the body is not a request of the protocol.
+    """
+    if json_size == 0:
+        return _raw_request(body, signature, received_s), Encoding(default=True)
+    if json_size is not None and json_size > len(body):
+        raise bad_request(
+            f"Inference-Header-Content-Length is {json_size}, but the body has {len(body)} bytes",
+            "bad_header",
+        )
+    view = memoryview(body)
+    try:
+        request = _decoder.decode(view[: len(body) if json_size is None else json_size])
+    except msgspec.ValidationError as error:
+        raise bad_request(f"not an inference request: {_plain(error)}", "bad_request") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"the request is not JSON: {error}", "bad_json") from None
+    rest = view[json_size:] if json_size is not None else view[:0]
+    tensors = []
+    for one in request.inputs:
+        tensor, rest = _tensor(one, rest)
+        tensors.append(tensor)
+    if len(rest):
+        raise bad_request(f"{len(rest)} bytes follow the last binary tensor", "bad_request")
+    outputs = None if request.outputs is None else tuple(one.name for one in request.outputs)
+    decoded = InferRequest(
+        tensors=tuple(tensors),
+        id=request.id or None,
+        parameters=request.parameters,
+        outputs=outputs or None,
+        received_s=received_s,
+    )
+    return decoded, _encoding(request)
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("`", "").replace(" - at $", " at ").replace(" at .", " at ")
+
+
+def _tensor(one: _Input, rest: memoryview) -> tuple[Tensor, memoryview]:
+    if one.datatype not in DATATYPES:
+        raise bad_request(
+            f"input {one.name!r} has the unknown datatype {one.datatype!r}",
+            "bad_datatype",
+            f"known datatypes: {', '.join(sorted(DATATYPES))}",
+        )
+    size = one.parameters.get("binary_data_size")
+    if size is None:
+        if not bytes(one.data):
+            raise bad_request(f"input {one.name!r} has no data", "missing_data")
+        return Tensor(one.name, one.datatype, from_json(one.name, one.datatype, one.shape, one.data)), rest
+    if bytes(one.data):
+        raise bad_request(f"input {one.name!r} has both data and binary_data_size", "bad_request")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
+        raise bad_request(
+            f"input {one.name!r}: binary_data_size is {size!r}, but {len(rest)} bytes are left", "bad_request"
+        )
+    values = from_binary(one.name, one.datatype, one.shape, rest[:size])
+    return Tensor(one.name, one.datatype, values), rest[size:]
+
+
+def _raw_request(body: bytes, signature: Signature, received_s: float) -> InferRequest:
+    if len(signature.inputs) != 1:
+        raise bad_request(
+            f"a raw binary request needs a model with one input; this one has {len(signature.inputs)}",
+            "bad_request",
+        )
+    column = signature.inputs[0]
+    if column.datatype == "BYTES":
+        framed = len(body).to_bytes(4, "little") + body
+        values = from_binary(column.name, "BYTES", [1], memoryview(framed))
+    else:
+        count = len(body) // numpy_dtype(column.datatype).itemsize
+        values = from_binary(column.name, column.datatype, [count], memoryview(body))
+    return InferRequest(tensors=(Tensor(column.name, column.datatype, values),), received_s=received_s)
+
+
+def _encoding(request: _Request) -> Encoding:
+    by_output: dict[str, bool] = {}
+    for one in request.outputs or ():
+        if "classification" in one.parameters:
+            raise bad_request(
+                f"output {one.name!r}: the classification extension is not supported", "unsupported"
+            )
+        if "binary_data" in one.parameters:
+            by_output[one.name] = _flag(one.parameters, "binary_data")
+    return Encoding(_flag(request.parameters, "binary_data_output"), by_output)
+
+
+def _flag(parameters: Parameters, name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise bad_request(f"parameter {name} must be true or false, not {value!r}", "bad_request")
+    return value
+
+
+class InferResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A response as the data plane gives it."""
+
+    model_name: str
+    model_version: str
+    id: str
+    parameters: Parameters
+    tensors: tuple[Tensor, ...]
+
+
+def encode_response(response: InferResponse, encoding: Encoding) -> tuple[bytes, int | None]:
+    """Return the body and its JSON length, which is None when nothing in it is binary.
+
+    NaN and infinities become `null` in JSON, as the text format has no word for them.
+    """
+    outputs: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for tensor in response.tensors:
+        output: dict[str, Any] = {
+            "name": tensor.name,
+            "shape": tensor.values.shape,
+            "datatype": tensor.datatype,
+        }
+        if encoding.is_binary(tensor.name):
+            blob = to_binary(tensor)
+            output["parameters"] = {"binary_data_size": len(blob)}
+            blobs.append(blob)
+        else:
+            output["data"] = tensor.values.ravel().tolist()
+        outputs.append(output)
+    head = _encoder.encode(
+        {
+            "model_name": response.model_name,
+            "model_version": response.model_version,
+            "id": response.id,
+            "parameters": response.parameters,
+            "outputs": outputs,
+        }
+    )
+    return (b"".join([head, *blobs]), len(head)) if blobs else (head, None)
+
+
+class LabelItem(msgspec.Struct, frozen=True):
+    """One entry of a feedback request: the truth about one prediction.
+
+    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row.
+    """
+
+    prediction_id: str
+    label: Any
+
+
+_labels = msgspec.json.Decoder(list[LabelItem])
+
+
+def decode_feedback(body: bytes) -> list[LabelItem]:
+    """Read a feedback body: a JSON list of `{"prediction_id": …, "label": …}`.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    try:
+        return _labels.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(
+            f"not a feedback request: {_plain(error)}",
+            code="serving.bad_feedback",
+            hint='send [{"prediction_id": "…", "label": 1}]',
+        ) from None

@@ -1,0 +1,122 @@
+"""The scikit-learn flavour: an estimator in a skops or pickle file.
+
+skops files load only the types they are trusted for; a pickle runs its own code, which is why a model
+folder that holds one must come from the registry.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from penstock.base.errors import Invalid
+from penstock.base.signature import Signature
+from penstock.serving.loaders.model import Array, Columns, ModelFiles, numpy_dtype
+
+# estimators whose predict is the class of the largest probability, so that one call gives both outputs
+_ARGMAX = frozenset(
+    f"{kind}{family}"
+    for family in ("Classifier",)
+    for kind in ("HistGradientBoosting", "RandomForest", "ExtraTrees", "DecisionTree", "GradientBoosting")
+) | {"LogisticRegression"}
+_POLARS: dict[str, Any] = {
+    "BOOL": pl.Boolean,
+    "FP16": pl.Float32,
+    "FP32": pl.Float32,
+    "FP64": pl.Float64,
+    "BYTES": pl.String,
+    **{f"INT{bits}": getattr(pl, f"Int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": getattr(pl, f"UInt{bits}") for bits in (8, 16, 32, 64)},
+}
+
+
+def load_sklearn(files: ModelFiles) -> SklearnPredictor:
+    """Load an estimator; the outputs `prediction` and `probability` are what it can give.
+
+    Raises:
+        Invalid: the file is missing, does not load, or cannot give the signature's outputs.
+    """
+    path = files.path / str(files.options.get("pickled_model", "model.skops"))
+    try:
+        estimator = _read(path, files.options)
+    except Exception as error:
+        raise _does_not_load(files, f"{type(error).__name__}: {error}") from error
+    for output in files.signature.outputs:
+        method = {"prediction": "predict", "probability": "predict_proba"}.get(output.name)
+        if method is None or not hasattr(estimator, method):
+            raise _does_not_load(files, f"it cannot give the output {output.name!r}")
+    return SklearnPredictor(estimator, files.signature)
+
+
+def _read(path: Path, options: dict[str, Any]) -> Any:
+    if options.get("serialization_format", "skops") != "skops":
+        with path.open("rb") as file:
+            return pickle.load(file)
+    import skops.io
+
+    return skops.io.load(path, trusted=list(options.get("skops_trusted_types") or []))
+
+
+def _does_not_load(files: ModelFiles, reason: str) -> Invalid:
+    return Invalid(
+        f"{files.name} version {files.version} does not load: {reason}",
+        code="serving.model_does_not_load",
+        hint="load it where it was trained, with the same package versions, and register it again",
+        model=files.name,
+        version=files.version,
+    )
+
+
+class SklearnPredictor:
+    """An estimator behind the predictor's role."""
+
+    def __init__(self, estimator: Any, signature: Signature) -> None:
+        self._estimator = estimator
+        self._inputs = signature.inputs
+        self._outputs = {column.name: column.datatype for column in signature.outputs}
+        self._frame = self._feed(estimator)
+        last = getattr(estimator, "_final_estimator", estimator)
+        is_argmax = type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
+        self._shared = is_argmax and len(self._outputs) == 2
+
+    def _feed(self, estimator: Any) -> Callable[[Columns, int], Any]:
+        is_numeric = all(column.datatype != "BYTES" for column in self._inputs)
+        return self._matrix if is_numeric and not hasattr(estimator, "feature_names_in_") else self._table
+
+    def _table(self, columns: Columns, row_count: int) -> pl.DataFrame:
+        series = []
+        for column in self._inputs:
+            values = columns.get(column.name)
+            if values is None:
+                series.append(pl.Series(column.name, np.full(row_count, np.nan)))
+            else:
+                series.append(pl.Series(column.name, values, dtype=_POLARS[column.datatype]))
+        return pl.DataFrame(series)
+
+    def _matrix(self, columns: Columns, row_count: int) -> Array:
+        matrix = np.empty((row_count, len(self._inputs)))
+        for index, column in enumerate(self._inputs):
+            values = columns.get(column.name)
+            matrix[:, index] = np.nan if values is None else values
+        return matrix
+
+    def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
+        """Return `prediction` and/or `probability` (of the last class), as the signature says."""
+        table = self._frame(columns, row_count)
+        found: dict[str, Array] = {}
+        if "probability" in self._outputs:
+            probabilities = self._estimator.predict_proba(table)
+            found["probability"] = np.ascontiguousarray(probabilities[:, -1])
+            if self._shared:
+                found["prediction"] = self._estimator.classes_[probabilities.argmax(axis=1)]
+        if "prediction" in self._outputs and "prediction" not in found:
+            found["prediction"] = self._estimator.predict(table)
+        return {
+            name: np.asarray(found[name]).reshape(row_count).astype(numpy_dtype(datatype), copy=False)
+            for name, datatype in self._outputs.items()
+        }

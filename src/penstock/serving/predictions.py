@@ -1,0 +1,192 @@
+"""Predictions and their labels in the store.
+
+Every prediction keeps its outputs, so that a label that comes later finds them; features are kept for a
+sample. A request that also went to shadow versions has one row for each version under the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from penstock.base.database import metadata
+from penstock.base.errors import Corrupt, NotFound
+from penstock.serving.loaders.model import Array, Columns
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("endpoint", sa.String(256), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("route", sa.String(16), nullable=False),
+    sa.Column("window_start_s", sa.BigInteger, nullable=False),
+    sa.Column("outputs", sa.LargeBinary, nullable=False),
+    sa.Column("row_count", sa.Integer, nullable=False),
+    sa.Column("features", sa.LargeBinary),
+    sa.Index("ix_predictions_endpoint_id", "endpoint", "id"),
+)
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("prediction_id", sa.String(40), primary_key=True),
+    sa.Column("received_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("label_values", sa.LargeBinary, nullable=False),
+)
+BATCH_COUNT = 500
+"""Ids in one query; SQLite allows 32,766 variables."""
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One version's answer to one request; `features` None when it was not sampled."""
+
+    id: str
+    version: int
+    endpoint: str
+    revision: int
+    route: str
+    window_start_s: int
+    outputs: bytes
+    row_count: int
+    features: bytes | None = None
+
+
+class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about a prediction as it came at one time, one value a row; None where it said nothing new."""
+
+    prediction_id: str
+    received_ms: int
+    values: list[Any]
+
+
+def encode_columns(columns: Columns) -> bytes:
+    """Pack columns as MessagePack: name -> [numpy type, bytes], or [`O`, list] for text."""
+    packed: dict[str, tuple[str, Any]] = {}
+    for name, values in columns.items():
+        if values.dtype.kind == "O":
+            packed[name] = ("O", values.tolist())
+        else:
+            packed[name] = (values.dtype.str, values.tobytes())
+    return msgspec.msgpack.encode(packed)
+
+
+def decode_columns(data: bytes) -> dict[str, Array]:
+    """Unpack what `encode_columns` wrote.
+
+    Raises:
+        Corrupt: the bytes are something else.
+    """
+    try:
+        packed = msgspec.msgpack.decode(data, type=dict[str, tuple[str, Any]])
+        columns: dict[str, Array] = {}
+        for name, (kind, values) in packed.items():
+            if kind == "O":
+                columns[name] = np.empty(len(values), dtype=object)
+                columns[name][:] = values
+            else:
+                columns[name] = np.frombuffer(values, dtype=kind)
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise Corrupt(f"stored columns cannot be read: {error}", code="serving.columns_corrupt") from None
+    return columns
+
+
+def add_predictions(connection: sa.Connection, rows: Iterable[Prediction]) -> None:
+    """Write predictions; one that is there already stays as it is."""
+    values = [msgspec.structs.asdict(row) for row in rows]
+    if values:
+        connection.execute(_insert_new(connection, predictions), values)
+
+
+def get_prediction(connection: sa.Connection, prediction_id: str) -> Prediction:
+    """Return the answer that the client got.
+
+    Raises:
+        NotFound: it was never made, was not yet flushed, or its retention has ended.
+    """
+    rows = list_predictions(connection, [prediction_id])
+    served = [row for row in rows if row.route != "shadow"]
+    if not served:
+        raise NotFound(
+            f"no prediction {prediction_id} is stored",
+            code="serving.prediction_unknown",
+            hint="predictions are written about a second after they are made",
+        )
+    return served[0]
+
+
+def list_predictions(
+    connection: sa.Connection, ids: Collection[str], *, lock: bool = False
+) -> list[Prediction]:
+    """Return the stored answers to the requests `ids`, shadows included.
+
+    Args:
+        lock: nobody else can lock the same rows until the transaction ends.
+    """
+    found: list[Prediction] = []
+    for part in _batches(sorted(ids)):
+        query = sa.select(predictions).where(predictions.c.id.in_(part)).order_by(predictions.c.id)
+        if lock:
+            query = query.with_for_update()
+        found += [Prediction(**row) for row in connection.execute(query).mappings()]
+    return found
+
+
+def list_sampled(connection: sa.Connection, endpoint: str, *, limit: int) -> list[Prediction]:
+    """Return the newest served predictions of an endpoint that have their features, newest first."""
+    query = (
+        sa.select(predictions)
+        .where(
+            predictions.c.endpoint == endpoint,
+            predictions.c.features.is_not(None),
+            predictions.c.route != "shadow",
+        )
+        .order_by(predictions.c.id.desc())
+        .limit(limit)
+    )
+    return [Prediction(**row) for row in connection.execute(query).mappings()]
+
+
+def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:
+    """Write labels."""
+    values = [
+        {
+            "prediction_id": row.prediction_id,
+            "received_ms": row.received_ms,
+            "label_values": msgspec.json.encode(row.values),
+        }
+        for row in rows
+    ]
+    if values:
+        connection.execute(labels.insert(), values)
+
+
+def list_labels(connection: sa.Connection, ids: Collection[str]) -> list[StoredLabel]:
+    """Return the labels that were given for these predictions, oldest first."""
+    found: list[StoredLabel] = []
+    for part in _batches(ids):
+        query = sa.select(labels).where(labels.c.prediction_id.in_(part)).order_by(labels.c.received_ms)
+        found += [
+            StoredLabel(
+                prediction_id=row.prediction_id,
+                received_ms=row.received_ms,
+                values=msgspec.json.decode(row.label_values),
+            )
+            for row in connection.execute(query)
+        ]
+    return found
+
+
+def _batches(ids: Collection[str]) -> Iterable[Sequence[str]]:
+    ordered = list(dict.fromkeys(ids))
+    return (ordered[start : start + BATCH_COUNT] for start in range(0, len(ordered), BATCH_COUNT))
+
+
+def _insert_new(connection: sa.Connection, table: sa.Table) -> Any:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table).on_conflict_do_nothing()

@@ -1,0 +1,87 @@
+"""What the data plane tells of its work: the roles that watch it and that take labels.
+
+The data plane knows no store and no statistics; `penstock.flows.record` stands behind these roles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from penstock.serving.loaders.model import Columns
+from penstock.serving.prediction_id import PredictionId, Route
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request that reached a model.
+
+    `version` is the model version that answered (a shadow's own, although the client never saw it), `id`
+    the request's prediction id. `error` is None, or the kind of failure that is not the client's fault;
+    then there are no outputs. `revision` is 0 on the route `direct`.
+    """
+
+    endpoint: str
+    revision: int
+    version: int
+    route: Route
+    time_ms: int
+    id: str
+    counter: int
+    inputs: Columns
+    outputs: Columns
+    row_count: int
+    latency_s: float
+    error: str | None = None
+
+
+class Recorder(Protocol):
+    """Takes observations. Thread-safe, never blocks, never raises; about 1 us a call."""
+
+    def record(self, observation: Observation) -> None:
+        """Take one observation; it may be lost when the process is killed within the flush interval."""
+        ...
+
+
+class Label(msgspec.Struct, frozen=True):
+    """The truth about one prediction; `values` has one entry a row, None where not known."""
+
+    id: PredictionId
+    text: str
+    values: list[Any]
+
+
+class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of labels: joined, of no known prediction, given before, or with a wrong row count."""
+
+    accepted: int = 0
+    unknown: int = 0
+    duplicate: int = 0
+    misfit: int = 0
+
+
+class Labels(Protocol):
+    """Takes labels. Thread-safe; may block on the store."""
+
+    def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
+        """Join labels to their predictions, durably when it returns.
+
+        Idempotent: the first label of a row wins, a repeated one changes nothing. Rows that were unknown
+        (None) may be told later.
+
+        Raises:
+            Unavailable: the store cannot be reached; nothing was taken.
+        """
+        ...
+
+
+class NoRecorder:
+    """Forgets everything: for a data plane without monitoring."""
+
+    def record(self, observation: Observation) -> None:
+        """Do nothing."""
+
+    def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
+        """Know no prediction."""
+        return LabelCounts(unknown=len(labels))

@@ -1,0 +1,109 @@
+"""The serve processes and what each of them really serves.
+
+A worker registers at its start, beats while it lives and reports every revision it took over or could not
+load. Who waits for a deployment reads this, not the endpoint's row.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.base.database import metadata
+
+serving_workers = sa.Table(
+    "serving_workers",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("host", sa.String(256), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("url", sa.String(512), nullable=False),
+    sa.Column("started_ms", sa.BigInteger, nullable=False),
+    sa.Column("seen_ms", sa.BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # an id is in prediction ids and window keys: never given twice
+)
+worker_revisions = sa.Table(
+    "worker_revisions",
+    metadata,
+    sa.Column("worker_id", sa.Integer, sa.ForeignKey("serving_workers.id"), primary_key=True),
+    sa.Column("endpoint", sa.String(256), primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("time_ms", sa.BigInteger, nullable=False),
+)
+State = Literal["ready", "failed"]
+
+
+class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
+    """That a worker serves a revision, or why it cannot."""
+
+    endpoint: str
+    revision: int
+    state: State
+    message: str
+    time_ms: int
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """One serve process; `revisions` are what it reported, oldest first."""
+
+    id: int
+    host: str
+    pid: int
+    url: str
+    started_ms: int
+    seen_ms: int
+    revisions: tuple[WorkerRevision, ...]
+
+    def state_of(self, endpoint: str, revision: int) -> WorkerRevision | None:
+        """Return what this worker said about a revision, or None when it has not yet spoken."""
+        for one in self.revisions:
+            if one.endpoint == endpoint and one.revision == revision:
+                return one
+        return None
+
+
+def register_worker(connection: sa.Connection, *, host: str, pid: int, url: str, time_ms: int) -> int:
+    """Write a new worker and return its id, which no other process ever had."""
+    done = connection.execute(
+        serving_workers.insert().values(host=host, pid=pid, url=url, started_ms=time_ms, seen_ms=time_ms)
+    )
+    return int(done.inserted_primary_key[0])  # type: ignore[index]
+
+
+def beat(connection: sa.Connection, worker_id: int, time_ms: int) -> None:
+    """Say that the worker lives. `time_ms` 0 says that it has ended."""
+    connection.execute(
+        serving_workers.update().where(serving_workers.c.id == worker_id).values(seen_ms=time_ms)
+    )
+
+
+def report_revision(connection: sa.Connection, worker_id: int, report: WorkerRevision) -> None:
+    """Write what the worker has to say about a revision, replacing what it said before."""
+    connection.execute(
+        worker_revisions.delete().where(
+            worker_revisions.c.worker_id == worker_id,
+            worker_revisions.c.endpoint == report.endpoint,
+            worker_revisions.c.revision == report.revision,
+        )
+    )
+    connection.execute(
+        worker_revisions.insert().values(worker_id=worker_id, **msgspec.structs.asdict(report))
+    )
+
+
+def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:
+    """Return the workers seen after a time, by id, each with its reports."""
+    query = sa.select(serving_workers).where(serving_workers.c.seen_ms > seen_after_ms)
+    rows = list(connection.execute(query.order_by(serving_workers.c.id)).mappings())
+    reports: dict[int, list[WorkerRevision]] = {row["id"]: [] for row in rows}
+    if rows:
+        order = (worker_revisions.c.time_ms, worker_revisions.c.revision)
+        said = sa.select(worker_revisions).where(worker_revisions.c.worker_id.in_(list(reports)))
+        for row in connection.execute(said.order_by(*order)).mappings():
+            values = dict(row)
+            reports[values.pop("worker_id")].append(WorkerRevision(**values))
+    return [Worker(**row, revisions=tuple(reports[row["id"]])) for row in rows]

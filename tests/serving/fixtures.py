@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import penstock.monitoring.findings
+import penstock.monitoring.lease
+import penstock.serving.workers  # noqa: F401 - each declares its tables
+from penstock.base.database import Database, connect, metadata
+from penstock.flows.serve import ServeOptions, ServeProcess
+from penstock.http.inference import build_inference_app
+from serving.models import FolderSource, deploy, save_model
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    store = connect(f"sqlite:///{tmp_path}/penstock.db")
+    metadata.create_all(store.engine)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> FolderSource:
+    """Two versions of a small real model."""
+    return FolderSource(
+        save_model(tmp_path / "models", 1, seed=1), save_model(tmp_path / "models", 2, seed=2)
+    )
+
+
+@pytest.fixture
+def server(database: Database, source: FolderSource) -> Iterator[ServeProcess]:
+    """A serving process on a free port with the endpoint `delay` at version 1."""
+    deploy(database, "delay", 1)
+    process = ServeProcess(
+        database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02, flush_s=0.1)
+    )
+    process.start()
+    yield process
+    process.stop()
