@@ -28,10 +28,19 @@ class Git:
         """
         return self.run_bytes(*arguments, check=check).decode(errors="surrogateescape").rstrip("\n")
 
-    def run_bytes(self, *arguments: str, check: bool = True) -> bytes:
-        """Run `git ARGUMENTS` and return its standard output as it came."""
+    def run_bytes(
+        self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Run `git ARGUMENTS` and return its standard output as it came.
+
+        `variables` are added to the environment git runs in.
+        """
+        settings = [f"{name}={value}" for name, value in (variables or {}).items()]
+        command = ["env", *settings, "git"] if settings else ["git"]
         try:
-            done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, check=False)
+            done = subprocess.run(
+                [*command, "-C", str(self.root), *arguments], capture_output=True, check=False
+            )
         except FileNotFoundError:
             raise Unavailable(
                 "the git program is not installed", code="git.missing", hint="apt-get install git"

@@ -12,12 +12,12 @@ import msgspec
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Refused
 from penstock.base.files import write_atomic
-from penstock.ci.report import CheckReport, CiReport, StepReport, render_markdown
+from penstock.ci.report import CheckReport, CiReport, StepReport
 from penstock.flows.execute import reproduce_and_record
 from penstock.flows.gate import run_gate
 from penstock.flows.project import Project
 from penstock.flows.register import register_model
-from penstock.flows.versioning import materialise, push
+from penstock.flows.versioning import push, raise_failures
 from penstock.flows.worktree import clean_worktree
 from penstock.pipeline.outputs import list_outputs
 from penstock.pipeline.process import run_command
@@ -77,7 +77,7 @@ def run_ci(
     progress = _Progress()
     with clean_worktree(project, commit, "ci") as tree:
         run = _Run(tree, progress, on_step or (lambda step: None))
-        run.step("data", lambda outcome: _bring_data(tree, outcome))
+        run.step("data", lambda outcome: _bring_data(project, tree, outcome))
         run.step("tests", lambda outcome: _run_tests(tree, outcome))
         run.step("pipeline", lambda outcome: _reproduce(tree, progress, outcome, watcher))
         run.step("gate", lambda outcome: _judge(tree, progress, outcome))
@@ -143,11 +143,13 @@ def _failures_noted(outcome: _Outcome) -> Iterator[None]:
         outcome.details = tuple(str(line) for line in output) if isinstance(output, list) else ()
 
 
-def _bring_data(tree: Project, outcome: _Outcome) -> None:
-    counts = materialise(tree.data, list_outputs(tree.root))
+def _bring_data(project: Project, tree: Project, outcome: _Outcome) -> None:
+    brought = bring_outputs(tree, project.data)
     outcome.sentence = (
-        f"{counts.output_count} tracked paths are in place, {counts.fetched_count} objects fetched"
+        f"{brought.output_count} tracked paths in place, {brought.fetched_count} objects fetched"
     )
+    if brought.absent:
+        outcome.sentence += f"; to be made again: {', '.join(brought.absent)}"
 
 
 def _run_tests(tree: Project, outcome: _Outcome) -> None:
@@ -197,8 +199,9 @@ def _register(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
 
 
 def _push(tree: Project, outcome: _Outcome) -> None:
-    result = push(tree.data, list_outputs(tree.root))
-    outcome.sentence = f"{result.transferred_count} objects pushed"
+    report = push(tree.data, (), lambda: list_outputs(tree.root))
+    raise_failures(report, "pushed")
+    outcome.sentence = f"{report.done} objects pushed"
 
 
 def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) -> CiReport:
@@ -234,6 +237,3 @@ def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) ->
         verdict_id=progress.verdict.id if progress.verdict else None,
         run_id=progress.run_id,
     )
-
-
-__all__ = ["load_report", "render_markdown", "run_ci"]

@@ -19,7 +19,7 @@ from penstock.pipeline.parameters import flatten, load_values, numbers
 from penstock.pipeline.runner import ReproduceOptions, StageResult, Watcher, reproduce
 from penstock.pipeline.stage import Stage
 from penstock.tracking import store
-from penstock.tracking.entities import Run, StageRecord
+from penstock.tracking.entities import Run, RunStatus, StageRecord
 
 WAIT_FOR_LOCK_S = 3.0
 
@@ -77,7 +77,7 @@ def reproduce_and_record(
             results = reproduce(project.data, root, stages, options, watcher)
         except (PenstockError, KeyboardInterrupt) as error:
             with project.database.write() as connection:
-                status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+                status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
                 store.set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
                 store.finish_run(connection, run.id, status)
             raise

@@ -27,7 +27,7 @@ from penstock.serving.deployments import (
     list_revisions,
 )
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
-from penstock.serving.predictions import find_label, find_prediction
+from penstock.serving.predictions import decode_columns, list_labels, list_predictions
 from penstock.tracking import store as tracking
 
 
@@ -93,13 +93,11 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
             hint="ask the store of the system that answered it",
         )
     details: dict[str, Any] = {"route": prediction.route, "time_ms": prediction.time_ms}
-    stored = find_prediction(connection, subject)
-    if stored is not None:
-        details["outputs"] = stored.outputs
+    for stored in list_predictions(connection, [subject]):
+        details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
-            details["features"] = stored.features
-    label = find_label(connection, subject)
-    if label is not None:
+            details["features"] = _values(stored.features)
+    for label in list_labels(connection, [subject]):
         details["label"] = label.values
     if prediction.route == "direct":
         revision = get_revision(connection, endpoint)
@@ -118,6 +116,10 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
     )
     version = registry.get_version(connection, revision.model, number)
     return _explanation(subject, "prediction", [first, *links, *_version_links(connection, version)], version)
+
+
+def _values(packed: bytes) -> dict[str, Any]:
+    return {name: array.tolist() for name, array in decode_columns(packed).items()}
 
 
 def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:

@@ -9,14 +9,13 @@ from pathlib import Path
 from penstock.base.errors import Conflict, Corrupt, NotFound
 from penstock.base.files import write_atomic
 from penstock.base.git import Git
+from penstock.flows.bring import bring_outputs
 from penstock.flows.lineage import explain
 from penstock.flows.models import write_model
 from penstock.flows.project import Places, Project
 from penstock.flows.settings import load_project_settings
-from penstock.flows.versioning import materialise
 from penstock.flows.worktree import require_git
 from penstock.pipeline.lockfile import LOCK_FILE
-from penstock.pipeline.outputs import list_outputs
 from penstock.registry.entities import ModelVersion
 from penstock.registry.package import digest_manifest, scan_model
 from penstock.registry.store import resolve_version
@@ -88,12 +87,12 @@ def _restore(project: Project, version: ModelVersion | None, commit: str, into: 
     )
     inside = Project(places, load_project_settings(root), project.actor)
     try:
-        counts = materialise(inside.data, list_outputs(root), like=project.data)
+        brought = bring_outputs(inside, project.data)
         if version is not None:
             _check_model(project, version, root)
     finally:
         inside.data.close()
-    return Restored(root, commit, version.ref if version else None, counts.output_count)
+    return Restored(root, commit, version.ref if version else None, brought.output_count)
 
 
 def _apply_uncommitted(project: Project, version: ModelVersion, git: Git, root: Path) -> None:

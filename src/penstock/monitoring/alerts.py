@@ -1,0 +1,65 @@
+"""Tell people: post an alert as JSON to a webhook, in Alertmanager's words.
+
+Delivery is tried a few times and never blocks the caller for longer than that; receivers must accept
+the same alert twice (it carries a fingerprint).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.base.digest import digest_value
+from penstock.base.errors import Unavailable
+
+TIMEOUT_S = 5.0
+ATTEMPTS = 3
+
+
+def make_alert(name: str, labels: Mapping[str, str], summary: str, started: str) -> dict[str, Any]:
+    """Return the body of one firing alert (Alertmanager webhook, version 4)."""
+    all_labels = {"alertname": name, **labels}
+    alert = {
+        "status": "firing",
+        "labels": all_labels,
+        "annotations": {"summary": summary},
+        "startsAt": started,
+        "endsAt": "0001-01-01T00:00:00Z",
+        "fingerprint": digest_value(all_labels)[:16],
+    }
+    return {
+        "version": "4",
+        "status": "firing",
+        "receiver": "penstock",
+        "groupLabels": {"alertname": name},
+        "commonLabels": all_labels,
+        "commonAnnotations": {"summary": summary},
+        "alerts": [alert],
+    }
+
+
+def post_alert(url: str, body: Mapping[str, Any]) -> None:
+    """Post an alert and wait for a 2xx answer.
+
+    Raises:
+        Unavailable: no such answer after `ATTEMPTS` tries.
+    """
+    data = json.dumps(body).encode()
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+                return
+        except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+            problem = str(getattr(error, "reason", error))
+            time.sleep(0.2 * 2**attempt)
+    raise Unavailable(
+        f"the alert was not taken by {url}: {problem}",
+        code="alert.not_delivered",
+        hint="check alerts.webhooks in penstock.yaml",
+    )
