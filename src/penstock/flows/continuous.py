@@ -13,6 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Refused
 from penstock.base.files import write_atomic
 from penstock.ci.report import CheckReport, CiReport, StepReport
+from penstock.flows.bring import bring_outputs
 from penstock.flows.execute import reproduce_and_record
 from penstock.flows.gate import run_gate
 from penstock.flows.project import Project

@@ -1,0 +1,100 @@
+"""Commands that walk the chain: `why`, `restore`, `log`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session
+
+
+@click.command()
+@click.argument("subject")
+@json_option
+@pass_session
+def why(session: Session, subject: str) -> None:
+    """Explain a prediction, MODEL/VERSION, endpoint, run, data file or commit."""
+    import msgspec
+
+    from penstock.flows.lineage import explain
+    from penstock.workspace import open_workspace
+
+    found = explain(open_workspace(session.directory), subject)
+
+    def text() -> str:
+        width = max(len(link.kind) for link in found.links)
+        lines = []
+        for link in found.links:
+            key = (
+                link.key
+                if link.kind in {"model version", "run", "verdict", "deployment", "prediction"}
+                else ""
+            )
+            lines.append(f"{link.kind:{width}}  {key + '  ' if key else ''}{link.text}")
+            for name in ("outputs", "label", "checks"):
+                value = link.details.get(name)
+                if isinstance(value, list) and name == "checks":
+                    lines += [f"{'':{width}}    {check}" for check in value]
+                elif value is not None:
+                    lines.append(f"{'':{width}}    {name} {_short(value)}")
+        return "\n".join(lines)
+
+    session.emit(msgspec.to_builtins(found), text)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+@click.command()
+@click.argument("subject")
+@click.option(
+    "--into", type=click.Path(path_type=Path), required=True, help="A directory that does not exist yet."
+)
+@json_option
+@pass_session
+def restore(session: Session, subject: str, into: Path) -> None:
+    """Bring back the code, data and model a subject stands on."""
+    from penstock.flows.restore import restore as restore_subject
+    from penstock.workspace import open_workspace
+
+    done = restore_subject(open_workspace(session.directory), subject, session.directory / into)
+    document = {
+        "root": str(done.root),
+        "commit": done.commit,
+        "version": done.version,
+        "outputs": done.output_count,
+    }
+    what = f"{done.version} at " if done.version else ""
+    session.emit(
+        document,
+        f"{what}commit {done.commit[:10]} with {done.output_count} tracked paths is in {done.root}\n"
+        f"Next: penstock -C {done.root} repro",
+    )
+
+
+@click.command()
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=30, show_default=True, help="How many, newest last."
+)
+@click.option("--subject", help="Only this subject, such as endpoint:delay.")
+@click.option("--kind", help="Only this kind, such as endpoint.rolled_back.")
+@json_option
+@pass_session
+def log(session: Session, limit: int, subject: str | None, kind: str | None) -> None:
+    """Show what happened, by whom and why."""
+    import msgspec
+
+    from penstock.base.clock import format_ms
+    from penstock.base.events import list_events
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        found = list_events(connection, subject=subject, kind=kind, limit=limit)
+    lines = [
+        f"{format_ms(event.time_ms)}  {event.kind:22}  {event.actor:18}  {event.summary}" for event in found
+    ]
+    session.emit(msgspec.to_builtins(found), "\n".join(lines) or "Nothing happened yet.")

@@ -1,0 +1,69 @@
+"""Commands on gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.registry.entities import Verdict
+
+
+@click.group()
+def gate() -> None:
+    """Check a model version against the gates of penstock.yaml."""
+
+
+@gate.command("run")
+@json_option
+@pass_session
+@click.pass_context
+def gate_run(context: click.Context, session: Session) -> None:
+    """Judge the pipeline's model in the working tree; exit 1 when a gate refuses."""
+    import msgspec
+
+    from penstock.flows.gate import run_gate
+    from penstock.workspace import open_workspace
+
+    verdict = run_gate(open_workspace(session.directory))
+    session.emit(msgspec.to_builtins(verdict), lambda: render_verdict(verdict))
+    if not verdict.passed:
+        context.exit(EXIT_FAILED)
+
+
+@gate.command("show")
+@click.argument("reference", metavar="MODEL")
+@json_option
+@pass_session
+def gate_show(session: Session, reference: str) -> None:
+    """Show the newest verdict on a version (NAME/3, NAME@champion)."""
+    import msgspec
+
+    from penstock.base.errors import NotFound
+    from penstock.registry.store import find_verdict, resolve_version
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+        verdict = find_verdict(connection, version.model, version.digest)
+    if verdict is None:
+        raise NotFound(f"no gate has judged {version.ref}", code="gate.no_verdict", hint="penstock gate run")
+    session.emit(msgspec.to_builtins(verdict), lambda: render_verdict(verdict))
+
+
+def render_verdict(verdict: Verdict) -> str:
+    """Render a verdict for people, a line a check."""
+    marks = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip"}
+    lines = [
+        f"{marks[check.status]:5}  {check.kind}: {check.sentence}"
+        + (" (only a warning)" if check.severity == "warn" and check.status != "pass" else "")
+        for check in verdict.checks
+    ]
+    word = "passed" if verdict.passed else "refused"
+    return "\n".join(
+        [*lines, f"The gate {word} {verdict.model} {verdict.model_digest[:12]} (verdict {verdict.id})."]
+    )

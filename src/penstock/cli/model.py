@@ -1,0 +1,223 @@
+"""Commands on registered models: `model`, `alias`, `promote`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session, table
+
+if TYPE_CHECKING:
+    from penstock.registry.entities import ModelVersion
+
+
+@click.group()
+def model() -> None:
+    """Register, list, show and verify model versions."""
+
+
+@model.command("register")
+@click.argument("name", required=False)
+@click.argument("path", required=False)
+@json_option
+@pass_session
+def model_register(session: Session, name: str | None, path: str | None) -> None:
+    """Register the pipeline's model as the next version of NAME (from penstock.yaml)."""
+    import msgspec
+
+    from penstock.flows.register import describe_version, register_model
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    version, is_new = register_model(project, name, path)
+    text = f"{describe_version(version)}: {'registered' if is_new else 'it was registered already'}"
+    session.emit({**msgspec.to_builtins(version), "new": is_new}, text)
+
+
+@model.command("list")
+@click.argument("name", required=False)
+@json_option
+@pass_session
+def model_list(session: Session, name: str | None) -> None:
+    """List model versions, newest first."""
+    import msgspec
+
+    from penstock.base.clock import format_ms
+    from penstock.registry.store import list_aliases, list_versions
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        versions = list_versions(connection, name)
+        aliases = list_aliases(connection, name)
+    names: dict[tuple[str, int], list[str]] = {}
+    for alias in aliases:
+        names.setdefault((alias.model, alias.version), []).append(alias.name)
+
+    def text() -> str:
+        rows: list[tuple[object, ...]] = [
+            (
+                item.ref,
+                ", ".join(names.get((item.model, item.number), [])),
+                item.digest[:12],
+                format_ms(item.created_ms),
+                (item.provenance.commit or "-")[:7],
+                ", ".join(f"{key} {value:.4g}" for key, value in sorted(item.metrics.items())[:3]),
+            )
+            for item in versions
+        ]
+        headers = ("version", "aliases", "digest", "registered", "commit", "metrics")
+        return table(rows, headers) if rows else "No models yet: penstock model register"
+
+    document = [
+        {**msgspec.to_builtins(item), "aliases": names.get((item.model, item.number), [])}
+        for item in versions
+    ]
+    session.emit(document, text)
+
+
+@model.command("show")
+@click.argument("reference")
+@json_option
+@pass_session
+def model_show(session: Session, reference: str) -> None:
+    """Show a version (NAME/3, NAME@champion): files, metrics, provenance."""
+    import msgspec
+
+    from penstock.registry.store import resolve_version
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+    session.emit(msgspec.to_builtins(version), lambda: _render(version))
+
+
+@model.command("verify")
+@click.argument("reference", required=False)
+@json_option
+@pass_session
+def model_verify(session: Session, reference: str | None) -> None:
+    """Check every stored file of a version, or of all, against its manifest."""
+    import tempfile
+
+    from penstock.flows.models import write_model
+    from penstock.registry.store import list_versions, resolve_version
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        versions = [resolve_version(connection, reference)] if reference else list_versions(connection)
+    for version in versions:
+        with tempfile.TemporaryDirectory(prefix="penstock-verify-") as folder:
+            write_model(project, version, Path(folder) / "model")
+    document = [{"version": version.ref, "digest": version.digest, "intact": True} for version in versions]
+    session.emit(document, f"{len(versions)} versions are intact.")
+
+
+@model.command("download")
+@click.argument("reference")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to make (default: NAME-N).")
+@pass_session
+def model_download(session: Session, reference: str, out: Path | None) -> None:
+    """Write a version's verified files into a folder."""
+    from penstock.base.errors import Conflict
+    from penstock.flows.models import write_model
+    from penstock.registry.store import resolve_version
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+    folder = session.directory / (out or f"{version.model}-{version.number}")
+    if folder.exists():
+        raise Conflict(f"{folder} exists", code="model.exists", hint="name another folder with -o")
+    write_model(project, version, folder)
+    session.emit({"version": version.ref, "path": str(folder)}, f"{version.ref} is in {folder}")
+
+
+@click.command()
+@click.argument("reference", metavar="MODEL")
+@click.option("--alias", default="champion", show_default=True, help="The alias to move.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen.")
+@json_option
+@pass_session
+def promote(session: Session, reference: str, alias: str, dry_run: bool) -> None:
+    """Move an alias to a version (NAME/3 or NAME@challenger) that passed its gate."""
+    from penstock.flows.gate import apply_promotion, plan_promotion
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    plan = plan_promotion(project, reference, alias)
+    if not (dry_run or plan.changes_nothing):
+        apply_promotion(project, plan)
+    document = {
+        "version": plan.version.ref,
+        "alias": alias,
+        "previous": plan.previous,
+        "verdict": plan.verdict.id if plan.verdict else None,
+        "applied": not (dry_run or plan.changes_nothing),
+    }
+    verb = "is already" if plan.changes_nothing else "would be" if dry_run else "is now"
+    session.emit(document, f"{plan.version.ref} {verb} {alias}.")
+
+
+@click.group()
+def alias() -> None:
+    """Point names such as `champion` at model versions."""
+
+
+@alias.command("set")
+@click.argument("name", metavar="MODEL@ALIAS")
+@click.argument("version", type=click.IntRange(min=1))
+@pass_session
+def alias_set(session: Session, name: str, version: int) -> None:
+    """Point MODEL@ALIAS at a version; a protected alias needs a passing verdict, as with promote."""
+    from penstock.flows.gate import apply_promotion, plan_promotion
+    from penstock.workspace import open_workspace
+
+    registered, label = _split(name)
+    project = open_workspace(session.directory)
+    plan = plan_promotion(project, f"{registered}/{version}", label)
+    if not plan.changes_nothing:
+        apply_promotion(project, plan)
+    session.emit({"version": plan.version.ref, "alias": label}, f"{plan.version.ref} is now {label}.")
+
+
+@alias.command("delete")
+@click.argument("name", metavar="MODEL@ALIAS")
+@pass_session
+def alias_delete(session: Session, name: str) -> None:
+    """Take MODEL@ALIAS away; its history stays."""
+    from penstock.flows.gate import delete_alias
+    from penstock.workspace import open_workspace
+
+    registered, label = _split(name)
+    delete_alias(open_workspace(session.directory), registered, label)
+    session.emit({"model": registered, "alias": label}, f"{name} was taken away.")
+
+
+def _split(name: str) -> tuple[str, str]:
+    registered, at, label = name.partition("@")
+    if not (registered and at and label):
+        raise click.UsageError(f"{name!r}: write MODEL@ALIAS")
+    return registered, label
+
+
+def _render(version: ModelVersion) -> str:
+    from penstock.base.clock import format_ms
+
+    origin = version.provenance
+    lines = [
+        f"version   {version.ref}, registered {format_ms(version.created_ms)} by {version.actor}",
+        f"digest    sha256 {version.digest}",
+        f"commit    {origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
+        f"run       {origin.run_id or 'none'}",
+        f"lock      {origin.lock_digest or 'none'}",
+        *(f"data      {path} {digest}" for path, digest in origin.data.items()),
+        *(f"metric    {key} = {value:g}" for key, value in sorted(version.metrics.items())),
+        *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""Commands on recorded runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session, table
+
+if TYPE_CHECKING:
+    from penstock.tracking.entities import Run
+
+
+@click.group()
+def run() -> None:
+    """List, show and compare recorded runs."""
+
+
+@run.command("list")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
+)
+@json_option
+@pass_session
+def run_list(session: Session, limit: int) -> None:
+    """List runs, newest first."""
+    import msgspec
+
+    from penstock.base.clock import format_ms
+    from penstock.tracking.store import list_runs
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        found = list_runs(connection, limit=limit)
+
+    def text() -> str:
+        rows: list[tuple[object, ...]] = [
+            (
+                item.id[:8],
+                format_ms(item.start_ms),
+                item.status.lower(),
+                (item.commit or "-")[:7] + ("+" if item.dirty_digest else ""),
+                ", ".join(f"{name} {value:.4g}" for name, value in sorted(item.metrics.items())[:4]),
+            )
+            for item in found
+        ]
+        return (
+            table(rows, ("run", "started", "status", "commit", "metrics"))
+            if rows
+            else "No runs yet: penstock repro"
+        )
+
+    session.emit(msgspec.to_builtins(found), text)
+
+
+@run.command("show")
+@click.argument("run_id")
+@json_option
+@pass_session
+def run_show(session: Session, run_id: str) -> None:
+    """Show a run by its id, or the beginning of it."""
+    import msgspec
+
+    from penstock.tracking.store import get_run
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        found = get_run(connection, run_id)
+    session.emit(msgspec.to_builtins(found), lambda: _render(found))
+
+
+@run.command("compare")
+@click.argument("first")
+@click.argument("second")
+@json_option
+@pass_session
+def run_compare(session: Session, first: str, second: str) -> None:
+    """Compare parameters, metrics and inputs of two runs."""
+    from penstock.tracking.store import get_run
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        one, two = get_run(connection, first), get_run(connection, second)
+    document: dict[str, dict[str, list[object]]] = {}
+    for name in ("params", "metrics", "inputs"):
+        before, after = getattr(one, name), getattr(two, name)
+        keys = sorted({*before, *after})
+        document[name] = {
+            key: [before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)
+        }
+    rows: list[tuple[object, ...]] = [
+        (kind, key, str(pair[0]), str(pair[1]))
+        for kind, pairs in document.items()
+        for key, pair in pairs.items()
+    ]
+    text = table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
+    session.emit(document, text)
+
+
+def _render(found: Run) -> str:
+    from penstock.base.clock import format_ms
+
+    lines = [
+        f"run      {found.id}",
+        f"status   {found.status.lower()}, started {format_ms(found.start_ms)}",
+        f"commit   {found.commit or 'none'}{' with uncommitted changes' if found.dirty_digest else ''}",
+        *(f"stage    {stage.name} {stage.action} in {stage.seconds:.1f} s" for stage in found.stages),
+        *(f"input    {path} {digest}" for path, digest in found.inputs.items()),
+        *(f"param    {key} = {value}" for key, value in found.params.items()),
+        *(f"metric   {key} = {value:g}" for key, value in found.metrics.items()),
+    ]
+    return "\n".join(lines)
