@@ -12,7 +12,9 @@ from penstock.cli.output import Session, json_option, pass_session
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
+)
 @json_option
 @pass_session
 def serve(session: Session, host: str, port: int) -> None:
@@ -28,7 +30,8 @@ def serve(session: Session, host: str, port: int) -> None:
     from penstock.workspace import open_workspace
 
     logging.basicConfig(
-        level=logging.WARNING if session.quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.WARNING if session.quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
     )
     project = open_workspace(session.directory)
     monitors = {name: one.monitor for name, one in project.settings.endpoints.items()}
@@ -45,7 +48,9 @@ def serve(session: Session, host: str, port: int) -> None:
 
 @click.command()
 @click.argument("endpoint")
-@click.option("--file", "source", type=click.File("r"), help="JSON lines or a JSON list; - for standard input.")
+@click.option(
+    "--file", "source", type=click.File("r"), help="JSON lines or a JSON list; - for standard input."
+)
 @click.option("--prediction", help="Id of one prediction.")
 @click.option("--label", help="The truth about it, as JSON (a list for several rows).")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The serve process.")
@@ -64,16 +69,24 @@ def feedback(
     Either one with --prediction and --label, or many with --file, each
     {"prediction_id": "…", "label": 1}.
     """
+    from urllib.parse import quote
+
     if (source is None) == (prediction is None) or (prediction is None) != (label is None):
         raise click.UsageError("give --file, or --prediction and --label")
-    entries = _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
+    entries = (
+        _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
+    )
     totals: dict[str, int] = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0, "rejected": 0}
     for start in range(0, len(entries), 1000):
-        answer = _post(f"{url.rstrip('/')}/v2/models/{endpoint}/feedback", entries[start : start + 1000])
+        answer = _post(
+            f"{url.rstrip('/')}/v2/models/{quote(endpoint, safe='')}/feedback", entries[start : start + 1000]
+        )
         for name in totals:
             found = answer.get(name, 0)
             totals[name] += len(found) if isinstance(found, list) else found
-    session.emit(totals, ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels")
+    session.emit(
+        totals, ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"
+    )
 
 
 def _value(label: str | None) -> Any:

@@ -18,8 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 QUANTILE_K = 400
 """Rank error 0.68 % at 99 % confidence, at most about 10 KB a column."""
-ITEM_MAP_LOG2 = 10
-"""Exact counts up to 768 distinct texts; beyond, an upper bound."""
+ITEM_CAPACITY = 512
+"""Exact counts up to so many distinct texts; beyond, each is too low by at most 1/512 of all."""
 DISTINCT_LOG2 = 10
 """Relative error of the distinct count about 3.3 %."""
 ITEM_MAX_CHARS = 128
@@ -83,74 +83,92 @@ class QuantileSketch:
         """
         try:
             return QuantileSketch(datasketches.kll_doubles_sketch.deserialize(data))
-        except RuntimeError as error:
+        except (RuntimeError, IndexError, ValueError) as error:
             raise ValueError(f"not a quantile sketch: {error}") from None
 
 
 class ItemSketch:
     """Counts of the most frequent texts and the number of distinct ones. Not thread-safe.
 
+    Exact while at most `ITEM_CAPACITY` distinct texts were seen; beyond, a count is too low by at most
+    `error`, itself at most count / `ITEM_CAPACITY`. A merge is commutative, and associative within `error`.
+    Equal sketches give equal bytes, which the sketch of datasketches does not: a digest needs it.
+
     Source:
-        Anderson et al., "A High-Performance Algorithm for Identifying Frequent Items", 2017 (items);
-        Flajolet et al., HyperLogLog, 2007 (distinct); Apache DataSketches.
+        Misra, Gries, "Finding Repeated Elements", 1982; Agarwal et al., "Mergeable Summaries", 2012,
+        section 3 (merge); HyperLogLog of Apache DataSketches (distinct).
     """
 
-    def __init__(self, items: Any = None, distinct: Any = None) -> None:
-        self._items = datasketches.frequent_strings_sketch(ITEM_MAP_LOG2) if items is None else items
-        self._distinct = datasketches.hll_sketch(DISTINCT_LOG2) if distinct is None else distinct
-
-    @property
-    def count(self) -> int:
-        """How many texts were seen."""
-        return int(self._items.total_weight)
+    def __init__(self) -> None:
+        self.count = 0
+        self.error = 0
+        self._counts: dict[str, int] = {}
+        self._distinct = datasketches.hll_sketch(DISTINCT_LOG2)
 
     @property
     def distinct(self) -> float:
         """Estimate of how many different texts were seen."""
+        if not self.error:
+            return float(len(self._counts))
         return float(self._distinct.get_estimate())
 
     def update(self, counts: Mapping[str, int]) -> None:
         """Add texts with how often each was seen."""
         for item, weight in counts.items():
             cut = item[:ITEM_MAX_CHARS]
-            self._items.update(cut, weight)
-            self._distinct.update(cut)
+            self._counts[cut] = self._counts.get(cut, 0) + weight
+            self._distinct.update(f"={cut}")  # the sketch would skip an empty text
+            self.count += weight
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Take the count of the first text beyond the capacity from all; who has none left is forgotten."""
+        if len(self._counts) <= ITEM_CAPACITY:
+            return
+        cut = sorted(self._counts.values(), reverse=True)[ITEM_CAPACITY]
+        self._counts = {item: weight - cut for item, weight in self._counts.items() if weight > cut}
+        self.error += cut
 
     def merged(self, other: ItemSketch) -> ItemSketch:
         """Return the sketch of both; neither argument changes."""
-        items = datasketches.frequent_strings_sketch(ITEM_MAP_LOG2)
-        items.merge(self._items)
-        items.merge(other._items)
+        result = ItemSketch()
+        result.count, result.error = self.count + other.count, self.error + other.error
+        result._counts = dict(self._counts)
+        for item, weight in other._counts.items():
+            result._counts[item] = result._counts.get(item, 0) + weight
         union = datasketches.hll_union(DISTINCT_LOG2)
         union.update(self._distinct)
         union.update(other._distinct)
-        return ItemSketch(items, union.get_result(datasketches.tgt_hll_type.HLL_4))
+        result._distinct = union.get_result(datasketches.tgt_hll_type.HLL_4)
+        result._shrink()
+        return result
 
     def top(self, limit: int) -> list[tuple[str, int]]:
         """Return the `limit` most frequent texts with their counts, most frequent first."""
-        found = self._items.get_frequent_items(datasketches.frequent_items_error_type.NO_FALSE_NEGATIVES)
-        ordered = sorted(((row[0], int(row[1])) for row in found), key=lambda pair: (-pair[1], pair[0]))
-        return ordered[:limit]
+        return sorted(self._counts.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
 
     def counts(self, items: Iterable[str]) -> list[int]:
-        """Return the (estimated) count of each text."""
-        return [int(self._items.get_estimate(item)) for item in items]
+        """Return the count of each text; 0 for one that is not among the frequent."""
+        return [self._counts.get(item, 0) for item in items]
 
-    def to_parts(self) -> tuple[bytes, bytes]:
-        """Serialise as (items, distinct)."""
-        return bytes(self._items.serialize()), bytes(self._distinct.serialize_compact())
+    def to_parts(self) -> tuple[int, int, list[tuple[str, int]], bytes]:
+        """Return (count, error, texts with counts in alphabetical order, serialised distinct sketch)."""
+        distinct = bytes(self._distinct.serialize_compact()) if self.error else b""
+        return self.count, self.error, sorted(self._counts.items()), distinct
 
     @staticmethod
-    def from_parts(items: bytes, distinct: bytes) -> ItemSketch:
-        """Read what `to_parts` wrote.
+    def from_parts(count: int, error: int, items: Iterable[tuple[str, int]], distinct: bytes) -> ItemSketch:
+        """Read what `to_parts` gave.
 
         Raises:
-            ValueError: the bytes are not a sketch.
+            ValueError: the parts are not of a sketch.
         """
-        try:
-            return ItemSketch(
-                datasketches.frequent_strings_sketch.deserialize(items),
-                datasketches.hll_sketch.deserialize(distinct),
-            )
-        except (RuntimeError, IndexError) as error:
-            raise ValueError(f"not an item sketch: {error}") from None
+        result = ItemSketch()
+        result.update({str(item): int(weight) for item, weight in items})
+        result.count, result.error = int(count), int(error)
+        if error:
+            try:
+                result._distinct = datasketches.hll_sketch.deserialize(distinct)
+            except (RuntimeError, IndexError, ValueError) as problem:
+                raise ValueError(f"not an item sketch: {problem}") from None
+        return result

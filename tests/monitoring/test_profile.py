@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.base.errors import Corrupt
+from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
+
+rows = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.integers(-1000, 1000).map(float)),
+        st.one_of(st.none(), st.sampled_from("abcd")),
+    ),
+    max_size=50,
+)
+
+
+def table(values: list[tuple[Any, Any]]) -> dict[str, np.ndarray]:
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = [text for _, text in values]
+    return {
+        "number": np.array([np.nan if number is None else number for number, _ in values], dtype=float),
+        "text": texts,
+    }
+
+
+@given(rows, rows, rows)
+def test_merging_parts_in_any_order_gives_the_profile_of_the_table(a: Any, b: Any, c: Any) -> None:
+    whole = Profile.of(table(a + b + c))
+    for merged in (
+        Profile.of(table(a)).merge(Profile.of(table(b))).merge(Profile.of(table(c))),
+        Profile.of(table(c)).merge(Profile.of(table(b)).merge(Profile.of(table(a)))),
+    ):
+        assert merged.row_count == whole.row_count
+        for name in whole.column_names:
+            assert merged.missing_ratio(name) == pytest.approx(whole.missing_ratio(name))
+        number, expected = merged.column("number"), whole.column("number")
+        assert isinstance(number, NumberColumn)
+        assert isinstance(expected, NumberColumn)
+        assert (number.low, number.high, number.count) == (expected.low, expected.high, expected.count)
+        assert number.total == pytest.approx(expected.total)
+        text, wanted = merged.column("text"), whole.column("text")
+        assert isinstance(text, TextColumn)
+        assert isinstance(wanted, TextColumn)
+        assert text.sketch.top(10) == wanted.sketch.top(10)
+
+
+@given(rows, rows)
+def test_a_merge_changes_neither_argument_even_when_its_result_is_updated(a: Any, b: Any) -> None:
+    left, right = Profile.of(table(a)), Profile.of(table(b))
+    before = left.digest, right.digest
+    left.merge(right).update(table([(1.0, "z")]))
+    Profile().merge(right).update(table([(1.0, "z")]))
+    assert (left.digest, right.digest) == before
+
+
+@given(rows)
+def test_a_profile_survives_its_bytes_and_keeps_its_digest(a: Any) -> None:
+    profile = Profile.of(table(a))
+    again = Profile.from_bytes(profile.to_bytes())
+    assert again.digest == profile.digest
+    assert again.column_names == profile.column_names
+
+
+def test_an_absent_column_counts_as_missing() -> None:
+    profile = Profile.of({"a": np.arange(4.0)})
+    profile.update({"b": np.arange(12.0)})
+    assert profile.missing_ratio("a") == 0.75
+    assert profile.missing_ratio("never") == 1.0
+
+
+def test_infinities_are_missing_and_booleans_are_texts() -> None:
+    profile = Profile.of({"a": np.array([1.0, np.inf, np.nan]), "b": np.array([True, True, False])})
+    assert profile.missing_ratio("a") == pytest.approx(2 / 3)
+    column = profile.column("b")
+    assert isinstance(column, TextColumn)
+    assert column.sketch.top(2) == [("true", 2), ("false", 1)]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x93\x02\x00\x80", b"\x93\x01\x00\x81\xa1a\x92\xa1n\x01"])
+def test_foreign_bytes_are_told_to_be_corrupt(data: bytes) -> None:
+    with pytest.raises(Corrupt):
+        Profile.from_bytes(data)

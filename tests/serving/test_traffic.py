@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.serving.deployments import Canary, Revision
+from penstock.serving.traffic import choose_route
+
+
+def revision(percent: float | None) -> Revision:
+    return Revision(
+        endpoint="e",
+        endpoint_id=1,
+        number=1,
+        model="m",
+        stable=1,
+        canary=None if percent is None else Canary(2, percent),
+        shadows=(),
+        steps=(),
+        created_ms=0,
+        actor="a",
+        reason="r",
+        previous=None,
+        cause={},
+    )
+
+
+@pytest.mark.parametrize("percent", [0.5, 5, 10, 33.3, 50, 99])
+@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+def test_the_canary_gets_its_percent_whatever_pattern_clients_have(percent: float, stride: int) -> None:
+    routes = [choose_route(revision(percent), counter) for counter in range(0, 5000 * stride, stride)]
+    assert routes.count("canary") / 5000 == pytest.approx(percent / 100, abs=0.005)
+
+
+@given(st.text(), st.floats(0.01, 98), st.floats(0.01, 98))
+def test_a_key_stays_on_the_canary_when_its_percent_grows(key: str, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    if choose_route(revision(low), 1, key) == "canary":
+        assert choose_route(revision(high), 2, key) == "canary"
+
+
+def test_without_a_canary_everything_is_stable() -> None:
+    assert {choose_route(revision(None), counter) for counter in range(100)} == {"stable"}

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.stats.sketches import ITEM_CAPACITY, ITEM_MAX_CHARS, QUANTILE_K, ItemSketch, QuantileSketch
+
+numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), max_size=60)
+RANKS = [0.0, 0.1, 0.5, 0.9, 1.0]
+
+
+def sketch(values: list[float]) -> QuantileSketch:
+    made = QuantileSketch()
+    made.update(np.array(values, dtype=np.float64))
+    return made
+
+
+@given(numbers, numbers, numbers)
+def test_a_merge_is_associative_and_commutative(a: list[float], b: list[float], c: list[float]) -> None:
+    one = sketch(a).merged(sketch(b)).merged(sketch(c))
+    other = sketch(c).merged(sketch(a).merged(sketch(b)))
+    assert one.count == other.count == len(a) + len(b) + len(c)
+    np.testing.assert_array_equal(one.quantiles(RANKS), other.quantiles(RANKS))
+
+
+@given(numbers, numbers)
+def test_a_merge_of_parts_is_the_sketch_of_the_whole_and_changes_neither(
+    a: list[float], b: list[float]
+) -> None:
+    left, right = sketch(a), sketch(b)
+    np.testing.assert_array_equal(left.merged(right).quantiles(RANKS), sketch(a + b).quantiles(RANKS))
+    assert (left.count, right.count) == (len(a), len(b))
+
+
+def test_merged_parts_of_a_big_table_stay_within_the_rank_error() -> None:
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=100_000)
+    merged = QuantileSketch()
+    for part in np.array_split(values, 100):
+        merged = merged.merged(sketch(part.tolist()))
+    points = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    np.testing.assert_allclose(merged.cdf(points), [0.05, 0.25, 0.5, 0.75, 0.95], atol=0.015)
+
+
+@given(numbers)
+def test_a_sketch_survives_its_bytes(values: list[float]) -> None:
+    data = sketch(values).to_bytes()
+    assert QuantileSketch.from_bytes(data).to_bytes() == data
+
+
+def test_a_full_sketch_survives_its_bytes() -> None:
+    data = sketch(list(range(50 * QUANTILE_K))).to_bytes()
+    assert QuantileSketch.from_bytes(data).to_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"\x00" * 100])
+def test_foreign_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        QuantileSketch.from_bytes(data)
+    with pytest.raises(ValueError, match="not a"):
+        ItemSketch.from_parts(5, 1, [], data)
+
+
+counts = st.dictionaries(st.text(max_size=5), st.integers(1, 20), max_size=20)
+
+
+def items(values: dict[str, int]) -> ItemSketch:
+    made = ItemSketch()
+    made.update(values)
+    return made
+
+
+@given(counts, counts)
+def test_item_counts_add_up_exactly_while_they_are_few(a: dict[str, int], b: dict[str, int]) -> None:
+    merged = items(a).merged(items(b))
+    names = sorted({*a, *b})
+    assert merged.counts(names) == [a.get(name, 0) + b.get(name, 0) for name in names]
+    assert merged.count == sum(a.values()) + sum(b.values())
+    assert round(merged.distinct) == len(names)
+
+
+@given(counts)
+def test_an_item_sketch_survives_its_bytes(a: dict[str, int]) -> None:
+    parts = items(a).to_parts()
+    again = ItemSketch.from_parts(*parts)
+    assert again.to_parts() == parts
+    assert again.top(5) == items(a).top(5)
+
+
+def test_long_texts_do_not_fill_the_memory() -> None:
+    made = items({"x" * 1_000_000: 1})
+    assert made.top(1)[0][0] == "x" * ITEM_MAX_CHARS
+    made.update({str(number): 1 for number in range(10_000)})
+    assert len(made.to_parts()[2]) <= ITEM_CAPACITY
+
+
+def test_frequent_texts_survive_among_many_rare_ones_within_the_stated_error() -> None:
+    rng = np.random.default_rng(9)
+    merged = ItemSketch()
+    for _ in range(20):
+        rare = {str(number): 1 for number in rng.integers(0, 1_000_000, 1000).tolist()}
+        merged = merged.merged(items({**rare, "often": 500}))
+    assert merged.top(1)[0][0] == "often"
+    assert 20 * 500 - merged.error <= merged.counts(["often"])[0] <= 20 * 500
+    assert merged.error <= merged.count / ITEM_CAPACITY * 2
+    assert merged.distinct == pytest.approx(20_000, rel=0.1)
+    parts = merged.to_parts()
+    assert ItemSketch.from_parts(*parts).to_parts() == parts
