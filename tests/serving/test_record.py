@@ -1,0 +1,172 @@
+"""The recorder and the label join behind a data plane, on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from penstock.base.database import Database, connect, metadata
+from penstock.base.errors import Unavailable
+from penstock.flows.record import LiveRecorder
+from penstock.monitoring.settings import MonitorSettings
+from penstock.monitoring.windows import Window, list_windows, recent
+from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions import decode_columns, get_prediction, list_predictions, list_sampled
+from penstock.serving.recorder import Label, LabelCounts, Observation
+
+TIME_MS = 1_700_000_040_000
+
+
+def make_id(counter: int, time_ms: int = TIME_MS) -> PredictionId:
+    return PredictionId(time_ms, 1, 1, "stable", 1, counter)
+
+
+def observe(counter: int, probabilities: list[float], **changes: Any) -> Observation:
+    identity = make_id(counter, changes.get("time_ms", TIME_MS))
+    scores = np.array(probabilities)
+    values: dict[str, Any] = {
+        "endpoint": "delay",
+        "revision": 1,
+        "version": 3,
+        "route": "stable",
+        "time_ms": TIME_MS,
+        "id": identity.encode(),
+        "counter": counter,
+        "inputs": {"hour": np.arange(len(scores))},
+        "outputs": {"probability": scores},
+        "row_count": len(scores),
+        "latency_s": 0.003,
+    }
+    return Observation(**{**values, **changes})
+
+
+def label(counter: int, values: list[Any]) -> Label:
+    identity = make_id(counter)
+    return Label(identity, identity.encode(), values)
+
+
+@pytest.fixture
+def recorder(database: Database) -> Iterator[LiveRecorder]:
+    made = LiveRecorder(database, 1, {"delay": MonitorSettings(feature_ratio=1.0)}, flush_s=3600)
+    yield made
+    made.close()
+
+
+def window(database: Database) -> Window:
+    with database.read() as connection:
+        (found,) = list_windows(connection, "delay")
+    return found
+
+
+def test_what_was_recorded_becomes_a_window(recorder: LiveRecorder, database: Database) -> None:
+    recorder.record(observe(1, [0.2, 0.8]))
+    recorder.flush()
+    recorder.record(observe(2, [0.4]))
+    recorder.record(observe(3, [0.4], outputs={}, error="model"))
+    recorder.flush()
+    found = window(database)
+    assert (found.request_count, found.error_count, found.row_count) == (3, 1, 4)
+    assert (found.key.start_s, found.window_s) == (TIME_MS // 1000 // 60 * 60, 60)
+    assert found.features.row_count == 4
+    assert found.outputs.row_count == 3
+    assert found.quantile_s(0.5) == pytest.approx(0.003, rel=0.06)
+    with database.read() as connection:
+        assert recent([found], "stable", 5) is not None
+        assert recent([found], "canary", 5) is None
+        stored = get_prediction(connection, make_id(2).encode())
+        assert len(list_sampled(connection, "delay", limit=10)) == 2
+    assert decode_columns(stored.outputs)["probability"].tolist() == [0.4]
+    assert stored.features is not None
+
+
+def test_a_label_joins_a_prediction_that_was_not_yet_written(
+    recorder: LiveRecorder, database: Database
+) -> None:
+    recorder.record(observe(1, [0.9]))
+    assert recorder.add_labels("delay", [label(1, [1])]) == LabelCounts(accepted=1)
+    recorder.flush()
+    found = window(database)
+    assert (found.request_count, found.quality.label_count) == (1, 1)
+    assert found.quality.brier() == pytest.approx(0.01)
+
+
+def test_labels_reach_the_window_of_their_prediction_also_from_another_process(
+    recorder: LiveRecorder, database: Database
+) -> None:
+    recorder.record(observe(1, [0.9]))
+    recorder.flush()
+    other = LiveRecorder(database, 2, flush_s=3600)
+    assert other.add_labels("delay", [label(1, [1])]).accepted == 1
+    other.close()
+    assert recorder.add_labels("delay", [label(1, [1])]).duplicate == 1
+    assert window(database).quality.label_count == 1
+
+
+def test_unknown_predictions_and_wrong_row_counts_are_told(recorder: LiveRecorder) -> None:
+    recorder.record(observe(1, [0.9, 0.1]))
+    counts = recorder.add_labels("delay", [label(1, [1]), label(2, [1])])
+    assert counts == LabelCounts(unknown=1, misfit=1)
+
+
+def test_a_shadow_is_judged_by_the_same_labels(recorder: LiveRecorder, database: Database) -> None:
+    recorder.record(observe(1, [0.9]))
+    recorder.record(observe(1, [0.1], version=4, route="shadow"))
+    assert recorder.add_labels("delay", [label(1, [1])]) == LabelCounts(accepted=1)
+    recorder.flush()
+    with database.read() as connection:
+        briers = {one.key.version: one.quality.brier() for one in list_windows(connection, "delay")}
+        assert len(list_predictions(connection, [make_id(1).encode()])) == 2
+    assert briers == {3: pytest.approx(0.01), 4: pytest.approx(0.81)}
+
+
+def test_a_flush_that_fails_is_repeated_and_counts_once(database: Database) -> None:
+    made = LiveRecorder(database, 1, flush_s=3600)
+    made.record(observe(1, [0.5]))
+    metadata.tables["windows"].drop(database.engine)
+    with pytest.raises(Unavailable):
+        made.flush()
+    metadata.create_all(database.engine)
+    made.record(observe(2, [0.5]))
+    made.flush()
+    made.close()
+    assert window(database).request_count == 2
+
+
+events = st.lists(
+    st.tuples(st.integers(1, 5), st.lists(st.sampled_from([0, 1, None]), min_size=2, max_size=2)), max_size=15
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(events, st.lists(st.booleans(), min_size=15, max_size=15))
+def test_repeating_labels_in_any_order_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, list[Any]]], flushes: list[bool]
+) -> None:
+    store = connect(f"sqlite:///{tmp_path_factory.mktemp('join')}/store.db")
+    metadata.create_all(store.engine)
+    recorder = LiveRecorder(store, 1, flush_s=3600)
+    first: dict[tuple[int, int], int] = {}
+    for counter in range(1, 6):
+        recorder.record(observe(counter, [0.3, 0.7]))
+    for (counter, values), is_flushed in zip(arrivals, flushes, strict=False):
+        if is_flushed:
+            recorder.flush()
+        counts = recorder.add_labels("delay", [label(counter, values)])
+        new = [
+            (counter, row)
+            for row, value in enumerate(values)
+            if value is not None and (counter, row) not in first
+        ]
+        first |= {(one, row): values[row] for one, row in new}
+        assert counts == (LabelCounts(accepted=1) if new else LabelCounts(duplicate=1))
+    recorder.add_labels("delay", [label(counter, values) for counter, values in arrivals])
+    recorder.close()
+    quality = window(store).quality
+    assert quality.label_count == len(first)
+    assert quality.positive_count == sum(first.values())
+    store.close()

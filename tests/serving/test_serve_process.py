@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from penstock.base.database import Database
+from penstock.monitoring.windows import list_windows
+from penstock.serving.predictions import list_labels, list_predictions
+from serving.models import FolderSource, deploy, request_body
+
+pytestmark = pytest.mark.slow
+SCRIPT = Path(__file__).with_name("serve_files.py")
+Start = Callable[[], tuple["subprocess.Popen[str]", str]]
+
+
+@pytest.fixture
+def start(database: Database, source: FolderSource, tmp_path: Path) -> Iterator[Start]:
+    deploy(database, "delay", 1)
+    running: list[subprocess.Popen[str]] = []
+
+    def begin() -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, str(SCRIPT), str(tmp_path / "penstock.db"), str(tmp_path / "models"), "0"]
+        environment = {"PYTHONPATH": str(SCRIPT.parent.parent), "PATH": "/usr/bin:/bin"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        running.append(process)
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        for _ in range(500):
+            try:
+                if httpx.get(f"{url}/v2/models/delay/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+        return process, url
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_lost(
+    start: Start, database: Database
+) -> None:
+    process, url = start()
+    acknowledged: list[str] = []
+
+    def send() -> None:
+        with httpx.Client(base_url=f"{url}/v2/models/delay") as client:
+            while True:
+                try:
+                    made = client.post("/infer", json=request_body()).headers["penstock-prediction-id"]
+                    done = client.post("/feedback", json=[{"prediction_id": made, "label": 1}])
+                except httpx.TransportError:
+                    return
+                assert done.json()["accepted"] == 1
+                acknowledged.append(made)
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(acknowledged) < 60:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+        assert {one.prediction_id for one in list_labels(connection, acknowledged)} == set(acknowledged)
+        labelled = sum(one.quality.label_count for one in list_windows(connection, "delay"))
+    assert labelled >= len(acknowledged)
+    _, url = start()
+    assert httpx.post(f"{url}/v2/models/delay/infer", json=request_body()).status_code == 200
+
+
+def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
+    start: Start, database: Database
+) -> None:
+    process, url = start()
+    ids: list[str] = []
+    broken: list[int] = []
+
+    def send() -> None:
+        with httpx.Client(base_url=f"{url}/v2/models/delay") as client:
+            while True:
+                try:
+                    response = client.post("/infer", json=request_body())
+                except httpx.TransportError:
+                    return
+                if response.status_code == 200:
+                    ids.append(response.headers["penstock-prediction-id"])
+                else:
+                    broken.append(response.status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(ids) < 100:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    for thread in threads:
+        thread.join()
+    with database.read() as connection:
+        assert {one.id for one in list_predictions(connection, ids)} == set(ids)
+        assert sum(one.request_count for one in list_windows(connection, "delay")) == len(ids)
+    assert broken == []
