@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ def atomic_path(target: Path, *, mode: int | None = None, durable: bool = True) 
     the file gets the process's usual mode. `durable` flushes the bytes to disk before the rename.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{secrets.token_urlsafe(16)}.tmp"
+    temporary = target.parent / f".{os.urandom(11).hex()}.tmp"
     try:
         yield temporary
         if mode is not None:

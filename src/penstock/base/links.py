@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -58,8 +57,8 @@ def choose_link(kinds: Iterable[LinkKind], source_dir: str, target_dir: str) -> 
 
     Both directories must exist. `copy` is the answer when none of the kinds works.
     """
-    probe = os.path.join(source_dir, f".{secrets.token_hex(8)}.probe")
-    target = os.path.join(target_dir, f".{secrets.token_hex(8)}.probe")
+    probe = os.path.join(source_dir, f".{os.urandom(8).hex()}.probe")
+    target = os.path.join(target_dir, f".{os.urandom(8).hex()}.probe")
     for kind in kinds:
         if kind == "copy":
             break

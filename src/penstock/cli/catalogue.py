@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("data:pull", "Fetch, then check out."),
     "push": ("data:push", "Upload tracked data from the cache to a remote."),
     "remote": ("remote:remote", "Manage remotes."),
+    "remove": ("data:remove", "Stop tracking files or directories."),
     "repro": ("pipeline:repro", "Run the pipeline's stages whose inputs changed."),
     "restore": ("chain:restore", "Bring back code, data and model of a subject into a directory."),
     "rollback": ("deploy:rollback", "Make an endpoint serve an earlier revision again."),

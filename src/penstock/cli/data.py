@@ -81,6 +81,7 @@ def root(session: Session, _cd: bool) -> None:
 def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | None, use_glob: bool) -> None:
     """Put files or directories under version control."""
     import glob
+    import shlex
 
     from penstock.flows import versioning
 
@@ -93,7 +94,8 @@ def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | Non
         ]
     with _opened(session) as repo:
         done = versioning.add(repo, [session.directory / name for name in names])
-        paths = [repo.relative(path) for one in done for path in one.changed]
+        changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
+        paths = [shlex.quote(path) for path in changed]
         document = [
             {
                 "pointer": repo.relative(one.pointer),
@@ -121,11 +123,13 @@ def status(
     context: click.Context, targets: tuple[str, ...], cloud: bool, remote: str | None, jobs: int, silent: bool
 ) -> None:
     """Show what changed in tracked data and pipelines."""
-    from penstock.flows import versioning
+    from penstock.flows import selection
 
     session = context.find_object(Session) or context.ensure_object(Session)
     with _opened(session) as repo:
         if cloud or remote:
+            from penstock.flows import versioning
+
             options = versioning.TransferOptions(remote=remote, jobs=jobs, base=session.directory)
             found: dict[str, Any] = versioning.cloud_status(
                 repo, targets, lambda: _pipeline_outputs(repo.root), options=options
@@ -137,7 +141,7 @@ def status(
             found = (
                 dict(extra)
                 if targets and not known
-                else versioning.status(repo, known, base=session.directory, extra=extra)
+                else selection.status(repo, known, base=session.directory, extra=extra)
             )
             clean = UP_TO_DATE
     if silent or session.quiet:
@@ -329,10 +333,10 @@ def diff(
     markdown: bool,
 ) -> None:
     """Show what changed in tracked data between two revisions."""
-    from penstock.flows import versioning
+    from penstock.flows import comparing
 
     with _opened(session) as repo:
-        found = versioning.compare_revisions(
+        found = comparing.compare_revisions(
             repo, a_rev, b_rev, targets=targets, extra_outputs=lambda: _pipeline_outputs(repo.root)
         )
     if b_rev or hide_missing:

@@ -20,8 +20,8 @@ from penstock.data.pointer import (
     SUFFIX,
     Pointer,
     check_inside,
+    find_owner,
     find_pointer,
-    load_pointer,
     pointer_path,
     render_new,
     render_updated,
@@ -85,19 +85,6 @@ def _updated(pointer: Pointer, path: Path, info: HashInfo) -> str:
     raise Conflict(
         f"{pointer.path.name} tracks another path than {path.name}", code="data.pointer_taken", path=str(path)
     )
-
-
-def find_owner(repo: DataRepository, path: Path) -> Pointer | None:
-    """Return the pointer of the tracked directory that `path` lies in (or is), looking only at its parents."""
-    for directory in (path, *path.parents):
-        if directory == repo.root:
-            return None
-        candidate = pointer_path(directory)
-        if candidate.is_file():
-            pointer = load_pointer(repo, candidate)
-            if any(output.path == directory for output in pointer.outputs):
-                return pointer
-    return None
 
 
 def commit_pointer(repo: DataRepository, pointer: Pointer) -> Added:

@@ -8,7 +8,6 @@ name while it is copied. Nothing is written through a symbolic link.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import time
 from collections.abc import Mapping
@@ -219,7 +218,7 @@ def _keep(repo: DataRepository, paths: tuple[Path, ...]) -> None:
     """Move files to `.dvc/tmp/penstock-kept/<time>`, under their own names."""
     if not paths:
         return
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
     kept = repo.dvc_dir / "tmp" / "penstock-kept" / name
     for path in paths:
         target = kept / path.relative_to(repo.root)

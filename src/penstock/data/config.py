@@ -173,6 +173,11 @@ def set_value(path: Path, section: str, key: str, value: str | None) -> None:
     _save(path, document)
 
 
+def _order(sections: list[str]) -> None:
+    """Put `core` first and named sections (remotes) last, as DVC does."""
+    sections.sort(key=lambda name: 2 if '"' in name else name != "core")
+
+
 def remove_section(path: Path, section: str) -> bool:
     """Remove a whole section; say whether it was there."""
     document = _open_document(path)
@@ -188,12 +193,15 @@ def rename_section(path: Path, old: str, new: str) -> bool:
     document = _open_document(path)
     if old not in document:
         return False
-    document.rename(old, new)
+    body = document[old].dict()
+    del document[old]
+    document[new] = body
     _save(path, document)
     return True
 
 
 def _save(path: Path, document) -> None:  # type: ignore[no-untyped-def]
+    _order(document.sections)
     lines = document.write() if document.filename is None else _lines(document)
     write_atomic(path, "".join(f"{line}\n" for line in lines).encode(), durable=False)
 

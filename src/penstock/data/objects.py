@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Collection, Iterator
@@ -97,7 +96,7 @@ class ObjectStore:
         folder = f"{self.root}/tmp"
         if folder not in self._made:
             self._make(folder)
-        return f"{folder}/{os.getpid()}-{secrets.token_hex(8)}"
+        return f"{folder}/{os.getpid()}-{os.urandom(8).hex()}"
 
     def accept(self, temporary: str, md5: str) -> None:
         """Move a verified temporary file into place as the object `md5`, read-only. Idempotent."""

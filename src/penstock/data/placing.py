@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Mapping
@@ -47,7 +46,7 @@ class Placer:
         self._kind: LinkKind | None = None
         self._known: list[tuple[FileKey, str]] = []
         self._count = 0
-        self._token = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self._token = f"{os.getpid()}-{os.urandom(6).hex()}"
         remove_stale(self._staging)
         os.makedirs(self._staging, exist_ok=True)
 

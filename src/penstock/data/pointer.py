@@ -289,6 +289,19 @@ def find_pointer(repo: DataRepository, path: Path) -> Pointer | None:
     return load_pointer(repo, where) if where.is_file() and not path.name.startswith(".dvc") else None
 
 
+def find_owner(repo: DataRepository, path: Path) -> Pointer | None:
+    """Return the pointer of the tracked directory that `path` lies in (or is), looking only at its parents."""
+    for directory in (path, *path.parents):
+        if directory == repo.root:
+            return None
+        candidate = pointer_path(directory)
+        if candidate.is_file():
+            pointer = load_pointer(repo, candidate)
+            if any(output.path == directory for output in pointer.outputs):
+                return pointer
+    return None
+
+
 def render_new(name: str, info: HashInfo) -> str:
     """Render the pointer of a newly added path.
 

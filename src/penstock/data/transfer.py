@@ -9,6 +9,7 @@ resumes where it stopped. What fails is counted and reported, not raised, as lon
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -87,17 +88,19 @@ def push_objects(
 
 def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
     path = repo.cache.path(md5)
-    source = Path(path)
     try:
-        size = source.stat().st_size
-        if size <= SMALL_BYTES:
-            data = source.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            data = file.read(SMALL_BYTES)
+        size = len(data)
+        if size < SMALL_BYTES:
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(TREE_SUFFIX):
                 raise corrupt_object(md5, path)
             remote.put(remote_key(md5), data)
         else:
+            source = Path(path)
             if digest_file(source, "md5") != md5:
                 raise corrupt_object(md5, path)
+            size = source.stat().st_size
             remote.upload(remote_key(md5), source)
     except FileNotFoundError:
         raise Corrupt(f"object {md5} is not in the cache", code="data.object_missing", md5=md5) from None
@@ -140,12 +143,25 @@ def _fetch_one(repo: DataRepository, remote: Backend, md5: str) -> int:
         parse_tree(data, md5)
         repo.cache.put_bytes(data, md5)
         return len(data)
-    with repo.cache.staging() as temporary:
-        path = Path(temporary)
-        remote.download(remote_key(md5), path)
-        if digest_file(path, "md5") != md5:
+    chunks = remote.stream(remote_key(md5))
+    first = next(chunks, b"")
+    second = next(chunks, None)
+    digest = hashlib.md5(first, usedforsecurity=False)
+    if second is None:
+        if digest.hexdigest() != md5:
             raise _bad_download(remote, md5)
-        size = path.stat().st_size
+        repo.cache.put_bytes(first, md5)
+        return len(first)
+    size = 0
+    with repo.cache.staging() as temporary:
+        with open(temporary, "xb", buffering=0) as out:
+            out.write(first)
+            for chunk in itertools.chain((second,), chunks):
+                digest.update(chunk)
+                out.write(chunk)
+            size = out.tell()
+        if digest.hexdigest() != md5:
+            raise _bad_download(remote, md5)
         repo.cache.accept(temporary, md5)
     return size
 

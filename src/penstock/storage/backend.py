@@ -6,7 +6,7 @@ a writer that dies leaves nothing a reader can see. This module states the role;
 
 The contract, checked for every implementation by `tests/contracts/test_backend.py`:
 
-- A miss: `get`, `get_range` and `download` raise `NotFound`; `size` returns None, `exists` False;
+- A miss: `get`, `get_range`, `stream` (at its first step) and `download` raise `NotFound`; `size` returns None, `exists` False;
   `delete` of a missing key does nothing; `list` of an unknown prefix yields nothing.
 - `put` and `upload` replace what is there in one step, and return only after the store has accepted all
   bytes and reports their size back. Repeating either is harmless.
@@ -64,6 +64,10 @@ class Backend(Protocol):
 
     def download(self, key: str, target: Path) -> None:
         """Write the bytes at `key` to `target`, streaming."""
+        ...
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Yield the object's bytes in order, up to some MiB at a time; nothing for an empty object."""
         ...
 
     def size(self, key: str) -> int | None:

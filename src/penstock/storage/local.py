@@ -7,7 +7,6 @@ DVC takes as "verified") and renamed into place, so a killed writer leaves nothi
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from penstock.storage.backend import Entry, check_key, missing
 
 STAGING = ".penstock-tmp"
 OBJECT_MODE = 0o444
+READ_BYTES = 4 << 20
 
 
 class LocalBackend:
@@ -26,7 +26,7 @@ class LocalBackend:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.url = str(root)
-        self.jobs = 2  # small files are bound by system calls under one interpreter lock
+        self.jobs = 1  # small files are bound by system calls: threads only fight over the interpreter lock
         self._made: set[str] = set()
 
     def _path(self, key: str) -> str:
@@ -73,7 +73,7 @@ class LocalBackend:
     def _store(self, key: str, write: Callable[[str], int]) -> None:
         target = self._path(key)
         parent = target.rpartition("/")[0]
-        temporary = f"{self.root}/{STAGING}/{os.getpid()}-{secrets.token_hex(8)}"
+        temporary = f"{self.root}/{STAGING}/{os.getpid()}-{os.urandom(8).hex()}"
         try:
             if parent not in self._made:
                 os.makedirs(parent, exist_ok=True)
@@ -96,6 +96,16 @@ class LocalBackend:
         """Write the bytes at `key` to `target`."""
         with self._reading(key), Path(self._path(key)).open("rb") as file, target.open("wb") as out:
             shutil.copyfileobj(file, out, 1 << 20)
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Yield the object's bytes, up to 4 MiB at a time."""
+        with self._reading(key):
+            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while data := os.read(descriptor, READ_BYTES):
+                yield data
+        finally:
+            os.close(descriptor)
 
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""

@@ -39,6 +39,12 @@ class MemoryBackend:
         """Write the bytes at `key` to `target`."""
         target.write_bytes(self.get(key))
 
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Yield the object's bytes."""
+        data = self.get(key)
+        if data:
+            yield data
+
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
         data = self._objects.get(check_key(key))

@@ -103,23 +103,31 @@ class ObjectStoreBackend:
     def download(self, key: str, target: Path) -> None:
         """Write the bytes at `key` to `target`."""
 
-        def fetch() -> None:
-            answer = obstore.get(self._store, check_key(key))
-            expected = answer.meta["size"]
-            received = 0
-            with target.open("wb") as out:
-                for chunk in answer.stream(min_chunk_size=READ_BYTES):
-                    out.write(chunk)
-                    received += len(chunk)
-            if received != expected:
-                raise Unavailable(
-                    f"{self.url} sent {received} of {expected} bytes of {key}",
-                    code="storage.short_read",
-                    hint="fetch again",
-                    key=key,
-                )
+        with target.open("wb") as out:
+            for chunk in self.stream(key):
+                out.write(chunk)
 
-        self._call(key, fetch)
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Yield the object's bytes, checking that as many come as were announced."""
+        answer = self._call(key, lambda: obstore.get(self._store, check_key(key)))
+        expected, received = int(answer.meta["size"]), 0
+        if expected <= READ_BYTES:
+            data = self._call(key, lambda: bytes(answer.bytes()))
+            received = len(data)
+            if data:
+                yield data
+        else:
+            chunks = iter(answer.stream(min_chunk_size=READ_BYTES))
+            while (chunk := self._call(key, lambda: next(chunks, None))) is not None:
+                received += len(chunk)
+                yield bytes(chunk)
+        if received != expected:
+            raise Unavailable(
+                f"{self.url} sent {received} of {expected} bytes of {key}",
+                code="storage.short_read",
+                hint="fetch again",
+                key=key,
+            )
 
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""

@@ -1,0 +1,126 @@
+"""Which outputs a command is about, and what changed in them.
+
+Pipeline outputs come in as a parameter (`extra_outputs`), so that the data part stays ignorant of
+pipelines. A target is a pointer file, a tracked path, a path below a tracked directory, or a stage name;
+one target is found without reading the other pointers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import NotFound
+from penstock.data.output import Output
+from penstock.data.pointer import SUFFIX, Pointer, find_owner, list_pointers, load_pointer
+from penstock.data.repository import DataRepository
+from penstock.data.status import output_state
+
+ExtraOutputs = Callable[[], Iterable[Output]]
+
+
+def no_outputs() -> Iterable[Output]:
+    """Return no pipeline outputs: for repositories without a pipeline."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One selected output; `within` limits it to a path below a directory, `pointer` declares it."""
+
+    output: Output
+    within: str = ""
+    pointer: Pointer | None = None
+
+
+def select(
+    repo: DataRepository,
+    targets: Sequence[str | Path] = (),
+    extra_outputs: ExtraOutputs = no_outputs,
+    *,
+    base: Path | None = None,
+    recursive: bool = False,
+) -> list[Chosen]:
+    """Resolve targets to outputs; no targets means all. Relative targets start at `base` (the root).
+
+    Raises:
+        NotFound: a target is not tracked.
+    """
+    if not targets:
+        chosen = [Chosen(out, "", pointer) for pointer in list_pointers(repo) for out in pointer.outputs]
+        return chosen + [Chosen(output) for output in extra_outputs()]
+    found: list[Chosen] = []
+    for target in targets:
+        for one in _resolve(repo, str(target), extra_outputs, base or repo.root, recursive):
+            if one not in found:
+                found.append(one)
+    return found
+
+
+def _resolve(
+    repo: DataRepository, target: str, extra_outputs: ExtraOutputs, base: Path, recursive: bool
+) -> list[Chosen]:
+    path = Path(os.path.normpath(base / target))
+    if path.name.endswith(SUFFIX) and path.name != SUFFIX:
+        pointer = load_pointer(repo, path)
+        return [Chosen(output, "", pointer) for output in pointer.outputs]
+    if path.is_relative_to(repo.root) and path != repo.root:
+        owner = find_owner(repo, path)
+        if owner is not None:
+            return [
+                _within(output, path, owner) for output in owner.outputs if path.is_relative_to(output.path)
+            ]
+    outputs = list(extra_outputs())
+    names = {target, f"dvc.yaml:{target}"} if ":" not in target else {target, target.removeprefix(":")}
+    by_stage = [
+        Chosen(out) for out in outputs if out.source in names or out.source.partition(":")[0] == target
+    ]
+    if by_stage:
+        return by_stage
+    owners = [_within(output, path, None) for output in outputs if path.is_relative_to(output.path)]
+    if owners:
+        return owners
+    if path.is_dir():
+        below = [one for one in select(repo, (), extra_outputs) if one.output.path.is_relative_to(path)]
+        if below or recursive:
+            return below
+    for pointer in list_pointers(repo):
+        for output in pointer.outputs:
+            if path.is_relative_to(output.path):
+                return [_within(output, path, pointer)]
+    raise NotFound(
+        f"{target} is not tracked", code="data.not_tracked", hint=f"penstock add {target}", target=target
+    )
+
+
+def _within(output: Output, path: Path, pointer: Pointer | None) -> Chosen:
+    relative = path.relative_to(output.path).as_posix()
+    return Chosen(output, "" if relative == "." else relative, pointer)
+
+
+def status(
+    repo: DataRepository,
+    targets: Sequence[str] = (),
+    *,
+    base: Path | None = None,
+    extra: Mapping[str, list[Any]] | None = None,
+) -> dict[str, list[Any]]:
+    """Return what changed in the shape of `dvc status --json`: by pointer, `changed outs`.
+
+    `extra` is the pipeline's own answer in the same shape; it comes first.
+    """
+    base = base or repo.root
+    result: dict[str, list[Any]] = dict(extra or {})
+    for one in select(repo, targets, base=base):
+        if one.pointer is None:
+            continue
+        state = output_state(repo, one.output)
+        if state == "unchanged":
+            continue
+        address = os.path.relpath(one.pointer.path, base)
+        entry = result.setdefault(address, [{"changed outs": {}}])
+        entry[0]["changed outs"][os.path.relpath(one.output.path, base)] = state
+    return result
