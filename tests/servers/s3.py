@@ -133,7 +133,22 @@ def _start(root: Path, conf: Path, fsid: str, port: int, started: list[subproces
     everything = ("--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *")
     call("ceph-authtool", "-C", "keyring", "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
     call("ceph-authtool", "keyring", "--gen-key", "-n", "client.admin", *everything)
-    call("ceph-authtool", "keyring", "--gen-key", "-n", "client.rgw", "--cap", "mon", "allow rw", "--cap", "osd", "allow rwx", "--cap", "mgr", "allow rw")
+    call(
+        "ceph-authtool",
+        "keyring",
+        "--gen-key",
+        "-n",
+        "client.rgw",
+        "--cap",
+        "mon",
+        "allow rw",
+        "--cap",
+        "osd",
+        "allow rwx",
+        "--cap",
+        "mgr",
+        "allow rw",
+    )
     call("ceph-authtool", "keyring", "--gen-key", "-n", "osd.0", *everything)
     address = f"[v2:127.0.0.1:{port + 1},v1:127.0.0.1:{port + 2}]"
     call("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, "monmap")
@@ -144,7 +159,17 @@ def _start(root: Path, conf: Path, fsid: str, port: int, started: list[subproces
     serve("osd", "ceph-osd", "-c", c, "-i", "0", "-f")
     serve("rgw", "radosgw", "-c", c, "-n", "client.rgw", "-k", f"{root}/keyring", "-f")
     _wait_for(f"http://127.0.0.1:{port}/")
-    call("radosgw-admin", "-c", c, "user", "create", "--uid=tester", "--display-name=tester", f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}")
+    call(
+        "radosgw-admin",
+        "-c",
+        c,
+        "user",
+        "create",
+        "--uid=tester",
+        "--display-name=tester",
+        f"--access-key={ACCESS_KEY}",
+        f"--secret={SECRET_KEY}",
+    )
 
 
 def _wait_for(url: str, limit_s: float = 90) -> None:

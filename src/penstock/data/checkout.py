@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from array import array
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from penstock.data.objects import object_missing
 from penstock.data.output import HashInfo, Output
 from penstock.data.placing import Placer
 from penstock.data.repository import DataRepository
+from penstock.data.state import Snapshot
+from penstock.data.tree import render_tree, tree_md5
 
 Change = Literal["unchanged", "added", "modified", "deleted"]
 SHOWN = 10  # names listed in a refusal
@@ -150,7 +153,8 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
         _keep(repo, (output.path,))
     if output.hash is not None and output.hash.is_tree:
         if not os.path.lexists(output.path):
-            placer.place_new_tree(plan.write, output.path)
+            stats = placer.place_new_tree(plan.write, output.path)
+            _remember(repo, output, plan.write, stats)
         else:
             _update_tree(repo, plan, placer)
     else:
@@ -158,6 +162,17 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
         placer.place_file(plan.write[""], output.path, executable=isexec)
     placer.finish()
     return plan.change
+
+
+def _remember(repo: DataRepository, output: Output, files: Mapping[str, str], stats: array[int]) -> None:
+    """Save the snapshot of a directory that was just built whole, so that it need not be hashed."""
+    info = output.hash
+    if info is None or info.algorithm != "md5" or tree_md5(render_tree(files.items())) != info.md5:
+        return
+    names = os.fsencode("\0".join(files))
+    digests = bytes.fromhex("".join(files.values()))
+    snapshot = Snapshot(names, stats, digests, info.md5, sum(stats[1::3]), len(files))
+    repo.state.save_snapshot(os.fsencode(repo.relative(output.path)), snapshot)
 
 
 def _update_tree(repo: DataRepository, plan: CheckoutPlan, placer: Placer) -> None:

@@ -122,7 +122,10 @@ def _parse_simple(text: str) -> Sections | None:
             continue
         header = _HEADER.match(line)
         if header:
-            current = sections.setdefault((header[1] or header[2]).lower(), {})
+            name = (header[1] or header[2]).lower()
+            if name in sections:
+                return None
+            current = sections[name] = {}
             continue
         pair = _PLAIN.match(line)
         if pair is None or current is None:

@@ -127,11 +127,10 @@ def _known_digests(repo: DataRepository, scan: Scan, old: Snapshot | None) -> li
     """Return the digest of each scanned file that the last snapshot or the file table proves."""
     stats, count = scan.stats, len(scan.names)
     known: dict[tuple[int, int, int], str] = {}
-    if old is not None:
-        text = old.digests.hex()
-        past = old.stats
-        rows = zip(past[0::3], past[1::3], past[2::3], strict=True)
-        known = {row: text[at : at + 32] for at, row in zip(range(0, len(text), 32), rows, strict=True)}
+    for snapshot in [old] if old is not None else repo.state.find_moved(count):
+        text, past = snapshot.digests.hex(), snapshot.stats
+        digests = [text[at : at + 32] for at in range(0, len(text), 32)]
+        known.update(zip(zip(past[0::3], past[1::3], past[2::3], strict=True), digests, strict=True))
     rows = zip(stats[0::3], stats[1::3], stats[2::3], strict=True)
     found = [known.get(row) for row in rows]
     unknown = [index for index, md5 in enumerate(found) if md5 is None]

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,12 +74,16 @@ class Placer:
             if os.path.lexists(temporary):  # a rename of two names of one inode leaves both
                 os.unlink(temporary)
 
-    def place_new_tree(self, files: Mapping[str, str], target: Path) -> None:
-        """Build a directory that does not exist yet, from md5 by relative path."""
+    def place_new_tree(self, files: Mapping[str, str], target: Path) -> array[int]:
+        """Build a directory that does not exist yet, from md5 by relative path.
+
+        Returns (inode, size, mtime_ns) per file, as a scan of it would.
+        """
         target.parent.mkdir(parents=True, exist_ok=True)
         self._kind = choose_kind(self._repo, target.parent)
         temporary = self._temporary(target.parent)
         made = set()
+        stats = array("q")
         try:
             os.mkdir(temporary)
             for name, md5 in files.items():
@@ -86,22 +91,23 @@ class Placer:
                 if slash and folder not in made:
                     os.makedirs(f"{temporary}/{folder}", exist_ok=True)
                     made.add(folder)
-                self._create(md5, f"{temporary}/{name}")
+                info = self._create(md5, f"{temporary}/{name}")
+                stats.extend((info.st_ino, info.st_size, info.st_mtime_ns))
             os.rename(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        return stats
 
     def _temporary(self, folder: Path) -> str:
         self._count += 1
         return f"{self._staging}/{self._token}-{self._count}"
 
-    def _create(self, md5: str, target: str) -> None:
+    def _create(self, md5: str, target: str) -> os.stat_result:
         source = self._locate(md5)
         kind = self._kind or "copy"
         if kind == "copy":
-            self._copy(source, target, md5)
-            return
+            return self._copy(source, target, md5)
         try:
             info = os.stat(source)
         except FileNotFoundError:
@@ -110,8 +116,9 @@ class Placer:
         if kind == "hardlink" and info.st_size == 0:
             kind = "copy"  # an empty file gains nothing from a link, and DVC does not make one
         link(kind, source, target)
+        return info if kind in {"hardlink", "symlink"} else os.stat(target)
 
-    def _copy(self, source: str, target: str, md5: str) -> None:
+    def _copy(self, source: str, target: str, md5: str) -> os.stat_result:
         try:
             descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -126,12 +133,15 @@ class Placer:
                     while data := os.read(descriptor, CHUNK_BYTES):
                         digest.update(data)
                         _write_all(out, data)
+                info = os.fstat(out)
             finally:
                 os.close(out)
         finally:
             os.close(descriptor)
         if digest.hexdigest() != md5 and not self._legacy:
+            os.unlink(target)
             raise corrupt_object(md5, source)
+        return info
 
     def _verify(self, source: str, md5: str, info: os.stat_result) -> None:
         if self._legacy:

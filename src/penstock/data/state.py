@@ -14,10 +14,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 RACY_NS = 20_000_000  # two ticks of a 100 Hz kernel
 _SCHEMA = """
@@ -112,11 +112,15 @@ class State:
             .execute("SELECT names, stats, digests, md5, size, nfiles FROM snapshots WHERE path = ?", (path,))
             .fetchone()
         )
-        if row is None:
-            return None
-        stats = array("q")
-        stats.frombytes(row[1])
-        return Snapshot(row[0], stats, *row[2:])
+        return None if row is None else _snapshot(row)
+
+    def find_moved(self, nfiles: int) -> list[Snapshot]:
+        """Return a few snapshots of as many files, wherever they were: a directory that moved is among them."""
+        rows = self._open().execute(
+            "SELECT names, stats, digests, md5, size, nfiles FROM snapshots WHERE nfiles = ? LIMIT 4",
+            (nfiles,),
+        )
+        return [_snapshot(row) for row in rows]
 
     def save_snapshot(self, path: bytes, snapshot: Snapshot) -> None:
         """Remember a scan; files too fresh to be trusted are written with time 0, which matches nothing."""
@@ -151,6 +155,12 @@ class State:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _snapshot(row: Sequence[Any]) -> Snapshot:
+    stats = array("q")
+    stats.frombytes(row[1])
+    return Snapshot(row[0], stats, *row[2:])
 
 
 class _Transaction:

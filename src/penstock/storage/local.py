@@ -20,6 +20,15 @@ OBJECT_MODE = 0o444
 READ_BYTES = 4 << 20
 
 
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+_UMASK_HIDES = bool(_umask() & OBJECT_MODE)
+
+
 class LocalBackend:
     """A `Backend` over one directory, made at the first write. Safe for several processes at once."""
 
@@ -46,31 +55,33 @@ class LocalBackend:
     def put(self, key: str, data: bytes) -> None:
         """Store `data` at `key`."""
 
-        def write(temporary: str) -> int:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        def write(temporary: str) -> None:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OBJECT_MODE)
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fchmod(descriptor, OBJECT_MODE)
+                written = os.write(descriptor, data)
+                while written < len(data):
+                    written += os.write(descriptor, data[written:])
+                if _UMASK_HIDES:
+                    os.fchmod(descriptor, OBJECT_MODE)
             finally:
                 os.close(descriptor)
-            return len(data)
 
         self._store(key, write)
 
     def upload(self, key: str, source: Path) -> None:
         """Store a file's bytes at `key`."""
 
-        def write(temporary: str) -> int:
+        def write(temporary: str) -> None:
             shutil.copyfile(source, temporary)
-            size = os.stat(temporary).st_size
+            if os.stat(temporary).st_size != os.stat(source).st_size:
+                raise Unavailable(
+                    f"{self.url} stored {key} incompletely", code="storage.short_write", key=key
+                )
             os.chmod(temporary, OBJECT_MODE)
-            return size
 
         self._store(key, write)
 
-    def _store(self, key: str, write: Callable[[str], int]) -> None:
+    def _store(self, key: str, write: Callable[[str], None]) -> None:
         target = self._path(key)
         parent = target.rpartition("/")[0]
         temporary = f"{self.root}/{STAGING}/{os.getpid()}-{os.urandom(8).hex()}"
@@ -79,11 +90,7 @@ class LocalBackend:
                 os.makedirs(parent, exist_ok=True)
                 os.makedirs(f"{self.root}/{STAGING}", exist_ok=True)
                 self._made.add(parent)
-            size = write(temporary)
-            if os.stat(temporary).st_size != size:
-                raise Unavailable(
-                    f"{self.url} stored {key} incompletely", code="storage.short_write", key=key
-                )
+            write(temporary)
             os.rename(temporary, target)
         except BaseException as error:
             with suppress(OSError):

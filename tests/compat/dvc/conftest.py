@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from servers.s3 import S3Server, run_s3
 
 ROOT = Path(__file__).parents[3]

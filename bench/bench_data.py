@@ -1,0 +1,228 @@
+"""Real `dvc` and `penstock` in turn on the same data: seconds, peak memory and their ratio, case by case.
+
+    .venv/bin/python bench/bench_data.py [--repeat 3] [--scale 1.0] [--only NAME] [--work DIR]
+
+Every case is run `repeat` times by both programs, alternating, each on its own copy; the ratio is that of
+the medians. What a case removes is moved aside, not deleted: ext4 avoids the inodes of freshly deleted files
+at a cost that grows with their square, which would be measured in place of either program. Results go to
+`bench/out/data.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = {
+    "dvc": os.environ.get("PENSTOCK_DVC") or str(ROOT / ".venv-peers" / "bin" / "dvc"),
+    "penstock": str(Path(sys.executable).with_name("penstock")),
+}
+
+
+@dataclass
+class Result:
+    """Times and peak memory of one case, by program; `least` is the ratio asked for."""
+
+    name: str
+    least: float
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PROGRAMS})
+    peak_mb: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PROGRAMS, 0.0))
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.seconds["dvc"]) / statistics.median(self.seconds["penstock"])
+
+
+class Bench:
+    """The working directory, the results, and how a command is timed."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.results: dict[str, Result] = {}
+        self.environment = {
+            **os.environ,
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(work / "site"),
+            "HOME": str(work),
+            "GIT_AUTHOR_NAME": "b",
+            "GIT_AUTHOR_EMAIL": "b@example.org",
+            "GIT_COMMITTER_NAME": "b",
+            "GIT_COMMITTER_EMAIL": "b@example.org",
+        }
+        self._aside = 0
+
+    def run(self, cwd: Path, program: str, *arguments: str) -> tuple[float, float]:
+        """Run a program and return its seconds and peak memory in MB."""
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [PROGRAMS[program], *arguments],
+            cwd=cwd,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        words = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise SystemExit(f"{program} {arguments} failed: {words.decode(errors='replace')}")
+        return seconds, usage.ru_maxrss / 1024
+
+    def time(self, name: str, least: float, program: str, cwd: Path, *arguments: str) -> None:
+        """Run a command as part of a case."""
+        seconds, peak = self.run(cwd, program, *arguments)
+        result = self.results.setdefault(name, Result(name, least))
+        result.seconds[program].append(seconds)
+        result.peak_mb[program] = max(result.peak_mb[program], peak)
+
+    def repository(self, program: str, name: str) -> Path:
+        root = self.work / f"{name}-{program}-{len(list(self.work.glob(f'{name}-*')))}"
+        root.mkdir()
+        subprocess.run(["git", "init", "-q", str(root)], check=True)
+        self.run(root, program, "init")
+        self.run(root, program, "remote", "add", "-d", "store", str(root.with_name(f"store-{root.name}")))
+        return root
+
+    def aside(self, path: Path) -> None:
+        """Move something out of the way."""
+        self._aside += 1
+        path.rename(self.work / f"aside-{self._aside}")
+
+
+def make_files(folder: Path, count: int, size: int) -> None:
+    chosen = random.Random(1)
+    for number in range(count):
+        path = folder / f"{number % 100:02d}" / f"f{number:06d}.bin"
+        if number < 100:
+            path.parent.mkdir(parents=True)
+        path.write_bytes(chosen.randbytes(size))
+
+
+def many_files(bench: Bench, program: str, source: Path) -> None:
+    """The 20,000-file cases."""
+    root = bench.repository(program, "many")
+    shutil.copytree(source, root / "data")
+    bench.time("20k x 4 KB: add", 3.5, program, root, "add", "data")
+    bench.time("20k: add, nothing changed", 6, program, root, "add", "data")
+    (root / "data" / "00" / "f000000.bin").write_bytes(b"changed")
+    bench.time("20k: add, one file changed", 6, program, root, "add", "data")
+    bench.time("20k: status", 6, program, root, "status")
+    bench.time("20k: push to a local remote", 5, program, root, "push")
+    bench.time("20k: push, nothing to do", 8, program, root, "push")
+    bench.aside(root / "data")
+    bench.time("20k: checkout after removal", 4, program, root, "checkout")
+    bench.aside(root / ".dvc" / "cache")
+    bench.time("20k: fetch", 5, program, root, "fetch")
+
+
+def tiny_files(bench: Bench, program: str, source: Path) -> None:
+    """The 70,000-file cases."""
+    root = bench.repository(program, "tiny")
+    shutil.copytree(source, root / "data")
+    bench.time("70k x 300 B: add", 3, program, root, "add", "data")
+    bench.time("70k: status", 8, program, root, "status")
+
+
+def many_pointers(bench: Bench, program: str, _source: Path) -> None:
+    """The 500-pointer cases."""
+    root = bench.repository(program, "pointers")
+    names = [f"p{number:03d}" for number in range(500)]
+    for name in names:
+        (root / name).write_text(name)
+    bench.run(root, program, "add", *names)
+    bench.time("500 .dvc files: status", 15, program, root, "status")
+    (root / "extra").write_text("extra")
+    bench.time("500 .dvc files: add of one", 15, program, root, "add", "extra")
+    (root / "p250").unlink()
+    bench.time("500 .dvc files: checkout of one", 12, program, root, "checkout", "p250")
+
+
+def large_file(bench: Bench, program: str, source: Path) -> None:
+    """The 2 GB case."""
+    root = bench.repository(program, "large")
+    shutil.copyfile(source / "large.bin", root / "large.bin")
+    bench.time("one file of 2 GB: add", 1, program, root, "add", "large.bin")
+
+
+@contextmanager
+def working_directory(where: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-data-", dir=where) as name:
+        yield Path(name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full file counts and sizes")
+    parser.add_argument("--only", choices=["many", "tiny", "pointers", "large"], action="append")
+    parser.add_argument("--work", type=Path, help="directory on the file system to measure")
+    options = parser.parse_args()
+    groups: dict[str, Callable[[Bench, str, Path], None]] = {
+        "many": many_files,
+        "tiny": tiny_files,
+        "pointers": many_pointers,
+        "large": large_file,
+    }
+    wanted = options.only or list(groups)
+    with working_directory(options.work) as work:
+        bench = Bench(work)
+        for group in wanted:
+            source = work / f"source-{group}"
+            source.mkdir()
+            if group in {"many", "tiny"}:
+                count, size = (20_000, 4096) if group == "many" else (70_000, 300)
+                make_files(source, max(100, int(count * options.scale)), size)
+            if group == "large":
+                with (source / "large.bin").open("wb") as file:
+                    for _ in range(int(2048 * options.scale) or 1):
+                        file.write(os.urandom(1 << 20))
+            for number in range(options.repeat):
+                for program in PROGRAMS if number % 2 == 0 else reversed(PROGRAMS):
+                    groups[group](bench, program, source)
+        report(bench, options.scale)
+
+
+def report(bench: Bench, scale: float) -> None:
+    rows = []
+    print(f"{'case':34} {'dvc s':>8} {'ours s':>8} {'ratio':>7} {'least':>6}  {'dvc MB':>7} {'ours MB':>7}")
+    for result in bench.results.values():
+        dvc, ours = (statistics.median(result.seconds[name]) for name in ("dvc", "penstock"))
+        met = "" if result.ratio >= result.least else "  BELOW"
+        print(
+            f"{result.name:34} {dvc:8.2f} {ours:8.2f} {result.ratio:6.1f}x {result.least:5.1f}x"
+            f"  {result.peak_mb['dvc']:7.0f} {result.peak_mb['penstock']:7.0f}{met}"
+        )
+        rows.append(
+            {
+                "case": result.name,
+                "least": result.least,
+                "ratio": round(result.ratio, 2),
+                "seconds": result.seconds,
+                "peak_mb": {name: round(value, 1) for name, value in result.peak_mb.items()},
+            }
+        )
+    out = ROOT / "bench" / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    document = {"scale": scale, "cpus": os.cpu_count(), "open_files": limit, "results": rows}
+    (out / "data.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
