@@ -164,7 +164,7 @@ def test_for_a_loss_a_rise_is_the_drop() -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_told_with_their_line(text: str) -> None:
-    with pytest.raises(Invalid, match="penstock.yaml:1"):
+    with pytest.raises(Invalid, match=r"penstock\.yaml:1"):
         entry(text)
 
 

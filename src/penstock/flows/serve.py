@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -112,6 +113,8 @@ class ServeProcess:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
             self.follow()
+            gc.collect()
+            gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
             self._poller.start()
             with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
                 runner.run(self._server.serve(sockets=[self._socket]))

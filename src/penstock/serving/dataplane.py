@@ -296,7 +296,7 @@ class _Call:
             PenstockError: the model raised.
         """
         try:
-            outputs = self.model.predictor.predict(self.columns, self.row_count)
+            outputs = self.model.predict(self.columns, self.row_count)
         except Exception as error:
             self._tell({}, "model")
             logger.warning("version %s of %s raised", self.model.version, self.model.name, exc_info=error)

@@ -44,6 +44,8 @@ def element_count(name: str, shape: Sequence[int]) -> int:
     Raises:
         Invalid: a dimension is negative.
     """
+    if len(shape) == 1 and shape[0] >= 0:  # nearly always
+        return shape[0]
     if any(size < 0 for size in shape):
         raise bad_request(f"input {name!r}: shape {list(shape)} has a negative dimension", "bad_shape")
     return math.prod(shape)
@@ -59,11 +61,10 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw)
     """
     dtype = numpy_dtype(datatype)
     count = element_count(name, shape)
-    kind = _JSON_KINDS[dtype.kind]
     try:
-        values = msgspec.json.decode(data, type=list[kind])  # type: ignore[valid-type]
+        values = _DECODERS[dtype.kind].decode(data)
     except msgspec.ValidationError as error:
-        values = _nested(name, datatype, shape, data, kind, error)
+        values = _nested(name, datatype, shape, data, error)
     except msgspec.DecodeError as error:
         raise bad_request(f"input {name!r}: its data are not JSON: {error}", "bad_json") from None
     if len(values) != count:
@@ -77,7 +78,13 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw)
         raise bad_request(f"input {name!r}: a value does not fit into {datatype}", "bad_data") from None
 
 
-_JSON_KINDS: dict[str, Any] = {"b": bool, "i": int, "u": int, "f": float | None, "O": str | None}
+_DECODERS: dict[str, msgspec.json.Decoder[list[Any]]] = {
+    "b": msgspec.json.Decoder(list[bool]),
+    "i": msgspec.json.Decoder(list[int]),
+    "u": msgspec.json.Decoder(list[int]),
+    "f": msgspec.json.Decoder(list[float | None]),
+    "O": msgspec.json.Decoder(list[str | None]),
+}
 
 
 def _array(values: list[Any], dtype: np.dtype[Any]) -> Array:
@@ -85,16 +92,16 @@ def _array(values: list[Any], dtype: np.dtype[Any]) -> Array:
         array = np.empty(len(values), dtype=dtype)
         array[:] = values
         return array
+    if dtype.kind != "f" or dtype.itemsize == 8:
+        return np.array(values, dtype=dtype)
     with np.errstate(over="ignore"):
         array = np.array(values, dtype=dtype)
-        if dtype.itemsize < 8 and dtype.kind == "f" and np.isinf(array).any():
-            raise OverflowError
+    if np.isinf(array).any():
+        raise OverflowError
     return array
 
 
-def _nested(
-    name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw, kind: Any, error: Exception
-) -> list[Any]:
+def _nested(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw, error: Exception) -> list[Any]:
     """Flatten nested data; its nesting must be the shape."""
     level = [msgspec.json.decode(data)]
     for size in shape:
@@ -105,9 +112,10 @@ def _nested(
             )
         level = [item for part in level for item in part]
     try:
-        return msgspec.convert(level, list[kind])
+        flat: list[Any] = msgspec.convert(level, _DECODERS[numpy_dtype(datatype).kind].type)
     except msgspec.ValidationError as problem:
         raise bad_request(f"input {name!r}: data are not {datatype}: {problem}", "bad_data") from None
+    return flat
 
 
 def from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Array:

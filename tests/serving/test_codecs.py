@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.base.errors import Invalid
+from penstock.base.signature import Column, Signature
+from penstock.serving.codecs import (
+    Encoding,
+    InferResponse,
+    decode_feedback,
+    decode_request,
+    encode_response,
+)
+from penstock.serving.loaders.model import numpy_dtype
+from penstock.serving.tensors import Tensor, to_columns
+
+NUMBERS = [f"{kind}INT{bits}" for kind in ("", "U") for bits in (8, 16, 32, 64)] + ["FP16", "FP32", "FP64"]
+ANY = Signature((Column("x", "FP64"),), ())
+
+
+def values_of(datatype: str, rng: np.random.Generator, count: int) -> np.ndarray:
+    dtype = numpy_dtype(datatype)
+    if datatype == "BYTES":
+        texts = np.empty(count, dtype=object)
+        texts[:] = rng.choice(["", "ä", "long " * 9], count).tolist()
+        return texts
+    if datatype == "BOOL":
+        return rng.random(count) < 0.5
+    if dtype.kind == "f":
+        return rng.normal(size=count).astype(dtype)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, count, dtype=dtype, endpoint=True)
+
+
+@given(st.sampled_from([*NUMBERS, "BOOL", "BYTES"]), st.integers(0, 2**32), st.integers(1, 9), st.booleans())
+def test_a_tensor_survives_both_encodings(datatype: str, seed: int, count: int, is_binary: bool) -> None:
+    values = values_of(datatype, np.random.default_rng(seed), count)
+    response = InferResponse(
+        model_name="m", model_version="1", id="i", parameters={}, tensors=(Tensor("x", datatype, values),)
+    )
+    body, size = encode_response(response, Encoding(default=is_binary))
+    head = json.loads(body if size is None else body[:size])
+    request = json.dumps({"inputs": head["outputs"]}).encode()
+    tail = b"" if size is None else body[size:]
+    decoded, _ = decode_request(request + tail, len(request) if is_binary else None, ANY, 0.0)
+    (tensor,) = decoded.tensors
+    assert tensor.datatype == datatype
+    assert tensor.values.dtype == values.dtype
+    assert tensor.values.tolist() == values.tolist()
+
+
+@given(st.binary(max_size=200), st.one_of(st.none(), st.integers(0, 200)))
+def test_whatever_comes_is_a_request_or_the_clients_mistake(body: bytes, size: int | None) -> None:
+    try:
+        decoded, _ = decode_request(body, size, ANY, 0.0)
+        to_columns(ANY, decoded.tensors)
+    except Invalid as error:
+        assert error.message
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.just("x") | json_values,
+            "shape": st.lists(st.integers(-2, 3), max_size=3) | json_values,
+            "datatype": st.sampled_from([*NUMBERS, "BOOL", "BYTES", "BF16"]) | json_values,
+            "data": json_values,
+            "parameters": st.dictionaries(st.sampled_from(["binary_data_size", "p"]), json_values)
+            | json_values,
+        },
+    )
+)
+def test_no_input_of_whatever_form_is_more_than_a_mistake(one: dict[str, Any]) -> None:
+    body = json.dumps({"inputs": [one]}).encode()
+    try:
+        decoded, _ = decode_request(body, None, ANY, 0.0)
+        to_columns(ANY, decoded.tensors)
+    except Invalid as error:
+        assert error.message
+
+
+def test_a_raw_body_is_the_tensor_of_a_model_with_one_input() -> None:
+    decoded, encoding = decode_request(np.arange(3.0).tobytes(), 0, ANY, 0.0)
+    columns, row_count = to_columns(ANY, decoded.tensors)
+    assert (columns["x"].tolist(), row_count) == ([0.0, 1.0, 2.0], 3)
+    assert encoding.is_binary("prediction")
+    text = Signature((Column("t", "BYTES"),), ())
+    decoded, _ = decode_request("ä".encode(), 0, text, 0.0)
+    assert decoded.tensors[0].values.tolist() == ["ä"]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value", "is_taken"),
+    [
+        ("INT32", 5, True),
+        ("FP32", 0.5, True),
+        ("BOOL", True, True),
+        ("INT64", 2**53, True),
+        ("INT64", 2**53 + 1, False),
+        ("UINT64", 2**63, False),
+        ("BYTES", "5", False),
+    ],
+)
+def test_datatypes_widen_when_nothing_is_lost(datatype: str, value: Any, is_taken: bool) -> None:
+    tensor = Tensor("x", datatype, np.array([value], dtype=numpy_dtype(datatype)))
+    if is_taken:
+        columns, _ = to_columns(ANY, [tensor])
+        assert columns["x"].dtype == np.float64
+    else:
+        with pytest.raises(Invalid):
+            to_columns(ANY, [tensor])
+
+
+def test_a_misspelt_input_is_told_with_the_nearest_name() -> None:
+    signature = Signature((Column("distance", "FP64"),), ())
+    with pytest.raises(Invalid) as caught:
+        to_columns(signature, [Tensor("distnce", "FP64", np.zeros(1))])
+    assert caught.value.hint == "did you mean 'distance'?"
+
+
+@given(st.binary(max_size=60))
+def test_feedback_is_labels_or_a_mistake(body: bytes) -> None:
+    try:
+        decode_feedback(body)
+    except Invalid as error:
+        assert error.hint
