@@ -15,7 +15,7 @@ from penstock.flows.project import HOME, Places, Project
 from penstock.flows.settings import ProjectSettings, load_project_settings
 
 
-def open_workspace(start: Path, environment: Mapping[str, str] | None = None) -> Project:
+def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> Project:
     """Return the project that `start` lies in; nothing is opened or written yet.
 
     `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win over penstock.yaml.
@@ -24,16 +24,21 @@ def open_workspace(start: Path, environment: Mapping[str, str] | None = None) ->
         NotARepository: no directory at or above `start` was made a repository.
         Invalid: penstock.yaml is wrong.
     """
-    environment = os.environ if environment is None else environment
+    variables = os.environ if variables is None else variables
     root = find_root(start)
     settings = load_project_settings(root)
-    actor = environment.get("PENSTOCK_ACTOR") or f"person:{_user(environment)}"
-    return Project(_places(root, settings, environment), settings, actor)
+    actor = variables.get("PENSTOCK_ACTOR") or f"person:{_user(variables)}"
+    return Project(_places(root, settings, variables), settings, actor)
 
 
-def _places(root: Path, settings: ProjectSettings, environment: Mapping[str, str]) -> Places:
-    store = environment.get("PENSTOCK_STORE") or settings.store
-    artifacts = environment.get("PENSTOCK_ARTIFACTS") or settings.artifacts
+def environment() -> dict[str, str]:
+    """Return a copy of the process's environment, for programs that are started in a changed one."""
+    return dict(os.environ)
+
+
+def _places(root: Path, settings: ProjectSettings, variables: Mapping[str, str]) -> Places:
+    store = variables.get("PENSTOCK_STORE") or settings.store
+    artifacts = variables.get("PENSTOCK_ARTIFACTS") or settings.artifacts
     prefix = "sqlite:///"
     if store.startswith(prefix) and not store.startswith(f"{prefix}/"):
         store = f"{prefix}{root / store.removeprefix(prefix)}"
@@ -42,8 +47,8 @@ def _places(root: Path, settings: ProjectSettings, environment: Mapping[str, str
     return Places(root=root, home=root / HOME, store_url=store, artifacts_url=artifacts)
 
 
-def _user(environment: Mapping[str, str]) -> str:
-    named = environment.get("USER") or environment.get("LOGNAME")
+def _user(variables: Mapping[str, str]) -> str:
+    named = variables.get("USER") or variables.get("LOGNAME")
     if named:
         return named
     try:

@@ -189,7 +189,7 @@ def find_verdict(
     if settings_digest is not None:
         query = query.where(verdicts.c.settings_digest == settings_digest)
     row = connection.execute(query.order_by(verdicts.c.created_ms.desc()).limit(1)).mappings().first()
-    return msgspec.convert(dict(row), Verdict) if row else None
+    return _verdict(row) if row else None
 
 
 def get_verdict(connection: sa.Connection, verdict_id: str) -> Verdict:
@@ -205,9 +205,18 @@ def get_verdict(connection: sa.Connection, verdict_id: str) -> Verdict:
             code="registry.no_verdict",
             hint="penstock gate show MODEL/N",
         )
-    return msgspec.convert(dict(row), Verdict)
+    return _verdict(row)
 
 
 def _version(row: Any) -> ModelVersion:
-    values = {key: value for key, value in dict(row).items() if key not in {"run_id", "commit"}}
-    return msgspec.convert(values, ModelVersion)
+    return msgspec.convert(_values(row, ModelVersion), ModelVersion)
+
+
+def _verdict(row: Any) -> Verdict:
+    return msgspec.convert(_values(row, Verdict), Verdict)
+
+
+def _values(row: Any, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the row's values that the struct has; keys become plain text, which msgspec insists on."""
+    names = kind.__struct_fields__
+    return {str(key): value for key, value in row.items() if key in names}

@@ -5,6 +5,7 @@ Reading them back is `penstock.serving.loaders.sklearn`. The files are those of 
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from penstock.base.signature import Column, Datatype, Signature
 from penstock.registry.package import MODEL_FILE, write_description
 
 MODEL_DATA = "model.skops"
+SCHEMA_FILE = "schema.json"
+ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.npy")|^\d+(?=\.npy$)')
 
 
 def save_model(
@@ -82,11 +85,24 @@ def save_model(
 
 
 def _make_reproducible(path: Path) -> None:
-    """Rewrite a zip archive with fixed times and order, so that equal models are equal bytes."""
+    """Rewrite a skops archive so that equal models are equal bytes.
+
+    skops names arrays and references by memory addresses; they become numbers in order of appearance.
+    Times and the order of members are fixed. Source: skops 0.16 `io/_utils.py`, `SaveContext.memoize`.
+    """
     with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = members.pop(SCHEMA_FILE).decode()
+    numbers: dict[str, str] = {}
+    for address in ADDRESS.findall(schema):
+        numbers.setdefault(address, str(len(numbers)))
+    schema = ADDRESS.sub(lambda found: numbers[found[0]], schema)
+    renamed = {
+        ADDRESS.sub(lambda found: numbers.get(found[0], found[0]), name): data
+        for name, data in members.items()
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in sorted([*renamed.items(), (SCHEMA_FILE, schema.encode())]):
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
 

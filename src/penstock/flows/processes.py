@@ -1,0 +1,52 @@
+"""Run several programs as one: they start together, and when one ends the others are ended too."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+POLL_S = 0.1
+GRACE_S = 40.0
+
+
+def run_together(commands: Mapping[str, Sequence[str]]) -> int:
+    """Run the commands until one ends or this process is asked to stop; return 0 when it was asked.
+
+    Otherwise the exit code of the first to end is returned (1 when it was 0: none should end by itself).
+    Each gets SIGTERM first and `GRACE_S` to finish its work. Main thread only.
+    """
+    asked = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    processes = {
+        name: subprocess.Popen(list(command), start_new_session=True) for name, command in commands.items()
+    }
+    try:
+        while not asked.is_set() and all(process.poll() is None for process in processes.values()):
+            time.sleep(POLL_S)
+        ended = [process.returncode for process in processes.values() if process.returncode is not None]
+        return 0 if asked.is_set() else (ended[0] or 1)
+    finally:
+        _end(list(processes.values()))
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
