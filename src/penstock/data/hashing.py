@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.scan import Scan, scan_tree
 from penstock.data.state import FileKey, Snapshot
 from penstock.data.tree import render_tree, tree_md5
+from penstock.data.workers import map_forked
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -74,6 +75,9 @@ def save_path(repo: DataRepository, path: Path) -> HashInfo:
     tree = hash_tree(repo, path, store=True)
     if not repo.cache.has_md5(tree.info.md5):
         repo.cache.put_tree(tree.render())
+    fingerprint = repo.cache.fingerprint()
+    if repo.state.find_complete(tree.info.md5) != fingerprint:
+        repo.state.save_complete(tree.info.md5, fingerprint)
     return tree.info
 
 
@@ -94,13 +98,16 @@ def hash_tree(repo: DataRepository, path: Path, *, store: bool = False) -> Hashe
     known = _known_digests(repo, scan, old)
     present = repo.cache.list_md5s() if store else set()
     base = f"{path}/"
-    result: list[str] = []
-    for name, md5 in zip(scan.names, known, strict=True):
-        if store and (md5 is None or md5 not in present):
-            md5 = store_file(repo.cache, base + name, present)  # noqa: PLW2901
-        elif md5 is None:
-            md5 = digest_md5(base + name)  # noqa: PLW2901
-        result.append(md5)
+    todo = [at for at, md5 in enumerate(known) if md5 is None or (store and md5 not in present)]
+
+    def work(part: Sequence[int]) -> list[str]:
+        if store:
+            return [store_file(repo.cache, base + scan.names[at], present) for at in part]
+        return [digest_md5(base + scan.names[at]) for at in part]
+
+    for at, digest in zip(todo, map_forked(todo, work), strict=True):
+        known[at] = digest
+    result = [md5 for md5 in known if md5 is not None]
     md5 = tree_md5(render_tree(zip(scan.names, result, strict=True)))
     digests = bytes.fromhex("".join(result))
     size = sum(scan.stats[1::3])

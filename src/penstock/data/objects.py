@@ -172,13 +172,21 @@ def remove_stale(folder: str) -> None:
         return
     for name in names:
         pid = name.partition("-")[0]
-        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if pid.isdigit() and not _is_running(pid):
             with suppress(OSError):
                 path = f"{folder}/{name}"
                 if stat.S_ISDIR(os.lstat(path).st_mode):
                     shutil.rmtree(path)
                 else:
                     os.unlink(path)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+    except (OSError, IndexError):
+        return False
 
 
 def object_missing(md5: str) -> NotFound:

@@ -9,6 +9,7 @@ Source: dvc/schema.py, dvc/stage/serialize.py, dvc/output.py (3.67).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath
 
 SUFFIX = ".dvc"
+MAX_BYTES = 256 << 20  # a cloud-versioned directory lists every file in its pointer
 TOP_KEYS = ("desc", "md5", "cmd", "wdir", "frozen", "locked", "deps", "outs", "always_changed", "meta")
 OUT_KEYS = [
     "md5",
@@ -95,18 +97,21 @@ def load_pointer(repo: DataRepository, path: Path) -> Pointer:
         NotFound: it does not exist.
         Invalid: it is not a pointer, or names a path outside the repository.
     """
-    if path.is_symlink():
-        raise Invalid(
-            f"{repo.relative(path)} is a symbolic link, not a pointer",
-            code="data.bad_pointer",
-            path=str(path),
-        )
     try:
-        text = path.read_text(encoding="utf-8", errors="strict")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path)) from None
+    except OSError as error:
+        why = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
+        raise Invalid(f"{repo.relative(path)} {why}", code="data.bad_pointer", path=str(path)) from None
+    with open(descriptor, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    try:
+        text = data[:MAX_BYTES].decode("utf-8")
     except UnicodeDecodeError:
         raise Invalid(f"{path} is not text", code="data.bad_pointer", path=str(path)) from None
+    if len(data) > MAX_BYTES:
+        raise Invalid(f"{path} is too large for a pointer", code="data.bad_pointer", path=str(path))
     return parse_pointer(repo, path, text)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotARepository, NotFound
-from penstock.base.git import find_git_root
 from penstock.base.links import LINK_KINDS, LinkKind
 from penstock.data.config import Config, load_config
 from penstock.data.ignore import IgnoreRules
@@ -114,7 +113,7 @@ class DataRepository:
         """Return the git working tree that holds the repository, or None without git."""
         if self.config.is_set("core", "no_scm"):
             return None
-        return find_git_root(self.root)
+        return next((at for at in (self.root, *self.root.parents) if (at / ".git").exists()), None)
 
     def relative(self, path: Path) -> str:
         """Return an absolute path as text relative to the root.

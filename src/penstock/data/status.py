@@ -23,7 +23,7 @@ def output_state(repo: DataRepository, output: Output) -> State:
     """
     if output.hash is not None and output.cached and output.files is None and not has(repo, output.hash):
         return "not in cache"
-    if not os.path.lexists(output.path) or not output.path.exists():
+    if not os.path.exists(output.path):
         return "deleted"
     if output.hash is None:
         return "new"

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from penstock.base.digest import digest_file
@@ -21,6 +22,7 @@ from penstock.data.objects import SMALL_BYTES, corrupt_object
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.tree import parse_tree, tree_md5
+from penstock.data.workers import Failure, map_forked
 from penstock.storage.backend import Backend
 
 Progress = Callable[[int, int], None]  # objects done, objects in all
@@ -215,9 +217,12 @@ def _run(
     if not md5s:
         return result
     workers = min(jobs or remote.jobs, len(md5s))
-    if workers <= 1:
-        for md5 in md5s:
-            _record(result, md5, lambda md5=md5: action(md5), progress, len(md5s))  # type: ignore[misc]
+    if remote.jobs == 1 or workers <= 1:
+        ordered = sorted(md5s)
+        one_by_one = partial(_attempt_all, action)
+        outcomes = map_forked(ordered, one_by_one) if remote.jobs == 1 else one_by_one(ordered)
+        for md5, outcome in zip(ordered, outcomes, strict=True):
+            _record(result, md5, lambda outcome=outcome: _unpack(outcome), progress, len(ordered))  # type: ignore[misc]
         return result
     with ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(action, md5): md5 for md5 in md5s}
@@ -228,6 +233,22 @@ def _run(
             pool.shutdown(cancel_futures=True)
             raise
     return result
+
+
+def _attempt_all(action: Callable[[str], int], md5s: Sequence[str]) -> list[int | Failure]:
+    outcomes: list[int | Failure] = []
+    for md5 in md5s:
+        try:
+            outcomes.append(action(md5))
+        except PenstockError as error:
+            outcomes.append(Failure(error))
+    return outcomes
+
+
+def _unpack(outcome: int | Failure) -> int:
+    if isinstance(outcome, Failure):
+        raise outcome.to_error()
+    return outcome
 
 
 def _record(

@@ -43,7 +43,10 @@ class Backend(Protocol):
 
     @property
     def jobs(self) -> int:
-        """How many calls at once serve it best when the user names no number."""
+        """How many calls at once serve it best when the user names no number.
+
+        One says that threads do not help and that forked processes may use it side by side.
+        """
         ...
 
     def get(self, key: str) -> bytes:

@@ -13,7 +13,7 @@ class MemoryBackend:
 
     def __init__(self, url: str = "memory://") -> None:
         self.url = url
-        self.jobs = 1
+        self.jobs = 2
         self._objects: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from penstock.base.errors import Invalid
 from penstock.storage.backend import Backend
@@ -33,7 +32,7 @@ def open_backend(url: str, options: Mapping[str, str] | None = None) -> Backend:
     if not separator:
         return LocalBackend(Path(url))
     if scheme == "file":
-        return LocalBackend(Path(urlsplit(url).path))
+        return LocalBackend(Path("/" + url.removeprefix("file://").partition("/")[2]))
     if scheme == "memory":
         return MemoryBackend(url)
     if scheme not in SCHEMES:
@@ -49,18 +48,18 @@ def open_backend(url: str, options: Mapping[str, str] | None = None) -> Backend:
 def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Backend:
     from penstock.storage import objectstore as adapter
 
-    parts = urlsplit(url)
-    prefix = parts.path.strip("/")
+    place, _, path = url.partition("://")[2].partition("/")
+    prefix = path.strip("/")
     jobs = _number(options, "jobs", 0)
     if scheme == "s3":
-        backend = adapter.open_s3(parts.netloc, prefix, adapter.Options(*_s3(options)), url)
+        backend = adapter.open_s3(place, prefix, adapter.Options(*_s3(options)), url)
     elif scheme == "gs":
         config = {"service_account": options["credentialpath"]} if "credentialpath" in options else {}
-        backend = adapter.open_gcs(parts.netloc, prefix, adapter.Options(config, {}), url)
+        backend = adapter.open_gcs(place, prefix, adapter.Options(config, {}), url)
     elif scheme == "azure":
         names = {"account_name": "account_name", "account_key": "account_key", "sas_token": "sas_key"}
         config = {names[key]: value for key, value in options.items() if key in names}
-        backend = adapter.open_azure(parts.netloc, prefix, adapter.Options(config, {}), url)
+        backend = adapter.open_azure(place, prefix, adapter.Options(config, {}), url)
     else:
         backend = adapter.open_http(url, adapter.Options({}, {"allow_http": True}))
     if jobs:
