@@ -29,10 +29,8 @@ def serve(session: Session, host: str, port: int) -> None:
     from penstock.http.inference import build_inference_app
     from penstock.workspace import open_workspace
 
-    logging.basicConfig(
-        level=logging.WARNING if session.quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
     monitors = {name: one.monitor for name, one in project.settings.endpoints.items()}
     flush_s = min((one.flush_s for one in monitors.values()), default=1.0)
@@ -123,10 +121,9 @@ def _post(url: str, entries: list[Any]) -> dict[str, Any]:
 
     from penstock.base.errors import Invalid, NotFound, Unavailable
 
-    request = urllib.request.Request(
-        url, json.dumps(entries).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
+    body, kind = json.dumps(entries).encode(), {"Content-Type": "application/json"}
     try:
+        request = urllib.request.Request(url, body, kind, method="POST")
         with urllib.request.urlopen(request, timeout=60) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
@@ -137,7 +134,13 @@ def _post(url: str, entries: list[Any]) -> dict[str, Any]:
             sentence = f"{url} answered {error.code}"
         cause = {404: NotFound, 400: Invalid}.get(error.code, Unavailable)
         raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise Invalid(
+            f"not a server's URL, or no answer of one: {url} ({error})",
+            code="serving.bad_url",
+            hint="name a serve process, like http://127.0.0.1:8080",
+        ) from None
+    except OSError as error:
         raise Unavailable(
             f"{url} cannot be reached: {error}",
             code="serving.unreachable",
