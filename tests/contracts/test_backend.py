@@ -93,6 +93,16 @@ def test_files_stream_both_ways(backend: Backend, tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == data
 
 
+def test_a_stream_is_the_whole_object(backend: Backend) -> None:
+    data = os.urandom(9 << 20)
+    backend.put("big", data)
+    assert b"".join(backend.stream("big")) == data
+    backend.put("empty", b"")
+    assert b"".join(backend.stream("empty")) == b""
+    with pytest.raises(NotFound):
+        next(backend.stream("no/such"))
+
+
 @pytest.mark.parametrize("key", ["a b", "a+b", "a%20b", "a&b=c", "ü/ö", "q'uo\"te", "#hash", "~tilde"])
 def test_odd_keys_are_plain_keys(backend: Backend, key: str) -> None:
     backend.put(key, key.encode())

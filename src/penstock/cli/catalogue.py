@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "server": ("server:server", "Run the controller and the pages."),
     "status": ("data:status", "Show what changed in tracked data and pipelines."),
     "up": ("server:up", "Run server and serve together."),
+    "verify": ("data:verify", "Read every cached object and name what is missing or damaged."),
     "why": ("chain:why", "Explain a prediction, version, endpoint, run, file or commit."),
 }
 

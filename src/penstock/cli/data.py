@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.data_text import by_change, render_changes, render_diff, render_status
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def status(
             clean = UP_TO_DATE
     if silent or session.quiet:
         context.exit(1 if found else 0)
-    session.emit(found, lambda: _render_status(found) or clean)
+    session.emit(found, lambda: render_status(found) or clean)
 
 
 def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -167,21 +168,6 @@ def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str
     return result
 
 
-def _render_status(found: dict[str, Any] | list[Any] | str, depth: int = 0) -> str:
-    indent = "\t" * depth
-    if isinstance(found, str):
-        return f"{indent}{found}"
-    if isinstance(found, list):
-        return "\n".join(_render_status(entry, depth) for entry in found)
-    lines = []
-    for key, value in found.items():
-        if isinstance(value, str):
-            lines.append(f"{indent}{value + ':':<20}{key}")
-        elif value:
-            lines += [f"{indent}{key}:", _render_status(value, depth + 1)]
-    return "\n".join(lines)
-
-
 @click.command()
 @TARGETS
 @click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
@@ -197,22 +183,7 @@ def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bo
         changes = versioning.checkout(
             repo, targets, lambda: _pipeline_outputs(repo.root), base=session.directory, force=force
         )
-    session.emit(_by_change(changes), lambda: _render_changes(changes, summary=summary))
-
-
-def _by_change(changes: Any) -> dict[str, list[str]]:
-    kinds: dict[str, list[str]] = {"added": [], "deleted": [], "modified": []}
-    for path, change in changes.items():
-        kinds[change].append(path)
-    return kinds
-
-
-def _render_changes(changes: Any, *, summary: bool = False) -> str:
-    letters = {"added": "A", "modified": "M", "deleted": "D"}
-    if summary:
-        counts = {kind: len(paths) for kind, paths in _by_change(changes).items() if paths}
-        return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "No changes."
-    return "\n".join(f"{letters[change]}       {path}" for path, change in sorted(changes.items()))
+    session.emit(by_change(changes), lambda: render_changes(changes, summary=summary))
 
 
 @click.command()
@@ -303,11 +274,11 @@ def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
         "remotes": {
             name: {"objects": one.done, "bytes": one.total_bytes} for name, one in report.transfers.items()
         },
-        **(_by_change(report.changes) if report.changes else {}),
+        **(by_change(report.changes) if report.changes else {}),
     }
 
     def text() -> str:
-        lines = [_render_changes(report.changes)] if report.changes else []
+        lines = [render_changes(report.changes)] if report.changes else []
         lines.append(f"{report.done} objects {verb}" if report.done else "Everything is up to date.")
         return "\n".join(lines)
 
@@ -346,32 +317,7 @@ def diff(
             kind: [{key: value for key, value in entry.items() if key != "hash"} for entry in entries]
             for kind, entries in found.items()
         }
-    session.emit(found, lambda: _render_diff(found, markdown=markdown))
-
-
-def _render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> str:
-    rows = []
-    for kind in ("added", "deleted", "renamed", "modified", "not in cache"):
-        for entry in found.get(kind, []):
-            path, digest = entry["path"], entry.get("hash")
-            name = f"{path['old']} -> {path['new']}" if isinstance(path, dict) else path
-            if isinstance(digest, dict):
-                digest = f"{digest['old'][:8]}..{digest['new'][:8]}"
-            rows.append((kind, (digest or "")[: 18 if ".." in (digest or "") else 8], name))
-    if markdown:
-        return "\n".join(
-            ["| Status | Path |", "|--------|------|", *(f"| {kind} | {name} |" for kind, _, name in rows)]
-        )
-    lines = []
-    for kind in dict.fromkeys(kind for kind, _, _ in rows):
-        lines.append(f"{kind.capitalize()}:")
-        lines += [f"    {digest}{'  ' if digest else ''}{name}" for one, digest, name in rows if one == kind]
-        lines.append("")
-    files = [(kind, name) for kind, _, name in rows if not name.endswith("/")]
-    counts = {kind: sum(one == kind for one, _ in files) for kind in dict.fromkeys(kind for kind, _ in files)}
-    if counts:
-        lines.append("files summary: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
-    return "\n".join(lines)
+    session.emit(found, lambda: render_diff(found, markdown=markdown))
 
 
 @click.command()
@@ -387,3 +333,27 @@ def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
         changed = versioning.remove(repo, targets, base=session.directory, with_data=outs)
         document = [repo.relative(path) for path in changed]
     session.emit(document, "")
+
+
+@click.command()
+@TARGETS
+@json_option
+@click.pass_context
+def verify(context: click.Context, targets: tuple[str, ...]) -> None:
+    """Read every cached object of tracked data; exit 1 when one is missing or damaged."""
+    from penstock.data.verification import verify_cache
+    from penstock.flows.selection import select
+
+    session = context.find_object(Session) or context.ensure_object(Session)
+    with _opened(session) as repo:
+        chosen = select(repo, targets, lambda: _pipeline_outputs(repo.root), base=session.directory)
+        hashes = [one.output.hash for one in chosen if one.output.hash is not None and one.output.cached]
+        found = verify_cache(repo, hashes)
+    lines = [f"missing  {md5}" for md5 in found.missing] + [f"damaged  {md5}" for md5 in found.damaged]
+    lines.append(
+        f"{found.checked} objects read"
+        + (": all sound" if found.is_sound else "; remove damaged ones, then penstock fetch")
+    )
+    document = {"checked": found.checked, "missing": found.missing, "damaged": found.damaged}
+    session.emit(document, "\n".join(lines))
+    context.exit(0 if found.is_sound else 1)
