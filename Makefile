@@ -1,0 +1,54 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+PEERS := .venv-peers
+BIN := $(VENV)/bin
+PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
+PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql chromium
+
+.PHONY: demo test check format bench-data bench-serving clean programs
+
+demo: $(VENV)/.installed
+	$(BIN)/penstock demo --force
+
+test: $(VENV)/.tested $(PEERS)/.installed programs
+	PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src
+	$(BIN)/lint-imports
+
+format: $(VENV)/.tested
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-data: $(VENV)/.tested $(PEERS)/.installed
+	PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc $(BIN)/python bench/bench_data.py
+
+bench-serving: $(VENV)/.tested
+	$(BIN)/python bench/bench_serving.py
+
+# The product with what the demo needs.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	bin/ensure-venv $(PYTHON) $(VENV)
+	$(BIN)/python -m pip $(PIP) --editable '.[demo]'
+	touch $@
+
+# The same with what the tests need.
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip $(PIP) --editable '.[dev]'
+	touch $@
+
+# Real programs the tests talk to, apart from ours so that neither bends the other's dependencies.
+$(PEERS)/.installed: constraints-peers.txt
+	bin/ensure-venv $(PYTHON) $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt dvc dvc-s3
+	touch $@
+
+programs:
+	@bin/ensure-programs $(PROGRAMS)
+
+clean:
+	rm -rf $(VENV) $(PEERS) penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

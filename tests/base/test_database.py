@@ -1,0 +1,127 @@
+"""The store: transactions are whole, the schema is what the code says, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+import penstock
+from penstock.base.database import Database, connect, metadata
+from penstock.base.errors import Invalid, Unavailable
+from penstock.base.events import list_events, record_event
+from penstock.base.migrate import upgrade
+from servers.postgres import PostgresServer
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
+def import_every_module() -> None:
+    for module in pkgutil.walk_packages(penstock.__path__, "penstock."):
+        if not module.name.endswith("__main__") and ".migrations." not in module.name:
+            importlib.import_module(module.name)
+
+
+def test_the_migrations_make_exactly_the_declared_tables(url: str) -> None:
+    import_every_module()
+    database = connect(url)
+    upgrade(database)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    database.close()
+
+
+def test_two_processes_may_upgrade_at_once(url: str) -> None:
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            database = connect(url)
+            upgrade(database)
+            database.close()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_failed_decision_leaves_no_event(url: str) -> None:
+    database = connect(url)
+    upgrade(database)
+    with pytest.raises(RuntimeError), database.write() as connection:
+        record_event(connection, "a.b", "x:1", "me", "half")
+        raise RuntimeError
+    with database.write() as connection:
+        record_event(connection, "a.b", "x:1", "me", "whole", cause={"ü": [1]})
+    with database.read() as connection:
+        assert [(event.summary, event.cause) for event in list_events(connection)] == [("whole", {"ü": [1]})]
+    database.close()
+
+
+def test_writers_wait_for_each_other(url: str) -> None:
+    database = connect(url)
+    upgrade(database)
+    failures: list[Exception] = []
+
+    def write(name: str) -> None:
+        try:
+            for _ in range(20):
+                with database.write() as connection:
+                    record_event(connection, "a.b", name, "me", "x")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(f"x:{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with database.read() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM events")) == 80
+    database.close()
+
+
+def test_a_store_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    database = connect(f"sqlite:///{tmp_path}/store.db")
+    upgrade(database)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Invalid, match="has schema 9999"):
+        upgrade(database)
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite//x"])
+def test_a_bad_url_is_refused(url: str) -> None:
+    with pytest.raises(Invalid):
+        connect(url)
+
+
+def test_a_store_that_is_down_is_unavailable() -> None:
+    database = connect("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Unavailable, match="did not answer"):
+        upgrade(database)
+
+
+def test_the_password_is_not_shown() -> None:
+    database: Database = connect("postgresql://ada:secret@127.0.0.1:1/none")
+    assert "secret" not in database.url

@@ -1,0 +1,75 @@
+"""Writes are whole or absent; locks exclude."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Conflict
+from penstock.base.files import atomic_path, locked, write_atomic
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    write_atomic(target, b"old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_mode_is_set_before_the_file_appears(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a", b"x", mode=0o444)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o444
+
+
+def test_a_killed_writer_leaves_one_whole_version(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    write_atomic(target, b"0" * 100_000)
+    code = (
+        "import sys, pathlib; from penstock.base.files import write_atomic\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "while True:\n"
+        "    for digit in b'123456789': write_atomic(path, bytes([digit]) * 100_000, durable=False)\n"
+    )
+    for pause_s in (0.15, 0.2, 0.25):
+        writer = subprocess.Popen([sys.executable, "-c", code, str(target)])
+        time.sleep(pause_s)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        data = target.read_bytes()
+        assert len(data) == 100_000
+        assert len(set(data)) == 1
+
+
+def _hold(
+    path: str, taken: multiprocessing.synchronize.Event, release: multiprocessing.synchronize.Event
+) -> None:
+    with locked(Path(path), wait_s=1, holder_hint="wait"):
+        taken.set()
+        release.wait(10)
+
+
+def test_a_second_process_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    taken, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(str(tmp_path / "lock"), taken, release))
+    holder.start()
+    assert taken.wait(20)
+    with (
+        pytest.raises(Conflict, match=f"process {holder.pid}"),
+        locked(tmp_path / "lock", wait_s=0, holder_hint="wait"),
+    ):
+        pass
+    release.set()
+    holder.join()
+    with locked(tmp_path / "lock", wait_s=0, holder_hint="wait"):
+        assert (tmp_path / "lock").read_text() == f" {os.getpid()}\n"

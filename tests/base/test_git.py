@@ -1,0 +1,61 @@
+"""Git is asked for facts; what the tree has beyond HEAD can be applied elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import NotFound
+from penstock.base.git import Git
+
+
+@pytest.fixture
+def git(tmp_path: Path) -> Git:
+    root = tmp_path / "repository"
+    root.mkdir()
+    git = Git(root)
+    git.run("init", "--quiet", "--initial-branch", "main")
+    git.run("config", "user.email", "a@example.org")
+    git.run("config", "user.name", "a")
+    (root / "a.txt").write_text("one\n")
+    git.run("add", "--all")
+    git.run("commit", "--quiet", "--message", "one")
+    return git
+
+
+def test_a_clean_tree_has_an_empty_patch(git: Git) -> None:
+    assert git.dirty_patch(leave_out="dvc.lock") == b""
+
+
+def test_the_patch_carries_changes_new_files_and_binary_content_and_leaves_the_index_alone(
+    git: Git, tmp_path: Path
+) -> None:
+    (git.root / "a.txt").write_text("two\n")
+    (git.root / "nëw file").write_bytes(bytes(range(256)))
+    (git.root / "dvc.lock").write_text("not part\n")
+    before = git.run("status", "--porcelain")
+    patch = git.dirty_patch(leave_out="dvc.lock")
+    assert git.run("status", "--porcelain") == before
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(git.root), str(clone)], check=True)
+    (tmp_path / "patch").write_bytes(patch)
+    Git(clone).run("apply", "--binary", str(tmp_path / "patch"))
+    assert (clone / "a.txt").read_text() == "two\n"
+    assert (clone / "nëw file").read_bytes() == bytes(range(256))
+    assert not (clone / "dvc.lock").exists()
+
+
+def test_a_repository_without_commits_has_everything_in_its_patch(tmp_path: Path) -> None:
+    git = Git(tmp_path)
+    git.run("init", "--quiet")
+    (tmp_path / "a").write_text("x")
+    assert git.head() is None
+    assert b"a" in git.dirty_patch(leave_out="dvc.lock")
+
+
+@pytest.mark.parametrize("revision", ["nothing", "--help", "-x", "a..b"])
+def test_an_unknown_revision_is_named(git: Git, revision: str) -> None:
+    with pytest.raises(NotFound, match="knows no revision"):
+        git.resolve(revision)

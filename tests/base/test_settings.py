@@ -1,0 +1,74 @@
+"""Settings errors say what, where and what to do."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.base.errors import Invalid
+from penstock.base.settings import parse_settings
+
+
+class Inner(msgspec.Struct, frozen=True):
+    limit: float
+    name: str | None = None
+
+
+class Outer(msgspec.Struct, frozen=True):
+    title: str
+    parts: dict[str, Inner] = {}
+    steps: tuple[int, ...] = ()
+
+
+def read(text: str) -> Outer:
+    return parse_settings(text, Outer, "x.yaml")
+
+
+def test_a_valid_document_becomes_the_struct() -> None:
+    found = read("title: a\nparts:\n  one: {limit: 2}\nsteps: [1, 2]\n")
+    assert found == Outer("a", {"one": Inner(2.0)}, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said", "hint"),
+    [
+        ("title: a\ntitel: b\n", 2, "unknown key `titel`", "did you mean `title`?"),
+        ("title: a\nparts:\n  one:\n    limitt: 1\n", 4, "unknown key `limitt` in `parts.one`", "`limit`"),
+        ("title: a\nparts:\n  one: {}\n", 3, "missing key `limit` in `parts.one`", "x.yaml"),
+        ("title: a\nsteps:\n  - 1\n  - no\n", 4, "in `steps[1]`", "x.yaml"),
+        ("title: a\ntitle: b\n", 2, "stands twice", "x.yaml"),
+        ("title: a\nparts: [1]\n", 2, "expected `object`, got `array`", "x.yaml"),
+        ("", 1, "missing key `title`", "x.yaml"),
+    ],
+)
+def test_an_error_names_line_field_and_remedy(text: str, line: int, said: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        read(text)
+    assert caught.value.message.startswith(f"x.yaml:{line}: ")
+    assert said in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+def test_text_that_is_not_yaml_is_refused_with_its_line() -> None:
+    with pytest.raises(Invalid, match=r"x.yaml:3: not valid YAML"):
+        read("title: a\nparts: {\n")
+
+
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1, max_size=3), st.floats(allow_nan=False, allow_infinity=False), max_size=4
+    ),
+    st.lists(st.integers(-100, 100), max_size=4),
+)
+def test_what_is_written_is_read_back(parts: dict[str, float], steps: list[int]) -> None:
+    document = {
+        "title": "t",
+        "parts": {key: {"limit": value} for key, value in parts.items()},
+        "steps": steps,
+    }
+    found = read(yaml.safe_dump(document))
+    assert {key: item.limit for key, item in found.parts.items()} == parts
+    assert list(found.steps) == steps

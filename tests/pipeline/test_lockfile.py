@@ -1,0 +1,68 @@
+"""The lock is read as it was written, and hostile or broken locks are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.base.errors import Invalid
+from penstock.data.output import HashInfo
+from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, parse_lock, save_lock
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
+scalars = st.one_of(
+    st.integers(-(10**9), 10**9),
+    st.booleans(),
+    names,
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+)
+hashes = st.builds(
+    HashInfo, md5=st.text("0123456789abcdef", min_size=32, max_size=32), size=st.integers(0, 10**12)
+)
+paths = st.builds(LockedPath, path=names, hash=hashes)
+entries = st.builds(
+    LockEntry,
+    command=names,
+    dependencies=st.lists(paths, max_size=3).map(tuple),
+    parameters=st.dictionaries(names, st.dictionaries(names, scalars, min_size=1, max_size=3), max_size=2),
+    outputs=st.lists(paths, max_size=3).map(tuple),
+)
+
+
+@given(st.dictionaries(names, entries, max_size=3))
+def test_what_is_saved_is_loaded(
+    tmp_path_factory: pytest.TempPathFactory, lock: dict[str, LockEntry]
+) -> None:
+    root = tmp_path_factory.mktemp("lock")
+    save_lock(root, lock)
+    assert load_lock(root) == lock
+
+
+def test_an_unchanged_entry_keeps_its_bytes_and_comments(tmp_path: Path) -> None:
+    text = "# kept\nschema: '2.0'\nstages:\n  a:\n    cmd: run   # why\n    params:\n      params.yaml:\n        x: 1e-05\n"
+    (tmp_path / "dvc.lock").write_text(text)
+    save_lock(tmp_path, {"b": LockEntry("other")})
+    assert (tmp_path / "dvc.lock").read_text() == text + "  b:\n    cmd: other\n"
+
+
+@pytest.mark.parametrize(
+    "md5", ["../../../../etc/passwd", "abc", "", "g" * 32, "0" * 33, "0" * 32 + ".dir/../x"]
+)
+def test_a_digest_that_is_a_path_is_refused(md5: str) -> None:
+    text = f"schema: '2.0'\nstages:\n  a:\n    cmd: x\n    outs:\n    - path: o\n      hash: md5\n      md5: '{md5}'\n"
+    with pytest.raises(Invalid):
+        parse_lock(text, "dvc.lock")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1]", "stages: [1]", "stages: {a: 1}", "stages: {a: {}}", "a: {", "stages: {a: {cmd: x, outs: [{}]}}"],
+)
+def test_a_broken_lock_is_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(Invalid, match=r"dvc\.lock") as caught:
+        parse_lock(text, "dvc.lock")
+    assert caught.value.hint

@@ -1,0 +1,84 @@
+"""A real PostgreSQL server of Debian's packages, on a free port, for one test session."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+READY_S = 30.0
+
+
+class PostgresServer:
+    """A running server; every test gets a database of its own."""
+
+    def __init__(self, port: int, programs: Path) -> None:
+        self._port = port
+        self._programs = programs
+        self._numbers = itertools.count()
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        name = f"test_{next(self._numbers)}"
+        base = ["-h", "127.0.0.1", "-p", str(self._port), "-U", "tester"]
+        subprocess.run([self._programs / "createdb", *base, name], check=True, capture_output=True)
+        return f"postgresql://tester@127.0.0.1:{self._port}/{name}"
+
+
+def find_programs() -> Path | None:
+    """Return the folder of the newest installed server's programs, or None."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+@contextmanager
+def postgres_server(programs: Path) -> Iterator[PostgresServer]:
+    """Run a server in a temporary directory; as root it runs as the user `postgres`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="penstock-postgres-") as folder:
+        user = "postgres" if os.geteuid() == 0 else None
+        if user:
+            owner = pwd.getpwnam(user)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        data = f"{folder}/data"
+        options = {"user": user, "cwd": folder} if user else {"cwd": folder}
+        init = [programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(init, check=True, capture_output=True, **options)  # type: ignore[call-overload]
+        command = [
+            programs / "postgres",
+            "-D",
+            data,
+            "-p",
+            str(port),
+            "-k",
+            folder,
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+        try:
+            deadline = time.monotonic() + READY_S
+            ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+            while subprocess.run(ready, check=False, capture_output=True).returncode != 0:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise RuntimeError("PostgreSQL did not start")
+                time.sleep(0.1)
+            yield PostgresServer(port, programs)
+        finally:
+            process.terminate()
+            process.wait(20)
