@@ -113,7 +113,7 @@ async def client(port: int, message: bytes, until: float, found: list[float], fa
         started = time.perf_counter()
         writer.write(message)
         head = await reader.readuntil(b"\r\n\r\n")
-        size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        size = int(head.lower().split(b"\r\ncontent-length: ")[1].split(b"\r\n")[0])
         await reader.readexactly(size)
         found.append(time.perf_counter() - started)
         if not head.startswith(b"HTTP/1.1 200"):

@@ -22,7 +22,7 @@ def ratio_lower_bound(hits: int, count: int, *, confidence: float = 0.999) -> fl
 
     Example:
         >>> round(ratio_lower_bound(10, 100), 4)
-        0.0327
+        0.0305
         >>> ratio_lower_bound(0, 100)
         0.0
     """
