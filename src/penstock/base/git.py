@@ -91,7 +91,8 @@ class Git:
         with tempfile.TemporaryDirectory(prefix="penstock-index-") as folder:
             index = Path(folder) / "index"
             if (git_dir / "index").exists():
-                shutil.copyfile(git_dir / "index", index)
+                # The copy keeps the index's time: git rehashes files as young as the index.
+                shutil.copy2(git_dir / "index", index)
             add = ("add", "--all", "--", ":/", f":(exclude,top){leave_out}")
             self.run_bytes(*add, variables={"GIT_INDEX_FILE": str(index)})
             against = self.head() or EMPTY_TREE

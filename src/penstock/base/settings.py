@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import types
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -134,4 +134,6 @@ class _Reader:
             return msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError as error:
             problem = str(error).split(" - at ", maxsplit=1)[0]
-            raise self.fail(node, field, problem[0].lower() + problem[1:]) from None
+            allowed = get_args(kind) if get_origin(kind) is Literal else ()
+            hint = f"use one of {', '.join(map(str, allowed))}" if allowed else None
+            raise self.fail(node, field, problem[0].lower() + problem[1:], hint) from None

@@ -36,7 +36,7 @@ def check_name(name: str) -> str:
 def add_version(connection: sa.Connection, draft: ModelVersion) -> ModelVersion:
     """Write the next version of a model and return it; `draft.number` and its time are set here.
 
-    Registering the same content from the same run again returns the version that exists.
+    Registering the same content from the same commit again returns the version that exists.
     """
     check_name(draft.model)
     if connection.execute(sa.select(models.c.name).where(models.c.name == draft.model)).scalar() is None:
@@ -46,7 +46,6 @@ def add_version(connection: sa.Connection, draft: ModelVersion) -> ModelVersion:
             sa.select(versions).where(
                 versions.c.model == draft.model,
                 versions.c.digest == draft.digest,
-                versions.c.run_id == draft.provenance.run_id,
                 versions.c.commit == draft.provenance.commit,
             )
         )

@@ -84,8 +84,9 @@ def accuracy(labels: Floats, scores: Floats) -> WeightedMetric:
 
 
 def log_loss(labels: Floats, scores: Floats) -> WeightedMetric:
-    """Return the mean negative log likelihood as a function of row weights; scores are clipped at 1e-15."""
-    clipped = np.clip(scores, 1e-15, 1 - 1e-15)
+    """Return the mean negative log likelihood as a function of row weights; scores are clipped at the type's epsilon."""
+    epsilon = np.finfo(np.float64).eps
+    clipped = np.clip(scores, epsilon, 1 - epsilon)
     return _mean_of(-(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped)))
 
 

@@ -1,0 +1,159 @@
+"""Gates find what they should, say it with numbers, and never pass what could not be checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+from penstock.base.errors import Invalid
+from penstock.base.settings import parse_settings
+from penstock.flows.settings import ProjectSettings
+from penstock.registry.gates.check import Evidence
+from penstock.registry.gates.judge import make_verdict, run_checks
+from penstock.registry.gates.schema import TableSchema, load_schema, validate
+from penstock.registry.gates.settings import GateEntry, settings_digest
+
+Floats = NDArray[np.float64]
+
+
+class Rows:
+    """Held-out rows with known skill: the scores are the truth plus noise."""
+
+    def __init__(self, candidate_noise: float, champion_noise: float | None, count: int = 2000) -> None:
+        generator = np.random.default_rng(1)
+        self._labels = generator.integers(0, 2, count).astype(np.float64)
+        self._candidate = self._labels + generator.normal(0, candidate_noise, count)
+        self._champion = (
+            None if champion_noise is None else self._labels + generator.normal(0, champion_noise, count)
+        )
+        self.champion = None if champion_noise is None else "m/1"
+
+    def labels(self) -> Floats:
+        return self._labels
+
+    def candidate_scores(self) -> Floats:
+        return self._candidate
+
+    def champion_scores(self) -> Floats | None:
+        return self._champion
+
+
+def gates(text: str) -> tuple[GateEntry, ...]:
+    return parse_settings(f"project: p\ngates:\n{text}", ProjectSettings, "penstock.yaml").gates
+
+
+def judge(
+    text: str, rows: Rows | None = None, root: Path = Path(), metrics: dict[str, float] | None = None
+) -> list[str]:
+    evidence = Evidence(root, metrics or {}, rows or Rows(1, None))
+    return [check.status for check in run_checks(gates(text), evidence)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "status"),
+    [
+        ("min: 0.7", 0.7, "pass"),
+        ("min: 0.7", 0.69, "fail"),
+        ("max: 0.2", 0.3, "fail"),
+        ("min: 0.7", float("nan"), "fail"),
+    ],
+)
+def test_a_metric_is_held_to_its_limits(limit: str, value: float, status: str) -> None:
+    assert judge(f"  - metric: {{name: auc, {limit}}}", metrics={"auc": value}) == [status]
+
+
+def test_an_absent_metric_fails() -> None:
+    assert judge("  - metric: {name: auc, min: 0.1}") == ["fail"]
+
+
+CHAMPION = "  - champion: {metric: roc_auc, max_drop: 0.01, resamples: 300}"
+
+
+def test_the_champion_check_tells_better_equal_and_worse_apart() -> None:
+    assert judge(CHAMPION, Rows(1.0, 1.5)) == ["pass"]
+    assert judge(CHAMPION, Rows(1.5, 1.0)) == ["fail"]
+    assert judge(CHAMPION, Rows(1.0, None)) == ["pass"]
+
+
+def test_too_few_rows_do_not_pass() -> None:
+    assert judge(CHAMPION, Rows(0.1, 1.5, count=50)) == ["fail"]
+
+
+def test_what_cannot_be_checked_is_an_error_and_does_not_pass(tmp_path: Path) -> None:
+    text = "  - schema: {table: none.csv, schema: none.json}"
+    checks = run_checks(gates(text), Evidence(tmp_path, {}, Rows(1, None)))
+    assert [check.status for check in checks] == ["error"]
+    assert not make_verdict("m", "d", gates(text), checks, {}, "me").passed
+
+
+def test_a_warning_does_not_block() -> None:
+    text = "  - metric: {name: auc, min: 0.9}\n    severity: warn"
+    checks = run_checks(gates(text), Evidence(Path(), {"auc": 0.1}, Rows(1, None)))
+    assert make_verdict("m", "d", gates(text), checks, {}, "me").passed
+
+
+def test_other_gates_have_another_digest() -> None:
+    assert settings_digest(gates("  - metric: {name: auc, min: 0.9}")) != settings_digest(
+        gates("  - metric: {name: auc, min: 0.8}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("  - {}", "exactly one of"),
+        ("  - metric: {name: a}", "needs `min` or `max`"),
+        ("  - champion: {metric: f1}", "roc_auc"),
+        ("  - metric: {name: a, min: 1}\n    champion: {metric: brier}", "exactly one of"),
+        ("  - metrik: {name: a, min: 1}", "did you mean `metric`?"),
+        ("  - champion: {metric: roc_auc, alpha: 2}", "alpha"),
+    ],
+)
+def test_a_gate_that_means_nothing_is_refused_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        gates(text)
+    assert said in f"{caught.value.message} {caught.value.hint}"
+    assert caught.value.message.startswith("penstock.yaml:3")
+
+
+TABLE = pl.DataFrame({"n": [1.0, 2.0, 300.0], "t": ["a", "b", None], "k": [1, 2, 3]})
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"n": {"type": "number", "max": 100}}, ["n: 1 of 3 values break «at most 100», such as 300.0"]),
+        ({"n": {"type": "number", "min": 1.5}}, ["n: 1 of 3 values break «at least 1.5», such as 1.0"]),
+        ({"n": {"type": "number", "mean_max": 50}}, ["n: the mean is 101, at most 50 expected"]),
+        ({"t": {"type": "string"}}, ["t: 1 of 3 values are missing"]),
+        ({"t": {"type": "string", "max_missing_ratio": 0.5}}, []),
+        (
+            {"t": {"type": "string", "max_missing_ratio": 0.1}},
+            ["t: 33.3% of the values are missing, at most 10.0% may be"],
+        ),
+        (
+            {"t": {"type": "string", "nullable": True, "values": ["a"]}},
+            ["t: 1 of 3 values break «one of the known values», such as 'b'"],
+        ),
+        ({"k": {"type": "number"}}, ["k: is Int64, must be number"]),
+        ({"z": {"type": "number"}}, ["z: the column is missing"]),
+        ({"z": {"type": "number", "required": False}}, []),
+    ],
+)
+def test_every_broken_rule_is_told_in_a_sentence(
+    columns: dict[str, object], said: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "s.json").write_text(json.dumps({"columns": columns}))
+    schema: TableSchema = load_schema(tmp_path / "s.json")
+    assert [finding["sentence"] for finding in validate(TABLE, schema)] == said
+
+
+def test_a_schema_with_an_unknown_rule_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"columns": {"a": {"type": "number", "maximum": 3}}}')
+    with pytest.raises(Invalid, match="maximum"):
+        load_schema(tmp_path / "s.json")
