@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from penstock.cli.output import Session
 from penstock.cli.serve import feedback
-from penstock.flows.serve import ServeProcess
+from penstock.http.serve import ServeProcess
 from serving.models import request_body
 
 pytestmark = pytest.mark.slow

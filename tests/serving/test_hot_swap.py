@@ -11,7 +11,7 @@ import pytest
 from penstock.base.database import Database
 from penstock.base.errors import Conflict
 from penstock.base.signature import Column
-from penstock.flows.serve import ServeOptions, ServeProcess
+from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.http.inference import build_inference_app
 from penstock.monitoring.windows import list_windows
 from penstock.serving.workers import WorkerRevision, list_workers

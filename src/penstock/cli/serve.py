@@ -25,8 +25,8 @@ def serve(session: Session, host: str, port: int) -> None:
     import logging
 
     from penstock.flows.models import RegistrySource
-    from penstock.flows.serve import ServeOptions, ServeProcess
     from penstock.http.inference import build_inference_app
+    from penstock.http.serve import ServeOptions, ServeProcess
     from penstock.workspace import open_workspace
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")

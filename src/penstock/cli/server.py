@@ -17,10 +17,9 @@ def server(session: Session, host: str, port: int) -> None:
     """Run the controller and the pages until interrupted."""
     import logging
 
-    from penstock.flows.serve import bind
     from penstock.flows.supervise import ControllerLoop
     from penstock.http.app import build_server_app
-    from penstock.http.listen import serve_on
+    from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.workspace import open_workspace
 
     logging.basicConfig(
@@ -34,9 +33,9 @@ def server(session: Session, host: str, port: int) -> None:
             loop = ControllerLoop(project)
             application = build_server_app(project, loop)
             loop.start()
-            session.note(f"pages and controller on http://{host}:{bound.getsockname()[1]}; stop with Ctrl-C")
+            session.note(f"pages and controller on {url_of(bound, host)}; stop with Ctrl-C")
             try:
-                serve_on(bound, application)
+                serve_on(bound, make_server(application, drain_s=5))
             finally:
                 loop.stop()
         finally:

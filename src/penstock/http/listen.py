@@ -1,20 +1,75 @@
-"""Answer on a socket that is bound before anything else starts, so that a port in use is told at once."""
+"""Listen on a socket bound before anything else starts, so that a port in use is told at once."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 
-from penstock.flows.serve import _Server
-
-DRAIN_S = 5
+from penstock.base.errors import Conflict, Invalid
 
 
-def serve_on(bound: socket.socket, application: Starlette) -> None:
-    """Answer requests until SIGTERM or SIGINT; requests under way are finished."""
+class Server(uvicorn.Server):
+    """uvicorn raises the signal that stopped it once more, which would end the process before the flush."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM end the server, and only the server."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, self.handle_exit) for one in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a bound TCP socket.
+
+    Raises:
+        Conflict: somebody else listens there (`serving.port_in_use`).
+        Invalid: the host is not an address of this machine, or the port needs rights one lacks.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"port {port} on {host} is in use by another program",
+                code="serving.port_in_use",
+                hint=f"stop it, or choose another port: --port {port + 1}",
+                port=port,
+            ) from None
+        raise Invalid(
+            f"cannot listen on {host} port {port}: {error.strerror or error}",
+            code="serving.cannot_listen",
+            hint="check --host and --port",
+        ) from None
+    return bound
+
+
+def url_of(bound: socket.socket, host: str) -> str:
+    """Return the URL of a socket bound to `host`."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{bound.getsockname()[1]}"
+
+
+def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Server:
+    """Return a server of an ASGI application; requests under way get `drain_s` when it ends."""
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -23,8 +78,15 @@ def serve_on(bound: socket.socket, application: Starlette) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=DRAIN_S,
+        date_header=False,
+        timeout_keep_alive=keep_alive_s,
+        timeout_graceful_shutdown=drain_s,
+        backlog=2048,
     )
-    server = _Server(config)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    return Server(config)
+
+
+def serve_on(bound: socket.socket, server: Server) -> None:
+    """Answer requests until SIGTERM, SIGINT or `should_exit`; requests under way are finished."""
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[bound]))

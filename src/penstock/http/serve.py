@@ -5,26 +5,22 @@ The HTTP application is given by the caller; this module knows when models chang
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import gc
 import logging
 import os
-import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
-import uvicorn
 
 from penstock.base.clock import now_ms
 from penstock.base.database import Database
-from penstock.base.errors import Conflict, Invalid, PenstockError, Unavailable
+from penstock.base.errors import PenstockError, Unavailable
 from penstock.flows.record import LiveRecorder
+from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.settings import MonitorSettings
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
@@ -78,7 +74,7 @@ class ServeProcess:
         self._database = database
         self._options = options
         self._socket = bind(options.host, options.port)
-        self.url = f"http://{_host(options.host)}:{self._socket.getsockname()[1]}"
+        self.url = url_of(self._socket, options.host)
         try:
             with database.write() as connection:
                 self.worker = register_worker(
@@ -93,20 +89,7 @@ class ServeProcess:
         self._tried: dict[str, tuple[int, float]] = {}
         self._stop = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="penstock-revisions", daemon=True)
-        config = uvicorn.Config(
-            application(self.dataplane),
-            loop="uvloop",
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=options.drain_s,
-            backlog=2048,
-        )
-        self._server = _Server(config)
+        self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
         self._thread: threading.Thread | None = None
 
     def run(self) -> None:
@@ -116,8 +99,7 @@ class ServeProcess:
             gc.collect()
             gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
             self._poller.start()
-            with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
-                runner.run(self._server.serve(sockets=[self._socket]))
+            serve_on(self._socket, self._server)
         finally:
             self._end()
 
@@ -204,53 +186,3 @@ class ServeProcess:
         )
         with self._database.write() as connection:
             report_revision(connection, self.worker, report)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn raises the signal that stopped it once more, which would end the process before the flush."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end the server, and only the server."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {one: signal.signal(one, self.handle_exit) for one in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Return a bound TCP socket.
-
-    Raises:
-        Conflict: somebody else listens there (`serving.port_in_use`).
-        Invalid: the host is not an address of this machine, or the port needs rights one lacks.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise Conflict(
-                f"port {port} on {host} is in use by another program",
-                code="serving.port_in_use",
-                hint=f"stop it, or choose another port: --port {port + 1}",
-                port=port,
-            ) from None
-        raise Invalid(
-            f"cannot listen on {host} port {port}: {error.strerror or error}",
-            code="serving.cannot_listen",
-            hint="check --host and --port",
-        ) from None
-    return bound
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
