@@ -9,7 +9,7 @@ from typing import Any
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound, Refused
 from penstock.base.events import record_event
-from penstock.flows.models import fetch_model, files_of_folder
+from penstock.flows.models import RegistrySource
 from penstock.flows.project import Project
 from penstock.registry import store
 from penstock.registry.entities import ModelVersion
@@ -23,6 +23,7 @@ from penstock.serving.deployments import (
     list_revisions,
 )
 from penstock.serving.loaders import load_model
+from penstock.serving.repository import LoadedModel, check_inputs, prove
 from penstock.serving.workers import list_workers
 
 WORKER_ALIVE_MS = 5_000
@@ -50,7 +51,8 @@ def plan_deployment(
     Raises:
         NotFound: no such version.
         Refused: it has no passing verdict though the project has gates.
-        Invalid: the model does not load, the percent is wrong, or a canary has nothing to stand beside.
+        Invalid: the model does not load or fails its self-test, the percent is wrong, or a canary has
+            nothing to stand beside or requires inputs that clients do not send.
         Corrupt: its files are not the registered ones.
     """
     with project.database.read() as connection:
@@ -65,7 +67,8 @@ def plan_deployment(
             model=version.model,
             version=version.number,
         )
-    load_model(files_of_folder(fetch_model(project, version), version.model, version.number, version.digest))
+    files = RegistrySource(project).fetch(version.model, version.number)
+    prove(LoadedModel(files, load_model(files)), files)
     if canary is None:
         summary = f"{endpoint} serves {version.ref}"
         draft = RevisionDraft(
@@ -95,6 +98,12 @@ def _plan_canary(
             code="serving.already_stable",
             hint=f"penstock endpoint show {endpoint}",
         )
+    source = RegistrySource(project)
+    check_inputs(
+        version.ref,
+        source.fetch(version.model, version.number).signature,
+        source.fetch(before.model, before.stable).signature,
+    )
     settings = project.settings.endpoints.get(endpoint)
     steps = tuple(step for step in settings.rollout.steps if step > percent) if settings else ()
     summary = f"{endpoint} gives {version.ref} {percent:g} % of its traffic, the rest stays with version {before.stable}"

@@ -45,6 +45,11 @@ class HeldOutTable:
         """The champion's name, or None."""
         return f"{self._champion.name}/{self._champion.version}" if self._champion else None
 
+    @property
+    def is_champion(self) -> bool:
+        """Whether the candidate is the champion itself."""
+        return self._champion is not None and self._champion.digest == self._files.digest
+
     @cached_property
     def _table(self) -> Path:
         if self._settings.test is None or self._settings.label is None:
@@ -66,7 +71,9 @@ class HeldOutTable:
 
     def champion_scores(self) -> Floats | None:
         """Return the champion's scores on the same rows."""
-        return None if self._champion is None else score_table(self._champion, self._table)
+        if self._champion is None or self.is_champion:
+            return None
+        return score_table(self._champion, self._table)
 
 
 def score_table(files: ModelFiles, table: Path) -> Floats:
@@ -96,7 +103,7 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     metrics_file = candidate.settings.metrics
     metrics = numbers(load_values(project.root / metrics_file)) if metrics_file else {}
-    champion = _champion_files(project, name, candidate.digest)
+    champion = _champion_files(project, name)
     evidence = Evidence(project.root, metrics, HeldOutTable(project.root, candidate, files, champion))
     gates = project.settings.gates
     checks = run_checks(gates, evidence)
@@ -116,11 +123,11 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
     return verdict
 
 
-def _champion_files(project: Project, name: str, digest: str) -> ModelFiles | None:
+def _champion_files(project: Project, name: str) -> ModelFiles | None:
     with project.database.read() as connection:
         alias = store.find_alias(connection, name, "champion")
         version = store.get_version(connection, name, alias.version) if alias else None
-    if version is None or version.digest == digest:
+    if version is None:
         return None
     return files_of_folder(fetch_model(project, version), name, version.number, version.digest)
 

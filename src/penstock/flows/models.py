@@ -89,6 +89,7 @@ def files_of_folder(folder: Path, name: str, number: int, digest: str) -> ModelF
         flavour=flavour,
         options=description.flavours[flavour],
         signature=description.signature,
+        example=description.example,
     )
 
 

@@ -48,13 +48,10 @@ class Retraining:
         Once a commit was tried or found to hold no newer data, only another commit is looked at.
         """
         settings = seen.settings.retrain
-        head = self.project.git.head()
-        if (
-            settings is None
-            or head is None
-            or self._running is not None
-            or self._settled.get(seen.endpoint) == head
-        ):
+        if settings is None or self._running is not None:
+            return
+        head = self.project.git.resolve(settings.rev)
+        if self._settled.get(seen.endpoint) == head:
             return
         self._settled[seen.endpoint] = head
         newer = self._newer_data(seen.version.provenance.commit, head)

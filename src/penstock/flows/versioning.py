@@ -5,7 +5,7 @@ Selection of targets and `status` are in `penstock.flows.selection`, `diff` in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,12 +166,16 @@ def pull(
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """`remote` by name (None: each output's own or the default), `jobs` at once (0: the backend's choice)."""
+    """`remote` by name (None: each output's own or the default), `jobs` at once (0: the backend's choice).
+
+    `history` yields the outputs of other commits that are meant too.
+    """
 
     remote: str | None = None
     jobs: int = 0
     base: Path | None = None
     progress: Progress | None = None
+    history: Callable[[], Iterable[Output]] | None = None
 
 
 def _transfer(
@@ -191,6 +195,12 @@ def _transfer(
             if move is transfer.push_objects and not output.push:
                 continue
             by_remote.setdefault(options.remote or output.remote, []).extend(_content(repo, one))
+        for output in options.history() if options.history else ():
+            if output.hash is None or not output.cached or output.is_import or not output.push:
+                continue
+            if move is transfer.push_objects and repo.cache.find(output.hash) is None:
+                continue  # another clone's work: not here to be pushed
+            by_remote.setdefault(options.remote or output.remote, []).extend(_content(repo, Chosen(output)))
         for name, hashes in by_remote.items():
             chosen = repo.remote_name(name)
             backend = repo.remote(chosen)

@@ -21,8 +21,6 @@ from penstock.stats.detectors import SURE_Z, drop_z, ratio_lower_bound
 
 MIN_REQUESTS = 20
 """Fewer requests tell nothing about errors or latency."""
-MIN_ROWS = 100
-"""Fewer rows tell nothing about drift."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +79,9 @@ def _judge(
         yield from _judge_drift(entry.drift, window, reference.profile)
     if entry.quality is not None:
         if rival is not None:
-            yield from _judge_against_rival(entry.quality, window, rival)
-        elif window.key.route == "stable" and reference is not None:
+            if entry.quality.against != "offline":
+                yield from _judge_against_rival(entry.quality, window, rival)
+        elif window.key.route == "stable" and reference is not None and entry.quality.against != "stable":
             yield from _judge_against_offline(entry.quality, window, reference)
 
 
@@ -134,7 +133,7 @@ def _judge_latency(limit: LatencyLimit, window: Window) -> Iterator[Finding]:
 
 
 def _judge_drift(limit: DriftLimit, window: Window, profile: Profile) -> Iterator[Finding]:
-    if window.features.row_count < MIN_ROWS:
+    if window.features.row_count < limit.min_rows:
         return
     covered = [one for one in compare(profile, window.features) if limit.covers(one.feature)]
     over = [one for one in covered if _has_drifted(one, limit)]

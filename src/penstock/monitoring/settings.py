@@ -45,10 +45,14 @@ class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Population stability index that a feature may reach; `features` are names, or `any`."""
+    """Population stability index that a feature may reach; `features` are names, or `any`.
+
+    Fewer than `min_rows` rows are not judged: what comes in bunches (an hour's weather) needs many.
+    """
 
     features: Literal["any"] | list[str] = "any"
     psi_max: float
+    min_rows: int = 500
     action: Action | None = None
 
     def covers(self, feature: str) -> bool:
@@ -59,11 +63,14 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
 class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How much worse a live metric may be than the stable version's, or than the offline one.
 
-    `max_drop` is in the metric's own unit; for losses (brier, log_loss, mae, rmse) it is a rise.
+    `max_drop` is in the metric's own unit; for losses (brier, log_loss, mae, rmse) it is a rise. `against`
+    limits it to one comparison: a canary's with the stable version (`stable`), or the stable version's
+    with its offline evaluation (`offline`), which needs more labels where they come in bunches.
     """
 
     metric: str
     max_drop: float
+    against: Literal["any", "stable", "offline"] = "any"
     min_labels: int = 200
     action: Action | None = None
 
@@ -116,10 +123,14 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What starts a retraining, and the command that does it."""
+    """What starts a retraining, and the command that does it.
+
+    `rev` is the branch, tag or commit that is looked at for newer data.
+    """
 
     on: Literal["drift", "quality"] | list[Literal["drift", "quality"]]
     command: str
+    rev: str = "HEAD"
 
     @property
     def causes(self) -> tuple[str, ...]:

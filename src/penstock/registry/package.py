@@ -22,6 +22,7 @@ from penstock.base.signature import Column, Datatype, Signature
 from penstock.registry.entities import FileDigest, Manifest
 
 MODEL_FILE = "MLmodel"
+EXAMPLE_FILE = "input_example.json"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 TYPE_OF_DATATYPE: dict[Datatype, str] = {
@@ -36,10 +37,11 @@ DATATYPE_OF_TYPE: dict[str, Datatype] = {name: datatype for datatype, name in TY
 
 
 class ModelDescription(msgspec.Struct, frozen=True):
-    """What a model folder says of itself: its flavours with their options, and its signature."""
+    """What a model folder says of itself: flavours with their options, signature, columns of a few rows."""
 
     flavours: dict[str, dict[str, Any]]
     signature: Signature
+    example: dict[str, list[Any]] | None = None
 
 
 def scan_model(folder: Path) -> Manifest:
@@ -107,19 +109,42 @@ def describe_model(folder: Path) -> ModelDescription:
         signature = document["signature"]
         inputs = _columns(json.loads(signature["inputs"]))
         outputs = _columns(json.loads(signature["outputs"])) if signature.get("outputs") else ()
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        example = _read_example(folder)
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
             f"{path} cannot be used: {type(error).__name__}: {error}",
             code="registry.bad_model",
             hint="save the model with a signature of named columns",
             path=str(path),
         ) from None
-    return ModelDescription(flavours, Signature(inputs, outputs))
+    return ModelDescription(flavours, Signature(inputs, outputs), example)
+
+
+def write_example(folder: Path, columns: Mapping[str, list[Any]]) -> None:
+    """Write a few input rows beside the model, in MLflow's `split` orientation."""
+    names = list(columns)
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    write_atomic(folder / EXAMPLE_FILE, json.dumps({"columns": names, "data": rows}).encode())
+
+
+def _read_example(folder: Path) -> dict[str, list[Any]] | None:
+    path = folder / EXAMPLE_FILE
+    if not path.is_file():
+        return None
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or not {"columns", "data"} <= set(document):
+        return None
+    return {name: [row[index] for row in document["data"]] for index, name in enumerate(document["columns"])}
 
 
 def write_description(folder: Path, flavours: Mapping[str, Mapping[str, Any]], signature: Signature) -> None:
     """Write a folder's `MLmodel` file; the same model gives the same bytes."""
     document = {
+        "saved_input_example_info": {
+            "artifact_path": EXAMPLE_FILE,
+            "pandas_orient": "split",
+            "type": "dataframe",
+        },
         "flavors": {name: dict(options) for name, options in flavours.items()},
         "signature": {
             "inputs": json.dumps([_column_document(column) for column in signature.inputs]),

@@ -167,18 +167,24 @@ def check_compatible(new: ServedRevision) -> None:
     Raises:
         Invalid: a canary or shadow requires an input that the stable version does not have.
     """
-    needed = {column.name for column in new.stable.signature.inputs}
     for model in new.models.values():
-        lacking = [
-            column.name for column in model.signature.inputs if column.required and column.name not in needed
-        ]
-        if lacking:
-            raise Invalid(
-                f"{model.name} version {model.version} requires {', '.join(lacking)}, "
-                f"which requests for version {new.stable.version} do not carry",
-                code="serving.signature_mismatch",
-                hint="make the column optional, or deploy the version to its own endpoint",
-            )
+        check_inputs(f"{model.name} version {model.version}", model.signature, new.stable.signature)
+
+
+def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
+    """Check that requests made for one model carry what another requires.
+
+    Raises:
+        Invalid: `candidate` requires a column that `stable` does not have.
+    """
+    known = {column.name for column in stable.inputs}
+    lacking = [column.name for column in candidate.inputs if column.required and column.name not in known]
+    if lacking:
+        raise Invalid(
+            f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",
+            code="serving.signature_mismatch",
+            hint="make the column optional, or deploy the version to its own endpoint",
+        )
 
 
 def prove(model: LoadedModel, files: ModelFiles) -> None:

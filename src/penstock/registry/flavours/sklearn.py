@@ -6,6 +6,7 @@ Reading them back is `penstock.serving.loaders.sklearn`. The files are those of 
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ import skops.io
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.signature import Column, Datatype, Signature
-from penstock.registry.package import MODEL_FILE, write_description
+from penstock.registry.package import MODEL_FILE, write_description, write_example
 
+EXAMPLE_ROWS = 5
 MODEL_DATA = "model.skops"
 SCHEMA_FILE = "schema.json"
 ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.npy")|^\d+(?=\.npy$)')
@@ -62,9 +64,9 @@ def save_model(
             code="registry.model_cannot_score",
             hint="pass rows like those it was fitted on",
         ) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.iterdir():
-        stale.unlink()
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
     skops.io.dump(model, folder / MODEL_DATA)
     _make_reproducible(folder / MODEL_DATA)
     untrusted = skops.io.get_untrusted_types(file=folder / MODEL_DATA)
@@ -81,6 +83,7 @@ def save_model(
         "predict_fn": "predict",
     }
     signature = Signature(_input_columns(inputs, set(optional)), _output_columns(model, predicted))
+    write_example(folder, inputs.head(EXAMPLE_ROWS).to_dict(as_series=False))
     write_description(folder, {"sklearn": flavour, "python_function": pyfunc}, signature)
 
 

@@ -15,12 +15,11 @@ from penstock.stats.significance import paired_bootstrap
 def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -> CheckResult:
     """Test non-inferiority against the champion by the paired bootstrap, with a fixed seed."""
     baseline = evidence.held_out.champion_scores()
-    if baseline is None:
-        return _result(
-            gate, severity, "pass", "there is no champion yet: nothing to compare with", {"first": True}
-        )
-    labels, candidate = evidence.held_out.labels(), evidence.held_out.candidate_scores()
     champion = evidence.held_out.champion
+    if baseline is None:
+        what = f"this is {champion} itself" if champion else "there is no champion yet"
+        return _result(gate, severity, "pass", f"{what}: nothing to compare with", {"champion": champion})
+    labels, candidate = evidence.held_out.labels(), evidence.held_out.candidate_scores()
     if len(labels) < gate.min_rows:
         sentence = (
             f"{len(labels)} held-out rows are too few to compare with {champion}: {gate.min_rows} are needed"

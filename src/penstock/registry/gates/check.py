@@ -27,7 +27,7 @@ class HeldOut(Protocol):
         ...
 
     def champion_scores(self) -> Floats | None:
-        """Return the champion's scores on the same rows, or None while there is no champion."""
+        """Return the champion's scores on the same rows; None without one, or when the candidate is it."""
         ...
 
     @property
