@@ -1,8 +1,15 @@
-"""`/api/penstock/v1`: endpoints, revisions, windows, events and lineage, read-only, as JSON."""
+"""`/api/penstock/v1`: endpoints, revisions, windows, events, models, verdicts, runs and lineage as JSON.
+
+Read-only. Every route stands once in `_Api.routes`, with what it answers; the router and the OpenAPI
+document are both made from that list, so neither can say what the other does not do.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,65 +18,332 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from penstock.base.errors import Invalid
-from penstock.base.events import list_events
-from penstock.flows.lineage import explain
-from penstock.flows.overview import overview
+import penstock
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.events import Event, list_events
+from penstock.flows.lineage import Explanation, explain
+from penstock.flows.overview import EndpointView, overview
 from penstock.flows.project import Project
 from penstock.http.errors import json_response
-from penstock.serving.deployments import get_revision, list_revisions
+from penstock.monitoring.quality import METRICS
+from penstock.monitoring.windows import Window, list_windows
+from penstock.registry import store as registry
+from penstock.registry.entities import ModelVersion, Verdict
+from penstock.serving.deployments import Revision, get_revision, list_revisions
+from penstock.tracking import store as tracking
+from penstock.tracking.entities import Run
 
 PREFIX = "/api/penstock/v1"
-MAX_EVENTS = 1000
+MAX_ITEMS = 1000
+MAX_SUBJECT = 500
+MAX_DIGITS = 9
+
+
+class WindowView(msgspec.Struct, frozen=True, kw_only=True):
+    """Traffic of one route over one window; times in milliseconds, ratios in [0, 1], null where unknown.
+
+    `revision` 0 is traffic that addressed a version directly (route `direct`).
+    """
+
+    start_s: int
+    end_s: int
+    revision: int
+    version: int
+    route: str
+    request_count: int
+    error_count: int
+    error_ratio: float
+    row_count: int
+    p50_ms: float | None
+    p99_ms: float | None
+    label_count: int
+    quality: dict[str, float]
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered model: its newest version and what its aliases point at."""
+
+    name: str
+    newest_version: int
+    version_count: int
+    aliases: dict[str, int]
+
+
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model version, the aliases that point at it, and the newest verdict on its content."""
+
+    version: ModelVersion
+    aliases: tuple[str, ...]
+    verdict: Verdict | None
+
+
+class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong: a sentence, a stable name, and what to try next."""
+
+    error: str
+    code: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route: its path, the work behind it, the type it answers, its parameters in the query."""
+
+    path: str
+    work: Callable[[Request], Any]
+    answers: Any
+    query: tuple[tuple[str, str], ...] = ()
 
 
 def api_routes(project: Project) -> list[Route]:
     """Return the routes of the product's own API."""
-    api = _Api(project)
+    operations = _Api(project).operations()
+    document = openapi(operations)
 
-    def route(path: str, work: Callable[[Request], Any]) -> Route:
+    def route(operation: Operation) -> Route:
         async def answer(request: Request) -> Response:
-            return json_response(await run_in_threadpool(work, request))
+            return json_response(await run_in_threadpool(operation.work, request))
 
-        return Route(f"{PREFIX}{path}", answer, methods=["GET"])
+        return Route(f"{PREFIX}{operation.path}", answer, methods=["GET"])
 
-    return [
-        route("/endpoints", api.endpoints),
-        route("/endpoints/{name}/revisions", api.revisions),
-        route("/events", api.events),
-        route("/lineage/{subject:path}", api.lineage),
-    ]
+    async def describe(_request: Request) -> Response:
+        return json_response(document)
+
+    return [Route(f"{PREFIX}/openapi.json", describe, methods=["GET"]), *map(route, operations)]
 
 
 class _Api:
     def __init__(self, project: Project) -> None:
         self._project = project
 
+    def operations(self) -> tuple[Operation, ...]:
+        """Every route of the API."""
+        limit = ("limit", f"how many at most, up to {MAX_ITEMS}")
+        return (
+            Operation("/endpoints", self.endpoints, list[EndpointView]),
+            Operation("/endpoints/{name}/revisions", self.revisions, list[Revision]),
+            Operation(
+                "/endpoints/{name}/windows",
+                self.windows,
+                list[WindowView],
+                (limit, ("revision", "only windows of this revision")),
+            ),
+            Operation(
+                "/events", self.events, list[Event], (limit, ("after", "only events with an id above this"))
+            ),
+            Operation("/lineage/{subject:path}", self.lineage, Explanation),
+            Operation("/models", self.models, list[ModelView]),
+            Operation("/models/{name}/versions", self.versions, list[ModelVersion]),
+            Operation("/models/{name}/versions/{number}", self.version, VersionView),
+            Operation("/verdicts/{id}", self.verdict, Verdict),
+            Operation("/runs", self.runs, list[Run], (limit, ("experiment", "only this experiment"))),
+            Operation("/runs/{id}", self.run, Run),
+        )
+
     def endpoints(self, _request: Request) -> Any:
-        """Every endpoint with its health, windows and findings."""
-        return msgspec.to_builtins(overview(self._project))
+        """Every endpoint with its health, recent traffic and findings."""
+        return overview(self._project)
 
     def revisions(self, request: Request) -> Any:
         """An endpoint's revisions, newest first."""
         name = request.path_params["name"]
         with self._project.database.read() as connection:
             get_revision(connection, name)
-            return msgspec.to_builtins(list_revisions(connection, name))
+            return list_revisions(connection, name)
+
+    def windows(self, request: Request) -> Any:
+        """An endpoint's newest windows, oldest first; one start may have several routes."""
+        revision = _number(request, "revision", -1)
+        return windows_of(
+            self._project,
+            request.path_params["name"],
+            revision=None if revision < 0 else revision,
+            limit=_limit(request),
+        )
 
     def events(self, request: Request) -> Any:
         """Events after an id, oldest first."""
-        after_id = _number(request, "after", 0)
-        limit = min(_number(request, "limit", 100), MAX_EVENTS)
+        after_id, limit = _number(request, "after", 0), _limit(request)
         with self._project.database.read() as connection:
-            return msgspec.to_builtins(list_events(connection, after_id=after_id, limit=limit))
+            return list_events(connection, after_id=after_id, limit=limit)
 
     def lineage(self, request: Request) -> Any:
-        """The chain of a subject."""
-        return msgspec.to_builtins(explain(self._project, request.path_params["subject"]))
+        """The chain of a prediction id, version, endpoint, run, commit or tracked file."""
+        return explain_subject(self._project, request.path_params["subject"])
+
+    def models(self, _request: Request) -> Any:
+        """Every registered model."""
+        with self._project.database.read() as connection:
+            versions, aliases = registry.list_versions(connection), registry.list_aliases(connection)
+        numbers: dict[str, list[int]] = {}
+        for version in versions:
+            numbers.setdefault(version.model, []).append(version.number)
+        return [
+            ModelView(
+                name=name,
+                newest_version=max(found),
+                version_count=len(found),
+                aliases={alias.name: alias.version for alias in aliases if alias.model == name},
+            )
+            for name, found in numbers.items()
+        ]
+
+    def versions(self, request: Request) -> Any:
+        """A model's versions, newest first."""
+        name = request.path_params["name"]
+        with self._project.database.read() as connection:
+            found = registry.list_versions(connection, name)
+        if not found:
+            raise NotFound(
+                f"there is no model {name!r}",
+                code="registry.no_model",
+                hint="penstock model list",
+                model=name,
+            )
+        return found
+
+    def version(self, request: Request) -> Any:
+        """A model version with its aliases and the newest verdict on it."""
+        return version_view(self._project, request.path_params["name"], request.path_params["number"])
+
+    def verdict(self, request: Request) -> Any:
+        """A verdict by its id."""
+        with self._project.database.read() as connection:
+            return registry.get_verdict(connection, request.path_params["id"])
+
+    def runs(self, request: Request) -> Any:
+        """The newest runs, newest first."""
+        experiment = request.query_params.get("experiment")
+        with self._project.database.read() as connection:
+            return tracking.list_runs(connection, experiment=experiment, limit=_limit(request))
+
+    def run(self, request: Request) -> Any:
+        """A run by its id or an unambiguous beginning of it."""
+        with self._project.database.read() as connection:
+            return tracking.get_run(connection, request.path_params["id"])
+
+
+def explain_subject(project: Project, subject: str) -> Explanation:
+    """Return the chain of a subject that came in a request.
+
+    Raises:
+        Invalid: no subject can look so: empty, too long, or with control characters.
+        NotFound: nothing is called so.
+    """
+    if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
+        raise Invalid(
+            f"a subject is 1 to {MAX_SUBJECT} printable characters",
+            code="http.bad_subject",
+            hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
+        )
+    model, slash, tail = subject.partition("/")
+    if slash and tail.isdigit():
+        version_view(project, model, tail)
+    return explain(project, subject)
+
+
+def version_view(project: Project, model: str, number: str) -> VersionView:
+    """Return a version by the text of its number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
+        raise NotFound(
+            f"there is no model version {model}/{number[:40]}",
+            code="registry.no_version",
+            hint="penstock model list",
+        )
+    with project.database.read() as connection:
+        version = registry.get_version(connection, model, int(number))
+        aliases = registry.list_aliases(connection, model)
+        verdict = registry.find_verdict(connection, model, version.digest)
+    names = tuple(alias.name for alias in aliases if alias.version == version.number)
+    return VersionView(version=version, aliases=names, verdict=verdict)
+
+
+def windows_of(
+    project: Project, endpoint: str, *, revision: int | None = None, limit: int
+) -> list[WindowView]:
+    """Return an endpoint's newest `limit` window starts, oldest first.
+
+    Raises:
+        NotFound: no such endpoint.
+    """
+    with project.database.read() as connection:
+        get_revision(connection, endpoint)
+        return [_view(one) for one in list_windows(connection, endpoint, revision=revision, limit=limit)]
+
+
+def _view(window: Window) -> WindowView:
+    has_labels = window.quality.label_count > 0
+    quality = {name: window.quality.metric(name)[0] for name in sorted(METRICS)} if has_labels else {}
+    has_times = window.latency.count > 0
+    return WindowView(
+        start_s=window.key.start_s,
+        end_s=window.end_s,
+        revision=window.key.revision,
+        version=window.key.version,
+        route=window.key.route,
+        request_count=window.request_count,
+        error_count=window.error_count,
+        error_ratio=window.error_ratio,
+        row_count=window.row_count,
+        p50_ms=1000 * window.quantile_s(0.5) if has_times else None,
+        p99_ms=1000 * window.quantile_s(0.99) if has_times else None,
+        label_count=window.quality.label_count,
+        quality={name: value for name, value in quality.items() if math.isfinite(value)},
+    )
+
+
+def openapi(operations: tuple[Operation, ...]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the operations; numbers JSON has no word for are null."""
+    types = [*(operation.answers for operation in operations), ErrorView]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    problem = {"application/json": {"schema": schemas[-1]}}
+    paths = {}
+    for operation, schema in zip(operations, schemas, strict=False):
+        in_path = re.findall(r"{(\w+)(?::path)?}", operation.path)
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path
+        ] + [
+            {"name": name, "in": "query", "required": False, "description": text, "schema": _kind(name)}
+            for name, text in operation.query
+        ]
+        responses: dict[str, Any] = {
+            "200": {"description": "Done.", "content": {"application/json": {"schema": schema}}},
+            "400": {"description": "A parameter is wrong.", "content": problem},
+        }
+        if in_path:
+            responses["404"] = {"description": "There is no such thing.", "content": problem}
+        paths[f"{PREFIX}{operation.path.replace(':path', '')}"] = {
+            "get": {
+                "operationId": operation.work.__name__,
+                "summary": (operation.work.__doc__ or "").strip(),
+                "parameters": parameters,
+                "responses": responses,
+            }
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Penstock", "version": penstock.__version__},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _kind(name: str) -> dict[str, Any]:
+    return {"type": "string"} if name == "experiment" else {"type": "integer", "minimum": 0}
+
+
+def _limit(request: Request) -> int:
+    return min(_number(request, "limit", 100), MAX_ITEMS)
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isdigit() or len(text) > 15:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 15:
         raise Invalid(f"`{name}` must be a whole number, not {text!r}", code="http.bad_parameter", field=name)
     return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,12 +12,18 @@ import penstock
 from penstock.flows.project import Project
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import api_routes
-from penstock.http.errors import EXCEPTION_HANDLERS, json_response
-from penstock.http.pages import page_routes
+from penstock.http.errors import json_response
+from penstock.http.pages import page_exception_handlers, page_routes
+from penstock.http.pages.hosts import HostCheck, Protect
 
 
-def build_server_app(project: Project, controller: ControllerLoop) -> Starlette:
-    """Return the ASGI application of one server process."""
+def build_server_app(
+    project: Project, controller: ControllerLoop, allowed_hosts: tuple[str, ...] = ()
+) -> Starlette:
+    """Return the ASGI application of one server process.
+
+    `allowed_hosts` are the names it may be called by beside the loopback and the address it listens on.
+    """
 
     async def health(_request: Request) -> Response:
         seen = controller.health
@@ -40,4 +47,8 @@ def build_server_app(project: Project, controller: ControllerLoop) -> Starlette:
         *api_routes(project),
         *page_routes(project, controller),
     ]
-    return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Protect), Middleware(HostCheck, allowed=allowed_hosts)],
+        exception_handlers=page_exception_handlers(project.settings.project),
+    )

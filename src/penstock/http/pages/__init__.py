@@ -1,13 +1,8 @@
-"""Pages: plain HTML, rendered on the server."""
+"""Pages: plain HTML, rendered on the server, that work without JavaScript."""
 
 from __future__ import annotations
 
-from starlette.routing import Route
+from penstock.http.pages.problems import page_exception_handlers
+from penstock.http.pages.views import page_routes
 
-from penstock.flows.project import Project
-from penstock.flows.supervise import ControllerLoop
-
-
-def page_routes(project: Project, controller: ControllerLoop) -> list[Route]:
-    """Return the routes of all pages."""
-    return []
+__all__ = ["page_exception_handlers", "page_routes"]

@@ -1,0 +1,100 @@
+"""Refuse requests under a foreign name, and give every answer its protective headers.
+
+A page in a browser can reach a server on the same machine by a name that its author makes point to
+127.0.0.1 (DNS rebinding). Such a request carries that name in its Host header; it is refused here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from penstock.base.errors import Denied
+from penstock.http.errors import error_response
+
+PROTECTION: dict[str, str] = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+class HostCheck:
+    """Let through what names the loopback, the address it reached, or one of `allowed`."""
+
+    def __init__(self, app: ASGIApp, allowed: Iterable[str] = ()) -> None:
+        self._app = app
+        self._allowed = frozenset(name.lower().rstrip(".") for name in allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 to a foreign name."""
+        if scope["type"] == "http":
+            text = Headers(scope=scope).get("host", "")
+            if not self._is_ours(host_name(text), scope):
+                error = Denied(
+                    f"this server is not called {text[:100]!r}",
+                    code="http.foreign_host",
+                    hint="open it by the address it listens on, such as http://127.0.0.1:5000",
+                )
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, name: str, scope: Scope) -> bool:
+        reached = scope.get("server") or ("", None)
+        return bool(name) and (
+            name in self._allowed or is_loopback(name) or name == str(reached[0]).lower().strip("[]")
+        )
+
+
+class Protect:
+    """Add `PROTECTION` to every answer that does not set the headers itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and complete the answer's headers."""
+
+        async def complete(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in PROTECTION.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, complete)
+
+
+def host_name(header: str) -> str:
+    """Return the name in a Host header without its port, in lower case; empty when it cannot be read.
+
+    Example:
+        >>> host_name("LOCALHOST:5000"), host_name("[::1]:80"), host_name("::1")
+        ('localhost', '::1', '')
+    """
+    text = header.strip().lower()
+    if text.startswith("["):
+        name, bracket, rest = text[1:].partition("]")
+        return name if bracket and (not rest or rest[1:].isdigit()) else ""
+    name, colon, port = text.partition(":")
+    return "" if colon and not port.isdigit() else name.rstrip(".")
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name can only mean this machine.
+
+    Example:
+        >>> is_loopback("127.0.0.2"), is_loopback("localhost"), is_loopback("localhost.example.org")
+        (True, True, False)
+    """
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,69 @@
+"""Errors as pages for people; addresses that programs call keep their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.base.errors import PenstockError
+from penstock.http.errors import (
+    answer_defect,
+    answer_http_exception,
+    answer_penstock_error,
+    status_of,
+)
+from penstock.http.pages.hosts import PROTECTION
+from penstock.http.pages.render import Renderer
+
+PROGRAM_PATHS = ("/api", "/ajax-api", "/health", "/version", "/metrics")
+TITLES = {
+    400: "That cannot be looked up",
+    403: "That is not allowed",
+    404: "There is nothing here",
+    503: "Not reachable just now",
+}
+
+Answer = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def page_exception_handlers(project_name: str) -> dict[Any, Answer]:
+    """Return the handlers of a server that has pages and an API."""
+    renderer = Renderer(project_name)
+
+    def show(status: int, sentence: str, hint: str | None) -> Response:
+        title = TITLES.get(status, "Something went wrong")
+        page = renderer.page("problem.html", status, title=title, sentence=sentence, hint=hint)
+        page.headers.update(PROTECTION)
+        return page
+
+    async def penstock_error(request: Request, error: Exception) -> Response:
+        if _is_for_programs(request) or not isinstance(error, PenstockError):
+            return await answer_penstock_error(request, error)
+        return show(status_of(error), error.message, error.hint)
+
+    async def http_exception(request: Request, error: Exception) -> Response:
+        if _is_for_programs(request) or not isinstance(error, HTTPException):
+            return await answer_http_exception(request, error)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return show(404, "There is no page at this address.", None)
+        page = show(error.status_code, f"{error.detail}.", None)
+        page.headers.update(error.headers or {})
+        return page
+
+    async def defect(request: Request, error: Exception) -> Response:
+        answer = await answer_defect(request, error)
+        if _is_for_programs(request):
+            return answer
+        return show(500, "The server failed on this request. Its log says why.", None)
+
+    return {PenstockError: penstock_error, HTTPException: http_exception, Exception: defect}
+
+
+def _is_for_programs(request: Request) -> bool:
+    path = request.url.path
+    return any(path == known or path.startswith(f"{known}/") for known in PROGRAM_PATHS)

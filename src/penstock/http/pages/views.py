@@ -1,0 +1,207 @@
+"""The pages: what each shows, and at which address. Everything they show is also in the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from penstock.base.clock import now_ms
+from penstock.base.events import list_events
+from penstock.flows.lineage import Link
+from penstock.flows.overview import overview
+from penstock.flows.project import Project
+from penstock.flows.supervise import ControllerLoop
+from penstock.flows.watch import Observation, observe
+from penstock.http.api import WindowView, explain_subject, version_view, windows_of
+from penstock.http.pages.charts import Chart, bar_chart, line_chart
+from penstock.http.pages.render import STATIC, Renderer, path
+from penstock.monitoring.findings import list_findings
+from penstock.monitoring.quality import METRICS
+from penstock.registry import store as registry
+from penstock.serving.deployments import get_revision, list_revisions
+from penstock.tracking import store as tracking
+
+EVENTS = 20
+WINDOWS = 60
+RUNS = 100
+VERSIONS = 100
+STALE_MS = 10_000
+
+View = Callable[[Request], Response]
+
+
+def page_routes(project: Project, controller: ControllerLoop) -> list[BaseRoute]:
+    """Return the routes of all pages and of what they load."""
+    pages = _Pages(project, controller)
+
+    def route(address: str, view: View) -> Route:
+        async def answer(request: Request) -> Response:
+            return await run_in_threadpool(view, request)
+
+        return Route(address, answer, methods=["GET"])
+
+    return [
+        route("/", pages.overview),
+        route("/fragments/overview", pages.overview_fragment),
+        route("/endpoints/{name:path}", pages.endpoint),
+        route("/models", pages.models),
+        route("/models/{name}/{number}", pages.version),
+        route("/lineage/{subject:path}", pages.lineage),
+        route("/why", pages.why),
+        route("/runs", pages.runs),
+        Mount("/static", StaticFiles(directory=STATIC), name="static"),
+    ]
+
+
+class _Pages:
+    def __init__(self, project: Project, controller: ControllerLoop) -> None:
+        self._project = project
+        self._controller = controller
+        self._renderer = Renderer(project.settings.project)
+
+    def overview(self, _request: Request) -> Response:
+        """Every endpoint as a card, and what happened last."""
+        return self._renderer.page("overview.html", **self._overview())
+
+    def overview_fragment(self, _request: Request) -> Response:
+        """The changing part of the overview."""
+        return self._renderer.page("_overview.html", **self._overview())
+
+    def _overview(self) -> dict[str, Any]:
+        seen = self._controller.health
+        endpoints = overview(self._project)
+        with self._project.database.read() as connection:
+            events = list_events(connection, limit=EVENTS)
+        is_stale = seen.ticked_ms is None or now_ms() - seen.ticked_ms > STALE_MS
+        return {
+            "endpoints": endpoints,
+            "healths": {
+                word: sum(one.health == word for one in endpoints)
+                for word in ("breached", "down", "idle", "healthy")
+            },
+            "events": list(reversed(events)),
+            "controller": seen,
+            "is_stale": is_stale,
+            "now_ms": now_ms(),
+        }
+
+    def endpoint(self, request: Request) -> Response:
+        """One endpoint: traffic, findings, revisions, events."""
+        name = request.path_params["name"]
+        with self._project.database.read() as connection:
+            get_revision(connection, name)
+        seen = observe(self._project, name)
+        windows = windows_of(self._project, name, limit=WINDOWS)
+        with self._project.database.read() as connection:
+            revisions = list_revisions(connection, name)
+            events = list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)
+            breaches = list_findings(connection, name, breached=True, limit=EVENTS)
+        view = next((one for one in overview(self._project) if one.name == name), None)
+        return self._renderer.page(
+            "endpoint.html",
+            seen=seen,
+            view=view,
+            charts=_charts(windows, _metric(seen, windows)),
+            windows=list(reversed(windows)),
+            findings=sorted(seen.findings, key=lambda one: not one.breached),
+            breaches=breaches,
+            revisions=revisions,
+            events=list(reversed(events)),
+        )
+
+    def models(self, _request: Request) -> Response:
+        """Every model with its versions, newest first."""
+        with self._project.database.read() as connection:
+            versions = registry.list_versions(connection)[:VERSIONS]
+            aliases = registry.list_aliases(connection)
+            rows = [
+                (
+                    version,
+                    [
+                        one.name
+                        for one in aliases
+                        if (one.model, one.version) == (version.model, version.number)
+                    ],
+                    registry.find_verdict(connection, version.model, version.digest),
+                )
+                for version in versions
+            ]
+        groups: dict[str, list[Any]] = {}
+        for row in rows:
+            groups.setdefault(row[0].model, []).append(row)
+        return self._renderer.page("models.html", models=groups, limit=VERSIONS, count=len(rows))
+
+    def version(self, request: Request) -> Response:
+        """One model version with its verdict and its chain."""
+        found = version_view(self._project, request.path_params["name"], request.path_params["number"])
+        chain = explain_subject(self._project, found.version.ref)
+        size = sum(file.size for file in found.version.manifest.files)
+        links = _linked(chain.links)
+        return self._renderer.page("version.html", found=found, size=size, links=links)
+
+    def lineage(self, request: Request) -> Response:
+        """The chain of a subject."""
+        chain = explain_subject(self._project, request.path_params["subject"])
+        return self._renderer.page("lineage.html", chain=chain, links=_linked(chain.links))
+
+    def why(self, request: Request) -> Response:
+        """Lead from the search box to the chain of what was asked for."""
+        subject = request.query_params.get("subject", "").strip()
+        if not subject:
+            return self._renderer.page("why.html")
+        return RedirectResponse(f"/lineage/{quote(subject, safe='/@')}", 303)
+
+    def runs(self, _request: Request) -> Response:
+        """The newest runs."""
+        with self._project.database.read() as connection:
+            found = tracking.list_runs(connection, limit=RUNS)
+        return self._renderer.page("runs.html", runs=found, limit=RUNS)
+
+
+def _linked(links: tuple[Link, ...]) -> list[tuple[Link, str | None]]:
+    return [(link, _address(link)) for link in links]
+
+
+def _address(link: Link) -> str | None:
+    """Return the page of a link's own, or None."""
+    if link.kind == "model version":
+        return f"/models/{path(link.key)}"
+    if link.kind == "deployment":
+        return f"/endpoints/{quote(link.key.rpartition('#')[0], safe='')}"
+    if link.kind in {"run", "commit"}:
+        return f"/lineage/{path(link.key)}"
+    if link.kind == "data" and isinstance(link.details.get("path"), str):
+        return f"/lineage/{path(link.details['path'])}"
+    return None
+
+
+def _metric(seen: Observation, windows: list[WindowView]) -> str | None:
+    """Return the metric the guardrails judge, else one the labels tell."""
+    judged = [entry.quality.metric for entry in seen.settings.guardrails if entry.quality is not None]
+    told = {name for window in windows for name in window.quality}
+    ordered = [*judged, "roc_auc", "accuracy", "rmse", *sorted(METRICS)]
+    return next((name for name in ordered if name in told), None)
+
+
+def _charts(windows: list[WindowView], metric: str | None) -> list[Chart]:
+    drawn = [
+        bar_chart("Requests", "requests a window", windows, lambda one: one.request_count),
+        line_chart("Latency p99", "milliseconds", windows, lambda one: one.p99_ms),
+        line_chart("Failed requests", "% of requests", windows, _failed_percent),
+    ]
+    if metric is not None:
+        drawn.insert(
+            2, line_chart(f"Live {metric}", "from labels", windows, lambda one: one.quality.get(metric))
+        )
+    return [chart for chart in drawn if chart is not None]
+
+
+def _failed_percent(window: WindowView) -> float | None:
+    return 100 * window.error_ratio if window.request_count else None
