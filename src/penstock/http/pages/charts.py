@@ -122,8 +122,16 @@ def _scale(told: Sequence[tuple[WindowView, float]], bars: bool) -> tuple[float,
         low, high = min(number for _, number in told), max(number for _, number in told)
         if low >= 0 and low < high / 2:
             low = 0.0
-    if high <= low:
-        low, high = (0.0, 1.0) if high == 0 else (low - abs(low) * 0.1, high + abs(high) * 0.1)
+    least = max(1e-6, abs(high) * 1e-6)
+    if high - low < least:
+        low, high = (
+            (0.0, 1.0)
+            if high == low == 0
+            else (
+                max(low - abs(low) * 0.1 - least, 0.0 if bars else -math.inf),
+                high + abs(high) * 0.1 + least,
+            )
+        )
     size = _nice((high - low) / 3)
     first, last = math.floor(low / size), math.ceil(high / size)
     values = [round(size * index, 10) for index in range(first, last + 1)]
