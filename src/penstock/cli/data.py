@@ -1,4 +1,4 @@
-"""Commands on tracked data: `init add status checkout commit push fetch pull diff remove root`.
+"""Commands on tracked data: `init add status checkout commit diff remove root verify`.
 
 Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -q`, which is 1 on changes.
 """
@@ -18,14 +18,14 @@ from penstock.cli.output import Session, json_option, pass_session
 if TYPE_CHECKING:
     from penstock.data.output import Output
     from penstock.data.repository import DataRepository
-    from penstock.flows.versioning import TransferReport
 
 TARGETS = click.argument("targets", nargs=-1)
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
 @contextmanager
-def _opened(session: Session) -> Iterator[DataRepository]:
+def opened(session: Session) -> Iterator[DataRepository]:
+    """Open the repository of the session's directory for a command."""
     from penstock.data.repository import DataRepository
 
     repo = DataRepository.open(session.directory)
@@ -35,7 +35,8 @@ def _opened(session: Session) -> Iterator[DataRepository]:
         repo.close()
 
 
-def _pipeline_outputs(root: Path) -> list[Output]:
+def pipeline_outputs(root: Path) -> list[Output]:
+    """Return the pipeline's outputs; nothing is imported where there is no pipeline."""
     if not (root / "dvc.yaml").exists():
         return []
     from penstock.pipeline.outputs import list_outputs
@@ -93,7 +94,7 @@ def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | Non
             for name in names
             for hit in glob.glob(name, root_dir=session.directory, recursive=True) or [name]
         ]
-    with _opened(session) as repo:
+    with opened(session) as repo:
         done = versioning.add(repo, [session.directory / name for name in names])
         changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
         paths = [shlex.quote(path) for path in changed]
@@ -127,13 +128,13 @@ def status(
     from penstock.flows import selection
 
     session = context.find_object(Session) or context.ensure_object(Session)
-    with _opened(session) as repo:
+    with opened(session) as repo:
         if cloud or remote:
             from penstock.flows import versioning
 
             options = versioning.TransferOptions(remote=remote, jobs=jobs, base=session.directory)
             found: dict[str, Any] = versioning.cloud_status(
-                repo, targets, lambda: _pipeline_outputs(repo.root), options=options
+                repo, targets, lambda: pipeline_outputs(repo.root), options=options
             )
             clean = "Cache and remote are in sync."
         else:
@@ -179,9 +180,9 @@ def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bo
     """Bring the workspace to what pointers and lock say."""
     from penstock.flows import versioning
 
-    with _opened(session) as repo:
+    with opened(session) as repo:
         changes = versioning.checkout(
-            repo, targets, lambda: _pipeline_outputs(repo.root), base=session.directory, force=force
+            repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory, force=force
         )
     session.emit(by_change(changes), lambda: render_changes(changes, summary=summary))
 
@@ -195,94 +196,10 @@ def commit(session: Session, targets: tuple[str, ...], force: bool) -> None:
     """Record changed tracked data as the new state."""
     from penstock.flows import versioning
 
-    with _opened(session) as repo:
+    with opened(session) as repo:
         done = versioning.commit(repo, targets, base=session.directory)
         document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
     session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
-
-
-def _transfer_options(command: Any) -> Any:
-    for option in (
-        click.option("-r", "--remote", help="Remote by name (default: the configured one)."),
-        click.option("-j", "--jobs", type=int, default=0, help="Objects at once."),
-        TARGETS,
-        json_option,
-    ):
-        command = option(command)
-    return command
-
-
-@click.command()
-@_transfer_options
-@pass_session
-def push(session: Session, targets: tuple[str, ...], remote: str | None, jobs: int) -> None:
-    """Upload tracked data from the cache to a remote."""
-    from penstock.flows import versioning
-
-    with _opened(session) as repo:
-        options = versioning.TransferOptions(remote, jobs, session.directory, _progress(session, "push"))
-        report = versioning.push(repo, targets, lambda: _pipeline_outputs(repo.root), options=options)
-    versioning.raise_failures(report, "pushed")
-    _emit_report(session, report, "pushed")
-
-
-@click.command()
-@_transfer_options
-@pass_session
-def fetch(session: Session, targets: tuple[str, ...], remote: str | None, jobs: int) -> None:
-    """Download tracked data from a remote into the cache."""
-    from penstock.flows import versioning
-
-    with _opened(session) as repo:
-        options = versioning.TransferOptions(remote, jobs, session.directory, _progress(session, "fetch"))
-        report = versioning.fetch(repo, targets, lambda: _pipeline_outputs(repo.root), options=options)
-    versioning.raise_failures(report, "fetched")
-    _emit_report(session, report, "fetched")
-
-
-@click.command()
-@_transfer_options
-@click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
-@pass_session
-def pull(session: Session, targets: tuple[str, ...], remote: str | None, jobs: int, force: bool) -> None:
-    """Fetch, then check out."""
-    from penstock.flows import versioning
-
-    with _opened(session) as repo:
-        options = versioning.TransferOptions(remote, jobs, session.directory, _progress(session, "fetch"))
-        report = versioning.pull(
-            repo, targets, lambda: _pipeline_outputs(repo.root), options=options, force=force
-        )
-    _emit_report(session, report, "fetched")
-
-
-def _progress(session: Session, verb: str) -> Any:
-    from penstock.cli.output import is_terminal
-
-    if session.quiet or not is_terminal():
-        return None
-
-    def show(done: int, total: int) -> None:
-        if done % 50 == 0 or done == total:
-            click.echo(f"\r{verb} {done}/{total} objects", err=True, nl=done == total)
-
-    return show
-
-
-def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
-    document: dict[str, Any] = {
-        "remotes": {
-            name: {"objects": one.done, "bytes": one.total_bytes} for name, one in report.transfers.items()
-        },
-        **(by_change(report.changes) if report.changes else {}),
-    }
-
-    def text() -> str:
-        lines = [render_changes(report.changes)] if report.changes else []
-        lines.append(f"{report.done} objects {verb}" if report.done else "Everything is up to date.")
-        return "\n".join(lines)
-
-    session.emit(document, text)
 
 
 @click.command()
@@ -304,11 +221,18 @@ def diff(
     markdown: bool,
 ) -> None:
     """Show what changed in tracked data between two revisions."""
+    from penstock.base.git import Git
     from penstock.flows import comparing
+    from penstock.pipeline.outputs import list_outputs_at
 
-    with _opened(session) as repo:
+    with opened(session) as repo:
         found = comparing.compare_revisions(
-            repo, a_rev, b_rev, targets=targets, extra_outputs=lambda: _pipeline_outputs(repo.root)
+            repo,
+            a_rev,
+            b_rev,
+            targets=targets,
+            extra_outputs=lambda: pipeline_outputs(repo.root),
+            extra_outputs_at=lambda rev: list_outputs_at(repo.root, Git(repo.root), rev),
         )
     if b_rev or hide_missing:
         found.pop("not in cache", None)
@@ -329,7 +253,7 @@ def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
     """Stop tracking: delete pointers and their .gitignore entries."""
     from penstock.flows import versioning
 
-    with _opened(session) as repo:
+    with opened(session) as repo:
         changed = versioning.remove(repo, targets, base=session.directory, with_data=outs)
         document = [repo.relative(path) for path in changed]
     session.emit(document, "")
@@ -345,8 +269,8 @@ def verify(context: click.Context, targets: tuple[str, ...]) -> None:
     from penstock.flows.selection import select
 
     session = context.find_object(Session) or context.ensure_object(Session)
-    with _opened(session) as repo:
-        chosen = select(repo, targets, lambda: _pipeline_outputs(repo.root), base=session.directory)
+    with opened(session) as repo:
+        chosen = select(repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory)
         hashes = [one.output.hash for one in chosen if one.output.hash is not None and one.output.cached]
         found = verify_cache(repo, hashes)
     lines = [f"missing  {md5}" for md5 in found.missing] + [f"damaged  {md5}" for md5 in found.damaged]

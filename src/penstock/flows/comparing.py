@@ -64,10 +64,10 @@ def _state_at(
             continue
         text = git.show(sha, f"{top}{name}").decode()
         for output in parse_pointer(repo, repo.root / name, text).outputs:
-            if output.hash is not None:
+            if output.hash is not None and output.cached:
                 state[repo.relative(output.path)] = output.hash
     for output in extra_outputs_at(sha) if extra_outputs_at else ():
-        if output.hash is not None:
+        if output.hash is not None and output.cached:
             state[repo.relative(output.path)] = output.hash
     return state
 
@@ -78,7 +78,7 @@ def _workspace_state(
     state: dict[str, HashInfo] = {}
     for one in select(repo, (), extra_outputs):
         path = one.output.path
-        if not path.exists():
+        if not one.output.cached or not path.exists():
             continue
         if path.is_dir():
             tree = hash_tree(repo, path)

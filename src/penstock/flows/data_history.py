@@ -6,6 +6,7 @@ through one `git cat-file` process.
 
 from __future__ import annotations
 
+import datetime
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -78,12 +79,17 @@ def list_commits(git: Git, scope: Scope) -> list[str]:
     if scope.revision:
         take("--first-parent", *limit, git.resolve(scope.revision))
     if scope.since is not None:
-        if len(scope.since) != 10 or scope.since.count("-") != 2:
-            raise Invalid(
-                f"{scope.since!r} is not a date", code="data.bad_date", hint="write it as 2026-01-31"
-            )
-        take("--all", "HEAD", f"--since={scope.since}T00:00:00")
+        take("--all", "HEAD", f"--max-age={_seconds(scope.since)}")
     return list(found)
+
+
+def _seconds(date: str) -> int:
+    try:
+        return int(datetime.datetime.strptime(date, "%Y-%m-%d").astimezone().timestamp())
+    except ValueError:
+        raise Invalid(
+            f"{date!r} is not a date", code="data.bad_date", hint="write it as 2026-01-31"
+        ) from None
 
 
 def outputs_at(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from penstock.base.errors import Invalid
+from penstock.base.git import Git
 from penstock.data.output import Output
 from penstock.pipeline.definition import DEFINITION_FILE, load_stages
-from penstock.pipeline.lockfile import load_lock
+from penstock.pipeline.lockfile import LOCK_FILE, load_lock, parse_lock
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def list_outputs(root: Path) -> list[Output]:
@@ -36,3 +45,61 @@ def list_outputs(root: Path) -> list[Output]:
             for output in stage.outputs
         ]
     return found
+
+
+def list_outputs_at(root: Path, git: Git, revision: str) -> list[Output]:
+    """Return the outputs that the dvc.lock of a revision records; none where it has no dvc.lock.
+
+    Raises:
+        Invalid: the lock file of that revision cannot be read.
+    """
+    try:
+        lock = git.show(revision, f"./{LOCK_FILE}").decode()
+    except Invalid:
+        return []
+    try:
+        definition = git.show(revision, f"./{DEFINITION_FILE}").decode()
+    except Invalid:
+        definition = ""
+    return parse_outputs(root, lock, definition, f"{revision}:{LOCK_FILE}")
+
+
+def parse_outputs(root: Path, lock: str, definition: str, name: str) -> list[Output]:
+    """Return the outputs of the text of a lock, with the flags the text of its dvc.yaml gives them.
+
+    Templates of the definition are not filled in: a templated path or working directory keeps the defaults.
+
+    Raises:
+        Invalid: the lock cannot be read (`name` is what it is called), or names a path outside `root`.
+    """
+    stages = _raw_stages(definition)
+    found = []
+    for stage, entry in parse_lock(lock, name).items():
+        declared = stages.get(stage.partition("@")[0], {})
+        declared = declared.get("do", declared)
+        wdir = str(declared.get("wdir", "."))
+        uncached = {path for path, flags in _raw_outputs(declared) if flags.get("cache") is False}
+        for item in entry.outputs:
+            path = Path(os.path.normpath(root / ("." if "$" in wdir else wdir) / item.path))
+            if not path.is_relative_to(root):
+                raise Invalid(f"{name}: {item.path} is outside the repository", code="data.outside")
+            found.append(
+                Output(path=path, hash=item.hash, cached=item.path not in uncached, source=f"{name}:{stage}")
+            )
+    return found
+
+
+def _raw_stages(definition: str) -> dict[str, dict[str, Any]]:
+    try:
+        stages = (yaml.load(definition, Loader=_Loader) or {}).get("stages") or {}
+        return {name: stage for name, stage in stages.items() if isinstance(stage, dict)}
+    except (yaml.YAMLError, AttributeError):
+        return {}
+
+
+def _raw_outputs(stage: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for kind in ("outs", "metrics", "plots"):
+        for entry in stage.get(kind) or ():
+            if isinstance(entry, dict):
+                for path, flags in entry.items():
+                    yield str(path), flags if isinstance(flags, dict) else {}

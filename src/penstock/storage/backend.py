@@ -27,10 +27,11 @@ from penstock.base.errors import Invalid, NotFound
 
 
 class Entry(NamedTuple):
-    """One stored key and its size."""
+    """One stored key, its size, and when it was stored (seconds since 1970; 0 where nobody knows)."""
 
     key: str
     size_bytes: int
+    modified_s: float = 0.0
 
 
 class Backend(Protocol):

@@ -136,7 +136,8 @@ class LocalBackend:
                         if entry.name != STAGING:
                             pending.append(key)
                     elif entry.is_file():
-                        yield Entry(key, entry.stat().st_size)
+                        info = entry.stat()
+                        yield Entry(key, info.st_size, info.st_mtime)
 
     def delete(self, key: str) -> None:
         """Remove the object at `key`, if any."""

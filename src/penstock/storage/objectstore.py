@@ -148,7 +148,7 @@ class ObjectStoreBackend:
             if page is None:
                 return
             for item in page:
-                yield Entry(item["path"], int(item["size"]))
+                yield Entry(item["path"], int(item["size"]), item["last_modified"].timestamp())
 
     def delete(self, key: str) -> None:
         """Remove the object at `key`, if any."""
