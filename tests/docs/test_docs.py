@@ -1,0 +1,158 @@
+"""The documentation is in step with the code, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import types
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+from urllib.parse import unquote
+
+import msgspec
+import pytest
+import yaml
+
+from penstock.base.settings import parse_settings
+from penstock.cli.catalogue import COMMANDS
+from penstock.cli.output import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from penstock.flows.settings import ProjectSettings
+from penstock.http.errors import CODES, STATUSES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "examples/flights/README.md", *DOCS.rglob("*.md")])
+COMMANDS_PAGE = DOCS / "reference/commands.md"
+SETTINGS_PAGE = DOCS / "reference/settings.md"
+ERRORS_PAGE = DOCS / "reference/errors.md"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def prose_of(path: Path) -> str:
+    return FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_every_relative_link_leads_to_a_file(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(path))
+    local = [one.partition("#")[0] for one in targets if "://" not in one and not one.startswith("mailto:")]
+    assert [one for one in local if one and not (path.parent / unquote(one)).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_code_blocks_can_be_read(path: Path) -> None:
+    for language, text in FENCE.findall(path.read_text(encoding="utf-8")):
+        if language == "python":
+            compile(text, page_name(path), "exec")
+        elif language == "json":
+            json.loads(text)
+        elif language == "yaml":
+            yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_a_page_begins_with_its_title(path: Path) -> None:
+    if "changelog" in path.parts and path.name != "README.md":
+        assert re.fullmatch(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md", path.name)
+    else:
+        assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_the_page_of_commands_is_in_step() -> None:
+    generator = runpy.run_path(str(DOCS / "generate_commands.py"))
+    assert COMMANDS_PAGE.read_text(encoding="utf-8") == generator["render"](), "run docs/generate_commands.py"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_is_documented(name: str) -> None:
+    assert f"\n## `penstock {name}`\n" in COMMANDS_PAGE.read_text(encoding="utf-8")
+
+
+def test_the_tutorial_uses_only_commands_and_options_that_exist() -> None:
+    page = COMMANDS_PAGE.read_text(encoding="utf-8")
+    for path in (DOCS / "tutorial.md", ROOT / "README.md"):
+        for words in re.findall(r"penstock((?: -C \S+)?(?: [a-z-]+)+)", path.read_text(encoding="utf-8")):
+            name = re.sub(r"^ -C \S+", "", words).split()
+            if name and name[0] in COMMANDS:
+                assert f"`penstock {name[0]}`" in page
+
+
+def structs(kind: Any, where: str) -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Yield every struct of the settings with the heading it has on the page."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        for option in get_args(kind):
+            yield from structs(option, where)
+    elif origin in (tuple, list):
+        yield from structs(get_args(kind)[0], f"{where}[]")
+    elif origin is dict:
+        yield from structs(get_args(kind)[1], f"{where}.NAME")
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield where, kind
+        for name, inner in get_type_hints(kind).items():
+            yield from structs(inner, f"{where}.{name}" if where else name)
+
+
+STRUCTS = list(structs(ProjectSettings, ""))
+
+
+def rows_of(heading: str) -> dict[str, str]:
+    """Return the defaults the page states under a heading, by key."""
+    text = SETTINGS_PAGE.read_text(encoding="utf-8")
+    _, found, rest = text.partition(f"\n## `{heading or '(root)'}`\n")
+    assert found, f"settings.md has no section {heading!r}"
+    return dict(re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", rest.partition("\n## ")[0], re.MULTILINE))
+
+
+@pytest.mark.parametrize(("heading", "kind"), STRUCTS, ids=[name or "root" for name, _ in STRUCTS])
+def test_every_setting_is_documented_with_its_default(heading: str, kind: type[msgspec.Struct]) -> None:
+    rows = rows_of(heading)
+    fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+    assert set(rows) == set(fields)
+    for name, field in fields.items():
+        if field.required:
+            expected: tuple[str, ...] = ("required",)
+        elif field.default is None:
+            expected = ("–",)
+        elif isinstance(field.default, msgspec.Struct) or field.default in ((), msgspec.NODEFAULT):
+            expected = ("none", "see below")
+        elif isinstance(field.default, tuple):
+            expected = ("`[" + ", ".join(_text(one) for one in field.default) + "]`",)
+        else:
+            expected = (f"`{_text(field.default)}`",)
+        assert rows[name] in expected, name
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_page_of_settings_has_no_section_of_the_past() -> None:
+    headings = re.findall(r"^## `(.+)`$", SETTINGS_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {one.replace("(root)", "") for one in headings} == {name for name, _ in STRUCTS}
+
+
+def test_the_example_of_the_settings_page_is_valid() -> None:
+    lines = SETTINGS_PAGE.read_text(encoding="utf-8").splitlines()
+    example = "\n".join(line[4:] for line in lines if line.startswith("    "))
+    assert parse_settings(example, ProjectSettings, "example").project == "flights"
+
+
+def test_every_exit_code_and_status_is_documented() -> None:
+    text = ERRORS_PAGE.read_text(encoding="utf-8")
+    exits, _, statuses = text.partition("## HTTP statuses")
+    codes = {code for _, code in EXIT_CODES} | {0, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED}
+    assert {int(one) for one in re.findall(r"^\| (\d+) \|", exits, re.MULTILINE)} == codes
+    known = {*(status for _, status in STATUSES), *CODES.values(), HTTPStatus.INTERNAL_SERVER_ERROR}
+    assert {int(one) for one in re.findall(r"^\| (\d+) \|", statuses, re.MULTILINE)} == {
+        int(one) for one in known
+    }
+    for cause, status in STATUSES:
+        assert re.search(rf"^\| {int(status)} \|.*`{cause.__name__}`", statuses, re.MULTILINE), cause
