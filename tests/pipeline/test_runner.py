@@ -66,8 +66,10 @@ def test_a_deleted_output_comes_from_the_cache(sample: Sample) -> None:
 def test_a_changed_output_is_made_again(sample: Sample) -> None:
     actions(sample)
     sample.write("data/train.csv", "spoilt\n")
-    assert actions(sample)["split"] == "ran"
+    assert actions(sample)["split"] == "restored"
     assert (sample.root / "data/train.csv").read_text().startswith("hour,")
+    sample.write("data/train.csv", "spoilt\n")
+    assert actions(sample, run_cache=False)["split"] == "ran"
 
 
 def test_a_failing_stage_says_what_it_printed_and_keeps_what_came_before(sample: Sample) -> None:

@@ -15,9 +15,9 @@ import msgspec
 import yaml
 
 from penstock.base.errors import Invalid
+from penstock.base.yaml12 import Loader
 
 S = TypeVar("S")
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_settings(path: Path, kind: type[S]) -> S:
@@ -32,7 +32,7 @@ def load_settings(path: Path, kind: type[S]) -> S:
 
 def parse_settings(text: str, kind: type[S], name: str) -> S:
     """Read YAML text as a value of the struct `kind`; `name` is what errors call the text."""
-    loader = _Loader(text)
+    loader = Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -34,19 +34,23 @@ class Narrator:
 
     def finished(self, result: StageResult) -> None:
         """Say what became of the stage."""
-        took = f" in {result.seconds:.1f} s" if result.action == "ran" else ""
+        took = f" in {result.seconds:.1f} s" if result.action in {"ran", "restored"} else ""
         why = f" ({', '.join(result.reasons[:3])})" if result.action == "would run" else ""
-        self.session.note(f"Stage '{result.stage}' {result.action}{took}{why}.")
+        what = "restored from the run cache" if result.action == "restored" else result.action
+        self.session.note(f"Stage '{result.stage}' {what}{took}{why}.")
 
 
 @click.command()
 @click.argument("targets", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Run stages that are up to date too.")
 @click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")
+@click.option("--no-run-cache", is_flag=True, help="Run even where an earlier run had the same inputs.")
 @click.option("--dry", is_flag=True, help="Say what would run.")
 @json_option
 @pass_session
-def repro(session: Session, targets: tuple[str, ...], force: bool, single: bool, dry: bool) -> None:
+def repro(
+    session: Session, targets: tuple[str, ...], force: bool, single: bool, no_run_cache: bool, dry: bool
+) -> None:
     """Run the pipeline's stages whose inputs changed, and record the run."""
     from penstock.flows.execute import reproduce_and_record
     from penstock.pipeline.runner import ReproduceOptions
@@ -54,7 +58,7 @@ def repro(session: Session, targets: tuple[str, ...], force: bool, single: bool,
 
     project = open_workspace(session.directory)
     try:
-        options = ReproduceOptions(targets, force, single, dry)
+        options = ReproduceOptions(targets, force, single, dry, not no_run_cache)
         done = reproduce_and_record(project, options, Narrator(session))
     finally:
         project.close()

@@ -173,12 +173,14 @@ def _run_tests(tree: Project, outcome: _Outcome) -> None:
 def _reproduce(tree: Project, progress: _Progress, outcome: _Outcome, watcher: Watcher | None) -> None:
     done = reproduce_and_record(tree, watcher=watcher)
     ran = [item.stage for item in done.results if item.action == "ran"]
-    kept = len(done.results) - len(ran)
+    restored = sum(item.action == "restored" for item in done.results)
+    kept = len(done.results) - len(ran) - restored
     progress.run_id = done.run.id if done.run else None
     progress.metrics = dict(done.run.metrics) if done.run else {}
-    outcome.sentence = f"ran {', '.join(ran)}" if ran else "nothing had to run"
-    if ran and kept:
-        outcome.sentence += f"; {kept} unchanged"
+    words = [f"ran {', '.join(ran)}" if ran else "nothing had to run"]
+    words += [f"{restored} restored from earlier runs"] if restored else []
+    words += [f"{kept} unchanged"] if kept else []
+    outcome.sentence = "; ".join(words)
 
 
 def _judge(tree: Project, progress: _Progress, outcome: _Outcome) -> None:

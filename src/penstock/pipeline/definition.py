@@ -153,9 +153,6 @@ def _parameters(items: tuple[str | dict[str, list[str] | None], ...]) -> tuple[P
             for file, names in item.items():
                 keys.setdefault(file, []).extend(names or [])
             continue
-        file, colon, listed = item.rpartition(":")
-        keys.setdefault(file if colon else DEFAULT_PARAMETER_FILE, []).extend(
-            name for name in listed.split(",") if name
-        )
+        keys.setdefault(DEFAULT_PARAMETER_FILE, []).append(item)
     ordered = sorted(keys, key=lambda file: (file != DEFAULT_PARAMETER_FILE, file))
     return tuple(ParameterRef(file, tuple(dict.fromkeys(keys[file]))) for file in ordered)

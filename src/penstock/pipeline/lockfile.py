@@ -17,12 +17,12 @@ import yaml
 from penstock.base.digest import digest_value
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
+from penstock.base.yaml12 import load
 from penstock.data.output import HashInfo, check_md5
 from penstock.data.yamltext import dump_document, load_document
 
 LOCK_FILE = "dvc.lock"
 SCHEMA = "2.0"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def load_lock(root: Path) -> dict[str, LockEntry]:
 def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
     """Parse the text of a lock file; `name` is what errors call it."""
     try:
-        document = yaml.load(text, Loader=_Loader) or {}
+        document = load(text) or {}
         stages = document.get("stages", {})
         return {stage: _parse_entry(entry) for stage, entry in stages.items()}
     except yaml.YAMLError as error:
@@ -90,6 +90,16 @@ def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
         code="pipeline.bad_lock",
         hint="git checkout dvc.lock, or delete it and run penstock repro",
     )
+
+
+def parse_entry(text: str, name: str) -> LockEntry:
+    """Parse the text of one stage's entry.
+
+    Raises:
+        Invalid: it is not one.
+    """
+    indented = "".join(f"    {line}\n" for line in text.splitlines())
+    return parse_lock(f"stages:\n  it:\n{indented}", name)["it"]
 
 
 def save_lock(root: Path, entries: Mapping[str, LockEntry]) -> None:

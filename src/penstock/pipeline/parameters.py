@@ -11,9 +11,8 @@ from typing import Any
 import yaml
 
 from penstock.base.errors import Invalid, NotFound
+from penstock.base.yaml12 import load
 from penstock.pipeline.stage import ParameterRef
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_values(path: Path) -> Mapping[str, Any]:
@@ -40,7 +39,7 @@ def parse_values(text: str, path: Path) -> Mapping[str, Any]:
         elif path.suffix == ".toml":
             value = tomllib.loads(text)
         else:
-            value = yaml.load(text, Loader=_Loader)
+            value = load(text)
     except (ValueError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
         raise Invalid(f"{path}: {problem}", code="pipeline.bad_values", path=str(path)) from None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.data.checkout import checkout_output
@@ -24,10 +24,11 @@ from penstock.pipeline.graph import order
 from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, save_lock
 from penstock.pipeline.parameters import select_values
 from penstock.pipeline.process import run_command
+from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
 from penstock.pipeline.stage import Stage, StageOutput
 from penstock.pipeline.status import StageStatus, command_of, stage_status
 
-Action = Literal["ran", "up to date", "checked out", "frozen", "would run"]
+Action = Literal["ran", "up to date", "checked out", "restored", "frozen", "would run"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """How to reproduce: `force` runs what is up to date, `single` leaves upstream stages alone."""
+    """How to reproduce: `force` runs what is up to date, `single` leaves upstream stages alone.
+
+    `run_cache` takes the result of an earlier run of the same inputs instead of running again.
+    """
 
     targets: tuple[str, ...] = ()
     force: bool = False
     single: bool = False
     dry: bool = False
+    run_cache: bool = True
 
 
 def reproduce(
@@ -123,9 +128,32 @@ def _reproduce_stage(
         for output in _locked_outputs(work, entry):
             checkout_output(work.repo, output)
         return StageResult(stage.name, "checked out", time.monotonic() - began, entry, reasons)
+    remembered = _find_remembered(work) if work.options.run_cache and not work.options.force else None
+    if remembered is not None:
+        restore_run(work.repo, work.root, stage, remembered)
+        for declared in stage.outputs:
+            if declared.is_cached:
+                ignore_path(work.repo, work.root / stage.place(declared.path))
+        save_lock(work.root, {stage.name: remembered})
+        return StageResult(stage.name, "restored", time.monotonic() - began, remembered, reasons)
     entry = _run(work, reasons)
+    save_run(work.repo, work.root, stage, entry)
     save_lock(work.root, {stage.name: entry})
     return StageResult(stage.name, "ran", time.monotonic() - began, entry, reasons)
+
+
+def _find_remembered(work: _Work) -> LockEntry | None:
+    stage = work.stage
+    if not is_cacheable(stage):
+        return None
+    paths = sorted(output.path for output in stage.outputs)
+    return find_run(work.repo, LockEntry(command_of(stage), *_inputs(work)), paths)
+
+
+def _inputs(work: _Work) -> tuple[tuple[LockedPath, ...], dict[str, dict[str, Any]]]:
+    directory = work.root / work.stage.wdir
+    parameters = {ref.file: select_values(directory, ref) for ref in work.stage.parameters}
+    return _hash_dependencies(work), parameters
 
 
 def _locked_outputs(work: _Work, entry: LockEntry) -> list[Output]:
@@ -158,8 +186,7 @@ def _run(work: _Work, reasons: Sequence[str]) -> LockEntry:
     directory = root / stage.wdir
     if not directory.is_dir():
         raise _fail(stage, f"its working directory {stage.wdir} does not exist")
-    dependencies = _hash_dependencies(work)
-    parameters = {ref.file: select_values(directory, ref) for ref in stage.parameters}
+    dependencies, parameters = _inputs(work)
     for output in stage.outputs:
         place = root / stage.place(output.path)
         if not output.is_persistent:

@@ -19,14 +19,15 @@ from penstock.pipeline.stage import Stage
 class StageStatus:
     """What differs from the lock; empty when the stage is up to date.
 
-    Each mapping goes from a path (or `file:key`) to `new`, `deleted` or `modified`.
+    Paths are relative to the pipeline's directory; a change is `new`, `deleted` or `modified`. Parameters
+    are told by file and key; a file that is missing has its own change instead of keys.
     """
 
     command_changed: bool = False
     always_changed: bool = False
     never_ran: bool = False
     dependencies: dict[str, str] = field(default_factory=dict)
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, dict[str, str] | str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -56,7 +57,9 @@ class StageStatus:
     def reasons(self) -> list[str]:
         """Say in words what changed, most telling first."""
         words = [f"{path} {change}" for path, change in self.dependencies.items()]
-        words += [f"{name} {change}" for name, change in self.parameters.items()]
+        for file, changes in self.parameters.items():
+            keys = {"": changes} if isinstance(changes, str) else changes
+            words += [f"{file}{':' if key else ''}{key} {change}" for key, change in keys.items()]
         if self.command_changed:
             words.append("the command changed")
         if self.never_ran:
@@ -97,8 +100,8 @@ def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntr
     if stage.is_frozen and entry is not None:
         return StageStatus()
     if entry is None:
-        dependencies = {path: _presence(repo, root, stage, path) for path in stage.dependencies}
-        outputs = {output.path: _presence(repo, root, stage, output.path) for output in stage.outputs}
+        dependencies = {stage.place(path): _presence(root, stage, path) for path in stage.dependencies}
+        outputs = {stage.place(output.path): _presence(root, stage, output.path) for output in stage.outputs}
         return StageStatus(never_ran=True, dependencies=dependencies, outputs=outputs)
     locked_dependencies = {item.path: item.hash for item in entry.dependencies}
     locked_outputs = {item.path: item.hash for item in entry.outputs}
@@ -106,7 +109,7 @@ def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntr
         command_changed=entry.command != command_of(stage),
         always_changed=stage.always_runs,
         dependencies=_changes(repo, root, stage, stage.dependencies, locked_dependencies),
-        parameters=_parameter_changes(root / stage.wdir, stage, entry),
+        parameters=_parameter_changes(root, stage, entry),
         outputs=_changes(repo, root, stage, tuple(item.path for item in stage.outputs), locked_outputs),
     )
 
@@ -116,7 +119,7 @@ def command_of(stage: Stage) -> str | tuple[str, ...]:
     return stage.commands if stage.is_command_list else stage.commands[0]
 
 
-def _presence(repo: DataRepository, root: Path, stage: Stage, path: str) -> str:
+def _presence(root: Path, stage: Stage, path: str) -> str:
     return "new" if (root / stage.place(path)).exists() else "deleted"
 
 
@@ -132,24 +135,33 @@ def _changes(
         now = current_hash(repo, root, stage, path)
         before = locked.get(path)
         if now is None:
-            changes[path] = "deleted"
+            changes[stage.place(path)] = "deleted"
         elif before is None:
-            changes[path] = "new"
+            changes[stage.place(path)] = "new"
         elif (now.md5, now.isexec) != (before.md5, before.isexec):
-            changes[path] = "modified"
+            changes[stage.place(path)] = "modified"
     return changes
 
 
-def _parameter_changes(root: Path, stage: Stage, entry: LockEntry) -> dict[str, str]:
-    changes = {}
+def _parameter_changes(root: Path, stage: Stage, entry: LockEntry) -> dict[str, dict[str, str] | str]:
+    changes: dict[str, dict[str, str] | str] = {}
     for ref in stage.parameters:
-        now = select_values(root, ref)
+        file = stage.place(ref.file)
+        if not (root / file).is_file():
+            changes[file] = "deleted"
+            continue
+        now = select_values(root / stage.wdir, ref)
         before = dict(entry.parameters.get(ref.file, {}))
-        for key in sorted({*now, *before, *ref.keys}):
-            if key not in now:
-                changes[f"{ref.file}:{key}"] = "deleted"
-            elif key not in before:
-                changes[f"{ref.file}:{key}"] = "new"
-            elif now[key] != before[key]:
-                changes[f"{ref.file}:{key}"] = "modified"
+        keys = {key: _change(now, before, key) for key in sorted({*now, *before, *ref.keys}, key=str)}
+        differing = {str(key): change for key, change in keys.items() if change is not None}
+        if differing:
+            changes[file] = differing
     return changes
+
+
+def _change(now: dict[str, Any], before: dict[str, Any], key: str) -> str | None:
+    if key not in now:
+        return "deleted"
+    if key not in before:
+        return "new"
+    return "modified" if now[key] != before[key] else None

@@ -19,11 +19,11 @@ from penstock.base.digest import digest_file, digest_value
 from penstock.base.errors import Corrupt, Invalid, NotFound
 from penstock.base.files import write_atomic
 from penstock.base.signature import Column, Datatype, Signature
+from penstock.base.yaml12 import load
 from penstock.registry.entities import FileDigest, Manifest
 
 MODEL_FILE = "MLmodel"
 EXAMPLE_FILE = "input_example.json"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 TYPE_OF_DATATYPE: dict[Datatype, str] = {
     "BOOL": "boolean",
@@ -104,7 +104,7 @@ def describe_model(folder: Path) -> ModelDescription:
     """
     path = folder / MODEL_FILE
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        document = load(path.read_text(encoding="utf-8"))
         flavours = {str(name): dict(options) for name, options in document["flavors"].items()}
         signature = document["signature"]
         inputs = _columns(json.loads(signature["inputs"]))

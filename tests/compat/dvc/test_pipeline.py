@@ -24,7 +24,7 @@ stages:
       - printf '{"n":3}' > sizes/m.json
     wdir: .
     deps: [parts]
-    params: [rate, nested.deep, other.json:]
+    params: [rate, nested.deep, {other.json: null}]
     outs:
       - sizes/n.txt
     metrics:
@@ -33,7 +33,7 @@ stages:
     wdir: sub
     cmd: cat ../sizes/n.txt ../parts/a ../parts/a ../parts/a ../parts/a ../parts/a ../parts/a ../parts/a > out.txt
     deps: [../sizes/n.txt]
-    params: [local.yaml:x]
+    params: [{local.yaml: [x]}]
     outs: [out.txt]
     meta: {anything: [1]}
 """
