@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
 from penstock.data.output import HashInfo
-from penstock.data.pointer import parse_pointer, render_new, render_updated
+from penstock.data.pointer import parse_pointer
+from penstock.data.rendering import render_new, render_updated
 from penstock.data.repository import DataRepository
 from penstock.data.yamltext import dump_document, load_document
 

@@ -23,10 +23,9 @@ from penstock.data.pointer import (
     find_owner,
     find_pointer,
     pointer_path,
-    render_new,
-    render_updated,
     save_text,
 )
+from penstock.data.rendering import render_new, render_updated
 from penstock.data.repository import DataRepository
 
 

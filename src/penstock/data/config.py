@@ -23,6 +23,24 @@ Sections = dict[str, dict[str, str]]
 _HEADER = re.compile(r"""\[(?:'([\w ".-]+)'|([\w.-]+))\]\Z""")
 _PLAIN = re.compile(r"""([\w.-]+) *= *([^'"#,\s](?:[^'"#,]*[^'"#,\s])?)?\Z""")
 REMOTE = re.compile(r'remote "(.+)"\Z')
+KNOWN = {
+    "core": "analytics autostage check_update checksum_jobs experiments hardlink_lock interactive machine "
+    "no_scm remote site_cache_dir",
+    "cache": "azure dir gs hdfs local protected s3 shared slow_link_warning ssh type verify webhdfs",
+    "state": "dir row_cleanup_quota row_limit",
+    "index": "dir",
+    "plots": "auto_open html_template out_dir",
+    "exp": "auto_push code data git_remote live metrics models params plots",
+    "parsing": "bool list",
+    "hydra": "config_dir config_module config_name enabled plugins_path",
+    "studio": "offline repo_url token url",
+    "feature": "machine data_index_cache push_exp_to_git_remote",
+}
+BOOLEANS = frozenset(
+    {f"core.{key}" for key in ("analytics", "autostage", "check_update", "hardlink_lock", "no_scm")}
+    | {"core.interactive", "cache.protected", "cache.slow_link_warning", "exp.auto_push", "hydra.enabled"}
+)
+_NAME = re.compile(r"(?:(remote|db)\.)?([^.]+)\.([^.]+)\Z")
 
 
 @dataclass(frozen=True)
@@ -82,16 +100,63 @@ def load_config(dvc_dir: Path) -> Config:
     """
     merged: Sections = {}
     for path in level_paths(dvc_dir).values():
-        for section, values in read_level(path).items():
-            into = merged.setdefault(section, {})
-            for key, value in values.items():
-                into[key] = _resolve(section, key, value, path.parent)
+        for section, values in read_resolved(path).items():
+            merged.setdefault(section, {}).update(values)
     return Config(merged)
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Return the section and key that `core.remote` or `remote.NAME.url` means.
+
+    Raises:
+        Invalid: it has another form.
+    """
+    match = _NAME.match(name)
+    if match is None:
+        raise Invalid(
+            f"{name!r} names no option",
+            code="config.bad_name",
+            hint="write section.option, or remote.NAME.option",
+        )
+    kind, section, key = match.groups()
+    return (f'{kind} "{section.lower()}"' if kind else section.lower()), key.lower()
+
+
+def check_value(section: str, key: str, value: str) -> None:
+    """Refuse what DVC would call an error in this file: an unknown section or key, a bad boolean.
+
+    Raises:
+        Invalid: as said.
+    """
+    if '"' in section:
+        return
+    known = KNOWN.get(section, "").split()
+    if key not in known:
+        raise Invalid(
+            f"{section}.{key} is not an option of DVC",
+            code="config.unknown",
+            hint=f"known: {', '.join(known)}" if known else f"sections: {', '.join(KNOWN)}",
+            key=f"{section}.{key}",
+        )
+    if f"{section}.{key}" in BOOLEANS:
+        Config({section: {key: value}}).is_set(section, key)
+
+
+def is_path_option(section: str, key: str) -> bool:
+    """Say whether a relative value of the option counts from the file that holds it."""
+    return (section == "cache" and key == "dir") or (REMOTE.match(section) is not None and key == "url")
+
+
+def read_resolved(path: Path) -> Sections:
+    """Read one level with its relative paths made absolute."""
+    return {
+        section: {key: _resolve(section, key, value, path.parent) for key, value in values.items()}
+        for section, values in read_level(path).items()
+    }
+
+
 def _resolve(section: str, key: str, value: str, base: Path) -> str:
-    is_path = (section == "cache" and key == "dir") or (REMOTE.match(section) is not None and key == "url")
-    if is_path and "://" not in value and not value.startswith("/"):
+    if is_path_option(section, key) and "://" not in value and not value.startswith("/"):
         return os.path.normpath(base / Path(value).expanduser())
     return value
 

@@ -53,6 +53,29 @@ class IgnoreRules:
         parts = [] if relative == "." else relative.split("/")
         return self._matches([*parts, name], is_dir)
 
+    def explain(self, path: str, is_dir: bool) -> list[str]:
+        """Return every pattern that speaks of a path, as `file:line:pattern`; the last one decides."""
+        relative = os.path.relpath(path, self.root)
+        parts = [] if relative == "." or relative.startswith("..") else relative.split("/")
+        for depth in range(1, len(parts) + 1):
+            if parts[depth - 1] in BUILT_IN:
+                return [f":{parts[depth - 1]}"]
+            found = self._explain(parts[:depth], is_dir or depth < len(parts))
+            if found and (depth == len(parts) or self._matches(parts[:depth], True)):
+                return found
+        return []
+
+    def _explain(self, parts: list[str], is_dir: bool) -> list[str]:
+        found = []
+        for depth in range(len(parts)):
+            file = os.path.join(self.root, *parts[:depth], FILE_NAME)
+            name = "/".join(parts[depth:]) + ("/" if is_dir else "")
+            for number, line in enumerate(_read_lines(file), 1):
+                rules = _load_lines([line])
+                if rules is not None and rules.check_file(name).include is not None:
+                    found.append(f"{os.path.relpath(file, self.root)}:{number}:{line.strip()}")
+        return found
+
     def _matches(self, parts: list[str], is_dir: bool) -> bool:
         if parts[-1] in BUILT_IN:
             return True
@@ -68,12 +91,19 @@ class IgnoreRules:
         return bool(verdict)
 
 
-def _load(path: str) -> Any:
+def _read_lines(path: str) -> list[str]:
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return None
-    lines = [line for raw in text.splitlines() if (line := raw.strip()) and not line.startswith("#")]
+        return []
+
+
+def _load(path: str) -> Any:
+    return _load_lines(_read_lines(path))
+
+
+def _load_lines(raw_lines: list[str]) -> Any:
+    lines = [line for raw in raw_lines if (line := raw.strip()) and not line.startswith("#")]
     if not lines:
         return None
     from pathspec import GitIgnoreSpec

@@ -67,13 +67,12 @@ DEP_KEYS = [
     "db",
     "files",
 ]
-_PATH = r"[A-Za-z_][A-Za-z0-9_./-]*"
-_CANONICAL = re.compile(
+PATH = r"[A-Za-z_][A-Za-z0-9_./-]*"
+CANONICAL = re.compile(
     r"outs:\n- md5: ([0-9a-f]{32}(?:\.dir)?)\n(?:  size: (\d+)\n)?(?:  nfiles: (\d+)\n)?"
-    rf"(  isexec: true\n)?  hash: md5\n  path: ({_PATH})\n\Z"
+    rf"(  isexec: true\n)?  hash: md5\n  path: ({PATH})\n\Z"
 )
-_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan"})
-_PLAIN_MD5 = re.compile(r"(?=.*[a-df])(?!\d+e\d+\Z)[0-9a-f]{32}(?:\.dir)?\Z")
+WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan"})
 
 
 @dataclass(frozen=True)
@@ -117,8 +116,8 @@ def load_pointer(repo: DataRepository, path: Path) -> Pointer:
 
 def parse_pointer(repo: DataRepository, path: Path, text: str) -> Pointer:
     """Read a pointer's text as if it stood at `path`."""
-    match = _CANONICAL.match(text)
-    if match and match[5].lower() not in _WORDS:
+    match = CANONICAL.match(text)
+    if match and match[5].lower() not in WORDS:
         md5, size, nfiles, isexec, name = match.groups()
         entry: dict[str, Any] = {"md5": md5, "path": name, "hash": "md5"}
         info = HashInfo(md5, int(size) if size else None, int(nfiles) if nfiles else None, bool(isexec))
@@ -305,69 +304,6 @@ def find_owner(repo: DataRepository, path: Path) -> Pointer | None:
             if any(output.path == directory for output in pointer.outputs):
                 return pointer
     return None
-
-
-def render_new(name: str, info: HashInfo) -> str:
-    """Render the pointer of a newly added path.
-
-    Example:
-        >>> print(render_new("x", HashInfo("d41d8cd98f00b204e9800998ecf8427e", 0)), end="")
-        outs:
-        - md5: d41d8cd98f00b204e9800998ecf8427e
-          size: 0
-          hash: md5
-          path: x
-    """
-    entry = hash_entry(info)
-    if (
-        _PLAIN_MD5.match(info.md5)
-        and re.fullmatch(_PATH, name)
-        and len(name) < 60
-        and name.lower() not in _WORDS
-    ):
-        lines = [f"  {key}: {'true' if value is True else value}\n" for key, value in entry.items()]
-        body = "".join(lines)
-        return f"outs:\n- {body[2:]}  hash: md5\n  path: {name}\n"
-    from penstock.data.yamltext import dump_document
-
-    return dump_document({"outs": [{**entry, "hash": "md5", "path": name}]})
-
-
-def hash_entry(info: HashInfo) -> dict[str, Any]:
-    """Return the content keys of an entry in DVC's order."""
-    entry: dict[str, Any] = {"md5": info.md5}
-    if info.size is not None:
-        entry["size"] = info.size
-    if info.nfiles is not None:
-        entry["nfiles"] = info.nfiles
-    if info.isexec:
-        entry["isexec"] = True
-    return entry
-
-
-def render_updated(pointer: Pointer, index: int, info: HashInfo) -> str:
-    """Render a pointer with the content of one output replaced; comments and other keys stay."""
-    match = _CANONICAL.match(pointer.text)
-    if match:
-        return render_new(match[5], info)
-    from penstock.data.yamltext import dump_document, load_document
-
-    document = load_document(pointer.text, str(pointer.path))
-    entry = document["outs"][index]
-    values = {**hash_entry(info), "hash": "md5"}
-    for key in ("md5", "size", "nfiles", "isexec", "etag", "checksum", "version_id", "cloud", "files"):
-        if key in entry and key not in values:
-            del entry[key]
-    for key, value in values.items():
-        if key in entry:
-            entry[key] = value
-        else:
-            position = next(
-                (at for at, known in enumerate(entry) if OUT_KEYS.index(known) > OUT_KEYS.index(key)),
-                len(entry),
-            )
-            entry.insert(position, key, value)
-    return dump_document(document)
 
 
 def save_text(path: Path, text: str) -> bool:
