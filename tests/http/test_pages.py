@@ -209,9 +209,8 @@ def test_hostile_text_is_escaped_everywhere(sample: Sample) -> None:
     run_gate(project)
     register_model(project)
     apply_promotion(project, plan_promotion(project, "late/1"))
-    name = HOSTILE.replace("/", "_")
-    draft = plan_deployment(project, "delay", "late/1")
-    deployed = apply_deployment(project, draft)
+    deployed = apply_deployment(project, plan_deployment(project, HOSTILE, "late/1"))
+    name = quote(deployed.endpoint, safe="")
     with project.database.write() as connection:
         record_event(
             connection,
@@ -222,20 +221,23 @@ def test_hostile_text_is_escaped_everywhere(sample: Sample) -> None:
             cause={HOSTILE: {HOSTILE: [HOSTILE, {"a": HOSTILE}]}},
         )
     client = client_of(project)
-    for address in (
-        "/",
-        "/endpoints/delay",
-        f"/lineage/{quote(name)}",
-        f"/endpoints/{quote(HOSTILE, safe='')}",
-        f"/{quote(HOSTILE)}",
+    for address, status in (
+        ("/", 200),
+        (f"/endpoints/{name}", 200),
+        (f"/lineage/{name}", 200),
+        ("/models/late/1", 200),
+        (f"/endpoints/{name}none", 404),
+        (f"/lineage/{name}none", 404),
+        (f"/{name}", 404),
     ):
+        assert client.get(address).status_code == status
         text = client.get(address).text
         assert "<script>alert" not in text
         assert "<img" not in text
         assert Outline(text).inline == []
     with project.database.read() as connection:
         assert list_events(connection)[-1].summary == HOSTILE
-    assert "&lt;script&gt;" in client.get("/endpoints/delay").text
+    assert "&lt;script&gt;" in client.get(f"/endpoints/{name}").text
 
 
 ODD = st.one_of(

@@ -143,7 +143,7 @@ class _Pages:
         found = version_view(self._project, request.path_params["name"], request.path_params["number"])
         chain = explain_subject(self._project, found.version.ref)
         size = sum(file.size for file in found.version.manifest.files)
-        links = _linked(chain.links)
+        links = [one for one in _linked(chain.links) if one[0].kind not in {"model version", "verdict"}]
         return self._renderer.page("version.html", found=found, size=size, links=links)
 
     def lineage(self, request: Request) -> Response:
