@@ -218,7 +218,12 @@ def test_hostile_text_is_escaped_everywhere(sample: Sample) -> None:
             f"endpoint:{deployed.endpoint}",
             HOSTILE,
             HOSTILE,
-            cause={HOSTILE: {HOSTILE: [HOSTILE, {"a": HOSTILE}]}},
+            cause={
+                HOSTILE: {HOSTILE: [HOSTILE, {"a": HOSTILE}]},
+                "findings": [{"sentence": HOSTILE, "breached": True, "kind": HOSTILE}, {}, 7],
+                "known": [{"sentence": HOSTILE, "breached": True, "kind": HOSTILE, "route": HOSTILE}],
+                "start_s": 10**18,
+            },
         )
     client = client_of(project)
     for address, status in (

@@ -16,6 +16,8 @@ from penstock.base.clock import format_ms, now_ms
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
 MAX_TEXT = 4000
+MAX_TIME_MS = 253_402_300_800_000
+"""The end of the year 9999."""
 BAD_WORDS = ("breached", "rolled_back", "refused", "failed", "corrupt")
 GOOD_WORDS = ("passed", "promoted", "deployed", "registered", "advanced", "finished")
 HEALTH_MARKS = {"healthy": "●", "breached": "▲", "idle": "○", "down": "■"}
@@ -45,7 +47,7 @@ class Renderer:
             "mark": lambda health: HEALTH_MARKS.get(health, "●"),
             "scalar": scalar,
         }
-        self._environment.tests["named"] = is_named
+        self._environment.tests |= {"named": is_named, "findings": is_findings}
         self._environment.globals["project_name"] = project_name
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -124,6 +126,19 @@ def is_named(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def is_findings(value: Any) -> bool:
+    """Whether a value of an event is a list of findings, each with what a line about it needs."""
+    needed = {"kind", "route", "breached", "sentence"}
+    return (
+        isinstance(value, list) and bool(value) and all(is_named(one) and needed <= set(one) for one in value)
+    )
+
+
+def moment(time_ms: int) -> str:
+    """Render a time that came with an event; what cannot be a time stays a number."""
+    return format_ms(time_ms) if 0 <= time_ms < MAX_TIME_MS else str(time_ms)
+
+
 def scalar(value: Any, name: str = "") -> str:
     """Render one value of an event or link as text; times are told by their name.
 
@@ -136,7 +151,9 @@ def scalar(value: Any, name: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in {"time_ms", "registered_ms", "created_ms"} and isinstance(value, int):
-        return format_ms(value)
+        return moment(value)
+    if name in {"start_s", "end_s"} and isinstance(value, int):
+        return moment(1000 * value)
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
