@@ -138,7 +138,7 @@ def _parse_document(repo: DataRepository, path: Path, text: str) -> Pointer:
     deps = document.get("deps") or []
     if not isinstance(outs, list) or not isinstance(deps, list):
         raise _bad(where, "`outs` and `deps` must be lists")
-    is_import = bool(deps)
+    is_import = any(isinstance(entry, Mapping) and "repo" in entry for entry in deps)
     outputs = []
     for entry in outs:
         _check_keys(entry, OUT_KEYS, where)

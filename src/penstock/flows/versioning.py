@@ -14,9 +14,11 @@ from penstock.base.git import Git
 from penstock.data import adding, transfer
 from penstock.data.checkout import Change, apply_checkout, plan_checkout
 from penstock.data.lock import repository_lock
+from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 from penstock.data.status import output_state
+from penstock.flows.imports import fetch_import
 from penstock.flows.selection import Chosen, ExtraOutputs, no_outputs, select, status
 
 __all__ = [
@@ -187,9 +189,14 @@ def _transfer(
 ) -> TransferReport:
     report = TransferReport()
     by_remote: dict[str | None, list[HashInfo]] = {}
+    imported = transfer.Transfer()
     with repository_lock(repo):
         for one in select(repo, targets, extra_outputs, base=options.base):
             output = one.output
+            if output.is_import and move is transfer.fetch_objects and one.pointer is not None:
+                if output.hash is None or not has(repo, output.hash):
+                    imported.done += fetch_import(repo, one.pointer)
+                continue
             if output.hash is None or not output.cached or output.is_import:
                 continue
             if move is transfer.push_objects and not output.push:
@@ -210,7 +217,9 @@ def _transfer(
                 )
             finally:
                 backend.close()
-        if not by_remote:
+        if imported.done:
+            report.transfers["imports"] = imported
+        elif not by_remote:
             repo.remote_name(options.remote)
     return report
 

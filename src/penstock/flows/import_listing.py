@@ -1,0 +1,170 @@
+"""What a source holds, git's files and tracked data as one tree (`penstock list`, `penstock du`).
+
+Source: dvc/repo/ls.py, dvc/repo/du.py (3.67).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import PenstockError
+from penstock.data.ignore import BUILT_IN
+from penstock.data.output import HashInfo
+from penstock.flows.import_source import Source, not_in_source, source_path
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file or directory of a source; `md5` is set for tracked content."""
+
+    path: str
+    is_dir: bool = False
+    is_output: bool = False
+    is_executable: bool = False
+    size: int | None = None
+    md5: str | None = None
+
+    def to_document(self, path: str) -> dict[str, Any]:
+        """Return the entry of `dvc list --json`."""
+        return {
+            "isout": self.is_output,
+            "isdir": self.is_dir,
+            "isexec": self.is_executable,
+            "size": self.size,
+            "md5": self.md5,
+            "path": path,
+        }
+
+
+def list_items(
+    source: Source, path: str = "", *, recursive: bool = False, dvc_only: bool = False, level: int = 0
+) -> list[dict[str, Any]]:
+    """List one directory, or with `recursive` every file below it (down to `level` directories, 0 is all).
+
+    Raises:
+        NotFound: the path is not in the source.
+    """
+    tree = build_tree(source, source_path(source, path), dvc_only=dvc_only, deep=recursive)
+    base = source.repo.relative(source_path(source, path))
+    base = "" if base == "." else base
+    own = tree.get(base)
+    if base and own is None:
+        raise not_in_source(source, path)
+    if own is not None and not own.is_dir:
+        return [own.to_document(base.rpartition("/")[2])]
+    head = f"{base}/" if base else ""
+    found = {}
+    for name, item in tree.items():
+        if not name.startswith(head) or name == base:
+            continue
+        rest = name.removeprefix(head)
+        depth = rest.count("/") + 1
+        limit = level if recursive else 1
+        if limit and depth > limit:
+            continue
+        if recursive and item.is_dir and depth != limit:
+            continue
+        found[rest] = item
+    return [found[name].to_document(name) for name in sorted(found)]
+
+
+def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dict[str, Item]:
+    """Return every file and directory at, above and (with `deep`, all the way) below `path`, by path."""
+    items: dict[str, Item] = {}
+    if not dvc_only:
+        items.update(_disk_items(source, path, deep=deep))
+    for output in source.outputs():
+        near = output.path.is_relative_to(path) or path.is_relative_to(output.path)
+        if not near or (output.hash is not None and output.hash.algorithm != "md5"):
+            continue
+        name = source.repo.relative(output.path)
+        for parent in list(Path(name).parents)[:-1]:
+            items.setdefault(str(parent), Item(str(parent), is_dir=True))
+        info = output.hash
+        isexec = info is not None and info.isexec
+        is_dir = (info is not None and info.is_tree) or output.path.is_dir()
+        _put(
+            items,
+            source,
+            Item(name, is_dir, True, isexec, info.size if info else None, info.md5 if info else None),
+        )
+        if info is not None and info.is_tree and (deep or path.is_relative_to(output.path)):
+            for inner in _tree_items(source, name, info):
+                _put(items, source, inner)
+    return items
+
+
+def _tree_items(source: Source, name: str, info: HashInfo) -> Iterator[Item]:
+    folders: set[str] = set()
+    for relpath, md5 in source.load_tree(info).items():
+        for parent in list(Path(relpath).parents)[:-1]:
+            if str(parent) not in folders:
+                folders.add(str(parent))
+                yield Item(f"{name}/{parent}", is_dir=True, is_output=True)
+        yield Item(f"{name}/{relpath}", is_output=True, md5=md5)
+
+
+def _put(items: dict[str, Item], source: Source, item: Item) -> None:
+    """Enter a tracked item; its size on disk counts where it is there."""
+    size = item.size
+    try:
+        info = (source.repo.root / item.path).stat()
+        size = info.st_size
+    except OSError:
+        if size is None and item.md5 is not None and not item.is_dir:
+            size = _object_size(source, item.md5)
+    items[item.path] = Item(item.path, item.is_dir, item.is_output, item.is_executable, size, item.md5)
+
+
+def _object_size(source: Source, md5: str) -> int | None:
+    try:
+        return Path(source.repo.cache.path(md5)).stat().st_size
+    except OSError:
+        return None
+
+
+def _disk_items(source: Source, path: Path, *, deep: bool) -> Iterator[tuple[str, Item]]:
+    rules, root = source.repo.ignore, source.repo.root
+    pending = [path] if path.is_dir() else []
+    if path.exists() and path != root:
+        yield _disk_item(source, path)
+    while pending:
+        folder = pending.pop()
+        for entry in sorted(folder.iterdir()):
+            is_dir = entry.is_dir() and not entry.is_symlink()
+            if entry.name in BUILT_IN or rules.is_ignored(str(entry), is_dir):
+                continue
+            yield _disk_item(source, entry)
+            if is_dir and deep:
+                pending.append(entry)
+
+
+def _disk_item(source: Source, path: Path) -> tuple[str, Item]:
+    name = source.repo.relative(path)
+    info = path.lstat()
+    is_dir = path.is_dir() and not path.is_symlink()
+    executable = source.commit is not None and not is_dir and bool(info.st_mode & 0o100)
+    return name, Item(name, is_dir, False, executable, info.st_size)
+
+
+def disk_usage(source: Source, path: str = "", *, summarize: bool = False) -> list[tuple[str, int]]:
+    """Return (path, bytes) for each entry of a directory and their total, as `dvc du` prints them."""
+    rows: list[tuple[str, int]] = []
+    listed = list_items(source, path)
+    head = f"{path.rstrip('/')}/" if path else ""
+    single = len(listed) == 1 and head.rstrip("/").endswith(str(listed[0]["path"])) and not listed[0]["isdir"]
+    for entry in listed:
+        name = path if single else f"{head}{entry['path']}"
+        rows.append((name, _total(source, name) if entry["isdir"] else int(entry["size"] or 0)))
+    total = (path, sum(size for _, size in rows))
+    return [total] if summarize or single else [*rows, total]
+
+
+def _total(source: Source, path: str) -> int:
+    try:
+        return sum(int(entry["size"] or 0) for entry in list_items(source, path, recursive=True))
+    except PenstockError:
+        return 0

@@ -1,0 +1,194 @@
+"""Data from elsewhere: `get`, `import`, `import-url` and `update`.
+
+Source: dvc/repo/get.py, imp_url.py, update.py, dvc/dependency/repo.py (3.67).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.data.checkout import check_parents
+from penstock.data.gitignore import ignore_path
+from penstock.data.hashing import hash_path, save_path
+from penstock.data.lock import repository_lock
+from penstock.data.pointer import Pointer, check_inside, load_pointer, pointer_path, save_text
+from penstock.data.rendering import hash_entry, pointer_md5
+from penstock.data.repository import DataRepository
+from penstock.data.yamltext import dump_document, load_document
+from penstock.flows.import_getting import copy_path, delete, get_path
+from penstock.flows.import_source import (
+    current_commit,
+    open_source,
+)
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """`rev` of the source, whether to write only the pointer, and whether to replace what is at the target."""
+
+    rev: str | None = None
+    no_exec: bool = False
+    no_download: bool = False
+    force: bool = False
+
+
+def import_path(
+    repo: DataRepository, url: str, path: str, target: Path, options: ImportOptions, *, base: Path
+) -> Path:
+    """Bring a path of another repository here and track it with where it came from; return the pointer.
+
+    Raises:
+        NotFound: the source has no such path or revision.
+        Conflict: something is at the target.
+    """
+    stored_url = url if "://" in url or not (base / url).exists() else str(url)
+    origin: dict[str, Any] = {"url": stored_url, **({"rev": options.rev} if options.rev else {})}
+    document: dict[str, Any] = {
+        "frozen": True,
+        "deps": [{"path": path, "repo": origin}],
+        "outs": [{"hash": "md5", "path": target.name}],
+    }
+    with repository_lock(repo):
+        _check_target(repo, target, options)
+        if not options.no_exec:
+            with open_source(url, options.rev, base=base, committed=True) as source:
+                origin["rev_lock"] = source.commit
+                if not options.no_download:
+                    get_path(source, path, target, force=options.force)
+        return _track(repo, target, document, options)
+
+
+def import_url(repo: DataRepository, url: str, target: Path, options: ImportOptions, *, base: Path) -> Path:
+    """Bring a local file or directory here and track it with where it came from; return the pointer.
+
+    Raises:
+        NotFound: nothing is there.
+        Invalid: the URL is not a local path.
+    """
+    if "://" in url:
+        raise Invalid(
+            f"import-url takes local paths so far, not {url}",
+            code="data.url_unsupported",
+            hint="penstock get-url URL, then penstock add",
+        )
+    path = Path(os.path.normpath(base / url))
+    if not path.exists():
+        raise NotFound(f"{url} does not exist", code="data.path_missing", path=url)
+    shown = os.path.relpath(path, target.parent) if path.is_relative_to(repo.root) else url
+    dependency: dict[str, Any] = {"path": shown}
+    document = {"frozen": True, "deps": [dependency], "outs": [{"hash": "md5", "path": target.name}]}
+    with repository_lock(repo):
+        _check_target(repo, target, options)
+        if not options.no_exec:
+            document["deps"] = [{**hash_entry(hash_path(repo, path)), "hash": "md5", "path": shown}]
+            if not options.no_download:
+                copy_path(path, target, force=options.force)
+        else:
+            document["deps"] = [{"hash": "md5", **dependency}]
+        return _track(repo, target, document, options)
+
+
+def _check_target(repo: DataRepository, target: Path, options: ImportOptions) -> None:
+    check_inside(repo, target, "import")
+    check_parents(repo, target)
+    taken = target if os.path.lexists(target) else pointer_path(target)
+    if os.path.lexists(taken) and not options.force:
+        raise Conflict(
+            f"{repo.relative(taken)} exists already", code="data.exists", hint="--force replaces it"
+        )
+
+
+def _track(repo: DataRepository, target: Path, document: dict[str, Any], options: ImportOptions) -> Path:
+    if not options.no_exec and not options.no_download:
+        info = save_path(repo, target)
+        document["outs"] = [{**hash_entry(info), "hash": "md5", "path": target.name}]
+    if not options.no_exec:
+        document = {"md5": pointer_md5(document), **document}
+    pointer = pointer_path(target)
+    save_text(pointer, dump_document(document))
+    ignore_path(repo, target)
+    return pointer
+
+
+def update_import(repo: DataRepository, pointer_file: Path, options: ImportOptions) -> bool:
+    """Bring an import to what its source holds now (or at `rev`); say whether its pointer changed.
+
+    Raises:
+        Invalid: the pointer is not an import's.
+    """
+    with repository_lock(repo):
+        pointer = load_pointer(repo, pointer_file)
+        if not pointer.dependencies or len(pointer.outputs) != 1:
+            raise Invalid(
+                f"{repo.relative(pointer_file)} is not an import",
+                code="data.not_an_import",
+                hint="penstock add",
+            )
+        document = load_document(pointer.text, str(pointer_file))
+        changed = (
+            _update_git(repo, pointer, document, options)
+            if "repo" in pointer.dependencies[0]
+            else _update_url(repo, pointer, document, options)
+        )
+        if changed:
+            entry, target = document["outs"][0], pointer.outputs[0].path
+            for key in ("md5", "size", "nfiles", "isexec"):
+                entry.pop(key, None)
+            if not options.no_download:
+                for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
+                    entry.insert(at, key, value)
+            document["md5"] = pointer_md5(document)
+            save_text(pointer_file, dump_document(document))
+    return changed
+
+
+def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: ImportOptions) -> bool:
+    dependency = document["deps"][0]
+    origin = dependency["repo"]
+    rev = options.rev or origin.get("rev")
+    commit = current_commit(origin["url"], rev, pointer.path.parent)
+    if commit == origin.get("rev_lock") and not options.rev:
+        return False
+    if not options.no_download:
+        with open_source(origin["url"], commit, base=pointer.path.parent) as source:
+            get_path(source, dependency["path"], pointer.outputs[0].path, force=True)
+    if options.rev:
+        origin["rev"] = options.rev
+    origin["rev_lock"] = commit
+    return True
+
+
+def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: ImportOptions) -> bool:
+    dependency = document["deps"][0]
+    path = Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"]))
+    if options.rev:
+        raise Invalid("--rev does not go with import-url", code="data.bad_option")
+    info = hash_path(repo, path)
+    if dependency.get("md5") == info.md5:
+        return False
+    for key in ("md5", "size", "nfiles", "isexec"):
+        dependency.pop(key, None)
+    for at, (key, value) in enumerate(hash_entry(info).items()):
+        dependency.insert(at, key, value)
+    if not options.no_download:
+        copy_path(path, pointer.outputs[0].path, force=True)
+    return True
+
+
+def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
+    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1."""
+    origin, path = pointer.dependencies[0]["repo"], pointer.dependencies[0]["path"]
+    staging = repo.dvc_dir / "tmp" / "penstock"
+    staging.mkdir(parents=True, exist_ok=True)
+    target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
+    try:
+        with open_source(origin["url"], origin.get("rev_lock"), base=pointer.path.parent) as source:
+            get_path(source, str(path), target)
+        save_path(repo, target)
+    finally:
+        delete(target)
+    return 1
