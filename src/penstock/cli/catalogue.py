@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ci": ("ci:ci", "Validate a commit: tests, pipeline, gate, register, report."),
     "commit": ("data:commit", "Record changed tracked data as the new state."),
     "config": ("data_config:config", "Get or set options in DVC's configuration files."),
+    "data": ("data_status:data", "Show the state of tracked data, file by file if asked."),
     "demo": ("demo:demo", "Run the whole story on real flights, from data to a rollback."),
     "deploy": ("deploy:deploy", "Make an endpoint serve a model version, at once or as a canary."),
     "diff": ("data:diff", "Show what changed in tracked data between two revisions."),

@@ -221,9 +221,7 @@ def diff(
     markdown: bool,
 ) -> None:
     """Show what changed in tracked data between two revisions."""
-    from penstock.base.git import Git
     from penstock.flows import comparing
-    from penstock.pipeline.outputs import list_outputs_at
 
     with opened(session) as repo:
         found = comparing.compare_revisions(
@@ -232,7 +230,6 @@ def diff(
             b_rev,
             targets=targets,
             extra_outputs=lambda: pipeline_outputs(repo.root),
-            extra_outputs_at=lambda rev: list_outputs_at(repo.root, Git(repo.root), rev),
         )
     if b_rev or hide_missing:
         found.pop("not in cache", None)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.base.git import Git
 from penstock.data import diff
 from penstock.data.hashing import hash_path, hash_tree
-from penstock.data.output import HashInfo, Output
-from penstock.data.pointer import SUFFIX, parse_pointer
+from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
+from penstock.flows.data_history import outputs_at
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
 
@@ -22,22 +21,16 @@ def compare_revisions(
     *,
     targets: Sequence[str] = (),
     extra_outputs: ExtraOutputs = no_outputs,
-    extra_outputs_at: Callable[[str], Iterable[Output]] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Compare tracked data of two revisions, or of a revision and the workspace (`new` None).
 
-    `extra_outputs_at` gives the pipeline's outputs as of a revision. Returns an empty mapping when
-    nothing differs, else the lists of `dvc diff --json` with hashes.
+    Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
     """
     trees: dict[str, Mapping[str, str]] = {}
-    git = Git(repo.root)
-    if git.head() is None:
+    if Git(repo.root).head() is None:
         return {}
-    before = _state_at(repo, git, old, extra_outputs_at)
-    if new is not None:
-        after = _state_at(repo, git, new, extra_outputs_at)
-    else:
-        after = _workspace_state(repo, extra_outputs, trees)
+    before = state_at(repo, old)
+    after = state_at(repo, new) if new is not None else workspace_state(repo, extra_outputs, trees)
     old_list, old_unknown = diff.expand(repo, before, trees)
     new_list, new_unknown = diff.expand(repo, after, trees)
     result = diff.compare(old_list, new_list, old_unknown | new_unknown)
@@ -51,30 +44,24 @@ def compare_revisions(
     return result if any(result.values()) else {}
 
 
-def _state_at(
-    repo: DataRepository, git: Git, revision: str, extra_outputs_at: Callable[[str], Iterable[Output]] | None
-) -> dict[str, HashInfo]:
-    sha = git.resolve(revision)
-    top = git.run("rev-parse", "--show-prefix", check=False)
-    state: dict[str, HashInfo] = {}
-    listed = git.run_bytes("ls-tree", "-r", "-z", "--name-only", sha, ".")
-    for raw in listed.split(b"\0"):
-        name = os.fsdecode(raw)
-        if not name.endswith(SUFFIX) or name.rpartition("/")[2] == SUFFIX or name.startswith(f"{SUFFIX}/"):
-            continue
-        text = git.show(sha, f"{top}{name}").decode()
-        for output in parse_pointer(repo, repo.root / name, text).outputs:
-            if output.hash is not None and output.cached:
-                state[repo.relative(output.path)] = output.hash
-    for output in extra_outputs_at(sha) if extra_outputs_at else ():
-        if output.hash is not None and output.cached:
-            state[repo.relative(output.path)] = output.hash
-    return state
+def state_at(repo: DataRepository, revision: str) -> dict[str, HashInfo]:
+    """Return what pointers and pipeline locks of a revision record, by path.
+
+    Raises:
+        NotFound: there is no such revision.
+    """
+    sha = Git(repo.root).resolve(revision)
+    return {
+        repo.relative(output.path): output.hash
+        for output in outputs_at(repo, [sha])
+        if output.hash is not None and output.cached
+    }
 
 
-def _workspace_state(
+def workspace_state(
     repo: DataRepository, extra_outputs: ExtraOutputs, trees: dict[str, Mapping[str, str]]
 ) -> dict[str, HashInfo]:
+    """Return what tracked paths hold now; `trees` receives the files of directories that no cache has."""
     state: dict[str, HashInfo] = {}
     for one in select(repo, (), extra_outputs):
         path = one.output.path

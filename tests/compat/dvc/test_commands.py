@@ -111,3 +111,47 @@ def test_ignored_paths_are_named_the_same(repo: Path, dvc: Tool, penstock: Tool)
     for name in names:
         codes = [tool.run(repo, "check-ignore", name).returncode for tool in (dvc, penstock)]
         assert codes[0] == codes[1], name
+
+
+def ordered(value: object) -> object:
+    """Sort every list of a document: DVC's order varies."""
+    if isinstance(value, dict):
+        return {key: ordered(item) for key, item in value.items()}
+    return sorted(value, key=str) if isinstance(value, list) else value
+
+
+FLAGS = [[], ["--granular"], ["--granular", "--unchanged", "--untracked-files"], ["--unchanged"]]
+
+
+def agree(repo: Path, dvc: Tool, penstock: Tool) -> None:
+    for flags in FLAGS:
+        ours, theirs = (ordered(tool.json(repo, "data", "status", *flags)) for tool in (penstock, dvc))
+        assert ours == theirs, flags
+
+
+def test_data_status_agrees(repo: Path, dvc: Tool, penstock: Tool) -> None:
+    agree(repo, dvc, penstock)
+    (repo / "data" / "new").write_text("new")
+    (repo / "data" / "a.txt").write_text("changed")
+    (repo / "data" / "zero").unlink()
+    (repo / "untracked").write_text("u")
+    (repo / "model.bin").write_text("other")
+    penstock(repo, "add", "model.bin")
+    agree(repo, dvc, penstock)
+    penstock(repo, "add", "data")
+    (repo / "model.bin").unlink()
+    agree(repo, dvc, penstock)
+
+
+def test_data_status_agrees_on_missing_objects_and_renames(repo: Path, dvc: Tool, penstock: Tool) -> None:
+    (repo / "extra").write_text("extra")
+    penstock(repo, "add", "extra")
+    penstock(repo, "move", "data", "moved")
+    agree(repo, dvc, penstock)
+    victim = next(
+        path for path in (repo / ".dvc" / "cache" / "files" / "md5").glob("*/*") if path.suffix == ""
+    )
+    victim.unlink()
+    agree(repo, dvc, penstock)
+    shown = penstock.json(repo, "data", "status", "--granular", "moved/B")
+    assert ordered(shown) == ordered(dvc.json(repo, "data", "status", "--granular", "moved/B"))

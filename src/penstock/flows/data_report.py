@@ -1,0 +1,116 @@
+"""`penstock data status`: commit, metafiles and workspace compared, directory by directory or file by file.
+
+Source: dvc/repo/data.py (3.67).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.base.git import Git
+from penstock.data import diff
+from penstock.data.output import HashInfo
+from penstock.data.repository import DataRepository
+from penstock.data.transfer import find_absent
+from penstock.flows.comparing import state_at, workspace_state
+from penstock.flows.selection import ExtraOutputs, no_outputs, select
+
+Listing = dict[str, str]
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What to look at: single files, untracked files, a remote; `targets` are paths relative to the root."""
+
+    granular: bool = False
+    untracked: bool = False
+    not_in_remote: bool = False
+    remote: str | None = None
+    targets: tuple[str, ...] = ()
+
+
+def data_status(
+    repo: DataRepository, options: ReportOptions, extra_outputs: ExtraOutputs = no_outputs
+) -> dict[str, Any]:
+    """Return DVC's document: not_in_cache, not_in_remote, committed, uncommitted, untracked, unchanged."""
+    trees: dict[str, Mapping[str, str]] = {}
+    outputs = [one.output for one in select(repo, (), extra_outputs) if one.output.cached]
+    recorded = {repo.relative(out.path): out.hash for out in outputs if out.hash is not None}
+    with_git = repo.git_root() is not None
+    head = state_at(repo, "HEAD") if with_git and Git(repo.root).head() else {}
+    listed = [
+        _list(repo, state, trees, granular=options.granular)
+        for state in (head, recorded, workspace_state(repo, extra_outputs, trees))
+    ]
+    (old, old_unknown), (index, unknown), (now, _) = listed
+    old, index, now = (_limit(listing, options.targets) for listing in (old, index, now))
+    committed = _changes(old, index, old_unknown | unknown) if with_git else {}
+    uncommitted = _changes(index, now, unknown)
+    absent = repo.cache.missing(set(index.values()))
+    lacking = [path for path, md5 in index.items() if md5 in absent]
+    unchanged = [path for path, md5 in index.items() if now.get(path) == md5]
+    if with_git:
+        unchanged = [path for path in unchanged if old.get(path) == index[path]]
+    remote = _not_in_remote(repo, index, options.remote) if options.not_in_remote else []
+    untracked = (
+        list(_limit(dict.fromkeys(_untracked(repo), ""), options.targets))
+        if options.untracked and with_git
+        else []
+    )
+    return {
+        "not_in_cache": lacking,
+        "not_in_remote": remote,
+        "committed": committed,
+        "uncommitted": uncommitted,
+        "untracked": untracked,
+        "unchanged": unchanged,
+    }
+
+
+def _list(
+    repo: DataRepository,
+    state: Mapping[str, HashInfo],
+    trees: Mapping[str, Mapping[str, str]],
+    *,
+    granular: bool,
+) -> tuple[Listing, set[str]]:
+    if granular:
+        return diff.expand(repo, state, trees)
+    return {f"{path}/" if info.is_tree else path: info.md5 for path, info in state.items()}, set()
+
+
+def _changes(old: Listing, new: Listing, unknown: set[str]) -> dict[str, list[Any]]:
+    result = diff.compare(old, new, unknown)
+    return {
+        kind: [entry["path"] for entry in result[kind]]
+        for kind in ("modified", "added", "deleted", "renamed")
+        if result[kind]
+    }
+
+
+def _not_in_remote(repo: DataRepository, index: Listing, name: str | None) -> list[str]:
+    backend = repo.remote(name)
+    try:
+        absent = set(find_absent(backend, set(index.values())))
+    finally:
+        backend.close()
+    return [path for path, md5 in index.items() if md5 in absent]
+
+
+def _untracked(repo: DataRepository) -> list[str]:
+    listed = Git(repo.root).run_bytes("ls-files", "-z", "--others", "--exclude-standard")
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def _limit(listing: Listing, targets: Sequence[str]) -> Listing:
+    """Keep what is at or below a target."""
+    wanted = [str(Path(target)) for target in targets]
+    return {
+        path: md5
+        for path, md5 in listing.items()
+        if not wanted or any(path.rstrip("/") == one or path.startswith(f"{one}/") for one in wanted)
+    }
