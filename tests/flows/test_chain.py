@@ -173,6 +173,30 @@ def test_ci_validates_a_commit_without_touching_the_tree(sample: Sample) -> None
     assert run_ci(sample.project, "HEAD").version == "late/1"
 
 
+def test_what_ci_made_counts_as_clean_and_is_restored_with_its_metrics(
+    sample: Sample, tmp_path: Path
+) -> None:
+    (sample.root / "metrics.json").write_text('{"roc_auc": 0.5}')
+    (sample.root / "models").mkdir()
+    (sample.root / "models/.gitignore").write_text("/late\n")
+    (sample.root / "data/.gitignore").write_text("/raw.csv\n/test.csv\n/train.csv\n")
+    sample.commit("Keep old metrics")
+    report = run_ci(sample.project)
+    with sample.project.database.read() as connection:
+        version = get_version(connection, "late", 1)
+    assert version.provenance.dirty_digest is None
+    done = restore(sample.project, "late/1", tmp_path / "x" / ".." / "back")
+    assert done.root == tmp_path / "back"
+    assert json.loads((done.root / "metrics.json").read_text())["roc_auc"] == report.metrics["roc_auc"]
+    assert reproduce_and_record(open_workspace(done.root, {})).is_up_to_date
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "<b>", "-x", "a b", "é", "x" * 129])
+def test_an_endpoint_name_that_cannot_be_addressed_is_refused(sample: Sample, name: str) -> None:
+    with pytest.raises(Invalid, match="cannot be an endpoint's name"):
+        plan_deployment(sample.project, name, "late/1")
+
+
 def test_ci_refuses_a_broken_delivery_and_registers_nothing(sample: Sample) -> None:
     sample.write("data/raw.csv", rows(1200, wind_unit=20.0))
     sample.add("data/raw.csv")

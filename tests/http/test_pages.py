@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,9 @@ def test_hostile_text_is_escaped_everywhere(sample: Sample) -> None:
     run_gate(project)
     register_model(project)
     apply_promotion(project, plan_promotion(project, "late/1"))
-    deployed = apply_deployment(project, plan_deployment(project, HOSTILE, "late/1"))
+    deployed = apply_deployment(
+        project, replace(plan_deployment(project, "delay", "late/1"), endpoint=HOSTILE)
+    )
     name = quote(deployed.endpoint, safe="")
     with project.database.write() as connection:
         record_event(

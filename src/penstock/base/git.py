@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
@@ -81,11 +81,11 @@ class Git:
         """Return the branch that is checked out, or None on a detached head."""
         return self.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False) or None
 
-    def dirty_patch(self, *, leave_out: str) -> bytes:
+    def dirty_patch(self, *, leave_out: Sequence[str]) -> bytes:
         """Return what the tree has beyond HEAD as a binary patch: empty when it is clean.
 
         New files that git does not ignore are part of it. The index is not touched: a copy is used.
-        `leave_out` is a path that does not count.
+        `leave_out` are paths, relative to this tree's root, that do not count.
         """
         git_dir = Path(self.run("rev-parse", "--absolute-git-dir"))
         with tempfile.TemporaryDirectory(prefix="penstock-index-") as folder:
@@ -93,12 +93,11 @@ class Git:
             if (git_dir / "index").exists():
                 # The copy keeps the index's time: git rehashes files as young as the index.
                 shutil.copy2(git_dir / "index", index)
-            add = ("add", "--all", "--", ":/", f":(exclude,top){leave_out}")
-            self.run_bytes(*add, variables={"GIT_INDEX_FILE": str(index)})
+            paths = ("--", ":/", *(f":(exclude,literal){path}" for path in leave_out))
+            self.run_bytes("add", "--all", *paths, variables={"GIT_INDEX_FILE": str(index)})
             against = self.head() or EMPTY_TREE
             diff = ("diff", "--cached", "--binary", "--no-ext-diff", against)
-            rest = ("--", ":/", f":(exclude,top){leave_out}")
-            return self.run_bytes(*diff, *rest, variables={"GIT_INDEX_FILE": str(index)})
+            return self.run_bytes(*diff, *paths, variables={"GIT_INDEX_FILE": str(index)})
 
     def show(self, revision: str, path: str) -> bytes:
         """Return a file's bytes at a revision.

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from penstock.base.clock import format_ms
+from penstock.base.numbers import format_number
 
 StepStatus = Literal["passed", "failed", "skipped"]
 _MARKS: dict[str, str] = {"passed": "✅", "failed": "❌", "skipped": "⏭️"}
@@ -112,8 +113,8 @@ def render_markdown(report: CiReport) -> str:
 
 def _metric_line(name: str, value: float, before: float | None) -> str:
     if before is None:
-        return f"| {_escape(name)} | {value:.4g} | – | – |"
-    return f"| {_escape(name)} | {value:.4g} | {before:.4g} | {value - before:+.4g} |"
+        return f"| {_escape(name)} | {format_number(value)} | – | – |"
+    return f"| {_escape(name)} | {format_number(value)} | {format_number(before)} | {value - before:+.4g} |"
 
 
 def _escape(text: str) -> str:

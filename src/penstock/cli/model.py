@@ -45,6 +45,7 @@ def model_list(session: Session, name: str | None) -> None:
     import msgspec
 
     from penstock.base.clock import format_ms
+    from penstock.base.numbers import format_number
     from penstock.registry.store import list_aliases, list_versions
     from penstock.workspace import open_workspace
 
@@ -64,7 +65,7 @@ def model_list(session: Session, name: str | None) -> None:
                 item.digest[:12],
                 format_ms(item.created_ms),
                 (item.provenance.commit or "-")[:7],
-                ", ".join(f"{key} {value:.4g}" for key, value in sorted(item.metrics.items())[:3]),
+                ", ".join(f"{key} {format_number(value)}" for key, value in sorted(item.metrics.items())[:3]),
             )
             for item in versions
         ]

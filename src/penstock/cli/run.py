@@ -28,6 +28,7 @@ def run_list(session: Session, limit: int) -> None:
     import msgspec
 
     from penstock.base.clock import format_ms
+    from penstock.base.numbers import format_number
     from penstock.tracking.store import list_runs
     from penstock.workspace import open_workspace
 
@@ -42,7 +43,9 @@ def run_list(session: Session, limit: int) -> None:
                 format_ms(item.start_ms),
                 item.status.lower(),
                 (item.commit or "-")[:7] + ("+" if item.dirty_digest else ""),
-                ", ".join(f"{name} {value:.4g}" for name, value in sorted(item.metrics.items())[:4]),
+                ", ".join(
+                    f"{name} {format_number(value)}" for name, value in sorted(item.metrics.items())[:4]
+                ),
             )
             for item in found
         ]

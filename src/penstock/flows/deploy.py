@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from penstock.serving.repository import LoadedModel, check_inputs, prove
 from penstock.serving.workers import list_workers
 
 WORKER_ALIVE_MS = 5_000
+ENDPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def plan_deployment(
             nothing to stand beside or requires inputs that clients do not send.
         Corrupt: its files are not the registered ones.
     """
+    check_endpoint_name(endpoint)
     with project.database.read() as connection:
         version = store.resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
@@ -76,6 +79,21 @@ def plan_deployment(
         )
         return DeploymentPlan(endpoint, draft, before, "endpoint.deployed", summary)
     return _plan_canary(project, endpoint, version, before, (canary, reason))
+
+
+def check_endpoint_name(name: str) -> str:
+    """Return an endpoint's name when it can stand in a URL and a label.
+
+    Raises:
+        Invalid: it cannot.
+    """
+    if not ENDPOINT_NAME.fullmatch(name):
+        raise Invalid(
+            f"{name!r} cannot be an endpoint's name",
+            code="serving.bad_endpoint_name",
+            hint="use 1 to 128 letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
+    return name
 
 
 def _plan_canary(

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.events import list_events
+from penstock.base.numbers import format_number
 from penstock.flows.project import Project
 from penstock.registry import store as registry
 from penstock.registry.entities import ModelVersion
@@ -220,7 +221,9 @@ def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Lin
 
 
 def _version_link(version: ModelVersion) -> Link:
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(version.metrics.items())[:4])
+    metrics = ", ".join(
+        f"{name} {format_number(value)}" for name, value in sorted(version.metrics.items())[:4]
+    )
     return Link(
         kind="model version",
         key=version.ref,

@@ -8,10 +8,12 @@ from importlib import metadata as packages
 from pathlib import Path
 
 from penstock.base.digest import digest_bytes
+from penstock.data.output import HashInfo
 from penstock.data.pointer import list_pointers
 from penstock.flows.project import Project
 from penstock.pipeline.definition import DEFINITION_FILE, load_stages
 from penstock.pipeline.lockfile import LOCK_FILE, LockEntry, load_lock
+from penstock.pipeline.outputs import list_outputs
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,27 @@ class CodeState:
 
 
 def capture_code(project: Project) -> CodeState:
-    """Store what cannot be had from git (uncommitted changes, the lock) and return the state's keys."""
-    patch = project.git.dirty_patch(leave_out=LOCK_FILE) if _is_git(project.root) else b""
+    """Store what cannot be had from git (uncommitted changes, the lock) and return the state's keys.
+
+    What the pipeline makes is not code: the lock names it, whether git holds it or the cache.
+    """
+    made = [LOCK_FILE, *(path for path, _ in uncached_outputs(project.root))]
+    patch = project.git.dirty_patch(leave_out=made) if _is_git(project.root) else b""
     lock = project.root / LOCK_FILE
     return CodeState(
         commit=project.git.head() if _is_git(project.root) else None,
         dirty_digest=project.artifacts.put(patch) if patch else None,
         lock_digest=project.artifacts.put(lock.read_bytes()) if lock.is_file() else None,
     )
+
+
+def uncached_outputs(root: Path) -> list[tuple[str, HashInfo]]:
+    """Return the pipeline's outputs that git holds (`cache: false`) with their locked content."""
+    return [
+        (output.path.relative_to(root).as_posix(), output.hash)
+        for output in list_outputs(root)
+        if not output.cached and output.hash is not None
+    ]
 
 
 def lock_digest(root: Path) -> str | None:

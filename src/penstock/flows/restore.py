@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from penstock.flows.bring import bring_outputs
 from penstock.flows.lineage import explain
 from penstock.flows.models import write_model
 from penstock.flows.project import Places, Project
+from penstock.flows.provenance import uncached_outputs
 from penstock.flows.settings import load_project_settings
 from penstock.flows.worktree import require_git
 from penstock.pipeline.lockfile import LOCK_FILE
@@ -53,6 +55,7 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
     if explanation.version is not None:
         with project.database.read() as connection:
             version = resolve_version(connection, explanation.version)
+    into = Path(os.path.abspath(into))
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise Conflict(
             f"{into} exists and is not empty",
@@ -71,8 +74,8 @@ def restore(project: Project, subject: str, into: Path) -> Restored:
 
 def _restore(project: Project, version: ModelVersion | None, commit: str, into: Path) -> Restored:
     git_root = require_git(project)
-    root = into.absolute() / project.root.relative_to(git_root)
-    Git(git_root).run("clone", "--quiet", "--no-checkout", str(git_root), str(into.absolute()))
+    root = into / project.root.relative_to(git_root)
+    Git(git_root).run("clone", "--quiet", "--no-checkout", str(git_root), str(into))
     git = Git(into)
     git.run("checkout", "--quiet", "--detach", commit)
     if version is not None:
@@ -88,6 +91,7 @@ def _restore(project: Project, version: ModelVersion | None, commit: str, into: 
     inside = Project(places, load_project_settings(root), project.actor)
     try:
         brought = bring_outputs(inside, project.data)
+        _place_uncached(inside)
         if version is not None:
             _check_model(project, version, root)
     finally:
@@ -104,6 +108,14 @@ def _apply_uncommitted(project: Project, version: ModelVersion, git: Git, root: 
         patch.unlink()
     if origin.lock_digest is not None:
         write_atomic(root / LOCK_FILE, project.artifacts.get(origin.lock_digest))
+
+
+def _place_uncached(inside: Project) -> None:
+    """Write the outputs that git holds as the lock says they were; the run cache keeps their content."""
+    for path, info in uncached_outputs(inside.root):
+        stored = inside.data.cache.find(info)
+        if stored is not None and not info.is_tree:
+            shutil.copyfile(stored, inside.root / path)
 
 
 def _share_cache(project: Project, root: Path) -> None:

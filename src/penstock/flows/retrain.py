@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from penstock.base.clock import now_ms
-from penstock.base.events import record_event
+from penstock.base.events import list_events, record_event
 from penstock.data.pointer import SUFFIX
 from penstock.flows.project import Project
 from penstock.flows.watch import Observation
@@ -56,6 +56,8 @@ class Retraining:
         self._settled[seen.endpoint] = head
         newer = self._newer_data(seen.version.provenance.commit, head)
         first = findings[0]
+        if not newer and self._has_told(seen.endpoint, head):
+            return
         if not newer:
             self._record(
                 "retrain.waiting",
@@ -126,6 +128,12 @@ class Retraining:
             return []
         names = self.project.git.run("diff", "--name-only", trained_on, head, check=False).splitlines()
         return [name for name in names if name.endswith(SUFFIX)]
+
+    def _has_told(self, endpoint: str, head: str) -> bool:
+        """Whether an earlier process said already that this commit holds nothing newer."""
+        with self.project.database.read() as connection:
+            told = list_events(connection, subject=f"endpoint:{endpoint}", kind="retrain.waiting")
+        return any(event.cause.get("commit") == head for event in told)
 
     def _start(self, seen: Observation, command: str) -> None:
         path = self.project.home / "retrain" / f"{now_ms()}.log"

@@ -95,7 +95,7 @@ def resolve_version(
     """
     name, slash, number = reference.partition("/")
     if slash:
-        if not number.isdigit():
+        if not (number.isascii() and number.isdigit() and len(number) < 10):
             raise Invalid(
                 f"{reference!r}: a version is a number",
                 code="registry.bad_reference",

@@ -126,7 +126,7 @@ class Story:
         self.busy("May goes live, the candidate as a canary")
         replay, done = self._start_replay(5)
         shop.wait(lambda: replay.tally.sent >= 300, "May's traffic flows", WAIT_S)
-        shop.penstock("deploy", ENDPOINT, "--model", version, "--canary", "20")
+        shop.penstock("deploy", ENDPOINT, "--model", version, "--canary", "25")
         done.join()
         tally = replay.tally
         rollback = self._event("endpoint.rolled_back")
