@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql chromium
 
-.PHONY: demo test check format bench-data bench-serving clean programs
+.PHONY: demo test check format docs bench-data bench-serving clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
@@ -23,6 +23,10 @@ check: $(VENV)/.tested
 format: $(VENV)/.tested
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Write the reference of commands anew.
+docs: $(VENV)/.tested
+	$(BIN)/python docs/generate_commands.py
 
 bench-data: $(VENV)/.tested $(PEERS)/.installed
 	PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc $(BIN)/python bench/bench_data.py
