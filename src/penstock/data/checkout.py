@@ -23,6 +23,7 @@ from penstock.data.hashing import hash_path, hash_tree
 from penstock.data.objects import object_missing
 from penstock.data.output import HashInfo, Output
 from penstock.data.placing import Placer
+from penstock.data.pointer import check_inside
 from penstock.data.repository import DataRepository
 from penstock.data.state import Snapshot
 from penstock.data.tree import render_tree, tree_md5
@@ -243,11 +244,12 @@ def _keep(repo: DataRepository, paths: tuple[Path, ...]) -> None:
 
 
 def check_parents(repo: DataRepository, path: Path) -> None:
-    """Refuse a path that a symbolic link among its parents leads out of the repository.
+    """Refuse a path outside the repository, or one that a symbolic link among its parents leads out of it.
 
     Raises:
-        Invalid: a parent below the root is a symbolic link.
+        Invalid: it is outside, belongs to git or DVC, or a parent below the root is a symbolic link.
     """
+    check_inside(repo, path, "the output")
     parent = path.parent
     while parent != repo.root:
         if parent.is_symlink():

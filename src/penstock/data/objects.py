@@ -7,6 +7,7 @@ written. Nothing here knows workspaces.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -16,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.base.errors import Corrupt, NotFound
+from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.tree import parse_tree, tree_md5
 
@@ -87,6 +88,8 @@ class ObjectStore:
         path = self.staging_path()
         try:
             yield path
+        except OSError as error:
+            raise write_failed(error, str(self.root)) from error
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
@@ -112,8 +115,11 @@ class ObjectStore:
 
     def put_bytes(self, data: bytes, md5: str) -> None:
         """Store bytes whose md5 the caller has just computed from them."""
-        temporary = self.staging_path()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OBJECT_MODE)
+        try:
+            temporary = self.staging_path()
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OBJECT_MODE)
+        except OSError as error:
+            raise write_failed(error, str(self.root)) from error
         try:
             try:
                 written = os.write(descriptor, data)
@@ -124,9 +130,11 @@ class ObjectStore:
             finally:
                 os.close(descriptor)
             self.accept_protected(temporary, md5)
-        except BaseException:
+        except BaseException as error:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
+            if isinstance(error, OSError):
+                raise write_failed(error, str(self.root)) from error
             raise
 
     def put_tree(self, data: bytes) -> str:
@@ -187,6 +195,24 @@ def _is_running(pid: str) -> bool:
             return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
     except (OSError, IndexError):
         return False
+
+
+def write_failed(error: OSError, place: str) -> PenstockError:
+    """Make the error for a place that cannot be written: full, read-only or not ours."""
+    why = error.strerror or str(error)
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return Denied(
+            f"{error.filename or place} cannot be written: {why}",
+            code="data.denied",
+            hint=f"ls -ld {place}",
+            path=place,
+        )
+    return Unavailable(
+        f"writing to {place} failed: {why}",
+        code="data.write_failed",
+        hint=f"df -h {place}; make room, then run the same command again",
+        path=place,
+    )
 
 
 def object_missing(md5: str) -> NotFound:

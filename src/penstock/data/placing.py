@@ -16,7 +16,7 @@ from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES
 from penstock.base.links import LinkKind, choose_link, link
-from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, remove_stale
+from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, remove_stale, write_failed
 from penstock.data.repository import DataRepository
 from penstock.data.state import FileKey
 from penstock.data.workers import map_forked
@@ -71,6 +71,8 @@ class Placer:
                 os.rename(temporary, target)
             except OSError:  # another file system under the tracked path
                 shutil.move(temporary, target)
+        except OSError as error:
+            raise write_failed(error, str(target)) from error
         finally:
             if os.path.lexists(temporary):  # a rename of two names of one inode leaves both
                 os.unlink(temporary)
@@ -98,16 +100,21 @@ class Placer:
             else:
                 stats.frombytes(self._place(items, temporary))
             os.rename(temporary, target)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise write_failed(error, str(target)) from error
             raise
         return stats
 
     def _place(self, items: Sequence[tuple[str, str]], folder: str) -> bytes:
         stats = array("q")
-        for name, md5 in items:
-            info = self._create(md5, f"{folder}/{name}")
-            stats.extend((info.st_ino, info.st_size, info.st_mtime_ns))
+        try:
+            for name, md5 in items:
+                info = self._create(md5, f"{folder}/{name}")
+                stats.extend((info.st_ino, info.st_size, info.st_mtime_ns))
+        except OSError as error:
+            raise write_failed(error, folder) from error
         return stats.tobytes()
 
     def _temporary(self, folder: Path) -> str:

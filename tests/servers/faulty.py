@@ -1,0 +1,121 @@
+"""An HTTP proxy that breaks some of the requests on their way to a real server.
+
+Faults: `error` answers 500, `reset` closes the connection at once, `stall` says nothing for a while,
+`truncate` passes the answer's head and half of its body on, then closes. Which request is broken is decided by
+a seeded generator, and a fault never strikes more than `limit` times in all.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Faults:
+    """What to break: `share` of all requests, by the given kinds in turn; `seen` counts them by kind."""
+
+    kinds: tuple[str, ...]
+    share: float
+    limit: int = 1_000_000
+    stall_s: float = 3.0
+    seen: Counter[str] = field(default_factory=Counter)
+    chosen: random.Random = field(default_factory=lambda: random.Random(7))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next(self, method: str) -> str | None:
+        with self.lock:
+            if sum(self.seen.values()) >= self.limit or self.chosen.random() >= self.share:
+                return None
+            kind = self.chosen.choice(self.kinds)
+            if kind == "truncate" and method != "GET":
+                return None
+            self.seen[kind] += 1
+            return kind
+
+
+@contextmanager
+def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
+    """Run a proxy before `endpoint` (http://host:port) and yield its own address."""
+    place = endpoint.removeprefix("http://")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            kind = faults.next(self.command)
+            if kind == "error":
+                self._answer(500, [], b"<Error><Code>InternalError</Code></Error>")
+            elif kind == "reset":
+                self._reset()
+            elif kind == "stall":
+                time.sleep(faults.stall_s)
+                self._reset()
+            else:
+                self._forward(body, cut=kind == "truncate")
+
+        def _forward(self, body: bytes, *, cut: bool) -> None:
+            upstream = http.client.HTTPConnection(place, timeout=60)
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                upstream.putheader(name, value)
+            upstream.endheaders(body or None)
+            answer = upstream.getresponse()
+            data = answer.read()
+            headers = [
+                (k, v) for k, v in answer.getheaders() if k.lower() not in {"transfer-encoding", "connection"}
+            ]
+            upstream.close()
+            self._answer(answer.status, headers, data, cut=cut)
+
+        def _answer(
+            self, status: int, headers: list[tuple[str, str]], data: bytes, *, cut: bool = False
+        ) -> None:
+            self.send_response_only(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            if not any(name.lower() == "content-length" for name, _ in headers):
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data[: len(data) // 2] if cut else data)
+            if cut:
+                self.wfile.flush()
+                self._reset()
+
+        def _reset(self) -> None:
+            self.close_connection = True
+            with suppress(OSError):
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+
+    for method in ("GET", "PUT", "POST", "HEAD", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler._handle)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            return
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
