@@ -4,7 +4,7 @@ VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
-PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql chromium
+PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
 
 .PHONY: demo test check format docs bench-data bench-serving clean programs
 

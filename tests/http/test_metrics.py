@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from penstock.http.serve import ServeProcess
+from servers.programs import missing
 from serving.models import request_body
 
 pytestmark = pytest.mark.slow
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.slow
 
 def test_promtool_accepts_the_metrics(server: ServeProcess) -> None:
     promtool = shutil.which("promtool")
-    assert promtool, "promtool is in the Debian package prometheus"
+    if promtool is None:
+        missing("promtool", "prometheus")
     httpx.post(f"{server.url}/v2/models/delay/infer", json=request_body())
     httpx.post(f"{server.url}/v2/models/delay/infer", json={})
     text = httpx.get(f"{server.url}/metrics").text

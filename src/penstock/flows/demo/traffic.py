@@ -6,12 +6,15 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Queue
 from typing import Any
 
+import numpy as np
+
 from penstock.flows.demo.deliveries import TEXT, Request
+from penstock.stats.significance import score
 
 CLIENTS = 3
 LABEL_LAG_REQUESTS = 90
@@ -20,7 +23,10 @@ FEEDBACK_BATCH = 30
 
 @dataclass
 class Tally:
-    """What the clients saw. `failures` are the answers that were not 200; times in seconds."""
+    """What the clients saw. `failures` are the answers that were not 200; times in seconds.
+
+    `scores` and `truths` are, by model version, what was answered and what turned out.
+    """
 
     sent: int = 0
     rows: int = 0
@@ -28,6 +34,8 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
     by_version: dict[str, int] = field(default_factory=dict)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    truths: dict[str, list[int]] = field(default_factory=dict)
     first_id: str | None = None
     last_id: str | None = None
     day: int = 0
@@ -102,6 +110,8 @@ class Replay:
                 return
             version = str(answer.get("model_version"))
             tally.by_version[version] = tally.by_version.get(version, 0) + 1
+            tally.scores.setdefault(version, []).extend(_probabilities(answer))
+            tally.truths.setdefault(version, []).extend(request.labels)
             tally.last_id = _prediction_id(answer)
             tally.first_id = tally.first_id or tally.last_id
 
@@ -128,6 +138,13 @@ class Replay:
         connection.close()
 
 
+def live_auc(tallies: Sequence[Tally], version: str) -> float:
+    """Return ROC AUC of a version over what it answered live."""
+    truths = [value for tally in tallies for value in tally.truths.get(version, [])]
+    scores = [value for tally in tallies for value in tally.scores.get(version, [])]
+    return score("roc_auc", np.array(truths, dtype=np.float64), np.array(scores, dtype=np.float64))
+
+
 def _body(request: Request) -> bytes:
     rows = len(request.labels)
     inputs = [
@@ -135,6 +152,10 @@ def _body(request: Request) -> bytes:
         for name, values in request.columns.items()
     ]
     return json.dumps({"inputs": inputs}).encode()
+
+
+def _probabilities(answer: dict[str, Any]) -> list[float]:
+    return next(output["data"] for output in answer["outputs"] if output["name"] == "probability")
 
 
 def _prediction_id(answer: dict[str, Any]) -> str:
