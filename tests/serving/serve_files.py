@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from penstock.base.database import connect
-from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.http.inference import build_inference_app
+from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.serving.loaders import ModelFiles
 from serving.models import SIGNATURE, FolderSource
 

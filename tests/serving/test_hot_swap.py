@@ -11,8 +11,8 @@ import pytest
 from penstock.base.database import Database
 from penstock.base.errors import Conflict
 from penstock.base.signature import Column
-from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.http.inference import build_inference_app
+from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.monitoring.windows import list_windows
 from penstock.serving.workers import WorkerRevision, list_workers
 from serving.models import FolderSource, deploy, request_body, save_model
