@@ -5,7 +5,7 @@
 Every case is run `repeat` times by both programs, alternating, each on its own copy; the ratio is that of
 the medians. What a case removes is moved aside, not deleted: ext4 avoids the inodes of freshly deleted files
 at a cost that grows with their square, which would be measured in place of either program. Results go to
-`bench/out/data.json`.
+`bench/results/data.json`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+from servers.s3 import S3Server, run_s3  # noqa: E402  the tests' server, not part of the package
+
 PROGRAMS = {
     "dvc": os.environ.get("PENSTOCK_DVC") or str(ROOT / ".venv-peers" / "bin" / "dvc"),
     "penstock": str(Path(sys.executable).with_name("penstock")),
@@ -63,7 +66,10 @@ class Bench:
             "GIT_COMMITTER_NAME": "b",
             "GIT_COMMITTER_EMAIL": "b@example.org",
         }
+        # Both start from compiled modules, as they do once installed.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._aside = 0
+        self.s3: S3Server | None = None
 
     def run(self, cwd: Path, program: str, *arguments: str) -> tuple[float, float]:
         """Run a program and return its seconds and peak memory in MB."""
@@ -160,6 +166,23 @@ def large_file(bench: Bench, program: str, source: Path) -> None:
     bench.time("one file of 2 GB: add", 1, program, root, "add", "large.bin")
 
 
+def s3_files(bench: Bench, program: str, source: Path) -> None:
+    """The S3 cases, against Ceph's gateway on loopback."""
+    assert bench.s3 is not None
+    root = bench.repository(program, "s3")
+    bench.run(root, program, "remote", "add", "-f", "-d", "store", f"s3://{bench.s3.make_bucket()}/data")
+    for key, value in bench.s3.options().items():
+        bench.run(root, program, "remote", "modify", "--local", "store", key, value)
+    shutil.copytree(source / "small", root / "data")
+    shutil.copyfile(source / "large.bin", root / "large.bin")
+    bench.run(root, program, "add", "data", "large.bin")
+    for name, least, target in (("5k x 4 KB", 5, "data.dvc"), ("one file of 1 GB", 1.2, "large.bin.dvc")):
+        bench.time(f"S3: push of {name}", least, program, root, "push", target)
+    bench.aside(root / ".dvc" / "cache")
+    for name, least, target in (("5k x 4 KB", 5, "data.dvc"), ("one file of 1 GB", 1.2, "large.bin.dvc")):
+        bench.time(f"S3: fetch of {name}", least, program, root, "fetch", target)
+
+
 @contextmanager
 def working_directory(where: Path | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-data-", dir=where) as name:
@@ -170,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full file counts and sizes")
-    parser.add_argument("--only", choices=["many", "tiny", "pointers", "large"], action="append")
+    parser.add_argument("--only", choices=["many", "tiny", "pointers", "large", "s3"], action="append")
     parser.add_argument("--work", type=Path, help="directory on the file system to measure")
     options = parser.parse_args()
     groups: dict[str, Callable[[Bench, str, Path], None]] = {
@@ -178,9 +201,10 @@ def main() -> None:
         "tiny": tiny_files,
         "pointers": many_pointers,
         "large": large_file,
+        "s3": s3_files,
     }
     wanted = options.only or list(groups)
-    with working_directory(options.work) as work:
+    with working_directory(options.work) as work, ExitStack() as stack:
         bench = Bench(work)
         for group in wanted:
             source = work / f"source-{group}"
@@ -192,6 +216,12 @@ def main() -> None:
                 with (source / "large.bin").open("wb") as file:
                     for _ in range(int(2048 * options.scale) or 1):
                         file.write(os.urandom(1 << 20))
+            if group == "s3":
+                make_files(source / "small", int(5000 * options.scale), 4096)
+                with (source / "large.bin").open("wb") as file:
+                    for _ in range(int(1024 * options.scale) or 1):
+                        file.write(os.urandom(1 << 20))
+                bench.s3 = stack.enter_context(run_s3(work / "ceph"))
             for number in range(options.repeat):
                 for program in PROGRAMS if number % 2 == 0 else reversed(PROGRAMS):
                     groups[group](bench, program, source)
@@ -217,11 +247,16 @@ def report(bench: Bench, scale: float) -> None:
                 "peak_mb": {name: round(value, 1) for name, value in result.peak_mb.items()},
             }
         )
-    out = ROOT / "bench" / "out"
+    out = ROOT / "bench" / "results"
     out.mkdir(parents=True, exist_ok=True)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     document = {"scale": scale, "cpus": os.cpu_count(), "open_files": limit, "results": rows}
-    (out / "data.json").write_text(json.dumps(document, indent=1) + "\n")
+    path = out / "data.json"
+    if path.exists():
+        earlier = json.loads(path.read_text())["results"]  # cases that were not run this time stay
+        names = {row["case"] for row in rows}
+        document["results"] = [row for row in earlier if row["case"] not in names] + rows
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

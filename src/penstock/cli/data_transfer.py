@@ -11,6 +11,7 @@ from penstock.cli.data_text import by_change, render_changes
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
+    from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
     from penstock.flows.versioning import TransferReport
 
@@ -40,7 +41,9 @@ def push(session: Session, /, targets: tuple[str, ...], remote: str | None, jobs
 
     with opened(session) as repo:
         show = _progress(session, "push")
-        options = versioning.TransferOptions(remote, jobs, session.directory, show, _history(repo, scope))
+        options = versioning.TransferOptions(
+            remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
+        )
         report = versioning.push(repo, targets, lambda: pipeline_outputs(repo.root), options=options)
     versioning.raise_failures(report, "pushed")
     _emit_report(session, report, "pushed")
@@ -57,7 +60,9 @@ def fetch(
 
     with opened(session) as repo:
         show = _progress(session, "fetch")
-        options = versioning.TransferOptions(remote, jobs, session.directory, show, _history(repo, scope))
+        options = versioning.TransferOptions(
+            remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
+        )
         report = versioning.fetch(repo, targets, lambda: pipeline_outputs(repo.root), options=options)
     versioning.raise_failures(report, "fetched")
     _emit_report(session, report, "fetched")
@@ -75,11 +80,20 @@ def pull(
 
     with opened(session) as repo:
         show = _progress(session, "fetch")
-        options = versioning.TransferOptions(remote, jobs, session.directory, show, _history(repo, scope))
+        options = versioning.TransferOptions(
+            remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
+        )
         report = versioning.pull(
             repo, targets, lambda: pipeline_outputs(repo.root), options=options, force=force
         )
     _emit_report(session, report, "fetched")
+
+
+def _fetch_import(repo: DataRepository, pointer: Pointer) -> int:
+    """Bring an import from its source; what that takes is imported when there is one."""
+    from penstock.flows.imports import fetch_import
+
+    return fetch_import(repo, pointer)
 
 
 def _history(repo: DataRepository, scope: dict[str, bool]) -> Any:

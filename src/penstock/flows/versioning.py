@@ -16,9 +16,9 @@ from penstock.data.checkout import Change, apply_checkout, plan_checkout
 from penstock.data.lock import repository_lock
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
+from penstock.data.pointer import Pointer
 from penstock.data.repository import DataRepository
 from penstock.data.status import output_state
-from penstock.flows.imports import fetch_import
 from penstock.flows.selection import Chosen, ExtraOutputs, no_outputs, select, status
 
 __all__ = [
@@ -170,7 +170,8 @@ def pull(
 class TransferOptions:
     """`remote` by name (None: each output's own or the default), `jobs` at once (0: the backend's choice).
 
-    `history` yields the outputs of other commits that are meant too.
+    `history` yields the outputs of other commits that are meant too; `fetch_import` brings an import from
+    its source (without it imports are left out).
     """
 
     remote: str | None = None
@@ -178,6 +179,7 @@ class TransferOptions:
     base: Path | None = None
     progress: Progress | None = None
     history: Callable[[], Iterable[Output]] | None = None
+    fetch_import: Callable[[DataRepository, Pointer], int] | None = None
 
 
 def _transfer(
@@ -193,9 +195,9 @@ def _transfer(
     with repository_lock(repo):
         for one in select(repo, targets, extra_outputs, base=options.base):
             output = one.output
-            if output.is_import and move is transfer.fetch_objects and one.pointer is not None:
+            if output.is_import and move is transfer.fetch_objects and one.pointer and options.fetch_import:
                 if output.hash is None or not has(repo, output.hash):
-                    imported.done += fetch_import(repo, one.pointer)
+                    imported.done += options.fetch_import(repo, one.pointer)
                 continue
             if output.hash is None or not output.cached or output.is_import:
                 continue
