@@ -227,7 +227,7 @@ def corrupt_object(md5: str, path: str) -> Corrupt:
     return Corrupt(
         f"object {md5} is damaged: its bytes do not match its name ({path})",
         code="data.object_corrupt",
-        hint=f"rm -f {path}, then penstock fetch",
+        hint="penstock repair",
         md5=md5,
         path=path,
     )

@@ -1,0 +1,67 @@
+"""`penstock.open` and `read_bytes`: versioned files from cache and remote, by range."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Corrupt, Invalid, NotFound
+from penstock.data.adding import add_path
+from penstock.data.repository import DataRepository
+from penstock.data.transfer import push_objects
+from penstock.flows.data_access import open_data, read_bytes
+from penstock.storage.local import LocalBackend
+
+from .conftest import write_files
+from .test_garbage import commit
+
+
+@pytest.fixture
+def root(repo: DataRepository, tmp_path: Path) -> str:
+    """Two commits of a directory and git's own file, pushed."""
+    config = f"[core]\n    remote = s\n['remote \"s\"']\n    url = {tmp_path}/store\n"
+    (repo.dvc_dir / "config").write_text(config)
+    for content in ("one", "two"):
+        write_files(repo.root, {"d/file": content * 1000, "d/sub/x": "x", "code.py": content})
+        push_objects(repo, [add_path(repo, repo.root / "d").hash], LocalBackend(tmp_path / "store"))
+        commit(repo.root, content)
+    return str(repo.root)
+
+
+@pytest.mark.parametrize("place", ["cache", "remote"])
+def test_any_revision_is_read(repo: DataRepository, root: str, place: str) -> None:
+    if place == "remote":
+        shutil.rmtree(repo.cache.root)
+    assert read_bytes("d/file", repo=root) == b"two" * 1000
+    assert read_bytes("d/file", rev="HEAD~1", repo=root) == b"one" * 1000
+    assert read_bytes("code.py", rev="HEAD~1", repo=root) == b"one"
+    with open_data("d/file", rev="HEAD~1", repo=root) as file:
+        file.seek(-4, 2)
+        assert file.read() == b"eone"
+        file.seek(1)
+        assert file.read(4) == b"neon"
+
+
+def test_what_is_not_there_is_named(repo: DataRepository, root: str) -> None:
+    for path in ("nothing", "d/nothing", "d/sub/x/y"):
+        with pytest.raises(NotFound):
+            open_data(path, repo=root)
+    for path in ("d", "d/sub"):
+        with pytest.raises(Invalid):
+            open_data(path, repo=root)
+    with pytest.raises(Invalid):
+        open_data("../victim", repo=root)
+    with pytest.raises(NotFound):
+        open_data("d/file", rev="no-such", repo=root)
+
+
+def test_damaged_bytes_are_not_returned(repo: DataRepository, root: str) -> None:
+    subprocess.run(["chmod", "-R", "u+w", str(repo.cache.root)], check=True)
+    for path in (repo.cache.root / "files").rglob("*"):
+        if path.is_file() and path.suffix != ".dir":
+            path.write_bytes(b"damaged")
+    with pytest.raises(Corrupt):
+        read_bytes("d/file", repo=root)
