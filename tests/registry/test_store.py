@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from penstock.base.database import Database, connect
+from penstock.base.database import Database
 from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.base.migrate import upgrade
 from penstock.registry import store
 from penstock.registry.entities import AliasMove, FileDigest, Manifest, ModelVersion, Provenance
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        opened = connect(f"sqlite:///{tmp_path}/store.db")
-    else:
-        opened = connect(request.getfixturevalue("postgres").new_database())
-    upgrade(opened)
-    yield opened
-    opened.close()
 
 
 def draft(digest: str = "d1", run: str = "r1", commit: str = "c" * 40) -> ModelVersion:
@@ -45,40 +30,40 @@ def move(version: int | None, previous: int | None) -> AliasMove:
     )
 
 
-def test_versions_count_up_and_come_back_whole(database: Database) -> None:
-    with database.write() as connection:
+def test_versions_count_up_and_come_back_whole(either_store: Database) -> None:
+    with either_store.write() as connection:
         first, second = store.add_version(connection, draft()), store.add_version(connection, draft("d2"))
     assert (first.number, second.number) == (1, 2)
-    with database.read() as connection:
+    with either_store.read() as connection:
         assert store.get_version(connection, "m", 1) == first
         assert [version.number for version in store.list_versions(connection)] == [2, 1]
 
 
-def test_the_same_result_registered_twice_is_one_version(database: Database) -> None:
-    with database.write() as connection:
+def test_the_same_result_registered_twice_is_one_version(either_store: Database) -> None:
+    with either_store.write() as connection:
         assert store.add_version(connection, draft()).number == store.add_version(connection, draft()).number
         assert store.add_version(connection, draft(run="r2")).number == 1
         assert store.add_version(connection, draft(commit="e" * 40)).number == 2
 
 
-def test_an_alias_moves_only_from_where_it_was_seen(database: Database) -> None:
-    with database.write() as connection:
+def test_an_alias_moves_only_from_where_it_was_seen(either_store: Database) -> None:
+    with either_store.write() as connection:
         store.add_version(connection, draft())
         store.move_alias(connection, move(1, None), expected=None)
-    with pytest.raises(Conflict, match="version 1 now"), database.write() as connection:
+    with pytest.raises(Conflict, match="version 1 now"), either_store.write() as connection:
         store.move_alias(connection, move(2, None), expected=None)
-    with database.write() as connection:
+    with either_store.write() as connection:
         store.move_alias(connection, move(None, 1), expected=1)
-    with database.read() as connection:
+    with either_store.read() as connection:
         assert store.find_alias(connection, "m", "champion") is None
         assert [one.version for one in store.list_alias_moves(connection, "m", "champion")] == [1, None]
 
 
-def test_references_are_resolved_or_explained(database: Database) -> None:
-    with database.write() as connection:
+def test_references_are_resolved_or_explained(either_store: Database) -> None:
+    with either_store.write() as connection:
         store.add_version(connection, draft())
         store.move_alias(connection, move(1, None), expected=None)
-    with database.read() as connection:
+    with either_store.read() as connection:
         assert store.resolve_version(connection, "m/1").number == 1
         assert store.resolve_version(connection, "m@champion").number == 1
         assert store.resolve_version(connection, "m").number == 1
