@@ -241,6 +241,7 @@ def report(bench: Bench, scale: float) -> None:
         rows.append(
             {
                 "case": result.name,
+                "scale": scale,
                 "least": result.least,
                 "ratio": round(result.ratio, 2),
                 "seconds": result.seconds,
@@ -250,7 +251,7 @@ def report(bench: Bench, scale: float) -> None:
     out = ROOT / "bench" / "results"
     out.mkdir(parents=True, exist_ok=True)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    document = {"scale": scale, "cpus": os.cpu_count(), "open_files": limit, "results": rows}
+    document = {"cpus": os.cpu_count(), "open_files": limit, "results": rows}
     path = out / "data.json"
     if path.exists():
         earlier = json.loads(path.read_text())["results"]  # cases that were not run this time stay
