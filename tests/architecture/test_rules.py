@@ -22,7 +22,6 @@ LAZY = {
     "penstock/data/gitignore.py": "subprocess, only where git's files do not answer",
     "penstock/data/ignore.py": "pathspec, only where there is a .dvcignore",
     "penstock/data/pointer.py": "ruamel, only for a pointer DVC would not have written",
-    "penstock/data/rendering.py": "ruamel, only where a pointer is edited",
     "penstock/data/repository.py": "storage, only for a remote",
     "penstock/data/rendering.py": "ruamel, only for a name that needs quoting",
     "penstock/data/status.py": "DVC 2's hashes",

@@ -85,7 +85,7 @@ def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | Non
     import glob
     import shlex
 
-    from penstock.flows import versioning
+    from penstock.flows import data_workspace
 
     names = list(targets)
     if use_glob:
@@ -95,7 +95,7 @@ def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | Non
             for hit in glob.glob(name, root_dir=session.directory, recursive=True) or [name]
         ]
     with opened(session) as repo:
-        done = versioning.add(repo, [session.directory / name for name in names])
+        done = data_workspace.add(repo, [session.directory / name for name in names])
         changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
         paths = [shlex.quote(path) for path in changed]
         document = [
@@ -178,10 +178,10 @@ def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str
 @pass_session
 def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bool, summary: bool) -> None:
     """Bring the workspace to what pointers and lock say."""
-    from penstock.flows import versioning
+    from penstock.flows import data_workspace
 
     with opened(session) as repo:
-        changes = versioning.checkout(
+        changes = data_workspace.checkout(
             repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory, force=force
         )
     session.emit(by_change(changes), lambda: render_changes(changes, summary=summary))
@@ -194,10 +194,10 @@ def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bo
 @pass_session
 def commit(session: Session, targets: tuple[str, ...], force: bool) -> None:
     """Record changed tracked data as the new state."""
-    from penstock.flows import versioning
+    from penstock.flows import data_workspace
 
     with opened(session) as repo:
-        done = versioning.commit(repo, targets, base=session.directory)
+        done = data_workspace.commit(repo, targets, base=session.directory)
         document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
     session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
 
@@ -248,10 +248,10 @@ def diff(
 @pass_session
 def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
     """Stop tracking: delete pointers and their .gitignore entries."""
-    from penstock.flows import versioning
+    from penstock.flows import data_workspace
 
     with opened(session) as repo:
-        changed = versioning.remove(repo, targets, base=session.directory, with_data=outs)
+        changed = data_workspace.remove(repo, targets, base=session.directory, with_data=outs)
         document = [repo.relative(path) for path in changed]
     session.emit(document, "")
 

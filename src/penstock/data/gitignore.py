@@ -14,7 +14,7 @@ from pathlib import Path
 
 from penstock.base.errors import Conflict
 from penstock.base.files import write_atomic
-from penstock.base.git import Git
+from penstock.data.gitfacts import is_ignored, is_tracked
 from penstock.data.repository import DataRepository
 
 _SPECIAL = re.compile(r"([\\\[\]!*#?])")
@@ -44,21 +44,38 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     entry = render_entry(path)
     if entry in text.splitlines():
         return None
-    git = Git(root)
     relative = os.path.relpath(path, root)
-    if git.run("ls-files", "--", f":(literal){relative}", check=False):
+    if _is_tracked(root, relative):
         raise Conflict(
             f"{repo.relative(path)} is already tracked by git",
             code="data.tracked_by_git",
             hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
             path=relative,
         )
-    if git.run("check-ignore", "--no-index", "--", relative, check=False):
+    if _is_ignored(root, relative):
         return None
     if text and not text.endswith("\n"):
         text += "\n"
     _write(file, f"{text}{entry}\n")
     return file
+
+
+def _is_tracked(root: Path, relative: str) -> bool:
+    known = is_tracked(str(root), relative)
+    if known is not None:
+        return known
+    from penstock.base.git import Git
+
+    return bool(Git(root).run("ls-files", "--", f":(literal){relative}", check=False))
+
+
+def _is_ignored(root: Path, relative: str) -> bool:
+    known = is_ignored(str(root), relative)
+    if known is not None:
+        return known
+    from penstock.base.git import Git
+
+    return bool(Git(root).run("check-ignore", "--no-index", "--", relative, check=False))
 
 
 def unignore_path(repo: DataRepository, path: Path) -> Path | None:

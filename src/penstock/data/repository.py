@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.base.errors import Invalid, NotARepository, NotFound
 from penstock.base.links import LINK_KINDS, LinkKind
@@ -15,8 +16,9 @@ from penstock.data.config import Config, load_config
 from penstock.data.ignore import IgnoreRules
 from penstock.data.objects import ObjectStore
 from penstock.data.state import State
-from penstock.storage.backend import Backend
-from penstock.storage.resolve import open_backend
+
+if TYPE_CHECKING:
+    from penstock.storage.backend import Backend
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class DataRepository:
         Raises:
             NotFound: no remote of that name, or no default.
         """
+        from penstock.storage.resolve import open_backend
+
         return open_backend(*self.remote_settings(name))
 
     def remote_name(self, name: str | None = None) -> str:

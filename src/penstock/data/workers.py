@@ -8,7 +8,6 @@ parent, holds no lock and no database, and sends back only its results.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -58,6 +57,7 @@ def map_forked(items: Sequence[T], work: Callable[[Sequence[T]], list[R]]) -> li
 
 def _fork(work: Callable[[Sequence[T]], list[R]], part: Sequence[T]) -> tuple[int, int]:
     import ctypes  # 2 ms, needed only here
+    import pickle  # 3 ms
 
     parent = os.getpid()
     reading, writing = os.pipe()
@@ -94,6 +94,8 @@ class Failure:
 
 
 def _collect(pid: int, descriptor: int) -> list[Any]:
+    import pickle
+
     with os.fdopen(descriptor, "rb") as pipe:
         data = pipe.read()
     os.waitpid(pid, 0)

@@ -1,6 +1,7 @@
 """The data verbs over everything that is tracked: pointers' outputs and the pipeline's together.
 
-Selection of targets and `status` are in `penstock.flows.selection`, `diff` in `penstock.flows.comparing`.
+The verbs that need no remote are in `penstock.flows.data_workspace`, selection of targets and `status` in
+`penstock.flows.selection`, `diff` in `penstock.flows.comparing`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.base.errors import Invalid, Unavailable
-from penstock.base.git import Git
-from penstock.data import adding, transfer
-from penstock.data.checkout import Change, apply_checkout, plan_checkout
+from penstock.base.errors import Unavailable
+from penstock.data import transfer
+from penstock.data.checkout import Change
 from penstock.data.lock import repository_lock
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
 from penstock.data.pointer import Pointer
 from penstock.data.repository import DataRepository
-from penstock.data.status import output_state
+from penstock.flows.data_workspace import add, checkout, commit, remove
 from penstock.flows.selection import Chosen, ExtraOutputs, no_outputs, select, status
 
 __all__ = [
@@ -57,71 +57,6 @@ class TransferReport:
     def failed(self) -> dict[str, str]:
         """Objects that failed, with the reason."""
         return {md5: why for one in self.transfers.values() for md5, why in one.failed.items()}
-
-
-def add(repo: DataRepository, paths: Sequence[Path]) -> list[adding.Added]:
-    """Track files and directories; `core.autostage` stages their pointers in git."""
-    with repository_lock(repo):
-        repo.cache.remove_stale_staging()
-        done = [adding.add_path(repo, path) for path in paths]
-    _autostage(repo, [path for one in done for path in one.changed])
-    return done
-
-
-def commit(
-    repo: DataRepository, targets: Sequence[str] = (), *, base: Path | None = None
-) -> list[adding.Added]:
-    """Record what tracked paths hold now in their pointers; the pipeline's lock is not touched."""
-    with repository_lock(repo):
-        chosen = select(repo, targets, base=base)
-        pointers = {one.pointer.path: one.pointer for one in chosen if one.pointer is not None}
-        done = [
-            adding.commit_pointer(repo, pointer)
-            for pointer in pointers.values()
-            if any(_differs(repo, output) for output in pointer.outputs)
-        ]
-    _autostage(repo, [path for one in done for path in one.changed])
-    return done
-
-
-def _differs(repo: DataRepository, output: Output) -> bool:
-    return output_state(repo, output) != "unchanged"
-
-
-def _autostage(repo: DataRepository, paths: list[Path]) -> None:
-    root = repo.git_root()
-    if paths and root is not None and repo.config.is_set("core", "autostage"):
-        Git(root).run("add", "--", *(str(path) for path in paths))
-
-
-def checkout(
-    repo: DataRepository,
-    targets: Sequence[str] = (),
-    extra_outputs: ExtraOutputs = no_outputs,
-    *,
-    base: Path | None = None,
-    force: bool = False,
-) -> dict[str, Change]:
-    """Bring tracked paths to their recorded content; return what changed by path.
-
-    All plans are made before any is applied: a refusal or a missing object changes nothing.
-
-    Raises:
-        Refused: unsaved work would be lost and `force` was not given.
-        NotFound: objects are missing from the cache.
-    """
-    with repository_lock(repo):
-        chosen = select(repo, targets, extra_outputs, base=base)
-        plans = [plan_checkout(repo, one.output, one.within) for one in chosen]
-        for plan in plans:
-            if plan.at_risk and not force:
-                apply_checkout(repo, plan)  # raises its refusal before anything is written
-        changes: dict[str, Change] = {}
-        for plan in plans:
-            change = apply_checkout(repo, plan, force=force)
-            if change != "unchanged":
-                changes[repo.relative(plan.output.path)] = change
-    return changes
 
 
 def push(
@@ -255,23 +190,6 @@ def raise_failures(report: TransferReport, verb: str) -> None:
             first=md5,
             failed=len(failed),
         )
-
-
-def remove(
-    repo: DataRepository, targets: Sequence[str], *, base: Path | None = None, with_data: bool = False
-) -> list[Path]:
-    """Stop tracking by pointer file or path; return the files that changed for git."""
-    changed: list[Path] = []
-    with repository_lock(repo):
-        for one in select(repo, targets, base=base):
-            if one.pointer is None or one.within:
-                raise Invalid(
-                    f"{one.output.path.name} is not declared by a pointer of its own",
-                    code="data.not_a_pointer",
-                )
-            changed += adding.remove_pointer(repo, one.pointer, with_data=with_data)
-    _autostage(repo, [path for path in changed if path.exists()])
-    return changed
 
 
 def cloud_status(
