@@ -48,7 +48,7 @@ def demo(session: Session, directory: Path, force: bool) -> None:
                     click.echo(f"{heading} ({time.monotonic() - started:.0f} s)\n   {line}")
     finally:
         shop.stop()
-    further = further_commands(story, directory / "flights")
+    further = further_commands(story, _program(), directory / "flights")
     text = "\n".join(
         [
             f"\nAll six steps held, in {time.monotonic() - began:.0f} s. Look further:",
@@ -56,3 +56,15 @@ def demo(session: Session, directory: Path, force: bool) -> None:
         ]
     )
     session.emit({"steps": lines, "numbers": story.numbers, "further": further}, text)
+
+
+def _program() -> str:
+    """Return how a shell finds this program: by name, or by the path it was called with."""
+    import shutil
+    import sys
+
+    called = Path(sys.argv[0])
+    found = shutil.which("penstock")
+    if found is not None and called.name == "penstock" and Path(found).samefile(called):
+        return "penstock"
+    return str(called) if called.name == "penstock" else f"{sys.executable} -m penstock.cli"

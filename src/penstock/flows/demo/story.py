@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 from collections.abc import Callable
@@ -282,10 +283,11 @@ STEPS: tuple[tuple[str, Callable[[Story], str]], ...] = (
 )
 
 
-def further_commands(story: Story, folder: Path) -> tuple[str, ...]:
-    """Return the commands that show more of what the demo left."""
+def further_commands(story: Story, program: str, folder: Path) -> tuple[str, ...]:
+    """Return the commands that show more of what the demo left; `program` is how penstock is called here."""
+    start = f"{program} -C {shlex.quote(str(folder))}"
     return (
-        f"penstock -C {folder} log",
-        f"penstock -C {folder} why {story.last_prediction}",
-        f"penstock -C {folder} up        # pages on http://127.0.0.1:5000",
+        f"{start} log",
+        f"{start} why {story.last_prediction}",
+        f"{start} up        # pages on http://127.0.0.1:5000",
     )
