@@ -8,12 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.flows.data_access import open_data as open
+    from penstock.flows.data_access import read_bytes
     from penstock.registry.flavours.sklearn import save_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "save_model"]
+__all__ = ["__version__", "open", "read_bytes", "save_model"]
 
-_PUBLIC = {"save_model": "penstock.registry.flavours.sklearn"}
+_PUBLIC = {
+    "open": ("penstock.flows.data_access", "open_data"),
+    "read_bytes": ("penstock.flows.data_access", "read_bytes"),
+    "save_model": ("penstock.registry.flavours.sklearn", "save_model"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +28,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_PUBLIC[name]), name)
+    module, attribute = _PUBLIC[name]
+    return getattr(import_module(module), attribute)

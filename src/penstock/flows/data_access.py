@@ -77,7 +77,7 @@ def open_data(
         NotFound: there is no such file, revision or remote, or the object is nowhere.
         Invalid: the path is a directory.
     """
-    with open_source(repo or str(_here()), rev, base=Path.cwd()) as source:
+    with open_source(repo or str(find_repository()), rev, base=Path.cwd()) as source:
         return _open(source, path, remote)[0]
 
 
@@ -89,7 +89,7 @@ def read_bytes(
     Raises:
         Corrupt: they do not match.
     """
-    with open_source(repo or str(_here()), rev, base=Path.cwd()) as source:
+    with open_source(repo or str(find_repository()), rev, base=Path.cwd()) as source:
         file, md5 = _open(source, path, remote)
     with file:
         data = file.read()
@@ -103,7 +103,8 @@ def read_bytes(
     return data
 
 
-def _here() -> Path:
+def find_repository() -> Path:
+    """Return the repository that holds the working directory, or that directory where there is none."""
     current = Path.cwd()
     return next((at for at in (current, *current.parents) if (at / ".dvc").is_dir()), current)
 
