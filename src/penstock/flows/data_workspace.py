@@ -15,6 +15,7 @@ from penstock.data.checkout import Change, apply_checkout, plan_checkout
 from penstock.data.lock import repository_lock
 from penstock.data.output import Output
 from penstock.data.repository import DataRepository
+from penstock.data.rwlock import check_writable
 from penstock.data.status import output_state
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
@@ -22,6 +23,7 @@ from penstock.flows.selection import ExtraOutputs, no_outputs, select
 def add(repo: DataRepository, paths: Sequence[Path]) -> list[adding.Added]:
     """Track files and directories; `core.autostage` stages their pointers in git."""
     with repository_lock(repo):
+        check_writable(repo, paths)
         repo.cache.remove_stale_staging()
         done = [adding.add_path(repo, path) for path in paths]
     _autostage(repo, [path for one in done for path in one.changed])
@@ -34,6 +36,7 @@ def commit(
     """Record what tracked paths hold now in their pointers; the pipeline's lock is not touched."""
     with repository_lock(repo):
         chosen = select(repo, targets, base=base)
+        check_writable(repo, [one.output.path for one in chosen])
         pointers = {one.pointer.path: one.pointer for one in chosen if one.pointer is not None}
         done = [
             adding.commit_pointer(repo, pointer)
@@ -71,10 +74,12 @@ def checkout(
     Raises:
         Refused: unsaved work would be lost and `force` was not given.
         NotFound: objects are missing from the cache.
+        Conflict: a running DVC stage uses one of the paths that would change.
     """
     with repository_lock(repo):
         chosen = select(repo, targets, extra_outputs, base=base)
         plans = [plan_checkout(repo, one.output, one.within) for one in chosen]
+        check_writable(repo, [plan.output.path for plan in plans if plan.change != "unchanged"])
         for plan in plans:
             if plan.at_risk and not force:
                 apply_checkout(repo, plan)  # raises its refusal before anything is written
@@ -92,7 +97,9 @@ def remove(
     """Stop tracking by pointer file or path; return the files that changed for git."""
     changed: list[Path] = []
     with repository_lock(repo):
-        for one in select(repo, targets, base=base):
+        chosen = select(repo, targets, base=base)
+        check_writable(repo, [one.output.path for one in chosen])
+        for one in chosen:
             if one.pointer is None or one.within:
                 raise Invalid(
                     f"{one.output.path.name} is not declared by a pointer of its own",

@@ -1,0 +1,73 @@
+"""DVC's lock on paths keeps Penstock from writing under a running stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Conflict, Corrupt
+from penstock.data.repository import DataRepository
+from penstock.data.rwlock import check_writable
+from penstock.flows import data_workspace
+
+from .conftest import write_files
+
+
+def write_lock(repo: DataRepository, kind: str, path: Path, pid: int) -> None:
+    info = {"pid": pid, "cmd": "dvc repro train"}
+    held = [info] if kind == "read" else info
+    (repo.dvc_dir / "tmp").mkdir(exist_ok=True)
+    (repo.dvc_dir / "tmp" / "rwlock").write_text(json.dumps({kind: {str(path): held}}))
+
+
+@pytest.fixture
+def data(repo: DataRepository) -> Path:
+    """A tracked directory with one file missing."""
+    write_files(repo.root, {"data/a": "a", "data/b": "b"})
+    data_workspace.add(repo, [repo.root / "data"])
+    (repo.root / "data" / "a").unlink()
+    return repo.root / "data"
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize("held", ["data", "data/a", "."])
+def test_a_path_in_use_is_not_written(repo: DataRepository, data: Path, kind: str, held: str) -> None:
+    write_lock(repo, kind, repo.root if held == "." else repo.root / held, os.getppid())
+    with pytest.raises(Conflict, match=f"process {os.getppid()}: dvc repro train") as raised:
+        data_workspace.checkout(repo)
+    assert raised.value.fields["pid"] == os.getppid()
+    assert not (data / "a").exists()
+    for verb in (lambda: data_workspace.add(repo, [data]), lambda: data_workspace.commit(repo)):
+        with pytest.raises(Conflict):
+            verb()
+
+
+def test_the_command_says_who_and_exits_with_4(repo: DataRepository, data: Path) -> None:
+    write_lock(repo, "write", data, os.getpid())
+    command = [sys.executable, "-m", "penstock.cli", "--json", "checkout"]
+    done = subprocess.run(command, cwd=repo.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    error = json.loads(done.stdout)["error"]
+    assert (error["pid"], error["cmd"]) == (os.getpid(), "dvc repro train")
+
+
+def test_dead_processes_and_other_paths_do_not_matter(repo: DataRepository, data: Path) -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    write_lock(repo, "write", data, process.pid)
+    check_writable(repo, [data])
+    write_lock(repo, "write", repo.root / "data2", os.getppid())
+    data_workspace.checkout(repo)
+    assert (data / "a").read_text() == "a"
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"write": {"x": {"pid": "?"}}}'])
+def test_a_damaged_lock_is_named(repo: DataRepository, data: Path, text: str) -> None:
+    (repo.dvc_dir / "tmp" / "rwlock").write_text(text)
+    with pytest.raises(Corrupt, match="rwlock"):
+        check_writable(repo, [data])
