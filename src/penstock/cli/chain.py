@@ -20,7 +20,8 @@ def why(session: Session, subject: str) -> None:
     from penstock.flows.lineage import explain
     from penstock.workspace import open_workspace
 
-    found = explain(open_workspace(session.directory), subject)
+    project = open_workspace(session.directory)
+    found = explain(project, _from_root(session, project.root, subject))
 
     def text() -> str:
         width = max(len(link.kind) for link in found.links)
@@ -43,6 +44,15 @@ def why(session: Session, subject: str) -> None:
     session.emit(msgspec.to_builtins(found), text)
 
 
+def _from_root(session: Session, root: Path, subject: str) -> str:
+    """Return a path that was named from a subdirectory as the root sees it; anything else as it is."""
+    path = session.directory / subject
+    is_path = path.exists() or path.with_name(f"{path.name}.dvc").exists()
+    if session.directory != root and is_path and path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    return subject
+
+
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
@@ -60,7 +70,8 @@ def restore(session: Session, subject: str, into: Path) -> None:
     from penstock.flows.restore import restore as restore_subject
     from penstock.workspace import open_workspace
 
-    done = restore_subject(open_workspace(session.directory), subject, session.directory / into)
+    project = open_workspace(session.directory)
+    done = restore_subject(project, _from_root(session, project.root, subject), session.directory / into)
     document = {
         "root": str(done.root),
         "commit": done.commit,

@@ -71,7 +71,7 @@ def explain(project: Project, subject: str) -> Explanation:
         run = _as_run(connection, subject)
         if run is not None:
             return _explain_run(connection, subject, run)
-        data = _as_data(project, connection, subject)
+        data = _as_data(connection, subject)
         if data is not None:
             return data
         commit = _as_commit(project, subject)
@@ -161,8 +161,17 @@ def _explain_commit(connection: sa.Connection, subject: str, commit: str) -> Exp
     return _explanation(subject, "commit", links, newest, commit)
 
 
-def _as_data(project: Project, connection: sa.Connection, subject: str) -> Explanation | None:
-    path = Path(subject).as_posix().removeprefix("./").removesuffix(".dvc")
+def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
+    """Explain a tracked path, or one inside a tracked directory."""
+    named = Path(subject).as_posix().removesuffix(".dvc")
+    for path in (named, *(parent.as_posix() for parent in Path(named).parents)):
+        found = _explain_data(connection, subject, path)
+        if found is not None:
+            return found
+    return None
+
+
+def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
     versions = [item for item in registry.list_versions(connection) if path in item.provenance.data]
     query = sa.select(tracking.run_inputs).where(tracking.run_inputs.c.path == path)
     rows = list(connection.execute(query))
@@ -177,7 +186,7 @@ def _as_data(project: Project, connection: sa.Connection, subject: str) -> Expla
             Link(
                 kind="data",
                 key=digest,
-                text=f"{path} {digest[:16]}, used by {len(runs)} runs",
+                text=f"{path} {digest[:16]}, used by {len(runs)} run{'' if len(runs) == 1 else 's'}",
                 details={"runs": runs},
             )
         )
