@@ -26,7 +26,7 @@ LAZY = {
     "penstock/data/rendering.py": "ruamel, only for a name that needs quoting",
     "penstock/data/status.py": "DVC 2's hashes",
     "penstock/data/workers.py": "ctypes and pickle, only to fork",
-    "penstock/flows/data_workspace.py": "subprocess, only with core.autostage",
+    "penstock/flows/data_workspace.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
 }

@@ -31,11 +31,15 @@ from penstock.data.repository import DataRepository
 
 @dataclass(frozen=True)
 class Added:
-    """What `add_path` or `commit_pointer` did: the pointer, its content, and the files git should take."""
+    """What `add_path` or `commit_pointer` did: the pointer, its content, and the files git should take.
+
+    `path` is the (last) output, which holds that content.
+    """
 
     pointer: Path
     hash: HashInfo
     changed: tuple[Path, ...]
+    path: Path
 
 
 def add_path(repo: DataRepository, path: Path) -> Added:
@@ -71,7 +75,7 @@ def add_path(repo: DataRepository, path: Path) -> Added:
     if ignored is not None:
         changed.append(ignored)
     relink(repo, path, info)
-    return Added(where, info, tuple(changed))
+    return Added(where, info, tuple(changed), path)
 
 
 def _updated(pointer: Pointer, path: Path, info: HashInfo) -> str:
@@ -106,7 +110,7 @@ def commit_pointer(repo: DataRepository, pointer: Pointer) -> Added:
         raise Invalid(f"{pointer.path.name} has no output", code="data.bad_pointer", path=str(pointer.path))
     if save_text(pointer.path, text):
         changed.append(pointer.path)
-    return Added(pointer.path, info, tuple(changed))
+    return Added(pointer.path, info, tuple(changed), pointer.outputs[-1].path)
 
 
 def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = False) -> tuple[Path, ...]:

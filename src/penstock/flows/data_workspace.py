@@ -6,6 +6,7 @@ that talk to remotes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from penstock.base.errors import Invalid
 from penstock.data import adding
 from penstock.data.checkout import Change, apply_checkout, plan_checkout
 from penstock.data.lock import repository_lock
-from penstock.data.output import Output
+from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.data.status import output_state
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
+
+DVC_SITE = "/var/tmp/dvc"  # dvc/dirs.py; its environment variable is not known here
 
 
 def add(repo: DataRepository, paths: Sequence[Path]) -> list[adding.Added]:
@@ -26,6 +29,7 @@ def add(repo: DataRepository, paths: Sequence[Path]) -> list[adding.Added]:
         check_writable(repo, paths)
         repo.cache.remove_stale_staging()
         done = [adding.add_path(repo, path) for path in paths]
+        _tell_dvc(repo, [(one.path, one.hash) for one in done if one.changed])
     _autostage(repo, [path for one in done for path in one.changed])
     return done
 
@@ -43,12 +47,22 @@ def commit(
             for pointer in pointers.values()
             if any(_differs(repo, output) for output in pointer.outputs)
         ]
+        _tell_dvc(repo, [(one.path, one.hash) for one in done])
     _autostage(repo, [path for one in done for path in one.changed])
     return done
 
 
 def _differs(repo: DataRepository, output: Output) -> bool:
     return output_state(repo, output) != "unchanged"
+
+
+def _tell_dvc(repo: DataRepository, outputs: list[tuple[Path, HashInfo]]) -> None:
+    site = repo.config.get("core", "site_cache_dir") or DVC_SITE
+    if not outputs or not os.path.isdir(f"{site}/repo"):
+        return
+    from penstock.data.dvcstate import save_dvc_state  # 4 ms, and many machines have no DVC
+
+    save_dvc_state(repo, site, outputs)
 
 
 def _autostage(repo: DataRepository, paths: list[Path]) -> None:
@@ -88,6 +102,8 @@ def checkout(
             change = apply_checkout(repo, plan, force=force)
             if change != "unchanged":
                 changes[repo.relative(plan.output.path)] = change
+        written = [plan.output for plan in plans if plan.change != "unchanged"]
+        _tell_dvc(repo, [(output.path, output.hash) for output in written if output.hash is not None])
     return changes
 
 
