@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import stat
@@ -37,6 +38,7 @@ class ObjectStore:
         self.shared = shared
         self._files = f"{root}/files/md5"
         self._made: set[str] = set()
+        self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
 
     def path(self, md5: str) -> str:
         """Return where an object is or would be."""
@@ -99,7 +101,7 @@ class ObjectStore:
         folder = f"{self.root}/tmp"
         if folder not in self._made:
             self._make(folder)
-        return f"{folder}/{os.getpid()}-{os.urandom(8).hex()}"
+        return f"{folder}/{os.getpid()}-{self._token}-{next(self._count)}"
 
     def accept(self, temporary: str, md5: str) -> None:
         """Move a verified temporary file into place as the object `md5`, read-only. Idempotent."""

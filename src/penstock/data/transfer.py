@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -91,8 +92,11 @@ def push_objects(
 def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
     path = repo.cache.path(md5)
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read(SMALL_BYTES)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, SMALL_BYTES)
+        finally:
+            os.close(descriptor)
         size = len(data)
         if size < SMALL_BYTES:
             if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(TREE_SUFFIX):

@@ -6,6 +6,7 @@ DVC takes as "verified") and renamed into place, so a killed writer leaves nothi
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class LocalBackend:
         self.url = str(root)
         self.jobs = 1  # small files are bound by system calls: threads only fight over the interpreter lock
         self._made: set[str] = set()
+        self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{check_key(key)}"
@@ -84,7 +86,7 @@ class LocalBackend:
     def _store(self, key: str, write: Callable[[str], None]) -> None:
         target = self._path(key)
         parent = target.rpartition("/")[0]
-        temporary = f"{self.root}/{STAGING}/{os.getpid()}-{os.urandom(8).hex()}"
+        temporary = f"{self.root}/{STAGING}/{os.getpid()}-{self._token}-{next(self._count)}"
         try:
             if parent not in self._made:
                 os.makedirs(parent, exist_ok=True)
