@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 import penstock
 from penstock.base.database import Database, connect, metadata
-from penstock.base.errors import Invalid, Unavailable
+from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.events import list_events, record_event
 from penstock.base.migrate import upgrade
 from servers.postgres import PostgresServer
@@ -125,3 +125,9 @@ def test_a_store_that_is_down_is_unavailable() -> None:
 def test_the_password_is_not_shown() -> None:
     database: Database = connect("postgresql://ada:secret@127.0.0.1:1/none")
     assert "secret" not in database.url
+
+
+def test_a_damaged_store_is_named_and_not_a_defect(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(Corrupt, match="is damaged"):
+        upgrade(connect(f"sqlite:///{tmp_path}/store.db"))

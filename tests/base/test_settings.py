@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 import yaml
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
-from penstock.base.settings import parse_settings
+from penstock.base.settings import load_settings, parse_settings
 
 
 class Inner(msgspec.Struct, frozen=True):
@@ -72,3 +74,10 @@ def test_what_is_written_is_read_back(parts: dict[str, float], steps: list[int])
     found = read(yaml.safe_dump(document))
     assert {key: item.limit for key, item in found.parts.items()} == parts
     assert list(found.steps) == steps
+
+
+@pytest.mark.parametrize("data", [b"title: \xff\xfe", b"title: a\x00b", b"title: \x80"])
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x.yaml").write_bytes(data)
+    with pytest.raises(Invalid, match=r"x\.yaml"):
+        load_settings(tmp_path / "x.yaml", Outer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from penstock.base.events import list_events
 from penstock.flows.continuous import load_report, run_ci
 from penstock.flows.deploy import apply_deployment, plan_deployment, plan_rollback
-from penstock.flows.execute import reproduce_and_record
+from penstock.flows.execute import PROCESS_TAG, reproduce_and_record
 from penstock.flows.gate import apply_promotion, delete_alias, plan_promotion, run_gate
 from penstock.flows.lineage import explain
 from penstock.flows.models import fetch_model
 from penstock.flows.register import register_model
 from penstock.flows.restore import restore
 from penstock.registry.store import get_version
+from penstock.tracking.entities import Run
+from penstock.tracking.store import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace
 from projects import Sample, rows
 
@@ -232,3 +235,42 @@ def test_every_decision_left_an_event_with_its_evidence(sample: Sample) -> None:
     assert events[2].cause["verdict"]
     assert {event.actor for event in events} == {"person:ada"}
     json.dumps([event.cause for event in events])
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "data/test.csv", "data/train.csv"])
+def test_a_gate_judges_only_what_the_pipeline_made(sample: Sample, name: str) -> None:
+    train(sample)
+    sample.write(name, '{"roc_auc": 0.999}')
+    with pytest.raises(Invalid, match="is not what stage"):
+        run_gate(sample.project)
+
+
+def test_nothing_is_deployed_under_gates_that_changed(sample: Sample) -> None:
+    release(sample)
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
+    with pytest.raises(Refused, match="under the gates as they are now"):
+        plan_deployment(open_workspace(sample.root, {}), "delay", "late/1")
+
+
+def test_the_commit_of_a_version_leads_to_it(sample: Sample) -> None:
+    release(sample)
+    found = explain(sample.project, sample.git.resolve("HEAD"))
+    assert found.version == "late/1"
+    assert "deployment" in [link.kind for link in found.links]
+
+
+def test_a_run_whose_process_is_gone_counts_as_killed(sample: Sample) -> None:
+    run = Run(
+        id=new_run_id(),
+        experiment="e",
+        name="n",
+        status="RUNNING",
+        start_ms=0,
+        tags={PROCESS_TAG: f"{socket.gethostname()}:999999999"},
+    )
+    with sample.project.database.write() as connection:
+        create_run(connection, run)
+    reproduce_and_record(sample.project)
+    with sample.project.database.read() as connection:
+        assert get_run(connection, run.id).status == "KILLED"

@@ -15,14 +15,7 @@ from penstock.flows.execute import reproduce_and_record
 from penstock.pipeline.lockfile import load_lock
 from penstock.pipeline.runner import ReproduceOptions
 from projects import Sample, rows
-
-
-def is_running(pid: int) -> bool:
-    """Say whether a process still runs; one that only waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+from stories.live import is_running
 
 
 def actions(sample: Sample, **options: object) -> dict[str, str]:

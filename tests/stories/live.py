@@ -22,6 +22,14 @@ import numpy as np
 READY_S = 60.0
 
 
+def is_running(pid: int) -> bool:
+    """Say whether a process still runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -61,6 +69,12 @@ class Up:
         assert self._process is not None
         for pid in [*self.children(), self._process.pid]:
             os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def kill_parent(self) -> None:
+        """Kill `penstock up` alone."""
+        assert self._process is not None
+        self._process.kill()
         self._process.wait()
 
     def stop(self) -> int:

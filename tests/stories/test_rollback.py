@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from projects import Sample
-from stories.live import Client, Up, wait_until, webhook
+from stories.live import Client, Up, is_running, wait_until, webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stories")]
 
@@ -135,6 +135,15 @@ def test_killed_servers_come_back_to_the_same_state_and_finish_the_rollback(samp
     assert penstock(sample, "endpoint", "show", "delay")["stable"] == 1
     for prediction in (client.ids[0], client.ids[-1]):
         assert penstock(sample, "why", prediction)["version"].startswith("late/")
+
+
+def test_when_up_is_killed_its_servers_end_too(sample: Sample, tmp_path: Path) -> None:
+    running = Up(sample.root, tmp_path / "up.log")
+    running.start()
+    children = running.children()
+    assert len(children) == 2
+    running.kill_parent()
+    wait_until(lambda: not any(is_running(pid) for pid in children))
 
 
 def test_a_good_canary_is_advanced_and_becomes_champion(sample: Sample, up: Up) -> None:

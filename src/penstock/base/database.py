@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from penstock.base.errors import Invalid, Unavailable
+from penstock.base.errors import Corrupt, Invalid, Unavailable
 
 BUSY_TIMEOUT_S = 30
 metadata = sa.MetaData(
@@ -67,7 +67,15 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
-        except sa.exc.OperationalError as error:
+        except sa.exc.DatabaseError as error:
+            if not isinstance(error, sa.exc.OperationalError):
+                if "not a database" not in str(error.orig) and "malformed" not in str(error.orig):
+                    raise
+                raise Corrupt(
+                    f"the store {self.url} is damaged: {error.orig}",
+                    code="store.corrupt",
+                    hint="put a copy of it back; what is in git, cache and remote is not touched",
+                ) from error
             raise Unavailable(
                 f"the store {self.url} did not answer: {error.orig}",
                 code="store.unavailable",

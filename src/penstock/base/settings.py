@@ -27,13 +27,23 @@ def load_settings(path: Path, kind: type[S]) -> S:
         Invalid: not YAML, an unknown or repeated key, a missing field or a value of the wrong type.
         OSError: the file cannot be read.
     """
-    return parse_settings(path.read_text(encoding="utf-8"), kind, str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Invalid(
+            f"{path}: not UTF-8 text at byte {error.start}",
+            code="settings.not_text",
+            hint="save it as UTF-8",
+            file=str(path),
+        ) from None
+    return parse_settings(text, kind, str(path))
 
 
 def parse_settings(text: str, kind: type[S], name: str) -> S:
     """Read YAML text as a value of the struct `kind`; `name` is what errors call the text."""
-    loader = Loader(text)
+    loader = None
     try:
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             return parse_settings("{}", kind, name)
@@ -43,8 +53,11 @@ def parse_settings(text: str, kind: type[S], name: str) -> S:
         raise Invalid(
             f"{name}:{line}: not valid YAML: {error.problem}", code="settings.not_yaml", file=name, line=line
         ) from None
+    except yaml.YAMLError as error:
+        raise Invalid(f"{name}: not valid YAML: {error}", code="settings.not_yaml", file=name) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return value  # type: ignore[no-any-return]
 
 

@@ -30,6 +30,11 @@ class Job:
     secrets: tuple[str, ...] = field(default_factory=tuple)
 
 
+STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS")
+"""Where the registry is: without them a runner begins with an empty one and compares with no champion."""
+REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
 def validation_job(*, python: str, requirement: str, has_remote: bool, root: str = ".") -> Job:
     """Return the job that validates every push: one `penstock ci run`, as on a developer's machine."""
     install = f"python -m pip install {requirement}"
@@ -38,9 +43,7 @@ def validation_job(*, python: str, requirement: str, has_remote: bool, root: str
         python=python,
         timeout_min=60,
         root=root,
-        secrets=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PENSTOCK_STORE", "PENSTOCK_ARTIFACTS")
-        if has_remote
-        else (),
+        secrets=(*STORE_SECRETS, *(REMOTE_SECRETS if has_remote else ())),
         steps=(
             Step("Install", install),
             Step("Validate", "penstock ci run --rev HEAD" + (" --push" if has_remote else "")),

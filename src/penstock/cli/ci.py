@@ -76,6 +76,4 @@ def ci_init(session: Session, system: str, dry_run: bool, force: bool) -> None:
         session.emit({"path": plan.relative, "text": plan.text, "applied": False}, plan.text.rstrip())
         return
     apply_ci_file(plan, force=force)
-    session.emit(
-        {"path": plan.relative, "applied": True}, f"{plan.relative} written. Next: git add {plan.relative}"
-    )
+    session.emit({"path": plan.relative, "applied": True}, f"{plan.path} written. Next: git add {plan.path}")

@@ -47,7 +47,7 @@ def pipeline_outputs(root: Path) -> list[Output]:
 @click.command()
 @click.option("--no-scm", is_flag=True, help="Work without git.")
 @click.option("--subdir", is_flag=True, help="Allow a subdirectory of a git repository.")
-@click.option("-f", "--force", is_flag=True, help="Replace an existing .dvc directory.")
+@click.option("-f", "--force", is_flag=True, help="Begin anew with empty settings; the cache is kept.")
 @pass_session
 def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
     """Make this directory a repository (DVC's layout)."""

@@ -20,12 +20,24 @@ DVCIGNORE = """\
 """
 
 
+def _reset(dvc_dir: Path) -> None:
+    """Take away settings and state, and keep the cache: it may hold what exists nowhere else."""
+    for path in dvc_dir.iterdir():
+        if path.name == "cache":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def init_repository(root: Path, *, no_scm: bool = False, subdir: bool = False, force: bool = False) -> None:
     """Create `.dvc` and `.dvcignore` in `root`, and stage them in git.
 
     Raises:
         Invalid: `root` is not the top of a git repository, and neither `no_scm` nor `subdir` was given.
-        Conflict: it is a repository already, and `force` was not given.
+        Conflict: it is a repository already, and `force` was not given. With `force` settings and state
+            begin anew; unlike DVC's, the cache stays.
     """
     git_root = None if no_scm else find_git_root(root)
     if not no_scm and git_root is None:
@@ -44,10 +56,12 @@ def init_repository(root: Path, *, no_scm: bool = False, subdir: bool = False, f
     if dvc_dir.exists():
         if not force:
             raise Conflict(
-                f"{root} is a repository already", code="data.already_initialised", hint="penstock init -f"
+                f"{root} is a repository already",
+                code="data.already_initialised",
+                hint="nothing has to be done; penstock status",
             )
-        shutil.rmtree(dvc_dir)
-    (dvc_dir / "tmp").mkdir(parents=True)
+        _reset(dvc_dir)
+    (dvc_dir / "tmp").mkdir(parents=True, exist_ok=True)
     (dvc_dir / "tmp" / "btime").touch()
     config = "[core]\n    no_scm = True\n" if no_scm else ""
     write_atomic(dvc_dir / "config", config.encode(), durable=False)

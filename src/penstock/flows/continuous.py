@@ -188,11 +188,25 @@ def _judge(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
     progress.verdict = verdict
     passed = sum(check.status == "pass" for check in verdict.checks)
     outcome.sentence = f"{passed} of {len(verdict.checks)} checks passed"
+    if tree.settings.model is not None and any(check.kind == "champion" for check in verdict.checks):
+        with tree.database.read() as connection:
+            if find_alias(connection, tree.settings.model.name, "champion") is None:
+                outcome.sentence = _warn_of_empty_store(tree, outcome.sentence)
     if not verdict.passed:
         outcome.status = "failed"
         outcome.sentence = next(
             check.sentence for check in verdict.checks if check.status != "pass" and check.severity == "block"
         )
+
+
+def _warn_of_empty_store(tree: Project, sentence: str) -> str:
+    """Say so where a shared store is missing: the comparison with the champion was none."""
+    is_local = tree.places.store_url.startswith("sqlite")
+    return (
+        f"{sentence}; this store knows no champion (PENSTOCK_STORE names a shared one)"
+        if is_local
+        else sentence
+    )
 
 
 def _register(tree: Project, progress: _Progress, outcome: _Outcome) -> None:

@@ -14,6 +14,7 @@ from penstock.flows.models import RegistrySource
 from penstock.flows.project import Project
 from penstock.registry import store
 from penstock.registry.entities import ModelVersion
+from penstock.registry.gates.settings import settings_digest
 from penstock.serving.deployments import (
     Canary,
     Revision,
@@ -61,10 +62,11 @@ def plan_deployment(
     with project.database.read() as connection:
         version = store.resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
-        verdict = store.find_verdict(connection, version.model, version.digest)
-    if project.settings.gates and (verdict is None or not verdict.passed):
+        gates = project.settings.gates
+        verdict = store.find_verdict(connection, version.model, version.digest, settings_digest(gates))
+    if gates and (verdict is None or not verdict.passed):
         raise Refused(
-            f"{version.ref} cannot be deployed: no passing verdict for it",
+            f"{version.ref} cannot be deployed: no passing verdict for it under the gates as they are now",
             code="gate.no_passing_verdict",
             hint="penstock gate run, on the commit that made it",
             model=version.model,

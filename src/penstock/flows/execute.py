@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
@@ -22,6 +26,7 @@ from penstock.tracking import store
 from penstock.tracking.entities import Run, RunStatus, StageRecord
 
 WAIT_FOR_LOCK_S = 3.0
+PROCESS_TAG = "penstock.process"
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,15 @@ def _run_of_lock(project: Project) -> Run | None:
         return store.find_run_of_lock(connection, digest)
 
 
+def _end_abandoned(connection: sa.Connection) -> None:
+    """Mark the runs of processes of this machine that are gone: they were killed."""
+    host = socket.gethostname()
+    for run_id, process in store.list_running(connection, PROCESS_TAG).items():
+        name, _, pid = process.rpartition(":")
+        if name == host and not Path(f"/proc/{pid}").exists():
+            store.finish_run(connection, run_id, "KILLED")
+
+
 def _start(project: Project) -> Run:
     code = capture_code(project)
     run = Run(
@@ -102,10 +116,15 @@ def _start(project: Project) -> Run:
         start_ms=now_ms(),
         commit=code.commit,
         dirty_digest=code.dirty_digest,
-        tags={"penstock.actor": project.actor, "penstock.source": "repro"},
+        tags={
+            "penstock.actor": project.actor,
+            "penstock.source": "repro",
+            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+        },
         inputs=data_digests(project),
     )
     with project.database.write() as connection:
+        _end_abandoned(connection)
         store.create_run(connection, run)
     return run
 

@@ -16,7 +16,7 @@ from penstock.data.tables import load_table, to_columns
 from penstock.flows.models import fetch_model, files_of_folder
 from penstock.flows.project import Project
 from penstock.flows.provenance import data_digests
-from penstock.flows.register import Candidate, find_candidate
+from penstock.flows.register import Candidate, find_candidate, require_as_made
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.registry import store
 from penstock.registry.entities import AliasMove, ModelVersion, Verdict
@@ -63,7 +63,16 @@ class HeldOutTable:
     def labels(self) -> Floats:
         """Return the truth."""
         column = self._settings.label or ""
-        return to_columns(load_table(self._table), [column])[column].astype(np.float64)
+        values = to_columns(load_table(self._table), [column])[column]
+        try:
+            return values.astype(np.float64)
+        except ValueError:
+            raise Invalid(
+                f"label {column!r} of {self._settings.test} is not a number",
+                code="gate.bad_label",
+                hint="write 0 and 1 for classes",
+                column=column,
+            ) from None
 
     def candidate_scores(self) -> Floats:
         """Return the candidate's scores."""
@@ -106,6 +115,9 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
     champion = _champion_files(project, name)
     evidence = Evidence(project.root, metrics, HeldOutTable(project.root, candidate, files, champion))
     gates = project.settings.gates
+    for gate in gates:
+        if gate.schema is not None:
+            require_as_made(project, gate.schema.table)
     checks = run_checks(gates, evidence)
     verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
     failed = [check for check in checks if check.status != "pass"]

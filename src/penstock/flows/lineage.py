@@ -152,12 +152,13 @@ def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explan
 
 def _explain_commit(connection: sa.Connection, subject: str, commit: str) -> Explanation:
     links = [Link(kind="commit", key=commit, text=commit[:10])]
-    newest: ModelVersion | None = None
+    found = {version.ref: version for version in registry.list_versions_of_commit(connection, commit)}
     for run_id in tracking.list_runs_of_commit(connection, commit):
         links.append(_run_links(connection, run_id)[0])
-        for version in registry.list_versions_of_run(connection, run_id):
-            newest = version
-            links += [_version_link(version), *_served_links(connection, version)]
+        found |= {version.ref: version for version in registry.list_versions_of_run(connection, run_id)}
+    for version in found.values():
+        links += [_version_link(version), *_served_links(connection, version)]
+    newest = max(found.values(), key=lambda version: version.created_ms, default=None)
     return _explanation(subject, "commit", links, newest, commit)
 
 

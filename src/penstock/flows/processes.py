@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
+from penstock.base.process import die_with_parent
+
 POLL_S = 0.1
 GRACE_S = 40.0
 
@@ -26,7 +28,8 @@ def run_together(commands: Mapping[str, Sequence[str]]) -> int:
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     processes = {
-        name: subprocess.Popen(list(command), start_new_session=True) for name, command in commands.items()
+        name: subprocess.Popen(list(command), start_new_session=True, preexec_fn=die_with_parent)  # noqa: PLW1509  (one thread runs here)
+        for name, command in commands.items()
     }
     try:
         while not asked.is_set() and all(process.poll() is None for process in processes.values()):

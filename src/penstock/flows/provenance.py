@@ -12,7 +12,7 @@ from penstock.data.output import HashInfo
 from penstock.data.pointer import list_pointers
 from penstock.flows.project import Project
 from penstock.pipeline.definition import DEFINITION_FILE, load_stages
-from penstock.pipeline.lockfile import LOCK_FILE, LockEntry, load_lock
+from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.outputs import list_outputs
 
 
@@ -80,12 +80,16 @@ def data_digests(project: Project) -> dict[str, str]:
     }
 
 
-def stage_of_output(root: Path, path: str) -> tuple[str, LockEntry] | None:
-    """Return the locked stage that makes `path` (relative to the root), or None."""
-    locked = load_lock(root)
-    for stage in load_stages(root):
-        if any(stage.place(output.path) == path for output in stage.outputs) and stage.name in locked:
-            return stage.name, locked[stage.name]
+def stage_of_output(root: Path, path: str) -> tuple[str, HashInfo] | None:
+    """Return the stage that makes `path` (relative to the root) and what it locked, or None.
+
+    A path inside an output directory is not one the lock knows by itself.
+    """
+    if not (root / DEFINITION_FILE).is_file():
+        return None
+    for output in list_outputs(root):
+        if output.path == root / path and output.hash is not None:
+            return output.source.partition(":")[2], output.hash
     return None
 
 

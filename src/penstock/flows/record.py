@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.database import Database
 from penstock.base.errors import PenstockError
-from penstock.monitoring.labels import score
+from penstock.monitoring.labels import fits, score
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
@@ -263,6 +263,8 @@ class _Join:
         if not found:
             return "unknown"
         if len(label.values) != found[0].row_count:
+            return "misfit"
+        if not fits(decode_columns(found[0].outputs), label.values):
             return "misfit"
         before = known.get(label.text) or [None] * len(label.values)
         added = [value if old is None else None for old, value in zip(before, label.values, strict=True)]

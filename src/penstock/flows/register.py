@@ -54,20 +54,35 @@ def find_candidate(project: Project, path: str | None = None) -> Candidate:
             hint="penstock repro",
             path=str(folder),
         )
-    output = None
-    made = stage_of_output(project.root, relative)
-    if made is not None:
-        stage, entry = made
-        locked = next((item.hash for item in entry.outputs if item.path == relative), None)
-        output = hash_path(project.data, folder).md5
-        if locked is None or locked.md5 != output:
-            raise Invalid(
-                f"{relative} is not what stage `{stage}` made: it was changed afterwards",
-                code="registry.model_changed",
-                hint="penstock repro, then register again",
-                path=relative,
-            )
+    output = require_as_made(project, relative)
+    for name in (settings.metrics, settings.test, settings.reference):
+        if name is not None:
+            require_as_made(project, name)
     return Candidate(settings, folder, scan_model(folder), output)
+
+
+def require_as_made(project: Project, relative: str) -> str | None:
+    """Check that a path is what the stage that makes it locked; return its md5, None if no stage makes it.
+
+    Raises:
+        Invalid: it was changed, or is gone, since the stage ran.
+    """
+    made = stage_of_output(project.root, relative)
+    if made is None:
+        return None
+    stage, locked = made
+    try:
+        actual = hash_path(project.data, project.root / relative).md5
+    except NotFound:
+        actual = None
+    if actual != locked.md5:
+        raise Invalid(
+            f"{relative} is not what stage `{stage}` made: it was changed afterwards",
+            code="registry.output_changed",
+            hint="penstock repro, then try again",
+            path=relative,
+        )
+    return actual
 
 
 def register_model(

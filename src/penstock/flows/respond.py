@@ -143,16 +143,24 @@ class Controller:
     def _calls_for_rollback(self, seen: Observation, finding: Finding) -> bool:
         """Whether a breach is the model's fault and an earlier state is the answer.
 
-        On the stable route, what a retraining answers is not rolled back, and drift is the data's.
+        On the stable route, what a retraining answers is not rolled back, and drift is the data's; so is
+        a canary's drift that stable shows too.
         """
         if finding.action is not None:
             return finding.action == "rollback"
         if "rollback" not in seen.settings.on_breach:
             return False
         if finding.route == "canary":
-            return True
+            return finding.kind != "drift" or not self._drifts_on_stable_too(seen, finding)
         answered = seen.settings.retrain.causes if seen.settings.retrain else ()
         return finding.kind != "drift" and finding.kind not in answered and seen.revision.canary is None
+
+    def _drifts_on_stable_too(self, seen: Observation, finding: Finding) -> bool:
+        """Whether the same feature drifted on the stable route: the world changed, not the canary."""
+        return any(
+            other.route == "stable" and other.kind == "drift" and other.name == finding.name
+            for other in seen.breaches
+        )
 
     def _roll_back(self, seen: Observation, findings: list[Finding], ids: list[int]) -> bool:
         first = next((finding for finding in findings if finding.route == "canary"), findings[0])

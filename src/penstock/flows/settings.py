@@ -94,6 +94,6 @@ def require_model(settings: ProjectSettings, root: Path) -> ModelSettings:
         raise NotFound(
             f"{root / SETTINGS_FILE} {missing}",
             code="settings.no_model",
-            hint="write `model: {name: …, path: …}` into penstock.yaml",
+            hint="write `project: …` and `model: {name: …, path: …}` into penstock.yaml",
         )
     return settings.model

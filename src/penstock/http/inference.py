@@ -96,6 +96,9 @@ class _Inference:
             is_mistake = isinstance(error, Invalid | NotFound)
             self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error")
             return error_response(error)
+        except Exception:
+            self._metrics.count_refusal(endpoint, "error")
+            raise
 
     async def _predict(
         self, endpoint: str, version: int | None, body: bytes, json_size: int | None, received_s: float

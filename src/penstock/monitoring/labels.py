@@ -10,6 +10,25 @@ import numpy.typing as npt
 
 from penstock.monitoring.quality import Quality
 
+LARGEST_LABEL = 1e15
+"""Beyond it a squared error says nothing any more."""
+
+
+def fits(outputs: Mapping[str, npt.NDArray[Any]], labels: Sequence[Any]) -> bool:
+    """Say whether labels can be the truth about predictions of this kind; None is not known and fits.
+
+    A classifier with `probability` and a numeric or boolean `prediction` takes 0, 1, true and false; a
+    floating-point `prediction` finite numbers of ordinary size; any other classes take what they are.
+    """
+    known = [label for label in labels if label is not None]
+    prediction = outputs.get("prediction")
+    kind = prediction.dtype.kind if prediction is not None else ""
+    if "probability" in outputs and kind in "iubf":
+        return all(isinstance(label, bool | int | float) and label in (0, 1) for label in known)
+    if kind == "f":
+        return all(isinstance(label, bool | int | float) and abs(label) <= LARGEST_LABEL for label in known)
+    return True
+
 
 def score(outputs: Mapping[str, npt.NDArray[Any]], labels: Sequence[Any]) -> Quality:
     """Return the quality of predictions given their labels, one a row; None is not known and left out.

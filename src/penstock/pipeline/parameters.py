@@ -28,6 +28,13 @@ def load_values(path: Path) -> Mapping[str, Any]:
         raise NotFound(
             f"{path} does not exist", code="pipeline.no_values", hint=f"create {path.name}", path=str(path)
         ) from None
+    except UnicodeDecodeError as error:
+        raise Invalid(
+            f"{path}: not UTF-8 text at byte {error.start}",
+            code="pipeline.bad_values",
+            hint="save it as UTF-8",
+            path=str(path),
+        ) from None
     return parse_values(text, path)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from penstock.base.process import die_with_parent
+
 TERMINATE_GRACE_S = 5.0
 
 
@@ -28,6 +30,7 @@ def run_command(command: str, directory: Path, on_line: Callable[[str], None]) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  (one system call, nothing that takes a lock)
         text=True,
         errors="replace",
     )

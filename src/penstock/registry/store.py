@@ -129,6 +129,14 @@ def list_versions_of_run(connection: sa.Connection, run_id: str) -> list[ModelVe
     return [_version(row) for row in connection.execute(query).mappings()]
 
 
+def list_versions_of_commit(connection: sa.Connection, commit: str) -> list[ModelVersion]:
+    """Return the versions registered from a commit."""
+    query = (
+        sa.select(versions).where(versions.c.commit == commit).order_by(versions.c.model, versions.c.number)
+    )
+    return [_version(row) for row in connection.execute(query).mappings()]
+
+
 def find_alias(connection: sa.Connection, model: str, name: str) -> Alias | None:
     """Return where an alias points, or None."""
     query = sa.select(aliases).where(aliases.c.model == model, aliases.c.name == name)

@@ -103,7 +103,10 @@ def _array(values: list[Any], dtype: np.dtype[Any]) -> Array:
 
 def _nested(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw, error: Exception) -> list[Any]:
     """Flatten nested data; its nesting must be the shape."""
-    level = [msgspec.json.decode(data)]
+    try:
+        level = [msgspec.json.decode(data)]
+    except msgspec.DecodeError as problem:
+        raise bad_request(f"input {name!r}: data cannot be read: {problem}", "bad_data") from None
     for size in shape:
         if not all(isinstance(part, list) and len(part) == size for part in level):
             reason = str(error).replace("`", "").replace(" - at $", " at data")
@@ -200,7 +203,9 @@ def to_columns(signature: Signature, tensors: Iterable[Tensor]) -> tuple[dict[st
                 f"input {tensor.name!r} has {shape[0]} rows, the inputs before it {row_count}", "bad_shape"
             )
         row_count = shape[0]
-        columns[tensor.name] = _widen(column, tensor.datatype, tensor.values.reshape(row_count))
+        columns[tensor.name] = _checked(
+            column, _widen(column, tensor.datatype, tensor.values.reshape(row_count))
+        )
     missing = [column.name for column in signature.inputs if column.required and column.name not in columns]
     if missing:
         names = ", ".join(repr(name) for name in missing)
@@ -208,6 +213,23 @@ def to_columns(signature: Signature, tensors: Iterable[Tensor]) -> tuple[dict[st
     if row_count < 0:
         raise bad_request("the request has no inputs", "missing_input")
     return columns, row_count
+
+
+def _checked(column: Column, values: Array) -> Array:
+    """Return a column's values when a model can be asked about them: nothing missing where it is required."""
+    if values.dtype.kind == "f":
+        if np.isinf(values).any():
+            raise bad_request(f"input {column.name!r} is not finite", "bad_data", "send finite numbers")
+        is_missing = column.required and bool(np.isnan(values).any())
+    else:
+        is_missing = values.dtype.kind == "O" and any(value is None for value in values)
+    if is_missing:
+        raise bad_request(
+            f"input {column.name!r} is required, and a value of it is missing",
+            "missing_value",
+            "send every value; an input that may be missing is optional in the model's signature",
+        )
+    return values
 
 
 def _widen(column: Column, datatype: str, values: Array) -> Array:

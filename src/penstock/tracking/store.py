@@ -197,6 +197,16 @@ def finish_run(
     connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
 
 
+def list_running(connection: sa.Connection, tag: str) -> dict[str, str]:
+    """Return the ids of runs that are not finished, with the value of a tag they carry."""
+    query = (
+        sa.select(runs.c.id, run_tags.c.value)
+        .join(run_tags, run_tags.c.run_id == runs.c.id)
+        .where(runs.c.status == "RUNNING", run_tags.c.key == tag)
+    )
+    return {row.id: row.value for row in connection.execute(query)}
+
+
 def get_run(connection: sa.Connection, run_id: str) -> Run:
     """Return a run by its id or an unambiguous beginning of it (at least 4 digits).
 

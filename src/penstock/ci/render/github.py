@@ -38,7 +38,11 @@ def render_github(job: Job) -> str:
         f"        working-directory: {json.dumps(job.root)}",
     ]
     if job.secrets:
-        lines.append("    env:")
+        lines += [
+            "    # Set these secrets: without the shared store a runner knows no champion to compare with,",
+            "    # and what it registers is gone with it. An empty one counts as not set.",
+            "    env:",
+        ]
         lines += [f"      {name}: ${{{{ secrets.{name} }}}}" for name in job.secrets]
     lines += [
         "    steps:",

@@ -258,13 +258,18 @@ class Story:
         return found[0]
 
     def _drift(self, breach: dict[str, Any], endpoint: dict[str, Any]) -> str:
-        drifts = [one for one in breach["cause"]["findings"] if one["kind"] == "drift"]
-        self._check(
-            bool(drifts) or any(one["kind"] == "drift" and one["breached"] for one in endpoint["findings"]),
-            "drift is found",
-        )
-        largest = max(drifts, key=lambda one: float(one["observed"]), default=None)
-        return f"PSI of {largest['name']} {largest['observed']:.2f}" if largest else "drift found"
+        """Say which feature drifted most, of those the breach told or the endpoint shows now."""
+        told = {
+            one["name"]: float(one["observed"])
+            for one in breach["cause"]["findings"]
+            if one["kind"] == "drift"
+        }
+        shown = [one for one in endpoint["findings"] if one["kind"] == "drift" and one["breached"]]
+        self._check(bool(told or shown), "drift is found")
+        if not told:
+            return str(shown[0]["sentence"]).partition(": ")[2].partition(";")[0]
+        name = max(told, key=lambda one: told[one])
+        return f"PSI of {name} {told[name]:.2f}"
 
     def _check(self, holds: bool, what: str) -> None:
         if not holds:

@@ -17,7 +17,7 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
     baseline = evidence.held_out.champion_scores()
     champion = evidence.held_out.champion
     if baseline is None:
-        what = f"this is {champion} itself" if champion else "there is no champion yet"
+        what = f"this is {champion} itself" if champion else "there is no champion in this store yet"
         return _result(gate, severity, "pass", f"{what}: nothing to compare with", {"champion": champion})
     labels, candidate = evidence.held_out.labels(), evidence.held_out.candidate_scores()
     if len(labels) < gate.min_rows:
@@ -37,7 +37,8 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
     status = "pass" if found.low > -gate.max_drop else "fail"
     sentence = (
         f"{gate.metric} {found.candidate:.4f} against {found.baseline:.4f} of {champion}: "
-        f"better by {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}], may lose {gate.max_drop:g}"
+        f"{'better' if found.difference >= 0 else 'worse'} by {abs(found.difference):.4f} "
+        f"[{found.low:+.4f}, {found.high:+.4f}], may lose {gate.max_drop:g}"
     )
     return _result(
         gate, severity, status, sentence, {"champion": champion, **asdict(found), "seed": gate.seed}

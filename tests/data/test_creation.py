@@ -1,0 +1,22 @@
+"""Making a repository again never costs data."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.base.errors import Conflict
+from penstock.data.creation import init_repository
+from penstock.data.hashing import save_path
+from penstock.data.objects import has
+from penstock.data.repository import DataRepository
+
+
+def test_a_forced_init_keeps_the_cache(repo: DataRepository) -> None:
+    (repo.root / "f").write_text("exists nowhere else")
+    info = save_path(repo, repo.root / "f")
+    with pytest.raises(Conflict, match="already"):
+        init_repository(repo.root)
+    init_repository(repo.root, force=True)
+    again = DataRepository.open(repo.root)
+    assert has(again, info)
+    again.close()
