@@ -157,6 +157,13 @@ def test_with_json_the_error_is_one_document(sample: Sample) -> None:
     assert error["hint"]
 
 
+def test_with_json_a_usage_error_is_one_document_too(sample: Sample) -> None:
+    for command in (["--json", "reproo"], ["--json", "deploy"], ["--json", "log", "-n", "abc"]):
+        done = run(sample.root, *command)
+        assert done.returncode == 2
+        assert json.loads(done.stdout)["error"]["code"] == "usage"
+
+
 def test_a_port_in_use_is_told_at_once(sample: Sample) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

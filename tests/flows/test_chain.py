@@ -132,8 +132,10 @@ def test_the_chain_is_walked_both_ways(sample: Sample) -> None:
     ]
     for subject in ("late/1", "late@champion"):
         assert explain(sample.project, subject).version == "late/1"
-    with pytest.raises(NotFound, match="nothing is called"):
-        explain(sample.project, "nonsense")
+    assert explain(sample.project, "delay#1").kind == "deployment"
+    for subject in ("nonsense", "delay#9", "delay#x"):
+        with pytest.raises(NotFound, match="nothing is called"):
+            explain(sample.project, subject)
 
 
 def test_an_earlier_state_is_restored_and_has_nothing_to_reproduce(sample: Sample, tmp_path: Path) -> None:

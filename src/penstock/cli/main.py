@@ -45,7 +45,11 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        if "--json" in arguments:
+            usage = PenstockError(error.format_message(), code="usage", hint="the same command with --help")
+            report_error(usage, as_json=True)
+        else:
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)

@@ -66,6 +66,11 @@ def explain(project: Project, subject: str) -> Explanation:
             if version is not None:
                 links = [*_version_links(connection, version), *_served_links(connection, version)]
                 return _explanation(subject, "model version", links, version)
+        revision = _as_revision(connection, subject)
+        if revision is not None:
+            version = registry.get_version(connection, revision.model, revision.stable)
+            links = [_revision_link(revision), *_version_links(connection, version)]
+            return _explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
             return _explain_endpoint(connection, subject)
         run = _as_run(connection, subject)
@@ -301,6 +306,14 @@ def _as_prediction(subject: str) -> PredictionId | None:
         return parse_prediction_id(subject)
     except Invalid:
         return None
+
+
+def _as_revision(connection: sa.Connection, subject: str) -> Revision | None:
+    """Return the revision that `endpoint#number` names, or None."""
+    endpoint, _, number = subject.rpartition("#")
+    if not (endpoint and number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    return find_revision(connection, endpoint, int(number))
 
 
 def _as_version(connection: sa.Connection, subject: str) -> ModelVersion | None:
