@@ -28,8 +28,8 @@ from sklearn.linear_model import LogisticRegression
 
 from penstock.base.database import connect, metadata
 from penstock.base.signature import Column, Signature
-from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.http.inference import InferenceOptions, build_inference_app
+from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.serving.deployments import RevisionDraft, append_revision
 from penstock.serving.loaders import ModelFiles
 
