@@ -52,7 +52,8 @@ def test_a_scope_keeps_old_commits(repo: DataRepository, two_versions: list[str]
 
 
 def test_a_tag_keeps_its_commit(repo: DataRepository, two_versions: list[str]) -> None:
-    subprocess.run(["git", "-C", str(repo.root), "tag", "-m", "x", "v1", "HEAD~1"], check=True)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@e"]
+    subprocess.run(["git", "-C", str(repo.root), *identity, "tag", "-m", "x", "v1", "HEAD~1"], check=True)
     assert collect_garbage(repo, GarbageOptions(Scope(tags=True))).cache.objects == ()
 
 
