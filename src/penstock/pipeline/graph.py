@@ -61,17 +61,6 @@ def order(stages: Sequence[Stage], targets: Iterable[str] = (), *, single: bool 
     return [by_name[name] for name in done]
 
 
-def downstream_of(stages: Sequence[Stage], name: str) -> set[str]:
-    """Return every stage that depends on `name`, directly or not."""
-    upstream = upstream_of(stages)
-    found: set[str] = set()
-    frontier = {name}
-    while frontier:
-        frontier = {stage for stage, needs in upstream.items() if frontier & set(needs)} - found
-        found |= frontier
-    return found
-
-
 def _visit(
     name: str, upstream: Mapping[str, tuple[str, ...]], done: dict[str, None], path: list[str]
 ) -> None:

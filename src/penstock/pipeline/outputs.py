@@ -10,12 +10,10 @@ from typing import Any
 import yaml
 
 from penstock.base.errors import Invalid
-from penstock.base.git import Git
+from penstock.base.yaml12 import load
 from penstock.data.output import Output
 from penstock.pipeline.definition import DEFINITION_FILE, load_stages
-from penstock.pipeline.lockfile import LOCK_FILE, load_lock, parse_lock
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from penstock.pipeline.lockfile import load_lock, parse_lock
 
 
 def list_outputs(root: Path) -> list[Output]:
@@ -47,23 +45,6 @@ def list_outputs(root: Path) -> list[Output]:
     return found
 
 
-def list_outputs_at(root: Path, git: Git, revision: str) -> list[Output]:
-    """Return the outputs that the dvc.lock of a revision records; none where it has no dvc.lock.
-
-    Raises:
-        Invalid: the lock file of that revision cannot be read.
-    """
-    try:
-        lock = git.show(revision, f"./{LOCK_FILE}").decode()
-    except Invalid:
-        return []
-    try:
-        definition = git.show(revision, f"./{DEFINITION_FILE}").decode()
-    except Invalid:
-        definition = ""
-    return parse_outputs(root, lock, definition, f"{revision}:{LOCK_FILE}")
-
-
 def parse_outputs(root: Path, lock: str, definition: str, name: str) -> list[Output]:
     """Return the outputs of the text of a lock, with the flags the text of its dvc.yaml gives them.
 
@@ -91,7 +72,7 @@ def parse_outputs(root: Path, lock: str, definition: str, name: str) -> list[Out
 
 def _raw_stages(definition: str) -> dict[str, dict[str, Any]]:
     try:
-        stages = (yaml.load(definition, Loader=_Loader) or {}).get("stages") or {}
+        stages = (load(definition) or {}).get("stages") or {}
         return {name: stage for name, stage in stages.items() if isinstance(stage, dict)}
     except (yaml.YAMLError, AttributeError):
         return {}
