@@ -1,0 +1,70 @@
+"""Errors in MLflow's form: `{"error_code": …, "message": …}`.
+
+The status is the one of `penstock.http.errors`, except where MLflow's clients expect another.
+
+Source: mlflow/mlflow, mlflow/exceptions.py, `ERROR_CODE_TO_HTTP_STATUS`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from penstock.base.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Invalid,
+    NotFound,
+    PenstockError,
+    Refused,
+    Unavailable,
+)
+from penstock.http.errors import json_response, status_of
+
+CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
+    (NotFound, "RESOURCE_DOES_NOT_EXIST"),
+    (Invalid, "INVALID_PARAMETER_VALUE"),
+    (Conflict, "RESOURCE_CONFLICT"),
+    (Denied, "PERMISSION_DENIED"),
+    (Refused, "PERMISSION_DENIED"),
+    (Unavailable, "TEMPORARILY_UNAVAILABLE"),
+    (Corrupt, "DATA_LOSS"),
+)
+CASES: dict[str, tuple[str, HTTPStatus]] = {
+    "http.not_implemented": ("NOT_IMPLEMENTED", HTTPStatus.NOT_IMPLEMENTED),
+    "auth.required": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
+}
+"""Cases that say more than their cause."""
+
+
+def error_code_of(error: PenstockError) -> str:
+    """Return MLflow's name of an error; what has no cause is the server's own fault.
+
+    Example:
+        >>> error_code_of(Conflict("it is there", code="tracking.experiment.exists"))
+        'RESOURCE_ALREADY_EXISTS'
+    """
+    if error.code in CASES:
+        return CASES[error.code][0]
+    if error.code.endswith(".exists"):
+        return "RESOURCE_ALREADY_EXISTS"
+    return next((name for cause, name in CAUSES if isinstance(error, cause)), "INTERNAL_ERROR")
+
+
+def mlflow_status_of(error: PenstockError) -> int:
+    """Return the status that MLflow's clients expect with an error."""
+    if error.code in CASES:
+        return CASES[error.code][1]
+    if error.code.endswith(".exists"):
+        return HTTPStatus.BAD_REQUEST
+    return status_of(error)
+
+
+def mlflow_error_response(error: PenstockError) -> Response:
+    """Return the response that tells of an error; the hint is a field MLflow's clients do not read."""
+    body = {"error_code": error_code_of(error), "message": error.message}
+    if error.hint:
+        body["hint"] = error.hint
+    return json_response(body, mlflow_status_of(error))
