@@ -20,7 +20,7 @@ from penstock.flows.register import register_model
 from penstock.flows.restore import restore
 from penstock.registry.store import get_version
 from penstock.tracking.entities import Run
-from penstock.tracking.store import create_run, get_run, new_run_id
+from penstock.tracking.runs import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace
 from projects import Sample, rows
 

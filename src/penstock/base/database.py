@@ -2,8 +2,9 @@
 
 Each part declares its own tables on `metadata`; the schema itself is made and moved by the Alembic
 migrations beside this file. SQLite runs in WAL mode with `synchronous=FULL`: a decision that was
-acknowledged survives a power cut. Writers take the lock at the start of the transaction, so two of them
-wait for each other instead of failing half-way.
+acknowledged survives a power cut. A URL that ends with `?synchronous=normal` flushes at checkpoints only:
+what was acknowledged survives a kill of the process, not a power cut. Writers take the lock at the start of
+the transaction, so two of them wait for each other instead of failing half-way.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 
@@ -108,19 +110,42 @@ def connect(url: str) -> Database:
             code="store.bad_url",
             hint="use sqlite:///… or postgresql://…",
         )
-    if kind == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S} if kind == "sqlite" else {})
-    if kind == "sqlite":
-        sa.event.listen(engine, "connect", _configure_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    return Database(engine)
+    return Database(_sqlite_engine(parsed) if kind == "sqlite" else sa.create_engine(parsed))
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late for readers and writers alike
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+def upsert(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT of the connection's dialect, which knows `on_conflict_do_update` and `…_nothing`."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    synchronous = str(url.query.get("synchronous", "full")).lower()
+    if synchronous not in {"full", "normal"}:
+        raise Invalid(
+            f"synchronous={synchronous!r} in the store's URL is not known",
+            code="store.bad_url",
+            hint="?synchronous=full (survives a power cut) or ?synchronous=normal (survives a kill)",
+        )
+    engine = sa.create_engine(
+        url.difference_update_query(["synchronous"]), connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN comes too late for readers and writers
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    sa.event.listen(engine, "connect", configure)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -14,7 +14,7 @@ from penstock.base.database import Database
 from penstock.base.errors import Invalid
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0001"
+HEAD = "0002"
 
 
 def upgrade(database: Database) -> None:

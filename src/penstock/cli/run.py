@@ -29,7 +29,7 @@ def run_list(session: Session, limit: int) -> None:
 
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_number
-    from penstock.tracking.store import list_runs
+    from penstock.tracking.runs import list_runs
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -66,7 +66,7 @@ def run_show(session: Session, run_id: str) -> None:
     """Show a run by its id, or the beginning of it."""
     import msgspec
 
-    from penstock.tracking.store import get_run
+    from penstock.tracking.runs import get_run
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -82,7 +82,7 @@ def run_show(session: Session, run_id: str) -> None:
 @pass_session
 def run_compare(session: Session, first: str, second: str) -> None:
     """Compare parameters, metrics and inputs of two runs."""
-    from penstock.tracking.store import get_run
+    from penstock.tracking.runs import get_run
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

@@ -22,8 +22,10 @@ from penstock.pipeline.lockfile import load_lock
 from penstock.pipeline.parameters import flatten, load_values, numbers
 from penstock.pipeline.runner import ReproduceOptions, StageResult, Watcher, reproduce
 from penstock.pipeline.stage import Stage
-from penstock.tracking import store
-from penstock.tracking.entities import Run, RunStatus, StageRecord
+from penstock.tracking import runs
+from penstock.tracking.entities import MetricPoint, Run, RunStatus, StageRecord
+from penstock.tracking.metrics import log_points
+from penstock.tracking.values import log_params, set_tags
 
 WAIT_FOR_LOCK_S = 3.0
 PROCESS_TAG = "penstock.process"
@@ -83,8 +85,8 @@ def reproduce_and_record(
         except (PenstockError, KeyboardInterrupt) as error:
             with project.database.write() as connection:
                 status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-                store.set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
-                store.finish_run(connection, run.id, status)
+                set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
+                runs.finish_run(connection, run.id, status)
             raise
     return Reproduction(tuple(results), _finish(project, run, stages, results), idle)
 
@@ -94,22 +96,22 @@ def _run_of_lock(project: Project) -> Run | None:
     if digest is None:
         return None
     with project.database.read() as connection:
-        return store.find_run_of_lock(connection, digest)
+        return runs.find_run_of_lock(connection, digest)
 
 
 def _end_abandoned(connection: sa.Connection) -> None:
     """Mark the runs of processes of this machine that are gone: they were killed."""
     host = socket.gethostname()
-    for run_id, process in store.list_running(connection, PROCESS_TAG).items():
+    for run_id, process in runs.list_running(connection, PROCESS_TAG).items():
         name, _, pid = process.rpartition(":")
         if name == host and not Path(f"/proc/{pid}").exists():
-            store.finish_run(connection, run_id, "KILLED")
+            runs.finish_run(connection, run_id, "KILLED")
 
 
 def _start(project: Project) -> Run:
     code = capture_code(project)
     run = Run(
-        id=store.new_run_id(),
+        id=runs.new_run_id(),
         experiment=project.settings.project,
         name=f"repro-{(code.commit or 'uncommitted')[:7]}",
         status="RUNNING",
@@ -125,7 +127,7 @@ def _start(project: Project) -> Run:
     )
     with project.database.write() as connection:
         _end_abandoned(connection)
-        store.create_run(connection, run)
+        runs.create_run(connection, run)
     return run
 
 
@@ -136,11 +138,12 @@ def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list
         for item in results
     ]
     with project.database.write() as connection:
-        store.log_params(connection, run.id, _parameters(root))
-        store.log_metrics(connection, run.id, load_metrics(root, stages))
-        store.log_stages(connection, run.id, records)
-        store.finish_run(connection, run.id, "FINISHED", lock_digest=capture_code(project).lock_digest)
-        return store.get_run(connection, run.id)
+        log_params(connection, run.id, _parameters(root))
+        points = [MetricPoint(key, value, now_ms()) for key, value in load_metrics(root, stages).items()]
+        log_points(connection, runs.require_writable(connection, run.id), points)
+        runs.log_stages(connection, run.id, records)
+        runs.finish_run(connection, run.id, "FINISHED", lock_digest=capture_code(project).lock_digest)
+        return runs.get_run(connection, run.id)
 
 
 def _parameters(root: Path) -> dict[str, str]:

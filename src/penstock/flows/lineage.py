@@ -29,7 +29,7 @@ from penstock.serving.deployments import (
 )
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.predictions import decode_columns, list_labels, list_predictions
-from penstock.tracking import store as tracking
+from penstock.tracking import runs as tracking
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,15 +179,14 @@ def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
 
 def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
     versions = [item for item in registry.list_versions(connection) if path in item.provenance.data]
-    query = sa.select(tracking.run_inputs).where(tracking.run_inputs.c.path == path)
-    rows = list(connection.execute(query))
+    rows = tracking.list_inputs_of_path(connection, path)
     if not versions and not rows:
         return None
     links = []
     for digest in dict.fromkeys(
-        [row.digest for row in rows] + [item.provenance.data[path] for item in versions]
+        [used for _, used in rows] + [item.provenance.data[path] for item in versions]
     ):
-        runs = [row.run_id for row in rows if row.digest == digest]
+        runs = [run_id for run_id, used in rows if used == digest]
         links.append(
             Link(
                 kind="data",

@@ -19,7 +19,7 @@ from penstock.pipeline.parameters import load_values, numbers
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.package import describe_model, digest_manifest, scan_model
 from penstock.registry.store import add_version, list_versions
-from penstock.tracking.store import find_run_of_lock
+from penstock.tracking.runs import find_run_of_lock
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from penstock.monitoring.windows import Window, list_windows
 from penstock.registry import store as registry
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.serving.deployments import Revision, get_revision, list_revisions
-from penstock.tracking import store as tracking
+from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 
 PREFIX = "/api/penstock/v1"

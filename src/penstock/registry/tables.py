@@ -1,4 +1,8 @@
-"""The registry's tables. Rows of versions, moves and verdicts are never updated."""
+"""The registry's tables.
+
+What a version is (content, provenance, numbers) is never updated, nor are moves and verdicts; a description,
+tags and a stage are notes that people change. `deleted_ms` marks what was taken away.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,16 @@ models = sa.Table(
     metadata,
     sa.Column("name", sa.String(256), primary_key=True),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("updated_ms", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("deleted_ms", sa.BigInteger),
+    sa.Column("description", sa.Text),
+)
+model_tags = sa.Table(
+    "registered_model_tags",
+    metadata,
+    sa.Column("model", sa.ForeignKey("registered_models.name"), primary_key=True),
+    sa.Column("key", sa.String(250), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
 versions = sa.Table(
     "model_versions",
@@ -27,6 +41,22 @@ versions = sa.Table(
     sa.Column("run_id", sa.String(32), index=True),
     sa.Column("commit", sa.String(64), index=True),
     sa.Column("profile_digest", sa.String(64)),
+    sa.Column("updated_ms", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("deleted_ms", sa.BigInteger),
+    sa.Column("description", sa.Text),
+    sa.Column("stage", sa.String(32), nullable=False, server_default="None"),
+    sa.Column("source", sa.Text),
+    sa.Column("run_link", sa.Text),
+    sa.Column("logged_model_id", sa.String(64), index=True),
+)
+version_tags = sa.Table(
+    "model_version_tags",
+    metadata,
+    sa.Column("model", sa.String(256), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(250), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
 )
 aliases = sa.Table(
     "model_aliases",
@@ -60,4 +90,30 @@ verdicts = sa.Table(
     sa.Column("checks", sa.JSON, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(256), nullable=False),
+)
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(256), nullable=False, unique=True),
+    sa.Column("description", sa.Text),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("secret", sa.Text),
+    sa.Column("events", sa.JSON, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("updated_ms", sa.BigInteger, nullable=False),
+)
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("webhook_id", sa.ForeignKey("webhooks.id"), nullable=False),
+    sa.Column("entity", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("attempt_count", sa.Integer, nullable=False),
+    sa.Column("next_ms", sa.BigInteger, index=True),
+    sa.Column("problem", sa.Text),
 )

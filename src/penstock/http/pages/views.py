@@ -26,7 +26,7 @@ from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
 from penstock.registry import store as registry
 from penstock.serving.deployments import get_revision, list_revisions
-from penstock.tracking import store as tracking
+from penstock.tracking import runs as tracking
 
 EVENTS = 20
 WINDOWS = 60

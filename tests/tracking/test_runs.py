@@ -7,8 +7,10 @@ import pytest
 from penstock.base.clock import now_ms
 from penstock.base.database import Database
 from penstock.base.errors import Invalid, NotFound
-from penstock.tracking import store
-from penstock.tracking.entities import Run, StageRecord
+from penstock.tracking import runs as store
+from penstock.tracking.entities import MetricPoint, Run, StageRecord
+from penstock.tracking.metrics import log_points
+from penstock.tracking.values import log_params
 
 
 def new_run(**values: object) -> Run:
@@ -39,7 +41,8 @@ def test_the_newest_point_of_a_metric_counts(either_store: Database) -> None:
     with either_store.write() as connection:
         store.create_run(connection, run)
         for step in (0, 2, 1):
-            store.log_metrics(connection, run.id, {"m": float(step)}, step)
+            reference = store.require_writable(connection, run.id)
+            log_points(connection, reference, [MetricPoint("m", float(step), now_ms(), step)])
     with either_store.read() as connection:
         assert store.get_run(connection, run.id).metrics == {"m": 2.0}
 
@@ -48,9 +51,9 @@ def test_a_parameter_keeps_its_value(either_store: Database) -> None:
     run = new_run(params={"a": "1"})
     with either_store.write() as connection:
         store.create_run(connection, run)
-        store.log_params(connection, run.id, {"a": "1", "b": "2"})
-    with pytest.raises(Invalid, match="cannot become"), either_store.write() as connection:
-        store.log_params(connection, run.id, {"a": "2"})
+        log_params(connection, run.id, {"a": "1", "b": "2"})
+    with pytest.raises(Invalid, match="Changing param values"), either_store.write() as connection:
+        log_params(connection, run.id, {"a": "2"})
 
 
 @pytest.mark.parametrize("run_id", ["", "abc", "nothex!", "%", "____", "0000"])

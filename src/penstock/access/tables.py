@@ -1,0 +1,33 @@
+"""The tables of users, their tokens and grants. Passwords and tokens are kept as hashes only."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from penstock.base.database import metadata
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("password_hash", sa.Text),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("user", sa.ForeignKey("users.name"), nullable=False, index=True),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("revoked_ms", sa.BigInteger),
+)
+grants = sa.Table(
+    "grants",
+    metadata,
+    sa.Column("user", sa.ForeignKey("users.name"), primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("resource", sa.String(500), primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+)

@@ -1,0 +1,161 @@
+"""The points of metrics: append-only, each kept once, with the one that counts at hand.
+
+The point that counts is the greatest of (step, time, value). A value that is not a number is stored as 0
+with a mark; the infinities are stored as the greatest finite numbers, since SQL has no portable word for them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from penstock.base.database import upsert
+from penstock.base.errors import Invalid
+from penstock.tracking.entities import MetricPoint
+from penstock.tracking.tables import logged_model_metrics, run_latest_metrics, run_metrics
+
+Stored = tuple[str, float, int, int, bool]
+"""A point as it is stored: key, value, time in ms, step, whether it is not a number."""
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """A run that may be written to."""
+
+    id: str
+    experiment_id: int
+
+
+def log_points(connection: sa.Connection, run: RunReference, points: Sequence[MetricPoint]) -> None:
+    """Append points; one that is there already is not kept twice."""
+    if not points:
+        return
+    rows = [
+        {
+            "run_id": run.id,
+            "key": point.key,
+            "step": point.step,
+            "time_ms": point.time_ms,
+            "value": storable(point.value),
+            "is_nan": math.isnan(point.value),
+        }
+        for point in points
+    ]
+    connection.execute(upsert(connection, run_metrics).on_conflict_do_nothing(), rows)
+    latest: dict[str, dict[str, object]] = {}
+    for row in rows:
+        known = latest.get(str(row["key"]))
+        if known is None or _weight(row) > _weight(known):
+            latest[str(row["key"])] = row
+    connection.execute(
+        _keep_greatest(connection), [{**row, "experiment_id": run.experiment_id} for row in latest.values()]
+    )
+    linked = [_of_model(run.id, point) for point in points if point.model_id]
+    if linked:
+        connection.execute(upsert(connection, logged_model_metrics).on_conflict_do_nothing(), linked)
+
+
+def storable(value: float) -> float:
+    """Return a value as it can be stored and compared in SQL."""
+    if math.isnan(value):
+        return 0.0
+    return min(max(value, -sys.float_info.max), sys.float_info.max)
+
+
+def list_history(
+    connection: sa.Connection,
+    run_id: str,
+    key: str,
+    *,
+    limit: int | None = None,
+    after: tuple[int, int, float] | None = None,
+) -> list[Stored]:
+    """Return a metric's points by (time, step, value), from behind `after` on."""
+    columns = run_metrics.c
+    query = (
+        sa.select(columns.key, columns.value, columns.time_ms, columns.step, columns.is_nan)
+        .where(columns.run_id == run_id, columns.key == key)
+        .order_by(columns.time_ms, columns.step, columns.value)
+    )
+    if after is not None:
+        query = query.where(sa.tuple_(columns.time_ms, columns.step, columns.value) > sa.tuple_(*after))
+    if limit is not None:
+        query = query.limit(limit)
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def list_steps(
+    connection: sa.Connection, run_ids: Sequence[str], key: str, between: tuple[int, int] | None
+) -> dict[str, list[int]]:
+    """Return the distinct steps of a metric by run, ascending, inside the closed interval."""
+    columns = run_metrics.c
+    query = (
+        sa.select(columns.run_id, columns.step)
+        .where(columns.run_id.in_(run_ids), columns.key == key)
+        .distinct()
+        .order_by(columns.run_id, columns.step)
+    )
+    if between is not None:
+        query = query.where(columns.step.between(*between))
+    found: dict[str, list[int]] = {}
+    for run_id, step in connection.execute(query):
+        found.setdefault(run_id, []).append(step)
+    return found
+
+
+def list_at_steps(connection: sa.Connection, run_id: str, key: str, steps: Iterable[int]) -> list[Stored]:
+    """Return a metric's points at these steps, by (step, time, value)."""
+    columns = run_metrics.c
+    query = (
+        sa.select(columns.key, columns.value, columns.time_ms, columns.step, columns.is_nan)
+        .where(columns.run_id == run_id, columns.key == key, columns.step.in_(list(steps)))
+        .order_by(columns.step, columns.time_ms, columns.value)
+    )
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def check_point(point: MetricPoint, path: str = "") -> None:
+    """Check that a point can be kept.
+
+    Raises:
+        Invalid: its time is before 1970.
+    """
+    if point.time_ms < 0:
+        raise Invalid(
+            f"Invalid value {point.time_ms} for parameter '{path}timestamp' supplied: metric '{point.key}' "
+            f"(value={point.value}). Timestamp must be a nonnegative long (64-bit integer) ",
+            code="request.invalid_value",
+        )
+
+
+def _weight(row: dict[str, object]) -> tuple[object, ...]:
+    return (row["step"], row["time_ms"], row["value"])
+
+
+def _keep_greatest(connection: sa.Connection) -> sa.Insert:
+    insert = upsert(connection, run_latest_metrics)
+    new, old = insert.excluded, run_latest_metrics.c
+    statement: sa.Insert = insert.on_conflict_do_update(
+        index_elements=["run_id", "key"],
+        set_={name: new[name] for name in ("value", "is_nan", "step", "time_ms")},
+        where=sa.tuple_(new.step, new.time_ms, new.value) > sa.tuple_(old.step, old.time_ms, old.value),
+    )
+    return statement
+
+
+def _of_model(run_id: str, point: MetricPoint) -> dict[str, object]:
+    return {
+        "model_id": point.model_id,
+        "key": point.key,
+        "time_ms": point.time_ms,
+        "step": point.step,
+        "run_id": run_id,
+        "value": storable(point.value),
+        "is_nan": math.isnan(point.value),
+        "dataset_name": point.dataset_name or None,
+        "dataset_digest": point.dataset_digest or None,
+    }

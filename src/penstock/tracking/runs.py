@@ -1,0 +1,364 @@
+"""Runs in the store: starting, ending, naming, taking away, and looking them up.
+
+What is logged to a run is appended (`metrics`, `values`, `datasets`); a run that was taken away accepts
+nothing until it is restored.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.limits import invalid_value
+from penstock.tracking.entities import RUN_STATUSES, MetricPoint, Run, RunRow, RunStatus, StageRecord
+from penstock.tracking.experiments import ensure_experiment, require_active
+from penstock.tracking.metrics import RunReference, log_points
+from penstock.tracking.tables import (
+    experiments,
+    run_inputs,
+    run_latest_metrics,
+    run_params,
+    run_stages,
+    run_tags,
+    runs,
+)
+from penstock.tracking.values import MAX_PLACES, NAME_TAG, list_pairs, log_params, set_tags
+
+_RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}\Z")
+_ADJECTIVES = (
+    "agile bold brisk calm clear deep eager fair fleet fresh glad keen lively merry nimble proud quick quiet \
+rapid sharp shiny silent smooth steady stout swift tidy vast vivid warm wise young"
+)
+_ANIMALS = (
+    "auk bass beaver carp crane crayfish dipper dragonfly duck eel egret frog grebe gull heron kingfisher loon \
+marten mink newt osprey otter perch pike plover salmon seal stork swan tern trout vole"
+)
+_ROW = (
+    runs.c.id,
+    runs.c.experiment_id,
+    runs.c.name,
+    runs.c.status,
+    runs.c.start_ms,
+    runs.c.end_ms,
+    runs.c.user,
+    runs.c.deleted_ms,
+    runs.c.artifact_uri,
+    experiments.c.artifact_uri,
+)
+
+
+def new_run_id() -> str:
+    """Return a fresh run id: 32 hexadecimal digits, as MLflow's."""
+    return uuid.uuid4().hex
+
+
+def new_run_name() -> str:
+    """Return a name nobody chose, such as `swift-heron-412`."""
+    pick = random.SystemRandom()
+    return f"{pick.choice(_ADJECTIVES.split())}-{pick.choice(_ANIMALS.split())}-{pick.randrange(1000)}"
+
+
+def create_run(connection: sa.Connection, run: Run) -> None:
+    """Write a run with all it already has."""
+    start_run(connection, run, ensure_experiment(connection, run.experiment))
+    time_ms = now_ms()
+    points = [MetricPoint(key, value, time_ms) for key, value in run.metrics.items()]
+    experiment_id = connection.execute(
+        sa.select(runs.c.experiment_id).where(runs.c.id == run.id)
+    ).scalar_one()
+    log_params(connection, run.id, run.params)
+    log_points(connection, RunReference(run.id, experiment_id), points)
+    log_inputs(connection, run.id, run.inputs)
+
+
+def start_run(connection: sa.Connection, run: Run, experiment_id: int) -> None:
+    """Write a run's own row and its tags, in an experiment that exists.
+
+    Raises:
+        NotFound: there is no such experiment.
+        Invalid: the experiment is deleted.
+    """
+    require_active(connection, experiment_id)
+    connection.execute(
+        runs.insert().values(
+            id=run.id,
+            experiment_id=experiment_id,
+            name=run.name,
+            status=run.status,
+            start_ms=run.start_ms,
+            end_ms=run.end_ms,
+            commit=run.commit,
+            dirty_digest=run.dirty_digest,
+            lock_digest=run.lock_digest,
+            user=run.user[:256],
+        )
+    )
+    set_tags(connection, run.id, run.tags)
+
+
+def log_inputs(connection: sa.Connection, run_id: str, inputs: Mapping[str, str]) -> None:
+    """Record the data a run used, digests by path."""
+    if inputs:
+        rows = [{"run_id": run_id, "path": path, "digest": digest} for path, digest in inputs.items()]
+        connection.execute(run_inputs.insert(), rows)
+
+
+def log_stages(connection: sa.Connection, run_id: str, stages: Sequence[StageRecord]) -> None:
+    """Record the stage results of a run, in the order they were reached."""
+    if stages:
+        connection.execute(
+            run_stages.insert(),
+            [
+                {
+                    "run_id": run_id,
+                    "position": position,
+                    "name": stage.name,
+                    "digest": stage.digest,
+                    "action": stage.action,
+                    "seconds": stage.seconds,
+                }
+                for position, stage in enumerate(stages)
+            ],
+        )
+
+
+def finish_run(
+    connection: sa.Connection, run_id: str, status: RunStatus, *, lock_digest: str | None = None
+) -> None:
+    """End a run, now."""
+    values: dict[str, object] = {"status": status, "end_ms": now_ms()}
+    if lock_digest is not None:
+        values["lock_digest"] = lock_digest
+    connection.execute(runs.update().where(runs.c.id == run_id).values(**values))
+
+
+def update_run(
+    connection: sa.Connection,
+    run_id: str,
+    *,
+    status: str | None = None,
+    end_ms: int | None = None,
+    name: str | None = None,
+) -> None:
+    """Change a run's state, end or name; what is None stays.
+
+    Raises:
+        NotFound, Invalid: as `require_writable`; or there is no such status.
+    """
+    require_writable(connection, run_id)
+    if status is not None and status not in RUN_STATUSES:
+        raise invalid_value("status", status, f"one of {', '.join(RUN_STATUSES)}")
+    values: dict[str, Any] = {"status": status, "end_ms": end_ms}
+    changed = {column: value for column, value in values.items() if value is not None}
+    if changed:
+        connection.execute(runs.update().where(runs.c.id == run_id).values(**changed))
+    if name:
+        set_tags(connection, run_id, {NAME_TAG: name})
+
+
+def delete_run(connection: sa.Connection, run_id: str) -> None:
+    """Take a run away; `restore_run` brings it back.
+
+    Raises:
+        NotFound: there is none.
+    """
+    _check_exists(connection, run_id)
+    connection.execute(
+        runs.update().where(runs.c.id == run_id, runs.c.deleted_ms.is_(None)).values(deleted_ms=now_ms())
+    )
+
+
+def restore_run(connection: sa.Connection, run_id: str) -> None:
+    """Bring a deleted run back.
+
+    Raises:
+        NotFound: there is none.
+    """
+    _check_exists(connection, run_id)
+    connection.execute(runs.update().where(runs.c.id == run_id).values(deleted_ms=None))
+
+
+def require_writable(connection: sa.Connection, run_id: str) -> RunReference:
+    """Return a run that can be written to.
+
+    Raises:
+        NotFound: there is none.
+        Invalid: it is deleted.
+    """
+    row = connection.execute(
+        sa.select(runs.c.experiment_id, runs.c.deleted_ms).where(runs.c.id == run_id)
+    ).first()
+    if row is None:
+        raise _no_run(run_id)
+    if row.deleted_ms is not None:
+        raise Invalid(
+            f"The run {run_id} must be in the 'active' state. Current state is deleted.",
+            code="tracking.deleted",
+            hint="restore it first",
+        )
+    return RunReference(run_id, row.experiment_id)
+
+
+def list_running(connection: sa.Connection, tag: str) -> dict[str, str]:
+    """Return the ids of runs that are not finished, with the value of a tag they carry."""
+    query = (
+        sa.select(runs.c.id, run_tags.c.value)
+        .join(run_tags, run_tags.c.run_id == runs.c.id)
+        .where(runs.c.status == "RUNNING", run_tags.c.key == tag)
+    )
+    return {row.id: row.value for row in connection.execute(query)}
+
+
+def list_rows(connection: sa.Connection, run_ids: Sequence[str]) -> list[RunRow]:
+    """Return the rows of these runs in this order; unknown ones are left out."""
+    rows: dict[str, RunRow] = {}
+    for start in range(0, len(run_ids), MAX_PLACES):
+        query = sa.select(*_ROW).join(experiments).where(runs.c.id.in_(run_ids[start : start + MAX_PLACES]))
+        rows.update({row[0]: RunRow(*tuple(row)) for row in connection.execute(query)})
+    return [rows[run_id] for run_id in run_ids if run_id in rows]
+
+
+def get_row(connection: sa.Connection, run_id: str) -> RunRow:
+    """Return a run's own row by its whole id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = list_rows(connection, [run_id])
+    if not found:
+        raise _no_run(run_id)
+    return found[0]
+
+
+def get_run(connection: sa.Connection, run_id: str) -> Run:
+    """Return a run by its id or an unambiguous beginning of it (at least 4 characters).
+
+    Raises:
+        NotFound: no run, or more than one, begins so.
+    """
+    found: list[str] = []
+    if len(run_id) >= 4 and _RUN_ID.match(run_id):
+        query = sa.select(runs.c.id).where(runs.c.id.startswith(run_id, autoescape=True)).limit(2)
+        found = list(connection.execute(query).scalars())
+    if len(found) != 1:
+        problem = "more than one run begins with" if found else "there is no run"
+        raise NotFound(f"{problem} {run_id!r}", code="tracking.no_run", hint="penstock run list", run=run_id)
+    return _load(connection, found)[0]
+
+
+def find_run_of_lock(connection: sa.Connection, lock_digest: str) -> Run | None:
+    """Return the newest finished run that produced this pipeline lock, or None."""
+    query = (
+        sa.select(runs.c.id)
+        .where(runs.c.lock_digest == lock_digest, runs.c.status == "FINISHED", runs.c.deleted_ms.is_(None))
+        .order_by(runs.c.start_ms.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).scalar()
+    return _load(connection, [found])[0] if found else None
+
+
+def list_runs(connection: sa.Connection, *, experiment: str | None = None, limit: int = 50) -> list[Run]:
+    """Return the newest runs that are not deleted, newest first."""
+    query = sa.select(runs.c.id).where(runs.c.deleted_ms.is_(None))
+    query = query.order_by(runs.c.start_ms.desc(), runs.c.id).limit(limit)
+    if experiment is not None:
+        query = query.join(experiments).where(experiments.c.name == experiment)
+    return _load(connection, list(connection.execute(query).scalars()))
+
+
+def list_runs_of_input(connection: sa.Connection, digest: str) -> list[str]:
+    """Return the ids of every run that used this data."""
+    query = sa.select(run_inputs.c.run_id).where(run_inputs.c.digest == digest).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def list_inputs_of_path(connection: sa.Connection, path: str) -> list[tuple[str, str]]:
+    """Return (run id, digest) of every run that used data at this path."""
+    query = sa.select(run_inputs.c.run_id, run_inputs.c.digest).where(run_inputs.c.path == path)
+    return [(row.run_id, row.digest) for row in connection.execute(query)]
+
+
+def list_runs_of_commit(connection: sa.Connection, commit: str) -> list[str]:
+    """Return the ids of every run made at this commit, oldest first."""
+    query = sa.select(runs.c.id).where(runs.c.commit == commit).order_by(runs.c.start_ms)
+    return list(connection.execute(query).scalars())
+
+
+def _load(connection: sa.Connection, ids: Sequence[str]) -> list[Run]:
+    query = (
+        sa.select(runs, experiments.c.name.label("experiment")).join(experiments).where(runs.c.id.in_(ids))
+    )
+    rows = {row["id"]: row for row in connection.execute(query).mappings()}
+    params, tags = (list_pairs(connection, table, ids) for table in (run_params, run_tags))
+    metrics, stages = _metrics(connection, ids), _stages(connection, ids)
+    inputs = _inputs(connection, ids)
+    names = (
+        "experiment",
+        "name",
+        "status",
+        "start_ms",
+        "end_ms",
+        "commit",
+        "dirty_digest",
+        "lock_digest",
+        "user",
+    )
+    return [
+        Run(
+            id=run_id,
+            **{name: rows[run_id][name] for name in names},
+            params=params.get(run_id, {}),
+            metrics=metrics.get(run_id, {}),
+            tags=tags.get(run_id, {}),
+            inputs=inputs.get(run_id, {}),
+            stages=tuple(stages.get(run_id, ())),
+        )
+        for run_id in ids
+    ]
+
+
+def _metrics(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, float]]:
+    columns = run_latest_metrics.c
+    query = sa.select(columns.run_id, columns.key, columns.value, columns.is_nan).where(
+        columns.run_id.in_(ids)
+    )
+    found: dict[str, dict[str, float]] = {}
+    for run_id, key, value, is_nan in connection.execute(query.order_by(columns.key)):
+        found.setdefault(run_id, {})[key] = float("nan") if is_nan else value
+    return found
+
+
+def _inputs(connection: sa.Connection, ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    query = sa.select(run_inputs).where(run_inputs.c.run_id.in_(ids)).order_by(run_inputs.c.path)
+    for row in connection.execute(query):
+        found.setdefault(row.run_id, {})[row.path] = row.digest
+    return found
+
+
+def _stages(connection: sa.Connection, ids: Iterable[str]) -> dict[str, list[StageRecord]]:
+    found: dict[str, list[StageRecord]] = {}
+    query = sa.select(run_stages).where(run_stages.c.run_id.in_(ids)).order_by(run_stages.c.position)
+    for row in connection.execute(query):
+        record = StageRecord(row.name, row.digest, row.action, row.seconds)
+        found.setdefault(row.run_id, []).append(record)
+    return found
+
+
+def _check_exists(connection: sa.Connection, run_id: str) -> None:
+    if connection.execute(sa.select(runs.c.id).where(runs.c.id == run_id)).scalar() is None:
+        raise _no_run(run_id)
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(
+        f"Run with id={run_id} not found", code="tracking.no_run", hint="penstock run list", run=run_id
+    )

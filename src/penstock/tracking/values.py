@@ -1,0 +1,81 @@
+"""Parameters and tags of a run: a parameter keeps its first value, a tag its last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from penstock.base.database import upsert
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.limits import MAX_PARAM_VALUE, MAX_TAG_VALUE
+from penstock.tracking.tables import run_params, run_tags, runs
+
+NAME_TAG = "mlflow.runName"
+"""The tag that a run's name is kept equal to."""
+MAX_PLACES = 500
+
+
+def log_params(connection: sa.Connection, run_id: str, params: Mapping[str, str]) -> None:
+    """Add parameters; one that is there already must have the same value. Long values are cut.
+
+    Raises:
+        Invalid: a parameter exists with another value.
+    """
+    if not params:
+        return
+    wanted = {key: value[:MAX_PARAM_VALUE] for key, value in params.items()}
+    insert = upsert(connection, run_params).on_conflict_do_nothing()
+    rows = [{"run_id": run_id, "key": key, "value": value} for key, value in wanted.items()]
+    connection.execute(insert, rows)
+    query = sa.select(run_params.c.key, run_params.c.value).where(
+        run_params.c.run_id == run_id, run_params.c.key.in_(wanted)
+    )
+    for key, value in connection.execute(query):
+        if value != wanted[key]:
+            raise Invalid(
+                f"Changing param values is not allowed. Param with key='{key}' was already logged with "
+                f"value='{value}' for run ID='{run_id}'. Attempted logging new value '{wanted[key]}'.",
+                code="tracking.parameter_changed",
+                hint="start another run",
+            )
+
+
+def set_tags(connection: sa.Connection, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags, replacing those of the same name. Long values are cut."""
+    if not tags:
+        return
+    insert = upsert(connection, run_tags)
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=["run_id", "key"], set_={"value": insert.excluded.value}),
+        [{"run_id": run_id, "key": key, "value": value[:MAX_TAG_VALUE]} for key, value in tags.items()],
+    )
+    if NAME_TAG in tags:
+        connection.execute(runs.update().where(runs.c.id == run_id).values(name=tags[NAME_TAG][:250]))
+
+
+def delete_tag(connection: sa.Connection, run_id: str, key: str) -> None:
+    """Take a tag away.
+
+    Raises:
+        NotFound: the run has no such tag.
+    """
+    done = connection.execute(run_tags.delete().where(run_tags.c.run_id == run_id, run_tags.c.key == key))
+    if not done.rowcount:
+        raise NotFound(f"No tag with name: {key} in run with id {run_id}", code="tracking.no_tag")
+
+
+def list_pairs(
+    connection: sa.Connection, table: sa.Table, owners: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Return keys and values by owner of a table of pairs, keys in order; an owner without any has no entry."""
+    owner = table.c[0]
+    found: dict[str, dict[str, str]] = {}
+    for start in range(0, len(owners), MAX_PLACES):
+        part = owners[start : start + MAX_PLACES]
+        query = (
+            sa.select(owner, table.c.key, table.c.value).where(owner.in_(part)).order_by(owner, table.c.key)
+        )
+        for name, key, value in connection.execute(query):
+            found.setdefault(name, {})[key] = value
+    return found
