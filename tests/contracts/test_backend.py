@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError
-from penstock.storage.backend import Backend
+from penstock.storage.backend import Backend, Child
 from penstock.storage.resolve import open_backend
 
 KINDS = ["memory", "local", pytest.param("s3", marks=pytest.mark.slow)]
@@ -140,3 +140,88 @@ def test_a_missing_bucket_is_named(s3_server) -> None:  # type: ignore[no-untype
     with pytest.raises(PenstockError) as caught:
         backend.put("k", b"x")
     assert "no-such-bucket-here" in str(caught.value)
+
+
+def test_what_a_writer_was_given_is_there_after_the_commit(backend: Backend) -> None:
+    writer = backend.writer("d/k", 6)
+    writer.write([b"ab", b"", b"cd"])
+    assert not backend.exists("d/k")
+    writer.write([b"ef"])
+    assert writer.commit() == 6
+    writer.abort()
+    assert backend.get("d/k") == b"abcdef"
+    assert backend.writer("empty").commit() == 0
+    assert backend.get("empty") == b""
+
+
+@pytest.mark.parametrize("is_size_known", [True, False])
+def test_a_writer_takes_more_than_one_request_holds(backend: Backend, is_size_known: bool) -> None:
+    part = os.urandom(1 << 20)
+    writer = backend.writer("big", 37 << 20 if is_size_known else None)
+    for _ in range(37):
+        writer.write([part[: 1 << 19], part[1 << 19 :]])
+    assert writer.commit() == 37 << 20
+    assert backend.get("big") == part * 37
+
+
+@pytest.mark.parametrize("size", [3, 40 << 20])
+def test_an_aborted_writer_leaves_what_was_there(backend: Backend, size: int) -> None:
+    backend.put("k", b"before")
+    writer = backend.writer("k")
+    for _ in range(max(1, size >> 20)):
+        writer.write([bytes(min(size, 1 << 20))])
+    writer.abort()
+    writer.abort()
+    assert backend.get("k") == b"before"
+    assert [entry.key for entry in backend.list("")] == ["k"]
+
+
+def test_a_writer_that_got_fewer_bytes_than_announced_stores_nothing(backend: Backend) -> None:
+    writer = backend.writer("k", 10)
+    writer.write([b"short"])
+    with pytest.raises(PenstockError):
+        writer.commit()
+    writer.abort()
+    assert not backend.exists("k")
+
+
+def test_a_part_of_an_object_streams(backend: Backend) -> None:
+    data = os.urandom(9 << 20)
+    backend.put("big", data)
+    for start, length in ((0, 1), (5, 6 << 20), (1 << 20, None), (9 << 20, 5), (8 << 20, 4 << 20), (3, 0)):
+        found = b"".join(backend.stream("big", start, length))
+        assert found == data[start : None if length is None else start + length]
+
+
+def test_one_level_is_listed(backend: Backend) -> None:
+    for key in ("d/a", "d/sub/b", "d/sub/deep/c", "dd/c", "e"):
+        backend.put(key, key.encode())
+    assert set(backend.children("d")) == {Child("a", 3), Child("sub", None)}
+    assert set(backend.children("")) == {Child("d", None), Child("dd", None), Child("e", 1)}
+    assert list(backend.children("d/a")) == []
+    assert list(backend.children("nothing")) == []
+
+
+def test_a_directory_is_not_an_object(backend: Backend) -> None:
+    backend.put("d/a", b"x")
+    assert backend.size("d") is None
+    with pytest.raises(NotFound):
+        next(backend.stream("d"))
+    backend.delete("d")
+    assert backend.get("d/a") == b"x"
+
+
+def test_a_tree_is_deleted_and_can_be_written_again(backend: Backend) -> None:
+    for key in ("d/a", "d/sub/b", "dd/c"):
+        backend.put(key, b"x")
+    backend.delete_tree("d")
+    backend.delete_tree("d")
+    assert [entry.key for entry in backend.list("")] == ["dd/c"]
+    backend.put("d/a", b"y")
+    assert backend.get("d/a") == b"y"
+
+
+def test_stored_keys_are_plain(backend: Backend) -> None:
+    backend.put("d/a", b"x")
+    assert backend.is_plain("d/a")
+    assert backend.is_plain("d/nothing/here")

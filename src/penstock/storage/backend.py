@@ -7,9 +7,14 @@ a writer that dies leaves nothing a reader can see. This module states the role;
 The contract, checked for every implementation by `tests/contracts/test_backend.py`:
 
 - A miss: `get`, `get_range`, `stream` (at its first step) and `download` raise `NotFound`; `size` returns None, `exists` False;
-  `delete` of a missing key does nothing; `list` of an unknown prefix yields nothing.
-- `put` and `upload` replace what is there in one step, and return only after the store has accepted all
-  bytes and reports their size back. Repeating either is harmless.
+  `delete` and `delete_tree` of what is missing do nothing; `list` and `children` of an unknown prefix yield
+  nothing. A directory is a miss where an object is asked for.
+- `put`, `upload` and a writer's `commit` replace what is there in one step, and return only after the store
+  has accepted all bytes and reports their size back. Repeating either is harmless.
+- What a `Writer` was given cannot be seen before `commit` returns; after `abort`, or when the process dies,
+  nothing of it remains once the next writer is opened (an object store may keep hidden parts of an upload
+  that was killed until its lifecycle rule for them removes them).
+- A place that cannot hold an object and a directory of one name raises `Conflict` on the second.
 - `download` writes the file it is given and nothing else; on failure the file may hold a part, so the
   caller names a temporary path. It checks that it received as many bytes as the store announced.
 - Every method may be called from several threads at once. The implementation retries what a retry may
@@ -19,11 +24,11 @@ The contract, checked for every implementation by `tests/contracts/test_backend.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
 
 
 class Entry(NamedTuple):
@@ -32,6 +37,41 @@ class Entry(NamedTuple):
     key: str
     size_bytes: int
     modified_s: float = 0.0
+
+
+class Child(NamedTuple):
+    """One name directly in a directory: an object with its size, or a directory, which has none."""
+
+    name: str
+    size_bytes: int | None
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return self.size_bytes is None
+
+
+class Writer(Protocol):
+    """One object on its way in; `commit` or `abort` ends it, and `abort` after either does nothing.
+
+    Not for two threads at once, but each call may come from another one.
+    """
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Append chunks of bytes; may block until the store can take more."""
+        ...
+
+    def commit(self) -> int:
+        """Make the object visible and return its size in bytes.
+
+        Raises:
+            Unavailable: the store did not keep all bytes; nothing is visible.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Forget everything that was written."""
+        ...
 
 
 class Backend(Protocol):
@@ -70,8 +110,15 @@ class Backend(Protocol):
         """Write the bytes at `key` to `target`, streaming."""
         ...
 
-    def stream(self, key: str) -> Iterator[bytes]:
-        """Yield the object's bytes in order, up to some MiB at a time; nothing for an empty object."""
+    def stream(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from offset `start` in order, up to some MiB at a time; nothing for an empty range.
+
+        Without `length` to the end; fewer than `length` only at the end of the object.
+        """
+        ...
+
+    def writer(self, key: str, size_bytes: int | None = None) -> Writer:
+        """Open an object for writing; `size_bytes` is how many bytes will come, where that is known."""
         ...
 
     def size(self, key: str) -> int | None:
@@ -86,8 +133,24 @@ class Backend(Protocol):
         """Yield every object below the directory `prefix` ("" is everything), in no order."""
         ...
 
+    def children(self, prefix: str) -> Iterator[Child]:
+        """Yield what lies directly in the directory `prefix` ("" is the root), in no order.
+
+        A directory that holds nothing may be left out; symbolic links are. Cost: the entries of that one
+        directory, whatever lies below it.
+        """
+        ...
+
+    def is_plain(self, key: str) -> bool:
+        """Say that the way to `key` leads through no symbolic link; whether it exists is another question."""
+        ...
+
     def delete(self, key: str) -> None:
         """Remove the object at `key`, if any."""
+        ...
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove every object below the directory `prefix`; links below it are removed, not followed."""
         ...
 
     def close(self) -> None:
@@ -114,3 +177,40 @@ def missing(backend_url: str, key: str) -> NotFound:
         key=key,
         url=backend_url,
     )
+
+
+def in_the_way(backend_url: str, key: str) -> Conflict:
+    """Make the error for an object where a directory is, or below another object."""
+    return Conflict(
+        f"{PurePosixPath(key)} is a directory in {backend_url}, or lies below a file",
+        code="storage.in_the_way",
+        key=key,
+        url=backend_url,
+    )
+
+
+def check_written(backend_url: str, key: str, found: int | None, expected: int) -> None:
+    """Check that a store holds as many bytes as it was given.
+
+    Raises:
+        Unavailable: it does not.
+    """
+    if found != expected:
+        raise Unavailable(
+            f"{backend_url} holds {found} of {expected} bytes of {key} after the upload",
+            code="storage.short_write",
+            hint="push again",
+            key=key,
+        )
+
+
+def check_arrived(arrived: int, expected: int | None) -> None:
+    """Check that a writer was given as many bytes as were announced to it.
+
+    Raises:
+        Invalid: it was not.
+    """
+    if expected is not None and arrived != expected:
+        raise Invalid(
+            f"{arrived} of {expected} bytes arrived", code="storage.short_upload", hint="send all of it again"
+        )

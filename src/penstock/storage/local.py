@@ -9,16 +9,18 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.errors import Denied, PenstockError, Unavailable
-from penstock.storage.backend import Entry, check_key, missing
+from penstock.storage.backend import Child, Entry, Writer, check_key, in_the_way, missing
+from penstock.storage.local_writer import LocalWriter, sweep
 
 STAGING = ".penstock-tmp"
 OBJECT_MODE = 0o444
-READ_BYTES = 4 << 20
+READ_BYTES = 1 << 20
 
 
 def _umask() -> int:
@@ -38,6 +40,7 @@ class LocalBackend:
         self.url = str(root)
         self.jobs = 1  # small files are bound by system calls: threads only fight over the interpreter lock
         self._made: set[str] = set()
+        self._is_swept = False
         self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
 
     def _path(self, key: str) -> str:
@@ -83,17 +86,41 @@ class LocalBackend:
 
         self._store(key, write)
 
-    def _store(self, key: str, write: Callable[[str], None]) -> None:
-        target = self._path(key)
-        parent = target.rpartition("/")[0]
-        temporary = f"{self.root}/{STAGING}/{os.getpid()}-{self._token}-{next(self._count)}"
-        try:
-            if parent not in self._made:
+    def writer(self, key: str, size_bytes: int | None = None) -> Writer:
+        """Open an object for writing; the first one clears away what killed writers left."""
+        check_key(key)
+        with self._reading(key):
+            self._prepare(key, again=True)
+            if not self._is_swept:
+                self._is_swept = True
+                sweep(f"{self.root}/{STAGING}")
+            return LocalWriter(
+                self._temporary(),
+                size_bytes,
+                place=lambda temporary: self._place(key, temporary),
+                translate=lambda error: self._translate(error, key),
+            )
+
+    def _temporary(self) -> str:
+        return f"{self.root}/{STAGING}/{os.getpid()}-{self._token}-{next(self._count)}"
+
+    def _prepare(self, key: str, *, again: bool = False) -> None:
+        parent = self._path(key).rpartition("/")[0]
+        if again or parent not in self._made:
+            try:
                 os.makedirs(parent, exist_ok=True)
-                os.makedirs(f"{self.root}/{STAGING}", exist_ok=True)
-                self._made.add(parent)
+            except (FileExistsError, NotADirectoryError):
+                raise in_the_way(self.url, key) from None
+            os.makedirs(f"{self.root}/{STAGING}", exist_ok=True)
+            self._made.add(parent)
+
+    def _store(self, key: str, write: Callable[[str], None]) -> None:
+        check_key(key)
+        temporary = self._temporary()
+        try:
+            self._prepare(key)
             write(temporary)
-            os.rename(temporary, target)
+            self._place(key, temporary)
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -101,17 +128,36 @@ class LocalBackend:
                 raise self._translate(error, key) from error
             raise
 
+    def _place(self, key: str, temporary: str) -> None:
+        try:
+            try:
+                os.rename(temporary, self._path(key))
+            except FileNotFoundError:  # somebody removed the directory since it was made
+                self._prepare(key, again=True)
+                os.rename(temporary, self._path(key))
+        except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            raise in_the_way(self.url, key) from None
+
     def download(self, key: str, target: Path) -> None:
         """Write the bytes at `key` to `target`."""
         with self._reading(key), Path(self._path(key)).open("rb") as file, target.open("wb") as out:
             shutil.copyfileobj(file, out, 1 << 20)
 
-    def stream(self, key: str) -> Iterator[bytes]:
-        """Yield the object's bytes, up to 4 MiB at a time."""
+    def stream(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield the object's bytes, up to 1 MiB at a time."""
         with self._reading(key):
             descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while data := os.read(descriptor, READ_BYTES):
+            if start:
+                os.lseek(descriptor, start, os.SEEK_SET)
+            left = READ_BYTES if length is None else length
+            while left > 0:
+                with self._reading(key):
+                    data = os.read(descriptor, min(READ_BYTES, left))
+                if not data:
+                    return
+                if length is not None:
+                    left -= len(data)
                 yield data
         finally:
             os.close(descriptor)
@@ -119,7 +165,8 @@ class LocalBackend:
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
         with suppress(FileNotFoundError, NotADirectoryError):
-            return os.stat(self._path(key)).st_size
+            info = os.stat(self._path(key))
+            return None if stat.S_ISDIR(info.st_mode) else info.st_size
         return None
 
     def exists(self, key: str) -> bool:
@@ -141,14 +188,48 @@ class LocalBackend:
                         info = entry.stat()
                         yield Entry(key, info.st_size, info.st_mtime)
 
+    def children(self, prefix: str) -> Iterator[Child]:
+        """Yield what lies directly in the directory `prefix`."""
+        folder = self._path(prefix) if prefix else self.root
+        with (
+            self._reading(prefix),
+            suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(folder) as entries,
+        ):
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != STAGING:
+                        yield Child(entry.name, None)
+                elif entry.is_file(follow_symlinks=False):
+                    yield Child(entry.name, entry.stat(follow_symlinks=False).st_size)
+
+    def is_plain(self, key: str) -> bool:
+        """Say that no part of the way to `key` is a symbolic link; the root itself may be one."""
+        path = str(self.root)
+        for part in check_key(key).split("/"):
+            path = f"{path}/{part}"
+            try:
+                if stat.S_ISLNK(os.lstat(path).st_mode):
+                    return False
+            except (FileNotFoundError, NotADirectoryError):
+                return True
+            except OSError as error:
+                raise self._translate(error, key) from error
+        return True
+
     def delete(self, key: str) -> None:
         """Remove the object at `key`, if any."""
         try:
             os.unlink(self._path(key))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
             raise self._translate(error, key) from error
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove the directory `prefix` with all it holds."""
+        with self._reading(prefix), suppress(FileNotFoundError, NotADirectoryError):
+            shutil.rmtree(self._path(prefix))
 
     def close(self) -> None:
         """Remove the staging directory when nobody uses it."""

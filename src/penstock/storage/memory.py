@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from penstock.storage.backend import Entry, check_key, missing
+from penstock.storage.backend import Child, Entry, Writer, check_arrived, check_key, missing
 
 
 class MemoryBackend:
@@ -39,11 +39,15 @@ class MemoryBackend:
         """Write the bytes at `key` to `target`."""
         target.write_bytes(self.get(key))
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield the object's bytes."""
-        data = self.get(key)
+        data = self.get(key)[start : None if length is None else start + length]
         if data:
             yield data
+
+    def writer(self, key: str, size_bytes: int | None = None) -> Writer:
+        """Open an object for writing."""
+        return _MemoryWriter(self, check_key(key), size_bytes)
 
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
@@ -61,10 +65,50 @@ class MemoryBackend:
             if key.startswith(head):
                 yield Entry(key, len(data))
 
+    def children(self, prefix: str) -> Iterator[Child]:
+        """Yield what lies directly in the directory `prefix`."""
+        start = len(f"{prefix.strip('/')}/") if prefix else 0
+        folders: set[str] = set()
+        for entry in self.list(prefix):
+            name, below, _ = entry.key[start:].partition("/")
+            if not below:
+                yield Child(name, entry.size_bytes)
+            elif name not in folders:
+                folders.add(name)
+                yield Child(name, None)
+
+    def is_plain(self, key: str) -> bool:
+        """There are no links here."""
+        return bool(check_key(key))
+
     def delete(self, key: str) -> None:
         """Remove the object at `key`, if any."""
         self._objects.pop(check_key(key), None)
 
+    def delete_tree(self, prefix: str) -> None:
+        """Remove every object below the directory `prefix`."""
+        for entry in self.list(check_key(prefix)):
+            self.delete(entry.key)
+
     def close(self) -> None:
         """Forget everything."""
         self._objects.clear()
+
+
+class _MemoryWriter:
+    def __init__(self, backend: MemoryBackend, key: str, size_bytes: int | None) -> None:
+        self._backend, self._key, self._expected = backend, key, size_bytes
+        self._chunks: list[bytes] = []
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        self._chunks.extend(chunks)
+
+    def commit(self) -> int:
+        data = b"".join(self._chunks)
+        check_arrived(len(data), self._expected)
+        self._backend.put(self._key, data)
+        self._chunks.clear()
+        return len(data)
+
+    def abort(self) -> None:
+        self._chunks.clear()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +22,8 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
-from penstock.storage.backend import Entry, check_key, missing
+from penstock.storage.backend import Child, Entry, Writer, check_key, check_written, missing
+from penstock.storage.parts_writer import WRITER_JOBS, PartsWriter
 
 MULTIPART_BYTES = 16 << 20  # above this a file goes up in parts of this size
 READ_BYTES = 4 << 20
@@ -91,14 +94,31 @@ class ObjectStoreBackend:
         self._check_size(key, size)
 
     def _check_size(self, key: str, expected: int) -> None:
-        found = self.size(key)
-        if found != expected:
-            raise Unavailable(
-                f"{self.url} holds {found} of {expected} bytes of {key} after the upload",
-                code="storage.short_write",
-                hint="push again",
-                key=key,
+        check_written(self.url, key, self.size(key), expected)
+
+    def writer(self, key: str, size_bytes: int | None = None) -> Writer:
+        """Open an object for writing; what is larger than 16 MiB goes up in parts while it comes in."""
+        check_key(key)
+
+        def send(chunks: Iterator[bytes], part_bytes: int) -> None:
+            self._call(
+                key,
+                lambda: obstore.put(
+                    self._store,
+                    key,
+                    chunks,
+                    use_multipart=True,
+                    chunk_size=part_bytes,
+                    max_concurrency=WRITER_JOBS,
+                ),
             )
+
+        return PartsWriter(
+            size_bytes,
+            put=lambda data: self.put(key, data),
+            send=send,
+            check=lambda size: self._check_size(key, size),
+        )
 
     def download(self, key: str, target: Path) -> None:
         """Write the bytes at `key` to `target`."""
@@ -107,10 +127,23 @@ class ObjectStoreBackend:
             for chunk in self.stream(key):
                 out.write(chunk)
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield the object's bytes, checking that as many come as were announced."""
-        answer = self._call(key, lambda: obstore.get(self._store, check_key(key)))
-        expected, received = int(answer.meta["size"]), 0
+        if length is not None and length <= 0:
+            return
+        options: Any = None
+        if length is not None:
+            options = {"range": (start, start + length)}
+        elif start:
+            options = {"range": {"offset": start}}
+        try:
+            answer = self._call(key, lambda: obstore.get(self._store, check_key(key), options=options))
+        except Unavailable:
+            if options and (size := self.size(key)) is not None and start >= size:
+                return  # a store answers 416, which obstore does not tell from a failure
+            raise
+        first, end = answer.range
+        expected, received = end - first, 0
         if expected <= READ_BYTES:
             data = self._call(key, lambda: bytes(answer.bytes()))
             received = len(data)
@@ -150,12 +183,34 @@ class ObjectStoreBackend:
             for item in page:
                 yield Entry(item["path"], int(item["size"]), item["last_modified"].timestamp())
 
+    def children(self, prefix: str) -> Iterator[Child]:
+        """Yield what lies directly in the directory `prefix`."""
+        prefix = prefix.strip("/")
+        start = len(prefix) + 1 if prefix else 0
+        found = self._call(prefix, lambda: obstore.list_with_delimiter(self._store, prefix or None))
+        for folder in found["common_prefixes"]:
+            yield Child(folder.rstrip("/")[start:], None)
+        for item in found["objects"]:
+            if name := item["path"][start:]:
+                yield Child(name, int(item["size"]))
+
+    def is_plain(self, key: str) -> bool:
+        """There are no links here."""
+        return bool(check_key(key))
+
     def delete(self, key: str) -> None:
         """Remove the object at `key`, if any."""
         try:
             self._call(key, lambda: obstore.delete(self._store, check_key(key)))
         except NotFound:
             return
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove every object below the directory `prefix`, a thousand in one request where the store can."""
+        entries = self.list(check_key(prefix))
+        while keys := [entry.key for entry in itertools.islice(entries, 1000)]:
+            with suppress(NotFound):
+                self._call(prefix, lambda keys=keys: obstore.delete(self._store, keys))  # type: ignore[misc]
 
     def close(self) -> None:
         """Let go of the connections."""
