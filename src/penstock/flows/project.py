@@ -10,6 +10,7 @@ from penstock.base.database import Database, connect
 from penstock.base.files import write_atomic
 from penstock.base.git import Git
 from penstock.base.migrate import upgrade
+from penstock.base.writer import GroupWriter
 from penstock.data.repository import DataRepository
 from penstock.flows.settings import ProjectSettings
 from penstock.storage.content import ContentStore
@@ -68,6 +69,11 @@ class Project:
         return database
 
     @cached_property
+    def writer(self) -> GroupWriter:
+        """The store's writer for servers, where many write at once."""
+        return GroupWriter(self.database)
+
+    @cached_property
     def artifacts(self) -> ContentStore:
         """The artifact store."""
         return ContentStore(open_backend(self.places.artifacts_url))
@@ -86,6 +92,6 @@ class Project:
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("database", "data"):
+        for name in ("writer", "database", "data"):
             if name in self.__dict__:
                 getattr(self, name).close()

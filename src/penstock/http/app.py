@@ -13,6 +13,8 @@ from penstock.flows.project import Project
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import api_routes
 from penstock.http.errors import json_response
+from penstock.http.mlflow.dispatch import OpenGuard, Services
+from penstock.http.mlflow.routes import mlflow_routes
 from penstock.http.pages import page_exception_handlers, page_routes
 from penstock.http.pages.hosts import HostCheck, Protect
 
@@ -44,6 +46,7 @@ def build_server_app(
     routes = [
         Route("/health", health, methods=["GET"]),
         Route("/version", version, methods=["GET"]),
+        *mlflow_routes(Services(project.database, project.writer, OpenGuard(), project)),
         *api_routes(project),
         *page_routes(project, controller),
     ]

@@ -89,6 +89,18 @@ def find_experiment(connection: sa.Connection, name: str) -> Experiment | None:
     return _load(connection, [number])[0] if number is not None else None
 
 
+def get_by_name(connection: sa.Connection, name: str) -> Experiment:
+    """Return the experiment of a name, deleted ones too.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = find_experiment(connection, name)
+    if found is None:
+        raise NotFound(f"Could not find experiment with name '{name}'", code="tracking.no_experiment")
+    return found
+
+
 def list_experiments(connection: sa.Connection, numbers: Sequence[int]) -> list[Experiment]:
     """Return the experiments of these ids in this order; unknown ones are left out."""
     return _load(connection, numbers)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from penstock.base.database import upsert
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
 from penstock.tracking.entities import MetricPoint
-from penstock.tracking.tables import logged_model_metrics, run_latest_metrics, run_metrics
+from penstock.tracking.tables import logged_model_metrics, logged_models, run_latest_metrics, run_metrics
 
 Stored = tuple[str, float, int, int, bool]
 """A point as it is stored: key, value, time in ms, step, whether it is not a number."""
@@ -31,7 +31,11 @@ class RunReference:
 
 
 def log_points(connection: sa.Connection, run: RunReference, points: Sequence[MetricPoint]) -> None:
-    """Append points; one that is there already is not kept twice."""
+    """Append points; one that is there already is not kept twice.
+
+    Raises:
+        NotFound: a point names a logged model that does not exist.
+    """
     if not points:
         return
     rows = [
@@ -56,6 +60,7 @@ def log_points(connection: sa.Connection, run: RunReference, points: Sequence[Me
     )
     linked = [_of_model(run.id, point) for point in points if point.model_id]
     if linked:
+        _check_models(connection, {str(row["model_id"]) for row in linked})
         connection.execute(upsert(connection, logged_model_metrics).on_conflict_do_nothing(), linked)
 
 
@@ -145,6 +150,16 @@ def _keep_greatest(connection: sa.Connection) -> sa.Insert:
         where=sa.tuple_(new.step, new.time_ms, new.value) > sa.tuple_(old.step, old.time_ms, old.value),
     )
     return statement
+
+
+def _check_models(connection: sa.Connection, model_ids: set[str]) -> None:
+    known = set(
+        connection.execute(sa.select(logged_models.c.id).where(logged_models.c.id.in_(model_ids))).scalars()
+    )
+    for model_id in sorted(model_ids - known):
+        raise NotFound(
+            f"Logged model with ID '{model_id}' not found.", code="tracking.no_model", model=model_id
+        )
 
 
 def _of_model(run_id: str, point: MetricPoint) -> dict[str, object]:

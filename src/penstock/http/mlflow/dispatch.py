@@ -1,0 +1,230 @@
+"""One table of endpoints, and the application that answers from it.
+
+An endpoint names its method, its path, the type of its request, what its caller must be allowed to do, and
+its work. What is not in the table does not exist; so nothing can be reached that names no permission.
+Reading work runs in a thread on a connection that sees one state; writing work goes through the group
+writer; a `calls` endpoint gets the service and manages its own transactions, for work over several parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+from urllib.parse import unquote
+
+import msgspec
+import sqlalchemy as sa
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from penstock.base.database import Database
+from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.writer import GroupWriter
+from penstock.http.errors import json_response
+from penstock.http.mlflow.errors import mlflow_error_response
+from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, decode_query
+
+Level = Literal["read", "write", "admin"]
+Kind = Literal["experiment", "model", "server"]
+Mode = Literal["reads", "writes", "calls"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a caller must be allowed: a level on resources of one kind.
+
+    `of` names the resources that a request concerns; an endpoint that lists answers what the caller may see
+    and needs nothing else (`of` None with level `read`).
+    """
+
+    kind: Kind
+    level: Level
+    of: Callable[[sa.Connection, Any], Iterable[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the name that the audit keeps, and whether a resource may be seen (None: every one may)."""
+
+    actor: str
+    visible: Callable[[Kind, str], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One row of the table; `path` may hold `{name}` parts, which become fields of the request."""
+
+    method: str
+    path: str
+    request: type[Request]
+    need: Need
+    mode: Mode
+    work: Callable[..., Any]
+    max_body_bytes: int = MAX_BODY_BYTES
+
+
+class Guard(Protocol):
+    """Decides who a request comes from and what it may do."""
+
+    def identify(self, headers: Headers) -> Caller:
+        """Return the caller; runs in a thread.
+
+        Raises:
+            Denied: the credentials are wrong or missing.
+        """
+        ...
+
+    def check(self, connection: sa.Connection, caller: Caller, need: Need, request: Any) -> None:
+        """Check a caller against what an endpoint needs.
+
+        Raises:
+            Denied: it may not.
+        """
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may do everything, so that nothing needs to be asked."""
+        ...
+
+
+class OpenGuard:
+    """Lets everybody do everything: a server on the loopback without users."""
+
+    is_open = True
+
+    def identify(self, _headers: Headers) -> Caller:
+        """Return the caller nobody knows."""
+        return Caller("client")
+
+    def check(self, connection: sa.Connection, caller: Caller, need: Need, request: Any) -> None:
+        """Let it pass."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What endpoints work on. `parts` is what the composition hands to `calls` endpoints."""
+
+    database: Database
+    writer: GroupWriter
+    guard: Guard
+    parts: Any = None
+
+
+class MlflowApi:
+    """The ASGI application of one table of endpoints, mounted under a prefix."""
+
+    def __init__(self, endpoints: Iterable[Endpoint], services: Services) -> None:
+        self._services = services
+        self._exact: dict[tuple[str, str], Endpoint] = {}
+        self._patterns: list[tuple[str, re.Pattern[str], Endpoint]] = []
+        for endpoint in endpoints:
+            if "{" in endpoint.path:
+                pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", endpoint.path)
+                self._patterns.append((endpoint.method, re.compile(pattern + r"\Z"), endpoint))
+            else:
+                self._exact[endpoint.method, endpoint.path] = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            response = await self._answer(HttpRequest(scope, receive))
+        except PenstockError as error:
+            response = mlflow_error_response(error)
+        await response(scope, receive, send)
+
+    async def _answer(self, http: HttpRequest) -> Response:
+        scope = http.scope
+        path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+        endpoint, parts = self._find(scope["method"], path)
+        guard = self._services.guard
+        caller = (
+            guard.identify(http.headers)
+            if guard.is_open
+            else await run_in_threadpool(guard.identify, http.headers)
+        )
+        request = await _decode(http, endpoint, parts)
+        value = await self._work(endpoint, request, caller)
+        return value if isinstance(value, Response) else _json(value)
+
+    def _find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+        found = self._exact.get((method, path))
+        if found is not None:
+            return found, {}
+        for known, pattern, endpoint in self._patterns:
+            match = pattern.match(path) if known == method else None
+            if match is not None:
+                return endpoint, {name: unquote(value) for name, value in match.groupdict().items()}
+        raise NotFound(f"there is no endpoint {method} {path[:200]}", code="http.no_endpoint")
+
+    async def _work(self, endpoint: Endpoint, request: Any, caller: Caller) -> Any:
+        services, work = self._services, endpoint.work
+
+        def check(connection: sa.Connection) -> None:
+            if not services.guard.is_open:
+                services.guard.check(connection, caller, endpoint.need, request)
+
+        def read() -> Any:
+            with services.database.read() as connection:
+                check(connection)
+                return work(connection, request, caller)
+
+        def write(connection: sa.Connection) -> Any:
+            check(connection)
+            return work(connection, request, caller)
+
+        def call() -> Any:
+            if not services.guard.is_open:
+                with services.database.read() as connection:
+                    check(connection)
+            return work(services.parts, request, caller)
+
+        if endpoint.mode == "writes":
+            return await asyncio.wrap_future(services.writer.submit(write))
+        return await run_in_threadpool(read if endpoint.mode == "reads" else call)
+
+
+def _json(value: Any) -> Response:
+    if isinstance(value, bytes | msgspec.Raw):
+        return Response(bytes(value), media_type="application/json")
+    return json_response(value or {})
+
+
+async def _decode(http: HttpRequest, endpoint: Endpoint, path_fields: dict[str, str]) -> Any:
+    if http.method == "GET":
+        return decode_query(http.query_params.multi_items(), endpoint.request, path_fields)
+    body = await read_body(http, endpoint.max_body_bytes)
+    if body or http.method != "DELETE":
+        _check_content_type(http.headers)
+    return decode_body(body, endpoint.request, path_fields)
+
+
+async def read_body(http: HttpRequest, limit: int) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        Invalid: it is longer than `limit` (`http.body_too_large`).
+    """
+    chunks, size = [], 0
+    async for chunk in http.stream():
+        size += len(chunk)
+        if size > limit:
+            raise Invalid(
+                f"the body is longer than {limit} bytes", code="http.body_too_large", hint="send less at once"
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _check_content_type(headers: Headers) -> None:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Invalid(
+            "Bad Request. Content-Type header must be one of ['application/json'].", code="http.content_type"
+        )
