@@ -5,6 +5,8 @@ Writing the same bytes twice is harmless; bytes that do not match their digest a
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from penstock.base.digest import digest_bytes, digest_file
@@ -47,6 +49,32 @@ class ContentStore:
         if digest_bytes(data) != digest:
             raise self._corrupt(digest)
         return data
+
+    def size(self, digest: str) -> int | None:
+        """Return how many bytes are stored under a digest, or None; they are not checked."""
+        return self.backend.size(_key(digest))
+
+    def stream(self, digest: str) -> Iterator[bytes]:
+        """Yield the bytes of a digest; the last chunk comes only when all of them match.
+
+        Raises:
+            NotFound: they are not stored.
+            Corrupt: what is stored is something else. By then all but its end was yielded.
+        """
+        seen = hashlib.sha256()
+        held = b""
+        try:
+            for chunk in self.backend.stream(_key(digest)):
+                if held:
+                    yield held
+                seen.update(chunk)
+                held = chunk
+        except NotFound:
+            raise self._missing(digest) from None
+        if seen.hexdigest() != digest:
+            raise self._corrupt(digest)
+        if held:
+            yield held
 
     def fetch(self, digest: str, target: Path) -> None:
         """Write the bytes of a digest to `target`, in one step and only when they match.
