@@ -17,13 +17,13 @@ difference is listed in `tests/compat/mlflow/test_grammar.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.base.search import wording
 from penstock.base.search.clauses import Clause, find, is_operand, misplaced
-from penstock.base.search.entities import LOGGED_MODELS, NULLS, Entity, KeyKind
+from penstock.base.search.entities import LISTS, LOGGED_MODELS, NULLS, Entity, KeyKind
 from penstock.base.search.tokens import Kind, tokenize, unquote
-from penstock.base.search.values import Value, read_key, read_value
+from penstock.base.search.values import Value, read_key, read_value, settle
 
 # SQLite nests a chain of ANDs, and refuses an expression deeper than 1000.
 MAX_COMPARISONS = 500
@@ -90,10 +90,10 @@ def parse_filter(text: str, entity: Entity) -> tuple[Comparison, ...]:
     clauses = [item for item in items if isinstance(item, Clause)]
     if len(clauses) > MAX_COMPARISONS:
         raise wording.invalid(f"A filter may have at most {MAX_COMPARISONS} comparisons.")
-    comparisons = tuple(_comparison(clause, entity) for clause in clauses)
-    for comparison in comparisons:
-        _check_operator(comparison, entity)
-    return comparisons
+    read = [_comparison(clause, entity) for clause in clauses]
+    return tuple(
+        _checked(clause, comparison, entity) for clause, comparison in zip(clauses, read, strict=True)
+    )
 
 
 def parse_order_by(clauses: Sequence[str], entity: Entity) -> tuple[OrderBy, ...]:
@@ -165,7 +165,8 @@ def matches_absent(entity: Entity, comparison: Comparison) -> bool:
 
 
 def _comparison(clause: Clause, entity: Entity) -> Comparison:
-    if clause.left.kind is not Kind.WORD:
+    keys = (Kind.WORD, Kind.JUNK) if entity.family == "logged_models" else (Kind.WORD,)
+    if clause.left.kind not in keys:
         raise wording.not_a_key(clause.left.text)
     kind, key, spelled = read_key(clause.left.text, entity, dict(entity.attributes))
     takes = entity.operators_of(kind, key)
@@ -176,9 +177,15 @@ def _comparison(clause: Clause, entity: Entity) -> Comparison:
     return Comparison(kind, key, clause.operator, read_value(clause, kind, key, spelled, entity))
 
 
-def _check_operator(comparison: Comparison, entity: Entity) -> None:
+def _checked(clause: Clause, comparison: Comparison, entity: Entity) -> Comparison:
+    """Return the comparison in its last form: MLflow too looks at operators once every clause is read."""
     if comparison.operator not in entity.operators_of(comparison.kind, comparison.key):
         raise wording.wrong_operator(comparison.operator, comparison.kind, comparison.key, entity)
+    if clause.right and isinstance(comparison.value, tuple) and comparison.operator not in LISTS:
+        raise wording.not_a_string(comparison.kind, clause.right.text, entity)
+    if comparison.kind != "attribute":
+        return comparison
+    return replace(comparison, value=settle(comparison.value, comparison.key, entity))
 
 
 def _order(clause: str, entity: Entity) -> OrderBy:

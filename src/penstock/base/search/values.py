@@ -6,7 +6,7 @@ import re
 
 from penstock.base.search import wording
 from penstock.base.search.clauses import Clause
-from penstock.base.search.entities import DATASET_KEYS, LISTS, Entity, KeyKind
+from penstock.base.search.entities import DATASET_KEYS, Entity, KeyKind
 from penstock.base.search.tokens import Kind, Token, is_one_name, is_quoted, tokenize, unquote
 
 Value = str | float | int | tuple[str, ...] | None
@@ -26,6 +26,7 @@ def read_key(raw: str, entity: Entity, valid: dict[str, str]) -> tuple[KeyKind, 
 
     The first dot splits, wherever it stands: `tags.a.b` is the tag `a.b`, and a key quoted as a whole
     (`"tags.a"`) is refused as by MLflow, for its type is then `"tags`.
+    Logged models take `metrics.val/loss` without quotes, as MLflow does there and nowhere else.
     """
     head, dot, rest = raw.partition(".")
     kind: KeyKind = "attribute"
@@ -34,7 +35,8 @@ def read_key(raw: str, entity: Entity, valid: dict[str, str]) -> tuple[KeyKind, 
         if spelled not in entity.types:
             raise wording.unknown_type(spelled, entity)
         kind = entity.types[spelled]
-        if not is_one_name(rest):
+        run_on = bool(rest) and entity.family == "logged_models" and not any(q in rest for q in "'\"`")
+        if not is_one_name(rest) and not run_on:
             raise wording.strays(raw, [raw], entity)
     else:
         rest = head
@@ -58,9 +60,9 @@ def read_value(clause: Clause, kind: KeyKind, key: str, spelled: str, entity: En
             raise wording.not_a_number(kind, key, token.text)
         return float(token.text)
     if kind == "attribute" and key in entity.numeric:
-        return _number(token, key, spelled, entity)
+        return _number(token, spelled, entity)
     if token.kind is Kind.GROUP:
-        return _list(clause, token, kind, key, entity)
+        return _list(token, kind, key, entity)
     if token.kind is Kind.NUMBER and kind == "attribute" and entity.name == "model_versions":
         raise wording.invalid(
             f"Only the '{wording.shown(entity.numeric)}' attributes support comparison with numeric values."
@@ -68,9 +70,25 @@ def read_value(clause: Clause, kind: KeyKind, key: str, spelled: str, entity: En
     text = _string(token, kind, entity)
     if clause.operator in ("LIKE", "ILIKE") and len(text.encode()) > MAX_PATTERN_BYTES:
         raise wording.invalid(f"A pattern may have at most {MAX_PATTERN_BYTES} bytes.")
-    if kind == "attribute" and key == "experiment_id" and entity.name == "experiments":
-        return _experiment_id(text) if clause.operator in ("=", "!=") else text
     return text
+
+
+def settle(value: Value, key: str, entity: Entity) -> Value:
+    """Return the value of an attribute as its column holds it, once the operator is known to fit.
+
+    Experiment ids become plain decimal digits, version numbers integers.
+    """
+    if entity.family == "experiments" and key == "experiment_id":
+        if isinstance(value, tuple):
+            return tuple(_experiment_id(element) for element in value)
+        return _experiment_id(str(value))
+    if key not in entity.numeric or entity.family not in ("experiments", "registry"):
+        return value
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) and len(value) <= MAX_DIGITS:
+        return int(value)
+    if not isinstance(value, int):
+        raise wording.not_whole(key, value, entity)
+    return value
 
 
 def _string(token: Token, kind: KeyKind, entity: Entity) -> str:
@@ -81,30 +99,14 @@ def _string(token: Token, kind: KeyKind, entity: Entity) -> str:
     raise wording.not_a_string(kind, token.text, entity)
 
 
-def _number(token: Token, key: str, spelled: str, entity: Entity) -> int | float:
-    if entity.family == "registry":
-        return _version(token, key, entity)
+def _number(token: Token, spelled: str, entity: Entity) -> int | float | str:
+    if entity.family == "registry" and token.kind is Kind.GROUP:
+        raise wording.no_list(entity)
+    if entity.family == "registry" and token.kind is not Kind.NUMBER:
+        return _string(token, "attribute", entity)  # a version number may be quoted: `settle` reads it
     if token.kind is not Kind.NUMBER or len(token.text) > MAX_DIGITS:
         raise wording.not_a_number("attribute", spelled, token.text)
-    if _WHOLE.fullmatch(token.text):
-        return int(token.text)
-    if entity.family == "experiments":
-        raise wording.not_whole(key, str(float(token.text)), entity)
-    return float(token.text)
-
-
-def _version(token: Token, key: str, entity: Entity) -> int:
-    """Return a version number: bare or, as MLflow takes it too, quoted."""
-    if token.kind is Kind.GROUP:
-        raise wording.no_list(entity)
-    if token.kind is Kind.NUMBER:
-        if _WHOLE.fullmatch(token.text) and len(token.text) <= MAX_DIGITS:
-            return int(token.text)
-        raise wording.not_whole(key, str(float(token.text)), entity)
-    text = _string(token, "attribute", entity)
-    if _WHOLE.fullmatch(text) and len(text) <= MAX_DIGITS:
-        return int(text)
-    raise wording.not_whole(key, repr(text), entity)
+    return int(token.text) if _WHOLE.fullmatch(token.text) else float(token.text)
 
 
 def _experiment_id(text: str) -> str:
@@ -113,18 +115,13 @@ def _experiment_id(text: str) -> str:
     raise wording.invalid(f"Invalid experiment ID '{text}'. Experiment ID must be a valid integer.")
 
 
-def _list(clause: Clause, token: Token, kind: KeyKind, key: str, entity: Entity) -> tuple[str, ...]:
+def _list(token: Token, kind: KeyKind, key: str, entity: Entity) -> tuple[str, ...]:
     """Return the strings of a list, where one may stand."""
     if kind == "attribute" and key not in entity.listed:
         raise wording.no_list(entity)
     if kind in ("param", "tag") and entity.family != "logged_models":
         raise wording.not_a_string(kind, token.text, entity)
-    elements = _elements(token)
-    if clause.operator not in LISTS:
-        raise wording.not_a_string(kind, token.text, entity)
-    if kind == "attribute" and key == "experiment_id" and entity.name == "experiments":
-        return tuple(_experiment_id(element) for element in elements)
-    return elements
+    return _elements(token)
 
 
 def _elements(token: Token) -> tuple[str, ...]:

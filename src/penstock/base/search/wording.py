@@ -91,6 +91,7 @@ def wrong_operator(operator: str, kind: KeyKind, key: str, entity: Entity) -> In
     allowed = entity.operators_of(kind, key)
     if entity.family == "logged_models":
         order = ("<", "<=", ">", ">=", "=", "!=") if ">" in allowed else _LOGGED_TEXT
+        key += "_ms" if kind == "attribute" and key in entity.numeric else ""
         return invalid(
             f"Invalid comparison operator for {_PLURAL[kind]}.{key}: {operator!r}. Expected one of {order}."
         )
@@ -124,10 +125,10 @@ def not_a_number(kind: KeyKind, key: str, found: str) -> Invalid:
     return invalid(f"Expected numeric value type for {where}. Found {found}")
 
 
-def not_whole(key: str, found: str, entity: Entity) -> Invalid:
+def not_whole(key: str, found: object, entity: Entity) -> Invalid:
     """An attribute that is a whole number, compared with another value."""
-    value = repr(found) if entity.family == "experiments" else found
-    return invalid(f"Invalid value for numeric attribute '{key}': {value}")
+    value = str(found) if entity.family == "experiments" else found
+    return invalid(f"Invalid value for numeric attribute '{key}': {value!r}")
 
 
 def not_a_string(kind: KeyKind, found: str, entity: Entity) -> Invalid:
