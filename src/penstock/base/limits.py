@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from functools import lru_cache
 
 from penstock.base.errors import Invalid
 
@@ -52,11 +53,19 @@ def check_key(name: str, path: str = "key") -> str:
     Raises:
         Invalid: it has other characters, resolves to another path, or is longer than `MAX_KEY`.
     """
+    if is_key(name):
+        return name
     if not _NAME.match(name):
         raise invalid_value(path, name, _BAD_CHARACTERS)
     if is_another_path(name):
         raise invalid_value(path, name, another_path(name))
     return limit_length(path, name, MAX_KEY)
+
+
+@lru_cache(maxsize=4096)
+def is_key(name: str) -> bool:
+    """Say whether `check_key` lets a name pass; the names of a training loop come again and again."""
+    return bool(_NAME.match(name)) and not is_another_path(name) and len(name) <= MAX_KEY
 
 
 def is_another_path(name: str) -> bool:

@@ -78,6 +78,7 @@ def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Se
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=drain_s,

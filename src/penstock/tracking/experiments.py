@@ -170,7 +170,9 @@ def set_experiment_tag(connection: sa.Connection, number: int, key: str, value: 
     check_key(key)
     limit_length("value", value, MAX_EXPERIMENT_TAG_VALUE)
     require_active(connection, number)
-    insert = upsert(connection, experiment_tags).values(experiment_id=number, key=key, value=value)
+    insert = upsert(connection.dialect.name, experiment_tags).values(
+        experiment_id=number, key=key, value=value
+    )
     connection.execute(
         insert.on_conflict_do_update(index_elements=["experiment_id", "key"], set_={"value": value})
     )

@@ -24,7 +24,7 @@ from penstock.tracking.tables import (
     logged_model_tags,
     logged_models,
 )
-from penstock.tracking.values import MAX_PLACES
+from penstock.tracking.values import in_parts
 
 PENDING, READY, FAILED = "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED"
 STATUSES = {PENDING: 1, READY: 2, FAILED: 3}
@@ -70,11 +70,11 @@ def get_model(connection: sa.Connection, model_id: str) -> LoggedModel:
 def list_models(connection: sa.Connection, model_ids: Sequence[str]) -> list[LoggedModel]:
     """Return the models of these ids in this order, deleted ones too; unknown ones are left out."""
     found: dict[str, LoggedModel] = {}
-    for start in range(0, len(model_ids), MAX_PLACES):
+    for part in in_parts(model_ids):
         query = (
             sa.select(logged_models, experiments.c.artifact_uri.label("experiment_artifact_uri"))
             .join(experiments)
-            .where(logged_models.c.id.in_(model_ids[start : start + MAX_PLACES]))
+            .where(logged_models.c.id.in_(part))
         )
         for row in connection.execute(query).mappings():
             found[row["id"]] = LoggedModel(**{name: row[name] for name in LoggedModel.__struct_fields__})
@@ -115,7 +115,7 @@ def set_model_tags(connection: sa.Connection, model_id: str, tags: Mapping[str, 
     """
     get_model(connection, model_id)
     if tags:
-        insert = upsert(connection, logged_model_tags)
+        insert = upsert(connection.dialect.name, logged_model_tags)
         connection.execute(
             insert.on_conflict_do_update(
                 index_elements=["model_id", "key"], set_={"value": insert.excluded.value}
@@ -150,7 +150,7 @@ def log_model_params(connection: sa.Connection, model_id: str, params: Mapping[s
     get_model(connection, model_id)
     if params:
         connection.execute(
-            upsert(connection, logged_model_params).on_conflict_do_nothing(),
+            upsert(connection.dialect.name, logged_model_params).on_conflict_do_nothing(),
             [{"model_id": model_id, "key": key, "value": value} for key, value in params.items()],
         )
 
@@ -159,10 +159,10 @@ def list_model_metrics(connection: sa.Connection, model_ids: Sequence[str]) -> d
     """Return the points by model: for each metric, run and data set the one that counts."""
     columns = logged_model_metrics.c
     found: dict[str, dict[tuple[Any, ...], Any]] = {}
-    for start in range(0, len(model_ids), MAX_PLACES):
+    for part in in_parts(model_ids):
         query = (
             sa.select(logged_model_metrics)
-            .where(columns.model_id.in_(model_ids[start : start + MAX_PLACES]))
+            .where(columns.model_id.in_(part))
             .order_by(columns.key, columns.step, columns.time_ms, columns.value)
         )
         for row in connection.execute(query):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -25,13 +26,9 @@ def log_params(connection: sa.Connection, run_id: str, params: Mapping[str, str]
     if not params:
         return
     wanted = {key: value[:MAX_PARAM_VALUE] for key, value in params.items()}
-    insert = upsert(connection, run_params).on_conflict_do_nothing()
     rows = [{"run_id": run_id, "key": key, "value": value} for key, value in wanted.items()]
-    connection.execute(insert, rows)
-    query = sa.select(run_params.c.key, run_params.c.value).where(
-        run_params.c.run_id == run_id, run_params.c.key.in_(wanted)
-    )
-    for key, value in connection.execute(query):
+    connection.execute(_add_params(connection.dialect.name), rows)
+    for key, value in connection.execute(_PARAMS, {"run_id": run_id, "keys": list(wanted)}):
         if value != wanted[key]:
             raise Invalid(
                 f"Changing param values is not allowed. Param with key='{key}' was already logged with "
@@ -45,9 +42,8 @@ def set_tags(connection: sa.Connection, run_id: str, tags: Mapping[str, str]) ->
     """Set tags, replacing those of the same name. Long values are cut."""
     if not tags:
         return
-    insert = upsert(connection, run_tags)
     connection.execute(
-        insert.on_conflict_do_update(index_elements=["run_id", "key"], set_={"value": insert.excluded.value}),
+        _put_tags(connection.dialect.name),
         [{"run_id": run_id, "key": key, "value": value[:MAX_TAG_VALUE]} for key, value in tags.items()],
     )
     if NAME_TAG in tags:
@@ -69,13 +65,45 @@ def list_pairs(
     connection: sa.Connection, table: sa.Table, owners: Sequence[str]
 ) -> dict[str, dict[str, str]]:
     """Return keys and values by owner of a table of pairs, keys in order; an owner without any has no entry."""
-    owner = table.c[0]
     found: dict[str, dict[str, str]] = {}
-    for start in range(0, len(owners), MAX_PLACES):
-        part = owners[start : start + MAX_PLACES]
-        query = (
-            sa.select(owner, table.c.key, table.c.value).where(owner.in_(part)).order_by(owner, table.c.key)
-        )
-        for name, key, value in connection.execute(query):
+    for part in in_parts(owners):
+        for name, key, value in connection.execute(_pairs_of(table), {"owners": part}):
             found.setdefault(name, {})[key] = value
     return found
+
+
+def in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield ids in parts that a statement has places for."""
+    for start in range(0, len(ids), MAX_PLACES):
+        yield ids[start : start + MAX_PLACES]
+
+
+# Statements are built once: building one costs three times as much as running it.
+_PARAMS = sa.select(run_params.c.key, run_params.c.value).where(
+    run_params.c.run_id == sa.bindparam("run_id"), run_params.c.key.in_(sa.bindparam("keys", expanding=True))
+)
+
+
+@cache
+def _add_params(dialect: str) -> sa.Insert:
+    insert: sa.Insert = upsert(dialect, run_params).on_conflict_do_nothing()
+    return insert
+
+
+@cache
+def _put_tags(dialect: str) -> sa.Insert:
+    insert = upsert(dialect, run_tags)
+    put: sa.Insert = insert.on_conflict_do_update(
+        index_elements=["run_id", "key"], set_={"value": insert.excluded.value}
+    )
+    return put
+
+
+@cache
+def _pairs_of(table: sa.Table) -> sa.Select[str, str, str]:
+    owner = table.c[0]
+    return (
+        sa.select(owner, table.c.key, table.c.value)
+        .where(owner.in_(sa.bindparam("owners", expanding=True)))
+        .order_by(owner, table.c.key)
+    )

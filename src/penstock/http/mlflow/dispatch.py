@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
@@ -30,6 +31,7 @@ from penstock.http.errors import json_response
 from penstock.http.mlflow.errors import mlflow_error_response
 from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, decode_query
 
+MAX_READERS = 8
 Level = Literal["read", "write", "admin"]
 Kind = Literal["experiment", "model", "server"]
 Mode = Literal["reads", "writes", "calls"]
@@ -122,6 +124,8 @@ class MlflowApi:
 
     def __init__(self, endpoints: Iterable[Endpoint], services: Services) -> None:
         self._services = services
+        # half the cost of Starlette's pool, which copies the context and counts against a limit of its own
+        self._readers = ThreadPoolExecutor(MAX_READERS, thread_name_prefix="penstock-read")
         self._exact: dict[tuple[str, str], Endpoint] = {}
         self._patterns: list[tuple[str, re.Pattern[str], Endpoint]] = []
         for endpoint in endpoints:
@@ -187,7 +191,9 @@ class MlflowApi:
 
         if endpoint.mode == "writes":
             return await asyncio.wrap_future(services.writer.submit(write))
-        return await run_in_threadpool(read if endpoint.mode == "reads" else call)
+        if endpoint.mode == "reads":
+            return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        return await run_in_threadpool(call)
 
 
 def _json(value: Any) -> Response:

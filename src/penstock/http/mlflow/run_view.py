@@ -8,12 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.http.mlflow.places import run_root
-from penstock.http.mlflow.wire import given, number_out
+from penstock.http.mlflow.wire import given
 from penstock.tracking.datasets import list_datasets, list_models
 from penstock.tracking.entities import DatasetInput, ModelLink, RunRow
+from penstock.tracking.metrics import Stored, list_latest
 from penstock.tracking.runs import list_rows
-from penstock.tracking.tables import run_latest_metrics, run_params, run_tags
-from penstock.tracking.values import MAX_PLACES, list_pairs
+from penstock.tracking.tables import run_params, run_tags
+from penstock.tracking.values import list_pairs
 
 
 def show_info(row: RunRow) -> dict[str, Any]:
@@ -36,13 +37,13 @@ def show_runs(connection: sa.Connection, run_ids: Sequence[str]) -> list[dict[st
     """Return runs with everything that was logged to them, in this order."""
     rows = list_rows(connection, run_ids)
     params, tags = (list_pairs(connection, table, run_ids) for table in (run_params, run_tags))
-    metrics = _metrics(connection, run_ids)
+    metrics = list_latest(connection, run_ids)
     datasets, models = list_datasets(connection, run_ids), list_models(connection, run_ids)
     return [
         {
             "info": show_info(row),
             "data": given(
-                metrics=metrics.get(row.id),
+                metrics=[_metric(point) for point in metrics.get(row.id, ())],
                 params=_pairs(params.get(row.id)),
                 tags=_pairs(tags.get(row.id)),
             ),
@@ -86,19 +87,6 @@ def _output(link: ModelLink) -> dict[str, Any]:
     return {"model_id": link.model_id, "step": link.step or 0}
 
 
-def _metrics(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    columns = run_latest_metrics.c
-    found: dict[str, list[dict[str, Any]]] = {}
-    for start in range(0, len(run_ids), MAX_PLACES):
-        query = (
-            sa.select(
-                columns.run_id, columns.key, columns.value, columns.time_ms, columns.step, columns.is_nan
-            )
-            .where(columns.run_id.in_(run_ids[start : start + MAX_PLACES]))
-            .order_by(columns.run_id, columns.key)
-        )
-        for run_id, key, value, time_ms, step, is_nan in connection.execute(query):
-            found.setdefault(run_id, []).append(
-                {"key": key, "value": number_out(value, is_nan), "timestamp": time_ms, "step": step}
-            )
-    return found
+def _metric(point: Stored) -> dict[str, Any]:
+    key, value, time_ms, step, is_nan = point
+    return {"key": key, "value": "NaN" if is_nan else value, "timestamp": time_ms, "step": step}

@@ -163,8 +163,10 @@ def create(connection: sa.Connection, request: Create, _caller: Caller) -> dict[
 
 def get(connection: sa.Connection, request: OfRun, _caller: Caller) -> dict[str, Any]:
     """Show a run with everything that was logged to it."""
-    runs.get_row(connection, request.run_id)
-    return {"run": show_runs(connection, [request.run_id])[0]}
+    found = show_runs(connection, [request.run_id])
+    if not found:
+        raise runs.no_run(request.run_id)
+    return {"run": found[0]}
 
 
 def update(connection: sa.Connection, request: Update, _caller: Caller) -> dict[str, Any]:
