@@ -4,15 +4,16 @@ VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
+REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
 
-.PHONY: demo test check format docs bench-data bench-serving clean programs
+.PHONY: demo test check format docs bench-data bench-serving bench-tracking clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(PEERS)/.installed programs
-	PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(REAL) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -29,7 +30,10 @@ docs: $(VENV)/.tested
 	$(BIN)/python docs/generate_commands.py
 
 bench-data: $(VENV)/.tested $(PEERS)/.installed
-	PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc $(BIN)/python bench/bench_data.py
+	$(REAL) $(BIN)/python bench/bench_data.py
+
+bench-tracking: $(VENV)/.tested $(PEERS)/.installed
+	$(REAL) $(BIN)/python bench/bench_tracking.py
 
 bench-serving: $(VENV)/.tested
 	$(BIN)/python bench/bench_serving.py
@@ -48,7 +52,8 @@ $(VENV)/.tested: $(VENV)/.installed
 # Real programs the tests talk to, apart from ours so that neither bends the other's dependencies.
 $(PEERS)/.installed: constraints-peers.txt
 	bin/ensure-venv $(PYTHON) $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt dvc dvc-s3
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt \
+		dvc dvc-s3 mlflow xgboost-cpu lightgbm
 	touch $@
 
 programs:
