@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 import threading
@@ -14,6 +15,9 @@ from typing import Any
 import uvicorn
 
 from penstock.base.errors import Conflict, Invalid
+
+COLLECT_AFTER = (50_000, 20, 100)
+"""An answer of 200 runs makes 20,000 objects; by default it would be collected over 28 times (40 % slower)."""
 
 
 class Server(uvicorn.Server):
@@ -89,5 +93,8 @@ def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Se
 
 def serve_on(bound: socket.socket, server: Server) -> None:
     """Answer requests until SIGTERM, SIGINT or `should_exit`; requests under way are finished."""
+    gc.collect()
+    gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
+    gc.set_threshold(*COLLECT_AFTER)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[bound]))

@@ -5,7 +5,6 @@ The HTTP application is given by the caller; this module knows when models chang
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import socket
@@ -96,8 +95,6 @@ class ServeProcess:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
             self.follow()
-            gc.collect()
-            gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
             self._poller.start()
             serve_on(self._socket, self._server)
         finally:

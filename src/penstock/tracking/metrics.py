@@ -91,8 +91,8 @@ def list_latest(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, 
     """Return the points that count by run, in order of their keys."""
     found: dict[str, list[Stored]] = {}
     for part in in_parts(run_ids):
-        for run_id, *point in connection.execute(_LATEST, {"run_ids": part}):
-            found.setdefault(run_id, []).append(tuple(point))
+        for row in connection.execute(_LATEST, {"run_ids": part}).all():
+            found.setdefault(row[0], []).append(tuple(row[1:]))
     return found
 
 
@@ -115,7 +115,7 @@ def list_history(
         query = query.where(sa.tuple_(columns.time_ms, columns.step, columns.value) > sa.tuple_(*after))
     if limit is not None:
         query = query.limit(limit)
-    return [tuple(row) for row in connection.execute(query)]
+    return [tuple(row) for row in connection.execute(query).all()]
 
 
 def list_steps(
@@ -145,7 +145,7 @@ def list_at_steps(connection: sa.Connection, run_id: str, key: str, steps: Itera
         .where(columns.run_id == run_id, columns.key == key, columns.step.in_(list(steps)))
         .order_by(columns.step, columns.time_ms, columns.value)
     )
-    return [tuple(row) for row in connection.execute(query)]
+    return [tuple(row) for row in connection.execute(query).all()]
 
 
 def check_point(point: MetricPoint, path: str = "") -> None:

@@ -67,7 +67,7 @@ def list_pairs(
     """Return keys and values by owner of a table of pairs, keys in order; an owner without any has no entry."""
     found: dict[str, dict[str, str]] = {}
     for part in in_parts(owners):
-        for name, key, value in connection.execute(_pairs_of(table), {"owners": part}):
+        for name, key, value in connection.execute(_pairs_of(table), {"owners": part}).all():
             found.setdefault(name, {})[key] = value
     return found
 
