@@ -13,8 +13,7 @@ from penstock.flows.project import Project
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import api_routes
 from penstock.http.errors import json_response
-from penstock.http.mlflow.dispatch import OpenGuard, Services
-from penstock.http.mlflow.routes import mlflow_routes
+from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.pages import page_exception_handlers, page_routes
 from penstock.http.pages.hosts import HostCheck, Protect
 
@@ -46,7 +45,7 @@ def build_server_app(
     routes = [
         Route("/health", health, methods=["GET"]),
         Route("/version", version, methods=["GET"]),
-        *mlflow_routes(Services(project.database, project.writer, OpenGuard(), project)),
+        *mlflow_routes(build_services(project)),
         *api_routes(project),
         *page_routes(project, controller),
     ]

@@ -3,7 +3,8 @@
 An endpoint names its method, its path, the type of its request, what its caller must be allowed to do, and
 its work. What is not in the table does not exist; so nothing can be reached that names no permission.
 Reading work runs in a thread on a connection that sees one state; writing work goes through the group
-writer; a `calls` endpoint gets the service and manages its own transactions, for work over several parts.
+writer; a `calls` endpoint gets the project and manages its own transactions, for work over several parts; a
+`serves` endpoint is a coroutine that reads the body or streams the answer itself, by its query's fields.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -26,15 +27,17 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.base.database import Database
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.base.writer import GroupWriter
+from penstock.flows.project import Project
 from penstock.http.errors import json_response
+from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.errors import mlflow_error_response
 from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, decode_query
 
 MAX_READERS = 8
+T = TypeVar("T")
 Level = Literal["read", "write", "admin"]
 Kind = Literal["experiment", "model", "server"]
-Mode = Literal["reads", "writes", "calls"]
+Mode = Literal["reads", "writes", "calls", "serves"]
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,25 @@ class OpenGuard:
 
 @dataclass(frozen=True)
 class Services:
-    """What endpoints work on. `parts` is what the composition hands to `calls` endpoints."""
+    """What endpoints work on."""
 
-    database: Database
-    writer: GroupWriter
-    guard: Guard
-    parts: Any = None
+    project: Project
+    artifacts: ArtifactService
+    guard: Guard = field(default_factory=OpenGuard)
+
+    @property
+    def database(self) -> Database:
+        """The store."""
+        return self.project.database
+
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do reading work in a thread."""
+
+        def read() -> T:
+            with self.database.read() as connection:
+                return work(connection)
+
+        return await run_in_threadpool(read)
 
 
 class MlflowApi:
@@ -153,6 +169,14 @@ class MlflowApi:
             if guard.is_open
             else await run_in_threadpool(guard.identify, http.headers)
         )
+        if endpoint.mode == "serves":
+            asked = decode_query(http.query_params.multi_items(), endpoint.request, parts)
+            if not guard.is_open:
+                await self._services.read(
+                    lambda connection: guard.check(connection, caller, endpoint.need, asked)
+                )
+            answer: Response = await endpoint.work(self._services, http, asked, caller)
+            return answer
         request = await _decode(http, endpoint, parts)
         value = await self._work(endpoint, request, caller)
         return value if isinstance(value, Response) else _json(value)
@@ -187,10 +211,10 @@ class MlflowApi:
             if not services.guard.is_open:
                 with services.database.read() as connection:
                     check(connection)
-            return work(services.parts, request, caller)
+            return work(services.project, request, caller)
 
         if endpoint.mode == "writes":
-            return await asyncio.wrap_future(services.writer.submit(write))
+            return await asyncio.wrap_future(services.project.writer.submit(write))
         if endpoint.mode == "reads":
             return await asyncio.get_running_loop().run_in_executor(self._readers, read)
         return await run_in_threadpool(call)

@@ -6,17 +6,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from penstock.flows.project import Project
 from penstock.http.errors import json_response
-from penstock.http.mlflow import experiments, logged_models, metrics, runs
+from penstock.http.mlflow import experiments, logged_models, metrics, run_artifacts, runs
+from penstock.http.mlflow.artifact_transfer import ArtifactService
+from penstock.http.mlflow.artifacts import artifact_routes
 from penstock.http.mlflow.dispatch import Endpoint, MlflowApi, Services
+from penstock.storage.artifact_files import ArtifactFiles, ArtifactTree, VersionFiles
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *metrics.ENDPOINTS,
     *experiments.ENDPOINTS,
     *logged_models.ENDPOINTS,
+    *run_artifacts.ENDPOINTS,
 )
-AJAX_ENDPOINTS: tuple[Endpoint, ...] = (*ENDPOINTS, *metrics.AJAX_ENDPOINTS)
+AJAX_ENDPOINTS: tuple[Endpoint, ...] = (*ENDPOINTS, *metrics.AJAX_ENDPOINTS, *run_artifacts.AJAX_ENDPOINTS)
+ROOT_ENDPOINTS: tuple[Endpoint, ...] = run_artifacts.ROOT_ENDPOINTS
 SERVER_INFO = {
     "store_type": "SqlStore",
     "workspaces_enabled": False,
@@ -29,13 +35,26 @@ SERVER_INFO = {
 }
 
 
+def build_services(project: Project) -> Services:
+    """Return what the endpoints of a project work on."""
+    tree = ArtifactTree(
+        ArtifactFiles(project.artifacts.backend), VersionFiles(project.artifacts, lambda _: None)
+    )
+    return Services(project, ArtifactService(tree))
+
+
 def mlflow_routes(services: Services) -> list[BaseRoute]:
-    """Return the routes of tracking and registry."""
+    """Return the routes of tracking, registry and artifacts."""
 
     async def server_info(_request: Request) -> Response:
         return json_response(SERVER_INFO)
 
+    async def pass_artifacts(_request: Request, _path: str, _is_write: bool) -> None:
+        """Let everybody reach every artifact."""
+
     return [
+        *artifact_routes(services.artifacts, pass_artifacts),
+        *(Route(f"/{one.path}", MlflowApi((one,), services), methods=[one.method]) for one in ROOT_ENDPOINTS),
         Mount("/api/2.0/mlflow", app=MlflowApi(ENDPOINTS, services)),
         Mount("/ajax-api/2.0/mlflow", app=MlflowApi(AJAX_ENDPOINTS, services)),
         Route("/api/3.0/mlflow/server-info", server_info, methods=["GET"]),

@@ -329,7 +329,7 @@ def _of_experiment(_connection: sa.Connection, request: Create) -> list[str]:
 
 
 _READ, _WRITE = Need("experiment", "read", _of_run), Need("experiment", "write", _of_run)
-RUN_READ = _READ
+RUN_READ, RUN_WRITE = _READ, _WRITE
 ENDPOINTS = (
     Endpoint("POST", "runs/create", Create, Need("experiment", "write", _of_experiment), "writes", create),
     Endpoint("GET", "runs/get", OfRun, _READ, "reads", get),
