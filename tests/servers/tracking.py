@@ -1,0 +1,127 @@
+"""A real `penstock server` process on a free port, and the real MLflow client as its caller."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.data.creation import init_repository
+from servers.programs import missing
+from stories.live import free_port, get, wait_until
+
+PREAMBLE = """
+import json, os, sys, warnings
+warnings.filterwarnings("ignore")
+import logging; logging.disable(logging.WARNING)
+given = json.loads(sys.stdin.read())
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+client = MlflowClient()
+def answer(value):
+    with open(os.environ["ANSWER"], "w") as file:
+        json.dump(value, file)
+def refused(work, *arguments, **options):
+    try:
+        value = work(*arguments, **options)
+    except MlflowException as error:
+        return [error.error_code, error.message]
+    return ["accepted", repr(value)]
+"""
+
+
+def mlflow_python() -> str:
+    """Return the interpreter of an environment with MLflow 3.17.2; without one the test is skipped."""
+    found = os.environ.get("PENSTOCK_MLFLOW_PYTHON")
+    if not found:
+        missing("MLflow 3.17.2 (set PENSTOCK_MLFLOW_PYTHON)", "python3-venv")
+    return found
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """A running server over a folder."""
+
+    url: str
+    port: int
+    root: Path
+    store: str
+    scratch: Path
+
+    def drive(self, script: str, given: Any = None, **variables: str) -> Any:
+        """Run a script with the real client and return what it hands to `answer(…)`.
+
+        The script finds `mlflow`, a `client`, the JSON value `given`, and `refused(work, *arguments)`, which
+        returns the code and message of the error that a call raises.
+        """
+        self.scratch.mkdir(exist_ok=True)
+        answers = self.scratch / f"answer-{len(list(self.scratch.iterdir()))}.json"
+        done = subprocess.run(
+            [mlflow_python(), "-c", PREAMBLE + textwrap.dedent(script)],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.scratch,
+            timeout=300,
+            env={
+                **os.environ,
+                "MLFLOW_TRACKING_URI": self.url,
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "DO_NOT_TRACK": "true",
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+                "GIT_PYTHON_REFRESH": "quiet",
+                "ANSWER": str(answers),
+                **variables,
+            },
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(answers.read_text()) if answers.exists() else None
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Return status and body of a plain GET."""
+        return get(self.port, path)
+
+
+@contextmanager
+def run_tracking(folder: Path, store: str | None = None, settings: str = "") -> Iterator[Tracking]:
+    """Run `penstock server` over a new repository in `folder`.
+
+    Args:
+        store: the store's URL; by default SQLite in the folder.
+        settings: penstock.yaml; by default there is none.
+    """
+    root = folder / "server"
+    root.mkdir(parents=True)
+    init_repository(root, no_scm=True, subdir=False, force=False)
+    if settings:
+        (root / "penstock.yaml").write_text(settings)
+    store = store or f"sqlite:///{root}/.penstock/penstock.db"
+    port = free_port()
+    command = [sys.executable, "-m", "penstock.cli", "-C", str(root), "server", "--port", str(port)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, "PENSTOCK_STORE": store}
+        )
+    try:
+
+        def is_ready() -> bool:
+            assert process.poll() is None, (folder / "server.log").read_text()
+            try:
+                return get(port, "/health")[0] == 200
+            except OSError:
+                return False
+
+        wait_until(is_ready)
+        yield Tracking(f"http://127.0.0.1:{port}", port, root, store, folder / "client")
+    finally:
+        process.terminate()
+        process.wait(30)
