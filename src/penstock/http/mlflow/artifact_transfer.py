@@ -20,7 +20,7 @@ from penstock.storage.artifact_files import ArtifactTree, OpenFile
 from penstock.storage.backend import Child, Writer
 from penstock.storage.client_path import parse_path
 
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 2 << 20
 THREADS = 8
 T = TypeVar("T")
 
