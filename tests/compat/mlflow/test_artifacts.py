@@ -1,0 +1,148 @@
+"""MLflow's own client against the artifact proxy; PENSTOCK_MLFLOW_PYTHON names an interpreter that has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.artifact_server import ROOT, Proxy, run_proxy
+from penstock.storage.resolve import open_backend
+from servers.programs import missing
+
+pytestmark = pytest.mark.slow
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+FILES = {
+    "MLmodel": b"flavors: {}\n",
+    "empty": b"",
+    "data/weights.bin": os.urandom(3 << 20),
+    "data/deep/a b.txt": b"blank",
+    "data/deep/\u00fc.csv": b"1,2\n",
+    "100%.txt": b"percent",
+    "a+b&c=d": b"signs",
+}
+PREAMBLE = """
+import os, sys
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+uri, work = sys.argv[1:]
+repo = MlflowArtifactsRepository(uri)
+def listed(path=None):
+    return [(f.path, f.is_dir, f.file_size) for f in repo.list_artifacts(path)]
+def refused(action):
+    try:
+        action()
+    except (MlflowException, OSError) as error:
+        return str(error)
+    raise AssertionError("accepted")
+"""
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    with run_proxy(open_backend(str(tmp_path / "store"))) as running:
+        yield running
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    for name, data in FILES.items():
+        path = tmp_path / "work" / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path / "work"
+
+
+def drive(proxy: Proxy, work: Path, script: str, root: str = ROOT) -> None:
+    """Run statements in a process that has the client; `repo` is the artifact root."""
+    python = os.environ.get("PENSTOCK_MLFLOW_PYTHON")
+    if not python:
+        missing("MLflow's client (PENSTOCK_MLFLOW_PYTHON)", "python3-venv, then pip install mlflow")
+    done = subprocess.run(
+        [python, "-c", PREAMBLE + script, f"mlflow-artifacts:/{root}", str(work)],
+        env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_folder_goes_up_is_listed_comes_down_and_goes_away(proxy: Proxy, work: Path) -> None:
+    drive(
+        proxy,
+        work,
+        """
+repo.log_artifacts(work + "/source", "model")
+repo.log_artifact(work + "/source/MLmodel")
+assert listed() == [("MLmodel", False, 12), ("model", True, None)], listed()
+assert [name for name, *_ in listed("model")] == [
+    "model/100%.txt", "model/MLmodel", "model/a+b&c=d", "model/data", "model/empty"], listed("model")
+assert listed("model/MLmodel") == listed("nothing") == []
+os.mkdir(work + "/target")
+repo.download_artifacts("model", work + "/target")
+repo.download_artifacts("MLmodel", work + "/target")
+repo.delete_artifacts("model/data")
+assert "model/data" not in [name for name, *_ in listed("model")]
+assert "404" in refused(lambda: repo.download_artifacts("model/data/weights.bin"))
+repo.delete_artifacts()
+assert listed() == []
+""",
+    )
+    expected = {f"model/{name}": data for name, data in FILES.items()} | {"MLmodel": FILES["MLmodel"]}
+    assert files_below(work / "target") == expected
+
+
+def test_a_version_comes_down_and_cannot_be_changed(proxy: Proxy, work: Path) -> None:
+    drive(
+        proxy,
+        work,
+        """
+os.mkdir(work + "/target")
+repo.download_artifacts("", work + "/target")
+assert "fixed" in refused(lambda: repo.log_artifact(work + "/source/MLmodel"))
+assert "fixed" in refused(lambda: repo.delete_artifacts("MLmodel"))
+""",
+        f"versions/{proxy.register(FILES)}",
+    )
+    assert files_below(work / "target") == FILES
+
+
+def test_a_version_that_rotted_is_a_failed_download(proxy: Proxy, work: Path, tmp_path: Path) -> None:
+    large = os.urandom(12 << 20)
+    digest = proxy.register({"w.bin": large})
+    sha256, _ = proxy.manifests[digest]["w.bin"]
+    blob = tmp_path / "store" / "objects" / sha256[:2] / sha256[2:]
+    blob.unlink()
+    blob.write_bytes(large[:-1] + bytes([large[-1] ^ 1]))
+    drive(
+        proxy,
+        work,
+        'refused(lambda: repo.download_artifacts("w.bin"))',
+        f"versions/{digest}",
+    )
+
+
+def test_what_the_guard_denies_is_told_to_the_client(proxy: Proxy, work: Path) -> None:
+    proxy.is_closed = True
+    drive(
+        proxy,
+        work,
+        """
+assert "not yours" in refused(lambda: repo.log_artifact(work + "/source/MLmodel"))
+assert "not yours" in refused(lambda: repo.list_artifacts())
+""",
+    )
