@@ -8,14 +8,66 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.client.fluent import (
+        active_run,
+        end_run,
+        log_artifact,
+        log_artifacts,
+        log_dict,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        log_text,
+        set_tag,
+        set_tags,
+        start_run,
+    )
     from penstock.flows.data_access import open_data as open
     from penstock.flows.data_access import read_bytes
     from penstock.registry.flavours.sklearn import save_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "open", "read_bytes", "save_model"]
+__all__ = [
+    "__version__",
+    "active_run",
+    "end_run",
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_text",
+    "open",
+    "read_bytes",
+    "save_model",
+    "set_tag",
+    "set_tags",
+    "start_run",
+]
 
+_CLIENT = "penstock.client.fluent"
 _PUBLIC = {
+    **{
+        name: (_CLIENT, name)
+        for name in (
+            "start_run",
+            "active_run",
+            "end_run",
+            "log_param",
+            "log_params",
+            "log_metric",
+            "log_metrics",
+            "set_tag",
+            "set_tags",
+            "log_artifact",
+            "log_artifacts",
+            "log_text",
+            "log_dict",
+        )
+    },
     "open": ("penstock.flows.data_access", "open_data"),
     "read_bytes": ("penstock.flows.data_access", "read_bytes"),
     "save_model": ("penstock.registry.flavours.sklearn", "save_model"),

@@ -9,6 +9,7 @@ import getpass
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from penstock.data.repository import find_root
 from penstock.flows.project import HOME, Places, Project
@@ -29,6 +30,30 @@ def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> P
     settings = load_project_settings(root)
     actor = variables.get("PENSTOCK_ACTOR") or f"person:{_user(variables)}"
     return Project(_places(root, settings, variables), settings, actor)
+
+
+class TrackingSettings(NamedTuple):
+    """Where a client's runs go: a server's address with credentials, or, without one, the project here."""
+
+    uri: str
+    user: str
+    password: str
+    token: str
+    experiment: str | None
+    login: str
+
+
+def tracking_settings(variables: Mapping[str, str] | None = None) -> TrackingSettings:
+    """Return what the environment says of tracking; Penstock's own variables win over MLflow's."""
+    variables = os.environ if variables is None else variables
+    return TrackingSettings(
+        uri=variables.get("PENSTOCK_URI") or variables.get("MLFLOW_TRACKING_URI") or "",
+        user=variables.get("MLFLOW_TRACKING_USERNAME", ""),
+        password=variables.get("MLFLOW_TRACKING_PASSWORD", ""),
+        token=variables.get("PENSTOCK_TOKEN") or variables.get("MLFLOW_TRACKING_TOKEN", ""),
+        experiment=variables.get("PENSTOCK_EXPERIMENT") or variables.get("MLFLOW_EXPERIMENT_NAME"),
+        login=_user(variables),
+    )
 
 
 def environment() -> dict[str, str]:

@@ -18,6 +18,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager", "core"}
 LAZY = {
     "penstock/__init__.py": "public names load their module when used",
     "penstock/base/migrate.py": "Alembic, once in a store's life",
+    "penstock/client/system.py": "pynvml, an optional dependency",
     "penstock/data/config.py": "configobj, only to write",
     "penstock/data/gitignore.py": "subprocess, only where git's files do not answer",
     "penstock/data/ignore.py": "pathspec, only where there is a .dvcignore",

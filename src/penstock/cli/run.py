@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def run() -> None:
-    """List, show and compare recorded runs."""
+    """List, show, compare, delete and send recorded runs."""
 
 
 @run.command("list")
@@ -43,9 +44,7 @@ def run_list(session: Session, limit: int) -> None:
                 format_ms(item.start_ms),
                 item.status.lower(),
                 (item.commit or "-")[:7] + ("+" if item.dirty_digest else ""),
-                ", ".join(
-                    f"{name} {format_number(value)}" for name, value in sorted(item.metrics.items())[:4]
-                ),
+                ", ".join(f"{name} {format_number(value)}" for name, value in _chosen(item.metrics)),
             )
             for item in found
         ]
@@ -102,6 +101,57 @@ def run_compare(session: Session, first: str, second: str) -> None:
     ]
     text = table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
     session.emit(document, text)
+
+
+@run.command("sync")
+@json_option
+@pass_session
+def run_sync(session: Session) -> None:
+    """Send the runs that were kept here because the server could not be reached."""
+    from penstock.client.connect import open_sink
+    from penstock.client.offline import send_journals
+
+    sink, home = open_sink(session.directory)
+    sent = [{"run": run_id, "kept_as": name} for name, run_id in send_journals(home, sink)]
+    text = "\n".join(f"sent {item['run']} to {sink.place}" for item in sent) or "Nothing waits to be sent."
+    session.emit(sent, lambda: text)
+
+
+@run.command("delete")
+@click.argument("run_id")
+@pass_session
+def run_delete(session: Session, run_id: str) -> None:
+    """Take a run away; `run restore` brings it back."""
+    from penstock.tracking.runs import delete_run, get_run
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.write() as connection:
+        whole = get_run(connection, run_id).id
+        delete_run(connection, whole)
+    session.emit(
+        {"run": whole}, lambda: f"{whole[:8]} is deleted; penstock run restore {whole[:8]} undoes it"
+    )
+
+
+@run.command("restore")
+@click.argument("run_id")
+@pass_session
+def run_restore(session: Session, run_id: str) -> None:
+    """Bring a deleted run back."""
+    from penstock.tracking.runs import get_run, restore_run
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.write() as connection:
+        whole = get_run(connection, run_id).id
+        restore_run(connection, whole)
+    session.emit({"run": whole}, lambda: f"{whole[:8]} is back")
+
+
+def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the first metrics of the model, not the machine's."""
+    return [(name, value) for name, value in sorted(metrics.items()) if not name.startswith("system/")][:4]
 
 
 def _render(found: Run) -> str:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from penstock.base.database import upsert
 from penstock.base.limits import limit_length
 from penstock.tracking.entities import Dataset, DatasetInput, ModelLink
+from penstock.tracking.inputs import digests_of
 from penstock.tracking.metrics import RunReference
-from penstock.tracking.tables import datasets, run_datasets, run_models
+from penstock.tracking.tables import datasets, run_datasets, run_inputs, run_models
 from penstock.tracking.values import in_parts
 
 CONTEXT_TAG = "mlflow.data.context"
@@ -50,6 +51,9 @@ def log_datasets(connection: sa.Connection, run: RunReference, inputs: Sequence[
     Raises:
         Invalid: as `check_input`.
     """
+    for path, digest in digests_of(inputs).items():
+        row = {"run_id": run.id, "path": path, "digest": digest}
+        connection.execute(upsert(connection.dialect.name, run_inputs).values(row).on_conflict_do_nothing())
     for position, one in enumerate(inputs):
         check_input(one)
         connection.execute(

@@ -155,6 +155,9 @@ def create(connection: sa.Connection, request: Create, _caller: Caller) -> dict[
         status="RUNNING",
         start_ms=request.start_time or now_ms(),
         user=request.user_id,
+        commit=tags.get("mlflow.source.git.commit", "")[:64] or None,
+        dirty_digest=tags.get("penstock.dirty_digest", "")[:64] or None,
+        lock_digest=tags.get("penstock.lock_digest", "")[:64] or None,
         tags={**tags, NAME_TAG: name},
     )
     runs.start_run(connection, run, parse_experiment_id(request.experiment_id))

@@ -1,0 +1,1 @@
+"""The Python client: `penstock.start_run()` and what logs to a run, embedded or against a server."""

@@ -1,0 +1,289 @@
+"""ActiveRun: a run that is being recorded."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.limits import check_key
+from penstock.client.buffer import Buffer
+from penstock.client.offline import JournalSink
+from penstock.client.sink import Batch, RunDraft, Sink
+from penstock.client.system import INTERVAL_S, SystemMetrics
+from penstock.tracking.entities import MetricPoint, RunStatus
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a run's records go: its place, and the journal for when that cannot be reached."""
+
+    sink: Sink
+    journal: JournalSink
+    system_metrics: bool = True
+    system_interval_s: float = INTERVAL_S
+
+
+class ActiveRun:
+    """A run in this process. Use it as a context manager: an exception ends it as FAILED.
+
+    Logging returns at once and sends in the background; artifacts are sent before the call returns. Safe for
+    several threads.
+    """
+
+    def __init__(self, recording: Recording, run_id: str, key: str, *, is_offline: bool = False) -> None:
+        self._recording = recording
+        self.id = run_id
+        self._key, self._is_offline = key, is_offline
+        self._status: RunStatus = "RUNNING"
+        self._params: dict[str, str] = {}
+        self._steps: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._buffer = Buffer(self._deliver, self._keep)
+        self._system = (
+            SystemMetrics(self._log_system, recording.system_interval_s) if recording.system_metrics else None
+        )
+
+    @classmethod
+    def start(cls, recording: Recording, draft: RunDraft) -> ActiveRun:
+        """Start a run; where the place cannot be reached, it is kept in the journal."""
+        try:
+            return cls(recording, recording.sink.start(draft), draft.client_id)
+        except Unavailable as error:
+            logger.warning("%s; the run is kept here until `penstock run sync`", error.message)
+            return cls(recording, recording.journal.start(draft), draft.client_id, is_offline=True)
+
+    @classmethod
+    def resume(cls, recording: Recording, run_id: str) -> ActiveRun:
+        """Let an ended run go on.
+
+        Raises:
+            NotFound: there is no such run.
+            Unavailable: the place cannot be reached.
+        """
+        recording.sink.reopen(run_id)
+        return cls(recording, run_id, f"{run_id}-{uuid.uuid4().hex[:8]}")
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether records go to the journal because the place could not be reached."""
+        return self._is_offline
+
+    @property
+    def status(self) -> RunStatus:
+        """RUNNING until it is ended."""
+        return self._status
+
+    def log_param(self, key: str, value: object) -> None:
+        """Record one parameter; it keeps its value for the run.
+
+        Raises:
+            Invalid: it has another value already, or the name cannot be one.
+        """
+        self.log_params({key: value})
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Record parameters; values are kept as text.
+
+        Raises:
+            Invalid: as `log_param`; then none is recorded.
+        """
+        texts = {check_key(key): str(value) for key, value in params.items()}
+        with self._lock:
+            for key, text in texts.items():
+                if self._params.get(key, text) != text:
+                    raise Invalid(
+                        f"parameter {key!r} of this run is {self._params[key]!r} and cannot become {text!r}",
+                        code="tracking.parameter_changed",
+                        hint="start another run",
+                    )
+            self._params.update(texts)
+        self._buffer.add(params=texts)
+
+    def log_metric(self, key: str, value: float, step: int | None = None) -> None:
+        """Record one point of a metric; without a step it is the next one.
+
+        Raises:
+            Invalid: the value is no number, or the name cannot be one.
+        """
+        self.log_metrics({key: value}, step)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record one point of several metrics, at the same time and step.
+
+        Raises:
+            Invalid: as `log_metric`; then none is recorded.
+        """
+        time_ms = now_ms()
+        points = []
+        for key, value in metrics.items():
+            check_key(key)
+            points.append(MetricPoint(key, _number(key, value), time_ms, self._step(key, step)))
+        self._buffer.add(metrics=points)
+
+    def set_tag(self, key: str, value: object) -> None:
+        """Set one tag.
+
+        Raises:
+            Invalid: the name cannot be one.
+        """
+        self.set_tags({key: value})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags, replacing those of the same name.
+
+        Raises:
+            Invalid: a name cannot be one.
+        """
+        self._buffer.add(tags={check_key(key): str(value) for key, value in tags.items()})
+
+    def log_artifact(self, path: str | Path, artifact_path: str | None = None) -> None:
+        """Keep a file, in the folder `artifact_path` of the run's artifacts.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise NotFound(
+                f"there is no file {source}",
+                code="client.no_file",
+                hint="log_artifacts takes a folder" if source.is_dir() else None,
+            )
+        self._upload(source, str(PurePosixPath(artifact_path or ".") / source.name))
+
+    def log_artifacts(self, folder: str | Path, artifact_path: str | None = None) -> None:
+        """Keep every file below a folder, under its relative path.
+
+        Raises:
+            NotFound: there is no such folder.
+        """
+        root = Path(folder)
+        if not root.is_dir():
+            raise NotFound(f"there is no folder {root}", code="client.no_file")
+        for source in sorted(path for path in root.rglob("*") if path.is_file()):
+            relative = PurePosixPath(artifact_path or ".") / source.relative_to(root).as_posix()
+            self._upload(source, str(relative))
+
+    def log_text(self, text: str, path: str) -> None:
+        """Keep a text as a file."""
+        with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+            source = Path(folder) / "text"
+            source.write_text(text, encoding="utf-8")
+            self._upload(source, path)
+
+    def log_dict(self, value: Any, path: str) -> None:
+        """Keep a value as a JSON file."""
+        self.log_text(json.dumps(value, indent=2, ensure_ascii=False), path)
+
+    def flush(self) -> None:
+        """Send what waits.
+
+        Raises:
+            PenstockError: a record was refused, now or earlier.
+        """
+        self._buffer.flush()
+
+    def end(self, status: RunStatus = "FINISHED") -> None:
+        """Send what waits and end the run; ending twice changes nothing.
+
+        Raises:
+            PenstockError: a record was refused; the run is ended all the same.
+        """
+        with self._lock:
+            if self._status != "RUNNING":
+                return
+            self._status = status
+        problem: PenstockError | None = None
+        try:
+            if self._system is not None:
+                self._system.stop()
+            self._buffer.close()
+        except PenstockError as error:
+            problem = error
+        self._attempt(
+            lambda: self._recording.sink.finish(self.id, status, now_ms()),
+            lambda: self._recording.journal.finish(self._key, status, now_ms()),
+        )
+        if problem is not None:
+            raise problem
+
+    def __enter__(self) -> ActiveRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.end()
+            return
+        try:
+            self.end("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
+        except PenstockError as refused:
+            logger.warning("a record of run %s was refused: %s", self.id, refused.message)
+
+    def _step(self, key: str, step: int | None) -> int:
+        with self._lock:
+            step = self._steps.get(key, -1) + 1 if step is None else step
+            self._steps[key] = max(step, self._steps.get(key, step))
+        return step
+
+    def _log_system(self, values: Mapping[str, float], step: int) -> None:
+        self._buffer.add(metrics=[MetricPoint(key, value, now_ms(), step) for key, value in values.items()])
+
+    def _upload(self, source: Path, path: str) -> None:
+        plain = str(PurePosixPath(path))
+        if plain.startswith(("/", "../")) or ".." in PurePosixPath(plain).parts or plain == ".":
+            raise Invalid(f"{path!r} is not a path inside the run's artifacts", code="artifacts.bad_path")
+        self._attempt(
+            lambda: self._recording.sink.upload(self.id, source, plain),
+            lambda: self._recording.journal.upload(self._key, source, plain),
+        )
+
+    def _deliver(self, batch: Batch) -> None:
+        if self._is_offline:
+            self._recording.journal.log(self._key, batch)
+        else:
+            self._recording.sink.log(self.id, batch)
+
+    def _keep(self, batch: Batch) -> None:
+        self._go_offline()
+        self._recording.journal.log(self._key, batch)
+
+    def _attempt(self, deliver: Any, keep: Any) -> None:
+        if not self._is_offline:
+            try:
+                deliver()
+                return
+            except Unavailable as error:
+                logger.warning("%s; kept here until `penstock run sync`", error.message)
+                self._go_offline()
+        keep()
+
+    def _go_offline(self) -> None:
+        with self._lock:
+            if not self._is_offline:
+                self._is_offline = True
+                self._recording.journal.go_on(self._key, self.id)
+
+
+def _number(key: str, value: object) -> float:
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise Invalid(
+            f"metric {key!r}: {value!r} is no number", code="request.invalid_value", hint="log it as a tag"
+        ) from None

@@ -1,0 +1,97 @@
+"""Buffer: records wait in memory and go to a sink in batches, from a thread of its own.
+
+Adding costs a microsecond and never waits for a server. What could not be delivered because its place cannot
+be reached goes to a journal; any other failure is kept and raised by the next `flush`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from penstock.base.errors import PenstockError, Unavailable
+from penstock.client.sink import Batch
+from penstock.tracking.entities import MetricPoint
+
+logger = logging.getLogger(__name__)
+FLUSH_S = 1.0
+FLUSH_COUNT = 1000
+
+
+class Buffer:
+    """Collects one run's records. Thread-safe.
+
+    Args:
+        deliver: sends a batch; raises `Unavailable` where the place cannot be reached.
+        keep: takes a batch that could not be delivered.
+    """
+
+    def __init__(self, deliver: Callable[[Batch], None], keep: Callable[[Batch], None]) -> None:
+        self._deliver, self._keep = deliver, keep
+        self._batch = Batch()
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._problem: PenstockError | None = None
+        self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
+        self._thread.start()
+
+    def add(
+        self,
+        metrics: list[MetricPoint] | None = None,
+        params: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Add records; they are sent within `FLUSH_S`."""
+        with self._lock:
+            self._batch.metrics.extend(metrics or ())
+            self._batch.params.update(params or {})
+            self._batch.tags.update(tags or {})
+            is_full = len(self._batch.metrics) >= FLUSH_COUNT
+        if is_full:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Send what waits, now.
+
+        Raises:
+            PenstockError: a record was refused, now or earlier in the background.
+        """
+        self._send()
+        problem, self._problem = self._problem, None
+        if problem is not None:
+            raise problem
+
+    def close(self) -> None:
+        """Send what waits and end the thread.
+
+        Raises:
+            PenstockError: as `flush`.
+        """
+        self._closed = True
+        self._wake.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait(FLUSH_S)
+            self._wake.clear()
+            self._send()
+
+    def _send(self) -> None:
+        with self._sending:
+            with self._lock:
+                batch, self._batch = self._batch, Batch()
+            if not batch:
+                return
+            try:
+                self._deliver(batch)
+            except Unavailable as error:
+                logger.warning("%s; kept here until `penstock run sync`", error.message)
+                self._keep(batch)
+            except PenstockError as error:
+                self._problem = self._problem or error

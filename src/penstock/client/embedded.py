@@ -1,0 +1,91 @@
+"""StoreSink: records go straight into the project's store and artifacts; no server is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penstock.base.errors import Conflict
+from penstock.client.sink import CLIENT_TAG, Batch, RunDraft
+from penstock.flows.project import Project
+from penstock.storage.artifact_files import ArtifactFiles
+from penstock.tracking import runs
+from penstock.tracking.datasets import log_datasets
+from penstock.tracking.entities import Run, RunStatus
+from penstock.tracking.experiments import ensure_experiment
+from penstock.tracking.inputs import as_datasets
+from penstock.tracking.metrics import log_points
+from penstock.tracking.values import NAME_TAG, log_params, set_tags
+
+COPY_BYTES = 1 << 20
+
+
+class StoreSink:
+    """A `Sink` over a project. One that was closed closes its project too."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._files = ArtifactFiles(project.artifacts.backend)
+        self.place = project.database.url
+
+    def start(self, draft: RunDraft) -> str:
+        """Start a run; its id is the client's."""
+        run = Run(
+            id=draft.client_id,
+            experiment=draft.experiment,
+            name=draft.name,
+            status="RUNNING",
+            start_ms=draft.start_ms,
+            user=draft.user,
+            commit=draft.commit,
+            dirty_digest=draft.dirty_digest,
+            lock_digest=draft.lock_digest,
+            tags={**draft.tags, NAME_TAG: draft.name, CLIENT_TAG: draft.client_id},
+        )
+        with self._project.database.write() as connection:
+            if runs.list_rows(connection, [run.id]):
+                return run.id
+            runs.start_run(connection, run, ensure_experiment(connection, draft.experiment))
+            log_datasets(connection, runs.require_writable(connection, run.id), as_datasets(draft.inputs))
+        return run.id
+
+    def reopen(self, run_id: str) -> None:
+        """Let an ended run go on."""
+        with self._project.database.write() as connection:
+            runs.update_run(connection, run_id, status="RUNNING")
+
+    def log(self, run_id: str, batch: Batch) -> None:
+        """Keep a batch in one transaction."""
+        with self._project.database.write() as connection:
+            run = runs.require_writable(connection, run_id)
+            log_params(connection, run_id, batch.params)
+            log_points(connection, run, batch.metrics)
+            set_tags(connection, run_id, batch.tags)
+
+    def upload(self, run_id: str, source: Path, path: str) -> None:
+        """Copy a file into the artifacts."""
+        with self._project.database.read() as connection:
+            row = runs.get_row(connection, run_id)
+        if row.artifact_uri or row.experiment_artifact_uri:
+            raise Conflict(
+                f"the artifacts of run {run_id} lie elsewhere: {row.artifact_uri or row.experiment_artifact_uri}",
+                code="artifacts.elsewhere",
+                hint="log to another experiment",
+            )
+        writer = self._files.writer(f"{row.experiment_id}/{run_id}/artifacts/{path}", source.stat().st_size)
+        try:
+            with source.open("rb") as file:
+                while block := file.read(COPY_BYTES):
+                    writer.write([block])
+            writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+
+    def finish(self, run_id: str, status: RunStatus, end_ms: int) -> None:
+        """End a run."""
+        with self._project.database.write() as connection:
+            runs.update_run(connection, run_id, status=status, end_ms=end_ms)
+
+    def close(self) -> None:
+        """Close the project."""
+        self._project.close()

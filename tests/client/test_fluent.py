@@ -1,0 +1,271 @@
+"""`import penstock` in a user's script: what it logs arrives, whatever becomes of script or server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.client.embedded import StoreSink
+from penstock.client.offline import send_journals
+from penstock.data.creation import init_repository
+from penstock.flows.project import Project
+from penstock.tracking.entities import Run
+from penstock.tracking.runs import list_runs
+from penstock.workspace import open_workspace
+from projects import Sample
+from servers.tracking import run_tracking
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    root = tmp_path / "project"
+    root.mkdir()
+    init_repository(root, no_scm=True, subdir=False, force=False)
+    opened = open_workspace(root, {})
+    _ = opened.database
+    yield opened
+    opened.close()
+
+
+def script(root: Path, text: str, ok: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HOME": str(root), "MLFLOW_TRACKING_URI": "", **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text)],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode == 0) == ok, done.stderr
+    return done
+
+
+def found(project: Project) -> list[Run]:
+    with project.database.read() as connection:
+        return list_runs(connection)
+
+
+def test_a_script_needs_no_server(project: Project) -> None:
+    script(
+        project.root,
+        """
+        import penstock
+        penstock.log_param("lr", 0.1)
+        for value in (3.0, 2.0, 1.0):
+            penstock.log_metric("loss", value)
+        penstock.set_tag("stage", "früh")
+        penstock.log_text("hello", "notes/a.txt")
+        """,
+    )
+    (run,) = found(project)
+    assert (run.status, run.params, run.metrics["loss"], run.tags["stage"]) == (
+        "FINISHED",
+        {"lr": "0.1"},
+        1.0,
+        "früh",
+    )
+    assert project.artifacts.backend.get(f"files/1/{run.id}/artifacts/notes/a.txt") == b"hello"
+
+
+def test_code_data_and_machine_are_recorded_by_themselves(sample: Sample) -> None:
+    (sample.root / "params.yaml").write_text("uncommitted: true\n")
+    script(sample.root, "import penstock\nwith penstock.start_run('one'): pass")
+    (run,) = found(sample.project)
+    assert run.commit == sample.project.git.head()
+    assert run.dirty_digest
+    assert run.inputs
+    assert all(digest.startswith("md5:") for digest in run.inputs.values())
+    assert "system/system_memory_usage_percentage" in run.metrics
+
+
+def test_an_exception_fails_the_run_and_a_nested_one_knows_its_parent(project: Project) -> None:
+    script(
+        project.root,
+        """
+        import penstock
+        with penstock.start_run("outer", system_metrics=False):
+            with penstock.start_run("inner", nested=True, system_metrics=False):
+                penstock.log_metric("m", 1)
+            raise ValueError("no")
+        """,
+        ok=False,
+    )
+    inner, outer = sorted(found(project), key=lambda run: run.name)
+    assert (inner.status, outer.status) == ("FINISHED", "FAILED")
+    assert inner.tags["mlflow.parentRunId"] == outer.id
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("raise ValueError", "FAILED"), ("raise SystemExit(0)", "FINISHED")]
+)
+def test_a_run_that_nobody_ended_is_ended(project: Project, text: str, status: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import penstock\npenstock.log_metric('m', 1)\n{text}"],
+        cwd=project.root,
+        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+        capture_output=True,
+        check=False,
+    )
+    assert b"ValueError" in done.stderr or done.returncode == 0
+    (run,) = found(project)
+    assert (run.status, run.metrics["m"]) == (status, 1.0)
+
+
+def test_a_terminated_script_loses_nothing(project: Project) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import penstock, time\nfor i in range(10): penstock.log_metric('m', i)\nprint('logged', flush=True)\ntime.sleep(60)",
+        ],
+        cwd=project.root,
+        env={**os.environ, "MLFLOW_TRACKING_URI": ""},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM
+    process.stdout.close()
+    (run,) = found(project)
+    assert (run.status, run.metrics["m"]) == ("KILLED", 9.0)
+
+
+def test_mistakes_are_told_at_once(project: Project) -> None:
+    done = script(
+        project.root,
+        """
+        import penstock
+        from penstock.base.errors import PenstockError
+        def told(work, *arguments):
+            try:
+                work(*arguments)
+            except PenstockError as error:
+                print(error.code)
+        with penstock.start_run(system_metrics=False) as run:
+            told(penstock.log_metric, "m", "1.0")
+            told(penstock.log_metric, "m", True)
+            told(penstock.log_metric, "../m", 1.0)
+            penstock.log_param("a", 1)
+            told(penstock.log_param, "a", 2)
+            told(penstock.log_artifact, "nowhere")
+            told(penstock.log_text, "x", "../../x")
+            told(penstock.start_run)
+        """,
+    )
+    assert done.stdout.split() == [
+        "request.invalid_value",
+        "request.invalid_value",
+        "request.invalid_value",
+        "tracking.parameter_changed",
+        "client.no_file",
+        "artifacts.bad_path",
+        "client.run_active",
+    ]
+
+
+def test_a_run_goes_to_the_server_that_the_environment_names(tmp_path: Path) -> None:
+    with run_tracking(tmp_path) as server:
+        script(tmp_path, "import penstock\npenstock.log_metric('m', 2.5)", MLFLOW_TRACKING_URI=server.url)
+        project = open_workspace(server.root, {})
+        (run,) = found(project)
+        project.close()
+    assert run.metrics["m"] == 2.5
+
+
+def test_a_run_without_its_server_is_sent_later(project: Project, tmp_path: Path) -> None:
+    text = """
+        import penstock
+        with penstock.start_run("outer", system_metrics=False):
+            penstock.log_param("a", 1)
+            penstock.log_metric("m", float("nan"))
+            penstock.log_text("hi", "a.txt")
+            with penstock.start_run("inner", nested=True, system_metrics=False):
+                penstock.log_metric("m", 1)
+        """
+    done = script(project.root, text, PENSTOCK_URI="http://127.0.0.1:9")
+    assert "penstock run sync" in done.stderr
+    assert found(project) == []
+    with run_tracking(tmp_path / "s") as server:
+        command = [sys.executable, "-m", "penstock.cli", "run", "sync"]
+        environment = {**os.environ, "PENSTOCK_URI": server.url}
+        for expected in ("sent", "Nothing waits"):
+            sent = subprocess.run(
+                command, cwd=project.root, env=environment, capture_output=True, text=True, check=True
+            )
+            assert expected in sent.stdout
+        there = open_workspace(server.root, {})
+        inner, outer = sorted(found(there), key=lambda run: run.name)
+        there.close()
+    assert (outer.params, outer.status, inner.metrics) == ({"a": "1"}, "FINISHED", {"m": 1.0})
+    assert inner.tags["mlflow.parentRunId"] == outer.id
+
+
+def test_a_server_that_goes_away_in_the_middle_loses_nothing(project: Project, tmp_path: Path) -> None:
+    with run_tracking(tmp_path / "s") as server:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import penstock, sys\n"
+                "with penstock.start_run(system_metrics=False) as run:\n"
+                "    penstock.log_metric('before', 1); run.flush()\n"
+                "    print('ready', flush=True); sys.stdin.readline()\n"
+                "    penstock.log_metric('after', 2)\n",
+            ],
+            cwd=project.root,
+            env={**os.environ, "PENSTOCK_URI": server.url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        root, store = server.root, server.store
+    process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0
+    there = open_workspace(root, {"PENSTOCK_STORE": store})
+    assert found(there)[0].metrics == {"before": 1.0}
+    subprocess.run(
+        [sys.executable, "-m", "penstock.cli", "-C", str(project.root), "run", "sync"],
+        env={**os.environ, "PENSTOCK_URI": "http://127.0.0.1:9"},
+        check=False,
+        capture_output=True,
+    )
+
+    list(send_journals(project.home, StoreSink(there)))
+    (run,) = found(there)
+    assert (run.metrics, run.status) == ({"before": 1.0, "after": 2.0}, "FINISHED")
+    there.close()
+
+
+def test_logging_never_waits_for_the_server(project: Project) -> None:
+    done = script(
+        project.root,
+        """
+        import penstock, threading
+        from penstock.client import embedded
+        from penstock.client.embedded import StoreSink
+        gate = threading.Event()
+        original = StoreSink.log
+        def slow(self, run_id, batch):
+            gate.wait(30)
+            original(self, run_id, batch)
+        StoreSink.log = slow
+        with penstock.start_run(system_metrics=False):
+            for step in range(5000):
+                penstock.log_metric("m", step)
+            print("logged", flush=True)
+            gate.set()
+        """,
+    )
+    assert done.stdout.strip() == "logged"
+    assert found(project)[0].metrics == {"m": 4999.0}

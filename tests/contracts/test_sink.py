@@ -1,0 +1,133 @@
+"""What every place that takes a run's records must do: the project's store, a server, a journal sent later."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Invalid, NotFound
+from penstock.client.embedded import StoreSink
+from penstock.client.offline import JournalSink, send_journals
+from penstock.client.server import Address, ServerSink
+from penstock.client.sink import Batch, RunDraft, Sink
+from penstock.data.creation import init_repository
+from penstock.flows.project import Project
+from penstock.tracking import runs
+from penstock.tracking.entities import MetricPoint, Run
+from penstock.tracking.metrics import list_history
+from penstock.workspace import open_workspace
+from servers.tracking import run_tracking
+
+DRAFT = RunDraft(
+    client_id="a" * 32,
+    experiment="contract",
+    name="odd ü name",
+    start_ms=1_700_000_000_000,
+    user="ada",
+    tags={"mlflow.source.git.commit": "c" * 40, "t": "v"},
+    inputs={"data/tabelle ü.csv": "md5:" + "d" * 32},
+)
+
+
+class Place:
+    """A sink with the project whose store shows what arrived."""
+
+    def __init__(self, project: Project, sink: Sink, home: Path) -> None:
+        self.project, self.sink, self._home, self._target = project, sink, home, sink
+        self.journal: JournalSink | None = None
+
+    def through_a_journal(self) -> Place:
+        self.journal = JournalSink(self._home)
+        self.sink = self.journal
+        return self
+
+    def run(self, run_id: str) -> Run:
+        if self.journal is not None:
+            run_id = dict(send_journals(self._home, self._target))[run_id]
+        with self.project.database.read() as connection:
+            return runs.get_run(connection, run_id)
+
+    def artifact(self, run_id: str, path: str) -> bytes:
+        with self.project.database.read() as connection:
+            row = runs.list_rows(connection, [run_id])[0]
+        return self.project.artifacts.backend.get(f"files/{row.experiment_id}/{run_id}/artifacts/{path}")
+
+
+@pytest.fixture(params=["embedded", "server", "journal"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "embedded":
+        root = tmp_path / "project"
+        root.mkdir()
+        init_repository(root, no_scm=True, subdir=False, force=False)
+        project = open_workspace(root, {})
+        yield Place(project, StoreSink(project), tmp_path)
+        project.close()
+        return
+    with run_tracking(tmp_path) as server:
+        project = open_workspace(server.root, {})
+        made = Place(project, ServerSink(Address(server.url)), tmp_path / "home")
+        yield made if request.param == "server" else made.through_a_journal()
+        project.close()
+
+
+def test_a_run_arrives_whole(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(b"\x00\xff" * 1000)
+    run_id = place.sink.start(DRAFT)
+    points = [MetricPoint("loss", 1 / (step + 1), step, step) for step in range(2500)]
+    place.sink.log(
+        run_id, Batch(metrics=points, params={f"p{i}": str(i) for i in range(250)}, tags={"k": "ü"})
+    )
+    place.sink.log(run_id, Batch(metrics=[MetricPoint("nan", math.nan, 1), MetricPoint("inf", math.inf, 1)]))
+    place.sink.upload(run_id, file, "folder/no tes ü.bin")
+    place.sink.finish(run_id, "FINISHED", 1_700_000_001_000)
+    run = place.run(run_id)
+    assert (run.status, run.end_ms, run.name, run.experiment) == (
+        "FINISHED",
+        1_700_000_001_000,
+        "odd ü name",
+        "contract",
+    )
+    assert run.metrics["loss"] == 1 / 2500
+    assert math.isnan(run.metrics["nan"])
+    assert run.metrics["inf"] > 1e308
+    assert run.params == {f"p{i}": str(i) for i in range(250)}
+    assert {"t": "v", "k": "ü"}.items() <= run.tags.items()
+    assert run.commit == "c" * 40
+    assert run.inputs == DRAFT.inputs
+    assert place.artifact(run.id, "folder/no tes ü.bin") == b"\x00\xff" * 1000
+
+
+def test_what_is_sent_twice_changes_nothing(place: Place) -> None:
+    batch = Batch(metrics=[MetricPoint("m", 0.5, 7, 3)], params={"a": "1"}, tags={"t": "2"})
+    first = place.sink.start(DRAFT)
+    second = place.sink.start(DRAFT)
+    for _ in range(2):
+        place.sink.log(second, batch)
+    run = place.run(second)
+    assert first == second
+    with place.project.database.read() as connection:
+        assert len(list_history(connection, run.id, "m")) == 1
+        assert len(runs.list_runs(connection, experiment="contract")) == 1
+
+
+@pytest.mark.parametrize("place", ["embedded", "server"], indirect=True)
+def test_an_ended_run_goes_on(place: Place) -> None:
+    run_id = place.sink.start(DRAFT)
+    place.sink.finish(run_id, "FINISHED", 5)
+    place.sink.reopen(run_id)
+    place.sink.log(run_id, Batch(tags={"again": "yes"}))
+    assert place.run(run_id).status == "RUNNING"
+    with pytest.raises(NotFound):
+        place.sink.reopen("f" * 32)
+
+
+def test_a_changed_parameter_is_refused(place: Place) -> None:
+    run_id = place.sink.start(DRAFT)
+    place.sink.log(run_id, Batch(params={"a": "1"}))
+    with pytest.raises(Invalid, match="Changing param values"):
+        place.sink.log(run_id, Batch(params={"a": "2"}))
+        place.run(run_id)
