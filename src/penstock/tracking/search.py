@@ -94,7 +94,7 @@ def check_max_results(given: int | None, most: int) -> int:
     """
     if given is None or given < 1:
         raise Invalid(
-            f"Invalid value {given} for parameter 'max_results' supplied. It must be a positive integer.",
+            f"Invalid value {given or 0} for parameter 'max_results' supplied. It must be a positive integer",
             code="request.invalid_value",
         )
     if given > most:

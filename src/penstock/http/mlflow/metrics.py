@@ -120,7 +120,7 @@ def bulk(connection: sa.Connection, request: Bulk, _caller: Caller) -> dict[str,
     if request.metric_key is None:
         raise Invalid("GetMetricHistoryBulk request must specify a metric_key.", code="request.missing_value")
     left = min(max(request.max_results, 0), MAX_POINTS)
-    points: list[Point] = msgspec.field(default_factory=list)
+    points: list[Point] = []
     for run_id in sorted(set(request.run_id)):
         rows = list_history(connection, run_id, request.metric_key, limit=left) if left else []
         left -= len(rows)

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid
-from penstock.base.limits import check_key, invalid_value
+from penstock.base.limits import check_key
 from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
 from penstock.http.mlflow.run_view import show_info, show_runs
-from penstock.http.mlflow.wire import Int64, Number, OfRun, Request, number_of
+from penstock.http.mlflow.wire import Int64, Number, OfRun, Request, missing_field, number_of
 from penstock.tracking import runs
 from penstock.tracking.datasets import link_models, log_datasets
 from penstock.tracking.entities import Dataset, DatasetInput, MetricPoint, ModelLink, Run
@@ -61,7 +61,7 @@ class Metric(msgspec.Struct, kw_only=True):
 
     key: str = ""
     value: Number | None = None
-    timestamp: Int64 = 0
+    timestamp: Int64 | None = None
     step: Int64 = 0
     run_id: str = ""
     model_id: str = ""
@@ -161,7 +161,9 @@ def create(connection: sa.Connection, request: Create, _caller: Caller) -> dict[
         tags={**tags, NAME_TAG: name},
     )
     runs.start_run(connection, run, parse_experiment_id(request.experiment_id))
-    return {"run": show_runs(connection, [run.id])[0]}
+    shown = show_runs(connection, [run.id])[0]
+    del shown["outputs"]
+    return {"run": shown}
 
 
 def get(connection: sa.Connection, request: OfRun, _caller: Caller) -> dict[str, Any]:
@@ -294,13 +296,14 @@ def log_model(connection: sa.Connection, request: LogModel, _caller: Caller) -> 
 
 
 def _point(metric: LogMetric | Metric, path: str) -> MetricPoint:
+    if not metric.key or metric.value is None or metric.timestamp is None:
+        lacks = [name for name in ("key", "value", "timestamp") if getattr(metric, name) in (None, "")]
+        raise missing_field(f"{path}{lacks[0]}")
     check_key(metric.key, f"{path}name")
-    if metric.value is None:
-        raise invalid_value(f"{path}value", None, "a number is needed")
     point = MetricPoint(
         metric.key,
         number_of(metric.value, f"{path}value"),
-        metric.timestamp or 0,
+        metric.timestamp,
         metric.step,
         metric.model_id or None,
         metric.dataset_name or None,
@@ -311,6 +314,9 @@ def _point(metric: LogMetric | Metric, path: str) -> MetricPoint:
 
 
 def _pairs(pairs: list[Pair], what: str) -> dict[str, str]:
+    for place, pair in enumerate(pairs):
+        if not pair.key:
+            raise missing_field(f"{what}[{place}].key")
     return {check_key(pair.key, f"{what}[{place}].key"): pair.value for place, pair in enumerate(pairs)}
 
 

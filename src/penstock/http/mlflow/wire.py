@@ -109,6 +109,12 @@ def number_out(value: float, is_nan: bool = False) -> float | str:
     return "NaN" if is_nan or math.isnan(value) else value
 
 
+def missing_field(path: str) -> Invalid:
+    """Make the error for a field that a request must have."""
+    error = missing_value(path)
+    return Invalid(error.message + _HELP, code=error.code, field=path)
+
+
 def given(**fields: Any) -> dict[str, Any]:
     """Return the fields that are set: neither None nor an empty list."""
     return {name: value for name, value in fields.items() if value is not None and value != []}
@@ -122,8 +128,7 @@ def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
 def _complete(request: R) -> R:
     for name in type(request).required:
         if getattr(request, name) in ("", None, []):
-            error = missing_value(name)
-            raise Invalid(error.message + _HELP, code=error.code, field=name)
+            raise missing_field(name)
     return request
 
 
@@ -171,8 +176,7 @@ def _build(values: Mapping[str, Any], kind: type[msgspec.Struct], path: str) -> 
         found[name] = _value(value, hint, place)
     missing = [name for name in _without_default(kind) if name not in found]
     if missing:
-        error = missing_value(f"{path}{missing[0]}")
-        raise Invalid(error.message + _HELP, code=error.code, field=missing[0])
+        raise missing_field(f"{path}{missing[0]}")
     return kind(**found)
 
 

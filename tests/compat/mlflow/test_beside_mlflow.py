@@ -1,0 +1,271 @@
+"""Every request of the classic API to Penstock and to a real `mlflow server`: equal answers, or a reason.
+
+A step names why its answers differ where they do; a reason that has become untrue fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from compat.mlflow.beside import Step, ask, difference, post, read
+from servers.mlflow_server import run_mlflow
+from servers.tracking import Tracking
+
+LONG = "x" * 9000
+EXPERIMENTS = [
+    post(
+        "experiments/create",
+        {"name": "first", "tags": [{"key": "a", "value": "b"}]},
+        keep={"e": "experiment_id"},
+    ),
+    post(
+        "experiments/create", {"name": "first"}, differs="MLflow's message ends with the database's own words"
+    ),
+    post("experiments/create", {}),
+    post("experiments/create", {"name": ""}),
+    post("experiments/create", {"name": 5}),
+    post("experiments/create", {"name": "x" * 501}),
+    post("experiments/create", {"name": "r", "artifact_location": "runs:/x/y"}),
+    post(
+        "experiments/create",
+        {"name": "s3", "artifact_location": "s3://bucket/path"},
+        keep={"s3": "experiment_id"},
+    ),
+    read("experiments/get", experiment_id="{s3}"),
+    read("experiments/get", experiment_id="{e}"),
+    read("experiments/get", experiment_id="0"),
+    read("experiments/get", experiment_id="999999"),
+    read("experiments/get", experiment_id="abc"),
+    read("experiments/get"),
+    read("experiments/get-by-name", experiment_name="first"),
+    read("experiments/get-by-name", experiment_name="nobody"),
+    post("experiments/set-experiment-tag", {"experiment_id": "{e}", "key": "k", "value": "v"}),
+    post("experiments/set-experiment-tag", {"experiment_id": "{e}", "key": "k", "value": "w"}),
+    post("experiments/set-experiment-tag", {"experiment_id": "{e}", "key": "../k", "value": "w"}),
+    post("experiments/set-experiment-tag", {"experiment_id": "{e}", "key": "", "value": "w"}),
+    post("experiments/set-experiment-tag", {"experiment_id": "424242", "key": "k", "value": "w"}),
+    read("experiments/get", experiment_id="{e}"),
+    post("experiments/delete-experiment-tag", {"experiment_id": "{e}", "key": "k"}),
+    post("experiments/update", {"experiment_id": "{e}", "new_name": "renamed"}),
+    post("experiments/update", {"experiment_id": "{e}"}),
+    post("experiments/search", {"max_results": 10, "filter": "name = 'renamed'"}),
+    post("experiments/search", {"max_results": 10, "filter": "tags.a = 'b'"}),
+    post("experiments/search", {"max_results": 10, "filter": "tags.a LIKE 'B'"}),
+    post("experiments/search", {"max_results": 10, "filter": "name ILIKE 'REN%'"}),
+    post("experiments/search", {"max_results": 10, "order_by": ["name DESC"]}),
+    post("experiments/search", {}),
+    post("experiments/search", {"max_results": 0}),
+    post("experiments/search", {"max_results": 50001}, differs="the order of the two messages' parts"),
+    post(
+        "experiments/search",
+        {"max_results": 10, "page_token": "!!"},
+        differs="MLflow answers 500 or its own words",
+    ),
+    post("experiments/delete", {"experiment_id": "{s3}"}),
+    read("experiments/get", experiment_id="{s3}"),
+    post("experiments/search", {"max_results": 10, "view_type": "DELETED_ONLY"}),
+    post("experiments/update", {"experiment_id": "{s3}", "new_name": "z"}, differs="MLflow answers 500"),
+    post("experiments/restore", {"experiment_id": "{s3}"}),
+    post("experiments/delete", {"experiment_id": "31337"}),
+]
+
+
+def start(name: str) -> list[Step]:
+    """An experiment with one run."""
+    return [
+        post("experiments/create", {"name": name}, keep={"e": "experiment_id"}),
+        post(
+            "runs/create",
+            {
+                "experiment_id": "{e}",
+                "run_name": "one",
+                "start_time": 5,
+                "tags": [{"key": "t", "value": "1"}],
+            },
+            keep={"r": "run.info.run_id"},
+        ),
+    ]
+
+
+RUNS = [
+    *start("runs"),
+    read("runs/get", run_id="{r}", run_uuid="{r}"),
+    read("runs/get", run_uuid="{r}"),
+    read("runs/get", run_id="0" * 32),
+    read("runs/get"),
+    read("runs/get", runId="{r}", differs="MLflow looks for a required field under its own name only"),
+    post("runs/create", {"experiment_id": "77777", "start_time": 1}),
+    post("runs/create", {"experiment_id": "abc", "start_time": 1}),
+    post(
+        "runs/create",
+        {"experiment_id": "{e}", "run_name": "a", "tags": [{"key": "mlflow.runName", "value": "b"}]},
+    ),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1.5, "timestamp": 10, "step": 0}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1.5, "timestamp": 10, "step": 0}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": "NaN", "timestamp": 11, "step": -3}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "inf", "value": "Infinity", "timestamp": 11}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "ninf", "value": "-Infinity", "timestamp": 11}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "nan", "value": "NaN", "timestamp": "12", "step": "7"}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "timestamp": 10}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1}),
+    post("runs/log-metric", {"run_id": "{r}", "value": 1, "timestamp": 10}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "", "value": 1, "timestamp": 10}),
+    post(
+        "runs/log-metric",
+        {"run_id": "{r}", "key": "m", "value": "abc", "timestamp": 10},
+        differs="other words",
+    ),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": -1}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "../m", "value": 1, "timestamp": 1}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "a/../m", "value": 1, "timestamp": 1}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m?", "value": 1, "timestamp": 1}),
+    post(
+        "runs/log-metric",
+        {"run_id": "{r}", "key": "k" * 251, "value": 1, "timestamp": 1},
+        differs="names the field",
+    ),
+    post("runs/log-metric", {"run_id": "f" * 32, "key": "m", "value": 1, "timestamp": 1}),
+    read("metrics/get-history", run_id="{r}", metric_key="m"),
+    read("metrics/get-history", run_id="{r}", metric_key="nothing"),
+    read("metrics/get-history", run_id="{r}"),
+    read("metrics/get-history", run_id="{r}", metric_key="m", max_results=0),
+    post("runs/log-parameter", {"run_id": "{r}", "key": "p", "value": "1"}),
+    post("runs/log-parameter", {"run_id": "{r}", "key": "p", "value": "1"}),
+    post(
+        "runs/log-parameter",
+        {"run_id": "{r}", "key": "p", "value": "2"},
+    ),
+    post("runs/log-parameter", {"run_id": "{r}", "key": "long", "value": LONG}),
+    post("runs/log-parameter", {"run_id": "{r}", "key": "empty", "value": ""}),
+    post("runs/set-tag", {"run_id": "{r}", "key": "long", "value": LONG}),
+    post("runs/set-tag", {"run_id": "{r}", "key": "odd tag", "value": "ü\n\U0001f600"}),
+    post("runs/delete-tag", {"run_id": "{r}", "key": "t"}),
+    post("runs/delete-tag", {"run_id": "{r}", "key": "t"}),
+    read("runs/get", run_id="{r}"),
+    post("runs/update", {"run_id": "{r}", "status": "FINISHED", "end_time": 99}),
+    post("runs/update", {"run_id": "{r}", "run_name": "other"}),
+    post(
+        "runs/update",
+        {"run_id": "{r}", "status": "NONSENSE"},
+        differs="MLflow names the type, not the choices",
+    ),
+    read("runs/get", run_id="{r}"),
+    post("runs/delete", {"run_id": "{r}"}),
+    post("runs/log-metric", {"run_id": "{r}", "key": "m", "value": 1, "timestamp": 1}),
+    post("runs/set-tag", {"run_id": "{r}", "key": "m", "value": "1"}),
+    post("runs/search", {"experiment_ids": ["{e}"], "run_view_type": "DELETED_ONLY"}),
+    post("runs/search", {"experiment_ids": ["{e}"]}),
+    post("runs/restore", {"run_id": "{r}"}),
+    post("runs/restore", {"run_id": "e" * 32}),
+    post("runs/search", {"experiment_ids": ["{e}"], "filter": "attributes.run_id = '{r}'"}),
+]
+BATCHES = [
+    *start("batches"),
+    post(
+        "runs/log-batch",
+        {
+            "run_id": "{r}",
+            "metrics": [
+                {"key": "m", "value": place / 7, "timestamp": place, "step": place} for place in range(800)
+            ],
+            "params": [{"key": f"p{place}", "value": str(place)} for place in range(100)],
+            "tags": [{"key": f"t{place}", "value": str(place)} for place in range(100)],
+        },
+    ),
+    read("runs/get", run_id="{r}"),
+    post("runs/log-batch", {"run_id": "{r}", "metrics": [{"key": "m", "value": 1, "timestamp": 1}] * 1001}),
+    post("runs/log-batch", {"run_id": "{r}", "params": [{"key": f"q{n}", "value": "1"} for n in range(101)]}),
+    post("runs/log-batch", {"run_id": "{r}", "tags": [{"key": f"q{n}", "value": "1"} for n in range(101)]}),
+    post(
+        "runs/log-batch",
+        {"run_id": "{r}", "params": [{"key": "d", "value": "1"}, {"key": "d", "value": "2"}]},
+    ),
+    post(
+        "runs/log-batch",
+        {"run_id": "{r}", "params": [{"key": "new", "value": "1"}, {"key": "p1", "value": "changed"}]},
+        differs="MLflow lists old and new values together",
+    ),
+    post(
+        "runs/log-batch",
+        {
+            "run_id": "{r}",
+            "metrics": [{"key": "ok", "value": 1, "timestamp": 1}, {"key": "../m", "value": 1}],
+        },
+    ),
+    post("runs/log-batch", {"run_id": "{r}", "metrics": "no list"}),
+    post("runs/log-batch", {"run_id": "{r}", "metrics": [{"key": "m", "value": 1}]}),
+    post("runs/log-batch", {"run_id": "{r}", "metrics": [{"key": "m", "timestamp": 1}]}),
+    post("runs/log-batch", {"run_id": "{r}", "metrics": [{"value": 1, "timestamp": 1}]}),
+    post("runs/log-batch", {"run_id": "{r}", "params": [{"value": "1"}]}),
+    post("runs/log-batch", {"run_id": "{r}", "params": [{"key": "novalue"}]}),
+    post("runs/log-batch", {"run_id": "{r}", "tags": [{"key": "novalue"}]}),
+    post("runs/log-batch", {"run_id": "{r}"}),
+    read("runs/get", run_id="{r}"),
+    read("metrics/get-history", run_id="{r}", metric_key="m", max_results=3),
+    read(
+        "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
+        run_id=["{r}"],
+        metric_key="m",
+        max_results=5,
+    ),
+    read("/ajax-api/2.0/mlflow/metrics/get-history-bulk", metric_key="m"),
+    read("/ajax-api/2.0/mlflow/metrics/get-history-bulk", run_id=["{r}"]),
+    read(
+        "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval",
+        run_ids=["{r}"],
+        metric_key="m",
+        start_step=0,
+        end_step=4,
+        max_results=10,
+    ),
+]
+FORMS = [
+    *start("forms"),
+    Step("POST", "runs/set-tag", raw=b'"{\\"run_id\\": \\"x\\", \\"key\\": \\"k\\", \\"value\\": \\"v\\"}"'),
+    Step("POST", "runs/set-tag", raw=b""),
+    Step("POST", "runs/set-tag", raw=b"not json"),
+    Step("POST", "runs/set-tag", raw=b"null"),
+    Step(
+        "POST",
+        "runs/set-tag",
+        raw=b"{}",
+        headers={"Content-Type": "text/plain"},
+        differs="how the header is quoted",
+    ),
+    post("runs/set-tag", {"run_id": "{r}", "runId": "{r}", "key": "k"}, differs="other words"),
+    post("runs/set-tag", {"run_id": "{r}", "key": "k", "value": "v", "unknown": {"deep": [1]}}),
+    post("runs/search", {"experiment_ids": ["{e}"], "maxResults": 1}),
+    post("runs/search", {"experimentIds": ["{e}"], "max_results": "1"}),
+]
+
+
+@pytest.fixture(scope="session")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
+    with run_mlflow(tmp_path_factory.mktemp("peer") / "mlflow") as server:
+        yield server
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mlflow-server")
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(EXPERIMENTS, id="experiments"),
+        pytest.param(RUNS, id="runs"),
+        pytest.param(BATCHES, id="batches"),
+        pytest.param(FORMS, id="forms"),
+    ],
+)
+def test_answers_are_equal(tracking: Tracking, theirs: Tracking, steps: list[Step]) -> None:
+    ours, peers = ask(tracking.port, steps), ask(theirs.port, steps)
+    wrong = []
+    for step, mine, peer in zip(steps, ours, peers, strict=True):
+        if step.differs:
+            assert mine[0] < 500, (str(step), mine)
+            if mine == peer:
+                wrong.append(f"{step}\n  does not differ any more")
+        elif mine != peer:
+            wrong.append(f"{step}\n  {difference(mine, peer)}")
+    assert not wrong, "\n".join(wrong)
