@@ -13,12 +13,13 @@ from penstock.base.events import list_events
 from penstock.flows.continuous import load_report, run_ci
 from penstock.flows.deploy import apply_deployment, plan_deployment, plan_rollback
 from penstock.flows.execute import PROCESS_TAG, reproduce_and_record
-from penstock.flows.gate import apply_promotion, delete_alias, plan_promotion, run_gate
+from penstock.flows.gate import run_gate
 from penstock.flows.lineage import explain
+from penstock.flows.model_aliases import apply_promotion, delete_alias, plan_promotion
 from penstock.flows.models import fetch_model
 from penstock.flows.register import register_model
 from penstock.flows.restore import restore
-from penstock.registry.store import get_version
+from penstock.registry.versions import get_version
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from penstock.flows.deploy import apply_deployment, plan_deployment
 from penstock.flows.execute import reproduce_and_record
-from penstock.flows.gate import apply_promotion, plan_promotion, run_gate
+from penstock.flows.gate import run_gate
+from penstock.flows.model_aliases import apply_promotion, plan_promotion
 from penstock.flows.register import register_model
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import PREFIX, api_routes

@@ -20,7 +20,8 @@ import penstock
 from penstock.base.events import list_events, record_event
 from penstock.flows.deploy import apply_deployment, plan_deployment
 from penstock.flows.execute import reproduce_and_record
-from penstock.flows.gate import apply_promotion, plan_promotion, run_gate
+from penstock.flows.gate import run_gate
+from penstock.flows.model_aliases import apply_promotion, plan_promotion
 from penstock.flows.project import Project
 from penstock.flows.register import register_model
 from penstock.flows.supervise import ControllerLoop

@@ -6,8 +6,11 @@ import pytest
 
 from penstock.base.database import Database
 from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.registry import store
+from penstock.registry.aliases import find_alias, list_alias_moves, move_alias
 from penstock.registry.entities import AliasMove, FileDigest, Manifest, ModelVersion, Provenance
+from penstock.registry.names import check_name
+from penstock.registry.references import resolve_version
+from penstock.registry.versions import add_version, get_version, list_versions
 
 
 def draft(digest: str = "d1", run: str = "r1", commit: str = "c" * 40) -> ModelVersion:
@@ -32,41 +35,41 @@ def move(version: int | None, previous: int | None) -> AliasMove:
 
 def test_versions_count_up_and_come_back_whole(either_store: Database) -> None:
     with either_store.write() as connection:
-        first, second = store.add_version(connection, draft()), store.add_version(connection, draft("d2"))
+        first, second = add_version(connection, draft()), add_version(connection, draft("d2"))
     assert (first.number, second.number) == (1, 2)
     with either_store.read() as connection:
-        assert store.get_version(connection, "m", 1) == first
-        assert [version.number for version in store.list_versions(connection)] == [2, 1]
+        assert get_version(connection, "m", 1) == first
+        assert [version.number for version in list_versions(connection)] == [2, 1]
 
 
 def test_the_same_result_registered_twice_is_one_version(either_store: Database) -> None:
     with either_store.write() as connection:
-        assert store.add_version(connection, draft()).number == store.add_version(connection, draft()).number
-        assert store.add_version(connection, draft(run="r2")).number == 1
-        assert store.add_version(connection, draft(commit="e" * 40)).number == 2
+        assert add_version(connection, draft()).number == add_version(connection, draft()).number
+        assert add_version(connection, draft(run="r2")).number == 1
+        assert add_version(connection, draft(commit="e" * 40)).number == 2
 
 
 def test_an_alias_moves_only_from_where_it_was_seen(either_store: Database) -> None:
     with either_store.write() as connection:
-        store.add_version(connection, draft())
-        store.move_alias(connection, move(1, None), expected=None)
+        add_version(connection, draft())
+        move_alias(connection, move(1, None), expected=None)
     with pytest.raises(Conflict, match="version 1 now"), either_store.write() as connection:
-        store.move_alias(connection, move(2, None), expected=None)
+        move_alias(connection, move(2, None), expected=None)
     with either_store.write() as connection:
-        store.move_alias(connection, move(None, 1), expected=1)
+        move_alias(connection, move(None, 1), expected=1)
     with either_store.read() as connection:
-        assert store.find_alias(connection, "m", "champion") is None
-        assert [one.version for one in store.list_alias_moves(connection, "m", "champion")] == [1, None]
+        assert find_alias(connection, "m", "champion") is None
+        assert [one.version for one in list_alias_moves(connection, "m", "champion")] == [1, None]
 
 
 def test_references_are_resolved_or_explained(either_store: Database) -> None:
     with either_store.write() as connection:
-        store.add_version(connection, draft())
-        store.move_alias(connection, move(1, None), expected=None)
+        add_version(connection, draft())
+        move_alias(connection, move(1, None), expected=None)
     with either_store.read() as connection:
-        assert store.resolve_version(connection, "m/1").number == 1
-        assert store.resolve_version(connection, "m@champion").number == 1
-        assert store.resolve_version(connection, "m").number == 1
+        assert resolve_version(connection, "m/1").number == 1
+        assert resolve_version(connection, "m@champion").number == 1
+        assert resolve_version(connection, "m").number == 1
         for reference, error in {
             "m/9": NotFound,
             "m@x": NotFound,
@@ -75,10 +78,10 @@ def test_references_are_resolved_or_explained(either_store: Database) -> None:
             "m/1/2": Invalid,
         }.items():
             with pytest.raises(error):
-                store.resolve_version(connection, reference)
+                resolve_version(connection, reference)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b", "x" * 257, "a\nb"])
 def test_a_name_that_cannot_be_addressed_is_refused(name: str) -> None:
     with pytest.raises(Invalid):
-        store.check_name(name)
+        check_name(name)

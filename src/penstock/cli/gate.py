@@ -43,7 +43,8 @@ def gate_show(session: Session, reference: str) -> None:
     import msgspec
 
     from penstock.base.errors import NotFound
-    from penstock.registry.store import find_verdict, resolve_version
+    from penstock.registry.references import resolve_version
+    from penstock.registry.verdicts import find_verdict
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

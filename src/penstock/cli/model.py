@@ -46,7 +46,8 @@ def model_list(session: Session, name: str | None) -> None:
 
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_number
-    from penstock.registry.store import list_aliases, list_versions
+    from penstock.registry.aliases import list_aliases
+    from penstock.registry.versions import list_versions
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -87,7 +88,7 @@ def model_show(session: Session, reference: str) -> None:
     """Show a version (NAME/3, NAME@champion): files, metrics, provenance."""
     import msgspec
 
-    from penstock.registry.store import resolve_version
+    from penstock.registry.references import resolve_version
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -105,7 +106,8 @@ def model_verify(session: Session, reference: str | None) -> None:
     import tempfile
 
     from penstock.flows.models import write_model
-    from penstock.registry.store import list_versions, resolve_version
+    from penstock.registry.references import resolve_version
+    from penstock.registry.versions import list_versions
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -126,7 +128,7 @@ def model_download(session: Session, reference: str, out: Path | None) -> None:
     """Write a version's verified files into a folder."""
     from penstock.base.errors import Conflict
     from penstock.flows.models import write_model
-    from penstock.registry.store import resolve_version
+    from penstock.registry.references import resolve_version
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -147,7 +149,7 @@ def model_download(session: Session, reference: str, out: Path | None) -> None:
 @pass_session
 def promote(session: Session, reference: str, alias: str, dry_run: bool) -> None:
     """Move an alias to a version (NAME/3 or NAME@challenger) that passed its gate."""
-    from penstock.flows.gate import apply_promotion, plan_promotion
+    from penstock.flows.model_aliases import apply_promotion, plan_promotion
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -176,7 +178,7 @@ def alias() -> None:
 @pass_session
 def alias_set(session: Session, name: str, version: int) -> None:
     """Point MODEL@ALIAS at a version; a protected alias needs a passing verdict, as with promote."""
-    from penstock.flows.gate import apply_promotion, plan_promotion
+    from penstock.flows.model_aliases import apply_promotion, plan_promotion
     from penstock.workspace import open_workspace
 
     registered, label = _split(name)
@@ -192,7 +194,7 @@ def alias_set(session: Session, name: str, version: int) -> None:
 @pass_session
 def alias_delete(session: Session, name: str) -> None:
     """Take MODEL@ALIAS away; its history stays."""
-    from penstock.flows.gate import delete_alias
+    from penstock.flows.model_aliases import delete_alias
     from penstock.workspace import open_workspace
 
     registered, label = _split(name)

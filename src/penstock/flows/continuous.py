@@ -23,8 +23,9 @@ from penstock.flows.worktree import clean_worktree
 from penstock.pipeline.outputs import list_outputs
 from penstock.pipeline.process import run_command
 from penstock.pipeline.runner import Watcher
+from penstock.registry.aliases import find_alias
 from penstock.registry.entities import ModelVersion, Verdict
-from penstock.registry.store import find_alias, get_version
+from penstock.registry.versions import get_version
 
 REPORT_FILE = "ci/report.json"
 KEPT_LINES = 40

@@ -12,9 +12,10 @@ from penstock.base.errors import Conflict, Invalid, NotFound, Refused
 from penstock.base.events import record_event
 from penstock.flows.models import RegistrySource
 from penstock.flows.project import Project
-from penstock.registry import store
 from penstock.registry.entities import ModelVersion
 from penstock.registry.gates.settings import settings_digest
+from penstock.registry.references import resolve_version
+from penstock.registry.verdicts import find_verdict
 from penstock.serving.deployments import (
     Canary,
     Revision,
@@ -60,10 +61,10 @@ def plan_deployment(
     """
     check_endpoint_name(endpoint)
     with project.database.read() as connection:
-        version = store.resolve_version(connection, reference)
+        version = resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
         gates = project.settings.gates
-        verdict = store.find_verdict(connection, version.model, version.digest, settings_digest(gates))
+        verdict = find_verdict(connection, version.model, version.digest, settings_digest(gates))
     if gates and (verdict is None or not verdict.passed):
         raise Refused(
             f"{version.ref} cannot be deployed: no passing verdict for it under the gates as they are now",

@@ -1,16 +1,14 @@
-"""Judge a model by the project's gates, and move an alias only on a passing verdict for exactly it."""
+"""Judge a model by the project's gates. What a verdict allows is in `model_aliases` and `deploy`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, Refused
+from penstock.base.errors import Invalid
 from penstock.base.events import record_event
 from penstock.data.tables import load_table, to_columns
 from penstock.flows.models import fetch_model, files_of_folder
@@ -18,15 +16,15 @@ from penstock.flows.project import Project
 from penstock.flows.provenance import data_digests
 from penstock.flows.register import Candidate, find_candidate, require_as_made
 from penstock.pipeline.parameters import load_values, numbers
-from penstock.registry import store
-from penstock.registry.entities import AliasMove, ModelVersion, Verdict
+from penstock.registry.aliases import find_alias
+from penstock.registry.entities import Verdict
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.judge import make_verdict, run_checks
-from penstock.registry.gates.settings import settings_digest
+from penstock.registry.verdicts import add_verdict
+from penstock.registry.versions import get_version
 from penstock.serving.loaders import ModelFiles, load_model
 
 Floats = NDArray[np.float64]
-PROTECTED_ALIASES = frozenset({"champion"})
 
 
 class HeldOutTable:
@@ -122,7 +120,7 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
     verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
     failed = [check for check in checks if check.status != "pass"]
     with project.database.write() as connection:
-        store.add_verdict(connection, verdict)
+        add_verdict(connection, verdict)
         record_event(
             connection,
             "gate.passed" if verdict.passed else "gate.refused",
@@ -137,131 +135,8 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
 
 def _champion_files(project: Project, name: str) -> ModelFiles | None:
     with project.database.read() as connection:
-        alias = store.find_alias(connection, name, "champion")
-        version = store.get_version(connection, name, alias.version) if alias else None
+        alias = find_alias(connection, name, "champion")
+        version = get_version(connection, name, alias.version) if alias else None
     if version is None:
         return None
     return files_of_folder(fetch_model(project, version), name, version.number, version.digest)
-
-
-@dataclass(frozen=True)
-class PromotionPlan:
-    """To point an alias at a version; carries what it was planned on."""
-
-    version: ModelVersion
-    alias: str
-    previous: int | None
-    verdict: Verdict | None
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether the alias is there already."""
-        return self.previous == self.version.number
-
-
-def plan_promotion(project: Project, reference: str, alias: str = "champion") -> PromotionPlan:
-    """Plan to point `alias` at a version.
-
-    Raises:
-        NotFound: no such version.
-        Refused: the alias is protected and there is no passing verdict for exactly this model under the
-            gates as they are now.
-    """
-    gates = project.settings.gates
-    with project.database.read() as connection:
-        version = store.resolve_version(connection, reference)
-        current = store.find_alias(connection, version.model, alias)
-        verdict = store.find_verdict(connection, version.model, version.digest, settings_digest(gates))
-        other = store.find_verdict(connection, version.model, version.digest)
-    if alias in PROTECTED_ALIASES and (verdict is None or not verdict.passed):
-        raise _refusal(version, alias, verdict, other)
-    return PromotionPlan(version, alias, current.version if current else None, verdict)
-
-
-def _refusal(version: ModelVersion, alias: str, verdict: Verdict | None, other: Verdict | None) -> Refused:
-    if verdict is not None:
-        failed = next(check for check in verdict.checks if check.status != "pass")
-        reason = f"its gate refused it: {failed.sentence}"
-    elif other is not None:
-        reason = "the gates changed since it was judged"
-    else:
-        reason = "no gate has judged exactly this model"
-    return Refused(
-        f"{version.ref} cannot become {alias}: {reason}",
-        code="gate.no_passing_verdict",
-        hint="penstock gate run, on the commit that made it",
-        model=version.model,
-        version=version.number,
-        digest=version.digest,
-        verdict=verdict.id if verdict else None,
-    )
-
-
-def apply_promotion(project: Project, plan: PromotionPlan, cause: dict[str, object] | None = None) -> None:
-    """Move the alias, its history and the event in one transaction.
-
-    Raises:
-        Conflict: the alias moved since the plan was made.
-    """
-    version = plan.version
-    move = AliasMove(
-        model=version.model,
-        name=plan.alias,
-        version=version.number,
-        previous=plan.previous,
-        time_ms=now_ms(),
-        actor=project.actor,
-        verdict_id=plan.verdict.id if plan.verdict else None,
-    )
-    with project.database.write() as connection:
-        store.move_alias(connection, move, expected=plan.previous)
-        record_event(
-            connection,
-            "model.promoted",
-            f"model:{version.ref}",
-            project.actor,
-            f"{version.ref} is {plan.alias} now"
-            + (f", it was {version.model}/{plan.previous}" if plan.previous else ""),
-            cause={"verdict": move.verdict_id, **(cause or {})},
-            before={"version": plan.previous},
-            after={"version": version.number, "digest": version.digest},
-        )
-
-
-def delete_alias(project: Project, model: str, alias: str) -> None:
-    """Take an alias away; its history stays.
-
-    Raises:
-        NotFound: there is no such alias.
-        Refused: the alias is protected.
-    """
-    if alias in PROTECTED_ALIASES:
-        raise Refused(
-            f"{model}@{alias} is protected: endpoints may serve it",
-            code="registry.alias_protected",
-            hint=f"penstock promote {model}/N --alias {alias} points it elsewhere",
-        )
-    with project.database.write() as connection:
-        current = store.find_alias(connection, model, alias)
-        if current is None:
-            raise NotFound(
-                f"there is no alias {model}@{alias}", code="registry.no_alias", hint="penstock model list"
-            )
-        move = AliasMove(
-            model=model,
-            name=alias,
-            version=None,
-            previous=current.version,
-            time_ms=now_ms(),
-            actor=project.actor,
-            verdict_id=None,
-        )
-        store.move_alias(connection, move, expected=current.version)
-        record_event(
-            connection,
-            "model.alias_deleted",
-            f"model:{model}/{current.version}",
-            project.actor,
-            f"{model}@{alias} was taken away",
-            before={"version": current.version},
-        )

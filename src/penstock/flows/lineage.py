@@ -17,8 +17,15 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.base.events import list_events
 from penstock.base.numbers import format_number
 from penstock.flows.project import Project
-from penstock.registry import store as registry
 from penstock.registry.entities import ModelVersion
+from penstock.registry.references import resolve_version
+from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import (
+    get_version,
+    list_versions,
+    list_versions_of_commit,
+    list_versions_of_run,
+)
 from penstock.serving.deployments import (
     Revision,
     find_endpoint_name,
@@ -68,7 +75,7 @@ def explain(project: Project, subject: str) -> Explanation:
                 return _explanation(subject, "model version", links, version)
         revision = _as_revision(connection, subject)
         if revision is not None:
-            version = registry.get_version(connection, revision.model, revision.stable)
+            version = get_version(connection, revision.model, revision.stable, deleted=True)
             links = [_revision_link(revision), *_version_links(connection, version)]
             return _explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
@@ -120,7 +127,7 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
     first = Link(
         kind="prediction", key=subject, text=f"{format_ms(prediction.time_ms)}, {reached}", details=details
     )
-    version = registry.get_version(connection, revision.model, number)
+    version = get_version(connection, revision.model, number, deleted=True)
     return _explanation(subject, "prediction", [first, *links, *_version_links(connection, version)], version)
 
 
@@ -141,12 +148,12 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
         )
         for event in reversed(events)
     ]
-    version = registry.get_version(connection, revision.model, revision.stable)
+    version = get_version(connection, revision.model, revision.stable, deleted=True)
     return _explanation(endpoint, "endpoint", [*links, *_version_links(connection, version)], version)
 
 
 def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explanation:
-    versions = registry.list_versions_of_run(connection, run_id)
+    versions = list_versions_of_run(connection, run_id)
     links = [*_run_links(connection, run_id)]
     for version in versions:
         links += [_version_link(version), *_served_links(connection, version)]
@@ -157,10 +164,10 @@ def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explan
 
 def _explain_commit(connection: sa.Connection, subject: str, commit: str) -> Explanation:
     links = [Link(kind="commit", key=commit, text=commit[:10])]
-    found = {version.ref: version for version in registry.list_versions_of_commit(connection, commit)}
+    found = {version.ref: version for version in list_versions_of_commit(connection, commit)}
     for run_id in tracking.list_runs_of_commit(connection, commit):
         links.append(_run_links(connection, run_id)[0])
-        found |= {version.ref: version for version in registry.list_versions_of_run(connection, run_id)}
+        found |= {version.ref: version for version in list_versions_of_run(connection, run_id)}
     for version in found.values():
         links += [_version_link(version), *_served_links(connection, version)]
     newest = max(found.values(), key=lambda version: version.created_ms, default=None)
@@ -178,7 +185,7 @@ def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
 
 
 def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
-    versions = [item for item in registry.list_versions(connection) if path in item.provenance.data]
+    versions = [item for item in list_versions(connection, deleted=True) if path in item.provenance.data]
     rows = tracking.list_inputs_of_path(connection, path)
     if not versions and not rows:
         return None
@@ -203,7 +210,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explana
 
 def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
     links = [_version_link(version)]
-    verdict = registry.find_verdict(connection, version.model, version.digest)
+    verdict = find_verdict(connection, version.model, version.digest)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
         links.append(
@@ -317,7 +324,7 @@ def _as_revision(connection: sa.Connection, subject: str) -> Revision | None:
 
 def _as_version(connection: sa.Connection, subject: str) -> ModelVersion | None:
     try:
-        return registry.resolve_version(connection, subject)
+        return resolve_version(connection, subject)
     except (NotFound, Invalid):
         return None
 

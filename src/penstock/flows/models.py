@@ -11,7 +11,7 @@ from penstock.base.errors import Corrupt, Invalid
 from penstock.flows.project import Project
 from penstock.registry.entities import Manifest, ModelVersion
 from penstock.registry.package import describe_model, verify_model
-from penstock.registry.store import get_version
+from penstock.registry.versions import get_version
 from penstock.serving.loaders import LOADERS, ModelFiles
 
 
@@ -106,5 +106,5 @@ class RegistrySource:
             NotFound, Corrupt, Invalid: as `fetch_model` and `files_of_folder`.
         """
         with self.project.database.read() as connection:
-            found = get_version(connection, model, version)
+            found = get_version(connection, model, version, deleted=True)
         return files_of_folder(fetch_model(self.project, found), model, version, found.digest)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.events import record_event
 from penstock.data.hashing import hash_path
 from penstock.data.tables import load_table, to_columns
 from penstock.flows.models import store_model
@@ -18,7 +17,7 @@ from penstock.monitoring.profile import Profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.package import describe_model, digest_manifest, scan_model
-from penstock.registry.store import add_version, list_versions
+from penstock.registry.versions import add_version, list_versions
 from penstock.tracking.runs import find_run_of_lock
 
 
@@ -126,17 +125,7 @@ def register_model(
     with project.database.write() as connection:
         before = {item.number for item in list_versions(connection, draft.model)}
         version = add_version(connection, draft)
-        is_new = version.number not in before
-        if is_new:
-            record_event(
-                connection,
-                "model.registered",
-                f"model:{version.ref}",
-                project.actor,
-                f"{version.ref} registered from commit {(code.commit or 'none')[:7]}",
-                cause={"run": version.provenance.run_id, "commit": code.commit, "lock": code.lock_digest},
-                after={"digest": version.digest, "metrics": metrics},
-            )
+    is_new = version.number not in before
     return version, is_new
 
 

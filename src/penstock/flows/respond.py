@@ -20,7 +20,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, NotFound, PenstockError, Refused
 from penstock.base.events import list_events, record_event
 from penstock.flows.deploy import apply_deployment, plan_deployment, plan_rollback
-from penstock.flows.gate import apply_promotion, plan_promotion
+from penstock.flows.model_aliases import apply_promotion, plan_promotion
 from penstock.flows.project import Project
 from penstock.flows.retrain import Retraining
 from penstock.flows.watch import Observation, observe

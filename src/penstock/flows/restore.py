@@ -20,7 +20,7 @@ from penstock.flows.worktree import require_git
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.registry.entities import ModelVersion
 from penstock.registry.package import digest_manifest, scan_model
-from penstock.registry.store import resolve_version
+from penstock.registry.references import resolve_version
 
 
 @dataclass(frozen=True)

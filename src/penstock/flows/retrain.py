@@ -21,7 +21,8 @@ from penstock.data.pointer import SUFFIX
 from penstock.flows.project import Project
 from penstock.flows.watch import Observation
 from penstock.monitoring.findings import Finding
-from penstock.registry.store import find_verdict, list_versions
+from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import list_versions
 
 
 @dataclass

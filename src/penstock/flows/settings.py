@@ -52,6 +52,12 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...] = ()
 
 
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the webhooks that clients register may lead."""
+
+    allow_private: bool = False
+
+
 class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `penstock ci run` runs before the pipeline; no `tests` means none."""
 
@@ -65,7 +71,9 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelSettings | None = None
     gates: tuple[GateEntry, ...] = ()
     endpoints: dict[str, EndpointSettings] = {}
+    protected_aliases: tuple[str, ...] = ("champion",)
     alerts: AlertSettings = AlertSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
     store: str = DEFAULT_STORE
     artifacts: str = DEFAULT_ARTIFACTS

@@ -14,7 +14,7 @@ from penstock.monitoring.guardrails import Reference, judge
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.registry.entities import ModelVersion
-from penstock.registry.store import get_version
+from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision
 
 

@@ -27,8 +27,10 @@ from penstock.flows.project import Project
 from penstock.http.errors import json_response
 from penstock.monitoring.quality import METRICS
 from penstock.monitoring.windows import Window, list_windows
-from penstock.registry import store as registry
+from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.verdicts import find_verdict, get_verdict
+from penstock.registry.versions import get_version, list_versions
 from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
@@ -174,7 +176,7 @@ class _Api:
     def models(self, _request: Request) -> Any:
         """Every registered model."""
         with self._project.database.read() as connection:
-            versions, aliases = registry.list_versions(connection), registry.list_aliases(connection)
+            versions, aliases = list_versions(connection), list_aliases(connection)
         numbers: dict[str, list[int]] = {}
         for version in versions:
             numbers.setdefault(version.model, []).append(version.number)
@@ -192,7 +194,7 @@ class _Api:
         """A model's versions, newest first."""
         name = request.path_params["name"]
         with self._project.database.read() as connection:
-            found = registry.list_versions(connection, name)
+            found = list_versions(connection, name)
         if not found:
             raise NotFound(
                 f"there is no model {name!r}",
@@ -209,7 +211,7 @@ class _Api:
     def verdict(self, request: Request) -> Any:
         """A verdict by its id."""
         with self._project.database.read() as connection:
-            return registry.get_verdict(connection, request.path_params["id"])
+            return get_verdict(connection, request.path_params["id"])
 
     def runs(self, request: Request) -> Any:
         """The newest runs, newest first."""
@@ -255,9 +257,9 @@ def version_view(project: Project, model: str, number: str) -> VersionView:
             hint="penstock model list",
         )
     with project.database.read() as connection:
-        version = registry.get_version(connection, model, int(number))
-        aliases = registry.list_aliases(connection, model)
-        verdict = registry.find_verdict(connection, model, version.digest)
+        version = get_version(connection, model, int(number))
+        aliases = list_aliases(connection, model)
+        verdict = find_verdict(connection, model, version.digest)
     names = tuple(alias.name for alias in aliases if alias.version == version.number)
     return VersionView(version=version, aliases=names, verdict=verdict)
 

@@ -38,8 +38,21 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
 
 
+class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A name with its versions."""
+
+    name: str
+    created_ms: int
+    updated_ms: int
+    description: str | None = None
+    tags: dict[str, str] = {}
+
+
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One immutable version of a registered model."""
+    """One version of a registered model: its content is fixed; description, stage and tags are notes.
+
+    `digest` is empty, and the manifest too, where the files lie at a `source` the server does not read.
+    """
 
     model: str
     number: int
@@ -51,11 +64,38 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Provenance
     metrics: dict[str, float] = {}
     profile_digest: str | None = None
+    updated_ms: int = 0
+    description: str | None = None
+    stage: str = "None"
+    source: str | None = None
+    run_link: str | None = None
+    logged_model_id: str | None = None
+    tags: dict[str, str] = {}
 
     @property
     def ref(self) -> str:
         """The version's name: `model/number`."""
         return f"{self.model}/{self.number}"
+
+
+class VersionCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a version in a list: everything but its content and provenance."""
+
+    model: str
+    number: int
+    digest: str
+    created_ms: int
+    updated_ms: int
+    actor: str
+    stage: str
+    path: str
+    description: str | None = None
+    source: str | None = None
+    run_id: str | None = None
+    run_link: str | None = None
+    logged_model_id: str | None = None
+    tags: dict[str, str] = {}
+    aliases: tuple[str, ...] = ()
 
 
 class Alias(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """The registry's tables.
 
 What a version is (content, provenance, numbers) is never updated, nor are moves and verdicts; a description,
-tags and a stage are notes that people change. `deleted_ms` marks what was taken away.
+tags and a stage are notes that people change. `deleted_ms` marks what was taken away. `newest_number` is the
+highest number a name ever gave, and `moved_to` the name its versions have now; so `name/3` is one thing for ever.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ models = sa.Table(
     sa.Column("updated_ms", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("deleted_ms", sa.BigInteger),
     sa.Column("description", sa.Text),
+    sa.Column("newest_number", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("moved_to", sa.String(256)),
 )
 model_tags = sa.Table(
     "registered_model_tags",

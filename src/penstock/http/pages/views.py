@@ -24,7 +24,9 @@ from penstock.http.pages.charts import Chart, bar_chart, line_chart
 from penstock.http.pages.render import STATIC, Renderer, path
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
-from penstock.registry import store as registry
+from penstock.registry.aliases import list_aliases
+from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import list_versions
 from penstock.serving.deployments import get_revision, list_revisions
 from penstock.tracking import runs as tracking
 
@@ -119,8 +121,8 @@ class _Pages:
     def models(self, _request: Request) -> Response:
         """Every model with its versions, newest first."""
         with self._project.database.read() as connection:
-            versions = registry.list_versions(connection)[:VERSIONS]
-            aliases = registry.list_aliases(connection)
+            versions = list_versions(connection)[:VERSIONS]
+            aliases = list_aliases(connection)
             rows = [
                 (
                     version,
@@ -129,7 +131,7 @@ class _Pages:
                         for one in aliases
                         if (one.model, one.version) == (version.model, version.number)
                     ],
-                    registry.find_verdict(connection, version.model, version.digest),
+                    find_verdict(connection, version.model, version.digest),
                 )
                 for version in versions
             ]

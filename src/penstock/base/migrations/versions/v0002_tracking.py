@@ -27,7 +27,10 @@ def upgrade() -> None:
         "WHERE NOT EXISTS (SELECT 1 FROM experiments WHERE id = 0 OR name = 'Default')"
     )
     op.execute("UPDATE experiments SET updated_ms = created_ms")
-    op.execute("UPDATE registered_models SET updated_ms = created_ms")
+    op.execute(
+        "UPDATE registered_models SET updated_ms = created_ms, newest_number = COALESCE("
+        "(SELECT max(number) FROM model_versions WHERE model_versions.model = registered_models.name), 0)"
+    )
     op.execute("UPDATE model_versions SET updated_ms = created_ms")
 
 
@@ -109,6 +112,10 @@ def _widen() -> None:
     )
     op.add_column("registered_models", sa.Column("deleted_ms", sa.BigInteger(), nullable=True))
     op.add_column("registered_models", sa.Column("description", sa.Text(), nullable=True))
+    op.add_column(
+        "registered_models", sa.Column("newest_number", sa.Integer(), server_default="0", nullable=False)
+    )
+    op.add_column("registered_models", sa.Column("moved_to", sa.String(length=256), nullable=True))
     op.add_column("runs", sa.Column("user", sa.String(length=256), server_default="", nullable=False))
     op.add_column("runs", sa.Column("deleted_ms", sa.BigInteger(), nullable=True))
     op.add_column("runs", sa.Column("artifact_uri", sa.Text(), nullable=True))

@@ -1,0 +1,82 @@
+"""References to versions as people write them: `name/3`, `name@champion`, `name@champion@2026-11-20`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from penstock.base.clock import format_ms
+from penstock.base.errors import Invalid, NotFound
+from penstock.registry.aliases import find_alias, find_alias_at
+from penstock.registry.entities import ModelVersion
+from penstock.registry.names import MAX_DIGITS
+from penstock.registry.versions import get_version
+
+
+def resolve_version(
+    connection: sa.Connection, reference: str, default_alias: str = "champion"
+) -> ModelVersion:
+    """Return the version a reference means: `name/3`, `name@alias`, `name` (its champion).
+
+    `name@alias@TIME` is what the alias meant at a time (see `parse_time`), also when that version was
+    deleted since.
+
+    Raises:
+        NotFound: no such version or alias.
+        Invalid: the reference cannot be read.
+    """
+    name, slash, number = reference.partition("/")
+    if slash:
+        if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
+            raise Invalid(
+                f"{reference!r}: a version is a number",
+                code="registry.bad_reference",
+                hint="write NAME/3 or NAME@champion",
+            )
+        return get_version(connection, name, int(number))
+    name, _, tail = reference.partition("@")
+    alias, _, time = tail.partition("@")
+    alias = alias or default_alias
+    if time:
+        time_ms = parse_time(time)
+        found = find_alias_at(connection, name, alias, time_ms)
+        when = f" at {format_ms(time_ms)}"
+    else:
+        found, when = find_alias(connection, name, alias), ""
+    if found is None:
+        raise NotFound(
+            f"no version of {name!r} {'was' if when else 'is'} called {alias!r}{when}",
+            code="registry.no_alias",
+            hint=f"penstock alias history {name}@{alias}"
+            if when
+            else f"penstock model list, then penstock promote {name}/N",
+            model=name,
+            alias=alias,
+        )
+    return get_version(connection, name, found.version, deleted=bool(when))
+
+
+def parse_time(text: str) -> int:
+    """Return a time in milliseconds: ISO 8601 (UTC where no zone is named), or milliseconds themselves.
+
+    A date is its first moment.
+
+    Raises:
+        Invalid: it is neither.
+
+    Example:
+        >>> parse_time("1970-01-02"), parse_time("1970-01-01T00:01+00:00"), parse_time("86400000")
+        (86400000, 60000, 86400000)
+    """
+    if text.isascii() and text.isdigit() and 8 < len(text) <= 15:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            f"{text[:40]!r} is not a time",
+            code="registry.bad_time",
+            hint="write 2026-11-20 or 2026-11-20T10:00, in UTC",
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,181 @@
+"""Model versions: registering, finding, taking away. What people note on them is in `notes`.
+
+Everything runs in the caller's transaction and writes its event there. A number is given once, also when the
+version or the whole model is taken away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.events import record_event
+from penstock.registry.cards import no_version, tags_of
+from penstock.registry.entities import Manifest, ModelVersion, VersionCard
+from penstock.registry.models import ensure_model, follow_name, get_model, take_number, touch
+from penstock.registry.names import check_tag
+from penstock.registry.notes import write_tags
+from penstock.registry.tables import versions
+from penstock.registry.webhooks import announce
+
+_LIVE = versions.c.deleted_ms.is_(None)
+
+
+def add_version(connection: sa.Connection, draft: ModelVersion, *, reuse: bool = True) -> ModelVersion:
+    """Write the next version of a model and return it; `draft.number` and its times are set here.
+
+    With `reuse`, the same content from the same commit returns the version that exists, and a model that
+    is not there is made; without, every call makes a version of a model that must be there.
+
+    Raises:
+        NotFound: there is no such model (without `reuse`).
+        Invalid: a tag cannot be one.
+    """
+    tags = dict(check_tag(key, value) for key, value in draft.tags.items())
+    if reuse:
+        ensure_model(connection, draft.model)
+        same = _find_same(connection, draft)
+        if same is not None:
+            return same
+    else:
+        get_model(connection, draft.model)
+    time_ms = now_ms()
+    number = take_number(connection, draft.model, time_ms)
+    version = msgspec.structs.replace(draft, number=number, created_ms=time_ms, updated_ms=time_ms, tags=tags)
+    values = msgspec.to_builtins(version)
+    del values["tags"]
+    origin = version.provenance
+    connection.execute(versions.insert().values(**values, run_id=origin.run_id, commit=origin.commit))
+    write_tags(connection, version.model, number, tags)
+    record_event(
+        connection,
+        "model.registered",
+        f"model:{version.ref}",
+        version.actor,
+        f"{version.ref} registered from "
+        + (f"commit {origin.commit[:7]}" if origin.commit else version.source or "no commit"),
+        cause={"run": origin.run_id, "commit": origin.commit, "lock": origin.lock_digest},
+        after={"digest": version.digest, "metrics": version.metrics},
+    )
+    announce(
+        connection,
+        "model_version.created",
+        {
+            "name": version.model,
+            "version": str(number),
+            "source": version.source or version.path,
+            "run_id": origin.run_id,
+            "tags": tags,
+            "description": version.description,
+        },
+    )
+    return version
+
+
+def get_version(connection: sa.Connection, model: str, number: int, *, deleted: bool = False) -> ModelVersion:
+    """Return one version; by an old name too, when its model was renamed.
+
+    `deleted` also returns one that was taken away: what it served is still explained by it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    version = _find(connection, model, number, deleted=deleted)
+    if version is None:
+        now = follow_name(connection, model, number)
+        version = _find(connection, now, number, deleted=deleted) if now != model else None
+    if version is None:
+        raise no_version(model, number)
+    return version
+
+
+def list_versions(
+    connection: sa.Connection, model: str | None = None, *, deleted: bool = False
+) -> list[ModelVersion]:
+    """Return versions by model, newest first."""
+    query = sa.select(versions).order_by(versions.c.model, versions.c.number.desc())
+    if model is not None:
+        query = query.where(versions.c.model == model)
+    return _load(connection, query if deleted else query.where(_LIVE))
+
+
+def list_versions_of_run(connection: sa.Connection, run_id: str) -> list[ModelVersion]:
+    """Return the versions a run made, deleted ones too."""
+    query = sa.select(versions).where(versions.c.run_id == run_id)
+    return _load(connection, query.order_by(versions.c.model, versions.c.number))
+
+
+def list_versions_of_commit(connection: sa.Connection, commit: str) -> list[ModelVersion]:
+    """Return the versions registered from a commit, deleted ones too."""
+    query = sa.select(versions).where(versions.c.commit == commit)
+    return _load(connection, query.order_by(versions.c.model, versions.c.number))
+
+
+def delete_version(connection: sa.Connection, card: VersionCard, actor: str) -> None:
+    """Take a version away; the caller has taken its aliases away. Its row and files stay until a purge."""
+    time_ms = now_ms()
+    connection.execute(
+        versions.update()
+        .where(versions.c.model == card.model, versions.c.number == card.number)
+        .values(deleted_ms=time_ms, updated_ms=time_ms)
+    )
+    touch(connection, card.model, time_ms)
+    record_event(
+        connection,
+        "model.version_deleted",
+        f"model:{card.model}/{card.number}",
+        actor,
+        f"{card.model}/{card.number} was deleted",
+        before={"digest": card.digest},
+    )
+
+
+def find_manifest(connection: sa.Connection, digest: str) -> Manifest | None:
+    """Return the manifest of a digest that a version which is not deleted has, or None."""
+    if not digest:
+        return None
+    query = sa.select(versions.c.manifest).where(versions.c.digest == digest, _LIVE).limit(1)
+    found = connection.execute(query).scalar()
+    return None if found is None else msgspec.convert(found, Manifest)
+
+
+def list_models_of_digest(connection: sa.Connection, digest: str) -> list[str]:
+    """Return the names of the models that have a version of this content."""
+    query = sa.select(versions.c.model).where(versions.c.digest == digest, _LIVE).distinct()
+    return sorted(connection.execute(query).scalars()) if digest else []
+
+
+def _find_same(connection: sa.Connection, draft: ModelVersion) -> ModelVersion | None:
+    query = sa.select(versions).where(
+        versions.c.model == draft.model,
+        versions.c.digest == draft.digest,
+        versions.c.commit == draft.provenance.commit,
+        _LIVE,
+    )
+    found = _load(connection, query.order_by(versions.c.number).limit(1))
+    return found[0] if found else None
+
+
+def _find(connection: sa.Connection, model: str, number: int, *, deleted: bool) -> ModelVersion | None:
+    query = sa.select(versions).where(versions.c.model == model, versions.c.number == number)
+    found = _load(connection, query if deleted else query.where(_LIVE))
+    return found[0] if found else None
+
+
+def _load(connection: sa.Connection, query: sa.Select[Any]) -> list[ModelVersion]:
+    rows = list(connection.execute(query).mappings())
+    tags = tags_of(connection, [(row["model"], row["number"]) for row in rows])
+    names = set(ModelVersion.__struct_fields__)
+    return [
+        msgspec.convert(
+            {
+                **{str(key): value for key, value in row.items() if key in names},
+                "tags": tags.get((row["model"], row["number"]), {}),
+            },
+            ModelVersion,
+        )
+        for row in rows
+    ]
