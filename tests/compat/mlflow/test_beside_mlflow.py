@@ -240,6 +240,194 @@ FORMS = [
     post("runs/search", {"experimentIds": ["{e}"], "max_results": "1"}),
 ]
 
+SEARCHES = [
+    post("experiments/create", {"name": "searches"}, keep={"e": "experiment_id"}),
+    *(
+        post(
+            "runs/create",
+            {
+                "experiment_id": "{e}",
+                "run_name": f"run {number}",
+                "start_time": 100 - number * 3 % 8,
+                "tags": [{"key": "even", "value": str(number % 2 == 0)}] if number < 6 else [],
+            },
+            keep={f"run{number}": "run.info.run_id"},
+        )
+        for number in range(8)
+    ),
+    *(
+        post(
+            "runs/log-batch",
+            {
+                "run_id": f"{{run{number}}}",
+                "metrics": [
+                    {"key": "m", "value": value, "timestamp": 1, "step": 0},
+                    {"key": "metric with space", "value": number, "timestamp": 1, "step": 0},
+                ],
+                "params": [{"key": "p", "value": text}, {"key": "p.dotted/q", "value": str(number)}],
+            },
+        )
+        for number, (value, text) in enumerate(
+            [(3.0, "a"), (1.0, "B"), ("NaN", "a_b"), (1.0, "%"), ("Infinity", "A"), (-2.5e-3, "ü")]
+        )
+    ),
+    post(
+        "runs/log-inputs",
+        {
+            "run_id": "{run1}",
+            "datasets": [
+                {
+                    "tags": [{"key": "mlflow.data.context", "value": "train"}],
+                    "dataset": {
+                        "name": "d",
+                        "digest": "abc",
+                        "source_type": "local",
+                        "source": "{}",
+                        "schema": "{}",
+                        "profile": "{}",
+                    },
+                }
+            ],
+        },
+    ),
+    read("runs/get", run_id="{run1}"),
+    *(
+        post("runs/search", {"experiment_ids": ["{e}"], "filter": text, "order_by": order})
+        for text, order in [
+            ("", []),
+            ("", ["metrics.m DESC"]),
+            ("", ["metrics.m ASC"]),
+            ("", ["metrics.m ASC", "attributes.start_time ASC"]),
+            ("", ["params.p"]),
+            ("", ["tags.even DESC", "metrics.m"]),
+            ("", ["attributes.run_name DESC"]),
+            ("", ["start_time"]),
+            ("", ["end_time DESC"]),
+            ("", ["metrics.nothing"]),
+            ("metrics.m > 0", ["metrics.m DESC"]),
+            ("metrics.m != 1", []),
+            ("metrics.m <= -0.0025", []),
+            ("metrics.`metric with space` >= 4", []),
+            ("params.p LIKE 'a%'", []),
+            ("params.p ILIKE 'a'", []),
+            ("params.p LIKE 'a_b'", []),
+            ("params.p = '%'", []),
+            ("params.`p.dotted/q` = '3'", []),
+            ("params.p != 'a'", []),
+            ("tags.even = 'True' and metrics.m > 1", []),
+            ("tags.even != 'True'", []),
+            ("tags.even IS NULL", []),
+            ("tags.even IS NOT NULL", []),
+            ("attributes.run_name LIKE 'run%'", []),
+            ("run_name = 'run 3'", []),
+            ("attributes.status = 'RUNNING'", []),
+            ("attributes.start_time > 98", []),
+            ("attributes.start_time = 98", []),
+            ("attributes.end_time > 0", []),
+            ("run_id IN ('{run0}', '{run5}')", []),
+            ("run_id NOT IN ('{run0}', '{run5}')", []),
+            ("attributes.artifact_uri LIKE '%/artifacts'", []),
+            ("dataset.name = 'd' and dataset.context = 'train'", []),
+            ("datasets.digest LIKE 'ab%'", []),
+            ("dataset.name IN ('d', 'e')", []),
+            ("metrics.m > 'x'", []),
+            ("params.p = x", []),
+            ("metrics.m > 0 or metrics.m < 0", []),
+        ]
+    ),
+    post(
+        "runs/search", {"experiment_ids": ["{e}"], "max_results": 3, "order_by": ["metrics.m DESC"]}, keep={}
+    ),
+    post("runs/search", {"experiment_ids": []}),
+    post("runs/search", {"experiment_ids": ["{e}"], "max_results": 50001}, differs="other words"),
+    post("experiments/search-datasets", {"experiment_ids": ["{e}"]}, differs="served elsewhere by MLflow"),
+    Step("POST", "/ajax-api/2.0/mlflow/experiments/search-datasets", {"experiment_ids": ["{e}"]}),
+]
+LOGGED_MODELS = [
+    *start("logged models"),
+    post(
+        "logged-models",
+        {
+            "experiment_id": "{e}",
+            "name": "first",
+            "model_type": "t",
+            "source_run_id": "{r}",
+            "params": [{"key": "a", "value": "1"}],
+            "tags": [{"key": "x", "value": "y"}],
+        },
+        keep={"m": "model.info.model_id"},
+    ),
+    post("logged-models", {"experiment_id": "{e}", "name": "second"}, keep={"n": "model.info.model_id"}),
+    post("logged-models", {"experiment_id": "{e}", "name": "a/b"}),
+    post("logged-models", {"experiment_id": "98765", "name": "a"}),
+    read("logged-models/{m}"),
+    read("logged-models/m-" + "0" * 32),
+    Step("PATCH", "logged-models/{m}", {"model_id": "{m}", "status": "LOGGED_MODEL_READY"}),
+    Step("PATCH", "logged-models/{m}/tags", {"model_id": "{m}", "tags": [{"key": "k", "value": "v"}]}),
+    Step("DELETE", "logged-models/{m}/tags/k", raw=b"", headers={}),
+    Step("DELETE", "logged-models/{m}/tags/k", raw=b"", headers={}),
+    post("logged-models/{n}/params", {"model_id": "{n}", "params": [{"key": "a", "value": "2"}]}),
+    post("runs/outputs", {"run_id": "{r}", "models": [{"model_id": "{m}", "step": 3}]}),
+    post("runs/log-inputs", {"run_id": "{r}", "models": [{"model_id": "{n}"}]}),
+    read("runs/get", run_id="{r}"),
+    post(
+        "runs/log-metric",
+        {
+            "run_id": "{r}",
+            "key": "acc",
+            "value": 0.5,
+            "timestamp": 7,
+            "step": 1,
+            "model_id": "{m}",
+            "dataset_name": "d",
+            "dataset_digest": "1",
+        },
+    ),
+    post(
+        "runs/log-batch",
+        {
+            "run_id": "{r}",
+            "metrics": [
+                {"key": "acc", "value": 0.25, "timestamp": 8, "step": 2, "model_id": "{n}"},
+            ],
+        },
+    ),
+    post(
+        "runs/log-metric",
+        {"run_id": "{r}", "key": "x", "value": 1, "timestamp": 1, "model_id": "m-none"},
+        differs="MLflow answers 500 or keeps it",
+    ),
+    read("logged-models/{m}"),
+    *(
+        post("logged-models/search", {"experiment_ids": ["{e}"], **options})
+        for options in [
+            {},
+            {"filter": "name = 'first'"},
+            {"filter": "metrics.acc > 0.3"},
+            {"filter": "metrics.acc > 0.3", "datasets": [{"dataset_name": "d", "dataset_digest": "1"}]},
+            {"filter": "metrics.acc > 0.3", "datasets": [{"dataset_name": "d", "dataset_digest": "2"}]},
+            {"filter": "metrics.acc > 0.3", "datasets": [{"dataset_name": "other"}]},
+            {"filter": "params.a = '2'"},
+            {"filter": "tags.x = 'y'"},
+            {"filter": "attributes.model_type = 't'"},
+            {"order_by": [{"field_name": "metrics.acc", "ascending": True}]},
+            {"order_by": [{"field_name": "metrics.acc", "ascending": False}]},
+            {"order_by": [{"field_name": "name", "ascending": False}]},
+            {"max_results": 1, "order_by": [{"field_name": "name"}]},
+            {"datasets": [{"dataset_name": ""}]},
+            {"order_by": [{"field_name": "params.a"}]},
+        ]
+    ),
+    Step("DELETE", "logged-models/{n}", raw=b"", headers={}),
+    Step(
+        "PATCH",
+        "logged-models/{m}",
+        {"model_id": "{m}", "status": "NONSENSE"},
+        differs="MLflow forgets the status",
+    ),
+    read("logged-models/{n}"),
+]
+
 
 @pytest.fixture(scope="session")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
@@ -256,6 +444,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
         pytest.param(RUNS, id="runs"),
         pytest.param(BATCHES, id="batches"),
         pytest.param(FORMS, id="forms"),
+        pytest.param(SEARCHES, id="searches"),
+        pytest.param(LOGGED_MODELS, id="logged models"),
     ],
 )
 def test_answers_are_equal(tracking: Tracking, theirs: Tracking, steps: list[Step]) -> None:

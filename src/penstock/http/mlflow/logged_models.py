@@ -31,8 +31,8 @@ class Create(Request, kw_only=True):
 
     experiment_id: str = "0"
     name: str = ""
-    model_type: str | None = None
-    source_run_id: str | None = None
+    model_type: str = ""
+    source_run_id: str = ""
     params: list[Pair] = msgspec.field(default_factory=list)
     tags: list[Pair] = msgspec.field(default_factory=list)
 
@@ -170,19 +170,19 @@ def set_tags(connection: sa.Connection, request: SetTags, _caller: Caller) -> di
     models.set_model_tags(
         connection, request.model_id, {check_key(pair.key): pair.value for pair in request.tags}
     )
-    return _answer(connection, request.model_id)
+    return {}
 
 
 def delete_tag(connection: sa.Connection, request: DeleteTag, _caller: Caller) -> dict[str, Any]:
     """Take a tag away."""
     models.delete_model_tag(connection, request.model_id, request.tag_key)
-    return _answer(connection, request.model_id)
+    return {}
 
 
 def log_params(connection: sa.Connection, request: LogParams, _caller: Caller) -> dict[str, Any]:
     """Add parameters."""
     models.log_model_params(connection, request.model_id, {pair.key: pair.value for pair in request.params})
-    return _answer(connection, request.model_id)
+    return {}
 
 
 def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
