@@ -48,6 +48,20 @@ def test_putting_again_replaces(backend: Backend) -> None:
     assert backend.get("k") == b"three"
 
 
+def test_a_copy_is_what_was_there_whatever_comes_later(backend: Backend) -> None:
+    backend.put("a/b", b"one")
+    backend.copy("a/b", "c")
+    backend.copy("a/b", "c")
+    backend.put("a/b", b"three")
+    assert backend.get("c") == b"one"
+    backend.delete("a/b")
+    assert backend.get("c") == b"one"
+    assert [entry.key for entry in backend.list("")] == ["c"]
+    with pytest.raises(NotFound):
+        backend.copy("no/such", "d")
+    assert not backend.exists("d")
+
+
 def test_a_miss_is_not_found(backend: Backend, tmp_path: Path) -> None:
     assert backend.size("no/such") is None
     assert not backend.exists("no/such")

@@ -103,6 +103,15 @@ class ArtifactFiles:
             if self._backend.is_plain(entry.key):
                 yield entry._replace(key=entry.key[len(key) + 1 :])
 
+    def adopt(self, path: str, content: ContentStore) -> tuple[str, int]:
+        """Keep a file in a content store over the same backend; return its sha256 and size.
+
+        Raises:
+            Invalid: the path is refused.
+            NotFound: there is no such file.
+        """
+        return content.adopt(self._key(path))
+
     def delete(self, path: str) -> None:
         """Remove a file, a directory or an artifact root; what is not there is removed already.
 

@@ -6,10 +6,10 @@ a writer that dies leaves nothing a reader can see. This module states the role;
 
 The contract, checked for every implementation by `tests/contracts/test_backend.py`:
 
-- A miss: `get`, `get_range`, `stream` (at its first step) and `download` raise `NotFound`; `size` returns None, `exists` False;
+- A miss: `get`, `get_range`, `stream` (at its first step), `copy` and `download` raise `NotFound`; `size` returns None, `exists` False;
   `delete` and `delete_tree` of what is missing do nothing; `list` and `children` of an unknown prefix yield
   nothing. A directory is a miss where an object is asked for.
-- `put`, `upload` and a writer's `commit` replace what is there in one step, and return only after the store
+- `put`, `upload`, `copy` and a writer's `commit` replace what is there in one step, and return only after the store
   has accepted all bytes and reports their size back. Repeating either is harmless.
 - What a `Writer` was given cannot be seen before `commit` returns; after `abort`, or when the process dies,
   nothing of it remains once the next writer is opened (an object store may keep hidden parts of an upload
@@ -104,6 +104,16 @@ class Backend(Protocol):
 
     def upload(self, key: str, source: Path) -> None:
         """Store a file's bytes at `key`, streaming."""
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Store at `target` what is at `source`; the bytes stay where they are if the place can do so.
+
+        The copy is what was there at one moment: replacing either later does not change the other.
+
+        Raises:
+            NotFound: there is nothing at `source`.
+        """
         ...
 
     def download(self, key: str, target: Path) -> None:

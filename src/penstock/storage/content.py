@@ -6,6 +6,7 @@ Writing the same bytes twice is harmless; bytes that do not match their digest a
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,30 @@ class ContentStore:
         key = _key(digest)
         if self.backend.size(key) != path.stat().st_size:
             self.backend.upload(key, path)
+
+    def adopt(self, key: str) -> tuple[str, int]:
+        """Store what is at another key of the backend under its sha256; return that and the size in bytes.
+
+        The bytes are read once and not copied where the place can keep them. What is read is pinned first,
+        so a key that is replaced meanwhile does no harm.
+
+        Raises:
+            NotFound: there is nothing at `key`.
+        """
+        pinned = f"incoming/{uuid.uuid4().hex}"
+        self.backend.copy(key, pinned)
+        try:
+            seen = hashlib.sha256()
+            size = 0
+            for chunk in self.backend.stream(pinned):
+                seen.update(chunk)
+                size += len(chunk)
+            digest = seen.hexdigest()
+            if self.backend.size(_key(digest)) != size:
+                self.backend.copy(pinned, _key(digest))
+        finally:
+            self.backend.delete(pinned)
+        return digest, size
 
     def get(self, digest: str) -> bytes:
         """Return the bytes of a digest.

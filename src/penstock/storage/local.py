@@ -6,6 +6,7 @@ DVC takes as "verified") and renamed into place, so a killed writer leaves nothi
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
@@ -85,6 +86,25 @@ class LocalBackend:
             os.chmod(temporary, OBJECT_MODE)
 
         self._store(key, write)
+
+    def copy(self, source: str, target: str) -> None:
+        """Store at `target` what is at `source`: one file of two names, as objects are never written again."""
+
+        names: list[str] = []
+
+        def write(temporary: str) -> None:
+            names.append(temporary)
+            try:
+                os.link(self._path(source), temporary, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    raise missing(self.url, source) from None
+                shutil.copyfile(self._path(source), temporary)
+                os.chmod(temporary, OBJECT_MODE)
+
+        self._store(target, write)
+        with suppress(FileNotFoundError):
+            os.unlink(names[0])  # one name of a file is not renamed over another one of it
 
     def writer(self, key: str, size_bytes: int | None = None) -> Writer:
         """Open an object for writing; the first one clears away what killed writers left."""

@@ -35,6 +35,10 @@ class MemoryBackend:
         """Store a file's bytes at `key`."""
         self.put(key, source.read_bytes())
 
+    def copy(self, source: str, target: str) -> None:
+        """Store at `target` what is at `source`."""
+        self.put(target, self.get(source))
+
     def download(self, key: str, target: Path) -> None:
         """Write the bytes at `key` to `target`."""
         target.write_bytes(self.get(key))

@@ -26,6 +26,7 @@ from penstock.storage.backend import Child, Entry, Writer, check_key, check_writ
 from penstock.storage.parts_writer import WRITER_JOBS, PartsWriter
 
 MULTIPART_BYTES = 16 << 20  # above this a file goes up in parts of this size
+COPY_BYTES = 4 << 30  # S3 copies at most 5 GB in one request
 READ_BYTES = 4 << 20
 MAX_JOBS = 64
 RETRY: dict[str, Any] = {
@@ -119,6 +120,23 @@ class ObjectStoreBackend:
             send=send,
             check=lambda size: self._check_size(key, size),
         )
+
+    def copy(self, source: str, target: str) -> None:
+        """Store at `target` what is at `source`; up to 4 GiB the store copies by itself."""
+        size = self.size(source)
+        if size is None:
+            raise missing(self.url, source)
+        if size <= COPY_BYTES:
+            self._call(source, lambda: obstore.copy(self._store, source, check_key(target)))
+            self._check_size(target, size)
+            return
+        writer = self.writer(target, size)
+        try:
+            for chunk in self.stream(source):
+                writer.write([chunk])
+            writer.commit()
+        finally:
+            writer.abort()
 
     def download(self, key: str, target: Path) -> None:
         """Write the bytes at `key` to `target`."""
