@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from penstock.base.errors import NotARepository
 from penstock.data.repository import find_root
 from penstock.flows.project import HOME, Places, Project
 from penstock.flows.settings import ProjectSettings, load_project_settings
@@ -30,6 +31,31 @@ def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> P
     settings = load_project_settings(root)
     actor = variables.get("PENSTOCK_ACTOR") or f"person:{_user(variables)}"
     return Project(_places(root, settings, variables), settings, actor)
+
+
+def open_server(
+    start: Path,
+    *,
+    store: str | None = None,
+    artifacts: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Project:
+    """Return the project that a server at `start` works on; outside of a repository, one without code.
+
+    What is given wins over the environment and penstock.yaml.
+
+    Raises:
+        Invalid: penstock.yaml is wrong.
+    """
+    variables = dict(os.environ if variables is None else variables)
+    given = {"PENSTOCK_STORE": store, "PENSTOCK_ARTIFACTS": artifacts}
+    variables.update({name: value for name, value in given.items() if value})
+    try:
+        return open_workspace(start, variables)
+    except NotARepository:
+        root = start.resolve()
+        settings = load_project_settings(root)
+        return Project(_places(root, settings, variables), settings, f"person:{_user(variables)}")
 
 
 class TrackingSettings(NamedTuple):

@@ -71,6 +71,8 @@ class Database:
             ):
                 yield connection
         except sa.exc.DatabaseError as error:
+            if isinstance(error, sa.exc.DataError):
+                raise unstorable(error) from error
             if not isinstance(error, sa.exc.OperationalError):
                 if "not a database" not in str(error.orig) and "malformed" not in str(error.orig):
                     raise
@@ -112,6 +114,11 @@ def connect(url: str) -> Database:
             hint="use sqlite:///… or postgresql://…",
         )
     return Database(_sqlite_engine(parsed) if kind == "sqlite" else sa.create_engine(parsed))
+
+
+def unstorable(error: sa.exc.DataError) -> Invalid:
+    """Make the error for a value that the database cannot hold, such as a zero byte in PostgreSQL's text."""
+    return Invalid(f"the store cannot keep this: {error.orig}", code="store.bad_value", hint="change the value")
 
 
 def upsert(dialect: str, table: sa.Table) -> Any:

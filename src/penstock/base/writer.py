@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from penstock.base.database import Database
+from penstock.base.database import Database, unstorable
 from penstock.base.errors import Unavailable
 
 MAX_GROUP = 128
@@ -98,6 +98,6 @@ def _attempt(connection: sa.Connection, work: Work) -> tuple[Any, Exception | No
     except Exception as error:  # noqa: BLE001 - handed to the caller whose work it was
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT piece")
         connection.exec_driver_sql("RELEASE SAVEPOINT piece")
-        return None, error
+        return None, unstorable(error) if isinstance(error, sa.exc.DataError) else error
     connection.exec_driver_sql("RELEASE SAVEPOINT piece")
     return result, None

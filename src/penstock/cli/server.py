@@ -1,4 +1,4 @@
-"""`penstock server` (controller, API, pages) and `penstock up` (server and serve together)."""
+"""`penstock server` (tracking, registry, controller, pages) and `penstock up` (server and serve together)."""
 
 from __future__ import annotations
 
@@ -11,29 +11,64 @@ PORT = click.IntRange(0, 65535)
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=5000, show_default=True, type=PORT, help="0 takes a free one.")
+@click.option("--port", "-p", default=5000, show_default=True, type=PORT, help="0 takes a free one.")
+@click.option(
+    "--backend-store-uri",
+    help="The store, such as sqlite:///FILE or postgresql://…; by default what penstock.yaml says.",
+)
+@click.option(
+    "--artifacts-destination",
+    "--default-artifact-root",
+    "artifacts",
+    help="Where artifacts are kept: a folder or a URL such as s3://bucket/path.",
+)
+@click.option(
+    "--allowed-hosts", default="", help="Names it may be called by beside its address, with commas."
+)
+@click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
 @pass_session
-def server(session: Session, host: str, port: int) -> None:
-    """Run the controller and the pages until interrupted."""
+def server(
+    session: Session,
+    host: str,
+    port: int,
+    backend_store_uri: str | None,
+    artifacts: str | None,
+    allowed_hosts: str,
+    insecure: bool,
+) -> None:
+    """Run the tracking server, the registry, the controller and the pages until interrupted.
+
+    MLflow's clients work against it: set MLFLOW_TRACKING_URI to its address. Outside of a repository it keeps
+    its state in ./.penstock.
+    """
     import logging
 
     from penstock.flows.supervise import ControllerLoop
     from penstock.http.app import build_server_app
+    from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
-    from penstock.workspace import open_workspace
+    from penstock.workspace import open_server
 
+    if not is_loopback(host) and not insecure:
+        raise click.UsageError(
+            f"{host} can be reached by others, who could change and delete everything; put a proxy that asks for "
+            "credentials before 127.0.0.1, or say --insecure"
+        )
     logging.basicConfig(
         level=logging.WARNING if session.quiet else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    project = open_workspace(session.directory)
+    for noisy in ("alembic", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts)
     project.actor = "controller"
     with bind(host, port) as bound:
         try:
             loop = ControllerLoop(project)
-            application = build_server_app(project, loop)
+            names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
+            application = build_server_app(project, loop, names)
             loop.start()
-            session.note(f"pages and controller on {url_of(bound, host)}; stop with Ctrl-C")
+            session.note(f"tracking, pages and controller on {url_of(bound, host)}; stop with Ctrl-C")
             try:
                 serve_on(bound, make_server(application, drain_s=5))
             finally:
@@ -46,9 +81,12 @@ def server(session: Session, host: str, port: int) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=5000, show_default=True, type=PORT, help="Port of pages and controller.")
 @click.option("--serve-port", default=8080, show_default=True, type=PORT, help="Port of the model server.")
+@click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
 @pass_session
 @click.pass_context
-def up(context: click.Context, session: Session, host: str, port: int, serve_port: int) -> None:
+def up(
+    context: click.Context, session: Session, host: str, port: int, serve_port: int, insecure: bool
+) -> None:
     """Run server and serve together; when one ends, so does the other."""
     import sys
 
@@ -60,7 +98,10 @@ def up(context: click.Context, session: Session, host: str, port: int, serve_por
     command = [sys.executable, "-m", "penstock.cli", *(["-q"] if session.quiet else []), "-C", root]
     code = run_together(
         {
-            "server": [*command, "server", "--host", host, "--port", str(port)],
+            "server": [
+                *(*command, "server", "--host", host, "--port", str(port)),
+                *(["--insecure"] if insecure else []),
+            ],
             "serve": [*command, "serve", "--host", host, "--port", str(serve_port)],
         }
     )

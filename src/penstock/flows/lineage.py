@@ -223,7 +223,10 @@ def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Lin
         )
     origin = version.provenance
     if origin.run_id is not None:
-        links += _run_links(connection, origin.run_id)
+        try:
+            links += _run_links(connection, origin.run_id)
+        except NotFound:  # a client may name a run of another server
+            links.append(Link(kind="run", key=origin.run_id, text="not kept here"))
     if origin.commit is not None:
         dirty = "with uncommitted changes kept as an artifact" if origin.dirty_digest else "clean"
         links.append(

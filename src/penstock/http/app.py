@@ -13,9 +13,9 @@ from penstock.flows.project import Project
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import api_routes
 from penstock.http.errors import json_response
+from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.pages import page_exception_handlers, page_routes
-from penstock.http.pages.hosts import HostCheck, Protect
 
 
 def build_server_app(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from penstock.flows.project import Project
+from penstock.flows.uploaded import manifest_of
 from penstock.http.errors import json_response
-from penstock.http.mlflow import experiments, logged_models, metrics, run_artifacts, runs
+from penstock.http.mlflow import experiments, logged_models, metrics, registry, run_artifacts, runs, versions
 from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.artifacts import artifact_routes
 from penstock.http.mlflow.dispatch import Endpoint, MlflowApi, Services
@@ -20,6 +23,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *experiments.ENDPOINTS,
     *logged_models.ENDPOINTS,
     *run_artifacts.ENDPOINTS,
+    *registry.ENDPOINTS,
+    *versions.ENDPOINTS,
 )
 AJAX_ENDPOINTS: tuple[Endpoint, ...] = (*ENDPOINTS, *metrics.AJAX_ENDPOINTS, *run_artifacts.AJAX_ENDPOINTS)
 ROOT_ENDPOINTS: tuple[Endpoint, ...] = run_artifacts.ROOT_ENDPOINTS
@@ -37,9 +42,8 @@ SERVER_INFO = {
 
 def build_services(project: Project) -> Services:
     """Return what the endpoints of a project work on."""
-    tree = ArtifactTree(
-        ArtifactFiles(project.artifacts.backend), VersionFiles(project.artifacts, lambda _: None)
-    )
+    versions_of = VersionFiles(project.artifacts, partial(manifest_of, project))
+    tree = ArtifactTree(ArtifactFiles(project.artifacts.backend), versions_of)
     return Services(project, ArtifactService(tree))
 
 

@@ -196,6 +196,8 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise _wrong(path, value)
         return _build(value, struct, f"{path}.")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _wrong(path, ascii(value))  # half of a character, which no store and no answer can hold
     if isinstance(value, str) and hint in (str, str | None):
         return value
     if isinstance(value, float) and hint is Number:

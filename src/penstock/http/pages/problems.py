@@ -17,7 +17,7 @@ from penstock.http.errors import (
     answer_penstock_error,
     status_of,
 )
-from penstock.http.pages.hosts import PROTECTION
+from penstock.http.hosts import PROTECTION
 from penstock.http.pages.render import Renderer
 
 PROGRAM_PATHS = ("/api", "/ajax-api", "/health", "/version", "/metrics")

@@ -1,4 +1,4 @@
-"""Refuse requests under a foreign name, and give every answer its protective headers.
+"""Refuse requests under a foreign name or from foreign pages, and give every answer its protective headers.
 
 A page in a browser can reach a server on the same machine by a name that its author makes point to
 127.0.0.1 (DNS rebinding). Such a request carries that name in its Host header; it is refused here.
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.base.errors import Denied
 from penstock.http.errors import error_response
 
+HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROTECTION: dict[str, str] = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -31,18 +32,35 @@ class HostCheck:
         self._allowed = frozenset(name.lower().rstrip(".") for name in allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403 to a foreign name."""
-        if scope["type"] == "http":
-            text = Headers(scope=scope).get("host", "")
-            if not self._is_ours(host_name(text), scope):
-                error = Denied(
-                    f"this server is not called {text[:100]!r}",
-                    code="http.foreign_host",
-                    hint="open it by the address it listens on, such as http://127.0.0.1:5000",
-                )
-                await error_response(error)(scope, receive, send)
-                return
+        """Answer 403 to a foreign name, and to a change that a foreign page asks for."""
+        error = self._foreign(scope) if scope["type"] == "http" else None
+        if error is not None:
+            await error_response(error)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+    def _foreign(self, scope: Scope) -> Denied | None:
+        """Return what is wrong with where a request comes from, or None."""
+        headers = Headers(scope=scope)
+        name = headers.get("host", "")
+        if not self._is_ours(host_name(name), scope):
+            return Denied(
+                f"this server is not called {name[:100]!r}",
+                code="http.foreign_host",
+                hint="open it by the address it listens on, such as http://127.0.0.1:5000",
+            )
+        if scope["method"] in HARMLESS:
+            return None
+        origin = headers.get("origin")
+        is_cross_site = headers.get("sec-fetch-site") == "cross-site"
+        if is_cross_site or (
+            origin is not None and not self._is_ours(host_name(origin.partition("://")[2]), scope)
+        ):
+            return Denied(
+                f"a page of {(origin or 'another site')[:100]!r} may not change anything here",
+                code="http.foreign_origin",
+            )
+        return None
 
     def _is_ours(self, name: str, scope: Scope) -> bool:
         reached = scope.get("server") or ("", None)

@@ -1,0 +1,116 @@
+"""Copy a whole store into another, empty one: SQLite to PostgreSQL, back, or to a file that can be kept.
+
+Ids, times and histories stay as they are. Everything is written in one transaction: a copy that is
+interrupted leaves the target as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from penstock.base.database import Database, connect
+from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.migrate import HEAD, current_version, upgrade
+
+BATCH = 5000
+VERSION_TABLE = "alembic_version"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How many rows each table got."""
+
+    rows: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return sum(self.rows.values())
+
+
+def copy_store(source_url: str, target_url: str) -> Copied:
+    """Copy every row of a store into an empty one, whose schema is made.
+
+    Raises:
+        NotFound: the source holds no store.
+        Invalid: the source's schema is not this program's, or both are the same.
+        Conflict: the target holds something already.
+    """
+    if source_url == target_url:
+        raise Invalid("source and target are the same store", code="store.same", hint="name another target")
+    source, target = connect(source_url), connect(target_url)
+    try:
+        _check_source(source)
+        upgrade(target)
+        with source.read() as reading, target.write() as writing:
+            _check_empty(writing, target)
+            return Copied(_copy(reading, writing))
+    finally:
+        source.close()
+        target.close()
+
+
+def tables_of(connection: sa.Connection) -> list[sa.Table]:
+    """Return a store's tables as they are in the database, those that others refer to first."""
+    found = sa.MetaData()
+    found.reflect(connection)
+    return [table for table in found.sorted_tables if table.name != VERSION_TABLE]
+
+
+def reset_sequences(connection: sa.Connection, tables: list[sa.Table]) -> None:
+    """Let PostgreSQL's counters go on behind the greatest id; SQLite's follow by themselves."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables:
+        if "id" in table.c and isinstance(table.c.id.type, sa.Integer | sa.BigInteger):
+            name = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table.name, "id"))).scalar()
+            greatest = connection.execute(sa.select(sa.func.max(table.c.id))).scalar()
+            if name and greatest:
+                connection.execute(sa.select(sa.func.setval(name, greatest)))
+
+
+def _check_source(source: Database) -> None:
+    version = current_version(source)
+    if version is None:
+        raise NotFound(
+            f"{source.url} holds no store of Penstock",
+            code="store.not_found",
+            hint="penstock db import takes the database of an MLflow server",
+        )
+    if version != HEAD:
+        raise Invalid(
+            f"{source.url} has schema {version}, this program has {HEAD}",
+            code="store.other_schema",
+            hint=f"penstock db upgrade {source.url}",
+        )
+
+
+def _check_empty(connection: sa.Connection, target: Database) -> None:
+    """Check that nothing but the default experiment is there, and take that away."""
+    for table in tables_of(connection):
+        kept = sa.select(sa.func.count()).select_from(table)
+        if table.name == "experiments":
+            kept = kept.where(table.c.id != 0)
+        if connection.execute(kept).scalar_one():
+            raise Conflict(
+                f"{target.url} is not empty: {table.name} has rows",
+                code="store.not_empty",
+                hint="name a new database",
+            )
+    connection.exec_driver_sql("DELETE FROM experiments")
+
+
+def _copy(reading: sa.Connection, writing: sa.Connection) -> dict[str, int]:
+    targets = {table.name: table for table in tables_of(writing)}
+    counts = {}
+    for table in tables_of(reading):
+        rows = reading.execution_options(yield_per=BATCH).execute(sa.select(table)).mappings()
+        count = 0
+        for part in rows.partitions(BATCH):
+            writing.execute(targets[table.name].insert(), [dict(row) for row in part])
+            count += len(part)
+        counts[table.name] = count
+    reset_sequences(writing, list(targets.values()))
+    return counts
