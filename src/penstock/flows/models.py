@@ -7,7 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from penstock.base.errors import Corrupt, Invalid
+from penstock.base.errors import Corrupt, Invalid, Refused
 from penstock.flows.project import Project
 from penstock.registry.entities import Manifest, ModelVersion
 from penstock.registry.package import describe_model, verify_model
@@ -29,7 +29,9 @@ def fetch_model(project: Project, version: ModelVersion) -> Path:
     Raises:
         NotFound: an artifact is missing.
         Corrupt: an artifact does not match its digest.
+        Refused: the version's files are elsewhere.
     """
+    require_files(version)
     folder = project.home / "models" / version.digest
     if folder.exists():
         try:
@@ -41,13 +43,31 @@ def fetch_model(project: Project, version: ModelVersion) -> Path:
     return folder
 
 
+def require_files(version: ModelVersion) -> None:
+    """Check that a version's files are kept here.
+
+    Raises:
+        Refused: they are at a place that only clients open.
+    """
+    if not version.digest:
+        raise Refused(
+            f"the files of {version.ref} are not kept here but at {version.source or 'an unknown place'}",
+            code="registry.files_elsewhere",
+            hint="log the model to a run of this server and register it from there",
+            model=version.model,
+            version=version.number,
+        )
+
+
 def write_model(project: Project, version: ModelVersion, folder: Path) -> None:
     """Write a version's files into a new folder, in one step.
 
     Raises:
         NotFound: an artifact is missing.
         Corrupt: an artifact does not match its digest.
+        Refused: the version's files are elsewhere.
     """
+    require_files(version)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.parent / f".{secrets.token_hex(8)}.tmp"
     try:
