@@ -29,6 +29,8 @@ LAZY = {
     "penstock/data/workers.py": "ctypes and pickle, only to fork",
     "penstock/flows/data_workspace.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
+    "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",
+    "penstock/stats/distances.py": "the same",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
 }
 

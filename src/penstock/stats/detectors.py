@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
 SURE_Z = 3.0
 """One-sided chance of a false alarm of one look: 0.135 %."""
 
@@ -28,7 +26,9 @@ def ratio_lower_bound(hits: int, count: int, *, confidence: float = 0.999) -> fl
     """
     if hits <= 0 or count <= 0:
         return 0.0
-    return float(stats.beta.ppf(1 - confidence, hits, count - hits + 1))
+    from scipy import special
+
+    return float(special.betaincinv(hits, count - hits + 1, 1 - confidence))
 
 
 def drop_z(drop: float, *standard_errors: float) -> float:

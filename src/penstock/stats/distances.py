@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +45,9 @@ def stability_noise(bin_count: int, n: float, m: float, *, confidence: float = 0
     """
     if bin_count < 2 or n <= 0 or m <= 0:
         return 0.0
-    upper = float(stats.chi2.ppf(confidence, bin_count - 1))
+    from scipy import special
+
+    upper = 2 * float(special.gammaincinv((bin_count - 1) / 2, confidence))  # the chi-square quantile
     return (upper - (bin_count - 1)) * (1 / n + 1 / m)
 
 

@@ -24,10 +24,10 @@ def show_version(card: VersionCard) -> dict[str, Any]:
         last_updated_timestamp=card.updated_ms,
         user_id=card.actor,
         current_stage=card.stage,
-        description=card.description,
+        description=card.description or "",
         source=card.source or download_uri(card),
-        run_id=card.run_id,
-        run_link=card.run_link,
+        run_id=card.run_id or "",
+        run_link=card.run_link or "",
         status="READY",
         tags=_pairs(card.tags),
         aliases=list(card.aliases),
@@ -47,12 +47,16 @@ def show_models(connection: sa.Connection, found: Sequence[RegisteredModel]) -> 
             creation_timestamp=model.created_ms,
             last_updated_timestamp=model.updated_ms,
             description=model.description,
-            latest_versions=[show_version(card) for card in latest.get(model.name, ())],
+            latest_versions=[_without_aliases(card) for card in latest.get(model.name, ())],
             tags=_pairs(model.tags),
             aliases=aliases.get(model.name, []),
         )
         for model in found
     ]
+
+
+def _without_aliases(card: VersionCard) -> dict[str, Any]:
+    return {name: value for name, value in show_version(card).items() if name != "aliases"}
 
 
 def download_uri(card: VersionCard) -> str:

@@ -1,14 +1,13 @@
-"""Loaders: one model flavour a module, found here by the flavour's name."""
+"""Loaders: one model flavour a module, found here by the flavour's name, imported with its first model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 
 from penstock.base.errors import Invalid
 from penstock.serving.loaders.model import ModelFiles, Predictor
-from penstock.serving.loaders.sklearn import load_sklearn
 
-LOADERS: dict[str, Callable[[ModelFiles], Predictor]] = {"sklearn": load_sklearn}
+LOADERS: dict[str, str] = {"sklearn": "penstock.serving.loaders.sklearn:load_sklearn"}
 
 __all__ = ["LOADERS", "ModelFiles", "Predictor", "load_model"]
 
@@ -26,4 +25,6 @@ def load_model(files: ModelFiles) -> Predictor:
             code="serving.flavour_unknown",
             hint=f"known flavours: {', '.join(sorted(LOADERS))}",
         )
-    return loader(files)
+    module, function = loader.split(":")
+    loaded: Predictor = getattr(importlib.import_module(module), function)(files)
+    return loaded
