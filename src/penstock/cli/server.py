@@ -44,6 +44,7 @@ def server(
     import logging
 
     from penstock.flows.supervise import ControllerLoop
+    from penstock.flows.webhooks import WebhookLoop
     from penstock.http.app import build_server_app
     from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
@@ -68,10 +69,13 @@ def server(
             names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
             application = build_server_app(project, loop, names)
             loop.start()
+            webhooks = WebhookLoop(project)
+            webhooks.start()
             session.note(f"tracking, pages and controller on {url_of(bound, host)}; stop with Ctrl-C")
             try:
                 serve_on(bound, make_server(application, drain_s=5))
             finally:
+                webhooks.stop()
                 loop.stop()
         finally:
             project.close()

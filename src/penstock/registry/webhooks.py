@@ -179,6 +179,12 @@ def announce(connection: sa.Connection, event: str, payload: Mapping[str, Any]) 
     connection.execute(webhook_deliveries.insert(), rows)
 
 
+def has_due(connection: sa.Connection, time_ms: int) -> bool:
+    """Say whether anything is to be sent now."""
+    query = sa.select(webhook_deliveries.c.id).where(webhook_deliveries.c.next_ms <= time_ms).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def claim_deliveries(
     connection: sa.Connection, time_ms: int, until_ms: int, limit: int = 20
 ) -> list[Delivery]:

@@ -11,7 +11,16 @@ from starlette.routing import BaseRoute, Mount, Route
 from penstock.flows.project import Project
 from penstock.flows.uploaded import manifest_of
 from penstock.http.errors import json_response
-from penstock.http.mlflow import experiments, logged_models, metrics, registry, run_artifacts, runs, versions
+from penstock.http.mlflow import (
+    experiments,
+    logged_models,
+    metrics,
+    registry,
+    run_artifacts,
+    runs,
+    versions,
+    webhooks,
+)
 from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.artifacts import artifact_routes
 from penstock.http.mlflow.dispatch import Endpoint, MlflowApi, Services
@@ -25,6 +34,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *run_artifacts.ENDPOINTS,
     *registry.ENDPOINTS,
     *versions.ENDPOINTS,
+    *webhooks.ENDPOINTS,
 )
 AJAX_ENDPOINTS: tuple[Endpoint, ...] = (*ENDPOINTS, *metrics.AJAX_ENDPOINTS, *run_artifacts.AJAX_ENDPOINTS)
 ROOT_ENDPOINTS: tuple[Endpoint, ...] = run_artifacts.ROOT_ENDPOINTS
