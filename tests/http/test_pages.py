@@ -27,8 +27,8 @@ from penstock.flows.register import register_model
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import WindowView
 from penstock.http.app import build_server_app
-from penstock.http.pages.charts import bar_chart, line_chart
 from penstock.http.hosts import host_name
+from penstock.http.pages.charts import bar_chart, line_chart
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from projects import Sample

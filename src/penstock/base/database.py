@@ -118,7 +118,9 @@ def connect(url: str) -> Database:
 
 def unstorable(error: sa.exc.DataError) -> Invalid:
     """Make the error for a value that the database cannot hold, such as a zero byte in PostgreSQL's text."""
-    return Invalid(f"the store cannot keep this: {error.orig}", code="store.bad_value", hint="change the value")
+    return Invalid(
+        f"the store cannot keep this: {error.orig}", code="store.bad_value", hint="change the value"
+    )
 
 
 def upsert(dialect: str, table: sa.Table) -> Any:
