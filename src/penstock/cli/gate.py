@@ -18,17 +18,19 @@ def gate() -> None:
 
 
 @gate.command("run")
+@click.argument("reference", metavar="[MODEL]", required=False)
 @json_option
 @pass_session
 @click.pass_context
-def gate_run(context: click.Context, session: Session) -> None:
-    """Judge the pipeline's model in the working tree; exit 1 when a gate refuses."""
+def gate_run(context: click.Context, session: Session, reference: str | None) -> None:
+    """Judge the pipeline's model in the working tree, or a registered MODEL/N; exit 1 when a gate refuses."""
     import msgspec
 
-    from penstock.flows.gate import run_gate
+    from penstock.flows.gate import run_gate, run_gate_on
     from penstock.workspace import open_workspace
 
-    verdict = run_gate(open_workspace(session.directory))
+    project = open_workspace(session.directory)
+    verdict = run_gate_on(project, reference) if reference else run_gate(project)
     session.emit(msgspec.to_builtins(verdict), lambda: render_verdict(verdict))
     if not verdict.passed:
         context.exit(EXIT_FAILED)

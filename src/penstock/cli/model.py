@@ -85,7 +85,7 @@ def model_list(session: Session, name: str | None) -> None:
 @json_option
 @pass_session
 def model_show(session: Session, reference: str) -> None:
-    """Show a version (NAME/3, NAME@champion): files, metrics, provenance."""
+    """Show a version (NAME/3, NAME@champion, NAME@champion@2026-11-20): files, metrics, provenance."""
     import msgspec
 
     from penstock.registry.references import resolve_version
@@ -113,6 +113,7 @@ def model_verify(session: Session, reference: str | None) -> None:
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         versions = [resolve_version(connection, reference)] if reference else list_versions(connection)
+    versions = [version for version in versions if version.digest or reference]
     for version in versions:
         with tempfile.TemporaryDirectory(prefix="penstock-verify-") as folder:
             write_model(project, version, Path(folder) / "model")
@@ -139,6 +140,47 @@ def model_download(session: Session, reference: str, out: Path | None) -> None:
         raise Conflict(f"{folder} exists", code="model.exists", hint="name another folder with -o")
     write_model(project, version, folder)
     session.emit({"version": version.ref, "path": str(folder)}, f"{version.ref} is in {folder}")
+
+
+@model.command("delete")
+@click.argument("reference", metavar="MODEL[/VERSION]")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@json_option
+@pass_session
+def model_delete(session: Session, reference: str, force: bool) -> None:
+    """Take a version, or a whole model, away; numbers are not given again, files stay until a purge."""
+    from penstock.flows.model_aliases import AliasPolicy
+    from penstock.flows.model_removal import delete_model, delete_version
+    from penstock.registry.names import parse_number
+    from penstock.workspace import open_workspace
+
+    name, slash, number = reference.partition("/")
+    project = open_workspace(session.directory)
+    if not force:
+        click.confirm(f"Delete {reference}{'' if slash else ' and all its versions'}?", abort=True)
+    policy = AliasPolicy.of(project.settings)
+    with project.database.write() as connection:
+        if slash:
+            delete_version(connection, policy, name, parse_number(number), project.actor)
+        else:
+            delete_model(connection, policy, name, project.actor)
+    session.emit({"deleted": reference}, f"{reference} was deleted.")
+
+
+@model.command("rename")
+@click.argument("name")
+@click.argument("new_name", metavar="NEW")
+@json_option
+@pass_session
+def model_rename(session: Session, name: str, new_name: str) -> None:
+    """Give a model another name; references by the old one still find its versions."""
+    from penstock.flows.model_removal import rename_model
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.write() as connection:
+        rename_model(connection, name, new_name, project.actor)
+    session.emit({"name": new_name, "before": name}, f"{name} is called {new_name} now.")
 
 
 @click.command()
@@ -202,6 +244,40 @@ def alias_delete(session: Session, name: str) -> None:
     session.emit({"model": registered, "alias": label}, f"{name} was taken away.")
 
 
+@alias.command("history")
+@click.argument("name", metavar="MODEL@ALIAS")
+@json_option
+@pass_session
+def alias_history(session: Session, name: str) -> None:
+    """Show every move of MODEL@ALIAS: when, who, and on which verdict."""
+    import msgspec
+
+    from penstock.base.clock import format_ms
+    from penstock.registry.aliases import list_alias_moves
+    from penstock.workspace import open_workspace
+
+    registered, label = _split(name)
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        moves = list_alias_moves(connection, registered, label)
+
+    def text() -> str:
+        rows: list[tuple[object, ...]] = [
+            (
+                format_ms(move.time_ms),
+                f"{registered}/{move.version}" if move.version else "taken away",
+                f"{registered}/{move.previous}" if move.previous else "-",
+                move.actor,
+                move.verdict_id or "-",
+            )
+            for move in moves
+        ]
+        headers = ("time", "version", "before", "who", "verdict")
+        return table(rows, headers) if rows else f"{name} was never set."
+
+    session.emit([msgspec.to_builtins(move) for move in moves], text)
+
+
 def _split(name: str) -> tuple[str, str]:
     registered, at, label = name.partition("@")
     if not (registered and at and label):
@@ -215,12 +291,17 @@ def _render(version: ModelVersion) -> str:
     origin = version.provenance
     lines = [
         f"version   {version.ref}, registered {format_ms(version.created_ms)} by {version.actor}",
-        f"digest    sha256 {version.digest}",
+        f"digest    sha256 {version.digest}"
+        if version.digest
+        else f"source    {version.source}, not kept here",
         f"commit    {origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",
         *(f"data      {path} {digest}" for path, digest in origin.data.items()),
         *(f"metric    {key} = {value:g}" for key, value in sorted(version.metrics.items())),
+        *([f"stage     {version.stage}"] if version.stage != "None" else []),
+        *([f"words     {version.description}"] if version.description else []),
+        *(f"tag       {key} = {value}" for key, value in version.tags.items()),
         *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
     ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +16,13 @@ from penstock.flows.models import fetch_model, files_of_folder
 from penstock.flows.project import Project
 from penstock.flows.provenance import data_digests
 from penstock.flows.register import Candidate, find_candidate, require_as_made
+from penstock.flows.settings import require_model
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import Verdict
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.judge import make_verdict, run_checks
+from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.loaders import ModelFiles, load_model
@@ -106,18 +109,44 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
         NotFound, Invalid: the model, its settings or its files cannot be used.
     """
     candidate = find_candidate(project, path)
-    name = candidate.settings.name
-    files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     metrics_file = candidate.settings.metrics
     metrics = numbers(load_values(project.root / metrics_file)) if metrics_file else {}
-    champion = _champion_files(project, name)
-    evidence = Evidence(project.root, metrics, HeldOutTable(project.root, candidate, files, champion))
-    gates = project.settings.gates
-    for gate in gates:
+    for gate in project.settings.gates:
         if gate.schema is not None:
             require_as_made(project, gate.schema.table)
-    checks = run_checks(gates, evidence)
-    verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
+    return _judge(project, candidate, metrics, data_digests(project))
+
+
+def run_gate_on(project: Project, reference: str) -> Verdict:
+    """Judge a registered version, also one that a client uploaded, on the data of the working tree.
+
+    Its metrics are those it was registered with; what is measured on the held-out table is measured here.
+
+    Raises:
+        NotFound: there is no such version.
+        Refused: its files are not kept here.
+        Invalid: the project names no model, or the version's files cannot be used.
+    """
+    settings = require_model(project.settings, project.root)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+    for name in (settings.test, *(gate.schema.table for gate in project.settings.gates if gate.schema)):
+        if name is not None:
+            require_as_made(project, name)
+    named = msgspec.structs.replace(settings, name=version.model)
+    candidate = Candidate(named, fetch_model(project, version), version.manifest, None)
+    return _judge(project, candidate, version.metrics, data_digests(project))
+
+
+def _judge(
+    project: Project, candidate: Candidate, metrics: dict[str, float], data: dict[str, str]
+) -> Verdict:
+    name = candidate.settings.name
+    files = files_of_folder(candidate.folder, name, 0, candidate.digest)
+    held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
+    gates = project.settings.gates
+    checks = run_checks(gates, Evidence(project.root, metrics, held_out))
+    verdict = make_verdict(name, candidate.digest, gates, checks, data, project.actor)
     failed = [check for check in checks if check.status != "pass"]
     with project.database.write() as connection:
         add_verdict(connection, verdict)
