@@ -137,7 +137,11 @@ MODELS = [
     read("registered-models/search", filter="name = 'm'"),
     read("registered-models/search", filter="name LIKE 'M'"),
     read("registered-models/search", filter="tags.a = 'b'"),
-    read("registered-models/search", filter="tag.`mlflow.prompt.is_prompt` != 'true' and name = 'm'", max_results=10),
+    read(
+        "registered-models/search",
+        filter="tag.`mlflow.prompt.is_prompt` != 'true' and name = 'm'",
+        max_results=10,
+    ),
     post("model-versions/create", {"name": "m", "source": "s3://bucket/one", "description": "x"}),
     post("model-versions/create", {"name": "none", "source": "s3://bucket/one"}),
     post("model-versions/create", {"name": "m"}),
