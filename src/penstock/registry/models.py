@@ -279,7 +279,7 @@ def _add(connection: sa.Connection, name: str, description: str | None) -> bool:
     time_ms = now_ms()
     values = {"created_ms": time_ms, "updated_ms": time_ms, "description": description}
     insert = upsert(connection.dialect.name, models).values(name=name, **values).on_conflict_do_nothing()
-    if connection.execute(insert).rowcount:
+    if connection.execute(insert.returning(models.c.name)).first() is not None:
         return True
     revive = models.update().where(models.c.name == name, models.c.deleted_ms.is_not(None))
     return bool(connection.execute(revive.values(deleted_ms=None, **values)).rowcount)
