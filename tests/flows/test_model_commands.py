@@ -1,0 +1,60 @@
+"""The commands on models and aliases, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from penstock.cli.main import cli
+from servers.registry_api import run_api
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    with run_api(tmp_path / "root") as api:
+        model = api.logged_model(api.run()["run_id"], {"MLmodel": b"flavors: {}\n"})
+        api.post("registered-models/create", name="m")
+        for _ in range(2):
+            source = f"models:/{model['model_id']}"
+            api.post("model-versions/create", name="m", source=source, model_id=model["model_id"])
+        api.post("model-versions/create", name="m", source="s3://bucket/model")
+    return tmp_path / "root"
+
+
+def penstock(root: Path, *arguments: str, code: int = 0) -> str:
+    done = CliRunner(env={"PENSTOCK_ACTOR": "person:ada"}).invoke(cli, ["-C", str(root), *arguments])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_an_aliass_history_says_when_who_and_what(root: Path) -> None:
+    assert "never set" in penstock(root, "alias", "history", "m@champion")
+    penstock(root, "alias", "set", "m@champion", "1")
+    penstock(root, "promote", "m/2")
+    penstock(root, "alias", "delete", "m@champion")
+    moves = json.loads(penstock(root, "alias", "history", "m@champion", "--json"))
+    assert [(move["version"], move["previous"], move["actor"]) for move in moves] == [
+        (1, None, "person:ada"),
+        (2, 1, "person:ada"),
+        (None, 2, "person:ada"),
+    ]
+    assert "taken away" in penstock(root, "alias", "history", "m@champion")
+    shown = json.loads(penstock(root, "model", "show", f"m@champion@{moves[1]['time_ms']}", "--json"))
+    assert shown["number"] == 2
+
+
+def test_versions_are_listed_verified_downloaded_and_deleted(root: Path, tmp_path: Path) -> None:
+    assert "m/3" in penstock(root, "model", "list")
+    assert "not kept here" in penstock(root, "model", "show", "m/3")
+    assert "2 versions are intact" in penstock(root, "model", "verify")
+    penstock(root, "model", "download", "m/1", "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "MLmodel").read_bytes() == b"flavors: {}\n"
+    penstock(root, "model", "rename", "m", "n")
+    penstock(root, "model", "delete", "n/2", "--force")
+    listed = json.loads(penstock(root, "model", "list", "--json"))
+    assert [(one["model"], one["number"]) for one in listed] == [("n", 3), ("n", 1)]
+    penstock(root, "model", "delete", "n", "--force")
+    assert json.loads(penstock(root, "model", "list", "--json")) == []
