@@ -66,8 +66,8 @@ def parse_time(text: str) -> int:
         Invalid: it is neither.
 
     Example:
-        >>> parse_time("1970-01-02"), parse_time("1970-01-01T00:01+00:00"), parse_time("86400000")
-        (86400000, 60000, 86400000)
+        >>> parse_time("1970-01-02"), parse_time("1970-01-01T00:01+00:00"), parse_time("864000000")
+        (86400000, 60000, 864000000)
     """
     if text.isascii() and text.isdigit() and 8 < len(text) <= 15:
         return int(text)
