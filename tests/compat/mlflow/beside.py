@@ -97,24 +97,28 @@ def _at(value: Any, place: str) -> Any:
     return value
 
 
-def _comparable(value: Any, known: Mapping[str, str]) -> Any:
+def _comparable(value: Any, known: Mapping[str, str], name: str = "") -> Any:
+    """Put the kept names in place of what they stand for; an experiment's short id only where ids stand."""
     if isinstance(value, dict):
-        kept = {name: item for name, item in value.items() if name not in VOLATILE}
+        kept = {key: item for key, item in value.items() if key not in VOLATILE}
         return {
-            name: "a token" if name == "next_page_token" else _comparable(item, known)
-            for name, item in kept.items()
+            key: "a token" if key == "next_page_token" else _comparable(item, known, key)
+            for key, item in kept.items()
         }
     if isinstance(value, list):
-        items = [_comparable(item, known) for item in value]
+        items = [_comparable(item, known, name) for item in value]
         return (
             sorted(items, key=json.dumps)
             if all(isinstance(one, dict) and "key" in one for one in items)
             else items
         )
     if isinstance(value, str):
-        for name, text in sorted(known.items(), key=lambda pair: -len(pair[1])):
+        for kept_name, text in sorted(known.items(), key=lambda pair: -len(pair[1])):
+            mark = "{" + kept_name + "}"
             if len(text) > 3:
-                value = value.replace(text, "{" + name + "}")
-            elif value == text or value.startswith(f"mlflow-artifacts:/{text}"):
-                value = value.replace(text, "{" + name + "}", 1)
+                value = value.replace(text, mark)
+            elif name.endswith("_id") and value == text:
+                value = mark
+            elif value.startswith(f"mlflow-artifacts:/{text}/") or value == f"mlflow-artifacts:/{text}":
+                value = value.replace(text, mark, 1)
     return value
