@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +92,20 @@ class Tracking:
 
 
 @contextmanager
-def run_tracking(folder: Path, store: str | None = None, settings: str = "") -> Iterator[Tracking]:
+def run_tracking(
+    folder: Path,
+    store: str | None = None,
+    settings: str = "",
+    arguments: Sequence[str] = (),
+    before: Callable[[Path], None] | None = None,
+) -> Iterator[Tracking]:
     """Run `penstock server` over a new repository in `folder`.
 
     Args:
         store: the store's URL; by default SQLite in the folder.
         settings: penstock.yaml; by default there is none.
+        arguments: further arguments of the command.
+        before: what to do to the repository's root before the server starts.
     """
     root = folder / "server"
     root.mkdir(parents=True)
@@ -105,8 +113,20 @@ def run_tracking(folder: Path, store: str | None = None, settings: str = "") -> 
     if settings:
         (root / "penstock.yaml").write_text(settings)
     store = store or f"sqlite:///{root}/.penstock/penstock.db"
+    if before is not None:
+        before(root)
     port = free_port()
-    command = [sys.executable, "-m", "penstock.cli", "-C", str(root), "server", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "penstock.cli",
+        "-C",
+        str(root),
+        "server",
+        "--port",
+        str(port),
+        *arguments,
+    ]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env={**os.environ, "PENSTOCK_STORE": store}

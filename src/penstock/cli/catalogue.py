@@ -53,9 +53,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve:serve", "Serve models over the Open Inference Protocol."),
     "server": ("server:server", "Run the tracking server, the registry, the controller and the pages."),
     "status": ("data:status", "Show what changed in tracked data and pipelines."),
+    "token": ("user:token", "Make and revoke the tokens of users."),
     "unprotect": ("data_paths:unprotect", "Turn links into the cache into files that can be edited."),
     "up": ("server:up", "Run server and serve together."),
     "update": ("imports:update", "Bring imports to what their sources hold now."),
+    "user": ("user:user", "Say who may call a server that asks for credentials."),
     "verify": ("data:verify", "Read every cached object and name what is missing or damaged."),
     "why": ("chain:why", "Explain a prediction, version, endpoint, run, file or commit."),
 }

@@ -25,6 +25,7 @@ PORT = click.IntRange(0, 65535)
 @click.option(
     "--allowed-hosts", default="", help="Names it may be called by beside its address, with commas."
 )
+@click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
 @pass_session
 def server(
@@ -34,6 +35,7 @@ def server(
     backend_store_uri: str | None,
     artifacts: str | None,
     allowed_hosts: str,
+    auth: bool,
     insecure: bool,
 ) -> None:
     """Run the tracking server, the registry, the controller and the pages until interrupted.
@@ -43,6 +45,7 @@ def server(
     """
     import logging
 
+    from penstock.cli.user import require_admin
     from penstock.flows.supervise import ControllerLoop
     from penstock.flows.webhooks import WebhookLoop
     from penstock.http.app import build_server_app
@@ -50,10 +53,10 @@ def server(
     from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.workspace import open_server
 
-    if not is_loopback(host) and not insecure:
+    if not is_loopback(host) and not auth and not insecure:
         raise click.UsageError(
-            f"{host} can be reached by others, who could change and delete everything; put a proxy that asks for "
-            "credentials before 127.0.0.1, or say --insecure"
+            f"{host} can be reached by others, who could change and delete everything; ask for credentials with "
+            "--auth, or say --insecure"
         )
     logging.basicConfig(
         level=logging.WARNING if session.quiet else logging.INFO,
@@ -63,11 +66,13 @@ def server(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts)
     project.actor = "controller"
+    if auth:
+        require_admin(project.database)
     with bind(host, port) as bound:
         try:
             loop = ControllerLoop(project)
             names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
-            application = build_server_app(project, loop, names)
+            application = build_server_app(project, loop, names, asks_for_credentials=auth)
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()
@@ -85,11 +90,20 @@ def server(
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=5000, show_default=True, type=PORT, help="Port of pages and controller.")
 @click.option("--serve-port", default=8080, show_default=True, type=PORT, help="Port of the model server.")
+@click.option(
+    "--auth", is_flag=True, help="Let the server ask every caller for a token, or user and password."
+)
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
 @pass_session
 @click.pass_context
 def up(
-    context: click.Context, session: Session, host: str, port: int, serve_port: int, insecure: bool
+    context: click.Context,
+    session: Session,
+    host: str,
+    port: int,
+    serve_port: int,
+    auth: bool,
+    insecure: bool,
 ) -> None:
     """Run server and serve together; when one ends, so does the other."""
     import sys
@@ -104,6 +118,7 @@ def up(
         {
             "server": [
                 *(*command, "server", "--host", host, "--port", str(port)),
+                *(["--auth"] if auth else []),
                 *(["--insecure"] if insecure else []),
             ],
             "serve": [*command, "serve", "--host", host, "--port", str(serve_port)],

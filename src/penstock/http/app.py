@@ -6,12 +6,13 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 import penstock
 from penstock.flows.project import Project
 from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import api_routes
+from penstock.http.auth import Authenticate, Authenticator, ReadsEverything
 from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
@@ -19,14 +20,22 @@ from penstock.http.pages import page_exception_handlers, page_routes
 
 
 def build_server_app(
-    project: Project, controller: ControllerLoop, allowed_hosts: tuple[str, ...] = ()
+    project: Project,
+    controller: ControllerLoop,
+    allowed_hosts: tuple[str, ...] = (),
+    *,
+    asks_for_credentials: bool = False,
 ) -> Starlette:
     """Return the ASGI application of one server process.
 
-    `allowed_hosts` are the names it may be called by beside the loopback and the address it listens on.
+    Args:
+        allowed_hosts: the names it may be called by beside the loopback and the address it listens on.
+        asks_for_credentials: whether every request but `/health` and `/version` must come from a known user.
     """
 
     async def health(_request: Request) -> Response:
+        if asks_for_credentials:
+            return json_response({"status": "ok"})
         seen = controller.health
         return json_response(
             {
@@ -46,11 +55,17 @@ def build_server_app(
         Route("/health", health, methods=["GET"]),
         Route("/version", version, methods=["GET"]),
         *mlflow_routes(build_services(project)),
-        *api_routes(project),
-        *page_routes(project, controller),
+        Mount(
+            "",
+            routes=[*api_routes(project), *page_routes(project, controller)],
+            middleware=[Middleware(ReadsEverything, database=project.database)],
+        ),
     ]
+    middleware = [Middleware(Protect), Middleware(HostCheck, allowed=allowed_hosts)]
+    if asks_for_credentials:
+        middleware.append(Middleware(Authenticate, authenticator=Authenticator(project.database)))
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Protect), Middleware(HostCheck, allowed=allowed_hosts)],
+        middleware=middleware,
         exception_handlers=page_exception_handlers(project.settings.project),
     )

@@ -36,7 +36,11 @@ STATUSES: tuple[tuple[type[PenstockError], HTTPStatus], ...] = (
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (Corrupt, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
-CODES: dict[str, HTTPStatus] = {"http.body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+CODES: dict[str, HTTPStatus] = {
+    "http.body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "auth.required": HTTPStatus.UNAUTHORIZED,
+    "auth.wrong": HTTPStatus.UNAUTHORIZED,
+}
 """Cases whose status is more exact than their cause's."""
 
 

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from penstock.access.roles import Role
 from penstock.base.errors import Invalid, PenstockError, Refused
 from penstock.http.errors import json_response
 from penstock.http.mlflow.artifact_transfer import ArtifactService
@@ -25,8 +26,8 @@ from penstock.storage.client_path import bad_path, parse_path
 PREFIXES = ("/api/2.0", "/ajax-api/2.0")
 MAX_FORM_BYTES = 10 << 20  # MLflow's limit of `upload-artifact`, which browsers use
 CLOSED_REQUEST = 499
-Guard = Callable[[Request, str, bool], Awaitable[None]]
-"""Called with the request, the plain path and whether it writes; raises `Denied`."""
+Guard = Callable[[Request, str, Role], Awaitable[None]]
+"""Called with the request, the plain path and the role that is needed there; raises `Denied`."""
 Work = Callable[[Request, str], Awaitable[Response]]
 
 
@@ -55,29 +56,29 @@ def artifact_routes(service: ArtifactService, guard: Guard) -> list[Route]:
 
     proxy = "/mlflow-artifacts"
     file, folder = f"{proxy}/artifacts/{{path:path}}", f"{proxy}/artifacts"
-    rows: list[tuple[str, str, Work, bool]] = [
-        ("GET", file, download, False),
-        ("PUT", file, upload, True),
-        ("DELETE", file, delete, True),
-        ("GET", folder, listing, False),
-        ("GET", f"{proxy}/presigned/{{path:path}}", absent, False),
+    rows: list[tuple[str, str, Work, Role]] = [
+        ("GET", file, download, "reader"),
+        ("PUT", file, upload, "writer"),
+        ("DELETE", file, delete, "admin"),
+        ("GET", folder, listing, "reader"),
+        ("GET", f"{proxy}/presigned/{{path:path}}", absent, "reader"),
         *(
-            ("POST", f"{proxy}/mpu/{verb}/{{path:path}}", absent, True)
+            ("POST", f"{proxy}/mpu/{verb}/{{path:path}}", absent, "writer")
             for verb in ("create", "complete", "abort")
         ),
     ]
     return [
-        Route(f"{prefix}{path}", _guarded(work, guard, is_write), methods=[method])
+        Route(f"{prefix}{path}", _guarded(work, guard, role), methods=[method])
         for prefix in PREFIXES
-        for method, path, work, is_write in rows
+        for method, path, work, role in rows
     ]
 
 
-def _guarded(work: Work, guard: Guard, is_write: bool) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(work: Work, guard: Guard, role: Role) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
             path = parse_path(_path_of(request))
-            await guard(request, path, is_write)
+            await guard(request, path, role)
             return await work(request, path)
         except PenstockError as error:
             return mlflow_error_response(error)

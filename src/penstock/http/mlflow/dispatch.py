@@ -13,8 +13,8 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -25,9 +25,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from penstock.access.roles import Kind, Role
 from penstock.base.database import Database
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.flows.project import Project
+from penstock.http.caller import Caller, caller_of
 from penstock.http.errors import json_response
 from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.errors import mlflow_error_response
@@ -35,30 +37,41 @@ from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, deco
 
 MAX_READERS = 8
 T = TypeVar("T")
-Level = Literal["read", "write", "admin"]
-Kind = Literal["experiment", "model", "server"]
 Mode = Literal["reads", "writes", "calls", "serves"]
+Also = tuple[Kind, str, Role]
+"""A further resource that a request touches, and the role that it needs there."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a caller must be allowed: a level on resources of one kind.
+    """What a caller must be allowed: a role on resources of one kind.
 
-    `of` names the resources that a request concerns; an endpoint that lists answers what the caller may see
-    and needs nothing else (`of` None with level `read`).
+    `of` names the resources that a request concerns, `also` those it touches beside them. An endpoint that
+    lists answers what the caller may see and needs nothing else (`of` None, kind other than `server`).
     """
 
-    kind: Kind
-    level: Level
+    kind: Kind | Literal["server"]
+    role: Role
     of: Callable[[sa.Connection, Any], Iterable[str]] | None = None
+    also: Callable[[sa.Connection, Any], Iterable[Also]] | None = None
 
+    def check(self, connection: sa.Connection, caller: Caller, request: Any) -> None:
+        """Check a caller.
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: the name that the audit keeps, and whether a resource may be seen (None: every one may)."""
-
-    actor: str
-    visible: Callable[[Kind, str], bool] | None = None
+        Raises:
+            Denied: it may not.
+            NotFound: what the request concerns does not exist.
+        """
+        if caller.user is None:
+            return
+        if self.kind == "server":
+            caller.require_server(self.role)
+        elif self.of is not None:
+            for resource in self.of(connection, request):
+                caller.require(connection, self.kind, resource, self.role)
+        if self.also is not None:
+            for kind, resource, role in self.also(connection, request):
+                caller.require(connection, kind, resource, role)
 
 
 @dataclass(frozen=True)
@@ -74,51 +87,12 @@ class Endpoint:
     max_body_bytes: int = MAX_BODY_BYTES
 
 
-class Guard(Protocol):
-    """Decides who a request comes from and what it may do."""
-
-    def identify(self, headers: Headers) -> Caller:
-        """Return the caller; runs in a thread.
-
-        Raises:
-            Denied: the credentials are wrong or missing.
-        """
-        ...
-
-    def check(self, connection: sa.Connection, caller: Caller, need: Need, request: Any) -> None:
-        """Check a caller against what an endpoint needs.
-
-        Raises:
-            Denied: it may not.
-        """
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether everybody may do everything, so that nothing needs to be asked."""
-        ...
-
-
-class OpenGuard:
-    """Lets everybody do everything: a server on the loopback without users."""
-
-    is_open = True
-
-    def identify(self, _headers: Headers) -> Caller:
-        """Return the caller nobody knows."""
-        return Caller("client")
-
-    def check(self, connection: sa.Connection, caller: Caller, need: Need, request: Any) -> None:
-        """Let it pass."""
-
-
 @dataclass(frozen=True)
 class Services:
     """What endpoints work on."""
 
     project: Project
     artifacts: ArtifactService
-    guard: Guard = field(default_factory=OpenGuard)
 
     @property
     def database(self) -> Database:
@@ -163,18 +137,11 @@ class MlflowApi:
         scope = http.scope
         path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
         endpoint, parts = self._find(scope["method"], path)
-        guard = self._services.guard
-        caller = (
-            guard.identify(http.headers)
-            if guard.is_open
-            else await run_in_threadpool(guard.identify, http.headers)
-        )
+        caller = caller_of(scope)
         if endpoint.mode == "serves":
             asked = decode_query(http.query_params.multi_items(), endpoint.request, parts)
-            if not guard.is_open:
-                await self._services.read(
-                    lambda connection: guard.check(connection, caller, endpoint.need, asked)
-                )
+            if caller.user is not None:
+                await self._services.read(lambda connection: endpoint.need.check(connection, caller, asked))
             answer: Response = await endpoint.work(self._services, http, asked, caller)
             return answer
         request = await _decode(http, endpoint, parts)
@@ -192,25 +159,21 @@ class MlflowApi:
         raise NotFound(f"there is no endpoint {method} {path[:200]}", code="http.no_endpoint")
 
     async def _work(self, endpoint: Endpoint, request: Any, caller: Caller) -> Any:
-        services, work = self._services, endpoint.work
-
-        def check(connection: sa.Connection) -> None:
-            if not services.guard.is_open:
-                services.guard.check(connection, caller, endpoint.need, request)
+        services, work, need = self._services, endpoint.work, endpoint.need
 
         def read() -> Any:
             with services.database.read() as connection:
-                check(connection)
+                need.check(connection, caller, request)
                 return work(connection, request, caller)
 
         def write(connection: sa.Connection) -> Any:
-            check(connection)
+            need.check(connection, caller, request)
             return work(connection, request, caller)
 
         def call() -> Any:
-            if not services.guard.is_open:
+            if caller.user is not None:
                 with services.database.read() as connection:
-                    check(connection)
+                    need.check(connection, caller, request)
             return work(services.project, request, caller)
 
         if endpoint.mode == "writes":

@@ -35,6 +35,7 @@ CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
 CASES: dict[str, tuple[str, HTTPStatus]] = {
     "http.not_implemented": ("NOT_IMPLEMENTED", HTTPStatus.NOT_IMPLEMENTED),
     "auth.required": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
+    "auth.wrong": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
 }
 """Cases that say more than their cause."""
 

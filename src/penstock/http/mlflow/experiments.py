@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import msgspec
 import sqlalchemy as sa
 
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Endpoint, Need
 from penstock.http.mlflow.paging import page_of, start_of
 from penstock.http.mlflow.places import experiment_root, parse_location
 from penstock.http.mlflow.wire import Int64, Request, given
@@ -93,11 +94,13 @@ def show(experiment: Experiment) -> dict[str, Any]:
     )
 
 
-def create(connection: sa.Connection, request: Create, _caller: Caller) -> dict[str, Any]:
+def create(connection: sa.Connection, request: Create, caller: Caller) -> dict[str, Any]:
     """Make an experiment."""
     tags = {tag.key: tag.value for tag in request.tags}
     location = parse_location(request.artifact_location)
-    return {"experiment_id": str(experiments.create_experiment(connection, request.name, location, tags))}
+    number = str(experiments.create_experiment(connection, request.name, location, tags))
+    caller.own(connection, "experiment", number)
+    return {"experiment_id": number}
 
 
 def get(connection: sa.Connection, request: One, _caller: Caller) -> dict[str, Any]:
@@ -120,9 +123,9 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
         connection, request.filter, request.order_by, view=view, limit=limit + 1, offset=start
     )
     page = page_of("experiments", [show(one) for one in found], start, limit)
-    if caller.visible is not None and "experiments" in page:
+    if "experiments" in page:
         page["experiments"] = [
-            one for one in page["experiments"] if caller.visible("experiment", one["experiment_id"])
+            one for one in page["experiments"] if caller.may(connection, "experiment", one["experiment_id"])
         ]
     return page
 
@@ -166,19 +169,20 @@ def _named(connection: sa.Connection, request: ByName) -> list[str]:
     return [str(experiments.get_by_name(connection, request.experiment_name).id)]
 
 
-_READ, _WRITE = Need("experiment", "read", _this), Need("experiment", "write", _this)
-_LIST, _MAKE = Need("experiment", "read"), Need("server", "write")
+_READ, _WRITE = Need("experiment", "reader", _this), Need("experiment", "writer", _this)
+_LIST, _MAKE = Need("experiment", "reader"), Need("server", "writer")
+_ADMIN = Need("experiment", "admin", _this)
 ENDPOINTS = (
     Endpoint("POST", "experiments/create", Create, _MAKE, "writes", create),
     Endpoint("GET", "experiments/get", One, _READ, "reads", get),
     Endpoint(
-        "GET", "experiments/get-by-name", ByName, Need("experiment", "read", _named), "reads", get_by_name
+        "GET", "experiments/get-by-name", ByName, Need("experiment", "reader", _named), "reads", get_by_name
     ),
     Endpoint("POST", "experiments/search", Search, _LIST, "reads", search),
     Endpoint("GET", "experiments/search", Search, _LIST, "reads", search),
     Endpoint("POST", "experiments/update", Rename, _WRITE, "writes", rename),
-    Endpoint("POST", "experiments/delete", One, _WRITE, "writes", delete),
-    Endpoint("POST", "experiments/restore", One, _WRITE, "writes", restore),
+    Endpoint("POST", "experiments/delete", One, _ADMIN, "writes", delete),
+    Endpoint("POST", "experiments/restore", One, _ADMIN, "writes", restore),
     Endpoint("POST", "experiments/set-experiment-tag", SetTag, _WRITE, "writes", set_tag),
     Endpoint("POST", "experiments/delete-experiment-tag", DeleteTag, _WRITE, "writes", delete_tag),
 )

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.limits import check_key
 from penstock.base.search.grammar import parse_order_field
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Also, Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
+from penstock.http.mlflow.needs import touch_runs
 from penstock.http.mlflow.paging import page_of, start_of
 from penstock.http.mlflow.places import model_root
 from penstock.http.mlflow.wire import Int64, Request, given, number_out
@@ -190,8 +192,7 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
     limit = check_max_results(request.max_results, MAX_RESULTS)
     start = start_of(request.page_token)
     numbers = [parse_experiment_id(text) for text in request.experiment_ids]
-    if caller.visible is not None:
-        numbers = [number for number in numbers if caller.visible("experiment", str(number))]
+    numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
     wanted = ModelSearch(
         numbers,
         request.filter,
@@ -234,16 +235,21 @@ def _experiment(_connection: sa.Connection, request: Create) -> list[str]:
     return [str(parse_experiment_id(request.experiment_id))]
 
 
+def _source_run(connection: sa.Connection, request: Create) -> list[Also]:
+    """A model that says it comes from a run is later found by that run's name, so the run must be the caller's."""
+    return touch_runs(connection, [request.source_run_id or ""], "writer")
+
+
 def _this(connection: sa.Connection, request: One) -> list[str]:
     return [str(models.get_model(connection, request.model_id).experiment_id)]
 
 
-_READ, _WRITE = Need("experiment", "read", _this), Need("experiment", "write", _this)
-MODEL_READ = _READ
+_READ, _WRITE = Need("experiment", "reader", _this), Need("experiment", "writer", _this)
+MODEL_READ, _MAKE = _READ, Need("experiment", "writer", _experiment, _source_run)
 _ID = "logged-models/{model_id}"
 ENDPOINTS = (
-    Endpoint("POST", "logged-models", Create, Need("experiment", "write", _experiment), "writes", create),
-    Endpoint("POST", "logged-models/search", Search, Need("experiment", "read"), "reads", search),
+    Endpoint("POST", "logged-models", Create, _MAKE, "writes", create),
+    Endpoint("POST", "logged-models/search", Search, Need("experiment", "reader"), "reads", search),
     Endpoint("GET", _ID, One, _READ, "reads", get),
     Endpoint("PATCH", _ID, Finish, _WRITE, "writes", finish),
     Endpoint("DELETE", _ID, One, _WRITE, "writes", delete),

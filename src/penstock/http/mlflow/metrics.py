@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
 from penstock.base.limits import invalid_value
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Endpoint, Need
 from penstock.http.mlflow.paging import decode_token, encode_token, page_of, start_of
 from penstock.http.mlflow.run_view import show_runs
 from penstock.http.mlflow.runs import RUN_READ
@@ -174,8 +175,7 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
     limit = check_max_results(request.max_results, MAX_RESULTS)
     start = start_of(request.page_token)
     numbers = [parse_experiment_id(text) for text in request.experiment_ids]
-    if caller.visible is not None:
-        numbers = [number for number in numbers if caller.visible("experiment", str(number))]
+    numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
     wanted = RunSearch(
         sorted(set(numbers)),
         request.filter,
@@ -192,8 +192,7 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
 def dataset_names(connection: sa.Connection, request: Datasets, caller: Caller) -> dict[str, Any]:
     """Return which data sets the runs of experiments used."""
     numbers = [parse_experiment_id(text) for text in request.experiment_ids]
-    if caller.visible is not None:
-        numbers = [number for number in numbers if caller.visible("experiment", str(number))]
+    numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
     return given(
         dataset_summaries=[
             given(
@@ -234,7 +233,7 @@ def _of_runs(connection: sa.Connection, request: Any) -> list[str]:
     return [str(row.experiment_id) for row in runs.list_rows(connection, ids)]
 
 
-_MANY, _LIST = Need("experiment", "read", _of_runs), Need("experiment", "read")
+_MANY, _LIST = Need("experiment", "reader", _of_runs), Need("experiment", "reader")
 ENDPOINTS = (
     Endpoint("GET", "metrics/get-history", History, RUN_READ, "reads", history),
     Endpoint("POST", "runs/search", Search, _LIST, "reads", search),

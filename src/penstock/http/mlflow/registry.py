@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 import msgspec
 import sqlalchemy as sa
 
+from penstock.access.grants import rename_resource
 from penstock.base.errors import Invalid
 from penstock.flows.model_aliases import AliasPolicy, apply_move, drop_alias, plan_move
 from penstock.flows.model_removal import delete_model, rename_model
 from penstock.flows.project import Project
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
 from penstock.http.mlflow.paging import page_of, start_of
 from penstock.http.mlflow.registry_view import show_models, show_version
@@ -105,6 +107,7 @@ def create(connection: sa.Connection, request: Create, caller: Caller) -> dict[s
     """Make a model."""
     tags = {tag.key: tag.value for tag in request.tags}
     models.create_model(connection, request.name, caller.actor, tags=tags, description=request.description)
+    caller.own(connection, "model", request.name)
     return _answer(connection, request.name)
 
 
@@ -116,6 +119,7 @@ def get(connection: sa.Connection, request: One, _caller: Caller) -> dict[str, A
 def rename(connection: sa.Connection, request: Rename, caller: Caller) -> dict[str, Any]:
     """Give another name."""
     rename_model(connection, request.name, request.new_name, caller.actor)
+    rename_resource(connection, "model", request.name, request.new_name)
     return _answer(connection, request.new_name)
 
 
@@ -142,9 +146,7 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
     page = page_of("registered_models", search_models(connection, wanted), start, limit)
     if not page:
         return {}
-    names = [
-        name for name in page["registered_models"] if caller.visible is None or caller.visible("model", name)
-    ]
+    names = [name for name in page["registered_models"] if caller.may(connection, "model", name)]
     shown = show_models(connection, models.list_models(connection, names)) if names else []
     return {**page, "registered_models": shown}
 
@@ -217,16 +219,16 @@ def of_model(_connection: sa.Connection, request: One) -> list[str]:
     return [request.name]
 
 
-MODEL_READ, MODEL_WRITE = Need("model", "read", of_model), Need("model", "write", of_model)
-MODEL_LIST = Need("model", "read")
-_MAKE, _ADMIN = Need("server", "write"), Need("model", "admin", of_model)
+MODEL_READ, MODEL_WRITE = Need("model", "reader", of_model), Need("model", "writer", of_model)
+MODEL_LIST = Need("model", "reader")
+_MAKE, MODEL_ADMIN = Need("server", "writer"), Need("model", "admin", of_model)
 _AT = "registered-models"
 ENDPOINTS = (
     Endpoint("POST", f"{_AT}/create", Create, _MAKE, "writes", create),
     Endpoint("GET", f"{_AT}/get", One, MODEL_READ, "reads", get),
-    Endpoint("POST", f"{_AT}/rename", Rename, _ADMIN, "writes", rename),
+    Endpoint("POST", f"{_AT}/rename", Rename, MODEL_ADMIN, "writes", rename),
     Endpoint("PATCH", f"{_AT}/update", Describe, MODEL_WRITE, "writes", describe),
-    Endpoint("DELETE", f"{_AT}/delete", One, _ADMIN, "calls", delete),
+    Endpoint("DELETE", f"{_AT}/delete", One, MODEL_ADMIN, "calls", delete),
     Endpoint("GET", f"{_AT}/search", Search, MODEL_LIST, "reads", search),
     Endpoint("GET", f"{_AT}/get-latest-versions", Latest, MODEL_READ, "reads", latest),
     Endpoint("POST", f"{_AT}/get-latest-versions", Latest, MODEL_READ, "reads", latest),

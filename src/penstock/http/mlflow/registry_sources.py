@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.http.mlflow.dispatch import Caller
+from penstock.http.caller import Caller
 from penstock.http.mlflow.places import PROXY, leaves_folder, model_root, proxied_path, run_root
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
@@ -147,7 +147,7 @@ def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: C
         _not_inside(asked, "model_id")
     text = parts.path.lstrip("/")
     name = re.split("[/@]", text)[0]
-    if caller.visible is not None and not caller.visible("model", name):
+    if not caller.may(connection, "model", name):
         _not_inside(asked, "model_id")
     if "/" not in text and "@" not in text:
         _not_inside(asked, "model_id")
@@ -194,7 +194,7 @@ def _run(connection: sa.Connection, asked: Asked, caller: Caller) -> RunRow:
         row = get_row(connection, asked.run_id)
     except NotFound:
         _not_inside(asked, "run_id")
-    if caller.visible is not None and not caller.visible("experiment", str(row.experiment_id)):
+    if not caller.may(connection, "experiment", str(row.experiment_id)):
         _not_inside(asked, "run_id")
     return row
 
@@ -204,7 +204,7 @@ def _model(connection: sa.Connection, asked: Asked, model_id: str, caller: Calle
         model = get_model(connection, model_id)
     except NotFound:
         _not_inside(asked, "model_id")
-    if caller.visible is not None and not caller.visible("experiment", str(model.experiment_id)):
+    if not caller.may(connection, "experiment", str(model.experiment_id)):
         _not_inside(asked, "model_id")
     return model
 

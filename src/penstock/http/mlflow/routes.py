@@ -21,6 +21,7 @@ from penstock.http.mlflow import (
     versions,
     webhooks,
 )
+from penstock.http.mlflow.artifact_access import check_artifact
 from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.artifacts import artifact_routes
 from penstock.http.mlflow.dispatch import Endpoint, MlflowApi, Services
@@ -63,11 +64,8 @@ def mlflow_routes(services: Services) -> list[BaseRoute]:
     async def server_info(_request: Request) -> Response:
         return json_response(SERVER_INFO)
 
-    async def pass_artifacts(_request: Request, _path: str, _is_write: bool) -> None:
-        """Let everybody reach every artifact."""
-
     return [
-        *artifact_routes(services.artifacts, pass_artifacts),
+        *artifact_routes(services.artifacts, partial(check_artifact, services)),
         *(Route(f"/{one.path}", MlflowApi((one,), services), methods=[one.method]) for one in ROOT_ENDPOINTS),
         Mount("/api/2.0/mlflow", app=MlflowApi(ENDPOINTS, services)),
         Mount("/ajax-api/2.0/mlflow", app=MlflowApi(AJAX_ENDPOINTS, services)),

@@ -12,9 +12,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from penstock.base.errors import Invalid
+from penstock.http.caller import Caller
 from penstock.http.errors import json_response
 from penstock.http.mlflow.artifacts import download_artifact, list_artifacts, upload_artifact
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Services
+from penstock.http.mlflow.dispatch import Endpoint, Services
 from penstock.http.mlflow.logged_models import MODEL_READ
 from penstock.http.mlflow.places import model_root, proxied_path, run_root
 from penstock.http.mlflow.runs import RUN_READ, RUN_WRITE

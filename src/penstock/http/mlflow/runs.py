@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid
 from penstock.base.limits import check_key
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Also, Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
+from penstock.http.mlflow.needs import touch_models
 from penstock.http.mlflow.run_view import show_info, show_runs
 from penstock.http.mlflow.wire import Int64, Number, OfRun, Request, missing_field, number_of
 from penstock.tracking import runs
@@ -333,24 +335,44 @@ def _of_run(connection: sa.Connection, request: OfRun) -> list[str]:
     return [str(runs.get_row(connection, request.run_id).experiment_id)]
 
 
+def _model_of_point(connection: sa.Connection, request: LogMetric) -> list[Also]:
+    return touch_models(connection, [request.model_id], "writer")
+
+
+def _models_of_points(connection: sa.Connection, request: LogBatch) -> list[Also]:
+    return touch_models(connection, (metric.model_id for metric in request.metrics), "writer")
+
+
+def _models_read(connection: sa.Connection, request: LogInputs) -> list[Also]:
+    return touch_models(connection, (model.model_id for model in request.models), "reader")
+
+
+def _models_made(connection: sa.Connection, request: LogOutputs) -> list[Also]:
+    return touch_models(connection, (model.model_id for model in request.models), "writer")
+
+
 def _of_experiment(_connection: sa.Connection, request: Create) -> list[str]:
     return [str(parse_experiment_id(request.experiment_id))]
 
 
-_READ, _WRITE = Need("experiment", "read", _of_run), Need("experiment", "write", _of_run)
+_READ, _WRITE = Need("experiment", "reader", _of_run), Need("experiment", "writer", _of_run)
 RUN_READ, RUN_WRITE = _READ, _WRITE
+_POINT, _BATCH, _INPUTS, _OUTPUTS = (
+    Need("experiment", "writer", _of_run, touched)
+    for touched in (_model_of_point, _models_of_points, _models_read, _models_made)
+)
 ENDPOINTS = (
-    Endpoint("POST", "runs/create", Create, Need("experiment", "write", _of_experiment), "writes", create),
+    Endpoint("POST", "runs/create", Create, Need("experiment", "writer", _of_experiment), "writes", create),
     Endpoint("GET", "runs/get", OfRun, _READ, "reads", get),
     Endpoint("POST", "runs/update", Update, _WRITE, "writes", update),
     Endpoint("POST", "runs/delete", OfRun, _WRITE, "writes", delete),
     Endpoint("POST", "runs/restore", OfRun, _WRITE, "writes", restore),
-    Endpoint("POST", "runs/log-metric", LogMetric, _WRITE, "writes", log_metric),
+    Endpoint("POST", "runs/log-metric", LogMetric, _POINT, "writes", log_metric),
     Endpoint("POST", "runs/log-parameter", SetPair, _WRITE, "writes", log_param),
-    Endpoint("POST", "runs/log-batch", LogBatch, _WRITE, "writes", log_batch, MAX_BATCH_BYTES),
+    Endpoint("POST", "runs/log-batch", LogBatch, _BATCH, "writes", log_batch, MAX_BATCH_BYTES),
     Endpoint("POST", "runs/set-tag", SetPair, _WRITE, "writes", set_tag),
     Endpoint("POST", "runs/delete-tag", SetPair, _WRITE, "writes", remove_tag),
-    Endpoint("POST", "runs/log-inputs", LogInputs, _WRITE, "writes", log_inputs),
-    Endpoint("POST", "runs/outputs", LogOutputs, _WRITE, "writes", log_outputs),
+    Endpoint("POST", "runs/log-inputs", LogInputs, _INPUTS, "writes", log_inputs),
+    Endpoint("POST", "runs/outputs", LogOutputs, _OUTPUTS, "writes", log_outputs),
     Endpoint("POST", "runs/log-model", LogModel, _WRITE, "writes", log_model),
 )

@@ -12,10 +12,11 @@ from penstock.flows.model_aliases import AliasPolicy
 from penstock.flows.model_removal import delete_version
 from penstock.flows.project import Project
 from penstock.flows.uploaded import Registration, register_uploaded
-from penstock.http.mlflow.dispatch import Caller, Endpoint
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Endpoint
 from penstock.http.mlflow.experiments import Pair
 from penstock.http.mlflow.paging import page_of, start_of
-from penstock.http.mlflow.registry import MODEL_LIST, MODEL_READ, MODEL_WRITE, One
+from penstock.http.mlflow.registry import MODEL_ADMIN, MODEL_LIST, MODEL_READ, MODEL_WRITE, One
 from penstock.http.mlflow.registry_sources import Asked, find_source
 from penstock.http.mlflow.registry_view import download_uri, show_version
 from penstock.http.mlflow.wire import Int64, Request
@@ -154,8 +155,7 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
     wanted = RegistrySearch(request.filter, request.order_by, limit + 1, start)
     page = page_of("model_versions", search_versions(connection, wanted), start, limit)
     if page:
-        seen = caller.visible
-        cards = [card for card in page["model_versions"] if seen is None or seen("model", card.model)]
+        cards = [card for card in page["model_versions"] if caller.may(connection, "model", card.model)]
         page["model_versions"] = [show_version(card) for card in cards]
     return page
 
@@ -187,7 +187,7 @@ ENDPOINTS = (
     Endpoint("GET", f"{_AT}/get-download-uri", OneVersion, MODEL_READ, "reads", download),
     Endpoint("PATCH", f"{_AT}/update", Describe, MODEL_WRITE, "writes", describe),
     Endpoint("POST", f"{_AT}/transition-stage", MoveStage, MODEL_WRITE, "writes", transition),
-    Endpoint("DELETE", f"{_AT}/delete", OneVersion, MODEL_WRITE, "calls", delete),
+    Endpoint("DELETE", f"{_AT}/delete", OneVersion, MODEL_ADMIN, "calls", delete),
     Endpoint("GET", f"{_AT}/search", Search, MODEL_LIST, "reads", search),
     Endpoint("POST", f"{_AT}/set-tag", SetTag, MODEL_WRITE, "writes", set_tag),
     Endpoint("DELETE", f"{_AT}/delete-tag", DeleteTag, MODEL_WRITE, "writes", delete_tag),

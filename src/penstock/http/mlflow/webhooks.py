@@ -12,7 +12,8 @@ from penstock.base.limits import invalid_value
 from penstock.base.posting import check_target
 from penstock.flows.project import Project
 from penstock.flows.webhooks import try_webhook
-from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
+from penstock.http.caller import Caller
+from penstock.http.mlflow.dispatch import Endpoint, Need
 from penstock.http.mlflow.paging import page_of, start_of
 from penstock.http.mlflow.wire import Int64, Request, given
 from penstock.registry.webhooks import (

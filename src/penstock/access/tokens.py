@@ -1,0 +1,92 @@
+"""Tokens: secrets that stand for a user, for programs.
+
+A token is `penstock_<id>_<secret>` with 256 random bits. Only the SHA-256 of the secret is kept: what is drawn
+at random needs no slow hash, so a token costs a request one look-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.access.tables import tokens
+from penstock.access.users import User, find_user, get_user
+from penstock.base.clock import now_ms
+from penstock.base.errors import NotFound
+from penstock.base.events import record_event
+
+PREFIX = "penstock_"
+_FORM = re.compile(r"penstock_([0-9a-f]{16})_([\w-]{43})\Z", re.ASCII)
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a token; never its secret."""
+
+    id: str
+    user: str
+    created_ms: int
+    revoked_ms: int | None
+
+
+def create_token(connection: sa.Connection, user: str, actor: str) -> tuple[Token, str]:
+    """Make a token for a user and return it with its text, which is told this once.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    get_user(connection, user)
+    token = Token(id=secrets.token_hex(8), user=user, created_ms=now_ms(), revoked_ms=None)
+    secret = secrets.token_urlsafe(32)
+    values = {**msgspec.structs.asdict(token), "secret_hash": _hash(secret)}
+    connection.execute(tokens.insert().values(**values))
+    record_event(connection, "token.created", f"user:{user}", actor, f"made token {token.id} for {user}")
+    return token, f"{PREFIX}{token.id}_{secret}"
+
+
+def list_tokens(connection: sa.Connection, user: str | None = None) -> list[Token]:
+    """Return the tokens of one user or of all, oldest first."""
+    columns = [tokens.c[name] for name in Token.__struct_fields__]
+    query = sa.select(*columns).order_by(tokens.c.created_ms, tokens.c.id)
+    if user is not None:
+        query = query.where(tokens.c.user == user)
+    return [Token(**row) for row in connection.execute(query).mappings()]
+
+
+def revoke_token(connection: sa.Connection, text: str, actor: str) -> Token:
+    """Revoke a token, named by its id or its text; one that is revoked stays so.
+
+    Raises:
+        NotFound: there is no such token.
+    """
+    form = _FORM.match(text)
+    token_id = form.group(1) if form else text
+    found = next((one for one in list_tokens(connection) if one.id == token_id), None)
+    if found is None:
+        raise NotFound("there is no such token", code="access.no_token", hint="penstock token list")
+    if found.revoked_ms is None:
+        found = msgspec.structs.replace(found, revoked_ms=now_ms())
+        connection.execute(tokens.update().where(tokens.c.id == token_id).values(revoked_ms=found.revoked_ms))
+        summary = f"revoked token {token_id} of {found.user}"
+        record_event(connection, "token.revoked", f"user:{found.user}", actor, summary)
+    return found
+
+
+def find_owner(connection: sa.Connection, text: str) -> User | None:
+    """Return the user a token stands for, or None where it is wrong, revoked or its user is gone."""
+    form = _FORM.match(text)
+    if form is None:
+        return None
+    query = sa.select(tokens).where(tokens.c.id == form.group(1), tokens.c.revoked_ms.is_(None))
+    row = connection.execute(query).first()
+    if row is None or not hmac.compare_digest(row.secret_hash, _hash(form.group(2))):
+        return None
+    return find_user(connection, row.user)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

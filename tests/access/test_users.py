@@ -1,0 +1,151 @@
+"""Users, tokens and grants, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from penstock.access.grants import Access, Grant, list_grants, own, remove_grant, rename_resource, set_grant
+from penstock.access.passwords import hash_password, is_password
+from penstock.access.tokens import create_token, find_owner, list_tokens, revoke_token
+from penstock.access.users import (
+    add_user,
+    find_user,
+    get_user,
+    has_admin,
+    list_users,
+    modify_user,
+    remove_user,
+)
+from penstock.base.database import Database
+from penstock.base.errors import Conflict, Invalid, NotFound, Refused
+from penstock.base.events import list_events
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def store(either_store: Database) -> Iterator[sa.Connection]:
+    with either_store.write() as connection:
+        yield connection
+
+
+def test_a_user_is_kept_without_the_password(store: sa.Connection) -> None:
+    made = add_user(store, "ann", "writer", PASSWORD, "test")
+    assert made.password_hash is not None and PASSWORD not in made.password_hash
+    assert made.password_hash.startswith("$argon2id$")
+    assert find_user(store, "ann") == made
+    assert is_password(made.password_hash, PASSWORD)
+    assert not is_password(made.password_hash, PASSWORD + "x")
+    assert [event.kind for event in list_events(store, subject="user:ann")] == ["user.added"]
+
+
+def test_a_second_user_of_a_name_is_refused(store: sa.Connection) -> None:
+    add_user(store, "ann", "writer", None, "test")
+    with pytest.raises(Conflict):
+        add_user(store, "ann", "admin", None, "test")
+    assert get_user(store, "ann").role == "writer"
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a b", "-x", "a\n", "ä", "x" * 101, "a\0", "../x"])
+def test_a_name_that_credentials_cannot_carry_is_refused(store: sa.Connection, name: str) -> None:
+    with pytest.raises(Invalid):
+        add_user(store, name, "reader", None, "test")
+    assert list_users(store) == []
+
+
+@pytest.mark.parametrize("password", ["", "short", "aaaaaaaaaaaaaa", "ababababababab", "x" * 1025])
+def test_a_weak_password_is_refused(password: str) -> None:
+    with pytest.raises(Invalid):
+        hash_password(password)
+
+
+def test_without_a_kept_password_none_is_right() -> None:
+    assert not is_password(None, "")
+    assert not is_password(None, PASSWORD)
+    assert not is_password("not a hash", PASSWORD)
+
+
+def test_the_last_admin_stays(store: sa.Connection) -> None:
+    assert not has_admin(store)
+    add_user(store, "ann", "admin", None, "test")
+    assert has_admin(store)
+    with pytest.raises(Refused):
+        remove_user(store, "ann", "test")
+    with pytest.raises(Refused):
+        modify_user(store, "ann", "test", role="writer")
+    add_user(store, "bob", "admin", None, "test")
+    remove_user(store, "ann", "test")
+    assert [user.name for user in list_users(store)] == ["bob"]
+
+
+def test_a_token_stands_for_its_user_until_it_is_revoked(store: sa.Connection) -> None:
+    add_user(store, "ann", "reader", None, "test")
+    token, text = create_token(store, "ann", "test")
+    kept = store.execute(sa.text("select secret_hash from tokens")).scalar()
+    assert text.rpartition("_")[2] not in str(kept)
+    owner = find_owner(store, text)
+    assert owner is not None and owner.name == "ann"
+    assert find_owner(store, text[:-1] + ("a" if text[-1] != "a" else "b")) is None
+    assert find_owner(store, f"penstock_{token.id}_") is None
+    revoke_token(store, text, "test")
+    assert find_owner(store, text) is None
+    assert [one.revoked_ms is None for one in list_tokens(store, "ann")] == [False]
+
+
+def test_a_removed_user_has_no_token_and_cannot_come_back_by_an_old_one(store: sa.Connection) -> None:
+    add_user(store, "root", "admin", None, "test")
+    add_user(store, "ann", "writer", PASSWORD, "test")
+    text = create_token(store, "ann", "test")[1]
+    remove_user(store, "ann", "test")
+    assert find_user(store, "ann") is None
+    assert find_owner(store, text) is None
+    with pytest.raises(NotFound):
+        create_token(store, "ann", "test")
+    again = add_user(store, "ann", "reader", None, "test")
+    assert (again.role, again.password_hash) == ("reader", None)
+    assert find_owner(store, text) is None
+
+
+def test_a_role_holds_for_everything_that_nobody_owns(store: sa.Connection) -> None:
+    for name, role in (("w", "writer"), ("r", "reader"), ("n", "none"), ("a", "admin")):
+        user = add_user(store, name, role, None, "test")  # type: ignore[arg-type]
+        assert Access(store, user).role("experiment", "0") == role
+
+
+def test_what_somebody_made_is_read_by_others_and_changed_by_him(store: sa.Connection) -> None:
+    users = {name: add_user(store, name, "writer", None, "test") for name in ("ann", "bob")}
+    outsider = add_user(store, "out", "none", None, "test")
+    own(store, "model", "m", "ann")
+    assert Access(store, users["ann"]).role("model", "m") == "admin"
+    assert Access(store, users["bob"]).role("model", "m") == "reader"
+    assert Access(store, outsider).role("model", "m") == "none"
+    rename_resource(store, "model", "m", "n")
+    assert Access(store, users["ann"]).role("model", "n") == "admin"
+    assert Access(store, users["bob"]).role("model", "m") == "writer", "nobody owns this name now"
+
+
+def test_ownership_outlives_the_owner(store: sa.Connection) -> None:
+    bob = add_user(store, "bob", "writer", None, "test")
+    add_user(store, "ann", "writer", None, "test")
+    own(store, "experiment", "5", "ann")
+    remove_user(store, "ann", "test")
+    assert Access(store, bob).role("experiment", "5") == "reader"
+
+
+def test_a_grant_replaces_the_role_up_and_down(store: sa.Connection) -> None:
+    bob = add_user(store, "bob", "reader", None, "test")
+    for role in ("writer", "none", "admin"):
+        grant = Grant(user="bob", kind="experiment", resource="5", role=role)  # type: ignore[arg-type]
+        set_grant(store, grant, "test")
+        assert Access(store, bob).role("experiment", "5") == role
+        assert list_grants(store, "bob") == [grant]
+        assert Access(store, bob).reads_everything() == (role != "none")
+    remove_grant(store, "bob", "experiment", "5", "test")
+    assert Access(store, bob).role("experiment", "5") == "reader"
+    with pytest.raises(NotFound):
+        remove_grant(store, "bob", "experiment", "5", "test")
+    with pytest.raises(NotFound):
+        set_grant(store, Grant(user="eve", kind="model", resource="m", role="admin"), "test")
