@@ -7,7 +7,7 @@ PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
 
-.PHONY: demo test check format docs bench-data bench-serving bench-tracking clean programs
+.PHONY: demo test check format docs schema bench-data bench-serving bench-tracking clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
@@ -28,6 +28,10 @@ format: $(VENV)/.tested
 # Write the reference of commands anew.
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate_commands.py
+
+# Write the schema of a new SQLite store anew, after a migration was added.
+schema: $(VENV)/.installed
+	$(BIN)/python bin/write-schema
 
 bench-data: $(VENV)/.tested $(PEERS)/.installed
 	$(REAL) $(BIN)/python bench/bench_data.py

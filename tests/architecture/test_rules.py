@@ -18,6 +18,7 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager", "core"}
 LAZY = {
     "penstock/__init__.py": "public names load their module when used",
     "penstock/access/passwords.py": "argon2, only where a password is checked",
+    "penstock/base/database.py": "the PostgreSQL dialect, an eighth of the server's start, only there",
     "penstock/base/migrate.py": "Alembic, once in a store's life",
     "penstock/client/system.py": "pynvml, an optional dependency",
     "penstock/data/config.py": "configobj, only to write",

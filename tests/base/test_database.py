@@ -16,7 +16,8 @@ import penstock
 from penstock.base.database import Database, connect, metadata
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.events import list_events, record_event
-from penstock.base.migrate import upgrade
+from penstock.base.migrate import run_migrations, upgrade
+from penstock.base.schema import SCRIPT, dump_schema
 from servers.postgres import PostgresServer
 
 
@@ -131,3 +132,14 @@ def test_a_damaged_store_is_named_and_not_a_defect(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_bytes(b"this is not a database at all" * 100)
     with pytest.raises(Corrupt, match="is damaged"):
         upgrade(connect(f"sqlite:///{tmp_path}/store.db"))
+
+
+def test_a_new_store_is_what_the_migrations_make(tmp_path: Path) -> None:
+    made, migrated = connect(f"sqlite:///{tmp_path}/made.db"), connect(f"sqlite:///{tmp_path}/migrated.db")
+    upgrade(made)
+    run_migrations(migrated)
+    for database in (made, migrated):
+        database.close()
+    script = dump_schema(tmp_path / "migrated.db")
+    assert dump_schema(tmp_path / "made.db") == script
+    assert SCRIPT.read_text() == script, "a migration was added: make schema"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 
@@ -125,7 +125,11 @@ def unstorable(error: sa.exc.DataError) -> Invalid:
 
 def upsert(dialect: str, table: sa.Table) -> Any:
     """Return an INSERT of a dialect (`connection.dialect.name`) that knows `on_conflict_do_…`."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def insert_rows(

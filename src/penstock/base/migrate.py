@@ -1,7 +1,7 @@
 """Bring a store's schema to this program's version, by Alembic migrations.
 
-A store of a newer program is refused rather than guessed at. Alembic itself is imported only when there
-is something to do.
+A store of a newer program is refused rather than guessed at. A new SQLite store is made from one script
+(`penstock.base.schema`); Alembic is imported only where there is something to migrate.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from penstock.base.database import Database
 from penstock.base.errors import Invalid
+from penstock.base.schema import read_statements
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0002"
@@ -32,6 +33,14 @@ def upgrade(database: Database) -> None:
             code="store.too_new",
             hint="upgrade penstock",
         )
+    if current is None and database.engine.dialect.name == "sqlite":
+        _create(database)
+    else:
+        run_migrations(database)
+
+
+def run_migrations(database: Database) -> None:
+    """Run the migrations that a store lacks, in one transaction."""
     from alembic import command
     from alembic.config import Config
 
@@ -47,6 +56,18 @@ def upgrade(database: Database) -> None:
 def current_version(database: Database) -> str | None:
     """Return the schema's version, or None for an empty store."""
     with database.read() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        return _version(connection)
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _create(database: Database) -> None:
+    """Make an empty SQLite store's schema from the script; another process may have done so meanwhile."""
+    with database.write() as connection:
+        if _version(connection) is None:
+            for statement in read_statements():
+                connection.exec_driver_sql(statement)

@@ -7,9 +7,8 @@ it was planned on.
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from penstock.base.database import metadata
+from penstock.base.database import metadata, upsert
 
 leases = sa.Table(
     "leases",
@@ -22,10 +21,9 @@ leases = sa.Table(
 
 def acquire(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:
     """Take a lease that is free, expired or already the holder's own, for `ttl_s`; whether it was got."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     expires_ms = now_ms + int(ttl_s * 1000)
     connection.execute(
-        dialect.insert(leases)
+        upsert(connection.dialect.name, leases)
         .values(name=name, holder=holder, expires_ms=expires_ms)
         .on_conflict_do_nothing()
     )

@@ -13,9 +13,8 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from penstock.base.database import metadata
+from penstock.base.database import metadata, upsert
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
@@ -91,8 +90,7 @@ def add_partials(connection: sa.Connection, partials: Iterable[Partial]) -> None
     """Write partial rows; those that are there already stay as they are."""
     rows = [_pack(one) for one in partials]
     if rows:
-        dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-        connection.execute(dialect.insert(windows).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection.dialect.name, windows).on_conflict_do_nothing(), rows)
 
 
 def list_windows(

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from penstock.base.database import metadata
+from penstock.base.database import metadata, upsert
 from penstock.base.errors import Corrupt, NotFound
 from penstock.serving.loaders.model import Array, Columns
 
@@ -188,5 +187,4 @@ def _batches(ids: Collection[str]) -> Iterable[Sequence[str]]:
 
 
 def _insert_new(connection: sa.Connection, table: sa.Table) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table).on_conflict_do_nothing()
+    return upsert(connection.dialect.name, table).on_conflict_do_nothing()
