@@ -7,7 +7,7 @@ PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
 
-.PHONY: demo test check format docs schema bench-data bench-serving bench-tracking clean programs
+.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
@@ -35,6 +35,12 @@ schema: $(VENV)/.installed
 
 bench-data: $(VENV)/.tested $(PEERS)/.installed
 	$(REAL) $(BIN)/python bench/bench_data.py
+
+# DVC's own benchmark suite, driven against both programs.
+bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt \
+		pytest pytest-benchmark pytest-mock pytest-rerunfailures pytest-xdist
+	$(REAL) $(BIN)/python bench/bench_dvc_suite.py
 
 bench-tracking: $(VENV)/.tested $(PEERS)/.installed
 	$(REAL) $(BIN)/python bench/bench_tracking.py
