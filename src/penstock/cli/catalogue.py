@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
+
+from penstock.cli.output import Session
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("data:add", "Put files or directories under version control."),
@@ -79,9 +82,53 @@ class Catalogue(click.Group):
         command: Any = getattr(importlib.import_module(f"penstock.cli.{module}"), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"penstock.cli.{entry[0]} is not a command")
+        accept_after_name(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List every command with its line, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+def accept_after_name(command: click.Command) -> None:
+    """Let a command and those in its group take `-q`, `-v` and `--cd` after its name too, as DVC's do."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            accept_after_name(inner)
+        return
+    taken = {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
+    for option in _after_name():
+        option.opts = [word for word in option.opts if word not in taken]
+        if option.opts:
+            command.params.append(option)
+
+
+def _after_name() -> tuple[click.Option, ...]:
+    return (
+        click.Option(["-q", "--quiet"], is_flag=True, hidden=True, expose_value=False, callback=_set_quiet),
+        click.Option(["-v", "--verbose"], is_flag=True, hidden=True, expose_value=False, callback=_set_verbose),
+        click.Option(
+            ["--cd"],
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            hidden=True,
+            expose_value=False,
+            callback=_set_directory,
+        ),
+    )
+
+
+def _set_quiet(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Session).quiet = True
+
+
+def _set_verbose(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Session).verbose = True
+
+
+def _set_directory(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        session = context.ensure_object(Session)
+        session.directory = session.directory / value

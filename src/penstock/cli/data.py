@@ -61,9 +61,8 @@ def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
 
 
 @click.command()
-@click.option("--cd", "_cd", is_flag=True, hidden=True)
 @pass_session
-def root(session: Session, _cd: bool) -> None:
+def root(session: Session) -> None:
     """Print the repository's root, relative to the current directory."""
     import os
 
