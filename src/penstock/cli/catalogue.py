@@ -32,9 +32,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gc": ("data_gc:gc", "Collect objects nobody needs from the cache or a remote."),
     "get": ("imports:get", "Download data of a repository without tracking them."),
     "get-url": ("imports:get_url", "Download a file from a URL without tracking it."),
+    "git-hook": ("git_hook:git_hook", "Run what a git hook runs."),
     "import": ("imports:import_", "Bring data of another repository here, and track where they came from."),
     "import-url": ("imports:import_url", "Bring a file or directory from elsewhere here, and track it."),
     "init": ("data:init", "Make this directory a repository."),
+    "install": ("git_hook:install", "Let git check out, push and merge data with code."),
     "list": ("imports:list_", "List a repository's files, git's and tracked data as one tree."),
     "log": ("chain:log", "Show what happened: promotions, deployments, breaches, rollbacks."),
     "metrics": ("pipeline:metrics", "Show or compare the pipeline's metrics."),
@@ -107,7 +109,9 @@ def accept_after_name(command: click.Command) -> None:
 def _after_name() -> tuple[click.Option, ...]:
     return (
         click.Option(["-q", "--quiet"], is_flag=True, hidden=True, expose_value=False, callback=_set_quiet),
-        click.Option(["-v", "--verbose"], is_flag=True, hidden=True, expose_value=False, callback=_set_verbose),
+        click.Option(
+            ["-v", "--verbose"], is_flag=True, hidden=True, expose_value=False, callback=_set_verbose
+        ),
         click.Option(
             ["--cd"],
             type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -132,13 +132,18 @@ def fetch_objects(
         check_md5(info.md5, "hash")
     trees = {info.md5 for info in wanted if info.is_tree}
     files = {info.md5 for info in wanted if not info.is_tree}
-    result = _run(remote, repo.cache.missing(trees), lambda md5: _fetch_one(repo, remote, md5), jobs, None)
+    result = fetch_trees(repo, trees, remote, jobs=jobs)
     for md5 in trees - result.failed.keys():
         files.update(repo.cache.load_tree(HashInfo(md5)).values())
     result.add(
         _run(remote, repo.cache.missing(files), lambda md5: _fetch_one(repo, remote, md5), jobs, progress)
     )
     return result
+
+
+def fetch_trees(repo: DataRepository, trees: Collection[str], remote: Backend, *, jobs: int = 0) -> Transfer:
+    """Download the tree objects that the cache lacks, not the files that they list."""
+    return _run(remote, repo.cache.missing(trees), lambda md5: _fetch_one(repo, remote, md5), jobs, None)
 
 
 def _fetch_one(repo: DataRepository, remote: Backend, md5: str) -> int:
