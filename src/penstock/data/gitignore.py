@@ -45,7 +45,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     if entry in text.splitlines():
         return None
     relative = os.path.relpath(path, root)
-    if _is_tracked(root, relative):
+    if is_tracked_by_git(root, relative):
         raise Conflict(
             f"{repo.relative(path)} is already tracked by git",
             code="data.tracked_by_git",
@@ -60,7 +60,8 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     return file
 
 
-def _is_tracked(root: Path, relative: str) -> bool:
+def is_tracked_by_git(root: Path, relative: str) -> bool:
+    """Say whether git tracks a path, or anything below it; `relative` is the path in the working tree `root`."""
     known = is_tracked(str(root), relative)
     if known is not None:
         return known

@@ -11,6 +11,7 @@ the clock's tick could change again without a new time.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from array import array
@@ -26,7 +27,8 @@ CREATE TABLE IF NOT EXISTS files (ino INTEGER NOT NULL, dev INTEGER NOT NULL, si
 CREATE TABLE IF NOT EXISTS snapshots (path BLOB PRIMARY KEY, names BLOB NOT NULL, stats BLOB NOT NULL,
   digests BLOB NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL, nfiles INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS complete (md5 TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
-PRAGMA user_version = 1;
+CREATE TABLE IF NOT EXISTS outputs (path BLOB PRIMARY KEY, md5 TEXT NOT NULL, source BLOB NOT NULL);
+PRAGMA user_version = 2;
 """
 
 
@@ -81,7 +83,7 @@ class State:
         connection = sqlite3.connect(path, timeout=10, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=OFF")  # losing it costs a rehash, never data
-        if connection.execute("PRAGMA user_version").fetchone()[0] != 1:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != 2:
             connection.executescript(_SCHEMA)
         return connection
 
@@ -146,6 +148,25 @@ class State:
         """Remember that all objects of a tree were seen under this cache fingerprint."""
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO complete VALUES (?, ?)", (md5, fingerprint))
+
+    def save_outputs(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Remember what was brought into the workspace: path, md5, and the file that declares it."""
+        encoded = [(os.fsencode(path), md5, os.fsencode(source)) for path, md5, source in rows]
+        if encoded:
+            with self._writing() as connection:
+                connection.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?)", encoded)
+
+    def list_outputs(self) -> list[tuple[str, str, str]]:
+        """Return every row that `save_outputs` wrote, in path order."""
+        rows = self._open().execute("SELECT path, md5, source FROM outputs ORDER BY path")
+        return [(os.fsdecode(path), md5, os.fsdecode(source)) for path, md5, source in rows]
+
+    def forget_outputs(self, paths: Iterable[str]) -> None:
+        """Forget what was brought to these paths."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM outputs WHERE path = ?", [(os.fsencode(one),) for one in paths]
+            )
 
     def _writing(self) -> _Transaction:
         return _Transaction(self._open())

@@ -17,6 +17,7 @@ from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
+from penstock.data.stale import apply_stale, note_outputs, plan_stale
 from penstock.data.status import output_state
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
@@ -29,7 +30,7 @@ def add(repo: DataRepository, paths: Sequence[Path]) -> list[adding.Added]:
         check_writable(repo, paths)
         repo.cache.remove_stale_staging()
         done = [adding.add_path(repo, path) for path in paths]
-        _tell_dvc(repo, [(one.path, one.hash) for one in done if one.changed])
+        _note(repo, [(one.path, one.hash, repo.relative(one.pointer)) for one in done if one.changed])
     _autostage(repo, [path for one in done for path in one.changed])
     return done
 
@@ -47,13 +48,19 @@ def commit(
             for pointer in pointers.values()
             if any(_differs(repo, output) for output in pointer.outputs)
         ]
-        _tell_dvc(repo, [(one.path, one.hash) for one in done])
+        _note(repo, [(one.path, one.hash, repo.relative(one.pointer)) for one in done])
     _autostage(repo, [path for one in done for path in one.changed])
     return done
 
 
 def _differs(repo: DataRepository, output: Output) -> bool:
     return output_state(repo, output) != "unchanged"
+
+
+def _note(repo: DataRepository, outputs: list[tuple[Path, HashInfo, str]]) -> None:
+    """Note what the workspace holds now, for later checkouts of ours and of DVC's."""
+    note_outputs(repo, outputs)
+    _tell_dvc(repo, [(path, info) for path, info, _ in outputs])
 
 
 def _tell_dvc(repo: DataRepository, outputs: list[tuple[Path, HashInfo]]) -> None:
@@ -83,7 +90,8 @@ def checkout(
 ) -> dict[str, Change]:
     """Bring tracked paths to their recorded content; return what changed by path.
 
-    All plans are made before any is applied: a refusal or a missing object changes nothing.
+    All plans are made before any is applied: a refusal or a missing object changes nothing. Without targets,
+    what another commit brought and this one does not declare is removed (`penstock.data.stale`).
 
     Raises:
         Refused: unsaved work would be lost and `force` was not given.
@@ -103,7 +111,11 @@ def checkout(
             if change != "unchanged":
                 changes[repo.relative(plan.output.path)] = change
         written = [plan.output for plan in plans if plan.change != "unchanged"]
-        _tell_dvc(repo, [(output.path, output.hash) for output in written if output.hash is not None])
+        _note(repo, [(one.path, one.hash, one.source) for one in written if one.hash is not None])
+        if not targets:
+            stale = plan_stale(repo, [one.output for one in chosen])
+            apply_stale(repo, stale)
+            changes.update({repo.relative(path): "deleted" for path, _ in stale.remove})
     return changes
 
 
@@ -122,5 +134,6 @@ def remove(
                     code="data.not_a_pointer",
                 )
             changed += adding.remove_pointer(repo, one.pointer, with_data=with_data)
+            repo.state.forget_outputs([repo.relative(one.output.path)])
     _autostage(repo, [path for path in changed if path.exists()])
     return changed
