@@ -74,6 +74,6 @@ def test_an_update_keeps_comments(repo: DataRepository) -> None:
     pointer = parse_pointer(repo, repo.root / "x.dvc", text)
     updated = render_updated(pointer, 0, HashInfo("b" * 32, 4, None, True))
     assert updated == (
-        f"# top\nouts:\n- md5: {'b' * 32} # was\n  size: 4\n  isexec: true\n  hash: md5\n  path: x\n"
+        f"# top\nouts:\n- md5: {'b' * 32} # was\n  size: 4\n  hash: md5\n  path: x\n  isexec: true\n"
         "meta:\n  mine: [1, 2] # kept\n"
     )

@@ -153,3 +153,33 @@ def cache_dir(session: Session, value: str | None, unset: bool, level: str | Non
         return
     found = load_config(dvc_dir).get("cache", "dir") or str(dvc_dir / "cache")
     session.emit({"dir": found}, found)
+
+
+@cache.command("migrate")
+@click.option("--dvc-files", "metafiles", is_flag=True, help="Rewrite pointers and dvc.lock too.")
+@click.option("--dry", "--dry-run", "dry_run", is_flag=True, help="Only say what would be done.")
+@json_option
+@pass_session
+def cache_migrate(session: Session, metafiles: bool, dry_run: bool) -> None:
+    """Bring a cache of DVC 2 to DVC 3's layout; old commits still check out afterwards."""
+    from penstock.cli.data import opened
+    from penstock.flows.data_migrate import migrate
+
+    with opened(session) as repo:
+        done = migrate(repo, metafiles=metafiles, dry_run=dry_run)
+        names = [repo.relative(path) for path in done.metafiles]
+    would = "would be " if dry_run else ""
+    lines = [f"{len(done.plan.objects)} objects {would}migrated."]
+    lines += [f"{name} {would}rewritten" for name in names]
+    lines += [f"{name} left as it is: its objects are not in the cache" for name in done.skipped]
+    if names and not dry_run:
+        lines.append(f"\nTo track the changes with git, run:\n\n\tgit add {' '.join(names)}")
+    session.emit(
+        {
+            "migrated": len(done.plan.objects),
+            "metafiles": names,
+            "skipped": list(done.skipped),
+            "dry": dry_run,
+        },
+        "\n".join(lines),
+    )

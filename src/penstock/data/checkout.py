@@ -20,6 +20,7 @@ from typing import Literal
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.data import placing
 from penstock.data.hashing import hash_path, hash_tree
+from penstock.data.legacy import holds_legacy, legacy_files
 from penstock.data.objects import object_missing
 from penstock.data.output import HashInfo, Output
 from penstock.data.placing import Placer
@@ -83,6 +84,8 @@ def plan_checkout(repo: DataRepository, output: Output, within: str = "") -> Che
         wanted = _wanted(repo, wanted_info, within)
         return CheckoutPlan(output, "added", wanted)
     is_dir = stat.S_ISDIR(info.st_mode)
+    if not within and holds_legacy(repo, output.path, wanted_info):
+        return CheckoutPlan(output, "unchanged", {})
     if is_dir and wanted_info.is_tree:
         return _plan_directory(repo, output, wanted_info, within)
     if is_dir:
@@ -106,13 +109,14 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     if current.info.md5 == info.md5:
         return CheckoutPlan(output, "unchanged", {})
     wanted = _wanted(repo, info, within)
-    files = current.files()
+    is_legacy = info.algorithm != "md5"
+    files = legacy_files(repo, output.path) if is_legacy else current.files()
     if within:
         files = {name: md5 for name, md5 in files.items() if _is_within(name, within)}
     write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
     remove = tuple(name for name in files if name not in wanted)
     lost = {name: files[name] for name in (*write, *remove) if name in files}
-    absent = repo.cache.missing(set(lost.values()))
+    absent = _missing(repo, set(lost.values()), legacy=is_legacy)
     at_risk = tuple(output.path / name for name, md5 in lost.items() if md5 in absent)
     change: Change = "modified" if write or remove else "unchanged"
     return CheckoutPlan(output, change, write, remove, False, at_risk)
@@ -204,10 +208,7 @@ def _remove_empty(folder: Path) -> None:
 
 def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) -> None:
     wanted = set(plan.write.values())
-    if legacy:
-        absent = {md5 for md5 in wanted if not os.path.exists(repo.cache.legacy_path(md5))}
-    else:
-        absent = repo.cache.missing(wanted)
+    absent = _missing(repo, wanted, legacy=legacy)
     if absent:
         error = object_missing(min(absent))
         more = f" and {len(absent) - 1} more objects are" if len(absent) > 1 else " is"
@@ -217,6 +218,12 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
             hint=f"penstock pull {plan.output.source}",
             missing=len(absent),
         )
+
+
+def _missing(repo: DataRepository, md5s: set[str], *, legacy: bool) -> set[str]:
+    if legacy:
+        return {md5 for md5 in md5s if not os.path.exists(repo.cache.legacy_path(md5))}
+    return repo.cache.missing(md5s)
 
 
 def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from penstock.data.hashing import digest_md5
+from penstock.data.output import TREE_SUFFIX, HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.scan import scan_tree
 from penstock.data.tree import render_tree, tree_md5
@@ -20,8 +22,24 @@ def legacy_md5(repo: DataRepository, path: Path) -> str:
     """Return the `md5-dos2unix` of a file or directory."""
     if not path.is_dir():
         return _file_md5(path)
-    names = scan_tree(str(path), repo.ignore).names
-    return tree_md5(render_tree([(name, _file_md5(path / name)) for name in names]))
+    return tree_md5(render_tree(legacy_files(repo, path).items()))
+
+
+def legacy_files(repo: DataRepository, path: Path) -> dict[str, str]:
+    """Return the `md5-dos2unix` of every file of a directory, by relative path."""
+    return {name: _file_md5(path / name) for name in scan_tree(str(path), repo.ignore).names}
+
+
+def holds_legacy(repo: DataRepository, path: Path, info: HashInfo) -> bool:
+    """Say whether a path holds what DVC 2 noted of it."""
+    return info.algorithm != "md5" and path.is_dir() == info.is_tree and legacy_md5(repo, path) == info.md5
+
+
+def is_legacy_content(path: str, md5: str) -> bool:
+    """Say whether an object of DVC 2's cache holds what its name says."""
+    if md5.endswith(TREE_SUFFIX):
+        return digest_md5(path) + TREE_SUFFIX == md5
+    return _file_md5(Path(path)) == md5
 
 
 def _file_md5(path: Path) -> str:

@@ -16,8 +16,10 @@ from typing import Any
 
 from penstock.base.digest import digest_bytes
 from penstock.data.output import HashInfo
-from penstock.data.pointer import CANONICAL, OUT_KEYS, PATH, WORDS, Pointer
+from penstock.data.pointer import CANONICAL, PATH, WORDS, Pointer
 
+_GROUPS = {"size": 2, "nfiles": 3, "isexec": 4}
+"""The groups of `CANONICAL` that may be absent."""
 _PLAIN_MD5 = re.compile(r"(?=.*[a-df])(?!\d+e\d+\Z)[0-9a-f]{32}(?:\.dir)?\Z")
 _NO_IDENTITY = frozenset(
     {"desc", "type", "labels", "meta", "locked", "frozen", "metric", "persist", "isexec", "size", "nfiles"}
@@ -65,25 +67,17 @@ def hash_entry(info: HashInfo) -> dict[str, Any]:
 def render_updated(pointer: Pointer, index: int, info: HashInfo) -> str:
     """Render a pointer with the content of one output replaced; comments and other keys stay."""
     match = CANONICAL.match(pointer.text)
-    if match:
+    values = {**hash_entry(info), "hash": "md5"}
+    if match and {name for name, at in _GROUPS.items() if match[at]} == values.keys() - {"md5", "hash"}:
         return render_new(match[5], info)
     from penstock.data.yamltext import dump_document, load_document
 
     document = load_document(pointer.text, str(pointer.path))
     entry = document["outs"][index]
-    values = {**hash_entry(info), "hash": "md5"}
     for key in ("md5", "size", "nfiles", "isexec", "etag", "checksum", "version_id", "cloud", "files"):
         if key in entry and key not in values:
             del entry[key]
-    for key, value in values.items():
-        if key in entry:
-            entry[key] = value
-        else:
-            position = next(
-                (at for at, known in enumerate(entry) if OUT_KEYS.index(known) > OUT_KEYS.index(key)),
-                len(entry),
-            )
-            entry.insert(position, key, value)
+    entry.update(values)  # a key that is new comes last, as DVC's edit of the text does it
     return dump_document(document)
 
 

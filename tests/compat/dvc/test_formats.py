@@ -139,3 +139,17 @@ def test_links_have_dvcs_modes(make_repo, dvc: Tool, penstock: Tool) -> None:  #
         if kind == "copy":  # DVC copies the directory anew and loses the executable bit; ours is left alone
             found = [{name: link for name, (_, link) in seen.items()} for seen in found]
         assert found[0] == found[1], kind
+
+
+@pytest.mark.parametrize("comment", ["", "# kept\n"])
+def test_a_file_that_became_executable(make_repo, dvc: Tool, penstock: Tool, comment: str) -> None:  # type: ignore[no-untyped-def]
+    found = []
+    for tool in (dvc, penstock):
+        root = make_repo(tool.name, tool)
+        (root / "run.sh").write_text("echo\n")
+        tool(root, "add", "run.sh")
+        (root / "run.sh.dvc").write_text(comment + (root / "run.sh.dvc").read_text())
+        (root / "run.sh").chmod(0o755)
+        tool(root, "add", "run.sh")
+        found.append((root / "run.sh.dvc").read_bytes())
+    assert found[0] == found[1]
