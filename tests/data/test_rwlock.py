@@ -14,6 +14,7 @@ from penstock.base.errors import Conflict, Corrupt
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.flows import data_workspace
+from penstock.flows.data_paths import move_path
 
 from .conftest import write_files
 
@@ -71,3 +72,20 @@ def test_a_damaged_lock_is_named(repo: DataRepository, data: Path, text: str) ->
     (repo.dvc_dir / "tmp" / "rwlock").write_text(text)
     with pytest.raises(Corrupt, match="rwlock"):
         check_writable(repo, [data])
+
+
+def test_a_path_in_use_is_not_moved(repo: DataRepository, data: Path) -> None:
+    write_lock(repo, "write", data, os.getppid())
+    with pytest.raises(Conflict):
+        move_path(repo, data, repo.root / "elsewhere")
+    assert (data / "b").exists()
+
+
+def test_a_stage_whose_output_is_in_use_does_not_run(repo: DataRepository) -> None:
+    write_files(repo.root, {"dvc.yaml": "stages:\n  a:\n    cmd: echo 1 > out\n    outs: [out]\n"})
+    write_lock(repo, "read", repo.root / "out", os.getppid())
+    command = [sys.executable, "-m", "penstock.cli", "-C", str(repo.root), "repro"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "dvc repro train" in done.stderr
+    assert not (repo.root / "out").exists()

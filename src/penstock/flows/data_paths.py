@@ -11,6 +11,7 @@ from penstock.data.lock import repository_lock
 from penstock.data.moving import apply_move, plan_move
 from penstock.data.protection import unprotect
 from penstock.data.repository import DataRepository
+from penstock.data.rwlock import check_writable
 
 
 def move_path(repo: DataRepository, source: Path, target: Path) -> tuple[Path, ...]:
@@ -18,10 +19,11 @@ def move_path(repo: DataRepository, source: Path, target: Path) -> tuple[Path, .
 
     Raises:
         NotFound: it is not tracked by a pointer of its own.
-        Conflict: something is at the target.
+        Conflict: something is at the target, or a running DVC stage uses one of the paths.
     """
     with repository_lock(repo):
         source, target = (Path(os.path.normpath(path.absolute())) for path in (source, target))
+        check_writable(repo, (source, target))
         changed = apply_move(repo, plan_move(repo, source, target))
     root = repo.git_root()
     if root is not None and repo.config.is_set("core", "autostage"):
@@ -32,4 +34,5 @@ def move_path(repo: DataRepository, source: Path, target: Path) -> tuple[Path, .
 def unprotect_paths(repo: DataRepository, paths: Sequence[Path]) -> int:
     """Turn links into files of their own; return how many were links or read-only."""
     with repository_lock(repo):
+        check_writable(repo, paths)
         return sum(unprotect(repo, Path(os.path.normpath(path))) for path in paths)

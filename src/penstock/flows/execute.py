@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.data.lock import repository_lock
+from penstock.data.rwlock import check_writable
 from penstock.flows.project import Project
 from penstock.flows.provenance import capture_code, data_digests, lock_digest
 from penstock.pipeline.definition import load_stages
@@ -63,7 +64,7 @@ def reproduce_and_record(
 
     Raises:
         NotFound, Invalid, Refused: as `pipeline.runner.reproduce`.
-        Conflict: another command holds the repository.
+        Conflict: another command holds the repository, or a running DVC stage uses an output.
     """
     options = options or ReproduceOptions()
     watcher = watcher or _Silent()
@@ -73,6 +74,7 @@ def reproduce_and_record(
         planned = reproduce(project.data, root, stages, replace(options, dry=True), _Silent())
         if options.dry:
             return Reproduction(tuple(planned), None, all(item.action != "would run" for item in planned))
+        _check_free(project, stages, planned)
         idle = all(item.action != "would run" for item in planned)
         known = _run_of_lock(project) if idle else None
         if known is not None:
@@ -89,6 +91,18 @@ def reproduce_and_record(
                 runs.finish_run(connection, run.id, status)
             raise
     return Reproduction(tuple(results), _finish(project, run, stages, results), idle)
+
+
+def _check_free(project: Project, stages: tuple[Stage, ...], planned: list[StageResult]) -> None:
+    """Make sure that no running DVC stage uses what would be written."""
+    due = {item.stage for item in planned if item.action == "would run"}
+    outputs = [
+        project.root / stage.place(output.path)
+        for stage in stages
+        if stage.name in due
+        for output in stage.outputs
+    ]
+    check_writable(project.data, outputs)
 
 
 def _run_of_lock(project: Project) -> Run | None:
