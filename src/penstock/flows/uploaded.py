@@ -30,6 +30,8 @@ from penstock.tracking.tables import logged_model_tags
 from penstock.tracking.values import list_pairs
 
 COMMIT_TAG = "mlflow.source.git.commit"
+ENVIRONMENT_TAG = "penstock.environment"
+"""What a logged model's client had installed, as a JSON object of versions by name."""
 _COMMIT = re.compile(r"[0-9a-f]{7,64}\Z")
 
 
@@ -116,6 +118,7 @@ def _origin_draft(wanted: Registration) -> ModelVersion:
 
 def _run_draft(connection: sa.Connection, wanted: Registration) -> ModelVersion:
     run = _find_run(connection, wanted.run_id) if wanted.run_id else None
+    origin = _provenance(connection, wanted, run)
     return ModelVersion(
         model=wanted.model,
         number=0,
@@ -124,7 +127,7 @@ def _run_draft(connection: sa.Connection, wanted: Registration) -> ModelVersion:
         actor=wanted.actor,
         path=wanted.folder or "",
         manifest=Manifest(()),
-        provenance=_provenance(connection, wanted, run),
+        provenance=msgspec.structs.replace(origin, environment=_environment(connection, wanted)),
         metrics=_metrics(connection, wanted, run),
         source=wanted.source,
         run_link=wanted.run_link,
@@ -153,6 +156,17 @@ def _provenance(connection: sa.Connection, wanted: Registration, run: Run | None
         run_id=run.id,
         data={**used, **run.inputs},
     )
+
+
+def _environment(connection: sa.Connection, wanted: Registration) -> dict[str, str]:
+    if not wanted.logged_model_id:
+        return {}
+    ids = [wanted.logged_model_id]
+    noted = list_pairs(connection, logged_model_tags, ids).get(wanted.logged_model_id, {})
+    try:
+        return msgspec.json.decode(noted.get(ENVIRONMENT_TAG, "{}"), type=dict[str, str])
+    except msgspec.DecodeError:
+        return {}
 
 
 def _metrics(connection: sa.Connection, wanted: Registration, run: Run | None) -> dict[str, float]:

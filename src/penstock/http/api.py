@@ -29,6 +29,7 @@ from penstock.monitoring.quality import METRICS
 from penstock.monitoring.windows import Window, list_windows
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import find_verdict, get_verdict
 from penstock.registry.versions import get_version, list_versions
 from penstock.serving.deployments import Revision, get_revision, list_revisions
@@ -137,6 +138,7 @@ class _Api:
             Operation("/models", self.models, list[ModelView]),
             Operation("/models/{name}/versions", self.versions, list[ModelVersion]),
             Operation("/models/{name}/versions/{number}", self.version, VersionView),
+            Operation("/references/{reference:path}", self.reference, ModelVersion),
             Operation("/verdicts/{id}", self.verdict, Verdict),
             Operation("/runs", self.runs, list[Run], (limit, ("experiment", "only this experiment"))),
             Operation("/runs/{id}", self.run, Run),
@@ -207,6 +209,11 @@ class _Api:
     def version(self, request: Request) -> Any:
         """A model version with its aliases and the newest verdict on it."""
         return version_view(self._project, request.path_params["name"], request.path_params["number"])
+
+    def reference(self, request: Request) -> Any:
+        """The model version that NAME/3, NAME@alias or NAME@alias@TIME (what it was then) means."""
+        with self._project.database.read() as connection:
+            return resolve_version(connection, request.path_params["reference"])
 
     def verdict(self, request: Request) -> Any:
         """A verdict by its id."""
