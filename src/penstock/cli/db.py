@@ -54,8 +54,8 @@ def db_copy(session: Session, source: str, target: str) -> None:
 def db_import(session: Session, source: str, artifacts: str | None) -> None:
     """Bring experiments, runs, logged and registered models from an MLflow database or mlruns folder.
 
-    SOURCE is a database's URL or a path. Ids stay as they are; what is here already is left alone, so an import
-    can be repeated.
+    SOURCE is a database's URL, the path of its SQLite file, or the folder mlruns, whose artifacts are copied too.
+    Ids stay as they are; what is here already is left alone, so an import can be repeated.
     """
     from pathlib import Path
 
