@@ -17,10 +17,11 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.flows.project import Project
+from penstock.flows.stored import keep_stored
 from penstock.registry.entities import FileDigest, Manifest, ModelVersion, Provenance
 from penstock.registry.models import get_model
 from penstock.registry.package import digest_manifest
-from penstock.registry.versions import add_version, find_manifest
+from penstock.registry.versions import add_version, find_manifest, get_version
 from penstock.storage.artifact_files import ArtifactFiles
 from penstock.tracking.datasets import list_datasets
 from penstock.tracking.entities import Run
@@ -75,12 +76,18 @@ def register_uploaded(project: Project, wanted: Registration) -> ModelVersion:
             draft = msgspec.structs.replace(draft, manifest=manifest, digest=digest_manifest(manifest))
 
     def write(connection: sa.Connection) -> ModelVersion:
+        if wanted.origin is not None:
+            get_version(connection, wanted.origin.model, wanted.origin.number, deleted=True)
         version = add_version(connection, draft, reuse=False)
         if wanted.logged_model_id:
             _note_version(connection, wanted.logged_model_id, version)
         return version
 
-    return project.writer.submit(write).result()
+    version = project.writer.submit(write).result()
+    if wanted.folder is not None:
+        folder = wanted.folder
+        keep_stored(project, version.manifest, lambda: store_folder(project, folder))
+    return version
 
 
 def store_folder(project: Project, folder: str) -> Manifest:
