@@ -26,7 +26,7 @@ from penstock.storage.artifact_files import VERSIONS, ArtifactFiles
 from penstock.tracking import runs
 from penstock.tracking.entities import Run
 from penstock.tracking.experiments import get_by_name
-from penstock.tracking.search import RunSearch, search_experiments, search_runs
+from penstock.tracking.search import ExperimentSearch, RunSearch, search_experiments, search_runs
 
 
 class StoreCatalogue:
@@ -48,7 +48,7 @@ class StoreCatalogue:
             if query.experiments:
                 ids = [get_by_name(connection, name).id for name in query.experiments]
             else:
-                ids = [one.id for one in search_experiments(connection, "", (), limit=10**6)]
+                ids = [one.id for one in search_experiments(connection, ExperimentSearch(limit=10**6))]
             wanted = RunSearch(ids, query.filter, query.order_by, limit=query.limit)
             found = runs.load_runs(connection, search_runs(connection, wanted))
         return [_without_stages(run) for run in found]

@@ -13,7 +13,7 @@ from penstock.flows.model_removal import delete_model, rename_model
 from penstock.flows.project import Project
 from penstock.http.mlflow.dispatch import Caller, Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
-from penstock.http.mlflow.paging import page_of, start_of
+from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.mlflow.registry_view import show_models, show_version
 from penstock.http.mlflow.wire import Int64, Request
 from penstock.registry import models
@@ -21,7 +21,7 @@ from penstock.registry.aliases import find_alias
 from penstock.registry.cards import get_card, latest_cards
 from penstock.registry.names import check_alias, parse_number
 from penstock.registry.notes import STAGES, parse_stage
-from penstock.registry.search import RegistrySearch, search_models
+from penstock.registry.search import RegistrySearch, model_cursor, search_models
 from penstock.registry.versions import get_version
 from penstock.tracking.search import check_max_results
 
@@ -137,9 +137,15 @@ def delete(project: Project, request: One, caller: Caller) -> dict[str, Any]:
 def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
     """List models that match."""
     limit = check_max_results(request.max_results, MAX_RESULTS)
-    start = start_of(request.page_token)
-    wanted = RegistrySearch(request.filter, request.order_by, limit + 1, start)
-    page = page_of("registered_models", search_models(connection, wanted), start, limit)
+    after = after_of(request.page_token, request.order_by)
+    wanted = RegistrySearch(request.filter, request.order_by, limit + 1, after)
+    page = page_behind(
+        "registered_models",
+        search_models(connection, wanted),
+        limit,
+        request.order_by,
+        lambda name: model_cursor(connection, wanted, name),
+    )
     if not page:
         return {}
     names = [
