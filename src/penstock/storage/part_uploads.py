@@ -1,7 +1,7 @@
 """Files that arrive in parts: each part is an object of its own until all are joined into the file.
 
     uploads/<upload id>/upload.json      the file's path, how many parts, when it began, the parts' secret
-    uploads/<upload id>/<number>-<etag>  a part; the etag is its sha256
+    uploads/<upload id>/<number>-<etag>  a part as it was sent once; the etag is drawn by lot
 
 Nothing of it is visible among the artifacts before `complete`. An upload that was aborted is gone; one that
 nobody finished for `KEEP_MS` is removed when another one begins.
@@ -9,7 +9,6 @@ nobody finished for `KEEP_MS` is removed when another one begins.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Conflict, Denied, Invalid, NotFound
+from penstock.base.errors import Denied, Invalid, NotFound
 from penstock.storage.artifact_files import ArtifactTree
 from penstock.storage.backend import Backend, Writer
 from penstock.storage.client_path import artifact_root_of, bad_path, parse_path
@@ -171,33 +170,19 @@ class PartUploads:
 
 
 class PartWriter:
-    """A `Writer` of one part; after `commit`, `etag` is the sha256 of what was written."""
+    """A `Writer` of one part; its `etag` names these bytes and no others that are sent as the same part."""
 
     def __init__(self, backend: Backend, key: str) -> None:
-        self._backend, self._key = backend, key
-        self._arriving = f"{key}-{secrets.token_hex(8)}"
-        self._writer = backend.writer(self._arriving)
-        self._seen = hashlib.sha256()
-        self.etag = ""
+        self.etag = secrets.token_hex(32)
+        self._writer = backend.writer(f"{key}-{self.etag}")
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """Append chunks of bytes."""
-        for chunk in chunks:
-            self._seen.update(chunk)
         self._writer.write(chunks)
 
     def commit(self) -> int:
         """Keep the part under its etag and return its size."""
-        size = self._writer.commit()
-        etag = self._seen.hexdigest()
-        try:
-            self._backend.copy(self._arriving, f"{self._key}-{etag}")
-        except NotFound:  # the upload was aborted meanwhile
-            raise Conflict("the upload was aborted", code="artifacts.upload_aborted") from None
-        finally:
-            self._backend.delete(self._arriving)
-        self.etag = etag
-        return size
+        return self._writer.commit()
 
     def abort(self) -> None:
         """Forget the part."""

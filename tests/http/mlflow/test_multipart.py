@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -78,8 +77,7 @@ def test_parts_become_one_file(proxy: Proxy) -> None:
 def test_the_part_that_counts_is_the_one_whose_etag_is_named(proxy: Proxy) -> None:
     made = begin(proxy, count=1)
     (one,) = made["credentials"]
-    first, second = send(proxy, one, b"first")[1], send(proxy, one, b"second")[1]
-    assert first.strip('"') == hashlib.sha256(b"first").hexdigest()
+    first, second = (send(proxy, one, data)[1] for data in (b"first", b"second"))
     assert first != second
     parts = [{"part_number": 1, "etag": first}]
     assert post(proxy, "complete", path="m.bin", upload_id=made["upload_id"], parts=parts)[0] == 200
