@@ -23,25 +23,30 @@ if TYPE_CHECKING:
         set_tags,
         start_run,
     )
+    from penstock.client.models import Client, load_model, log_model, register_model
     from penstock.flows.data_access import open_data as open
     from penstock.flows.data_access import read_bytes
     from penstock.registry.flavours.sklearn import save_model
 
 __version__ = "0.1.0"
 __all__ = [
+    "Client",
     "__version__",
     "active_run",
     "end_run",
+    "load_model",
     "log_artifact",
     "log_artifacts",
     "log_dict",
     "log_metric",
     "log_metrics",
+    "log_model",
     "log_param",
     "log_params",
     "log_text",
     "open",
     "read_bytes",
+    "register_model",
     "save_model",
     "set_tag",
     "set_tags",
@@ -67,6 +72,10 @@ _PUBLIC = {
             "log_text",
             "log_dict",
         )
+    },
+    **{
+        name: ("penstock.client.models", name)
+        for name in ("Client", "log_model", "register_model", "load_model")
     },
     "open": ("penstock.flows.data_access", "open_data"),
     "read_bytes": ("penstock.flows.data_access", "read_bytes"),

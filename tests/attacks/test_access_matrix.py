@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 from starlette.routing import BaseRoute, Mount, Route
 
+from penstock.access.grants import Grant, remove_grant, set_grant
 from penstock.http.mlflow.routes import AJAX_ENDPOINTS, ENDPOINTS, ROOT_ENDPOINTS
 from servers.guarded import Guarded, run_guarded
 
@@ -133,12 +134,9 @@ EVERYTHING = (
     "/api/penstock/v1/events",
     "/api/penstock/v1/lineage/alices/1",
     "/api/penstock/v1/models",
-    "/api/penstock/v1/models/alices/versions",
-    "/api/penstock/v1/models/alices/versions/1",
     "/api/penstock/v1/verdicts/x",
     "/api/penstock/v1/runs",
     "/api/penstock/v1/runs/{r}",
-    "/api/penstock/v1/openapi.json",
     "/",
     "/fragments/overview",
     "/endpoints/delay",
@@ -150,6 +148,12 @@ EVERYTHING = (
     "/static/penstock.css",
 )
 READS = [case for case in CASES if case.role == "reader"]
+ONE_MODEL = (
+    "/api/penstock/v1/models/alices/versions",
+    "/api/penstock/v1/models/alices/versions/1",
+    "/api/penstock/v1/references/alices/1",
+    "/api/penstock/v1/references/alices@mine",
+)
 LEVELS = {"none": 0, "reader": 1, "writer": 2, "admin": 3}
 
 
@@ -219,7 +223,7 @@ def surprises(
 
 def test_nobody_gets_anything_but_health_and_version(guarded: Guarded) -> None:
     paths = [(case.method, path, body) for case, path, body in requests([*CASES, *ARTIFACTS])]
-    paths += [("GET", path, None) for path in EVERYTHING]
+    paths += [("GET", path, None) for path in (*EVERYTHING, *ONE_MODEL, "/api/penstock/v1/openapi.json")]
     paths += [("GET", path, None) for path in ("/nothing", "/api/2.0/mlflow/nothing", "/health/", "//health")]
     paths += [
         ("POST", "/api/2.0/mlflow/users/create", {}),
@@ -280,8 +284,6 @@ def test_who_has_no_role_sees_nothing(guarded: Guarded) -> None:
 
 def test_a_hidden_experiment_is_hidden_from_one_who_reads_everything_else(guarded: Guarded) -> None:
     """A grant of `none` closes the pages and the product's API too, which show everything at once."""
-    from penstock.access.grants import Grant, remove_grant, set_grant
-
     grant = Grant(user="reader", kind="experiment", resource=guarded.ids["e"], role="none")
     with guarded.project.database.write() as connection:
         set_grant(connection, grant, "test")
@@ -295,6 +297,52 @@ def test_a_hidden_experiment_is_hidden_from_one_who_reads_everything_else(guarde
     finally:
         with guarded.project.database.write() as connection:
             remove_grant(connection, "reader", "experiment", guarded.ids["e"], "test")
+
+
+def test_the_api_of_one_model_is_for_its_readers(guarded: Guarded) -> None:
+    for path in ONE_MODEL:
+        assert guarded.send("outsider", "GET", path).status_code == 403, path
+        assert guarded.send("reader", "GET", path).status_code == 200, path
+    grant = Grant(user="outsider", kind="model", resource="alices", role="reader")
+    with guarded.project.database.write() as connection:
+        set_grant(connection, grant, "test")
+    try:
+        for path in ONE_MODEL:
+            assert guarded.send("outsider", "GET", path).status_code == 200, path
+        found = guarded.send("outsider", "GET", "/api/2.0/mlflow/registered-models/search").json()
+        assert [model["name"] for model in found["registered_models"]] == ["alices"]
+    finally:
+        with guarded.project.database.write() as connection:
+            remove_grant(connection, "outsider", "model", "alices", "test")
+
+
+def test_a_page_is_full_and_its_token_tells_nothing_of_what_is_hidden(guarded: Guarded) -> None:
+    for name in ("aaa", "zzz"):
+        guarded.made("root", "registered-models/create", {"name": f"{name}-hidden"})
+    answer = guarded.send("outsider", "GET", "/api/2.0/mlflow/registered-models/search?max_results=1")
+    assert answer.json() == {}
+    answer = guarded.send("outsider", "POST", "/api/2.0/mlflow/experiments/search", {"max_results": 1})
+    assert answer.json() == {}
+
+
+def test_parts_of_an_upload_need_its_secret_and_reach_nothing_else(guarded: Guarded) -> None:
+    made = guarded.send(
+        "alice",
+        "POST",
+        "/api/2.0/mlflow-artifacts/mpu/create/{e}/{r}/artifacts",
+        {"path": "big.bin", "num_parts": 1},
+    ).json()
+    part = made["credentials"][0]
+    address = part["url"].removeprefix("http://127.0.0.1")
+    assert guarded.send("nobody", "PUT", address, "x").status_code in {403, 404}
+    assert guarded.send("nobody", "PUT", address, "x", {"X-Penstock-Upload": "wrong"}).status_code in {
+        403,
+        404,
+    }
+    assert guarded.send("nobody", "PUT", address, "x", part["headers"]).status_code == 200
+    for path in ("/../../artifacts/{e}/{r}/artifacts/x", "/x", "//x/y"):
+        answer = guarded.send("nobody", "PUT", f"/api/2.0/mlflow-artifacts/mpu/part{path}", "x")
+        assert answer.status_code in {401, 403, 404}, path
 
 
 def test_pages_and_api_are_for_those_who_read_everything(guarded: Guarded) -> None:

@@ -12,12 +12,16 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink, send_journals
 from penstock.client.server import Address, ServerSink
-from penstock.client.sink import Batch, RunDraft, Sink
+from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.data.creation import init_repository
 from penstock.flows.project import Project
 from penstock.tracking import runs
+from penstock.tracking.datasets import list_models as list_links
 from penstock.tracking.entities import MetricPoint, Run
+from penstock.tracking.logged_models import get_model
 from penstock.tracking.metrics import list_history
+from penstock.tracking.tables import logged_model_params, logged_model_tags
+from penstock.tracking.values import list_pairs
 from penstock.workspace import open_workspace
 from servers.tracking import run_tracking
 
@@ -99,6 +103,35 @@ def test_a_run_arrives_whole(place: Place, tmp_path: Path) -> None:
     assert run.commit == "c" * 40
     assert run.inputs == DRAFT.inputs
     assert place.artifact(run.id, "folder/no tes ü.bin") == b"\x00\xff" * 1000
+
+
+def test_a_model_folder_arrives_whole_and_once(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "dä ta").mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {}\n")
+    (folder / "dä ta" / "weights.bin").write_bytes(b"\x00\xff" * 1000)
+    draft = ModelDraft(client_id="b" * 32, name="net", params={"depth": "3"}, tags={"t": "ü"})
+    run_id = place.sink.start(DRAFT)
+    for _ in range(2):
+        place.sink.log_model(run_id, draft, folder)
+    run = place.run(run_id)
+    with place.project.database.read() as connection:
+        (link,) = list_links(connection, [run.id])[run.id]
+        model = get_model(connection, link.model_id)
+        params, tags = (
+            list_pairs(connection, table, [model.id])[model.id]
+            for table in (logged_model_params, logged_model_tags)
+        )
+    assert (model.name, model.status, model.source_run_id) == ("net", "LOGGED_MODEL_READY", run.id)
+    assert params == {"depth": "3"}
+    assert tags["t"] == "ü"
+    files = f"files/{model.experiment_id}/models/{model.id}/artifacts"
+    backend = place.project.artifacts.backend
+    assert sorted(entry.key for entry in backend.list(files)) == [
+        f"{files}/MLmodel",
+        f"{files}/dä ta/weights.bin",
+    ]
+    assert backend.get(f"{files}/dä ta/weights.bin") == b"\x00\xff" * 1000
 
 
 def test_what_is_sent_twice_changes_nothing(place: Place) -> None:

@@ -55,6 +55,15 @@ class Access:
         """Say whether the user has at least a role on one experiment or model."""
         return includes(self.role(kind, resource), wanted)
 
+    def visible(self, kind: Kind, column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        """Return the condition on a column of resources that keeps those that the user may read."""
+        here = (grants.c.user == self._user.name, grants.c.kind == kind, grants.c.resource == column)
+        if self._user.role == "admin":
+            return sa.true()
+        if includes(self._user.role, "reader"):
+            return ~sa.exists().where(*here, grants.c.role == "none")
+        return sa.exists().where(*here, grants.c.role != "none")
+
     def reads_everything(self) -> bool:
         """Say whether there is nothing the user may not read."""
         if self._user.role == "admin":

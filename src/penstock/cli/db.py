@@ -1,15 +1,20 @@
-"""Commands on the store: its schema, a copy, what an MLflow server has kept."""
+"""Commands on the store: its schema, a copy, what MLflow has kept, a purge."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
 
+if TYPE_CHECKING:
+    from penstock.flows.purge_plan import PurgePlan
+
 
 @click.group()
 def db() -> None:
-    """Upgrade and copy the store, or bring runs from an MLflow server."""
+    """Upgrade, copy and purge the store, or bring runs from MLflow."""
 
 
 @db.command("upgrade")
@@ -54,8 +59,8 @@ def db_copy(session: Session, source: str, target: str) -> None:
 def db_import(session: Session, source: str, artifacts: str | None) -> None:
     """Bring experiments, runs, logged and registered models from an MLflow database or mlruns folder.
 
-    SOURCE is a database's URL or a path. Ids stay as they are; what is here already is left alone, so an import
-    can be repeated.
+    SOURCE is a database's URL, the path of its SQLite file, or the folder mlruns, whose artifacts are copied too.
+    Ids stay as they are; what is here already is left alone, so an import can be repeated.
     """
     from pathlib import Path
 
@@ -65,3 +70,88 @@ def db_import(session: Session, source: str, artifacts: str | None) -> None:
     project = open_workspace(session.directory)
     done = import_mlflow(project, source, Path(artifacts) if artifacts else None)
     session.emit(done, lambda: "\n".join(f"{count:>9,} {name}" for name, count in done.items()))
+
+
+@db.command("purge")
+@click.option("--older-than", metavar="AGE", help="Only what was deleted so long ago: 30d, 12h, 1d12h30m.")
+@click.option("--experiment", "experiments", type=int, multiple=True, metavar="ID", help="Only this one.")
+@click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run.")
+@click.option("--logged-model", "logged_models", multiple=True, metavar="ID", help="Only this logged model.")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model's deleted versions.")
+@click.option("--version", "versions", multiple=True, metavar="NAME/N", help="Only this version.")
+@click.option("--dry-run", "--dry", "is_dry", is_flag=True, help="Show what would go; change nothing.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@json_option
+@pass_session
+def db_purge(
+    session: Session, /, older_than: str | None, is_dry: bool, force: bool, **named: tuple[Any, ...]
+) -> None:
+    """Remove for good what was deleted: experiments, runs, logged models, versions, and their files.
+
+    Without options it is everything that was deleted. What an alias (now or ever), a deployment, a verdict, a
+    prediction or a version that stays points to, stays too, and is listed with the reason. Names of models
+    remain, so that a number never means two things.
+    """
+    from penstock.flows.purge import apply, plan, wish_until
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    planned = plan(project, wish_until(older_than, **named))
+    if not is_dry:
+        if not force and not planned.is_empty:
+            _confirm_purge(planned)
+        apply(project, planned)
+    session.emit(_purge_document(planned, is_dry=is_dry), lambda: _purge_text(planned, is_dry=is_dry))
+
+
+def _confirm_purge(planned: PurgePlan) -> None:
+    import sys
+
+    from penstock.base.errors import Refused
+
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"the purge would remove {_purge_counts(planned)} for good and nobody can be asked",
+            code="purge.needs_force",
+            hint="penstock db purge --dry-run shows them, penstock db purge -f removes them",
+        )
+    click.confirm(f"Remove {_purge_counts(planned)} for good?", abort=True, err=True)
+
+
+def _purge_document(planned: PurgePlan, *, is_dry: bool) -> dict[str, Any]:
+    return {
+        "dry": is_dry,
+        "experiments": [str(number) for number in planned.experiments],
+        "runs": list(planned.runs),
+        "logged_models": list(planned.logged_models),
+        "versions": [one.ref for one in planned.versions],
+        "folders": list(planned.folders),
+        "objects": list(planned.objects),
+        "kept": [one._asdict() for one in planned.kept],
+        "left": list(planned.left),
+    }
+
+
+def _purge_counts(planned: PurgePlan) -> str:
+    counts = {
+        "experiments": planned.experiments,
+        "runs": planned.runs,
+        "logged models": planned.logged_models,
+        "model versions": planned.versions,
+    }
+    return ", ".join(f"{len(found)} {what}" for what, found in counts.items() if found) or "nothing"
+
+
+def _purge_text(planned: PurgePlan, *, is_dry: bool) -> str:
+    lines = [
+        f"{'Would remove' if is_dry else 'Removed'} {_purge_counts(planned)}, with {len(planned.folders)} "
+        f"folders of artifacts and {len(planned.objects)} stored files."
+    ]
+    if is_dry:
+        lines += [f"    experiment {number}" for number in planned.experiments]
+        lines += [f"    run {name}" for name in planned.runs]
+        lines += [f"    logged model {name}" for name in planned.logged_models]
+        lines += [f"    version {one.ref}" for one in planned.versions]
+    lines += [f"kept: {one.subject}: {one.reason}" for one in planned.kept]
+    lines += [f"left: the files at {uri}, which are not kept here" for uri in planned.left]
+    return "\n".join(lines)

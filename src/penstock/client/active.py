@@ -18,7 +18,7 @@ from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.limits import check_key
 from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
-from penstock.client.sink import Batch, RunDraft, Sink
+from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.client.system import INTERVAL_S, SystemMetrics
 from penstock.tracking.entities import MetricPoint, RunStatus
 
@@ -186,6 +186,20 @@ class ActiveRun:
     def log_dict(self, value: Any, path: str) -> None:
         """Keep a value as a JSON file."""
         self.log_text(json.dumps(value, indent=2, ensure_ascii=False), path)
+
+    def log_model(self, draft: ModelDraft, folder: Path) -> str | None:
+        """Keep a model folder with the run; return the model's id, or None where it is kept to be sent later.
+
+        Raises:
+            PenstockError: a record was refused, now or earlier.
+        """
+        self.flush()
+        made: list[str] = []
+        self._attempt(
+            lambda: made.append(self._recording.sink.log_model(self.id, draft, folder)),
+            lambda: self._recording.journal.log_model(self._key, draft, folder),
+        )
+        return made[0] if made else None
 
     def flush(self) -> None:
         """Send what waits.

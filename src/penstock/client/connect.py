@@ -7,11 +7,15 @@ from pathlib import Path
 
 from penstock.base.errors import NotARepository
 from penstock.client.active import Recording
+from penstock.client.catalogue import Catalogue
 from penstock.client.context import Surroundings
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink
-from penstock.client.server import Address, ServerSink
+from penstock.client.rest import Address
+from penstock.client.server import ServerSink
+from penstock.client.server_catalogue import ServerCatalogue
 from penstock.client.sink import Sink
+from penstock.client.store_catalogue import StoreCatalogue
 from penstock.flows.project import Project
 from penstock.workspace import TrackingSettings, open_workspace, tracking_settings
 
@@ -54,12 +58,33 @@ def open_sink(directory: Path) -> tuple[Sink, Path]:
     return _sink(tracking_settings(), project, directory), _home(project)
 
 
+def open_catalogue(uri: str | None = None) -> tuple[Catalogue, Path]:
+    """Return what is asked for runs and models from here, and where fetched models are kept.
+
+    Raises:
+        NotARepository, Invalid: as `connect`.
+    """
+    directory = Path.cwd()
+    project = _find_project(directory)
+    settings = tracking_settings()
+    if uri or settings.uri:
+        address = Address(uri or settings.uri, settings.user, settings.password, settings.token)
+        return ServerCatalogue(address), _home(project)
+    if project is not None:
+        return StoreCatalogue(project), _home(project)
+    raise _nowhere(directory)
+
+
 def _sink(settings: TrackingSettings, project: Project | None, directory: Path) -> Sink:
     if settings.uri:
         return ServerSink(Address(settings.uri, settings.user, settings.password, settings.token))
     if project is not None:
         return StoreSink(project)
-    raise NotARepository(
+    raise _nowhere(directory)
+
+
+def _nowhere(directory: Path) -> NotARepository:
+    return NotARepository(
         f"{directory} is in no project, and no server is named",
         code="data.not_a_repository",
         hint="penstock init, or set PENSTOCK_URI to a server's address",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
-from penstock.client.sink import CLIENT_TAG, Batch, RunDraft
+from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft
 from penstock.flows.project import Project
 from penstock.storage.artifact_files import ArtifactFiles
-from penstock.tracking import runs
-from penstock.tracking.datasets import log_datasets
-from penstock.tracking.entities import Run, RunStatus
+from penstock.tracking import logged_models, runs
+from penstock.tracking.datasets import link_models, log_datasets
+from penstock.tracking.entities import LoggedModel, ModelLink, Run, RunStatus
 from penstock.tracking.experiments import ensure_experiment
 from penstock.tracking.inputs import as_datasets
-from penstock.tracking.metrics import log_points
+from penstock.tracking.metrics import RunReference, log_points
 from penstock.tracking.values import NAME_TAG, log_params, set_tags
 
 COPY_BYTES = 1 << 20
@@ -66,12 +69,46 @@ class StoreSink:
         with self._project.database.read() as connection:
             row = runs.get_row(connection, run_id)
         if row.artifact_uri or row.experiment_artifact_uri:
-            raise Conflict(
-                f"the artifacts of run {run_id} lie elsewhere: {row.artifact_uri or row.experiment_artifact_uri}",
-                code="artifacts.elsewhere",
-                hint="log to another experiment",
-            )
-        writer = self._files.writer(f"{row.experiment_id}/{run_id}/artifacts/{path}", source.stat().st_size)
+            raise _elsewhere(f"run {run_id}", row.artifact_uri or row.experiment_artifact_uri)
+        self._copy(source, f"{row.experiment_id}/{run_id}/artifacts/{path}")
+
+    def log_model(self, run_id: str, draft: ModelDraft, folder: Path) -> str:
+        """Copy a model folder beside the run's artifacts; the model's id is made of the client's."""
+        model_id = f"m-{draft.client_id}"
+        with self._project.database.write() as connection:
+            run = runs.require_writable(connection, run_id)
+            if not logged_models.list_models(connection, [model_id]):
+                self._announce(connection, run, model_id, draft)
+            model = logged_models.get_model(connection, model_id)
+        if model.artifact_uri or model.experiment_artifact_uri:
+            raise _elsewhere(f"model {model_id}", model.artifact_uri or model.experiment_artifact_uri)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            relative = path.relative_to(folder).as_posix()
+            self._copy(path, f"{model.experiment_id}/models/{model_id}/artifacts/{relative}")
+        with self._project.database.write() as connection:
+            logged_models.finish_model(connection, model_id, logged_models.READY)
+        return model_id
+
+    def _announce(
+        self, connection: sa.Connection, run: RunReference, model_id: str, draft: ModelDraft
+    ) -> None:
+        time_ms = now_ms()
+        model = LoggedModel(
+            id=model_id,
+            experiment_id=run.experiment_id,
+            name=draft.name,
+            status=logged_models.PENDING,
+            created_ms=time_ms,
+            updated_ms=time_ms,
+            source_run_id=run.id,
+        )
+        logged_models.create_model(connection, model)
+        logged_models.log_model_params(connection, model_id, draft.params)
+        logged_models.set_model_tags(connection, model_id, {**draft.tags, CLIENT_MODEL_TAG: draft.client_id})
+        link_models(connection, run.id, [ModelLink(model_id, "output", 0)])
+
+    def _copy(self, source: Path, path: str) -> None:
+        writer = self._files.writer(path, source.stat().st_size)
         try:
             with source.open("rb") as file:
                 while block := file.read(COPY_BYTES):
@@ -89,3 +126,11 @@ class StoreSink:
     def close(self) -> None:
         """Close the project."""
         self._project.close()
+
+
+def _elsewhere(what: str, uri: str | None) -> Conflict:
+    return Conflict(
+        f"the artifacts of {what} lie elsewhere: {uri}",
+        code="artifacts.elsewhere",
+        hint="log to another experiment",
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.client.sink import PARENT_TAG, Batch, RunDraft, Sink
+from penstock.client.sink import PARENT_TAG, Batch, ModelDraft, RunDraft, Sink
 from penstock.tracking.entities import RunStatus
 
 FOLDER = "offline"
@@ -31,6 +31,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     run_id: str | None = None
     batch: Batch | None = None
     upload: tuple[str, str] | None = None
+    model: tuple[str, ModelDraft] | None = None
     finish: tuple[RunStatus, int] | None = None
 
 
@@ -61,11 +62,16 @@ class JournalSink:
 
     def upload(self, run_id: str, source: Path, path: str) -> None:
         """Copy a file beside the journal."""
-        files = self._home / run_id / "files"
-        files.mkdir(parents=True, exist_ok=True)
-        name = f"{len(list(files.iterdir()))}-{os.getpid()}"
-        shutil.copyfile(source, files / name)
-        self._write(run_id, Record(upload=(name, path)))
+        target = self._place(run_id)
+        shutil.copyfile(source, target)
+        self._write(run_id, Record(upload=(target.name, path)))
+
+    def log_model(self, run_id: str, draft: ModelDraft, folder: Path) -> str:
+        """Copy a model folder beside the journal; its id is known only to the server that gets it."""
+        target = self._place(run_id)
+        shutil.copytree(folder, target)
+        self._write(run_id, Record(model=(target.name, draft)))
+        return ""
 
     def finish(self, run_id: str, status: RunStatus, end_ms: int) -> None:
         """Append the end."""
@@ -73,6 +79,11 @@ class JournalSink:
 
     def close(self) -> None:
         """Leave the files."""
+
+    def _place(self, run_id: str) -> Path:
+        files = self._home / run_id / "files"
+        files.mkdir(parents=True, exist_ok=True)
+        return files / f"{len(list(files.iterdir()))}-{os.getpid()}"
 
     def _write(self, run_id: str, record: Record) -> None:
         folder = self._home / run_id
@@ -123,6 +134,8 @@ def send_journal(folder: Path, sink: Sink, sent: Mapping[str, str]) -> str:
             sink.log(run_id, record.batch)
         elif record.upload is not None:
             sink.upload(run_id, folder / "files" / record.upload[0], record.upload[1])
+        elif record.model is not None:
+            sink.log_model(run_id, record.model[1], folder / "files" / record.model[0])
         elif record.finish is not None:
             sink.finish(run_id, *record.finish)
     shutil.rmtree(folder)

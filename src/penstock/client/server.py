@@ -2,133 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
 import math
-import threading
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote
 
-from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Refused, Unavailable
-from penstock.client.sink import CLIENT_TAG, Batch, RunDraft
+from penstock.base.errors import Invalid, NotFound
+from penstock.client.rest import API, PROXY, Address, Rest, proxied
+from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft
 from penstock.tracking.entities import RunStatus
 from penstock.tracking.inputs import as_datasets
 from penstock.tracking.values import NAME_TAG
 
-TIMEOUT_S = 60.0
-WAITS_S = (0.2, 0.5, 1.0)
-API = "/api/2.0/mlflow"
 MAX_METRICS, MAX_PAIRS = 1000, 100
-
-
-@dataclass(frozen=True)
-class Address:
-    """A server with the credentials for it; `token` wins over user and password."""
-
-    url: str
-    user: str = ""
-    password: str = ""
-    token: str = ""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of every request."""
-        if self.token:
-            return {"Authorization": f"Bearer {self.token}"}
-        if self.user:
-            pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-            return {"Authorization": f"Basic {pair}"}
-        return {}
-
-
-class Rest:
-    """Calls of a server, one kept-alive connection for each thread; retries what a retry may help."""
-
-    def __init__(self, address: Address) -> None:
-        parts = urlsplit(address.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Invalid(
-                f"not a server's address: {address.url!r}",
-                code="client.bad_uri",
-                hint="set PENSTOCK_URI to http://HOST:5000",
-            )
-        self._address, self._parts = address, parts
-        self._local = threading.local()
-
-    def get(self, path: str, **query: str) -> Any:
-        """Return the JSON that a GET answers."""
-        return json.loads(self.send("GET", f"{path}?{urlencode(query)}" if query else path))
-
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON that a POST answers."""
-        return json.loads(
-            self.send("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        )
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | Path | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """Return the bytes of an answer; a file is streamed.
-
-        Raises:
-            Unavailable: the server cannot be reached or asks to come back later.
-            NotFound, Invalid, Denied: what the server says.
-        """
-        for wait_s in (*WAITS_S, None):
-            try:
-                return self._once(method, path, body, {**self._address.headers, **(headers or {})})
-            except Unavailable:
-                if wait_s is None:
-                    raise
-                time.sleep(wait_s)
-        raise AssertionError("unreachable")
-
-    def _once(self, method: str, path: str, body: bytes | Path | None, headers: dict[str, str]) -> bytes:
-        connection = self._connection()
-        try:
-            if isinstance(body, Path):
-                with body.open("rb") as file:
-                    sized = {**headers, "Content-Length": str(body.stat().st_size)}
-                    connection.request(method, f"{self._parts.path.rstrip('/')}{path}", file, sized)
-            else:
-                connection.request(method, f"{self._parts.path.rstrip('/')}{path}", body, headers)
-            answer = connection.getresponse()
-            data = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._forget()
-            raise Unavailable(
-                f"the server {self._address.url} did not answer: {error}",
-                code="client.unavailable",
-                hint="check that it runs; records are kept and sent later",
-            ) from error
-        if answer.status >= 400:
-            raise _error(answer.status, data, self._address.url)
-        return data
-
-    def _connection(self) -> http.client.HTTPConnection:
-        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if known is None:
-            kind = (
-                http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-            )
-            known = kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT_S)
-            self._local.connection = known
-        return known
-
-    def _forget(self) -> None:
-        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if known is not None:
-            known.close()
-            self._local.connection = None
 
 
 class ServerSink:
@@ -187,15 +74,45 @@ class ServerSink:
     def upload(self, run_id: str, source: Path, path: str) -> None:
         """Send a file through the artifact proxy."""
         uri = str(self.rest.get(f"{API}/runs/get", run_id=run_id)["run"]["info"]["artifact_uri"])
-        parts = urlsplit(uri)
-        if parts.scheme != "mlflow-artifacts":
-            raise Refused(
-                f"the artifacts of run {run_id} lie in {uri}, which needs its own client",
-                code="artifacts.elsewhere",
-                hint="log to an experiment whose artifacts the server keeps",
-            )
-        place = quote(f"{parts.path.strip('/')}/{path}")
-        self.rest.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{place}", source)
+        self.rest.send("PUT", f"{PROXY}/{quote(proxied(uri))}/{quote(path)}", source)
+
+    def log_model(self, run_id: str, draft: ModelDraft, folder: Path) -> str:
+        """Send a model folder, continuing what an earlier try began."""
+        experiment = str(self.rest.get(f"{API}/runs/get", run_id=run_id)["run"]["info"]["experiment_id"])
+        model = self._announce(experiment, run_id, draft)
+        model_id, uri = str(model["model_id"]), str(model["artifact_uri"])
+        self.rest.post(
+            f"{API}/runs/outputs", {"run_id": run_id, "models": [{"model_id": model_id, "step": 0}]}
+        )
+        place = quote(proxied(uri))
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.rest.send("PUT", f"{PROXY}/{place}/{quote(path.relative_to(folder).as_posix())}", path)
+        ready = {"model_id": model_id, "status": "LOGGED_MODEL_READY"}
+        self.rest.post(f"{API}/logged-models/{model_id}", ready, "PATCH")
+        return model_id
+
+    def _announce(self, experiment: str, run_id: str, draft: ModelDraft) -> dict[str, Any]:
+        known = self.rest.post(
+            f"{API}/logged-models/search",
+            {
+                "experiment_ids": [experiment],
+                "filter": f"tags.`{CLIENT_MODEL_TAG}` = '{draft.client_id}'",
+                "max_results": 1,
+            },
+        ).get("models", [])
+        made = known[0] if known else None
+        if made is None:
+            made = self.rest.post(
+                f"{API}/logged-models",
+                {
+                    "experiment_id": experiment,
+                    "name": draft.name,
+                    "source_run_id": run_id,
+                    "params": _pairs(draft.params),
+                    "tags": _pairs({**draft.tags, CLIENT_MODEL_TAG: draft.client_id}),
+                },
+            )["model"]
+        return dict(made["info"])
 
     def finish(self, run_id: str, status: RunStatus, end_ms: int) -> None:
         """End a run."""
@@ -239,19 +156,3 @@ def _number(value: float) -> float | str:
     if math.isnan(value):
         return "NaN"
     return value if not math.isinf(value) else ("Infinity" if value > 0 else "-Infinity")
-
-
-def _error(status: int, data: bytes, url: str) -> PenstockError:
-    try:
-        body = json.loads(data)
-        text, name = str(body.get("message") or body.get("error") or status), str(body.get("error_code", ""))
-    except (ValueError, AttributeError):
-        text, name = f"status {status}", ""
-    text = f"{url}: {text}"
-    if status in {408, 429, 500, 502, 503, 504}:
-        return Unavailable(text, code="client.unavailable", hint="try again later")
-    if status in {401, 403}:
-        return Denied(text, code="client.denied", hint="check MLFLOW_TRACKING_TOKEN, or user and password")
-    if status == 404:
-        return NotFound(text, code="client.not_found")
-    return Invalid(text, code="client.refused", server_code=name)

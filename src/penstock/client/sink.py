@@ -21,6 +21,8 @@ COMMIT_TAG = "mlflow.source.git.commit"
 PARENT_TAG = "mlflow.parentRunId"
 CLIENT_TAG = "penstock.client_run"
 """The id that the client gave a run, so that a start which is repeated finds the run it made."""
+CLIENT_MODEL_TAG = "penstock.client_model"
+"""The same of a logged model."""
 
 
 class RunDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,15 @@ class Batch(msgspec.Struct, kw_only=True):
         return bool(self.metrics or self.params or self.tags)
 
 
+class ModelDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A model folder about to be logged; `tags` hold its digest and environment."""
+
+    client_id: str
+    name: str
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+
 class Sink(Protocol):
     """Takes the records of runs; the contract stands at the head of this module."""
 
@@ -83,6 +94,16 @@ class Sink(Protocol):
 
     def upload(self, run_id: str, source: Path, path: str) -> None:
         """Keep a file's bytes as an artifact of the run."""
+        ...
+
+    def log_model(self, run_id: str, draft: ModelDraft, folder: Path) -> str:
+        """Keep a model folder as a logged model of the run and return the model's id.
+
+        It is ready only when every file arrived. Given again, a draft continues what it began.
+
+        Raises:
+            Invalid: the name cannot be one.
+        """
         ...
 
     def finish(self, run_id: str, status: RunStatus, end_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""Bring what an MLflow server has kept into a project: experiments, runs, models, and their files.
+"""Bring what MLflow has kept, in a database or a folder, into a project: experiments, runs, models, and their files.
 
 Ids and times stay as they are. Rows that are here already are left alone, so an import can be repeated, and
 continued after a kill. A version whose files came along gets its manifest, as if it had been registered here;
@@ -8,82 +8,110 @@ one whose files lie elsewhere keeps its source and has none.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.database import connect, upsert
+from penstock.base.database import upsert
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.events import record_event
-from penstock.flows.mlflow_source import read_mlflow
+from penstock.flows.mlflow_folder import FolderSource
+from penstock.flows.mlflow_source import DatabaseSource, MlflowSource
 from penstock.flows.project import Project
 from penstock.flows.store_copy import reset_sequences
 from penstock.flows.uploaded import store_folder
 from penstock.registry.entities import Manifest, Provenance
 from penstock.registry.package import digest_manifest
-from penstock.registry.tables import versions
+from penstock.registry.tables import models, versions
 from penstock.tracking.tables import experiments, logged_models, runs
 
 COPY_BYTES = 1 << 20
 
 
 def import_mlflow(project: Project, source: str, artifacts: Path | None = None) -> dict[str, int]:
-    """Copy an MLflow database's rows, and the files of its artifact folder; return what was new.
+    """Copy what MLflow has kept, and the files of its artifact folder; return what was new.
 
     Args:
-        source: the database's URL, or the path of its SQLite file.
+        source: a database's URL, the path of an SQLite file, or a folder `mlruns` (or the folder that holds it).
         artifacts: the folder where the server keeps artifacts (`mlartifacts`); its files are copied first.
 
     Raises:
-        NotFound: there is no MLflow database, or no such folder.
+        NotFound: there is no MLflow database or `mlruns` folder, or no such folder of artifacts.
         Conflict: an experiment here has the id of another one there.
+        Invalid: a record of a folder cannot be read.
     """
-    url = source if "://" in source else f"sqlite:///{_existing(Path(source))}"
     added: Counter[str] = Counter()
-    if artifacts is not None:
-        added["files"] = _copy_files(project, artifacts)
-    database = connect(url)
+    opened = _open(source)
     try:
-        with database.read() as reading:
-            if not sa.inspect(reading).has_table("latest_metrics"):
-                raise NotFound(
-                    f"{database.url} is not the database of an MLflow server",
-                    code="store.not_mlflow",
-                    hint="name what its --backend-store-uri says",
-                )
-            with project.database.write() as writing:
-                _check_ids(reading, writing)
-                for table, found in read_mlflow(reading):
-                    is_version = table is versions
-                    rows = [_version(project, writing, row) for row in found] if is_version else found
-                    done = writing.execute(upsert(writing.dialect.name, table).on_conflict_do_nothing(), rows)
-                    added[table.name] += max(done.rowcount, 0)
-                reset_sequences(writing, [experiments])
+        with project.database.read() as connection:
+            _check_ids(opened, connection)
+        if artifacts is not None:
+            added["files"] = _copy_files(project, _files_below(_existing(artifacts)))
+        added["files"] += _copy_files(project, opened.files())
+        with project.database.write() as writing:
+            _check_ids(opened, writing)
+            before: dict[sa.Table, int] = {}
+            for table, found in opened.rows():
+                is_version = table is versions
+                rows = [_version(project, writing, row) for row in found] if is_version else found
+                if table not in before:
+                    before[table] = _count(writing, table)
+                writing.execute(upsert(writing.dialect.name, table).on_conflict_do_nothing(), rows)
+            for table, count in before.items():
+                added[table.name] = _count(writing, table) - count
+            _count_on(writing)
+            reset_sequences(writing, [experiments])
+            if sum(added.values()):
                 record_event(
                     writing,
                     "store.imported",
-                    f"store:{database.url}",
+                    f"store:{opened.name}",
                     project.actor,
                     f"{added['runs']} runs imported from MLflow",
                     after=dict(added),
                 )
     finally:
-        database.close()
+        opened.close()
     return dict(added)
 
 
-def _check_ids(reading: sa.Connection, writing: sa.Connection) -> None:
+def _open(source: str) -> MlflowSource:
+    if source.startswith("file:"):
+        source = unquote(urlsplit(source).path)
+    if "://" in source:
+        return DatabaseSource(source)
+    path = _existing(Path(source))
+    return FolderSource(path) if path.is_dir() else DatabaseSource(f"sqlite:///{path}")
+
+
+def _check_ids(source: MlflowSource, writing: sa.Connection) -> None:
     here = {row.id: row.name for row in writing.execute(sa.select(experiments.c.id, experiments.c.name))}
     names = {name: number for number, name in here.items()}
-    for number, name in reading.execute(sa.text("SELECT experiment_id, name FROM experiments")):
+    for number, name in source.experiments():
         if here.get(number, name) != name or names.get(name, number) != number:
             raise Conflict(
                 f"experiment {number} is {name!r} there and {here.get(number, f'number {names.get(name)}')!r} here",
                 code="store.other_experiment",
                 hint="import into a project whose store is new",
             )
+
+
+def _count(connection: sa.Connection, table: sa.Table) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+def _count_on(connection: sa.Connection) -> None:
+    """Let every model's numbers go on behind the greatest one."""
+    greatest = (
+        sa.select(sa.func.max(versions.c.number)).where(versions.c.model == models.c.name).scalar_subquery()
+    )
+    connection.execute(
+        models.update().where(models.c.newest_number < greatest).values(newest_number=greatest)
+    )
 
 
 def _version(project: Project, connection: sa.Connection, row: dict[str, Any]) -> dict[str, Any]:
@@ -122,17 +150,20 @@ def _folder_of(connection: sa.Connection, source: str) -> str | None:
     return None
 
 
-def _copy_files(project: Project, folder: Path) -> int:
+def _copy_files(project: Project, files: Iterable[tuple[str, Path]]) -> int:
     backend, count = project.artifacts.backend, 0
-    root = _existing(folder)
-    for path in sorted(root.rglob("*")):
-        if path.is_symlink() or not path.is_file():
-            continue
-        key = f"files/{path.relative_to(root).as_posix()}"
-        if backend.size(key) != path.stat().st_size:
-            backend.upload(key, path)
+    for path, file in files:
+        key = f"files/{path}"
+        if backend.size(key) != file.stat().st_size:
+            backend.upload(key, file)
             count += 1
     return count
+
+
+def _files_below(root: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path.relative_to(root).as_posix(), path
 
 
 def _existing(path: Path) -> Path:

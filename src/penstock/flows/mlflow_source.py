@@ -1,4 +1,6 @@
-"""What an MLflow server keeps in its database, as rows of Penstock's tables.
+"""What MLflow has kept, as rows of Penstock's tables: the role, and the database of a server as one place.
+
+The other place is the folder `mlruns`, in `mlflow_folder`.
 
 Source: the schema of MLflow 3.17, `mlflow/store/tracking/dbmodels/models.py` and
 `mlflow/store/model_registry/dbmodels/models.py`; tables and columns that an older one lacks are passed over.
@@ -8,10 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from penstock.base.database import connect
+from penstock.base.errors import NotFound
 from penstock.registry import tables as registry
 from penstock.tracking import tables as tracking
 from penstock.tracking.logged_models import STATUSES
@@ -107,8 +113,74 @@ _QUERIES: tuple[tuple[sa.Table, str], ...] = (
 )
 
 
-def read_mlflow(connection: sa.Connection) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
-    """Yield rows for Penstock's tables, in parts, those first that others refer to."""
+Rows = tuple[sa.Table, list[dict[str, Any]]]
+
+
+class MlflowSource(Protocol):
+    """A place where MLflow has kept experiments, runs and models."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, without credentials."""
+        ...
+
+    def experiments(self) -> list[tuple[int, str]]:
+        """Return the experiments' ids and names."""
+        ...
+
+    def rows(self) -> Iterator[Rows]:
+        """Yield rows for Penstock's tables, in parts, those first that others refer to."""
+        ...
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield the artifacts that lie beside the records, with their paths in the artifact proxy."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
+
+
+class DatabaseSource:
+    """The database of an MLflow server; its artifacts lie elsewhere."""
+
+    def __init__(self, url: str) -> None:
+        self._database = connect(url)
+        self._open = ExitStack()
+        self._open.callback(self._database.close)
+        self._connection = self._open.enter_context(self._database.read())
+        if not sa.inspect(self._connection).has_table("latest_metrics"):
+            self.close()
+            raise NotFound(
+                f"{self.name} is not the database of an MLflow server",
+                code="store.not_mlflow",
+                hint="name what its --backend-store-uri says",
+            )
+
+    @property
+    def name(self) -> str:
+        """The database's URL."""
+        return self._database.url
+
+    def experiments(self) -> list[tuple[int, str]]:
+        """Return the experiments' ids and names."""
+        query = sa.text("SELECT experiment_id, name FROM experiments")
+        return [(int(number), str(name)) for number, name in self._connection.execute(query)]
+
+    def rows(self) -> Iterator[Rows]:
+        """Yield rows for Penstock's tables."""
+        return _read(self._connection)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield nothing."""
+        return iter(())
+
+    def close(self) -> None:
+        """Close the database."""
+        self._open.close()
+
+
+def _read(connection: sa.Connection) -> Iterator[Rows]:
     there = set(sa.inspect(connection).get_table_names())
     for table, query in _QUERIES:
         if not set(re.findall(r"\b(?:FROM|JOIN) (\w+)", query)) <= there:
@@ -130,12 +202,17 @@ def _row(connection: sa.Connection, table: sa.Table, row: sa.RowMapping) -> dict
     elif table is tracking.logged_models:
         root = f"mlflow-artifacts:/{values['experiment_id']}/models/{values['id']}/artifacts"
         values["artifact_uri"] = _own(values["artifact_uri"], root)
-        values["status"] = _STATUS_NAMES.get(values["status"], "LOGGED_MODEL_READY")
+        values["status"] = status_name(values["status"])
     elif table is tracking.run_datasets:
         query = sa.text("SELECT name, value FROM input_tags WHERE input_uuid = :input")
         tags = connection.execute(query, {"input": values.pop("input_uuid")})
         values["tags"] = [[name, value] for name, value in tags]
     return values
+
+
+def status_name(status: Any) -> str:
+    """Return the name of a logged model's status, which MLflow stores as a number."""
+    return _STATUS_NAMES.get(status, "LOGGED_MODEL_READY")
 
 
 def _own(uri: str | None, usual: str) -> str | None:

@@ -13,6 +13,7 @@ from penstock.flows.models import store_model
 from penstock.flows.project import Project
 from penstock.flows.provenance import capture_code, data_digests, environment, stage_of_output
 from penstock.flows.settings import ModelSettings, require_model
+from penstock.flows.stored import keep_stored
 from penstock.monitoring.profile import Profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
@@ -125,6 +126,9 @@ def register_model(
     with project.database.write() as connection:
         before = {item.number for item in list_versions(connection, draft.model)}
         version = add_version(connection, draft)
+    keep_stored(
+        project, candidate.manifest, lambda: store_model(project, candidate.folder, candidate.manifest)
+    )
     is_new = version.number not in before
     return version, is_new
 

@@ -17,10 +17,11 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.flows.project import Project
+from penstock.flows.stored import keep_stored
 from penstock.registry.entities import FileDigest, Manifest, ModelVersion, Provenance
 from penstock.registry.models import get_model
 from penstock.registry.package import digest_manifest
-from penstock.registry.versions import add_version, find_manifest
+from penstock.registry.versions import add_version, find_manifest, get_version
 from penstock.storage.artifact_files import ArtifactFiles
 from penstock.tracking.datasets import list_datasets
 from penstock.tracking.entities import Run
@@ -30,6 +31,8 @@ from penstock.tracking.tables import logged_model_tags
 from penstock.tracking.values import list_pairs
 
 COMMIT_TAG = "mlflow.source.git.commit"
+ENVIRONMENT_TAG = "penstock.environment"
+"""What a logged model's client had installed, as a JSON object of versions by name."""
 _COMMIT = re.compile(r"[0-9a-f]{7,64}\Z")
 
 
@@ -73,12 +76,18 @@ def register_uploaded(project: Project, wanted: Registration) -> ModelVersion:
             draft = msgspec.structs.replace(draft, manifest=manifest, digest=digest_manifest(manifest))
 
     def write(connection: sa.Connection) -> ModelVersion:
+        if wanted.origin is not None:
+            get_version(connection, wanted.origin.model, wanted.origin.number, deleted=True)
         version = add_version(connection, draft, reuse=False)
         if wanted.logged_model_id:
             _note_version(connection, wanted.logged_model_id, version)
         return version
 
-    return project.writer.submit(write).result()
+    version = project.writer.submit(write).result()
+    if wanted.folder is not None:
+        folder = wanted.folder
+        keep_stored(project, version.manifest, lambda: store_folder(project, folder))
+    return version
 
 
 def store_folder(project: Project, folder: str) -> Manifest:
@@ -116,6 +125,7 @@ def _origin_draft(wanted: Registration) -> ModelVersion:
 
 def _run_draft(connection: sa.Connection, wanted: Registration) -> ModelVersion:
     run = _find_run(connection, wanted.run_id) if wanted.run_id else None
+    origin = _provenance(connection, wanted, run)
     return ModelVersion(
         model=wanted.model,
         number=0,
@@ -124,7 +134,7 @@ def _run_draft(connection: sa.Connection, wanted: Registration) -> ModelVersion:
         actor=wanted.actor,
         path=wanted.folder or "",
         manifest=Manifest(()),
-        provenance=_provenance(connection, wanted, run),
+        provenance=msgspec.structs.replace(origin, environment=_environment(connection, wanted)),
         metrics=_metrics(connection, wanted, run),
         source=wanted.source,
         run_link=wanted.run_link,
@@ -153,6 +163,17 @@ def _provenance(connection: sa.Connection, wanted: Registration, run: Run | None
         run_id=run.id,
         data={**used, **run.inputs},
     )
+
+
+def _environment(connection: sa.Connection, wanted: Registration) -> dict[str, str]:
+    if not wanted.logged_model_id:
+        return {}
+    ids = [wanted.logged_model_id]
+    noted = list_pairs(connection, logged_model_tags, ids).get(wanted.logged_model_id, {})
+    try:
+        return msgspec.json.decode(noted.get(ENVIRONMENT_TAG, "{}"), type=dict[str, str])
+    except msgspec.DecodeError:
+        return {}
 
 
 def _metrics(connection: sa.Connection, wanted: Registration, run: Run | None) -> dict[str, float]:

@@ -24,11 +24,13 @@ from penstock.base.events import Event, list_events
 from penstock.flows.lineage import Explanation, explain
 from penstock.flows.overview import EndpointView, overview
 from penstock.flows.project import Project
+from penstock.http.caller import caller_of
 from penstock.http.errors import json_response
 from penstock.monitoring.quality import METRICS
 from penstock.monitoring.windows import Window, list_windows
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import find_verdict, get_verdict
 from penstock.registry.versions import get_version, list_versions
 from penstock.serving.deployments import Revision, get_revision, list_revisions
@@ -95,6 +97,8 @@ class Operation:
     work: Callable[[Request], Any]
     answers: Any
     query: tuple[tuple[str, str], ...] = ()
+    model: Callable[[Request], str] | None = None
+    """The one model it is about, whose reader may call it; without one, who may read everything may."""
 
 
 def api_routes(project: Project) -> list[Route]:
@@ -104,7 +108,11 @@ def api_routes(project: Project) -> list[Route]:
 
     def route(operation: Operation) -> Route:
         async def answer(request: Request) -> Response:
-            return json_response(await run_in_threadpool(operation.work, request))
+            def work() -> Any:
+                _check_caller(project, operation, request)
+                return operation.work(request)
+
+            return json_response(await run_in_threadpool(work))
 
         return Route(f"{PREFIX}{operation.path}", answer, methods=["GET"])
 
@@ -135,8 +143,9 @@ class _Api:
             ),
             Operation("/lineage/{subject:path}", self.lineage, Explanation),
             Operation("/models", self.models, list[ModelView]),
-            Operation("/models/{name}/versions", self.versions, list[ModelVersion]),
-            Operation("/models/{name}/versions/{number}", self.version, VersionView),
+            Operation("/models/{name}/versions", self.versions, list[ModelVersion], model=_named_model),
+            Operation("/models/{name}/versions/{number}", self.version, VersionView, model=_named_model),
+            Operation("/references/{reference:path}", self.reference, ModelVersion, model=_referred_model),
             Operation("/verdicts/{id}", self.verdict, Verdict),
             Operation("/runs", self.runs, list[Run], (limit, ("experiment", "only this experiment"))),
             Operation("/runs/{id}", self.run, Run),
@@ -208,6 +217,11 @@ class _Api:
         """A model version with its aliases and the newest verdict on it."""
         return version_view(self._project, request.path_params["name"], request.path_params["number"])
 
+    def reference(self, request: Request) -> Any:
+        """The model version that NAME/3, NAME@alias or NAME@alias@TIME (what it was then) means."""
+        with self._project.database.read() as connection:
+            return resolve_version(connection, request.path_params["reference"])
+
     def verdict(self, request: Request) -> Any:
         """A verdict by its id."""
         with self._project.database.read() as connection:
@@ -223,6 +237,25 @@ class _Api:
         """A run by its id or an unambiguous beginning of it."""
         with self._project.database.read() as connection:
             return tracking.get_run(connection, request.path_params["id"])
+
+
+def _check_caller(project: Project, operation: Operation, request: Request) -> None:
+    caller = caller_of(request.scope)
+    if caller.user is None:
+        return
+    with project.database.read() as connection:
+        if operation.model is None:
+            caller.require_everything(connection)
+        else:
+            caller.require(connection, "model", operation.model(request), "reader")
+
+
+def _named_model(request: Request) -> str:
+    return str(request.path_params["name"])
+
+
+def _referred_model(request: Request) -> str:
+    return re.split("[/@]", str(request.path_params["reference"]), maxsplit=1)[0]
 
 
 def explain_subject(project: Project, subject: str) -> Explanation:

@@ -55,9 +55,10 @@ def build_server_app(
         Route("/health", health, methods=["GET"]),
         Route("/version", version, methods=["GET"]),
         *mlflow_routes(build_services(project)),
+        *api_routes(project),
         Mount(
             "",
-            routes=[*api_routes(project), *page_routes(project, controller)],
+            routes=page_routes(project, controller),
             middleware=[Middleware(ReadsEverything, database=project.database)],
         ),
     ]

@@ -29,10 +29,13 @@ from penstock.base.errors import Denied, PenstockError
 from penstock.http.caller import Caller, caller_of, set_caller
 from penstock.http.errors import error_response
 from penstock.http.mlflow.errors import mlflow_error_response
+from penstock.http.mlflow.multipart import PART_ROUTE
 
 PUBLIC = frozenset({"/health", "/version"})
 MLFLOW_PATHS = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/")
 MAX_KNOWN = 1024
+UPLOADER = Caller("upload", User(name="upload", role="none", created_ms=0, password_hash=None))
+"""Who sends parts: nobody who may do anything else."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 
 
@@ -114,7 +117,9 @@ class Authenticate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 without valid credentials; else note who calls and pass on."""
-        if scope["type"] == "http" and scope["path"] not in PUBLIC:
+        if scope["type"] == "http" and _is_part(scope):
+            set_caller(scope, UPLOADER)
+        elif scope["type"] == "http" and scope["path"] not in PUBLIC:
             try:
                 caller = await run_in_threadpool(self._authenticator.identify, Headers(scope=scope))
             except PenstockError as error:
@@ -141,6 +146,14 @@ class ReadsEverything:
     def _check(self, caller: Caller) -> None:
         with self._database.read() as connection:
             caller.require_everything(connection)
+
+
+def _is_part(scope: Scope) -> bool:
+    """Say whether a request sends a part of an upload: MLflow's client sends no credentials with it.
+
+    The upload's own secret stands in for them, and only who may write there was told it.
+    """
+    return bool(scope["method"] == "PUT" and scope["path"].startswith(f"{PART_ROUTE}/"))
 
 
 def _refusal(path: str, error: PenstockError) -> Response:

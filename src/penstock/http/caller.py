@@ -29,6 +29,12 @@ class Caller:
         """Say whether the caller has at least a role on one experiment (by id) or model (by name)."""
         return self.user is None or Access(connection, self.user).allows(kind, resource, role)
 
+    def visible(
+        self, connection: sa.Connection, kind: Kind, column: sa.ColumnElement[str]
+    ) -> sa.ColumnElement[bool] | None:
+        """Return the condition that keeps what the caller may read, or None where nothing is hidden."""
+        return None if self.user is None else Access(connection, self.user).visible(kind, column)
+
     def require(self, connection: sa.Connection, kind: Kind, resource: str, role: Role) -> None:
         """Check a role on one experiment or model.
 

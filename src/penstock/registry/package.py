@@ -120,6 +120,25 @@ def describe_model(folder: Path) -> ModelDescription:
     return ModelDescription(flavours, Signature(inputs, outputs), example)
 
 
+def read_flavours(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the flavours of a folder's `MLmodel` file with their options.
+
+    Raises:
+        Invalid: there is no such file, or it names no flavour.
+    """
+    path = folder / MODEL_FILE
+    try:
+        document = load(path.read_text(encoding="utf-8"))
+        return {str(name): dict(options) for name, options in document["flavors"].items()}
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Invalid(
+            f"{path} cannot be used: {type(error).__name__}: {error}",
+            code="registry.bad_model",
+            hint="save the model with penstock.save_model, or mlflow's save_model",
+            path=str(path),
+        ) from None
+
+
 def write_example(folder: Path, columns: Mapping[str, list[Any]]) -> None:
     """Write a few input rows beside the model, in MLflow's `split` orientation."""
     names = list(columns)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.search.entities import MODEL_VERSIONS, REGISTERED_MODELS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
+from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
 from penstock.registry.cards import load_cards, select_cards
@@ -38,14 +39,16 @@ class RegistrySearch:
     filter: str = ""
     order_by: Sequence[str] = ()
     limit: int = 100
-    offset: int = 0
+    after: Cursor | None = None
+    only: sa.ColumnElement[bool] | None = None
+    """A further condition: what the caller may see."""
 
 
 def search_models(connection: sa.Connection, wanted: RegistrySearch) -> list[str]:
     """Return the names of models that match, by name where no order is asked for.
 
     Raises:
-        Invalid: filter or order cannot be read.
+        Invalid: filter, order or place cannot be read.
     """
     query = sa.select(models.c.name).where(models.c.deleted_ms.is_(None))
     for one in parse_filter(wanted.filter, REGISTERED_MODELS):
@@ -54,23 +57,30 @@ def search_models(connection: sa.Connection, wanted: RegistrySearch) -> list[str
             if one.kind == "attribute"
             else pair_matches(REGISTERED_MODELS, one, model_tags, ("model", models.c.name))
         )
-    orders = parse_order_by(list(wanted.order_by), REGISTERED_MODELS)
-    query = query.order_by(*_columns(orders, _MODEL_COLUMNS), models.c.name)
-    return list(connection.execute(query.limit(wanted.limit).offset(wanted.offset)).scalars())
+    return list(connection.execute(_page(query, _model_keys(wanted), wanted)).scalars())
+
+
+def model_cursor(connection: sa.Connection, wanted: RegistrySearch, name: str) -> Cursor:
+    """Return a model's place in the order that a search asks for."""
+    return read_cursor(connection, _model_keys(wanted), models.c.name == name)
 
 
 def search_versions(connection: sa.Connection, wanted: RegistrySearch) -> list[VersionCard]:
     """Return versions that match; the last changed first where no order is asked for.
 
     Raises:
-        Invalid: filter or order cannot be read.
+        Invalid: filter, order or place cannot be read.
     """
     query = select_cards()
     for one in parse_filter(wanted.filter, MODEL_VERSIONS):
         query = query.where(_version_matches(one))
-    orders = parse_order_by(list(wanted.order_by), MODEL_VERSIONS) or _NEWEST
-    query = query.order_by(*_columns(orders, _VERSION_COLUMNS), versions.c.model, versions.c.number.desc())
-    return load_cards(connection, query.limit(wanted.limit).offset(wanted.offset))
+    return load_cards(connection, _page(query, _version_keys(wanted), wanted))
+
+
+def version_cursor(connection: sa.Connection, wanted: RegistrySearch, card: VersionCard) -> Cursor:
+    """Return a version's place in the order that a search asks for."""
+    here = sa.and_(versions.c.model == card.model, versions.c.number == card.number)
+    return read_cursor(connection, _version_keys(wanted), here)
 
 
 def _version_matches(one: Comparison) -> sa.ColumnElement[bool]:
@@ -80,7 +90,23 @@ def _version_matches(one: Comparison) -> sa.ColumnElement[bool]:
     return pair_matches(MODEL_VERSIONS, one, version_tags, *owner)
 
 
-def _columns(
-    orders: Sequence[OrderBy], columns: dict[str, sa.ColumnElement[Any]]
-) -> list[sa.ColumnElement[Any]]:
-    return [columns[one.key] if one.ascending else columns[one.key].desc() for one in orders]
+def _model_keys(wanted: RegistrySearch) -> list[Key]:
+    orders = parse_order_by(list(wanted.order_by), REGISTERED_MODELS)
+    return [*_keys(orders, _MODEL_COLUMNS), Key(models.c.name)]
+
+
+def _version_keys(wanted: RegistrySearch) -> list[Key]:
+    orders = parse_order_by(list(wanted.order_by), MODEL_VERSIONS) or _NEWEST
+    return [*_keys(orders, _VERSION_COLUMNS), Key(versions.c.model), Key(versions.c.number, False)]
+
+
+def _keys(orders: Sequence[OrderBy], columns: dict[str, sa.ColumnElement[Any]]) -> list[Key]:
+    return [key for one in orders for key in ranked(columns[one.key], one.ascending)]
+
+
+def _page(query: sa.Select[Any], keys: Sequence[Key], wanted: RegistrySearch) -> sa.Select[Any]:
+    if wanted.after is not None:
+        query = query.where(beyond(keys, wanted.after))
+    if wanted.only is not None:
+        query = query.where(wanted.only)
+    return in_order(query, keys).limit(wanted.limit)

@@ -49,7 +49,7 @@ class ArtifactFiles:
     """Files that clients write, below one prefix of a backend. Thread-safe as its backend is."""
 
     def __init__(self, backend: Backend, prefix: str = "files") -> None:
-        self._backend, self._prefix = backend, prefix
+        self.backend, self._prefix = backend, prefix
 
     def _key(self, path: str) -> str:
         """Return the key of a path.
@@ -59,7 +59,7 @@ class ArtifactFiles:
         """
         path = parse_path(path)
         key = f"{self._prefix}/{path}" if path else self._prefix
-        if not self._backend.is_plain(key):
+        if not self.backend.is_plain(key):
             raise bad_path()
         return key
 
@@ -74,7 +74,7 @@ class ArtifactFiles:
         root = artifact_root_of(path)
         if root is None or path == root.path:
             raise bad_path()
-        return self._backend.writer(self._key(path), size_bytes)
+        return self.backend.writer(self._key(path), size_bytes)
 
     def open(self, path: str) -> OpenFile:
         """Find a file.
@@ -85,22 +85,22 @@ class ArtifactFiles:
         """
         path = parse_path(path)
         key = self._key(path)
-        size = self._backend.size(key) if path else None
+        size = self.backend.size(key) if path else None
         if size is None:
-            if next(self._backend.children(key), None) is not None:
+            if next(self.backend.children(key), None) is not None:
                 raise _is_directory(path)
             raise _no_file(path)
-        return OpenFile(path, size, lambda start, length: self._backend.stream(key, start, length))
+        return OpenFile(path, size, lambda start, length: self.backend.stream(key, start, length))
 
     def children(self, path: str) -> list[Child]:
         """Return what lies directly in a directory, by name; nothing for a file or what is not there."""
-        return _by_name(self._backend.children(self._key(path)))
+        return _by_name(self.backend.children(self._key(path)))
 
     def walk(self, path: str) -> Iterator[Entry]:
         """Yield every file below a directory, in no order, under its path from there."""
         key = self._key(path)
-        for entry in self._backend.list(key):
-            if self._backend.is_plain(entry.key):
+        for entry in self.backend.list(key):
+            if self.backend.is_plain(entry.key):
                 yield entry._replace(key=entry.key[len(key) + 1 :])
 
     def adopt(self, path: str, content: ContentStore) -> tuple[str, int]:
@@ -122,8 +122,8 @@ class ArtifactFiles:
         if artifact_root_of(path) is None:
             raise bad_path()
         key = self._key(path)
-        self._backend.delete(key)
-        self._backend.delete_tree(key)
+        self.backend.delete(key)
+        self.backend.delete_tree(key)
 
 
 class VersionFiles:
@@ -212,7 +212,7 @@ class ArtifactTree:
         Raises:
             Refused: it would be a version's file.
         """
-        self._check_writable(path)
+        self.check_writable(path)
         return self.files.writer(path, size_bytes)
 
     def delete(self, path: str) -> None:
@@ -221,10 +221,15 @@ class ArtifactTree:
         Raises:
             Refused: it is a version's.
         """
-        self._check_writable(path)
+        self.check_writable(path)
         self.files.delete(path)
 
-    def _check_writable(self, path: str) -> None:
+    def check_writable(self, path: str) -> None:
+        """Check that a path is not a version's.
+
+        Raises:
+            Refused: it is.
+        """
         if _in_versions(parse_path(path)) is not None:
             raise Refused(
                 "the files of a registered version are fixed",

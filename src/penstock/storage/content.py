@@ -79,6 +79,10 @@ class ContentStore:
         """Return how many bytes are stored under a digest, or None; they are not checked."""
         return self.backend.size(_key(digest))
 
+    def delete(self, digest: str) -> None:
+        """Remove the bytes of a digest, if any; the caller knows that nothing refers to them."""
+        self.backend.delete(_key(digest))
+
     def stream(self, digest: str) -> Iterator[bytes]:
         """Yield the bytes of a digest; the last chunk comes only when all of them match.
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid
 from penstock.base.search.entities import LOGGED_MODELS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter
+from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
 from penstock.tracking.entities import LoggedModel
@@ -62,7 +63,7 @@ class ModelSearch:
     datasets: Sequence[DatasetName] = ()
     order: Sequence[ModelOrder] = ()
     limit: int = 50
-    offset: int = 0
+    after: Cursor | None = None
 
 
 def search_models(connection: sa.Connection, wanted: ModelSearch) -> list[LoggedModel]:
@@ -72,7 +73,7 @@ def search_models(connection: sa.Connection, wanted: ModelSearch) -> list[Logged
     metric in the filter, a model must have some metric on one of them.
 
     Raises:
-        Invalid: the filter cannot be read, or a data set has no name.
+        Invalid: filter or place cannot be read, or a data set has no name.
     """
     if any(not dataset.name for dataset in wanted.datasets):
         raise Invalid("`dataset_name` in the `datasets` clause must be specified.", code="search.invalid")
@@ -87,11 +88,21 @@ def search_models(connection: sa.Connection, wanted: ModelSearch) -> list[Logged
         query = query.where(
             sa.exists().where(points.c.model_id == logged_models.c.id, _measured_on(points, wanted.datasets))
         )
-    for order in wanted.order:
-        query = query.order_by(*_order(order))
-    query = query.order_by(logged_models.c.created_ms.desc(), logged_models.c.id)
-    found = connection.execute(query.limit(wanted.limit).offset(wanted.offset)).scalars()
+    keys = _keys(wanted)
+    if wanted.after is not None:
+        query = query.where(beyond(keys, wanted.after))
+    found = connection.execute(in_order(query, keys).limit(wanted.limit)).scalars()
     return list_models(connection, list(found))
+
+
+def model_cursor(connection: sa.Connection, wanted: ModelSearch, model_id: str) -> Cursor:
+    """Return a model's place in the order that a search asks for."""
+    return read_cursor(connection, _keys(wanted), logged_models.c.id == model_id)
+
+
+def _keys(wanted: ModelSearch) -> list[Key]:
+    asked = [key for order in wanted.order for key in _order(order)]
+    return [*asked, Key(logged_models.c.created_ms, False), Key(logged_models.c.id)]
 
 
 def _matches(one: Comparison, datasets: Sequence[DatasetName]) -> sa.ColumnElement[bool]:
@@ -121,7 +132,7 @@ def _measured_on(points: Any, datasets: Sequence[DatasetName]) -> sa.ColumnEleme
     )
 
 
-def _order(order: ModelOrder) -> list[sa.ColumnElement[Any]]:
+def _order(order: ModelOrder) -> list[Key]:
     value = _COLUMNS.get(order.by.key)
     if order.by.kind == "metric" or value is None:
         points = logged_model_metrics.alias()
@@ -132,5 +143,4 @@ def _order(order: ModelOrder) -> list[sa.ColumnElement[Any]]:
             query = query.where(_measured_on(points, [order.dataset]))
         newest = query.order_by(points.c.step.desc(), points.c.time_ms.desc()).limit(1)
         value = newest.scalar_subquery()
-    last = sa.case((value.is_(None), 1), else_=0)
-    return [last, value if order.by.ascending else value.desc()]
+    return ranked(value, order.by.ascending)

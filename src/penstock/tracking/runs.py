@@ -252,7 +252,7 @@ def get_run(connection: sa.Connection, run_id: str) -> Run:
     if len(found) != 1:
         problem = "more than one run begins with" if found else "there is no run"
         raise NotFound(f"{problem} {run_id!r}", code="tracking.no_run", hint="penstock run list", run=run_id)
-    return _load(connection, found)[0]
+    return load_runs(connection, found)[0]
 
 
 def find_run_of_lock(connection: sa.Connection, lock_digest: str) -> Run | None:
@@ -264,7 +264,7 @@ def find_run_of_lock(connection: sa.Connection, lock_digest: str) -> Run | None:
         .limit(1)
     )
     found = connection.execute(query).scalar()
-    return _load(connection, [found])[0] if found else None
+    return load_runs(connection, [found])[0] if found else None
 
 
 def list_runs(connection: sa.Connection, *, experiment: str | None = None, limit: int = 50) -> list[Run]:
@@ -273,7 +273,7 @@ def list_runs(connection: sa.Connection, *, experiment: str | None = None, limit
     query = query.order_by(runs.c.start_ms.desc(), runs.c.id).limit(limit)
     if experiment is not None:
         query = query.join(experiments).where(experiments.c.name == experiment)
-    return _load(connection, list(connection.execute(query).scalars()))
+    return load_runs(connection, list(connection.execute(query).scalars()))
 
 
 def list_runs_of_input(connection: sa.Connection, digest: str) -> list[str]:
@@ -294,7 +294,8 @@ def list_runs_of_commit(connection: sa.Connection, commit: str) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def _load(connection: sa.Connection, ids: Sequence[str]) -> list[Run]:
+def load_runs(connection: sa.Connection, ids: Sequence[str]) -> list[Run]:
+    """Return the runs of these ids in this order, with everything logged to them."""
     query = (
         sa.select(runs, experiments.c.name.label("experiment")).join(experiments).where(runs.c.id.in_(ids))
     )

@@ -18,6 +18,7 @@ from penstock.base.errors import Invalid
 from penstock.base.limits import invalid_value
 from penstock.base.search.entities import EXPERIMENTS, RUNS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
+from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
 from penstock.tracking.entities import Experiment
@@ -105,29 +106,48 @@ def check_max_results(given: int | None, most: int) -> int:
     return given
 
 
-def search_experiments(
-    connection: sa.Connection,
-    text: str,
-    order_by: Sequence[str],
-    *,
-    view: View = View.ACTIVE_ONLY,
-    limit: int = 1000,
-    offset: int = 0,
-) -> list[Experiment]:
+@dataclass(frozen=True)
+class ExperimentSearch:
+    """What experiments are wanted: that match, in this order, behind a place in it."""
+
+    filter: str = ""
+    order_by: Sequence[str] = ()
+    view: View = View.ACTIVE_ONLY
+    limit: int = 1000
+    after: Cursor | None = None
+    only: sa.ColumnElement[bool] | None = None
+    """A further condition: what the caller may see."""
+
+
+def search_experiments(connection: sa.Connection, wanted: ExperimentSearch) -> list[Experiment]:
     """Return experiments that match, in the order asked for; newest first where nothing is asked.
 
     Raises:
-        Invalid: filter or order cannot be read.
+        Invalid: filter, order or place cannot be read.
     """
-    query = sa.select(experiments.c.id).where(*view.condition(experiments.c.deleted_ms))
-    for one in parse_filter(text, EXPERIMENTS):
+    query = sa.select(experiments.c.id).where(*wanted.view.condition(experiments.c.deleted_ms))
+    for one in parse_filter(wanted.filter, EXPERIMENTS):
         query = query.where(_experiment_matches(one))
-    orders = parse_order_by(list(order_by), EXPERIMENTS) or (OrderBy("attribute", "creation_time", False),)
-    for order in orders:
-        column = _EXPERIMENT_COLUMNS[order.key]
-        query = query.order_by(column if order.ascending else column.desc())
-    query = query.order_by(experiments.c.id.desc()).limit(limit).offset(offset)
-    return list_experiments(connection, list(connection.execute(query).scalars()))
+    keys = _experiment_keys(wanted)
+    if wanted.after is not None:
+        query = query.where(beyond(keys, wanted.after))
+    if wanted.only is not None:
+        query = query.where(wanted.only)
+    found = connection.execute(in_order(query, keys).limit(wanted.limit)).scalars()
+    return list_experiments(connection, list(found))
+
+
+def experiment_cursor(connection: sa.Connection, wanted: ExperimentSearch, number: int) -> Cursor:
+    """Return an experiment's place in the order that a search asks for."""
+    return read_cursor(connection, _experiment_keys(wanted), experiments.c.id == number)
+
+
+def _experiment_keys(wanted: ExperimentSearch) -> list[Key]:
+    orders = parse_order_by(list(wanted.order_by), EXPERIMENTS) or (
+        OrderBy("attribute", "creation_time", False),
+    )
+    keys = [Key(_EXPERIMENT_COLUMNS[order.key], order.ascending) for order in orders]
+    return [*keys, Key(experiments.c.id, False)]
 
 
 def _experiment_matches(one: Comparison) -> sa.ColumnElement[bool]:
@@ -148,34 +168,57 @@ class RunSearch:
     order_by: Sequence[str] = ()
     view: View = View.ACTIVE_ONLY
     limit: int = 1000
-    offset: int = 0
+    after: Cursor | None = None
+    only: sa.ColumnElement[bool] | None = None
+    """A further condition: what the caller may see."""
+
+    @property
+    def metric(self) -> OrderBy | None:
+        """The metric that leads the order, where its index can be walked: within one experiment."""
+        orders = parse_order_by(list(self.order_by), RUNS)
+        return orders[0] if orders and orders[0].kind == "metric" and len(self.experiment_ids) == 1 else None
 
 
 def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
     """Return the ids of runs that match, in order; ties go to the newest, then by id.
 
     Raises:
-        Invalid: filter or order cannot be read.
+        Invalid: filter, order or place cannot be read.
     """
     comparisons = parse_filter(wanted.filter, RUNS)
     orders = parse_order_by(list(wanted.order_by), RUNS)
     if not wanted.experiment_ids or wanted.limit < 1:
         return []
-    if orders and orders[0].kind == "metric" and len(wanted.experiment_ids) == 1:
+    if wanted.metric is not None:
         return _by_metric(connection, wanted, comparisons, orders)
     query = sa.select(runs.c.id).where(
         runs.c.experiment_id.in_(wanted.experiment_ids),
         *wanted.view.condition(runs.c.deleted_ms),
         *(_run_matches(one, runs.c.id, _inside) for one in comparisons),
     )
-    query = query.order_by(*_orders(orders, runs.c.id, _inside)).limit(wanted.limit).offset(wanted.offset)
-    return list(connection.execute(query).scalars())
+    keys = _keys(orders, runs.c.id, _inside)
+    if wanted.after is not None:
+        query = query.where(beyond(keys, wanted.after))
+    return list(connection.execute(in_order(query, keys).limit(wanted.limit)).scalars())
+
+
+def run_cursor(connection: sa.Connection, wanted: RunSearch, run_id: str) -> Cursor:
+    """Return a run's place in the order that a search asks for; by a metric, behind the number of its phase."""
+    orders = parse_order_by(list(wanted.order_by), RUNS)
+    if wanted.metric is None:
+        return read_cursor(connection, _keys(orders, runs.c.id, _inside), runs.c.id == run_id)
+    metric = run_latest_metrics.alias("ordering")
+    here = sa.and_(metric.c.run_id == run_id, metric.c.key == wanted.metric.key)
+    is_nan = connection.execute(sa.select(metric.c.is_nan).where(here)).scalar()
+    phase = 2 if is_nan is None else int(is_nan)
+    where = runs.c.id == run_id if phase == 2 else here
+    return [phase, *read_cursor(connection, _phase_keys(metric, orders)[phase], where)]
 
 
 def _by_metric(
     connection: sa.Connection, wanted: RunSearch, comparisons: Sequence[Comparison], orders: Sequence[OrderBy]
 ) -> list[str]:
-    first, rest = orders[0], orders[1:]
+    first = orders[0]
     metric = run_latest_metrics.alias("ordering")
     # the index is walked in the order of the answer, so the run's own row is only looked up for its candidates
     visible = _through(metric.c.run_id)
@@ -185,35 +228,44 @@ def _by_metric(
     having = sa.select(metric.c.run_id).where(
         metric.c.experiment_id == wanted.experiment_ids[0], metric.c.key == first.key, *conditions
     )
-    value = metric.c.value if first.ascending else metric.c.value.desc()
-    tail = _orders(rest, metric.c.run_id, visible)
     without = sa.select(runs.c.id).where(
         runs.c.experiment_id == wanted.experiment_ids[0],
         *wanted.view.condition(runs.c.deleted_ms),
         ~sa.exists().where(run_latest_metrics.c.run_id == runs.c.id, run_latest_metrics.c.key == first.key),
         *(_run_matches(one, runs.c.id, _inside) for one in comparisons),
     )
-    phases = [
-        having.where(metric.c.is_nan.is_(False)).order_by(value, *tail),
-        having.where(metric.c.is_nan.is_(True)).order_by(*tail),
-        without.order_by(*_orders(rest, runs.c.id, _inside)),
-    ]
+    phases = [having.where(metric.c.is_nan.is_(False)), having.where(metric.c.is_nan.is_(True)), without]
     if any(one.kind == "metric" and one.key == first.key for one in comparisons):
         phases.pop()
+    begin, after = _phase_of(wanted.after)
+    keys = _phase_keys(metric, orders)
     found: list[str] = []
-    offset = wanted.offset
-    for phase in phases:
+    for number in range(begin, len(phases)):
         left = wanted.limit - len(found)
         if left <= 0:
             break
-        rows = list(connection.execute(phase.limit(left).offset(offset)).scalars())
-        found += rows
-        if rows or not offset:
-            offset = 0
-        else:
-            total = sa.select(sa.func.count()).select_from(phase.order_by(None).subquery())
-            offset -= min(offset, connection.execute(total).scalar_one())
+        query = phases[number]
+        if number == begin and after is not None:
+            query = query.where(beyond(keys[number], after))
+        found += connection.execute(in_order(query, keys[number]).limit(left)).scalars()
     return found
+
+
+def _phase_of(cursor: Cursor | None) -> tuple[int, Cursor | None]:
+    """Return in which phase a page begins, and behind which place in it."""
+    if cursor is None:
+        return 0, None
+    phase = cursor[0] if cursor else None
+    if isinstance(phase, bool) or not isinstance(phase, int) or not 0 <= phase <= 2:
+        raise Invalid("Invalid page token", code="request.bad_page_token", hint="start at the first page")
+    return phase, cursor[1:]
+
+
+def _phase_keys(metric: Any, orders: Sequence[OrderBy]) -> tuple[list[Key], list[Key], list[Key]]:
+    """Return the keys among runs with a number for the leading metric, with NaN, and without the metric."""
+    first, rest = orders[0], orders[1:]
+    tail = _keys(rest, metric.c.run_id, _through(metric.c.run_id))
+    return [Key(metric.c.value, first.ascending), *tail], tail, _keys(rest, runs.c.id, _inside)
 
 
 Reach = Callable[[sa.ColumnElement[bool]], sa.ColumnElement[bool]]
@@ -249,38 +301,34 @@ def _dataset_matches(one: Comparison, run_id: sa.ColumnElement[str]) -> sa.Colum
     )
 
 
-def _orders(
-    orders: Sequence[OrderBy], run_id: sa.ColumnElement[str], reach: Reach
-) -> list[sa.ColumnElement[Any]]:
-    """Return the SQL of an order; runs without the value come last, then the newest first, then by id."""
+def _keys(orders: Sequence[OrderBy], run_id: sa.ColumnElement[str], reach: Reach) -> list[Key]:
+    """Return the keys of an order; runs without the value come last, then the newest first, then by id."""
     direct = reach is _inside
-    found: list[sa.ColumnElement[Any]] = []
+    found: list[Key] = []
     for order in orders:
         if order.kind == "attribute":
             column = _RUN_COLUMNS[order.key]
-            values = [column if direct else sa.select(column).where(runs.c.id == run_id).scalar_subquery()]
+            value = column if direct else sa.select(column).where(runs.c.id == run_id).scalar_subquery()
+            found += ranked(value, order.ascending)
         elif order.kind == "metric":
             metric = run_latest_metrics.alias()
-            values = [
+            is_nan, value = (
                 sa.select(column)
                 .where(metric.c.run_id == run_id, metric.c.key == order.key)
                 .scalar_subquery()
                 for column in (metric.c.is_nan, metric.c.value)
-            ]
+            )
+            found.append(Key(sa.case((is_nan.is_(None), 2), (is_nan.is_(True), 1), else_=0)))
+            found.append(Key(value, order.ascending))
         else:
             pairs = _PAIRS[order.kind].alias()
-            values = [
+            value = (
                 sa.select(pairs.c.value)
                 .where(pairs.c.run_id == run_id, pairs.c.key == order.key)
                 .scalar_subquery()
-            ]
-        if len(values) == 2:
-            found.append(sa.case((values[0].is_(None), 2), (values[0].is_(True), 1), else_=0))
-        else:
-            found.append(sa.case((values[0].is_(None), 1), else_=0))
-        found.append(values[-1] if order.ascending else values[-1].desc())
+            )
+            found += ranked(value, order.ascending)
     if not any(order.kind == "attribute" and order.key == "start_time" for order in orders):
         start = sa.select(runs.c.start_ms).where(runs.c.id == run_id).scalar_subquery()
-        found.append((runs.c.start_ms if direct else start).desc())
-    found.append(run_id)
-    return found
+        found.append(Key(runs.c.start_ms if direct else start, False))
+    return [*found, Key(run_id)]

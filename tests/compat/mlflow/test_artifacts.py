@@ -12,6 +12,7 @@ import pytest
 from contracts.artifact_server import ROOT, Proxy, run_proxy
 from penstock.storage.resolve import open_backend
 from servers.programs import missing
+from servers.tracking import run_tracking
 
 pytestmark = pytest.mark.slow
 QUIET = {
@@ -146,3 +147,48 @@ assert "not yours" in refused(lambda: repo.log_artifact(work + "/source/MLmodel"
 assert "not yours" in refused(lambda: repo.list_artifacts())
 """,
     )
+
+
+PARTS = """
+repo.log_artifact(work + "/source/data/weights.bin", "model")
+assert listed("model") == [("model/weights.bin", False, 3 << 20)], listed("model")
+os.mkdir(work + "/target")
+repo.download_artifacts("model", work + "/target")
+"""
+
+
+def test_a_large_file_goes_up_in_parts(proxy: Proxy, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", str(1 << 20))
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", str(700_001))
+    drive(proxy, work, PARTS)
+    assert files_below(work / "target") == {"model/weights.bin": FILES["data/weights.bin"]}
+    (record,) = (entry.key for entry in proxy.backend.list("uploads"))
+    assert record.endswith("/upload.json")
+
+
+@pytest.mark.parametrize(("wanted", "parts"), [({"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true"}, 3), ({}, 0)])
+def test_parts_are_sent_where_the_client_is_told_to(
+    tmp_path: Path, work: Path, wanted: dict[str, str], parts: int
+) -> None:
+    with run_tracking(tmp_path / "s") as server:
+        found = server.drive(
+            """
+            import mlflow.store.artifact.http_artifact_repo as used
+            sent = []
+            original = used.HttpArtifactRepository._upload_part
+            def counted(**named):
+                sent.append(named["size"])
+                return original(**named)
+            used.HttpArtifactRepository._upload_part = staticmethod(counted)
+            with mlflow.start_run() as run:
+                mlflow.log_artifact(given, "model")
+            path = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/model/weights.bin")
+            answer([len(sent), open(path, "rb").read() == open(given, "rb").read()])
+            """,
+            str(work / "source" / "data" / "weights.bin"),
+            MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE=str(1 << 20),
+            MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE=str(1 << 20),
+            **wanted,
+        )
+    assert found == [parts, True]

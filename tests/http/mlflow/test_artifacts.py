@@ -161,9 +161,6 @@ def test_the_guard_is_asked_first_on_every_route(proxy: Proxy, method: str, url:
 
 
 def test_what_is_not_offered_says_so(proxy: Proxy) -> None:
-    for verb in ("create", "complete", "abort"):
-        url = f"/api/2.0/mlflow-artifacts/mpu/{verb}/{ROOT}"
-        assert error_of(proxy.ask("POST", url, b"{}")) == (501, "NOT_IMPLEMENTED")
     assert error_of(proxy.ask("GET", f"/api/2.0/mlflow-artifacts/presigned/{ROOT}/f")) == (
         501,
         "NOT_IMPLEMENTED",

@@ -19,6 +19,7 @@ from penstock.http.mlflow.artifact_headers import Span, headers_of, parse_range
 from penstock.storage.artifact_files import ArtifactTree, OpenFile
 from penstock.storage.backend import Child, Writer
 from penstock.storage.client_path import parse_path
+from penstock.storage.part_uploads import PartUploads
 
 BATCH_BYTES = 2 << 20
 THREADS = 8
@@ -30,6 +31,7 @@ class ArtifactService:
 
     def __init__(self, tree: ArtifactTree) -> None:
         self.tree = tree
+        self.parts = PartUploads(tree, tree.files.backend)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="penstock-artifact")
 
     def close(self) -> None:
@@ -99,6 +101,10 @@ class ArtifactService:
         if max_bytes is not None and size is not None and size > max_bytes:
             raise _too_large(max_bytes)
         writer = await self.call(lambda: self.tree.writer(path, size))
+        return await self.receive(request, writer, max_bytes)
+
+    async def receive(self, request: Request, writer: Writer, max_bytes: int | None = None) -> int:
+        """Write a request's body and commit it; raises as `upload`."""
         pending: Future[None] | None = None
         try:
             batch: list[bytes] = []

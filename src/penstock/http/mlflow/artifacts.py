@@ -3,7 +3,7 @@
 Every path is parsed and shown to the guard before anything else happens; the guard raises what denies.
 
 Source: mlflow/mlflow, mlflow/protos/mlflow_artifacts.proto and mlflow/server/handlers.py; differs in that
-multipart and presigned transfers are answered NOT_IMPLEMENTED, since a plain one is streamed anyway.
+presigned downloads are answered NOT_IMPLEMENTED, since a plain one is streamed anyway.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from penstock.base.errors import Invalid, PenstockError, Refused
 from penstock.http.errors import json_response
 from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.errors import mlflow_error_response
+from penstock.http.mlflow.multipart import PART_ROUTE, Multipart
 from penstock.storage.backend import Child
 from penstock.storage.client_path import bad_path, parse_path
 
@@ -50,10 +51,11 @@ def artifact_routes(service: ArtifactService, guard: Guard) -> list[Route]:
 
     async def absent(_request: Request, _path: str) -> Response:
         raise Refused(
-            "multipart and presigned transfers are not supported; a plain one is streamed",
+            "presigned transfers are not supported; a plain one is streamed",
             code="http.not_implemented",
         )
 
+    multipart = Multipart(service)
     proxy = "/mlflow-artifacts"
     file, folder = f"{proxy}/artifacts/{{path:path}}", f"{proxy}/artifacts"
     rows: list[tuple[str, str, Work, Role]] = [
@@ -62,15 +64,17 @@ def artifact_routes(service: ArtifactService, guard: Guard) -> list[Route]:
         ("DELETE", file, delete, "admin"),
         ("GET", folder, listing, "reader"),
         ("GET", f"{proxy}/presigned/{{path:path}}", absent, "reader"),
-        *(
-            ("POST", f"{proxy}/mpu/{verb}/{{path:path}}", absent, "writer")
-            for verb in ("create", "complete", "abort")
-        ),
+        ("POST", f"{proxy}/mpu/create/{{path:path}}", multipart.create, "writer"),
+        ("POST", f"{proxy}/mpu/complete/{{path:path}}", multipart.complete, "writer"),
+        ("POST", f"{proxy}/mpu/abort/{{path:path}}", multipart.abort, "writer"),
     ]
     return [
-        Route(f"{prefix}{path}", _guarded(work, guard, role), methods=[method])
-        for prefix in PREFIXES
-        for method, path, work, role in rows
+        Route(f"{PART_ROUTE}/{{upload_id}}/{{number}}", multipart.part, methods=["PUT"]),
+        *(
+            Route(f"{prefix}{path}", _guarded(work, guard, role), methods=[method])
+            for prefix in PREFIXES
+            for method, path, work, role in rows
+        ),
     ]
 
 

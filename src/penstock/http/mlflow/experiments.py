@@ -9,13 +9,21 @@ import sqlalchemy as sa
 
 from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Endpoint, Need
-from penstock.http.mlflow.paging import page_of, start_of
+from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.mlflow.places import experiment_root, parse_location
 from penstock.http.mlflow.wire import Int64, Request, given
 from penstock.tracking import experiments
 from penstock.tracking.entities import Experiment
 from penstock.tracking.experiments import parse_experiment_id
-from penstock.tracking.search import MAX_RESULTS, View, check_max_results, search_experiments
+from penstock.tracking.search import (
+    MAX_RESULTS,
+    ExperimentSearch,
+    View,
+    check_max_results,
+    experiment_cursor,
+    search_experiments,
+)
+from penstock.tracking.tables import experiments as experiment_rows
 
 
 class Pair(msgspec.Struct):
@@ -117,16 +125,23 @@ def get_by_name(connection: sa.Connection, request: ByName, _caller: Caller) -> 
 def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
     """List experiments."""
     limit = check_max_results(request.max_results, MAX_RESULTS)
-    start = start_of(request.page_token)
-    view = View.parse(request.view_type)
-    found = search_experiments(
-        connection, request.filter, request.order_by, view=view, limit=limit + 1, offset=start
+    wanted = ExperimentSearch(
+        request.filter,
+        request.order_by,
+        View.parse(request.view_type),
+        limit + 1,
+        after_of(request.page_token, request.order_by),
+        caller.visible(connection, "experiment", sa.cast(experiment_rows.c.id, sa.String)),
     )
-    page = page_of("experiments", [show(one) for one in found], start, limit)
-    if "experiments" in page:
-        page["experiments"] = [
-            one for one in page["experiments"] if caller.may(connection, "experiment", one["experiment_id"])
-        ]
+    page = page_behind(
+        "experiments",
+        search_experiments(connection, wanted),
+        limit,
+        request.order_by,
+        lambda one: experiment_cursor(connection, wanted, one.id),
+    )
+    if page:
+        page["experiments"] = [show(one) for one in page["experiments"]]
     return page
 
 

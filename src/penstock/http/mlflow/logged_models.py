@@ -14,13 +14,13 @@ from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Also, Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
 from penstock.http.mlflow.needs import touch_runs
-from penstock.http.mlflow.paging import page_of, start_of
+from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.mlflow.places import model_root
 from penstock.http.mlflow.wire import Int64, Request, given, number_out
 from penstock.tracking import logged_models as models
 from penstock.tracking.entities import LoggedModel
 from penstock.tracking.experiments import parse_experiment_id
-from penstock.tracking.model_search import DatasetName, ModelOrder, ModelSearch, search_models
+from penstock.tracking.model_search import DatasetName, ModelOrder, ModelSearch, model_cursor, search_models
 from penstock.tracking.search import check_max_results
 from penstock.tracking.tables import logged_model_params, logged_model_tags
 from penstock.tracking.values import list_pairs
@@ -190,7 +190,7 @@ def log_params(connection: sa.Connection, request: LogParams, _caller: Caller) -
 def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
     """Return models that match."""
     limit = check_max_results(request.max_results, MAX_RESULTS)
-    start = start_of(request.page_token)
+    after = after_of(request.page_token, request.order_by)
     numbers = [parse_experiment_id(text) for text in request.experiment_ids]
     numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
     wanted = ModelSearch(
@@ -199,9 +199,15 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
         [DatasetName(one.dataset_name, one.dataset_digest) for one in request.datasets],
         [_order(one) for one in request.order_by],
         limit + 1,
-        start,
+        after,
     )
-    page = page_of("models", search_models(connection, wanted), start, limit)
+    page = page_behind(
+        "models",
+        search_models(connection, wanted),
+        limit,
+        request.order_by,
+        lambda model: model_cursor(connection, wanted, model.id),
+    )
     return {**page, "models": show(connection, page["models"])} if page else {}
 
 

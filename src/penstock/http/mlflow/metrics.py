@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -11,7 +12,7 @@ from penstock.base.errors import Invalid
 from penstock.base.limits import invalid_value
 from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Endpoint, Need
-from penstock.http.mlflow.paging import decode_token, encode_token, page_of, start_of
+from penstock.http.mlflow.paging import after_of, decode_token, encode_token, page_behind
 from penstock.http.mlflow.run_view import show_runs
 from penstock.http.mlflow.runs import RUN_READ
 from penstock.http.mlflow.wire import Int64, OfRun, Request, given, number_out
@@ -19,7 +20,7 @@ from penstock.tracking import runs
 from penstock.tracking.datasets import list_dataset_names
 from penstock.tracking.experiments import parse_experiment_id
 from penstock.tracking.metrics import Stored, list_at_steps, list_history, list_steps
-from penstock.tracking.search import MAX_RESULTS, RunSearch, View, check_max_results, search_runs
+from penstock.tracking.search import MAX_RESULTS, RunSearch, View, check_max_results, run_cursor, search_runs
 
 MAX_POINTS = 25_000
 MAX_RUNS = 100
@@ -173,7 +174,6 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
     if request.max_results > MAX_RESULTS:
         raise invalid_value("max_results", request.max_results, f"must be at most {MAX_RESULTS}")
     limit = check_max_results(request.max_results, MAX_RESULTS)
-    start = start_of(request.page_token)
     numbers = [parse_experiment_id(text) for text in request.experiment_ids]
     numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
     wanted = RunSearch(
@@ -182,10 +182,11 @@ def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[s
         request.order_by,
         View.parse(str(request.run_view_type)),
         limit + 1,
-        start,
     )
+    order = [*request.order_by, wanted.metric is not None]
+    wanted = replace(wanted, after=after_of(request.page_token, order))
     found = search_runs(connection, wanted)
-    answer = page_of("runs", found, start, limit)
+    answer = page_behind("runs", found, limit, order, lambda run_id: run_cursor(connection, wanted, run_id))
     return {**answer, "runs": show_runs(connection, answer["runs"])} if found else {}
 
 

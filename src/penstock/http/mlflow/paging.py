@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
+from penstock.base.search.keyset import Cursor
 
 MAX_OFFSET = 10**9
 
@@ -32,6 +35,48 @@ def decode_token(token: str, kind: Any) -> Any:
             code="request.bad_page_token",
             hint="start at the first page",
         ) from None
+
+
+class _Place(msgspec.Struct):
+    place: Cursor
+    order: str
+
+
+def after_of(token: str, order: Sequence[Any]) -> Cursor | None:
+    """Return the place behind which a page begins; no token is the first page.
+
+    Raises:
+        Invalid: the token is not one of ours, or was made for another order.
+    """
+    if not token:
+        return None
+    found: _Place = decode_token(token, _Place)
+    if found.order != _order_mark(order):
+        raise Invalid(
+            f"Invalid page token: {token[:100]!r} was made for another order_by",
+            code="request.bad_page_token",
+            hint="start at the first page",
+        )
+    return found.place
+
+
+def page_behind(
+    name: str, items: list[Any], limit: int, order: Sequence[Any], place_of: Callable[[Any], Cursor]
+) -> dict[str, Any]:
+    """Return a page of a list that was read with one item more than `limit`, to know whether more follow.
+
+    Args:
+        place_of: an item's place in the order; asked of the page's last one where more follow.
+    """
+    answer: dict[str, Any] = {name: items[:limit]} if items else {}
+    if len(items) > limit:
+        place = place_of(items[limit - 1])
+        answer["next_page_token"] = encode_token(_Place(place, _order_mark(order)))
+    return answer
+
+
+def _order_mark(order: Sequence[Any]) -> str:
+    return digest_bytes(msgspec.json.encode(list(order)))[:12]
 
 
 class _Offset(msgspec.Struct):

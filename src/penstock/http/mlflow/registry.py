@@ -15,7 +15,7 @@ from penstock.flows.project import Project
 from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Endpoint, Need
 from penstock.http.mlflow.experiments import Pair
-from penstock.http.mlflow.paging import page_of, start_of
+from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.mlflow.registry_view import show_models, show_version
 from penstock.http.mlflow.wire import Int64, Request
 from penstock.registry import models
@@ -23,7 +23,8 @@ from penstock.registry.aliases import find_alias
 from penstock.registry.cards import get_card, latest_cards
 from penstock.registry.names import check_alias, parse_number
 from penstock.registry.notes import STAGES, parse_stage
-from penstock.registry.search import RegistrySearch, search_models
+from penstock.registry.search import RegistrySearch, model_cursor, search_models
+from penstock.registry.tables import models as model_rows
 from penstock.registry.versions import get_version
 from penstock.tracking.search import check_max_results
 
@@ -141,13 +142,19 @@ def delete(project: Project, request: One, caller: Caller) -> dict[str, Any]:
 def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
     """List models that match."""
     limit = check_max_results(request.max_results, MAX_RESULTS)
-    start = start_of(request.page_token)
-    wanted = RegistrySearch(request.filter, request.order_by, limit + 1, start)
-    page = page_of("registered_models", search_models(connection, wanted), start, limit)
+    after = after_of(request.page_token, request.order_by)
+    only = caller.visible(connection, "model", model_rows.c.name)
+    wanted = RegistrySearch(request.filter, request.order_by, limit + 1, after, only)
+    page = page_behind(
+        "registered_models",
+        search_models(connection, wanted),
+        limit,
+        request.order_by,
+        lambda name: model_cursor(connection, wanted, name),
+    )
     if not page:
         return {}
-    names = [name for name in page["registered_models"] if caller.may(connection, "model", name)]
-    shown = show_models(connection, models.list_models(connection, names)) if names else []
+    shown = show_models(connection, models.list_models(connection, page["registered_models"]))
     return {**page, "registered_models": shown}
 
 

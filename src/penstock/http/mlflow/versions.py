@@ -15,7 +15,7 @@ from penstock.flows.uploaded import Registration, register_uploaded
 from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Endpoint
 from penstock.http.mlflow.experiments import Pair
-from penstock.http.mlflow.paging import page_of, start_of
+from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.mlflow.registry import MODEL_ADMIN, MODEL_LIST, MODEL_READ, MODEL_WRITE, One
 from penstock.http.mlflow.registry_sources import Asked, find_source
 from penstock.http.mlflow.registry_view import download_uri, show_version
@@ -25,7 +25,8 @@ from penstock.registry.entities import VersionCard
 from penstock.registry.models import get_model
 from penstock.registry.names import parse_number
 from penstock.registry.notes import delete_version_tag, describe_version, move_stage, set_version_tag
-from penstock.registry.search import RegistrySearch, search_versions
+from penstock.registry.search import RegistrySearch, search_versions, version_cursor
+from penstock.registry.tables import versions as version_rows
 from penstock.tracking.search import check_max_results
 
 MAX_RESULTS = 200_000
@@ -151,12 +152,23 @@ def delete(project: Project, request: OneVersion, caller: Caller) -> dict[str, A
 def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
     """List versions that match."""
     limit = check_max_results(request.max_results, MAX_RESULTS)
-    start = start_of(request.page_token)
-    wanted = RegistrySearch(request.filter, request.order_by, limit + 1, start)
-    page = page_of("model_versions", search_versions(connection, wanted), start, limit)
+    after = after_of(request.page_token, request.order_by)
+    wanted = RegistrySearch(
+        request.filter,
+        request.order_by,
+        limit + 1,
+        after,
+        caller.visible(connection, "model", version_rows.c.model),
+    )
+    page = page_behind(
+        "model_versions",
+        search_versions(connection, wanted),
+        limit,
+        request.order_by,
+        lambda card: version_cursor(connection, wanted, card),
+    )
     if page:
-        cards = [card for card in page["model_versions"] if caller.may(connection, "model", card.model)]
-        page["model_versions"] = [show_version(card) for card in cards]
+        page["model_versions"] = [show_version(card) for card in page["model_versions"]]
     return page
 
 

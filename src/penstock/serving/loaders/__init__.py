@@ -8,8 +8,10 @@ from penstock.base.errors import Invalid
 from penstock.serving.loaders.model import ModelFiles, Predictor
 
 LOADERS: dict[str, str] = {"sklearn": "penstock.serving.loaders.sklearn:load_sklearn"}
+READERS: dict[str, str] = {"sklearn": "penstock.serving.loaders.sklearn"}
+"""Modules with `is_pickle` and `read_estimator`: the model itself, for programs that call it directly."""
 
-__all__ = ["LOADERS", "ModelFiles", "Predictor", "load_model"]
+__all__ = ["LOADERS", "READERS", "ModelFiles", "Predictor", "load_model"]
 
 
 def load_model(files: ModelFiles) -> Predictor:

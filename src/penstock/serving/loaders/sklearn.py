@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, Refused
 from penstock.base.signature import Signature
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, numpy_dtype
 
@@ -26,6 +27,8 @@ _ARGMAX = frozenset(
     for family in ("Classifier",)
     for kind in ("HistGradientBoosting", "RandomForest", "ExtraTrees", "DecisionTree", "GradientBoosting")
 ) | {"LogisticRegression"}
+# skops knows the public estimators; what these hold inside (losses, trees) it calls untrusted
+_CLASS_OF_SKLEARN = re.compile(r"sklearn\.(?!externals\.)[\w.]+\.[A-Z]\w*")
 _thread = threading.local()
 _POLARS: dict[str, Any] = {
     "BOOL": pl.Boolean,
@@ -56,8 +59,44 @@ def load_sklearn(files: ModelFiles) -> SklearnPredictor:
     return SklearnPredictor(estimator, files.signature)
 
 
+def is_pickle(options: dict[str, Any]) -> bool:
+    """Say whether the flavour's file runs code of its own when it is read."""
+    return bool(options.get("serialization_format", "skops") != "skops")
+
+
+def read_estimator(folder: Path, options: dict[str, Any], trusted: Sequence[str] | None = None) -> Any:
+    """Read the estimator of a model folder, as it was fitted.
+
+    Args:
+        trusted: the types a skops file may hold beside skops's own and scikit-learn's classes; by default
+            those that the folder names.
+
+    Raises:
+        Refused: it holds others.
+        Exception: whatever reading a damaged file raises.
+    """
+    path = folder / str(options.get("pickled_model", "model.skops"))
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Refused(f"{path} lies outside of its model", code="serving.bad_path")
+    if trusted is not None and not is_pickle(options):
+        import skops.io
+
+        held = skops.io.get_untrusted_types(file=path)
+        usual = {name for name in held if _CLASS_OF_SKLEARN.fullmatch(name)}
+        strange = sorted(set(held) - usual - set(trusted))
+        if strange:
+            raise Refused(
+                f"the model holds types that nobody vouched for: {', '.join(strange[:5])}",
+                code="serving.untrusted_types",
+                hint="register it and load the version, or name them in trusted=[…] when you know the model",
+                types=strange,
+            )
+        options = {**options, "skops_trusted_types": held}
+    return _read(path, options)
+
+
 def _read(path: Path, options: dict[str, Any]) -> Any:
-    if options.get("serialization_format", "skops") != "skops":
+    if is_pickle(options):
         with path.open("rb") as file:
             return pickle.load(file)
     import skops.io
