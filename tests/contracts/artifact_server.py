@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from penstock.access.roles import Role
 from penstock.base.errors import Denied, PenstockError
 from penstock.http.errors import json_response
 from penstock.http.listen import bind, make_server, serve_on
@@ -44,11 +45,11 @@ class Proxy:
     backend: Backend
     port: int = 0
     manifests: dict[str, Manifest] = field(default_factory=dict)
-    seen: list[tuple[str, bool]] = field(default_factory=list)
+    seen: list[tuple[str, Role]] = field(default_factory=list)
     is_closed: bool = False
 
-    async def guard(self, _request: Request, path: str, is_write: bool) -> None:
-        self.seen.append((path, is_write))
+    async def guard(self, _request: Request, path: str, role: Role) -> None:
+        self.seen.append((path, role))
         if self.is_closed:
             raise Denied("not yours", code="access.denied")
 

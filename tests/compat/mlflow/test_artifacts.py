@@ -167,7 +167,9 @@ def test_a_large_file_goes_up_in_parts(proxy: Proxy, work: Path, monkeypatch: py
     assert record.endswith("/upload.json")
 
 
-@pytest.mark.parametrize(("wanted", "parts"), [({"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true"}, 3), ({}, 0)])
+@pytest.mark.parametrize(
+    ("wanted", "parts"), [({"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true"}, 3), ({}, 0)]
+)
 def test_parts_are_sent_where_the_client_is_told_to(
     tmp_path: Path, work: Path, wanted: dict[str, str], parts: int
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import contracts.artifact_server
 from contracts.artifact_server import PROXY, ROOT, Proxy, run_proxy
+from penstock.access.roles import Role
 from penstock.storage.local import STAGING
 from penstock.storage.resolve import open_backend
 from servers.s3 import run_s3
@@ -133,29 +134,29 @@ def test_only_what_lies_in_an_artifact_root_is_written(proxy: Proxy, path: str) 
 
 
 MOVES = [
-    (method, route, is_write)
+    (method, route, role)
     for prefix in ("/api/2.0", "/ajax-api/2.0")
-    for method, route, is_write in [
-        ("GET", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", False),
-        ("HEAD", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", False),
-        ("PUT", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", True),
-        ("DELETE", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", True),
-        ("GET", f"{prefix}/mlflow-artifacts/artifacts?path={ROOT}/f", False),
-        ("GET", f"{prefix}/mlflow-artifacts/presigned/{ROOT}/f", False),
-        ("POST", f"{prefix}/mlflow-artifacts/mpu/create/{ROOT}/f", True),
-        ("POST", f"{prefix}/mlflow-artifacts/mpu/complete/{ROOT}/f", True),
-        ("POST", f"{prefix}/mlflow-artifacts/mpu/abort/{ROOT}/f", True),
+    for method, route, role in [
+        ("GET", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", "reader"),
+        ("HEAD", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", "reader"),
+        ("PUT", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", "writer"),
+        ("DELETE", f"{prefix}/mlflow-artifacts/artifacts/{ROOT}/f", "admin"),
+        ("GET", f"{prefix}/mlflow-artifacts/artifacts?path={ROOT}/f", "reader"),
+        ("GET", f"{prefix}/mlflow-artifacts/presigned/{ROOT}/f", "reader"),
+        ("POST", f"{prefix}/mlflow-artifacts/mpu/create/{ROOT}/f", "writer"),
+        ("POST", f"{prefix}/mlflow-artifacts/mpu/complete/{ROOT}/f", "writer"),
+        ("POST", f"{prefix}/mlflow-artifacts/mpu/abort/{ROOT}/f", "writer"),
     ]
 ]
 
 
-@pytest.mark.parametrize(("method", "url", "is_write"), MOVES)
-def test_the_guard_is_asked_first_on_every_route(proxy: Proxy, method: str, url: str, is_write: bool) -> None:
+@pytest.mark.parametrize(("method", "url", "role"), MOVES)
+def test_the_guard_is_asked_first_on_every_route(proxy: Proxy, method: str, url: str, role: Role) -> None:
     proxy.ask("PUT", f"{PROXY}/{ROOT}/f", b"x")
     proxy.seen.clear()
     proxy.is_closed = True
-    assert proxy.ask(method, url.replace("/f", "/./f/"), b"y" if is_write else None)[0] == 403
-    assert proxy.seen == [(f"{ROOT}/f", is_write)]
+    assert proxy.ask(method, url.replace("/f", "/./f/"), b"y" if role != "reader" else None)[0] == 403
+    assert proxy.seen == [(f"{ROOT}/f", role)]
     proxy.is_closed = False
     assert proxy.ask("GET", f"{PROXY}/{ROOT}/f")[2] == b"x"
 
