@@ -94,7 +94,9 @@ def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | Non
             for hit in glob.glob(name, root_dir=session.directory, recursive=True) or [name]
         ]
     with opened(session) as repo:
-        done = data_workspace.add(repo, [session.directory / name for name in names])
+        done = data_workspace.add(
+            repo, [session.directory / name for name in names], lambda: pipeline_outputs(repo.root)
+        )
         changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
         paths = [shlex.quote(path) for path in changed]
         document = [
@@ -171,7 +173,7 @@ def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str
 @click.command()
 @TARGETS
 @click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
-@click.option("--relink", is_flag=True, help="Accepted for DVC's sake.")
+@click.option("--relink", is_flag=True, help="Make links or copies anew, as cache.type says now.")
 @click.option("--summary", is_flag=True, help="Print only how many paths changed.")
 @json_option
 @pass_session
@@ -181,7 +183,12 @@ def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bo
 
     with opened(session) as repo:
         changes = data_workspace.checkout(
-            repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory, force=force
+            repo,
+            targets,
+            lambda: pipeline_outputs(repo.root),
+            base=session.directory,
+            force=force,
+            relink=relink,
         )
     session.emit(by_change(changes), lambda: render_changes(changes, summary=summary))
 

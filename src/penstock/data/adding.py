@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.data.checkout import check_parents, relink
+from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
+from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path, unignore_path
-from penstock.data.hashing import save_path
+from penstock.data.hashing import HashedTree, save_path, save_tree
 from penstock.data.output import HashInfo, Output
 from penstock.data.pointer import (
     SUFFIX,
@@ -22,11 +23,14 @@ from penstock.data.pointer import (
     check_inside,
     find_owner,
     find_pointer,
+    load_pointer,
     pointer_path,
     save_text,
 )
+from penstock.data.relinking import relink_saved
 from penstock.data.rendering import render_new, render_updated
 from penstock.data.repository import DataRepository
+from penstock.data.tree import render_tree
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,20 @@ class Added:
     path: Path
 
 
-def add_path(repo: DataRepository, path: Path) -> Added:
+def add_path(repo: DataRepository, path: Path, others: Callable[[], Iterable[Output]] = tuple) -> Added:
     """Track a file or directory: store its content, write its pointer, have git ignore it.
 
-    A path inside a tracked directory updates that directory.
+    A path inside a tracked directory updates that directory by this path alone; one that is gone is taken out.
+
+    Args:
+        others: outputs that are not declared by pointers (a pipeline's).
 
     Raises:
         NotFound: nothing is there.
         Conflict: git tracks it, or it lies around or inside something tracked otherwise.
-        Invalid: it is outside the repository or is a pointer itself.
+        Invalid: it is outside the repository, a pointer itself, or a link to a directory.
     """
     path = Path(os.path.normpath(path.absolute()))
-    if not os.path.lexists(path):
-        raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path))
     check_inside(repo, path, "add")
     if path.name.endswith(SUFFIX) or path.name in {"dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore"}:
         raise Invalid(
@@ -63,9 +68,21 @@ def add_path(repo: DataRepository, path: Path) -> Added:
     check_parents(repo, path)
     owner = find_owner(repo, path)
     if owner is not None and owner.outputs[0].path != path:
-        return commit_pointer(repo, owner)
+        return add_inside(repo, owner, path)
+    if not os.path.lexists(path):
+        raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path))
+    if path.is_symlink() and path.is_dir():
+        raise Invalid(
+            f"{repo.relative(path)} is a symbolic link to a directory",
+            code="data.symlink",
+            hint="add the directory itself, or put it here",
+            path=str(path),
+        )
+    _check_overlap(repo, path, others())
     pointer = owner or find_pointer(repo, path)
-    info = save_path(repo, path)
+    info, tree = _save(repo, path)
+    if tree is not None:
+        _check_nested(repo, path, tree)
     where = pointer.path if pointer else pointer_path(path)
     text = render_new(path.name, info) if pointer is None else _updated(pointer, path, info)
     changed: list[Path] = []
@@ -74,8 +91,81 @@ def add_path(repo: DataRepository, path: Path) -> Added:
         changed.append(where)
     if ignored is not None:
         changed.append(ignored)
-    relink(repo, path, info)
+    relink_saved(repo, path, info, tree)
     return Added(where, info, tuple(changed), path)
+
+
+def add_inside(repo: DataRepository, owner: Pointer, path: Path) -> Added:
+    """Record one path inside a tracked directory, as it is now, and nothing else of the directory.
+
+    Raises:
+        NotFound: neither the workspace nor the directory has such a path, or the directory's list is not cached.
+    """
+    index, output = next((at, one) for at, one in enumerate(owner.outputs) if path.is_relative_to(one.path))
+    within = path.relative_to(output.path).as_posix()
+    known = repo.cache.load_tree(output.hash) if output.hash is not None else {}
+    gone = {name: md5 for name, md5 in known.items() if name == within or name.startswith(f"{within}/")}
+    fresh: dict[str, str] = {}
+    size: int | None = 0
+    saved: tuple[HashInfo, HashedTree | None] | None = None
+    if os.path.lexists(path):
+        info, tree = saved = _save(repo, path)
+        fresh = (
+            {within: info.md5}
+            if tree is None
+            else {f"{within}/{name}": md5 for name, md5 in tree.files().items()}
+        )
+        size = info.size
+    elif not gone:
+        raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path))
+    files = {**{name: md5 for name, md5 in known.items() if name not in gone}, **fresh}
+    before = output.hash.size if output.hash is not None else 0
+    # DVC leaves the size out where something was replaced or taken out
+    total = None if gone or before is None or size is None else before + size
+    info = HashInfo(repo.cache.put_tree(render_tree(files.items())), total, len(files))
+    text = owner.text if info == output.hash else render_updated(owner, index, info)
+    changed = (owner.path,) if save_text(owner.path, text) else ()
+    if saved is not None:
+        relink_saved(repo, path, *saved)
+    return Added(owner.path, info, changed, output.path)
+
+
+def _save(repo: DataRepository, path: Path) -> tuple[HashInfo, HashedTree | None]:
+    if path.is_dir():
+        tree = save_tree(repo, path)
+        return tree.info, tree
+    return save_path(repo, path), None
+
+
+def _check_overlap(repo: DataRepository, path: Path, others: Iterable[Output]) -> None:
+    for other in others:
+        if path == other.path or path.is_relative_to(other.path) or other.path.is_relative_to(path):
+            stage = other.source.rpartition(":")[2]
+            raise Conflict(
+                f"{repo.relative(path)} overlaps {repo.relative(other.path)}, an output of stage {stage}",
+                code="data.overlap",
+                hint=f"penstock repro {stage} makes and tracks it",
+                path=str(path),
+            )
+
+
+def _check_nested(repo: DataRepository, path: Path, tree: HashedTree) -> None:
+    """Refuse a directory in which something is tracked on its own."""
+    for name in tree.scan.names:
+        if not name.endswith(SUFFIX) or name == SUFFIX:
+            continue
+        try:
+            outputs = load_pointer(repo, path / name).outputs
+        except PenstockError:
+            continue  # a file that is only called so
+        for output in outputs:
+            inner, pointer = repo.relative(output.path), repo.relative(path / name)
+            raise Conflict(
+                f"{repo.relative(path)} overlaps {inner}, which {pointer} tracks",
+                code="data.overlap",
+                hint=f"penstock remove {pointer}, then penstock add {repo.relative(path)}",
+                path=str(path),
+            )
 
 
 def _updated(pointer: Pointer, path: Path, info: HashInfo) -> str:
@@ -101,11 +191,11 @@ def commit_pointer(repo: DataRepository, pointer: Pointer) -> Added:
     changed: list[Path] = []
     for index, output in enumerate(pointer.outputs):
         check_parents(repo, output.path)
-        info = save_path(repo, output.path)
+        info, tree = _save(repo, output.path)
         if info != output.hash:
             current = Pointer(pointer.path, pointer.outputs, pointer.out_entries, text=text)
             text = render_updated(current, index, info)
-        relink(repo, output.path, info)
+        relink_saved(repo, output.path, info, tree)
     if info is None:
         raise Invalid(f"{pointer.path.name} has no output", code="data.bad_pointer", path=str(pointer.path))
     if save_text(pointer.path, text):

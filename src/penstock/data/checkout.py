@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.base.errors import Invalid, NotFound, Refused
-from penstock.data import placing
 from penstock.data.hashing import hash_path, hash_tree
 from penstock.data.legacy import holds_legacy, legacy_files
 from penstock.data.objects import object_missing
@@ -266,33 +265,6 @@ def check_parents(repo: DataRepository, path: Path) -> None:
                 hint=f"replace {repo.relative(parent)} by a directory",
             )
         parent = parent.parent
-
-
-def relink(repo: DataRepository, path: Path, info: HashInfo) -> None:
-    """Turn a saved path into the configured kind of link to its objects, where that is not a copy."""
-    kind = placing.choose_kind(repo, path.parent)
-    if kind == "copy" or (kind == "reflink" and not _has_symlinks(repo, path)):
-        _replace_symlinks(repo, path, info)
-        return
-    placer = Placer(repo)
-    if not info.is_tree:
-        placer.place_file(info.md5, path, executable=info.isexec)
-    else:
-        for name, md5 in hash_tree(repo, path).files().items():
-            placer.place_file(md5, path / name)
-    placer.finish()
-
-
-def _has_symlinks(repo: DataRepository, path: Path) -> bool:
-    return path.is_symlink()
-
-
-def _replace_symlinks(repo: DataRepository, path: Path, info: HashInfo) -> None:
-    """Replace a tracked symbolic link by a file, as DVC does."""
-    if path.is_symlink() and not info.is_tree:
-        placer = Placer(repo)
-        placer.place_file(info.md5, path, executable=info.isexec)
-        placer.finish()
 
 
 def _lstat(path: Path) -> os.stat_result | None:

@@ -66,19 +66,26 @@ def save_path(repo: DataRepository, path: Path) -> HashInfo:
     The workspace file stays as it is; `penstock.data.checkout.relink` turns it into a link.
     """
     info = _stat(path)
-    if not stat.S_ISDIR(info.st_mode):
-        known = repo.state.find_file(_key(info))
-        if known is None or not repo.cache.has_md5(known):
-            known = store_file(repo.cache, str(path))
-            repo.state.save_files([(_key(info), known)])
-        return _file_info(info, known)
+    return save_tree(repo, path).info if stat.S_ISDIR(info.st_mode) else _save_file(repo, path, info)
+
+
+def _save_file(repo: DataRepository, path: Path, info: os.stat_result) -> HashInfo:
+    known = repo.state.find_file(_key(info))
+    if known is None or not repo.cache.has_md5(known):
+        known = store_file(repo.cache, str(path))
+        repo.state.save_files([(_key(info), known)])
+    return _file_info(info, known)
+
+
+def save_tree(repo: DataRepository, path: Path) -> HashedTree:
+    """Hash a directory and store every object of it that the cache lacks, its tree object last."""
     tree = hash_tree(repo, path, store=True)
     if not repo.cache.has_md5(tree.info.md5):
         repo.cache.put_tree(tree.render())
     fingerprint = repo.cache.fingerprint()
     if repo.state.find_complete(tree.info.md5) != fingerprint:
         repo.state.save_complete(tree.info.md5, fingerprint)
-    return tree.info
+    return tree
 
 
 def hash_tree(repo: DataRepository, path: Path, *, store: bool = False) -> HashedTree:

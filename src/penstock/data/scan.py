@@ -16,11 +16,15 @@ from penstock.data.ignore import BUILT_IN, FILE_NAME, IgnoreRules
 
 @dataclass(slots=True)
 class Scan:
-    """Files of a directory: `names` are relative POSIX paths, `stats` (inode, size, mtime_ns) per file."""
+    """Files of a directory: `names` are relative POSIX paths, `stats` (inode, size, mtime_ns) per file.
+
+    `links` are the names that are symbolic links to files.
+    """
 
     names: list[str]
     stats: array[int]
     dev: int
+    links: list[str]
 
     def encoded_names(self) -> bytes:
         """Return the names joined by zero bytes, as they stand on disk."""
@@ -36,7 +40,7 @@ def scan_tree(root: str, rules: IgnoreRules) -> Scan:
         Denied: a directory cannot be read.
         Invalid: there is a `.dvcignore` inside, a broken link, or something that is not a file.
     """
-    scan = Scan([], array("q"), os.stat(root).st_dev)
+    scan = Scan([], array("q"), os.stat(root).st_dev, [])
     names, extend = scan.names, scan.stats.extend
     plain = rules.is_trivial
     pending = [("", root)]
@@ -67,6 +71,8 @@ def scan_tree(root: str, rules: IgnoreRules) -> Scan:
                 if info is not None:
                     names.append(prefix + name)
                     extend((info.st_ino, info.st_size, info.st_mtime_ns))
+                    if not entry.is_file(follow_symlinks=False):
+                        scan.links.append(prefix + name)
     return scan
 
 

@@ -15,6 +15,7 @@ from penstock.data import adding
 from penstock.data.checkout import Change, apply_checkout, plan_checkout
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo, Output
+from penstock.data.relinking import relink_output
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.data.stale import apply_stale, note_outputs, plan_stale
@@ -24,12 +25,18 @@ from penstock.flows.selection import ExtraOutputs, no_outputs, select
 DVC_SITE = "/var/tmp/dvc"  # dvc/dirs.py; its environment variable is not known here
 
 
-def add(repo: DataRepository, paths: Sequence[Path]) -> list[adding.Added]:
-    """Track files and directories; `core.autostage` stages their pointers in git."""
+def add(
+    repo: DataRepository, paths: Sequence[Path], extra_outputs: ExtraOutputs = no_outputs
+) -> list[adding.Added]:
+    """Track files and directories; `core.autostage` stages their pointers in git.
+
+    Args:
+        extra_outputs: a pipeline's outputs, which nothing else may track.
+    """
     with repository_lock(repo):
         check_writable(repo, paths)
         repo.cache.remove_stale_staging()
-        done = [adding.add_path(repo, path) for path in paths]
+        done = [adding.add_path(repo, path, extra_outputs) for path in paths]
         _note(repo, [(one.path, one.hash, repo.relative(one.pointer)) for one in done if one.changed])
     _autostage(repo, [path for one in done for path in one.changed])
     return done
@@ -87,11 +94,13 @@ def checkout(
     *,
     base: Path | None = None,
     force: bool = False,
+    relink: bool = False,
 ) -> dict[str, Change]:
     """Bring tracked paths to their recorded content; return what changed by path.
 
     All plans are made before any is applied: a refusal or a missing object changes nothing. Without targets,
-    what another commit brought and this one does not declare is removed (`penstock.data.stale`).
+    what another commit brought and this one does not declare is removed (`penstock.data.stale`). `relink` gives
+    files that stay the configured kind of link too.
 
     Raises:
         Refused: unsaved work would be lost and `force` was not given.
@@ -112,6 +121,9 @@ def checkout(
                 changes[repo.relative(plan.output.path)] = change
         written = [plan.output for plan in plans if plan.change != "unchanged"]
         _note(repo, [(one.path, one.hash, one.source) for one in written if one.hash is not None])
+        if relink:
+            for one in chosen:
+                relink_output(repo, one.output)
         if not targets:
             stale = plan_stale(repo, [one.output for one in chosen])
             apply_stale(repo, stale)

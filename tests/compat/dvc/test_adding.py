@@ -1,0 +1,160 @@
+"""What `add` and `checkout --relink` make of links, overlaps and single paths, by both programs: the same tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compat.dvc.conftest import Tool, git
+
+pytestmark = pytest.mark.slow
+Scenario = Callable[[Path, Tool], None]
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def tracked(root: Path, tool: Tool) -> None:
+    write(root, {f"data/f{number}": str(number) for number in range(3)})
+    tool(root, "add", "data")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "data")
+
+
+def one_new_file(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    write(root, {"data/sub/new": "n", "data/f0": "changed", "data/f1": "changed too"})
+    tool(root, "add", "data/sub/new")
+
+
+def one_changed_file(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    write(root, {"data/f0": "changed", "data/f1": "changed too"})
+    tool(root, "add", "data/f0")
+
+
+def one_removed_file(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    (root / "data/f0").unlink()
+    write(root, {"data/f1": "changed too"})
+    tool(root, "add", "data/f0")
+
+
+def a_directory_inside(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    write(root, {"data/sub/a": "1", "data/sub/b": "1", "data/other": "o"})
+    tool(root, "add", "data/sub")
+
+
+def a_link_to_a_file(root: Path, tool: Tool) -> None:
+    write(root, {"real": "1"})
+    (root / "link").symlink_to("real")
+    tool(root, "add", "link")
+
+
+def a_link_to_a_directory(root: Path, tool: Tool) -> None:
+    write(root, {"real/a": "1"})
+    (root / "link").symlink_to("real")
+    tool(root, "add", "link", ok=False)
+
+
+def links_inside_a_directory(root: Path, tool: Tool) -> None:
+    write(root, {"data/a": "1", "outside": "o"})
+    (root / "data/inner").symlink_to("a")
+    (root / "data/outer").symlink_to("../outside")
+    tool(root, "add", "data")
+
+
+def hard_links_and_empty_files(root: Path, tool: Tool) -> None:
+    tool(root, "config", "cache.type", "hardlink")
+    write(root, {"data/empty": "", "data/f": "1", "empty": ""})
+    tool(root, "add", "data", "empty")
+
+
+def links_asked_for_later(root: Path, tool: Tool) -> None:
+    write(root, {"d/f": "1", "g": "2"})
+    tool(root, "add", "d", "g")
+    tool(root, "config", "cache.type", "symlink")
+    tool(root, "checkout", "--relink")
+
+
+def copies_asked_for_later(root: Path, tool: Tool) -> None:
+    tool(root, "config", "cache.type", "hardlink")
+    write(root, {"d/f": "1", "g": "2"})
+    tool(root, "add", "d", "g")
+    tool(root, "config", "cache.type", "copy")
+    tool(root, "checkout", "--relink")
+
+
+def a_directory_around_something_tracked(root: Path, tool: Tool) -> None:
+    write(root, {"d/f": "1"})
+    tool(root, "add", "d/f")
+    tool(root, "add", "d", ok=False)
+    shutil.rmtree(root / ".dvc/cache")
+
+
+def what_is_gone_from_disk(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    shutil.rmtree(root / "data")
+    tool(root, "checkout", "data/f1")
+
+
+SCENARIOS: list[Scenario] = [
+    one_new_file,
+    one_changed_file,
+    one_removed_file,
+    a_directory_inside,
+    a_link_to_a_file,
+    a_link_to_a_directory,
+    links_inside_a_directory,
+    hard_links_and_empty_files,
+    links_asked_for_later,
+    copies_asked_for_later,
+    a_directory_around_something_tracked,
+    what_is_gone_from_disk,
+]
+
+
+def tree_of(root: Path) -> dict[str, tuple[object, ...]]:
+    """Return everything in a repository but git's and the programs' own state: kind, mode, links, content."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if name.startswith((".git/", ".dvc/tmp", ".dvc/cache/tmp")):
+            continue
+        if path.is_symlink():
+            found[name] = ("link", os.readlink(path).replace(str(root), ""))
+        elif path.is_file():
+            info = path.stat()
+            found[name] = (oct(info.st_mode), info.st_nlink, path.read_bytes())
+    return found
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
+def test_both_leave_the_same(
+    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
+) -> None:
+    trees = []
+    for tool in (dvc, penstock):
+        root = make_repo(tool.name, tool)
+        scenario(root, tool)
+        trees.append(tree_of(root))
+    assert trees[1] == trees[0]
+
+
+def test_a_pipeline_s_output_is_not_added(
+    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool
+) -> None:
+    for tool in (dvc, penstock):
+        root = make_repo(tool.name, tool)
+        write(root, {"dvc.yaml": "stages:\n  a:\n    cmd: echo 1 > out\n    outs: [out]\n"})
+        tool(root, "repro")
+        tool(root, "add", "out", ok=False)
+        assert not (root / "out.dvc").exists()
