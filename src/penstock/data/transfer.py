@@ -192,7 +192,7 @@ def find_absent(remote: Backend, md5s: Collection[str]) -> list[str]:
         return []
     present: set[str] = set()
     complete = False
-    if len(asked) > 64:
+    if len(asked) > 64 and remote.can_list:
         limit = len(asked) * MAX_PAGES_SHARE
         complete = True
         for count, entry in enumerate(remote.list("files/md5")):

@@ -13,7 +13,7 @@ The contract, checked for every implementation by `tests/contracts/test_backend.
   has accepted all bytes and reports their size back. Repeating either is harmless.
 - What a `Writer` was given cannot be seen before `commit` returns; after `abort`, or when the process dies,
   nothing of it remains once the next writer is opened (an object store may keep hidden parts of an upload
-  that was killed until its lifecycle rule for them removes them).
+  that was killed until its lifecycle rule for them removes them, an SSH server a hidden file for an hour).
 - A place that cannot hold an object and a directory of one name raises `Conflict` on the second.
 - `download` writes the file it is given and nothing else; on failure the file may hold a part, so the
   caller names a temporary path. It checks that it received as many bytes as the store announced.
@@ -88,6 +88,11 @@ class Backend(Protocol):
 
         One says that threads do not help and that forked processes may use it side by side.
         """
+        ...
+
+    @property
+    def can_list(self) -> bool:
+        """Whether `list` and `children` work; a web server does not say what it holds and raises `Refused`."""
         ...
 
     def get(self, key: str) -> bytes:

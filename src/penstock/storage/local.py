@@ -40,6 +40,7 @@ class LocalBackend:
         self.root = root
         self.url = str(root)
         self.jobs = 1  # small files are bound by system calls: threads only fight over the interpreter lock
+        self.can_list = True
         self._made: set[str] = set()
         self._is_swept = False
         self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid

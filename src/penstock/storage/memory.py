@@ -14,6 +14,7 @@ class MemoryBackend:
     def __init__(self, url: str = "memory://") -> None:
         self.url = url
         self.jobs = 2
+        self.can_list = True
         self._objects: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes:

@@ -56,10 +56,14 @@ class ObjectStoreBackend:
         self._store = store
         self.url = url
         self.jobs = jobs
+        self.can_list = True
+
+    def _check(self, key: str) -> str:
+        return check_key(key)
 
     def get(self, key: str) -> bytes:
         """Return all bytes at `key`."""
-        return self._call(key, lambda: bytes(obstore.get(self._store, check_key(key)).bytes()))
+        return self._call(key, lambda: bytes(obstore.get(self._store, self._check(key)).bytes()))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return up to `length` bytes from offset `start`."""
@@ -69,7 +73,9 @@ class ObjectStoreBackend:
         length = min(length, size - start)
         if length <= 0:
             return b""
-        return self._call(key, lambda: bytes(obstore.get_range(self._store, key, start=start, length=length)))
+        return self._call(
+            key, lambda: bytes(obstore.get_range(self._store, self._check(key), start=start, length=length))
+        )
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data` at `key`."""
@@ -155,7 +161,7 @@ class ObjectStoreBackend:
         elif start:
             options = {"range": {"offset": start}}
         try:
-            answer = self._call(key, lambda: obstore.get(self._store, check_key(key), options=options))
+            answer = self._call(key, lambda: obstore.get(self._store, self._check(key), options=options))
         except Unavailable:
             if options and (size := self.size(key)) is not None and start >= size:
                 return  # a store answers 416, which obstore does not tell from a failure
@@ -183,7 +189,7 @@ class ObjectStoreBackend:
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
         try:
-            return self._call(key, lambda: int(obstore.head(self._store, check_key(key))["size"]))
+            return self._call(key, lambda: int(obstore.head(self._store, self._check(key))["size"]))
         except NotFound:
             return None
 
@@ -323,21 +329,25 @@ def open_azure(container: str, prefix: str, options: Options, url: str) -> Objec
     )
 
 
-def open_http(url: str, options: Options) -> ObjectStoreBackend:
-    """Open a tree of files on a web server."""
-    return _open(
+def open_http(url: str, options: Options, shown: str) -> Any:
+    """Return obstore's client of a web server, for `penstock.storage.webserver`."""
+    return _open_store(
         lambda retry: HTTPStore.from_url(
             url,
             client_options=dict(options.client),  # type: ignore[arg-type]
             retry_config=retry,
         ),
-        url,
+        shown,
     )
 
 
 def _open(make: Callable[[Any], Any], url: str) -> ObjectStoreBackend:
+    return ObjectStoreBackend(_open_store(make, url), url)
+
+
+def _open_store(make: Callable[[Any], Any], url: str) -> Any:
     try:
-        return ObjectStoreBackend(make(RETRY), url)
+        return make(RETRY)
     except (exceptions.BaseError, ValueError, TypeError) as error:
         raise Invalid(
             f"the remote {url} cannot be opened: {' '.join(str(error).split())[:300]}",
