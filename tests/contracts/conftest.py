@@ -6,26 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from servers.azure import AzureServer, run_azure
 from servers.s3 import S3Server, run_s3
-from servers.ssh import SshServer, run_ssh
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with run_s3(tmp_path_factory.mktemp("ceph") / "s3") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
-    with run_azure(tmp_path_factory.mktemp("azurite") / "blobs") as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
-    with run_ssh(tmp_path_factory.mktemp("sshd") / "server") as server:
         yield server
 
 

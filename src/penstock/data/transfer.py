@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from penstock.base.digest import digest_file
-from penstock.base.errors import Corrupt, Denied, PenstockError, Unavailable
+from penstock.base.errors import Corrupt, Denied, PenstockError, Refused, Unavailable
 from penstock.data.objects import SMALL_BYTES, corrupt_object
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
@@ -65,6 +65,7 @@ def push_objects(
         NotFound: a tree object is not in the cache (its files cannot be known).
         Unavailable: the remote does not answer; what arrived stays and is not sent again.
         Denied: the remote refuses the credentials.
+        Refused: it is a web server, which takes nothing.
     """
     trees: dict[str, set[str]] = {}
     files: set[str] = set()
@@ -261,7 +262,7 @@ def _record(
     try:
         result.total_bytes += get()
         result.done += 1
-    except Denied:
+    except (Denied, Refused):
         raise
     except Unavailable as error:
         result.failed[md5] = error.message

@@ -32,11 +32,16 @@ from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
 
 
 class Entry(NamedTuple):
-    """One stored key, its size, and when it was stored (seconds since 1970; 0 where nobody knows)."""
+    """One stored key, its size, and when it was stored (seconds since 1970; 0 where nobody knows).
+
+    `etag` is what the store calls this state of the object, as it writes it; it changes with the content.
+    It is empty where there is no such thing.
+    """
 
     key: str
     size_bytes: int
     modified_s: float = 0.0
+    etag: str = ""
 
 
 class Child(NamedTuple):
@@ -134,6 +139,10 @@ class Backend(Protocol):
 
     def writer(self, key: str, size_bytes: int | None = None) -> Writer:
         """Open an object for writing; `size_bytes` is how many bytes will come, where that is known."""
+        ...
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object at `key`, or None where there is none."""
         ...
 
     def size(self, key: str) -> int | None:

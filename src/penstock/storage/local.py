@@ -183,6 +183,13 @@ class LocalBackend:
         finally:
             os.close(descriptor)
 
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            info = os.stat(self._path(key))
+            return None if stat.S_ISDIR(info.st_mode) else Entry(key, info.st_size, info.st_mtime)
+        return None
+
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
         with suppress(FileNotFoundError, NotADirectoryError):

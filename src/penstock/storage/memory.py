@@ -54,6 +54,11 @@ class MemoryBackend:
         """Open an object for writing."""
         return _MemoryWriter(self, check_key(key), size_bytes)
 
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
+        data = self._objects.get(check_key(key))
+        return None if data is None else Entry(key, len(data))
+
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
         data = self._objects.get(check_key(key))

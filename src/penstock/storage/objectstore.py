@@ -186,12 +186,18 @@ class ObjectStoreBackend:
                 key=key,
             )
 
-    def size(self, key: str) -> int | None:
-        """Return the object's size in bytes, or None."""
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
         try:
-            return self._call(key, lambda: int(obstore.head(self._store, self._check(key))["size"]))
+            found = self._call(key, lambda: obstore.head(self._store, self._check(key)))
         except NotFound:
             return None
+        return _entry(key, found)
+
+    def size(self, key: str) -> int | None:
+        """Return the object's size in bytes, or None."""
+        found = self.find(key)
+        return None if found is None else found.size_bytes
 
     def exists(self, key: str) -> bool:
         """Say whether there is an object at `key`."""
@@ -205,7 +211,7 @@ class ObjectStoreBackend:
             if page is None:
                 return
             for item in page:
-                yield Entry(item["path"], int(item["size"]), item["last_modified"].timestamp())
+                yield _entry(item["path"], item)
 
     def children(self, prefix: str) -> Iterator[Child]:
         """Yield what lies directly in the directory `prefix`."""
@@ -249,6 +255,10 @@ class ObjectStoreBackend:
             raise
         except (exceptions.BaseError, OSError, ValueError) as error:
             raise _translate(error, self.url, key) from error
+
+
+def _entry(key: str, found: Mapping[str, Any]) -> Entry:
+    return Entry(key, int(found["size"]), found["last_modified"].timestamp(), found.get("e_tag") or "")
 
 
 def _translate(error: Exception, url: str, key: str) -> PenstockError:

@@ -67,7 +67,9 @@ def split_url(url: str) -> tuple[str, str]:
     Raises:
         Invalid: the URL names no file.
     """
-    scheme, _, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        rest = url
     if scheme in {"http", "https"}:
         parts = urlsplit(url)
         name = unquote(parts.path.rpartition("/")[2])

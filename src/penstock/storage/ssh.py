@@ -256,18 +256,23 @@ class SshBackend:
                     key=key,
                 )
 
-    def size(self, key: str) -> int | None:
-        """Return the object's size in bytes, or None."""
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
         path = self._path(key)
 
-        async def ask(sftp: SFTPClient) -> int | None:
+        async def ask(sftp: SFTPClient) -> Entry | None:
             try:
                 found = await sftp.stat(path)
             except MISSING:
                 return None
-            return (found.size or 0) if is_file(found) else None
+            return Entry(key, found.size or 0, float(found.mtime or 0)) if is_file(found) else None
 
         return self._run(key, ask)
+
+    def size(self, key: str) -> int | None:
+        """Return the object's size in bytes, or None."""
+        found = self.find(key)
+        return None if found is None else found.size_bytes
 
     def exists(self, key: str) -> bool:
         """Say whether there is an object at `key`."""
