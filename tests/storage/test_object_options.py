@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -96,7 +97,13 @@ def test_google_credentials_are_looked_for_before_anything_is_sent(tmp_path: Pat
 
 def test_a_google_url_asks_for_bucket_and_key(tmp_path: Path) -> None:
     """No Google here: a static server stands for its XML interface, which reads are plain GETs of."""
-    account = {"gcs_base_url": "", "disable_oauth": True, "client_email": "", "private_key": ""}
+    account = {
+        "gcs_base_url": "",
+        "disable_oauth": True,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    }
     with run_web(tmp_path / "web") as web:
         (web.root / "bucket" / "data").mkdir(parents=True)
         (web.root / "bucket" / "data" / "k").write_bytes(b"hello")
@@ -111,7 +118,7 @@ def test_a_google_url_asks_for_bucket_and_key(tmp_path: Path) -> None:
             with pytest.raises(NotFound):
                 backend.get("other")
             backend.close()
-        assert {path.partition("?")[0] for _, path, _ in web.seen} == {
+        assert {unquote(path.partition("?")[0]) for _, path, _ in web.seen} == {
             "/bucket/data/k",
             "/bucket/data/other",
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ RETRY: dict[str, Any] = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 T = TypeVar("T")
+_CREDENTIALS = re.compile(r"//[^/\s@]+@")
+_QUERY = re.compile(r"\?[^\s)\"']+")
 
 
 @dataclass(frozen=True)
@@ -261,8 +264,14 @@ def _entry(key: str, found: Mapping[str, Any]) -> Entry:
     return Entry(key, int(found["size"]), found["last_modified"].timestamp(), found.get("e_tag") or "")
 
 
+def _text(error: Exception) -> str:
+    """Return what obstore says, without its debugging output and without what may hold keys in URLs."""
+    text = " ".join(str(error).partition("Debug source:")[0].split())
+    return _CREDENTIALS.sub("//", _QUERY.sub("?…", text))[:300]
+
+
 def _translate(error: Exception, url: str, key: str) -> PenstockError:
-    text = " ".join(str(error).split())
+    text = _text(error)
     if isinstance(
         error, PermissionError | exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
     ) or any(word in text for word in ("AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId")):
@@ -275,7 +284,7 @@ def _translate(error: Exception, url: str, key: str) -> PenstockError:
     if "NoSuchBucket" in text:
         return Unavailable(f"the bucket of {url} does not exist", code="storage.no_bucket", url=url)
     return Unavailable(
-        f"{url} failed on {key}: {text[:300]}",
+        f"{url} failed on {key}: {text}",
         code="storage.unavailable",
         hint="check that the remote can be reached, then run the same command again",
         key=key,
@@ -360,7 +369,7 @@ def _open_store(make: Callable[[Any], Any], url: str) -> Any:
         return make(RETRY)
     except (exceptions.BaseError, ValueError, TypeError) as error:
         raise Invalid(
-            f"the remote {url} cannot be opened: {' '.join(str(error).split())[:300]}",
+            f"the remote {url} cannot be opened: {_text(error)}",
             code="storage.bad_options",
             hint="penstock remote modify NAME OPTION VALUE",
             url=url,

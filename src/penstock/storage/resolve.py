@@ -103,7 +103,9 @@ def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Bac
     else:
         from penstock.storage.webserver import HttpBackend
 
-        store = adapter.open_http(url, object_options.http_options(url, options), shown)
+        settings = object_options.http_options(url, options)
+        bare = f"{scheme}://{place.rpartition('@')[2]}/{path}"  # the settings have who asks
+        store = adapter.open_http(bare, settings, shown)
         backend = HttpBackend(store, shown)
     if jobs:
         backend.jobs = min(jobs, adapter.MAX_JOBS)
