@@ -26,7 +26,8 @@ from penstock.data.tree import parse_tree, tree_md5
 from penstock.data.workers import Failure, map_forked
 from penstock.storage.backend import Backend
 
-Progress = Callable[[int, int], None]  # objects done, objects in all
+Progress = Callable[[int, int, int], None]  # objects done, objects in all, bytes done
+SHOWN_AT_ONCE = 2048  # objects between two steps of a local transfer that somebody watches
 MAX_PAGES_SHARE = 8  # list the remote when it is at most this many times larger than what is asked for
 GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
 
@@ -224,10 +225,13 @@ def _run(
     workers = min(jobs or remote.jobs, len(md5s))
     if remote.jobs == 1 or workers <= 1:
         ordered = sorted(md5s)
-        one_by_one = partial(_attempt_all, action)
-        outcomes = map_forked(ordered, one_by_one) if remote.jobs == 1 else one_by_one(ordered)
-        for md5, outcome in zip(ordered, outcomes, strict=True):
-            _record(result, md5, lambda outcome=outcome: _unpack(outcome), progress, len(ordered))  # type: ignore[misc]
+        step = len(ordered) if progress is None else SHOWN_AT_ONCE
+        for at in range(0, len(ordered), step):
+            part = ordered[at : at + step]
+            one_by_one = partial(_attempt_all, action)
+            outcomes = map_forked(part, one_by_one) if remote.jobs == 1 else one_by_one(part)
+            for md5, outcome in zip(part, outcomes, strict=True):
+                _record(result, md5, lambda outcome=outcome: _unpack(outcome), progress, len(ordered))  # type: ignore[misc]
         return result
     with ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(action, md5): md5 for md5 in md5s}
@@ -271,4 +275,4 @@ def _record(
     except PenstockError as error:
         result.failed[md5] = error.message
     if progress is not None:
-        progress(result.done + len(result.failed), total)
+        progress(result.done + len(result.failed), total, result.total_bytes)

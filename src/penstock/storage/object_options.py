@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from penstock.base.errors import Invalid
-from penstock.storage.objectstore import Options, read_aws_profile
+from penstock.storage.aws_profile import read_aws_profile
+from penstock.storage.objectstore import Options
 
 CONNECT_S = 20
 SILENT_S = 60  # DVC's; how long a store may say nothing

@@ -7,7 +7,6 @@ Environment credentials (`AWS_*`, instance roles, …) are read by obstore itsel
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import itertools
 import re
@@ -23,6 +22,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
+from penstock.storage.aws_profile import read_aws_profile
 from penstock.storage.backend import Child, Entry, Writer, check_key, check_written, missing
 from penstock.storage.parts_writer import WRITER_JOBS, PartsWriter
 
@@ -374,28 +374,3 @@ def _open_store(make: Callable[[Any], Any], url: str) -> Any:
             hint="penstock remote modify NAME OPTION VALUE",
             url=url,
         ) from error
-
-
-def read_aws_profile(path: Path, profile: str = "default") -> dict[str, str]:
-    """Return `access_key_id`, `secret_access_key`, `session_token` and `region` of an AWS profile file.
-
-    A missing file or profile gives an empty mapping.
-
-    Source: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html
-    """
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return {}
-    for section in (profile, f"profile {profile}"):
-        if parser.has_section(section):
-            found = dict(parser.items(section))
-            names = {
-                "aws_access_key_id": "access_key_id",
-                "aws_secret_access_key": "secret_access_key",
-                "aws_session_token": "session_token",
-                "region": "region",
-            }
-            return {names[key]: value for key, value in found.items() if key in names}
-    return {}
