@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from penstock.base.digest import digest_file
+from penstock.base.digest import digest_file, read_up_to
 from penstock.base.errors import Corrupt, Denied, PenstockError, Refused, Unavailable
 from penstock.data.objects import SMALL_BYTES, corrupt_object
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
@@ -96,7 +96,7 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = os.read(descriptor, SMALL_BYTES)
+            data = read_up_to(descriptor, SMALL_BYTES)
         finally:
             os.close(descriptor)
         size = len(data)
@@ -231,7 +231,13 @@ def _run(
             one_by_one = partial(_attempt_all, action)
             outcomes = map_forked(part, one_by_one) if remote.jobs == 1 else one_by_one(part)
             for md5, outcome in zip(part, outcomes, strict=True):
-                _record(result, md5, lambda outcome=outcome: _unpack(outcome), progress, len(ordered))  # type: ignore[misc]
+                if isinstance(outcome, int):
+                    result.done += 1
+                    result.total_bytes += outcome
+                else:
+                    _record(result, md5, partial(_unpack, outcome), None, len(ordered))
+            if progress is not None:
+                progress(result.done + len(result.failed), len(ordered), result.total_bytes)
         return result
     with ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(action, md5): md5 for md5 in md5s}

@@ -30,6 +30,8 @@ from typing import NamedTuple, Protocol
 
 from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
 
+_NO_PARTS = frozenset(("", ".", ".."))
+
 
 class Entry(NamedTuple):
     """One stored key, its size, and when it was stored (seconds since 1970; 0 where nobody knows).
@@ -188,7 +190,7 @@ def check_key(key: str) -> str:
     Raises:
         Invalid: it is empty, absolute, or has `.`, `..` or empty parts, or a zero byte.
     """
-    if not key or key.startswith("/") or "\0" in key or {"", ".", ".."} & set(key.split("/")):
+    if not key or key[0] == "/" or "\0" in key or not _NO_PARTS.isdisjoint(key.split("/")):
         raise Invalid(f"not a storage key: {key!r}", code="storage.bad_key", key=key)
     return key
 
