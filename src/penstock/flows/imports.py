@@ -6,6 +6,7 @@ Source: dvc/repo/get.py, imp_url.py, update.py, dvc/dependency/repo.py (3.67).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,13 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
 
 
 def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
-    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1."""
+    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1.
+
+    Raises:
+        Conflict: it was imported from a URL without a download, and the source has changed since.
+    """
+    if "repo" not in pointer.dependencies[0]:
+        return _fetch_promised(repo, pointer)
     origin, path = pointer.dependencies[0]["repo"], pointer.dependencies[0]["path"]
     staging = repo.dvc_dir / "tmp" / "penstock"
     staging.mkdir(parents=True, exist_ok=True)
@@ -231,4 +238,38 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
         save_path(repo, target)
     finally:
         delete(target)
+    return 1
+
+
+def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
+    """Download into the cache what `--no-download` left where it was, and note it in the pointer."""
+    document = load_document(pointer.text, str(pointer.path))
+    dependency, entry = document["deps"][0], document["outs"][0]
+    staging = repo.dvc_dir / "tmp" / "penstock"
+    staging.mkdir(parents=True, exist_ok=True)
+    target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
+    try:
+        if not any(key in dependency for key in NOTE_KEYS):
+            return 0  # --no-exec: nothing was looked at yet, which `update` does
+        if is_remote(dependency["path"]):
+            settings = {str(key): str(value) for key, value in (dependency.get("fs_config") or {}).items()}
+            with open_remote(repo, dependency["path"], settings) as source:
+                found: Mapping[str, Any] = source.describe()
+                download_url(source, target)
+        else:
+            path = Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"]))
+            found = hash_entry(hash_path(repo, path))
+            copy_path(path, target)
+        if any(dependency.get(key) != found.get(key) for key in NOTE_KEYS):
+            raise Conflict(
+                f"{dependency['path']} has changed since it was imported",
+                code="data.source_changed",
+                hint=f"penstock update {repo.relative(pointer.path)}",
+            )
+        for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
+            entry.insert(at, key, value)
+    finally:
+        delete(target)
+    document["md5"] = pointer_md5(document)
+    save_text(pointer.path, dump_document(document))
     return 1

@@ -144,3 +144,30 @@ def test_both_get_the_same(origin: Origin, twins: list[Path], dvc: Tool, penstoc
     assert done.returncode == 1 and "does not exist" in done.stderr and "Traceback" not in done.stderr
     done = penstock.run(twins[1], "get-url", f"{origin.url}/one.csv", "got-one.csv")
     assert done.returncode == 4 and "--force" in done.stderr
+
+
+def test_what_was_left_at_its_source_is_pulled_as_if_imported_whole(
+    origin: Origin, twins: list[Path], dvc: Tool, penstock: Tool
+) -> None:
+    first, second = twins
+    for path in paths(origin):
+        name = path.rpartition("/")[2]
+        dvc(first, "import-url", f"{origin.url}/{path}", name)
+        dvc(second, "import-url", "--no-download", f"{origin.url}/{path}", name)
+    penstock(second, "pull")
+    same(twins)
+    assert penstock.json(second, "status") == {}
+
+
+def test_what_changed_at_its_source_is_not_pulled_unseen(
+    origin: Origin, twins: list[Path], penstock: Tool
+) -> None:
+    root = twins[1]
+    penstock(root, "import-url", "--no-download", f"{origin.url}/one.csv")
+    before = (root / "one.csv.dvc").read_text()
+    origin.put("one.csv", b"something else")
+    done = penstock.run(root, "pull")
+    assert done.returncode == 4 and "penstock update one.csv.dvc" in done.stderr
+    assert (root / "one.csv.dvc").read_text() == before
+    penstock(root, "update", "one.csv.dvc")
+    assert (root / "one.csv").read_bytes() == b"something else"
