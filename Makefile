@@ -4,15 +4,17 @@ VENV := .venv
 PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
-REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python
-PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
+AZURITE := .node/azurite-3.35.0
+REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
+	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
+PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server
 
 .PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
 
-test: $(VENV)/.tested $(PEERS)/.installed programs
+test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs
 	$(REAL) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.tested
@@ -63,11 +65,16 @@ $(VENV)/.tested: $(VENV)/.installed
 $(PEERS)/.installed: constraints-peers.txt
 	bin/ensure-venv $(PYTHON) $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt \
-		dvc dvc-s3 mlflow xgboost-cpu lightgbm
+		dvc dvc-s3 dvc-ssh dvc-azure mlflow xgboost-cpu lightgbm
+	touch $@
+
+# Microsoft's emulator of Azure Blob Storage.
+$(AZURITE)/.installed:
+	bin/ensure-npm $(AZURITE) azurite@3.35.0
 	touch $@
 
 programs:
 	@bin/ensure-programs $(PROGRAMS)
 
 clean:
-	rm -rf $(VENV) $(PEERS) penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(PEERS) .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

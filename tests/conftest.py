@@ -11,8 +11,10 @@ import pytest
 from penstock.base.database import Database, connect
 from penstock.base.migrate import upgrade
 from projects import Sample
+from servers.azure import AzureServer, run_azure
 from servers.postgres import PostgresServer, find_programs, postgres_server
 from servers.programs import missing
+from servers.ssh import SshServer, run_ssh
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,6 +35,20 @@ def postgres() -> Iterator[PostgresServer]:
     if programs is None:
         missing("PostgreSQL", "postgresql")
     with postgres_server(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """A real emulator of Azure Blob Storage."""
+    with run_azure(tmp_path_factory.mktemp("azurite") / "blobs") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A real OpenSSH server."""
+    with run_ssh(tmp_path_factory.mktemp("sshd") / "server") as server:
         yield server
 
 

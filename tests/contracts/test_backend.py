@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,8 @@ from penstock.base.errors import Denied, Invalid, NotFound, PenstockError
 from penstock.storage.backend import Backend, Child
 from penstock.storage.resolve import open_backend
 
-KINDS = ["memory", "local", pytest.param("s3", marks=pytest.mark.slow)]
+SERVERS = ("s3", "azure", "ssh")
+KINDS = ["memory", "local", *(pytest.param(name, marks=pytest.mark.slow) for name in SERVERS)]
 
 
 @pytest.fixture(params=KINDS)
@@ -22,9 +24,13 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         opened = open_backend("memory://")
     elif request.param == "local":
         opened = open_backend(str(tmp_path / "store"))
+    elif request.param == "ssh":
+        server = request.getfixturevalue("ssh_server")
+        opened = open_backend(server.url(f"{uuid.uuid4().hex}/some prefix"), server.options())
     else:
-        server = request.getfixturevalue("s3_server")
-        opened = open_backend(f"s3://{server.make_bucket()}/some/prefix", server.options())
+        server = request.getfixturevalue(f"{request.param}_server")
+        place = server.make_bucket() if request.param == "s3" else server.make_container()
+        opened = open_backend(f"{request.param}://{place}/some/prefix", server.options())
     yield opened
     opened.close()
 

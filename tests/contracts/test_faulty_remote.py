@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,9 +54,18 @@ def repeat(action, times: int = 6) -> Transfer:  # type: ignore[no-untyped-def]
     raise AssertionError(f"not complete after {times} runs")
 
 
-@pytest.mark.parametrize(
-    ("kind", "share"), [("error", 0.4), ("reset", 0.3), ("truncate", 0.4), ("stall", 0.04)]
-)
+SHARES = {
+    "error": 0.4,
+    "reset": 0.3,
+    "close": 0.3,
+    "truncate": 0.4,
+    "stall": 0.04,
+    "halve": 0.3,
+    "lost": 0.3,
+}
+
+
+@pytest.mark.parametrize(("kind", "share"), SHARES.items())
 def test_push_and_fetch_complete(repo: DataRepository, s3_server: S3Server, kind: str, share: float) -> None:
     tree: HashInfo = add_path(repo, repo.root / "d").hash
     bucket = s3_server.make_bucket()
@@ -77,6 +89,121 @@ def test_push_and_fetch_complete(repo: DataRepository, s3_server: S3Server, kind
             assert found == md5.removesuffix(".dir")
         again.close()
     assert faults.seen[kind] > 0
+
+
+def test_wrong_bytes_are_never_kept(repo: DataRepository, s3_server: S3Server) -> None:
+    tree: HashInfo = add_path(repo, repo.root / "d").hash
+    straight = open_backend(f"s3://{s3_server.make_bucket()}/p", s3_server.options())
+    push_objects(repo, [tree], straight)
+    wanted = {tree.md5, *repo.cache.load_tree(tree).values()}
+    shutil.rmtree(repo.cache.root)
+    faults = Faults(("wrong",), 0.3, limit=40)
+    with faulty(s3_server.endpoint, faults) as address:
+        remote = open_backend(straight.url, {**s3_server.options(), "endpointurl": address})
+        again = DataRepository.open(repo.root)
+        first = fetch_objects(again, sorted_hashes(wanted), remote, jobs=8)
+        assert first.failed and all("damaged" in why for why in first.failed.values())
+        for md5 in wanted - again.cache.missing(wanted):
+            assert hashlib.md5(Path(again.cache.path(md5)).read_bytes()).hexdigest() == md5[:32]
+        repeat(lambda: fetch_objects(again, [tree], remote, jobs=8))
+        assert again.cache.missing(wanted) == set()
+        again.close()
+    assert faults.seen["wrong"] > 0
+
+
+def sorted_hashes(md5s: set[str]) -> list[HashInfo]:
+    return [HashInfo(md5) for md5 in sorted(md5s) if not md5.endswith(".dir")]
+
+
+def cli(repo: DataRepository, *arguments: str) -> subprocess.Popen[str]:
+    program = Path(sys.executable).with_name("penstock")
+    pipe = subprocess.PIPE
+    return subprocess.Popen([program, *arguments], cwd=repo.root, stdout=pipe, stderr=pipe, text=True)
+
+
+def object_requests(faults: Faults, method: str) -> list[str]:
+    """Return the objects that were asked for or stored, in the order of the answers."""
+    return [
+        path.rpartition("files/md5/")[2].partition("?")[0].replace("/", "")
+        for made, path, status in faults.log
+        if made == method and "files/md5/" in path and status == 200
+    ]
+
+
+def test_a_killed_push_and_fetch_continue_and_send_nothing_twice(
+    repo: DataRepository, s3_server: S3Server
+) -> None:
+    tree: HashInfo = add_path(repo, repo.root / "d").hash
+    wanted = {tree.md5, *repo.cache.load_tree(tree).values()}
+    faults = Faults((), 0.0, pause_s=0.02)
+    with faulty(s3_server.endpoint, faults) as address:
+        config = {"url": f"s3://{s3_server.make_bucket()}/p", **s3_server.options(), "endpointurl": address}
+        lines = "".join(f"    {key} = {value}\n" for key, value in config.items())
+        (repo.root / ".dvc" / "config").write_text(
+            f"[core]\n    remote = s\n    no_scm = true\n['remote \"s\"']\n{lines}"
+        )
+        for command, method in (("push", "PUT"), ("fetch", "GET")):
+            faults.log.clear()
+            process = cli(repo, command, "-j", "2")
+            while len(object_requests(faults, method)) < COUNT // 3:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            process.kill()
+            process.communicate()
+            done = object_requests(faults, method)
+            assert len(done) < COUNT
+            if command == "push":
+                assert not any(md5.endswith(".dir") for md5 in done)
+                kept = set(done)
+            else:
+                assert done[0] == tree.md5
+                kept = wanted - DataRepository.open(repo.root).cache.missing(wanted)
+                assert len(kept) >= COUNT // 3 - 2
+            faults.log.clear()
+            again = cli(repo, command, "-j", "2")
+            out, err = again.communicate()
+            assert again.returncode == 0, (out, err)
+            second = object_requests(faults, method)
+            assert sorted(set(second)) == sorted(second)
+            assert not kept & set(second)
+            assert kept | set(second) == wanted
+            if command == "push":
+                assert second[-1] == tree.md5
+                shutil.rmtree(repo.cache.root)
+        assert DataRepository.open(repo.root).cache.missing(wanted) == set()
+
+
+@pytest.mark.parametrize("command", [["push"], ["-v", "fetch"], ["--json", "status", "-c"]])
+def test_no_message_shows_a_credential(repo: DataRepository, s3_server: S3Server, command: list[str]) -> None:
+    """A dead address, a broken answer, a refusal: S3's secret and Azure's signature stay unsaid."""
+    add_path(repo, repo.root / "d")
+    if "fetch" in command:
+        shutil.rmtree(repo.cache.root)
+    secrets = ("S3CRETKEY", "S3CRETSIGNATURE", "S3CRETTOKEN", "S3CRETPASSWORD")
+    signature = "sv=2023-11-03&ss=b&srt=sco&sp=rwdlac&sig=S3CRETSIGNATURE"
+    with faulty(s3_server.endpoint, Faults(("error", "close"), 1.0)) as broken:
+        dead = "http://127.0.0.1:1"
+        for url, options in (
+            ("s3://bucket/p", {"endpointurl": s3_server.endpoint, "access_key_id": "tester"}),
+            ("s3://bucket/p", {"endpointurl": dead, "access_key_id": "tester", "session_token": secrets[2]}),
+            ("s3://bucket/p", {"endpointurl": broken, "access_key_id": "tester"}),
+            (
+                "azure://box/p",
+                {"connection_string": f"BlobEndpoint={dead}/acc;SharedAccessSignature={signature}"},
+            ),
+            ("azure://box/p", {"connection_string": f"AccountName=acc;AccountKey={secrets[0]}"}),
+            (f"http://me:{secrets[3]}@127.0.0.1:1/p", {}),
+        ):
+            given = {**options, "secret_access_key": secrets[0]} if url.startswith("s3") else options
+            lines = "".join(f'    {key} = "{value}"\n' for key, value in {"url": url, **given}.items())
+            (repo.root / ".dvc" / "config").write_text(
+                f"[core]\n    remote = s\n    no_scm = true\n['remote \"s\"']\n{lines}"
+            )
+            process = cli(repo, *command)
+            out, err = process.communicate()
+            assert process.returncode in {1, 5}, (url, out, err)
+            assert "Traceback" not in err
+            assert not any(secret in out + err for secret in secrets), (out, err)
 
 
 def test_a_dead_remote_is_named(repo: DataRepository, s3_server: S3Server) -> None:

@@ -58,3 +58,32 @@ def test_a_path_cannot_be_file_and_directory() -> None:
     entries = [("a", "0" * 32), ("a/b", "0" * 32)]
     with pytest.raises(Corrupt, match="both"):
         parse_tree(render_tree(entries), "x")
+
+
+def is_good(relpath: str) -> bool:
+    try:
+        check_relpath(relpath, "x")
+    except Corrupt:
+        return False
+    return True
+
+
+@given(st.lists(st.text("./a\0", max_size=5), min_size=1, max_size=4, unique=True), MD5S)
+def test_many_paths_are_judged_as_each_alone(names: list[str], md5: str) -> None:
+    data = json.dumps([{"md5": md5, "relpath": name} for name in names]).encode()
+    try:
+        found = parse_tree(data, "x")
+    except Corrupt as error:
+        assert "both a file and a directory" in str(error) or not all(map(is_good, names))
+    else:
+        assert all(map(is_good, names)) and list(found) == names
+
+
+@given(st.lists(st.text("0aAg\0é \n", min_size=31, max_size=33) | MD5S, min_size=1, max_size=4))
+def test_many_digests_are_judged_as_each_alone(md5s: list[str]) -> None:
+    data = json.dumps([{"md5": md5, "relpath": f"f{at}"} for at, md5 in enumerate(md5s)]).encode()
+    good = all(len(md5) == 32 and set(md5) <= set("0123456789abcdef") for md5 in md5s)
+    try:
+        assert list(parse_tree(data, "x").values()) == md5s and good
+    except Invalid:
+        assert not good

@@ -1,7 +1,9 @@
 """An HTTP proxy that breaks some of the requests on their way to a real server.
 
-Faults: `error` answers 500, `reset` closes the connection at once, `stall` says nothing for a while,
-`truncate` passes the answer's head and half of its body on, then closes. Which request is broken is decided by
+Faults: `error` answers 500, `reset` breaks the connection at once, `close` ends it in order without an answer,
+`stall` says nothing for a while, `truncate` passes the answer's head and half of its body on, then breaks,
+`wrong` answers with other bytes of the same length, `halve` passes half of what is sent up on and breaks both
+sides, `lost` passes the request on and breaks before the answer. Which request is broken is decided by
 a seeded generator, and a fault never strikes more than `limit` times in all.
 """
 
@@ -19,16 +21,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+APPLIES = {"truncate": ("GET",), "wrong": ("GET",), "halve": ("PUT",), "lost": ("PUT",)}
+
 
 @dataclass
 class Faults:
-    """What to break: `share` of all requests, by the given kinds in turn; `seen` counts them by kind."""
+    """What to break: `share` of all requests, by the given kinds in turn; `seen` counts them by kind.
+
+    Every request waits `pause_s`; `log` has method, path and status of those that were answered.
+    """
 
     kinds: tuple[str, ...]
     share: float
     limit: int = 1_000_000
     stall_s: float = 3.0
+    pause_s: float = 0.0
     seen: Counter[str] = field(default_factory=Counter)
+    log: list[tuple[str, str, int]] = field(default_factory=list)
     chosen: random.Random = field(default_factory=lambda: random.Random(7))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -37,7 +46,7 @@ class Faults:
             if sum(self.seen.values()) >= self.limit or self.chosen.random() >= self.share:
                 return None
             kind = self.chosen.choice(self.kinds)
-            if kind == "truncate" and method != "GET":
+            if method not in APPLIES.get(kind, (method,)):
                 return None
             self.seen[kind] += 1
             return kind
@@ -57,6 +66,7 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
         def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             kind = faults.next(self.command)
+            time.sleep(faults.pause_s)
             if kind == "error":
                 self._answer(500, [], b"<Error><Code>InternalError</Code></Error>")
             elif kind == "reset":
@@ -64,10 +74,23 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
             elif kind == "stall":
                 time.sleep(faults.stall_s)
                 self._reset()
+            elif kind == "close":
+                self.close_connection = True
+            elif kind == "halve":
+                self._send_half(body)
+                self._reset()
             else:
-                self._forward(body, cut=kind == "truncate")
+                self._forward(body, kind)
 
-        def _forward(self, body: bytes, *, cut: bool) -> None:
+        def _send_half(self, body: bytes) -> None:
+            upstream = http.client.HTTPConnection(place, timeout=60)
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                upstream.putheader(name, value)
+            upstream.endheaders(body[: len(body) // 2] or None)
+            upstream.close()
+
+        def _forward(self, body: bytes, kind: str | None) -> None:
             upstream = http.client.HTTPConnection(place, timeout=60)
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -79,7 +102,14 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
                 (k, v) for k, v in answer.getheaders() if k.lower() not in {"transfer-encoding", "connection"}
             ]
             upstream.close()
-            self._answer(answer.status, headers, data, cut=cut)
+            if kind == "lost":
+                self._reset()
+                return
+            if kind == "wrong":
+                data = bytes(byte ^ 1 for byte in data)
+            with faults.lock:
+                faults.log.append((self.command, self.path, answer.status))
+            self._answer(answer.status, headers, data, cut=kind == "truncate")
 
         def _answer(
             self, status: int, headers: list[tuple[str, str]], data: bytes, *, cut: bool = False

@@ -9,6 +9,7 @@ import click
 from penstock.cli.data import TARGETS, opened, pipeline_outputs
 from penstock.cli.data_text import by_change, render_changes
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from penstock.data.pointer import Pointer
@@ -39,8 +40,7 @@ def push(session: Session, /, targets: tuple[str, ...], remote: str | None, jobs
     """Upload tracked data from the cache to a remote."""
     from penstock.flows import versioning
 
-    with opened(session) as repo:
-        show = _progress(session, "push")
+    with opened(session) as repo, shown_progress(session, "push") as show:
         options = versioning.TransferOptions(
             remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
         )
@@ -58,8 +58,7 @@ def fetch(
     """Download tracked data from a remote into the cache."""
     from penstock.flows import versioning
 
-    with opened(session) as repo:
-        show = _progress(session, "fetch")
+    with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = versioning.TransferOptions(
             remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
         )
@@ -78,8 +77,7 @@ def pull(
     """Fetch, then check out."""
     from penstock.flows import versioning
 
-    with opened(session) as repo:
-        show = _progress(session, "fetch")
+    with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = versioning.TransferOptions(
             remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
         )
@@ -106,19 +104,6 @@ def _history(repo: DataRepository, scope: dict[str, bool]) -> Any:
     return lambda: outputs_at(
         repo, list_commits(Git(repo.root), Scope(scope["branches"], scope["tags"], scope["commits"]))
     )
-
-
-def _progress(session: Session, verb: str) -> Any:
-    from penstock.cli.output import is_terminal
-
-    if session.quiet or not is_terminal():
-        return None
-
-    def show(done: int, total: int) -> None:
-        if done % 50 == 0 or done == total:
-            click.echo(f"\r{verb} {done}/{total} objects", err=True, nl=done == total)
-
-    return show
 
 
 def _emit_report(session: Session, report: TransferReport, verb: str) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
 from penstock.cli.data import opened
 from penstock.cli.output import Session, json_option, pass_session, table
+
+if TYPE_CHECKING:
+    from penstock.data.repository import DataRepository
 
 REV = click.option("--rev", metavar="COMMIT", help="Git revision of the source.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Replace what is at the target.")
@@ -102,25 +108,28 @@ def get(
 @json_option
 @pass_session
 def get_url(session: Session, url: str, out: str | None, force: bool, jobs: int) -> None:
-    """Download a file (or a local directory) from a URL without tracking it."""
+    """Download a file or directory from a URL without tracking it."""
     from penstock.flows.import_getting import copy_path
+    from penstock.flows.import_remote import download_url, is_remote, open_remote
 
+    url = url.removeprefix("file://")
     target = _target(session, url, out)
-    if "://" not in url:
+    if not is_remote(url):
         copy_path(session.directory / url, target, force=force)
     else:
-        from penstock.base.errors import Conflict
-        from penstock.base.files import atomic_path
-        from penstock.storage.resolve import open_backend
-
-        if target.exists() and not force:
-            raise Conflict(f"{target} exists already", code="data.exists", hint="--force replaces it")
-        place, _, name = url.rpartition("/")
-        backend = open_backend(place)
-        with atomic_path(target) as temporary:
-            backend.download(name, temporary)
-        backend.close()
+        with _repository_for(session, url) as repo, open_remote(repo, url, jobs=jobs) as source:
+            download_url(source, target, force=force)
     session.emit({"path": str(target)}, "")
+
+
+@contextmanager
+def _repository_for(session: Session, url: str) -> Iterator[DataRepository | None]:
+    """Open the repository where the URL needs its remotes."""
+    if not url.startswith("remote://"):
+        yield None
+        return
+    with opened(session) as repo:
+        yield repo
 
 
 def _import_options(command: Any) -> Any:
@@ -165,7 +174,7 @@ def import_url(session: Session, /, url: str, out: str | None, jobs: int, **flag
     from penstock.flows import imports
 
     with opened(session) as repo:
-        options = imports.ImportOptions(None, **flags)
+        options = imports.ImportOptions(None, **flags, jobs=jobs)
         pointer = imports.import_url(repo, url, _target(session, url, out), options, base=session.directory)
         _emit_pointer(session, repo.relative(pointer))
 
@@ -197,13 +206,15 @@ def update(
                     if one.dependencies and one.path.is_relative_to(path)
                 ]
             for file in files:
-                if update_import(repo, file, ImportOptions(rev, no_download=no_download)):
+                if update_import(repo, file, ImportOptions(rev, no_download=no_download, jobs=jobs)):
                     changed.append(repo.relative(file))
     session.emit(changed, "\n".join(f"Updated {name}" for name in changed) or "Nothing changed.")
 
 
 def _target(session: Session, path: str, out: str | None) -> Path:
     name = path.rstrip("/").rpartition("/")[2]
+    if path.startswith(("http://", "https://")):
+        name = urlsplit(path).path.rpartition("/")[2]
     target = session.directory / (out or name)
     return target / name if out and target.is_dir() and not out.endswith(name) else target
 

@@ -58,9 +58,10 @@ def _section(name: str) -> str:
 def add_remote(
     session: Session, name: str, url: str, is_default: bool, force: bool, level: str | None
 ) -> None:
-    """Add a remote: a directory, s3://, gs://, azure:// or https:// URL."""
+    """Add a remote: a directory, s3://, gs://, azure://, ssh:// or (to fetch from) https:// URL."""
     from penstock.base.errors import Conflict
     from penstock.data.config import read_level, set_value
+    from penstock.storage.resolve import without_password
 
     file = _file(session, level)
     if _section(name) in read_level(file) and not force:
@@ -72,7 +73,8 @@ def add_remote(
     set_value(file, _section(name), "url", _stored_url(session, file, url))
     if is_default:
         set_value(file, "core", "remote", name)
-    session.emit({"name": name, "url": url, "default": is_default}, f"Remote {name} added: {url}")
+    shown = without_password(url)
+    session.emit({"name": name, "url": shown, "default": is_default}, f"Remote {name} added: {shown}")
 
 
 @remote.command("list")
@@ -82,10 +84,14 @@ def list_remotes(session: Session) -> None:
     """List remotes with their URLs."""
     from penstock.data.config import load_config
     from penstock.data.repository import find_root
+    from penstock.storage.resolve import without_password
 
     config = load_config(find_root(session.directory) / ".dvc")
     default = config.get("core", "remote")
-    rows = [(name, values.get("url", ""), name == default) for name, values in config.remotes().items()]
+    rows = [
+        (name, without_password(values.get("url", "")), name == default)
+        for name, values in config.remotes().items()
+    ]
     session.emit(
         [{"name": name, "url": url, "default": chosen} for name, url, chosen in rows],
         "\n".join(f"{name}\t{url}{'	(default)' if chosen else ''}" for name, url, chosen in rows),

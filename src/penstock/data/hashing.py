@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.base.digest import CHUNK_BYTES
+from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.errors import Denied, NotFound
 from penstock.data.objects import SMALL_BYTES, ObjectStore
 from penstock.data.output import HashInfo
@@ -207,7 +207,7 @@ def _read(
     except FileNotFoundError:
         raise _gone(path) from None
     try:
-        data = os.read(descriptor, SMALL_BYTES)
+        data = read_up_to(descriptor, SMALL_BYTES)
         if len(data) < SMALL_BYTES and (len(data) == 0 or not os.read(descriptor, 1)):
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
             if keep is not None:

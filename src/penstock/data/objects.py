@@ -38,6 +38,7 @@ class ObjectStore:
         self.shared = shared
         self._files = f"{root}/files/md5"
         self._made: set[str] = set()
+        self._is_mode_sure = False
         self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
 
     def path(self, md5: str) -> str:
@@ -127,8 +128,11 @@ class ObjectStore:
                 written = os.write(descriptor, data)
                 while written < len(data):
                     written += os.write(descriptor, data[written:])
-                if os.fstat(descriptor).st_mode & 0o777 != OBJECT_MODE:
-                    os.fchmod(descriptor, OBJECT_MODE)
+                if not self._is_mode_sure:  # what the umask and the directory's defaults make of it
+                    if os.fstat(descriptor).st_mode & 0o777 == OBJECT_MODE:
+                        self._is_mode_sure = True
+                    else:
+                        os.fchmod(descriptor, OBJECT_MODE)
             finally:
                 os.close(descriptor)
             self.accept_protected(temporary, md5)

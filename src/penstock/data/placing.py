@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from penstock.base.digest import CHUNK_BYTES
+from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.links import LinkKind, choose_link, link
 from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, remove_stale, write_failed
 from penstock.data.repository import DataRepository
@@ -142,7 +142,7 @@ class Placer:
         except FileNotFoundError:
             raise object_missing(md5) from None
         try:
-            data = os.read(descriptor, SMALL_BYTES)
+            data = read_up_to(descriptor, SMALL_BYTES)
             digest = hashlib.md5(data, usedforsecurity=False)
             out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             try:

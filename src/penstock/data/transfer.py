@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from penstock.base.digest import digest_file
-from penstock.base.errors import Corrupt, Denied, PenstockError, Unavailable
+from penstock.base.digest import digest_file, read_up_to
+from penstock.base.errors import Corrupt, Denied, PenstockError, Refused, Unavailable
 from penstock.data.objects import SMALL_BYTES, corrupt_object
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
@@ -26,7 +26,8 @@ from penstock.data.tree import parse_tree, tree_md5
 from penstock.data.workers import Failure, map_forked
 from penstock.storage.backend import Backend
 
-Progress = Callable[[int, int], None]  # objects done, objects in all
+Progress = Callable[[int, int, int], None]  # objects done, objects in all, bytes done
+SHOWN_AT_ONCE = 2048  # objects between two steps of a local transfer that somebody watches
 MAX_PAGES_SHARE = 8  # list the remote when it is at most this many times larger than what is asked for
 GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
 
@@ -65,6 +66,7 @@ def push_objects(
         NotFound: a tree object is not in the cache (its files cannot be known).
         Unavailable: the remote does not answer; what arrived stays and is not sent again.
         Denied: the remote refuses the credentials.
+        Refused: it is a web server, which takes nothing.
     """
     trees: dict[str, set[str]] = {}
     files: set[str] = set()
@@ -94,7 +96,7 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = os.read(descriptor, SMALL_BYTES)
+            data = read_up_to(descriptor, SMALL_BYTES)
         finally:
             os.close(descriptor)
         size = len(data)
@@ -197,7 +199,7 @@ def find_absent(remote: Backend, md5s: Collection[str]) -> list[str]:
         return []
     present: set[str] = set()
     complete = False
-    if len(asked) > 64:
+    if len(asked) > 64 and remote.can_list:
         limit = len(asked) * MAX_PAGES_SHARE
         complete = True
         for count, entry in enumerate(remote.list("files/md5")):
@@ -228,10 +230,19 @@ def _run(
     workers = min(jobs or remote.jobs, len(md5s))
     if remote.jobs == 1 or workers <= 1:
         ordered = sorted(md5s)
-        one_by_one = partial(_attempt_all, action)
-        outcomes = map_forked(ordered, one_by_one) if remote.jobs == 1 else one_by_one(ordered)
-        for md5, outcome in zip(ordered, outcomes, strict=True):
-            _record(result, md5, lambda outcome=outcome: _unpack(outcome), progress, len(ordered))  # type: ignore[misc]
+        step = len(ordered) if progress is None else SHOWN_AT_ONCE
+        for at in range(0, len(ordered), step):
+            part = ordered[at : at + step]
+            one_by_one = partial(_attempt_all, action)
+            outcomes = map_forked(part, one_by_one) if remote.jobs == 1 else one_by_one(part)
+            for md5, outcome in zip(part, outcomes, strict=True):
+                if isinstance(outcome, int):
+                    result.done += 1
+                    result.total_bytes += outcome
+                else:
+                    _record(result, md5, partial(_unpack, outcome), None, len(ordered))
+            if progress is not None:
+                progress(result.done + len(result.failed), len(ordered), result.total_bytes)
         return result
     with ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(action, md5): md5 for md5 in md5s}
@@ -266,7 +277,7 @@ def _record(
     try:
         result.total_bytes += get()
         result.done += 1
-    except Denied:
+    except (Denied, Refused):
         raise
     except Unavailable as error:
         result.failed[md5] = error.message
@@ -275,4 +286,4 @@ def _record(
     except PenstockError as error:
         result.failed[md5] = error.message
     if progress is not None:
-        progress(result.done + len(result.failed), total)
+        progress(result.done + len(result.failed), total, result.total_bytes)

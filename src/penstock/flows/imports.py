@@ -6,6 +6,7 @@ Source: dvc/repo/get.py, imp_url.py, update.py, dvc/dependency/repo.py (3.67).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,9 @@ from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
 from penstock.data.yamltext import dump_document, load_document
 from penstock.flows.import_getting import copy_path, delete, get_path
-from penstock.flows.import_source import (
-    current_commit,
-    open_source,
-)
+from penstock.flows.import_remote import NOTE_KEYS, download_url, is_remote, open_remote
+from penstock.flows.import_source import current_commit, open_source
+from penstock.storage.resolve import without_password
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ImportOptions:
     no_exec: bool = False
     no_download: bool = False
     force: bool = False
+    jobs: int = 0
 
 
 def import_path(
@@ -63,18 +64,15 @@ def import_path(
 
 
 def import_url(repo: DataRepository, url: str, target: Path, options: ImportOptions, *, base: Path) -> Path:
-    """Bring a local file or directory here and track it with where it came from; return the pointer.
+    """Bring a file or directory from elsewhere here and track it with where it came from; return the pointer.
 
     Raises:
         NotFound: nothing is there.
-        Invalid: the URL is not a local path.
+        Invalid: the URL has a password in it, which the pointer would tell.
     """
-    if "://" in url:
-        raise Invalid(
-            f"import-url takes local paths so far, not {url}",
-            code="data.url_unsupported",
-            hint="penstock get-url URL, then penstock add",
-        )
+    url = url.removeprefix("file://")
+    if is_remote(url):
+        return _import_remote(repo, url, target, options)
     path = Path(os.path.normpath(base / url))
     if not path.exists():
         raise NotFound(f"{url} does not exist", code="data.path_missing", path=url)
@@ -89,6 +87,32 @@ def import_url(repo: DataRepository, url: str, target: Path, options: ImportOpti
                 copy_path(path, target, force=options.force)
         else:
             document["deps"] = [{"hash": "md5", **dependency}]
+        return _track(repo, target, document, options)
+
+
+def _import_remote(repo: DataRepository, url: str, target: Path, options: ImportOptions) -> Path:
+    if without_password(url) != url:
+        raise Invalid(
+            "the URL has a password in it, which the .dvc file would show to everybody",
+            code="data.password_in_url",
+            hint="penstock remote add NAME URL, set its keys with --local, then import remote://NAME/PATH",
+        )
+    outputs = [{"hash": "md5", "path": target.name}]
+    document: dict[str, Any] = {
+        "frozen": True,
+        "deps": [{"hash": "md5", "path": url}],
+        "outs": outputs,
+    }
+    with repository_lock(repo):
+        _check_target(repo, target, options)
+        if not options.no_exec:
+            with open_remote(repo, url, jobs=options.jobs) as source:
+                if options.no_download or source.note != "md5":
+                    document["deps"] = [{**source.describe(), "hash": "md5", "path": url}]
+                if not options.no_download:
+                    download_url(source, target, force=options.force)
+            if not options.no_download and source.note == "md5":
+                document["deps"] = [{**hash_entry(save_path(repo, target)), "hash": "md5", "path": url}]
         return _track(repo, target, document, options)
 
 
@@ -164,9 +188,11 @@ def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: 
 
 def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: ImportOptions) -> bool:
     dependency = document["deps"][0]
-    path = Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"]))
     if options.rev:
         raise Invalid("--rev does not go with import-url", code="data.bad_option")
+    if is_remote(dependency["path"]):
+        return _update_remote(repo, pointer, dependency, options)
+    path = Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"]))
     info = hash_path(repo, path)
     if dependency.get("md5") == info.md5:
         return False
@@ -179,8 +205,29 @@ def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: 
     return True
 
 
+def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, options: ImportOptions) -> bool:
+    settings = {str(key): str(value) for key, value in (dependency.get("fs_config") or {}).items()}
+    with open_remote(repo, dependency["path"], settings, jobs=options.jobs) as source:
+        found = source.describe()
+        if all(dependency.get(key) == found.get(key) for key in NOTE_KEYS):
+            return False
+        if not options.no_download:
+            download_url(source, pointer.outputs[0].path, force=True)
+    for key in (*NOTE_KEYS, "size", "nfiles", "isexec"):
+        dependency.pop(key, None)
+    for at, (key, value) in enumerate(found.items()):
+        dependency.insert(at, key, value)
+    return True
+
+
 def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
-    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1."""
+    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1.
+
+    Raises:
+        Conflict: it was imported from a URL without a download, and the source has changed since.
+    """
+    if "repo" not in pointer.dependencies[0]:
+        return _fetch_promised(repo, pointer)
     origin, path = pointer.dependencies[0]["repo"], pointer.dependencies[0]["path"]
     staging = repo.dvc_dir / "tmp" / "penstock"
     staging.mkdir(parents=True, exist_ok=True)
@@ -191,4 +238,38 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
         save_path(repo, target)
     finally:
         delete(target)
+    return 1
+
+
+def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
+    """Download into the cache what `--no-download` left where it was, and note it in the pointer."""
+    document = load_document(pointer.text, str(pointer.path))
+    dependency, entry = document["deps"][0], document["outs"][0]
+    staging = repo.dvc_dir / "tmp" / "penstock"
+    staging.mkdir(parents=True, exist_ok=True)
+    target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
+    try:
+        if not any(key in dependency for key in NOTE_KEYS):
+            return 0  # --no-exec: nothing was looked at yet, which `update` does
+        if is_remote(dependency["path"]):
+            settings = {str(key): str(value) for key, value in (dependency.get("fs_config") or {}).items()}
+            with open_remote(repo, dependency["path"], settings) as source:
+                found: Mapping[str, Any] = source.describe()
+                download_url(source, target)
+        else:
+            path = Path(os.path.normpath(pointer.path.parent / pointer.wdir / dependency["path"]))
+            found = hash_entry(hash_path(repo, path))
+            copy_path(path, target)
+        if any(dependency.get(key) != found.get(key) for key in NOTE_KEYS):
+            raise Conflict(
+                f"{dependency['path']} has changed since it was imported",
+                code="data.source_changed",
+                hint=f"penstock update {repo.relative(pointer.path)}",
+            )
+        for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
+            entry.insert(at, key, value)
+    finally:
+        delete(target)
+    document["md5"] = pointer_md5(document)
+    save_text(pointer.path, dump_document(document))
     return 1

@@ -130,9 +130,9 @@ def _transfer(
     with repository_lock(repo):
         for one in select(repo, targets, extra_outputs, base=options.base):
             output = one.output
-            if output.is_import and move is transfer.fetch_objects and one.pointer and options.fetch_import:
-                if output.hash is None or not has(repo, output.hash):
-                    imported.done += options.fetch_import(repo, one.pointer)
+            brought = _from_source(repo, one, options) if move is transfer.fetch_objects else None
+            if brought is not None:
+                imported.done += brought
                 continue
             if output.hash is None or not output.cached or output.is_import:
                 continue
@@ -159,6 +159,19 @@ def _transfer(
         elif not by_remote:
             repo.remote_name(options.remote)
     return report
+
+
+def _from_source(repo: DataRepository, one: Chosen, options: TransferOptions) -> int | None:
+    """Bring an import whose content is not in the cache; return how many came, None for what is no import.
+
+    Data from a URL are an import until they were downloaded once; from then on remotes have them.
+    """
+    pointer, info = one.pointer, one.output.hash
+    if pointer is None or options.fetch_import is None:
+        return None
+    if not one.output.is_import and (info is not None or not pointer.dependencies):
+        return None
+    return 0 if info is not None and has(repo, info) else options.fetch_import(repo, pointer)
 
 
 def _content(repo: DataRepository, one: Chosen) -> list[HashInfo]:

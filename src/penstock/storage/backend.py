@@ -13,7 +13,7 @@ The contract, checked for every implementation by `tests/contracts/test_backend.
   has accepted all bytes and reports their size back. Repeating either is harmless.
 - What a `Writer` was given cannot be seen before `commit` returns; after `abort`, or when the process dies,
   nothing of it remains once the next writer is opened (an object store may keep hidden parts of an upload
-  that was killed until its lifecycle rule for them removes them).
+  that was killed until its lifecycle rule for them removes them, an SSH server a hidden file for an hour).
 - A place that cannot hold an object and a directory of one name raises `Conflict` on the second.
 - `download` writes the file it is given and nothing else; on failure the file may hold a part, so the
   caller names a temporary path. It checks that it received as many bytes as the store announced.
@@ -30,13 +30,20 @@ from typing import NamedTuple, Protocol
 
 from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
 
+_NO_PARTS = frozenset(("", ".", ".."))
+
 
 class Entry(NamedTuple):
-    """One stored key, its size, and when it was stored (seconds since 1970; 0 where nobody knows)."""
+    """One stored key, its size, and when it was stored (seconds since 1970; 0 where nobody knows).
+
+    `etag` is what the store calls this state of the object, as it writes it; it changes with the content.
+    It is empty where there is no such thing.
+    """
 
     key: str
     size_bytes: int
     modified_s: float = 0.0
+    etag: str = ""
 
 
 class Child(NamedTuple):
@@ -90,6 +97,11 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def can_list(self) -> bool:
+        """Whether `list` and `children` work; a web server does not say what it holds and raises `Refused`."""
+        ...
+
     def get(self, key: str) -> bytes:
         """Return all bytes at `key`."""
         ...
@@ -129,6 +141,10 @@ class Backend(Protocol):
 
     def writer(self, key: str, size_bytes: int | None = None) -> Writer:
         """Open an object for writing; `size_bytes` is how many bytes will come, where that is known."""
+        ...
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object at `key`, or None where there is none."""
         ...
 
     def size(self, key: str) -> int | None:
@@ -174,7 +190,7 @@ def check_key(key: str) -> str:
     Raises:
         Invalid: it is empty, absolute, or has `.`, `..` or empty parts, or a zero byte.
     """
-    if not key or key.startswith("/") or "\0" in key or {"", ".", ".."} & set(key.split("/")):
+    if not key or key[0] == "/" or "\0" in key or not _NO_PARTS.isdisjoint(key.split("/")):
         raise Invalid(f"not a storage key: {key!r}", code="storage.bad_key", key=key)
     return key
 

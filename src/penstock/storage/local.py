@@ -21,6 +21,7 @@ from penstock.storage.local_writer import LocalWriter, sweep
 
 STAGING = ".penstock-tmp"
 OBJECT_MODE = 0o444
+FIRST_BYTES = 64 << 10
 READ_BYTES = 1 << 20
 
 
@@ -40,6 +41,7 @@ class LocalBackend:
         self.root = root
         self.url = str(root)
         self.jobs = 1  # small files are bound by system calls: threads only fight over the interpreter lock
+        self.can_list = True
         self._made: set[str] = set()
         self._is_swept = False
         self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
@@ -108,24 +110,24 @@ class LocalBackend:
 
     def writer(self, key: str, size_bytes: int | None = None) -> Writer:
         """Open an object for writing; the first one clears away what killed writers left."""
-        check_key(key)
+        path = self._path(key)
         with self._reading(key):
-            self._prepare(key, again=True)
+            self._prepare(path, key, again=True)
             if not self._is_swept:
                 self._is_swept = True
                 sweep(f"{self.root}/{STAGING}")
             return LocalWriter(
                 self._temporary(),
                 size_bytes,
-                place=lambda temporary: self._place(key, temporary),
+                place=lambda temporary: self._place(path, key, temporary),
                 translate=lambda error: self._translate(error, key),
             )
 
     def _temporary(self) -> str:
         return f"{self.root}/{STAGING}/{os.getpid()}-{self._token}-{next(self._count)}"
 
-    def _prepare(self, key: str, *, again: bool = False) -> None:
-        parent = self._path(key).rpartition("/")[0]
+    def _prepare(self, path: str, key: str, *, again: bool = False) -> None:
+        parent = path.rpartition("/")[0]
         if again or parent not in self._made:
             try:
                 os.makedirs(parent, exist_ok=True)
@@ -135,12 +137,11 @@ class LocalBackend:
             self._made.add(parent)
 
     def _store(self, key: str, write: Callable[[str], None]) -> None:
-        check_key(key)
-        temporary = self._temporary()
+        path, temporary = self._path(key), self._temporary()
         try:
-            self._prepare(key)
+            self._prepare(path, key)
             write(temporary)
-            self._place(key, temporary)
+            self._place(path, key, temporary)
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -148,13 +149,13 @@ class LocalBackend:
                 raise self._translate(error, key) from error
             raise
 
-    def _place(self, key: str, temporary: str) -> None:
+    def _place(self, path: str, key: str, temporary: str) -> None:
         try:
             try:
-                os.rename(temporary, self._path(key))
+                os.rename(temporary, path)
             except FileNotFoundError:  # somebody removed the directory since it was made
-                self._prepare(key, again=True)
-                os.rename(temporary, self._path(key))
+                self._prepare(path, key, again=True)
+                os.rename(temporary, path)
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
             raise in_the_way(self.url, key) from None
 
@@ -165,22 +166,36 @@ class LocalBackend:
 
     def stream(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield the object's bytes, up to 1 MiB at a time."""
-        with self._reading(key):
-            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        path = self._path(key)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._translate(error, key) from error
         try:
             if start:
                 os.lseek(descriptor, start, os.SEEK_SET)
             left = READ_BYTES if length is None else length
+            size = FIRST_BYTES  # most objects are small, and a large buffer is mapped anew for each
             while left > 0:
-                with self._reading(key):
-                    data = os.read(descriptor, min(READ_BYTES, left))
+                data = os.read(descriptor, size if size < left else left)
                 if not data:
                     return
+                if len(data) == size:
+                    size = READ_BYTES
                 if length is not None:
                     left -= len(data)
                 yield data
+        except OSError as error:
+            raise self._translate(error, key) from error
         finally:
             os.close(descriptor)
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            info = os.stat(self._path(key))
+            return None if stat.S_ISDIR(info.st_mode) else Entry(key, info.st_size, info.st_mtime)
+        return None
 
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""

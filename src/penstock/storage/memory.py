@@ -14,6 +14,7 @@ class MemoryBackend:
     def __init__(self, url: str = "memory://") -> None:
         self.url = url
         self.jobs = 2
+        self.can_list = True
         self._objects: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes:
@@ -52,6 +53,11 @@ class MemoryBackend:
     def writer(self, key: str, size_bytes: int | None = None) -> Writer:
         """Open an object for writing."""
         return _MemoryWriter(self, check_key(key), size_bytes)
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
+        data = self._objects.get(check_key(key))
+        return None if data is None else Entry(key, len(data))
 
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""

@@ -7,9 +7,9 @@ Environment credentials (`AWS_*`, instance roles, …) are read by obstore itsel
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
+from penstock.storage.aws_profile import read_aws_profile
 from penstock.storage.backend import Child, Entry, Writer, check_key, check_written, missing
 from penstock.storage.parts_writer import WRITER_JOBS, PartsWriter
 
@@ -35,6 +36,8 @@ RETRY: dict[str, Any] = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 T = TypeVar("T")
+_CREDENTIALS = re.compile(r"//[^/\s@]+@")
+_QUERY = re.compile(r"\?[^\s)\"']+")
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,14 @@ class ObjectStoreBackend:
         self._store = store
         self.url = url
         self.jobs = jobs
+        self.can_list = True
+
+    def _check(self, key: str) -> str:
+        return check_key(key)
 
     def get(self, key: str) -> bytes:
         """Return all bytes at `key`."""
-        return self._call(key, lambda: bytes(obstore.get(self._store, check_key(key)).bytes()))
+        return self._call(key, lambda: bytes(obstore.get(self._store, self._check(key)).bytes()))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         """Return up to `length` bytes from offset `start`."""
@@ -69,7 +76,9 @@ class ObjectStoreBackend:
         length = min(length, size - start)
         if length <= 0:
             return b""
-        return self._call(key, lambda: bytes(obstore.get_range(self._store, key, start=start, length=length)))
+        return self._call(
+            key, lambda: bytes(obstore.get_range(self._store, self._check(key), start=start, length=length))
+        )
 
     def put(self, key: str, data: bytes) -> None:
         """Store `data` at `key`."""
@@ -155,7 +164,7 @@ class ObjectStoreBackend:
         elif start:
             options = {"range": {"offset": start}}
         try:
-            answer = self._call(key, lambda: obstore.get(self._store, check_key(key), options=options))
+            answer = self._call(key, lambda: obstore.get(self._store, self._check(key), options=options))
         except Unavailable:
             if options and (size := self.size(key)) is not None and start >= size:
                 return  # a store answers 416, which obstore does not tell from a failure
@@ -180,12 +189,18 @@ class ObjectStoreBackend:
                 key=key,
             )
 
-    def size(self, key: str) -> int | None:
-        """Return the object's size in bytes, or None."""
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the object, or None."""
         try:
-            return self._call(key, lambda: int(obstore.head(self._store, check_key(key))["size"]))
+            found = self._call(key, lambda: obstore.head(self._store, self._check(key)))
         except NotFound:
             return None
+        return _entry(key, found)
+
+    def size(self, key: str) -> int | None:
+        """Return the object's size in bytes, or None."""
+        found = self.find(key)
+        return None if found is None else found.size_bytes
 
     def exists(self, key: str) -> bool:
         """Say whether there is an object at `key`."""
@@ -199,7 +214,7 @@ class ObjectStoreBackend:
             if page is None:
                 return
             for item in page:
-                yield Entry(item["path"], int(item["size"]), item["last_modified"].timestamp())
+                yield _entry(item["path"], item)
 
     def children(self, prefix: str) -> Iterator[Child]:
         """Yield what lies directly in the directory `prefix`."""
@@ -245,8 +260,18 @@ class ObjectStoreBackend:
             raise _translate(error, self.url, key) from error
 
 
+def _entry(key: str, found: Mapping[str, Any]) -> Entry:
+    return Entry(key, int(found["size"]), found["last_modified"].timestamp(), found.get("e_tag") or "")
+
+
+def _text(error: Exception) -> str:
+    """Return what obstore says, without its debugging output and without what may hold keys in URLs."""
+    text = " ".join(str(error).partition("Debug source:")[0].split())
+    return _CREDENTIALS.sub("//", _QUERY.sub("?…", text))[:300]
+
+
 def _translate(error: Exception, url: str, key: str) -> PenstockError:
-    text = " ".join(str(error).split())
+    text = _text(error)
     if isinstance(
         error, PermissionError | exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
     ) or any(word in text for word in ("AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId")):
@@ -259,7 +284,7 @@ def _translate(error: Exception, url: str, key: str) -> PenstockError:
     if "NoSuchBucket" in text:
         return Unavailable(f"the bucket of {url} does not exist", code="storage.no_bucket", url=url)
     return Unavailable(
-        f"{url} failed on {key}: {text[:300]}",
+        f"{url} failed on {key}: {text}",
         code="storage.unavailable",
         hint="check that the remote can be reached, then run the same command again",
         key=key,
@@ -323,50 +348,29 @@ def open_azure(container: str, prefix: str, options: Options, url: str) -> Objec
     )
 
 
-def open_http(url: str, options: Options) -> ObjectStoreBackend:
-    """Open a tree of files on a web server."""
-    return _open(
+def open_http(url: str, options: Options, shown: str) -> Any:
+    """Return obstore's client of a web server, for `penstock.storage.webserver`."""
+    return _open_store(
         lambda retry: HTTPStore.from_url(
             url,
             client_options=dict(options.client),  # type: ignore[arg-type]
             retry_config=retry,
         ),
-        url,
+        shown,
     )
 
 
 def _open(make: Callable[[Any], Any], url: str) -> ObjectStoreBackend:
+    return ObjectStoreBackend(_open_store(make, url), url)
+
+
+def _open_store(make: Callable[[Any], Any], url: str) -> Any:
     try:
-        return ObjectStoreBackend(make(RETRY), url)
+        return make(RETRY)
     except (exceptions.BaseError, ValueError, TypeError) as error:
         raise Invalid(
-            f"the remote {url} cannot be opened: {' '.join(str(error).split())[:300]}",
+            f"the remote {url} cannot be opened: {_text(error)}",
             code="storage.bad_options",
             hint="penstock remote modify NAME OPTION VALUE",
             url=url,
         ) from error
-
-
-def read_aws_profile(path: Path, profile: str = "default") -> dict[str, str]:
-    """Return `access_key_id`, `secret_access_key`, `session_token` and `region` of an AWS profile file.
-
-    A missing file or profile gives an empty mapping.
-
-    Source: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html
-    """
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(path, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return {}
-    for section in (profile, f"profile {profile}"):
-        if parser.has_section(section):
-            found = dict(parser.items(section))
-            names = {
-                "aws_access_key_id": "access_key_id",
-                "aws_secret_access_key": "secret_access_key",
-                "aws_session_token": "session_token",
-                "region": "region",
-            }
-            return {names[key]: value for key, value in found.items() if key in names}
-    return {}

@@ -1,31 +1,33 @@
 """From a URL and DVC's remote options to a backend.
 
 The option names are DVC's (`endpointurl`, `access_key_id`, `profile`, …), because that is what stands in
-`.dvc/config`; this module turns them into each implementation's own. Heavy adapters are imported only
-when a URL asks for them.
+`.dvc/config`. Heavy adapters are imported only when a URL asks for them, and an optional one that is not
+installed is named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, Unavailable
 from penstock.storage.backend import Backend
 from penstock.storage.local import LocalBackend
 from penstock.storage.memory import MemoryBackend
 
-SCHEMES = ("s3", "gs", "azure", "http", "https", "file", "memory")
+SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "file", "memory")
 _TRUE = {"true", "1", "yes", "on"}
 
 
 def open_backend(url: str, options: Mapping[str, str] | None = None) -> Backend:
-    """Open the backend at `url` (`/path`, `file://`, `s3://bucket/prefix`, `gs://`, `azure://`, `https://`).
+    """Open the backend at `url`: `/path`, `file://`, `s3://bucket/prefix`, `gs://`, `azure://`, `ssh://`, `https://`.
 
     Nothing is contacted yet. `options` are a DVC remote's keys.
 
     Raises:
         Invalid: the scheme is unknown or an option is wrong.
+        Unavailable: the URL's adapter is not installed.
     """
     options = options or {}
     scheme, separator, _ = url.partition("://")
@@ -40,68 +42,116 @@ def open_backend(url: str, options: Mapping[str, str] | None = None) -> Backend:
             f"no storage for {scheme}:// URLs",
             code="storage.unknown_scheme",
             hint=f"use a path or one of {', '.join(f'{name}://' for name in SCHEMES)}",
-            url=url,
+            url=without_password(url),
         )
-    return _open_object_store(scheme, url, options)
+    return _open_ssh(url, options) if scheme == "ssh" else _open_object_store(scheme, url, options)
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: a password in it becomes `***`.
+
+    Example:
+        >>> without_password("https://me:secret@example.org/data")
+        'https://me:***@example.org/data'
+    """
+    head, separator, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    credentials, at, host = place.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return f"{head}{separator}{user}:***{at}{host}{slash}{path}" if separator and colon else url
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the place to open and the key in it that a file's URL means.
+
+    Raises:
+        Invalid: the URL names no file.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        rest = url
+    if scheme in {"http", "https"}:
+        parts = urlsplit(url)
+        name = unquote(parts.path.rpartition("/")[2])
+        place = url if parts.query else url.partition("#")[0].rpartition("/")[0]
+    else:
+        place, _, name = url.rstrip("/").rpartition("/")
+    if not name or "/" not in rest:
+        raise Invalid(
+            f"{without_password(url)} names no file",
+            code="storage.bad_url",
+            hint="add the file's path to the URL",
+        )
+    return place, name
 
 
 def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Backend:
+    from penstock.storage import object_options
     from penstock.storage import objectstore as adapter
 
     place, _, path = url.partition("://")[2].partition("/")
     prefix = path.strip("/")
-    jobs = _number(options, "jobs", 0)
+    jobs = _number(options, "jobs")
+    shown = without_password(url)
+    backend: adapter.ObjectStoreBackend
     if scheme == "s3":
-        backend = adapter.open_s3(place, prefix, adapter.Options(*_s3(options)), url)
+        backend = adapter.open_s3(place, prefix, object_options.s3_options(options), shown)
     elif scheme == "gs":
-        config = {"service_account": options["credentialpath"]} if "credentialpath" in options else {}
-        backend = adapter.open_gcs(place, prefix, adapter.Options(config, {}), url)
+        backend = adapter.open_gcs(place, prefix, object_options.gcs_options(options), shown)
     elif scheme == "azure":
-        names = {"account_name": "account_name", "account_key": "account_key", "sas_token": "sas_key"}
-        config = {names[key]: value for key, value in options.items() if key in names}
-        backend = adapter.open_azure(place, prefix, adapter.Options(config, {}), url)
+        backend = adapter.open_azure(place, prefix, object_options.azure_options(options), shown)
     else:
-        backend = adapter.open_http(url, adapter.Options({}, {"allow_http": True}))
+        from penstock.storage.webserver import HttpBackend
+
+        settings = object_options.http_options(url, options)
+        bare = f"{scheme}://{place.rpartition('@')[2]}/{path}"  # the settings have who asks
+        store = adapter.open_http(bare, settings, shown)
+        backend = HttpBackend(store, shown)
     if jobs:
         backend.jobs = min(jobs, adapter.MAX_JOBS)
     return backend
 
 
-def _s3(options: Mapping[str, str]) -> tuple[dict[str, object], dict[str, object]]:
-    from penstock.storage.objectstore import read_aws_profile
+def _open_ssh(url: str, options: Mapping[str, str]) -> Backend:
+    try:
+        from penstock.storage.ssh import JOBS, SshBackend
+        from penstock.storage.ssh_connection import CHANNELS, SshTarget
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"ssh:// needs a package that is not installed: {error.name}",
+            code="storage.not_installed",
+            hint="pip install 'penstock[ssh]'",
+        ) from None
+    try:
+        place = urlsplit(url)
+        port = place.port
+    except ValueError:
+        place, port = urlsplit(""), None
+    if not place.hostname:
+        raise Invalid(
+            f"{without_password(url)} is not an SSH URL",
+            code="storage.bad_url",
+            hint="ssh://user@host:port/path",
+        )
+    password = options.get("password") or (unquote(place.password) if place.password else None)
+    target = SshTarget(
+        without_password(url),
+        place.hostname,
+        port=_number(options, "port") or port,
+        user=options.get("user") or (unquote(place.username) if place.username else None),
+        password=password,
+        keyfile=options.get("keyfile"),
+        passphrase=options.get("passphrase"),
+        timeout_s=float(_number(options, "timeout") or 60),
+        has_agent=options.get("allow_agent", "true").lower() in _TRUE,
+        has_gss=options.get("gss_auth", "false").lower() in _TRUE,
+        max_sessions=_number(options, "max_sessions") or CHANNELS,
+    )
+    return SshBackend(target, place.path, _number(options, "jobs") or JOBS)
 
-    config: dict[str, object] = {}
-    client: dict[str, object] = {}
-    named = {"profile", "configpath", "credentialpath"} & options.keys()
-    if named:
-        profile = options.get("profile", "default")
-        for name, default in (("configpath", "~/.aws/config"), ("credentialpath", "~/.aws/credentials")):
-            config.update(read_aws_profile(Path(options.get(name, default)).expanduser(), profile))
-    names = {
-        "access_key_id": "access_key_id",
-        "secret_access_key": "secret_access_key",
-        "session_token": "session_token",
-        "region": "region",
-        "endpointurl": "endpoint",
-    }
-    config.update({names[key]: value for key, value in options.items() if key in names})
-    if options.get("allow_anonymous_login", "").lower() in _TRUE:
-        config["skip_signature"] = True
-    endpoint = str(config.get("endpoint", ""))
-    if endpoint.startswith("http://"):
-        client["allow_http"] = True
-    if options.get("ssl_verify", "true").lower() == "false":
-        client["allow_invalid_certificates"] = True
-    for key, name in (("connect_timeout", "connect_timeout"), ("read_timeout", "timeout")):
-        if key in options:
-            client[name] = f"{_number(options, key, 60)}s"
-    return config, client
 
-
-def _number(options: Mapping[str, str], key: str, default: int) -> int:
-    text = options.get(key)
-    if text is None:
-        return default
+def _number(options: Mapping[str, str], key: str) -> int:
+    text = options.get(key, "0")
     try:
         return int(text)
     except ValueError:
