@@ -183,6 +183,37 @@ def s3_files(bench: Bench, program: str, source: Path) -> None:
         bench.time(f"S3: fetch of {name}", least, program, root, "fetch", target)
 
 
+def million(bench: Bench, count: int) -> dict[str, object]:
+    """A million tiny files, by Penstock alone: seconds and peak memory of each command.
+
+    DVC needs minutes and gigabytes for each of them; the 70,000-file cases compare the two.
+    """
+    root = bench.repository("penstock", "million")
+    for number in range(count):
+        folder = root / "data" / f"{number // 1000:04d}"
+        if number % 1000 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{number % 1000:03d}").write_bytes(b"%d" % number)
+    found: dict[str, object] = {"files": count}
+    for name, arguments in (
+        ("add", ["add", "data"]),
+        ("add, nothing changed", ["add", "data"]),
+        ("status", ["status"]),
+        ("verify", ["verify"]),
+        ("checkout", ["checkout"]),
+    ):
+        if name == "checkout":
+            bench.aside(root / "data")
+        seconds, peak_mb = bench.run(root, "penstock", *arguments)
+        per_file = peak_mb * (1 << 20) / count
+        print(
+            f"{count:,} files: {name:22} {seconds:8.1f} s {peak_mb:7.0f} MB, {per_file:4.0f} bytes a file",
+            flush=True,
+        )
+        found[name] = {"seconds": round(seconds, 2), "peak_mb": round(peak_mb, 1)}
+    return found
+
+
 @contextmanager
 def working_directory(where: Path | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-data-", dir=where) as name:
@@ -193,7 +224,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full file counts and sizes")
-    parser.add_argument("--only", choices=["many", "tiny", "pointers", "large", "s3"], action="append")
+    parser.add_argument(
+        "--only", choices=["many", "tiny", "pointers", "large", "s3", "million"], action="append"
+    )
     parser.add_argument("--work", type=Path, help="directory on the file system to measure")
     options = parser.parse_args()
     groups: dict[str, Callable[[Bench, str, Path], None]] = {
@@ -203,10 +236,13 @@ def main() -> None:
         "large": large_file,
         "s3": s3_files,
     }
-    wanted = options.only or list(groups)
+    wanted = options.only or [*groups, "million"]
     with working_directory(options.work) as work, ExitStack() as stack:
         bench = Bench(work)
-        for group in wanted:
+        notes = {}
+        if "million" in wanted:
+            notes["million"] = million(bench, int(1_000_000 * options.scale))
+        for group in [group for group in wanted if group != "million"]:
             source = work / f"source-{group}"
             source.mkdir()
             if group in {"many", "tiny"}:
@@ -225,10 +261,10 @@ def main() -> None:
             for number in range(options.repeat):
                 for program in PROGRAMS if number % 2 == 0 else reversed(PROGRAMS):
                     groups[group](bench, program, source)
-        report(bench, options.scale)
+        report(bench, options.scale, notes)
 
 
-def report(bench: Bench, scale: float) -> None:
+def report(bench: Bench, scale: float, notes: dict[str, object]) -> None:
     rows = []
     print(f"{'case':34} {'dvc s':>8} {'ours s':>8} {'ratio':>7} {'least':>6}  {'dvc MB':>7} {'ours MB':>7}")
     for result in bench.results.values():
@@ -251,12 +287,13 @@ def report(bench: Bench, scale: float) -> None:
     out = ROOT / "bench" / "results"
     out.mkdir(parents=True, exist_ok=True)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    document = {"cpus": os.cpu_count(), "open_files": limit, "results": rows}
+    document = {"cpus": os.cpu_count(), "open_files": limit, "results": rows, "notes": notes}
     path = out / "data.json"
     if path.exists():
-        earlier = json.loads(path.read_text())["results"]  # cases that were not run this time stay
+        earlier = json.loads(path.read_text())  # cases that were not run this time stay
         names = {row["case"] for row in rows}
-        document["results"] = [row for row in earlier if row["case"] not in names] + rows
+        document["results"] = [row for row in earlier["results"] if row["case"] not in names] + rows
+        document["notes"] = {**earlier.get("notes", {}), **notes}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
