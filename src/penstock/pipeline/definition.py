@@ -1,7 +1,8 @@
 """Read `dvc.yaml`, strictly, in DVC 3's format.
 
-Source: DVC 3.67 `dvc/schema.py`. Not read here: `foreach`, `matrix`, `vars` and `${…}` templates, which are
-refused by name rather than run wrongly.
+Templates and generated stages (`${…}`, `vars`, `foreach`, `matrix`) are unfolded first, by `templates`.
+
+Source: DVC 3.67 `dvc/schema.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.settings import load_settings
 from penstock.pipeline.stage import OutputKind, ParameterRef, Stage, StageOutput
+from penstock.pipeline.templates import needs_templates, resolve_stages
 
 DEFINITION_FILE = "dvc.yaml"
 DEFAULT_PARAMETER_FILE = "params.yaml"
@@ -57,22 +59,24 @@ class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
     always_changed: bool = False
     desc: str | None = None
     meta: Any = None
-    vars: Any = None
-    foreach: Any = None
-    do: Any = None
-    matrix: Any = None
 
 
 class DefinitionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of `dvc.yaml`."""
+    """The whole of `dvc.yaml`, its stages as they are written."""
 
-    stages: dict[str, StageSettings] = {}
+    stages: dict[str, Any] = {}
     vars: Any = None
     params: Any = None
     metrics: Any = None
     plots: Any = None
     artifacts: Any = None
     datasets: Any = None
+
+
+class PlainSettings(DefinitionSettings, frozen=True, kw_only=True):
+    """The same where no stage needs a template, so that errors name lines."""
+
+    stages: dict[str, StageSettings] = {}
 
 
 def load_stages(root: Path) -> tuple[Stage, ...]:
@@ -91,19 +95,32 @@ def load_stages(root: Path) -> tuple[Stage, ...]:
             path=str(path),
         )
     settings = load_settings(path, DefinitionSettings)
-    return tuple(_stage(path, name, entry) for name, entry in settings.stages.items())
+    document = {"stages": settings.stages, **({} if settings.vars is None else {"vars": settings.vars})}
+    if needs_templates(document):
+        stages = resolve_stages(path, document)
+        entries = {name: _convert(path, name, entry) for name, entry in stages.items()}
+    else:
+        entries = load_settings(path, PlainSettings).stages
+    return tuple(_stage(path, name, entry) for name, entry in entries.items())
+
+
+def _convert(path: Path, name: str, entry: Any) -> StageSettings:
+    """Read one resolved stage; there is no line to name, since templates made it."""
+    try:
+        known = {item.name for item in msgspec.structs.fields(StageSettings)}
+        unknown = sorted(set(entry) - known)
+        if unknown:
+            raise _refuse(path, name, f"unknown key `{unknown[0]}`")
+        return msgspec.convert(entry, StageSettings, strict=True)
+    except msgspec.ValidationError as error:
+        problem = str(error)
+        raise _refuse(path, name, problem[0].lower() + problem[1:]) from None
 
 
 def _stage(path: Path, name: str, entry: StageSettings) -> Stage:
-    unsupported = [key for key in ("foreach", "do", "matrix", "vars") if getattr(entry, key) is not None]
-    if unsupported:
-        raise _refuse(path, name, f"`{unsupported[0]}` is not supported yet")
     if not entry.cmd:
         raise _refuse(path, name, "missing key `cmd`")
     commands = (entry.cmd,) if isinstance(entry.cmd, str) else tuple(entry.cmd)
-    texts = [*commands, *entry.deps]
-    if any("${" in text for text in texts):
-        raise _refuse(path, name, "`${…}` templates are not supported yet")
     groups: tuple[tuple[OutputKind, tuple[OutputItem, ...]], ...] = (
         ("out", entry.outs),
         ("metric", entry.metrics),

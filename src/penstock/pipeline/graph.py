@@ -51,7 +51,8 @@ def order(stages: Sequence[Stage], targets: Iterable[str] = (), *, single: bool 
         Invalid: stages depend on each other in a circle.
     """
     by_name = {stage.name: stage for stage in stages}
-    wanted = [_target(by_name, target) for target in targets] or [stage.name for stage in stages]
+    wanted = [name for target in targets for name in _targets(by_name, target)]
+    wanted = list(dict.fromkeys(wanted)) or [stage.name for stage in stages]
     if single:
         return [by_name[name] for name in wanted]
     upstream = upstream_of(stages)
@@ -78,13 +79,17 @@ def _visit(
     done[name] = None
 
 
-def _target(by_name: Mapping[str, Stage], target: str) -> str:
+def _targets(by_name: Mapping[str, Stage], target: str) -> list[str]:
+    """Return the stages that a name means: one, those of its group, or the one that makes this output."""
     name = target.removeprefix("dvc.yaml:")
     if name in by_name:
-        return name
+        return [name]
+    group = [one for one in by_name if one.startswith(f"{name}@")]
+    if group:
+        return group
     for stage in by_name.values():
         if any(stage.place(output.path) == target for output in stage.outputs):
-            return stage.name
+            return [stage.name]
     raise NotFound(
         f"no stage or output is called {target!r}",
         code="pipeline.no_stage",

@@ -162,3 +162,73 @@ def test_pushed_outputs_reach_the_other_tools_clone(
     assert tree(tmp_path / "clone/parts") == tree(root / "parts")
     assert reader.json(tmp_path / "clone", "status") == {}
     assert writer.json(tmp_path / "clone", "status") == {}
+
+
+TEMPLATED = """
+vars:
+  - more.yaml
+  - b: two
+stages:
+  one:
+    cmd: echo ${a} ${b} ${m.q} \\${HOME} ${train.names[1]} > ${p}1
+    outs: ["${p}1"]
+  flags:
+    cmd: echo ${train} > flags.out
+    outs: [flags.out]
+  each:
+    foreach: [u, v]
+    do:
+      cmd: echo ${item} > ${item}.txt
+      outs: ["${item}.txt"]
+  named:
+    foreach: ${models}
+    do:
+      vars: [{z: 5}]
+      cmd: echo ${key} ${item.n} ${z} > ${key}.m
+      params: [a]
+      outs:
+        - ${key}.m:
+            cache: false
+  placed:
+    foreach: [{x: 1}, {x: 2}]
+    do:
+      cmd: echo ${item.x} > placed${item.x}
+      outs: ["placed${item.x}"]
+  combined:
+    matrix:
+      os: [l, w]
+      n: ${lst}
+      o: [{k: 1}, {k: 2}]
+    cmd: echo ${item.os} ${item.n} ${item.o.k} ${key} > mx-${key}
+    outs: ["mx-${key}"]
+  elsewhere:
+    wdir: ${p}dir
+    cmd: echo ${a} > f
+    outs: [f]
+"""
+VALUES = """
+a: 1
+train: {lr: 0.1, flag: true, off: false, names: [x, "y z"], nested: {k: v}}
+models: {big: {n: 10}, small: {n: 2}}
+lst: [1, 2]
+p: out
+"""
+
+
+def test_templates_and_groups_leave_the_same_lock(make_repo, dvc: Tool, penstock: Tool) -> None:  # type: ignore[no-untyped-def]
+    locks = []
+    for tool in (dvc, penstock):
+        root = make_repo(f"templates-{tool.name}", tool)
+        (root / "params.yaml").write_text(VALUES)
+        (root / "more.yaml").write_text("m: {q: 7}\n")
+        (root / "dvc.yaml").write_text(TEMPLATED)
+        (root / "outdir").mkdir()
+        tool(root, "repro")
+        locks.append(root)
+    theirs, ours = ((root / "dvc.lock").read_text() for root in locks)
+    assert sorted(ours.splitlines()) == sorted(theirs.splitlines())
+    assert dvc.json(locks[1], "status") == penstock.json(locks[0], "status") == {}
+    (locks[1] / "u.txt").unlink()
+    (locks[1] / "v.txt").unlink()
+    penstock(locks[1], "repro", "each")
+    assert (locks[1] / "v.txt").read_text() == "v\n"
