@@ -23,6 +23,14 @@ PORT = click.IntRange(0, 65535)
     help="Where artifacts are kept: a folder or a URL such as s3://bucket/path.",
 )
 @click.option(
+    "--serve-artifacts/--no-serve-artifacts",
+    default=True,
+    help="Move artifacts through this server; there is no other way.",
+)
+@click.option(
+    "--workers", "-w", type=int, hidden=True, expose_value=False, help="Accepted: one process serves."
+)
+@click.option(
     "--allowed-hosts", default="", help="Names it may be called by beside its address, with commas."
 )
 @click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
@@ -34,6 +42,7 @@ def server(
     port: int,
     backend_store_uri: str | None,
     artifacts: str | None,
+    serve_artifacts: bool,
     allowed_hosts: str,
     auth: bool,
     insecure: bool,
@@ -53,6 +62,11 @@ def server(
     from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.workspace import open_server
 
+    if not serve_artifacts:
+        raise click.UsageError(
+            "clients reach artifacts through this server only; name where it keeps them with "
+            "--artifacts-destination, such as s3://bucket/path"
+        )
     if not is_loopback(host) and not auth and not insecure:
         raise click.UsageError(
             f"{host} can be reached by others, who could change and delete everything; ask for credentials with "
