@@ -91,3 +91,8 @@ def __getattr__(name: str) -> Any:
 
     module, attribute = _PUBLIC[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """Name what there is, also what was not used yet."""
+    return sorted({*globals(), *_PUBLIC})

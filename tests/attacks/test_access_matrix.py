@@ -241,6 +241,18 @@ def test_nobody_gets_anything_but_health_and_version(guarded: Guarded) -> None:
             assert answer.status_code == 401, (method, path, answer.text)
             assert answer.headers["www-authenticate"].startswith("Basic")
             assert "secret" not in answer.text
+    for header in (
+        "Basic \xff",
+        "Basic YQ",
+        "Basic",
+        "Bearer",
+        "Bearer \xff",
+        "Digest x",
+        "Basic " + "Y" * 5000,
+        " ",
+    ):
+        answer = guarded.client.get("/", headers={"Authorization": header.encode("latin-1")})
+        assert answer.status_code == 401, header
     assert guarded.send("nobody", "GET", "/health").json() == {"status": "ok"}
     assert guarded.send("nobody", "GET", "/version").status_code == 200
 

@@ -59,6 +59,8 @@ def send(
         b"5",
         b'"text"',
         b"\xff\xfe",
+        b'{"run_id": "\xff"}',
+        b'{"run_id": "R", "key": "\xc3", "value": 1, "timestamp": 1}',
         b'{"run_id": "\\ud800", "key": "m", "value": 1, "timestamp": 1}',
         b'{"run_id": "R\\u0000", "key": "m", "value": 1, "timestamp": 1}',
     ],

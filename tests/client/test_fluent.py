@@ -120,7 +120,8 @@ def test_a_run_that_nobody_ended_is_ended(project: Project, text: str, status: s
     assert (run.status, run.metrics["m"]) == (status, 1.0)
 
 
-def test_a_terminated_script_loses_nothing(project: Project) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_script_loses_nothing(project: Project, number: signal.Signals) -> None:
     process = subprocess.Popen(
         [
             sys.executable,
@@ -133,8 +134,8 @@ def test_a_terminated_script_loses_nothing(project: Project) -> None:
     )
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == -signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait(20) == -number
     process.stdout.close()
     (run,) = found(project)
     assert (run.status, run.metrics["m"]) == ("KILLED", 9.0)
@@ -154,6 +155,7 @@ def test_mistakes_are_told_at_once(project: Project) -> None:
         with penstock.start_run(system_metrics=False) as run:
             told(penstock.log_metric, "m", "1.0")
             told(penstock.log_metric, "m", True)
+            told(penstock.log_metric, "m", 10**400)
             told(penstock.log_metric, "../m", 1.0)
             penstock.log_param("a", 1)
             told(penstock.log_param, "a", 2)
@@ -163,6 +165,7 @@ def test_mistakes_are_told_at_once(project: Project) -> None:
         """,
     )
     assert done.stdout.split() == [
+        "request.invalid_value",
         "request.invalid_value",
         "request.invalid_value",
         "request.invalid_value",
@@ -269,3 +272,48 @@ def test_logging_never_waits_for_the_server(project: Project) -> None:
     )
     assert done.stdout.strip() == "logged"
     assert found(project)[0].metrics == {"m": 4999.0}
+
+
+FORKS = """
+import multiprocessing, os, penstock
+def work(key):
+    for step in range(5):
+        penstock.log_metric(key, step, step=step)
+with penstock.start_run(system_metrics=False) as run:
+    penstock.log_metric("parent", 1)
+    workers = [multiprocessing.get_context("fork").Process(target=work, args=(f"child{n}",)) for n in range(3)]
+    [worker.start() for worker in workers]
+    [worker.join() for worker in workers]
+    pid = os.fork()
+    if pid == 0:
+        penstock.log_metric("raw", 7)
+        raise SystemExit(0)
+    os.waitpid(pid, 0)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert run.status == "RUNNING"
+    penstock.log_metric("after", 2)
+print(run.id)
+"""
+EXPECTED = {"parent": 1.0, "child0": 4.0, "child1": 4.0, "child2": 4.0, "raw": 7.0, "after": 2.0}
+
+
+def test_forked_children_log_to_their_parent_s_run(project: Project) -> None:
+    script(project.root, FORKS)
+    (run,) = found(project)
+    assert (run.status, run.metrics) == ("FINISHED", EXPECTED)
+
+
+def test_forked_children_log_to_the_server_too(tmp_path: Path) -> None:
+    with run_tracking(tmp_path / "s") as server:
+        done = script(tmp_path, FORKS, PENSTOCK_URI=server.url)
+        status, answer = server.get(f"/api/2.0/mlflow/runs/get?run_id={done.stdout.strip()}")
+    assert status == 200
+    shown = answer["run"]
+    assert shown["info"]["status"] == "FINISHED"
+    assert {one["key"]: one["value"] for one in shown["data"]["metrics"]} == EXPECTED
+
+
+def test_public_names_can_be_listed() -> None:
+    import penstock
+
+    assert {"start_run", "log_metric", "load_model", "open"} <= set(dir(penstock))

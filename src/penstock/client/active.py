@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
 import threading
 import uuid
@@ -50,6 +51,7 @@ class ActiveRun:
         self._params: dict[str, str] = {}
         self._steps: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._buffer = Buffer(self._deliver, self._keep)
         self._system = (
             SystemMetrics(self._log_system, recording.system_interval_s) if recording.system_metrics else None
@@ -212,9 +214,14 @@ class ActiveRun:
     def end(self, status: RunStatus = "FINISHED") -> None:
         """Send what waits and end the run; ending twice changes nothing.
 
+        A forked child sends what it recorded; the run ends in the process that started it.
+
         Raises:
             PenstockError: a record was refused; the run is ended all the same.
         """
+        if os.getpid() != self._pid:
+            self.flush()
+            return
         with self._lock:
             if self._status != "RUNNING":
                 return
@@ -232,6 +239,17 @@ class ActiveRun:
         )
         if problem is not None:
             raise problem
+
+    def after_fork(self) -> None:
+        """Go on in a forked child: same run, and threads, locks and connections of its own.
+
+        What waited at the fork is the parent's to send.
+        """
+        self._lock = threading.Lock()
+        self._system = None
+        self._recording.sink.after_fork()
+        self._recording.journal.after_fork()
+        self._buffer = Buffer(self._deliver, self._keep)
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -297,6 +315,10 @@ def _number(key: str, value: object) -> float:
         if isinstance(value, bool | str):
             raise TypeError
         return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise Invalid(
+            f"metric {key!r}: the value is too large for a double", code="request.invalid_value"
+        ) from None
     except (TypeError, ValueError):
         raise Invalid(
             f"metric {key!r}: {value!r} is no number", code="request.invalid_value", hint="log it as a tag"

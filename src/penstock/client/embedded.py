@@ -30,6 +30,10 @@ class StoreSink:
         self._files = ArtifactFiles(project.artifacts.backend)
         self.place = project.database.url
 
+    def after_fork(self) -> None:
+        """Make connections of its own."""
+        self._project.database.engine.dispose(close=False)
+
     def start(self, draft: RunDraft) -> str:
         """Start a run; its id is the client's."""
         run = Run(

@@ -2,16 +2,18 @@
 
 Records go to the server that `PENSTOCK_URI` or `MLFLOW_TRACKING_URI` names, else into the project of the
 working directory. A run that is still going when the process ends is ended: FINISHED, or FAILED after an
-uncaught exception, or KILLED by a signal.
+uncaught exception, or KILLED by a signal. A forked child goes on with its parent's run, which the parent ends.
 """
 
 from __future__ import annotations
 
 import atexit
+import multiprocessing.util
+import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -164,6 +166,8 @@ def _watch(run: ActiveRun) -> None:
             return
         _has_hooks = True
     atexit.register(_end_all)
+    os.register_at_fork(after_in_child=_after_fork)
+    multiprocessing.util.register_after_fork(_end_all, _end_with_worker)
     before = sys.excepthook
 
     def failed(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -171,11 +175,23 @@ def _watch(run: ActiveRun) -> None:
         before(kind, error, trace)
 
     sys.excepthook = failed
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGTERM, _killed)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _killed)
+
+
+def _after_fork() -> None:
+    global _guard  # noqa: PLW0603 - another thread of the parent may hold the old one for ever
+    _guard = threading.Lock()
+    for run in _going:
+        run.after_fork()
+
+
+def _end_with_worker(end_all: Callable[[], None]) -> None:
+    """Have a child of multiprocessing send what it recorded before it ends; such a child runs no atexit."""
+    multiprocessing.util.Finalize(None, end_all, exitpriority=100)
 
 
 def _killed(number: int, _frame: FrameType | None) -> None:

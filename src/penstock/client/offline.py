@@ -43,6 +43,10 @@ class JournalSink:
         self._lock = threading.Lock()
         self.place = str(self._home)
 
+    def after_fork(self) -> None:
+        """Take a lock of its own."""
+        self._lock = threading.Lock()
+
     def start(self, draft: RunDraft) -> str:
         """Begin a journal under the client's id."""
         self._write(draft.client_id, Record(draft=draft))

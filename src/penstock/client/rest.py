@@ -56,6 +56,10 @@ class Rest:
         self._address, self._parts = address, parts
         self._local = threading.local()
 
+    def after_fork(self) -> None:
+        """Forget connections that belong to the parent process."""
+        self._local = threading.local()
+
     def get(self, path: str, /, **query: str) -> Any:
         """Return the JSON that a GET answers."""
         return json.loads(self.send("GET", f"{path}?{urlencode(query)}" if query else path))

@@ -25,6 +25,10 @@ class ServerSink:
         self.rest = Rest(address)
         self.place = address.url
 
+    def after_fork(self) -> None:
+        """Make connections of its own."""
+        self.rest.after_fork()
+
     def start(self, draft: RunDraft) -> str:
         """Start a run, or find the one that an earlier try started."""
         experiment = self._experiment(draft.experiment)

@@ -110,6 +110,10 @@ class Sink(Protocol):
         """End a run."""
         ...
 
+    def after_fork(self) -> None:
+        """Let go of what a parent process has open, without closing it for the parent."""
+        ...
+
     def close(self) -> None:
         """Release what is open."""
         ...

@@ -86,7 +86,7 @@ class Authenticator:
     def _by_pair(self, encoded: str) -> User | None:
         try:
             name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except (binascii.Error, ValueError):
             return None
         if not colon or "\0" in name:
             return None

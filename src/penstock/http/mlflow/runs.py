@@ -23,7 +23,8 @@ from penstock.tracking.experiments import parse_experiment_id
 from penstock.tracking.metrics import check_point, log_points
 from penstock.tracking.values import NAME_TAG, delete_tag, log_params, set_tags
 
-MAX_BATCH_BYTES = 1_000_000
+MAX_BATCH_CHARACTERS = 2_000_000
+MAX_BATCH_BYTES = 6 * MAX_BATCH_CHARACTERS  # JSON may escape every character
 MAX_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
 
@@ -237,6 +238,15 @@ def log_batch(connection: sa.Connection, request: LogBatch, _caller: Caller) -> 
     for name, limit in MAX_BATCH.items():
         _check_batch(name, counts[name], limit)
     _check_batch("metrics, params, and tags", sum(counts.values()), 1000)
+    if (
+        sum(len(pair.key) + len(pair.value) for pair in (*request.params, *request.tags))
+        > MAX_BATCH_CHARACTERS
+    ):
+        raise Invalid(
+            f"A batch logging request can contain at most {MAX_BATCH_CHARACTERS} characters of params and tags",
+            code="request.too_many",
+            hint="log them in several requests",
+        )
     points = [_point(metric, f"metrics[{place}].") for place, metric in enumerate(request.metrics)]
     params = _pairs(request.params, "params")
     doubled = sorted({pair.key for pair in request.params if len(request.params) != len(params)})

@@ -65,7 +65,7 @@ def decode_body(body: bytes, kind: type[R], path_fields: Mapping[str, str] | Non
         try:
             request: R = _decoder(kind).decode(body)
             return _complete(request)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
     built: R = _build({**(_loose(body) if body else {}), **(path_fields or {})}, kind, "")
     return _complete(built)
@@ -139,6 +139,8 @@ def _loose(body: bytes) -> Mapping[str, Any]:
             value = json.loads(value)
     except RecursionError:
         raise Invalid("the body is nested too deep", code="request.bad_body") from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"the body is not UTF-8 text at byte {error.start}", code="request.bad_body") from None
     except ValueError:
         return {}
     if value is None:
