@@ -20,14 +20,21 @@ from penstock.flows.settings import ProjectSettings, load_project_settings
 def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> Project:
     """Return the project that `start` lies in; nothing is opened or written yet.
 
-    `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win over penstock.yaml.
+    A directory in which a server keeps its state is a project too, one without code and data; so is every
+    directory where `PENSTOCK_STORE` names a store. `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win
+    over penstock.yaml.
 
     Raises:
-        NotARepository: no directory at or above `start` was made a repository.
+        NotARepository: there is neither here.
         Invalid: penstock.yaml is wrong.
     """
     variables = os.environ if variables is None else variables
-    root = find_root(start)
+    try:
+        root = find_root(start)
+    except NotARepository:
+        root = start.absolute()
+        if not variables.get("PENSTOCK_STORE") and not (root / HOME / "penstock.db").is_file():
+            raise
     settings = load_project_settings(root)
     actor = variables.get("PENSTOCK_ACTOR") or f"person:{_user(variables)}"
     return Project(_places(root, settings, variables), settings, actor)
@@ -42,12 +49,15 @@ def open_server(
 ) -> Project:
     """Return the project that a server at `start` works on; outside of a repository, one without code.
 
-    What is given wins over the environment and penstock.yaml.
+    What is given wins over the environment and penstock.yaml. `MLFLOW_BACKEND_STORE_URI` and
+    `MLFLOW_ARTIFACTS_DESTINATION` are MLflow's names for the same.
 
     Raises:
         Invalid: penstock.yaml is wrong.
     """
     variables = dict(os.environ if variables is None else variables)
+    store = store or variables.get("MLFLOW_BACKEND_STORE_URI")
+    artifacts = artifacts or variables.get("MLFLOW_ARTIFACTS_DESTINATION")
     given = {"PENSTOCK_STORE": store, "PENSTOCK_ARTIFACTS": artifacts}
     variables.update({name: value for name, value in given.items() if value})
     try:

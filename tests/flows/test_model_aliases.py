@@ -78,6 +78,7 @@ def test_a_protected_alias_is_not_lost_through_a_side_door(sample: Sample) -> No
         lambda connection: drop_alias(connection, policy, ("late", "champion"), "me"),
         lambda connection: delete_version(connection, policy, "late", 1, "me"),
         lambda connection: delete_model(connection, policy, "late", "me"),
+        lambda connection: rename_model(connection, policy, "late", "later", "me"),
     ):
         with pytest.raises(Refused, match="is protected"), sample.project.database.write() as connection:
             door(connection)
@@ -90,7 +91,7 @@ def test_what_an_endpoint_serves_is_neither_renamed_nor_deleted(sample: Sample) 
     apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
     policy = AliasPolicy.of(sample.project.settings)
     for change in (
-        lambda connection: rename_model(connection, "late", "later", "me"),
+        lambda connection: rename_model(connection, policy, "late", "later", "me"),
         lambda connection: delete_model(connection, policy, "late", "me"),
         lambda connection: delete_version(connection, policy, "late", 1, "me"),
     ):

@@ -86,7 +86,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         copy_store(source, target)
     with pytest.raises(Invalid, match="same"):
         copy_store(source, source)
-    with pytest.raises(NotFound, match="no store"):
+    with pytest.raises(NotFound, match="no file"):
         copy_store(f"sqlite:///{tmp_path}/none.db", f"sqlite:///{tmp_path}/c.db")
 
 
@@ -117,8 +117,8 @@ def test_what_an_mlflow_server_kept_comes_along(tmp_path: Path) -> None:
     root.mkdir()
     init_repository(root, no_scm=True, subdir=False, force=False)
     project = open_workspace(root, {})
-    done = import_mlflow(project, peer.store, tmp_path / "mlflow" / "artifacts")
-    again = import_mlflow(project, peer.store, tmp_path / "mlflow" / "artifacts")
+    done = import_mlflow(project, peer.store, tmp_path / "mlflow" / "artifacts").added
+    again = import_mlflow(project, peer.store, tmp_path / "mlflow" / "artifacts").added
     assert done["runs"] == 2
     assert sum(again.values()) == 0
     with project.database.read() as connection:
@@ -189,9 +189,9 @@ def test_a_folder_of_mlflow_comes_along(
     project = new_project(tmp_path / "project", store)
     moved = tmp_path / "elsewhere"
     shutil.copytree(folder, moved)
-    done = import_mlflow(project, str(moved))
+    done = import_mlflow(project, str(moved)).added
     before = content(project.database)
-    again = import_mlflow(project, str(moved))
+    again = import_mlflow(project, str(moved)).added
     assert (done["runs"], done["experiments"], done["model_versions"]) == (3, 3, 2)
     assert sum(again.values()) == 0
     assert content(project.database) == before
@@ -245,7 +245,7 @@ def test_a_folder_with_a_broken_record_changes_nothing(
         import_mlflow(project, str(tmp_path))
     assert content(project.database) == before
     (broken / experiment / run_id / "metrics" / "loss").write_text("1 0.5 0\n")
-    assert import_mlflow(project, broken.as_uri())["runs"] == 3
+    assert import_mlflow(project, broken.as_uri()).added["runs"] == 3
     project.close()
 
 

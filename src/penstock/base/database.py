@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from penstock.base.errors import Corrupt, Invalid, Unavailable
+from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable
 
 BUSY_TIMEOUT_S = 30
 metadata = sa.MetaData(
@@ -92,11 +92,15 @@ class Database:
         self.engine.dispose()
 
 
-def connect(url: str) -> Database:
+def connect(url: str, *, must_exist: bool = False) -> Database:
     """Open a store by URL (`sqlite:///PATH` or `postgresql://…`); the schema is not touched.
+
+    Args:
+        must_exist: whether an SQLite file that is not there is an error; else it is made with its first table.
 
     Raises:
         Invalid: the URL cannot be read or names another kind of database.
+        NotFound: the file must exist and does not.
     """
     try:
         parsed = sa.engine.make_url(url)
@@ -113,6 +117,8 @@ def connect(url: str) -> Database:
             code="store.bad_url",
             hint="use sqlite:///… or postgresql://…",
         )
+    if must_exist and kind == "sqlite" and not Path(parsed.database or "").is_file():
+        raise NotFound(f"there is no file {parsed.database}", code="store.missing", url=url)
     return Database(_sqlite_engine(parsed) if kind == "sqlite" else sa.create_engine(parsed))
 
 

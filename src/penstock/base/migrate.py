@@ -27,6 +27,12 @@ def upgrade(database: Database) -> None:
     current = current_version(database)
     if current == HEAD:
         return
+    if current is not None and not current.isdecimal():
+        raise Invalid(
+            f"{database.url} is another program's database: its schema is called {current}",
+            code="store.foreign",
+            hint=f"penstock db import {database.url} brings what an MLflow server has kept there",
+        )
     if current is not None and current > HEAD:
         raise Invalid(
             f"the store {database.url} has schema {current}, this program knows {HEAD}",

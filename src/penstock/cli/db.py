@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,6 +11,21 @@ from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.flows.purge_plan import PurgePlan
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def store_options(command: F) -> F:
+    """Let a command name the store and artifacts of a server that is not this project's."""
+    command = click.option(
+        "--backend-store-uri", "store", help="The store; by default what penstock.yaml says."
+    )(command)
+    return click.option(
+        "--artifacts-destination",
+        "destination",
+        help="The artifact store; by default what penstock.yaml says.",
+    )(command)
 
 
 @click.group()
@@ -54,22 +70,33 @@ def db_copy(session: Session, source: str, target: str) -> None:
 @db.command("import")
 @click.argument("source")
 @click.option("--artifacts", help="The folder where the MLflow server keeps its artifacts; they are copied.")
+@store_options
 @json_option
 @pass_session
-def db_import(session: Session, source: str, artifacts: str | None) -> None:
+def db_import(
+    session: Session, source: str, artifacts: str | None, store: str | None, destination: str | None
+) -> None:
     """Bring experiments, runs, logged and registered models from an MLflow database or mlruns folder.
 
     SOURCE is a database's URL, the path of its SQLite file, or the folder mlruns, whose artifacts are copied too.
-    Ids stay as they are; what is here already is left alone, so an import can be repeated.
+    Ids stay as they are; what is here already is left alone, so an import can be repeated. Outside of a repository
+    it goes into ./.penstock, where a server started there keeps its state.
     """
     from pathlib import Path
 
     from penstock.flows.mlflow_import import import_mlflow
-    from penstock.workspace import open_workspace
+    from penstock.workspace import open_server
 
-    project = open_workspace(session.directory)
+    project = open_server(session.directory, store=store, artifacts=destination)
     done = import_mlflow(project, source, Path(artifacts) if artifacts else None)
-    session.emit(done, lambda: "\n".join(f"{count:>9,} {name}" for name, count in done.items()))
+    project.close()
+
+    def text() -> str:
+        lines = [f"{count:>9,} {name}" for name, count in done.added.items()]
+        lines += [f"left out, since no gate has judged it: {one}" for one in done.withheld]
+        return "\n".join(lines)
+
+    session.emit({**done.added, "withheld": list(done.withheld)}, text)
 
 
 @db.command("purge")
@@ -81,10 +108,18 @@ def db_import(session: Session, source: str, artifacts: str | None) -> None:
 @click.option("--version", "versions", multiple=True, metavar="NAME/N", help="Only this version.")
 @click.option("--dry-run", "--dry", "is_dry", is_flag=True, help="Show what would go; change nothing.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@store_options
 @json_option
 @pass_session
 def db_purge(
-    session: Session, /, older_than: str | None, is_dry: bool, force: bool, **named: tuple[Any, ...]
+    session: Session,
+    /,
+    older_than: str | None,
+    is_dry: bool,
+    force: bool,
+    store: str | None,
+    destination: str | None,
+    **named: tuple[Any, ...],
 ) -> None:
     """Remove for good what was deleted: experiments, runs, logged models, versions, and their files.
 
@@ -93,9 +128,12 @@ def db_purge(
     remain, so that a number never means two things.
     """
     from penstock.flows.purge import apply, plan, wish_until
-    from penstock.workspace import open_workspace
+    from penstock.workspace import open_server, open_workspace
 
-    project = open_workspace(session.directory)
+    if store or destination:
+        project = open_server(session.directory, store=store, artifacts=destination)
+    else:
+        project = open_workspace(session.directory)
     planned = plan(project, wish_until(older_than, **named))
     if not is_dry:
         if not force and not planned.is_empty:

@@ -174,12 +174,13 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
 @pass_session
 def model_rename(session: Session, name: str, new_name: str) -> None:
     """Give a model another name; references by the old one still find its versions."""
+    from penstock.flows.model_aliases import AliasPolicy
     from penstock.flows.model_removal import rename_model
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
     with project.database.write() as connection:
-        rename_model(connection, name, new_name, project.actor)
+        rename_model(connection, AliasPolicy.of(project.settings), name, new_name, project.actor)
     session.emit({"name": new_name, "before": name}, f"{name} is called {new_name} now.")
 
 

@@ -9,9 +9,19 @@ from penstock.cli.output import EXIT_FAILED, Session, pass_session
 PORT = click.IntRange(0, 65535)
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", "-p", default=5000, show_default=True, type=PORT, help="0 takes a free one.")
+@click.command(context_settings={"help_option_names": ["--help"]})
+@click.option(
+    "--host", "-h", default="127.0.0.1", envvar="MLFLOW_HOST", show_default=True, help="Address to listen on."
+)
+@click.option(
+    "--port",
+    "-p",
+    default=5000,
+    envvar="MLFLOW_PORT",
+    show_default=True,
+    type=PORT,
+    help="0 takes a free one.",
+)
 @click.option(
     "--backend-store-uri",
     help="The store, such as sqlite:///FILE or postgresql://…; by default what penstock.yaml says.",
@@ -31,7 +41,17 @@ PORT = click.IntRange(0, 65535)
     "--workers", "-w", type=int, hidden=True, expose_value=False, help="Accepted: one process serves."
 )
 @click.option(
-    "--allowed-hosts", default="", help="Names it may be called by beside its address, with commas."
+    "--uvicorn-opts", "--gunicorn-opts", hidden=True, expose_value=False, help="Accepted, and not used."
+)
+@click.option("--dev", is_flag=True, hidden=True, expose_value=False, help="Accepted, and not used.")
+@click.option("--registry-store-uri", hidden=True, help="The registry is in the same store.")
+@click.option("--app-name", type=click.Choice(["basic-auth"]), hidden=True, help="MLflow's name for --auth.")
+@click.option(
+    "--allowed-hosts",
+    default="",
+    envvar="MLFLOW_SERVER_ALLOWED_HOSTS",
+    help="Names it may be called by beside its address, with commas; * stands for all, also for what a foreign page "
+    "may call it.",
 )
 @click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
@@ -43,6 +63,8 @@ def server(
     backend_store_uri: str | None,
     artifacts: str | None,
     serve_artifacts: bool,
+    registry_store_uri: str | None,
+    app_name: str | None,
     allowed_hosts: str,
     auth: bool,
     insecure: bool,
@@ -62,6 +84,9 @@ def server(
     from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.workspace import open_server
 
+    auth = auth or app_name is not None
+    if registry_store_uri not in {None, backend_store_uri}:
+        raise click.UsageError("runs and models are kept in one store: --backend-store-uri names it")
     if not serve_artifacts:
         raise click.UsageError(
             "clients reach artifacts through this server only; name where it keeps them with "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,23 +17,34 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.clock import now_ms
 from penstock.base.database import upsert
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.events import record_event
 from penstock.flows.mlflow_folder import FolderSource
 from penstock.flows.mlflow_source import DatabaseSource, MlflowSource
+from penstock.flows.model_aliases import AliasPolicy
 from penstock.flows.project import Project
 from penstock.flows.store_copy import reset_sequences
 from penstock.flows.uploaded import store_folder
-from penstock.registry.entities import Manifest, Provenance
+from penstock.registry.aliases import find_alias, move_alias
+from penstock.registry.entities import Alias, AliasMove, Manifest, Provenance
 from penstock.registry.package import digest_manifest
-from penstock.registry.tables import models, versions
+from penstock.registry.tables import aliases, models, versions
 from penstock.tracking.tables import experiments, logged_models, runs
 
 COPY_BYTES = 1 << 20
 
 
-def import_mlflow(project: Project, source: str, artifacts: Path | None = None) -> dict[str, int]:
+@dataclass(frozen=True)
+class Imported:
+    """How many rows and files were new, by table, and the protected aliases that wait for a passing gate."""
+
+    added: dict[str, int]
+    withheld: tuple[str, ...]
+
+
+def import_mlflow(project: Project, source: str, artifacts: Path | None = None) -> Imported:
     """Copy what MLflow has kept, and the files of its artifact folder; return what was new.
 
     Args:
@@ -55,7 +67,12 @@ def import_mlflow(project: Project, source: str, artifacts: Path | None = None) 
         with project.database.write() as writing:
             _check_ids(opened, writing)
             before: dict[sa.Table, int] = {}
+            withheld: list[str] = []
             for table, found in opened.rows():
+                if table is aliases:
+                    named = [Alias(row["model"], row["name"], int(row["version"])) for row in found]
+                    added["aliases"] += _set_aliases(project, writing, named, withheld)
+                    continue
                 is_version = table is versions
                 rows = [_version(project, writing, row) for row in found] if is_version else found
                 if table not in before:
@@ -76,7 +93,32 @@ def import_mlflow(project: Project, source: str, artifacts: Path | None = None) 
                 )
     finally:
         opened.close()
-    return dict(added)
+    return Imported(dict(added), tuple(withheld))
+
+
+def _set_aliases(
+    project: Project, connection: sa.Connection, wanted: list[Alias], withheld: list[str]
+) -> int:
+    """Set the aliases that are not here yet, with their history; a protected one needs a verdict and waits."""
+    policy, count = AliasPolicy.of(project.settings), 0
+    for alias in wanted:
+        if find_alias(connection, alias.model, alias.name) is not None:
+            continue
+        if policy.protects(alias.name):
+            withheld.append(f"{alias.model}/{alias.version} as {alias.name}")
+            continue
+        move = AliasMove(
+            model=alias.model,
+            name=alias.name,
+            version=alias.version,
+            previous=None,
+            time_ms=now_ms(),
+            actor=project.actor,
+            verdict_id=None,
+        )
+        move_alias(connection, move, expected=None, cause={"imported": True})
+        count += 1
+    return count
 
 
 def _open(source: str) -> MlflowSource:

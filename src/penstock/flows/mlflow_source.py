@@ -145,7 +145,7 @@ class DatabaseSource:
     """The database of an MLflow server; its artifacts lie elsewhere."""
 
     def __init__(self, url: str) -> None:
-        self._database = connect(url)
+        self._database = connect(url, must_exist=True)
         self._open = ExitStack()
         self._open.callback(self._database.close)
         self._connection = self._open.enter_context(self._database.read())

@@ -18,11 +18,12 @@ from penstock.base.errors import NotFound, Refused
 from penstock.flows.project import Project
 from penstock.flows.settings import ProjectSettings
 from penstock.registry.aliases import find_alias, list_aliases, move_alias
-from penstock.registry.entities import AliasMove, ModelVersion, Verdict
+from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
 from penstock.registry.gates.settings import GateEntry, settings_digest
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import get_version
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,7 @@ def drop_alias(connection: sa.Connection, policy: AliasPolicy, called: tuple[str
     current = find_alias(connection, model, alias)
     if current is None:
         return False
-    if policy.protects(alias):
-        raise Refused(
-            f"{model}@{alias} is protected: endpoints may serve it",
-            code="registry.alias_protected",
-            hint=f"penstock promote {model}/N --alias {alias} points it elsewhere",
-        )
+    require_free(connection, policy, current)
     move = AliasMove(
         model=model,
         name=alias,
@@ -151,6 +147,24 @@ def drop_alias(connection: sa.Connection, policy: AliasPolicy, called: tuple[str
     )
     move_alias(connection, move, expected=current.version)
     return True
+
+
+def require_free(connection: sa.Connection, policy: AliasPolicy, alias: Alias) -> None:
+    """Make sure that nobody relies on an alias. One that no verdict ever stood behind was never to be relied on.
+
+    Raises:
+        Refused: it is protected, and what it points at has passed a gate.
+    """
+    if not policy.protects(alias.name):
+        return
+    version = get_version(connection, alias.model, alias.version, deleted=True)
+    verdict = find_verdict(connection, alias.model, version.digest) if version.digest else None
+    if verdict is not None and verdict.passed:
+        raise Refused(
+            f"{alias.model}@{alias.name} is protected: endpoints may serve it",
+            code="registry.alias_protected",
+            hint=f"penstock promote {alias.model}/N --alias {alias.name} points it elsewhere",
+        )
 
 
 def drop_aliases(

@@ -5,24 +5,30 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from penstock.base.errors import Conflict
-from penstock.flows.model_aliases import AliasPolicy, drop_aliases
+from penstock.flows.model_aliases import AliasPolicy, drop_aliases, require_free
 from penstock.registry import models, versions
+from penstock.registry.aliases import list_aliases
 from penstock.registry.cards import get_card
 from penstock.registry.entities import RegisteredModel
 from penstock.serving.deployments import list_endpoints
 
 
-def rename_model(connection: sa.Connection, name: str, new_name: str, actor: str) -> RegisteredModel:
+def rename_model(
+    connection: sa.Connection, policy: AliasPolicy, name: str, new_name: str, actor: str
+) -> RegisteredModel:
     """Give a model another name; everything it has follows.
 
     Raises:
         NotFound: there is no such model.
         Conflict: an endpoint serves it, or the new name is or was another model's.
+        Refused: a protected alias points at one of its versions: who follows it would find nothing.
         Invalid: the new name cannot be one.
     """
     models.get_model(connection, name)
     if new_name != name:
         _require_unserved(connection, name, None)
+        for alias in list_aliases(connection, name):
+            require_free(connection, policy, alias)
     return models.rename_model(connection, name, new_name, actor)
 
 

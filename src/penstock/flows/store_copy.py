@@ -40,7 +40,7 @@ def copy_store(source_url: str, target_url: str) -> Copied:
     """
     if source_url == target_url:
         raise Invalid("source and target are the same store", code="store.same", hint="name another target")
-    source, target = connect(source_url), connect(target_url)
+    source, target = connect(source_url, must_exist=True), connect(target_url)
     try:
         _check_source(source)
         upgrade(target)

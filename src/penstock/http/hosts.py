@@ -47,7 +47,7 @@ class HostCheck:
             return Denied(
                 f"this server is not called {name[:100]!r}",
                 code="http.foreign_host",
-                hint="open it by the address it listens on, such as http://127.0.0.1:5000",
+                hint="call it by the address it listens on, or start it with --allowed-hosts NAME",
             )
         if scope["method"] in HARMLESS:
             return None
@@ -65,7 +65,10 @@ class HostCheck:
     def _is_ours(self, name: str, scope: Scope) -> bool:
         reached = scope.get("server") or ("", None)
         return bool(name) and (
-            name in self._allowed or is_loopback(name) or name == str(reached[0]).lower().strip("[]")
+            "*" in self._allowed
+            or name in self._allowed
+            or is_loopback(name)
+            or name == str(reached[0]).lower().strip("[]")
         )
 
 

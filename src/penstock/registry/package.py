@@ -112,7 +112,7 @@ def describe_model(folder: Path) -> ModelDescription:
         example = _read_example(folder)
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
-            f"{path} cannot be used: {type(error).__name__}: {error}",
+            f"{path} cannot be used: {_words(error)}",
             code="registry.bad_model",
             hint="save the model with a signature of named columns",
             path=str(path),
@@ -132,11 +132,17 @@ def read_flavours(folder: Path) -> dict[str, dict[str, Any]]:
         return {str(name): dict(options) for name, options in document["flavors"].items()}
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
-            f"{path} cannot be used: {type(error).__name__}: {error}",
+            f"{path} cannot be used: {_words(error)}",
             code="registry.bad_model",
             hint="save the model with penstock.save_model, or mlflow's save_model",
             path=str(path),
         ) from None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no `{error.args[0]}`"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def write_example(folder: Path, columns: Mapping[str, list[Any]]) -> None:

@@ -19,7 +19,7 @@ ENDPOINT = "delay"
 MODEL = "flight-delay"
 ROWS_A_REQUEST = 12
 RATE = 260.0
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 Tell = Callable[[str], None]
 

@@ -117,11 +117,16 @@ def get(connection: sa.Connection, request: One, _caller: Caller) -> dict[str, A
     return _answer(connection, request.name)
 
 
-def rename(connection: sa.Connection, request: Rename, caller: Caller) -> dict[str, Any]:
+def rename(project: Project, request: Rename, caller: Caller) -> dict[str, Any]:
     """Give another name."""
-    rename_model(connection, request.name, request.new_name, caller.actor)
-    rename_resource(connection, "model", request.name, request.new_name)
-    return _answer(connection, request.new_name)
+    policy = AliasPolicy.of(project.settings)
+
+    def write(connection: sa.Connection) -> dict[str, Any]:
+        rename_model(connection, policy, request.name, request.new_name, caller.actor)
+        rename_resource(connection, "model", request.name, request.new_name)
+        return _answer(connection, request.new_name)
+
+    return project.writer.submit(write).result()
 
 
 def describe(connection: sa.Connection, request: Describe, caller: Caller) -> dict[str, Any]:
@@ -233,7 +238,7 @@ _AT = "registered-models"
 ENDPOINTS = (
     Endpoint("POST", f"{_AT}/create", Create, _MAKE, "writes", create),
     Endpoint("GET", f"{_AT}/get", One, MODEL_READ, "reads", get),
-    Endpoint("POST", f"{_AT}/rename", Rename, MODEL_ADMIN, "writes", rename),
+    Endpoint("POST", f"{_AT}/rename", Rename, MODEL_ADMIN, "calls", rename),
     Endpoint("PATCH", f"{_AT}/update", Describe, MODEL_WRITE, "writes", describe),
     Endpoint("DELETE", f"{_AT}/delete", One, MODEL_ADMIN, "calls", delete),
     Endpoint("GET", f"{_AT}/search", Search, MODEL_LIST, "reads", search),

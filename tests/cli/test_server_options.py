@@ -1,0 +1,86 @@
+"""A start script for `mlflow server` starts `penstock server`, or is told what to change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from servers.tracking import run_tracking
+from stories.live import get
+
+PENSTOCK = [sys.executable, "-m", "penstock.cli"]
+
+
+def refused(folder: Path, *arguments: str, **variables: str) -> str:
+    done = subprocess.run(
+        [*PENSTOCK, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **variables},
+    )
+    assert done.returncode not in {0, -9}, done.stdout
+    return done.stderr
+
+
+def test_mlflow_s_flags_are_taken(tmp_path: Path) -> None:
+    flags = ["--workers", "4", "--serve-artifacts", "--uvicorn-opts", "--log-level debug", "-h", "127.0.0.1"]
+    with run_tracking(tmp_path, arguments=[*flags, "--allowed-hosts", "*"]) as server:
+        assert get(server.port, "/health")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--no-serve-artifacts"], "--artifacts-destination"),
+        (["--registry-store-uri", "sqlite:///other.db"], "one store"),
+        (["--app-name", "basic-auth"], "penstock user add"),
+    ],
+)
+def test_what_is_not_the_same_is_said(tmp_path: Path, arguments: list[str], said: str) -> None:
+    assert said in refused(tmp_path, "server", "--port", "0", *arguments)
+
+
+def test_the_database_of_an_mlflow_server_is_not_opened_as_ones_own(tmp_path: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "m.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('dc11669786a5')")
+    assert "penstock db import" in refused(
+        tmp_path, "server", "--backend-store-uri", f"sqlite:///{tmp_path}/m.db"
+    )
+    assert "penstock db import" in refused(tmp_path, "db", "upgrade", f"sqlite:///{tmp_path}/m.db")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("db", "import", "sqlite:///{}/nope.db"), ("db", "copy", "sqlite:///{}/nope.db", "sqlite:///{}/t.db")],
+)
+def test_a_source_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert "nope.db" in refused(tmp_path, *(word.format(tmp_path) for word in command))
+    assert not (tmp_path / "nope.db").exists()
+
+
+def test_where_a_server_keeps_its_state_commands_work_without_a_repository(tmp_path: Path) -> None:
+    for command in (("db", "upgrade"), ("run", "list"), ("log",), ("model", "list")):
+        assert "penstock init" in refused(tmp_path, *command)
+    store = f"sqlite:///{tmp_path}/.penstock/penstock.db"
+    assert subprocess.run([*PENSTOCK, "db", "upgrade", store], cwd=tmp_path, check=False).returncode == 0
+    for command in (
+        ("db", "upgrade"),
+        ("run", "list"),
+        ("log",),
+        ("model", "list"),
+        ("db", "purge", "--dry-run"),
+    ):
+        done = subprocess.run(
+            [*PENSTOCK, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stderr)
