@@ -143,3 +143,13 @@ def test_a_new_store_is_what_the_migrations_make(tmp_path: Path) -> None:
     script = dump_schema(tmp_path / "migrated.db")
     assert dump_schema(tmp_path / "made.db") == script
     assert SCRIPT.read_text() == script, "a migration was added: make schema"
+
+
+def test_a_new_store_is_its_owner_s_alone(tmp_path: Path) -> None:
+    database = connect(f"sqlite:///{tmp_path}/store.db")
+    upgrade(database)
+    with database.write() as connection:
+        record_event(connection, "a", "b", "c", "d")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    database.close()
+    assert set(modes.values()) == {0o600}, modes

@@ -170,7 +170,10 @@ def _compile_insert(
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(url.database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)  # it holds hashes of passwords and the secrets of webhooks
     synchronous = str(url.query.get("synchronous", "full")).lower()
     if synchronous not in {"full", "normal"}:
         raise Invalid(

@@ -208,7 +208,7 @@ def missing(backend_url: str, key: str) -> NotFound:
 def in_the_way(backend_url: str, key: str) -> Conflict:
     """Make the error for an object where a directory is, or below another object."""
     return Conflict(
-        f"{PurePosixPath(key)} is a directory in {backend_url}, or lies below a file",
+        f"{PurePosixPath(key)} is a directory there, or lies below a file",
         code="storage.in_the_way",
         key=key,
         url=backend_url,
