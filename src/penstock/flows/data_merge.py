@@ -98,12 +98,9 @@ def _merge_pointer(
                 outs[1][path] = there or {}
             continue
         conflicts += _merge_output(repo, name, entries[0] or {}, outs[1][path], outs[2][path])
-    for key in [key for key in ours if key not in rest.values and key not in {"outs", "md5"}]:
-        del ours[key]
-    for key, value in rest.values.items():
-        if key not in ours or ours[key] != value:
-            ours[key] = value
-    ours["outs"] = list(outs[1].values()) if list(outs[1].values()) != ours.get("outs") else ours["outs"]
+    merged = list(outs[1].values())
+    apart = {key: ours[key] for key in ("outs", "md5") if key in ours}
+    _become(ours, {**rest.values, **apart, **({} if merged == ours.get("outs") else {"outs": merged})})
     if "md5" in ours:
         ours["md5"] = pointer_md5(ours)
     return conflicts
@@ -131,12 +128,17 @@ def _merge_output(
             chosen = {**hash_entry(merged), "hash": "md5"}
         else:
             conflicts += merged
-    for key in [key for key in ours if key not in rest.values and key not in chosen]:
-        del ours[key]
-    for key, value in {**chosen, **rest.values}.items():
-        if key not in ours or ours[key] != value:
-            ours[key] = value
+    _become(ours, {**chosen, **rest.values})
     return conflicts
+
+
+def _become(document: MutableMapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Give a document these values, touching only what differs: comments stand beside what is touched."""
+    for key in [key for key in document if key not in values]:
+        del document[key]
+    for key, value in values.items():
+        if key not in document or document[key] != value:
+            document[key] = value
 
 
 def _merge_directories(
