@@ -152,6 +152,8 @@ def test_pages_and_asynchronous_logging_lose_nothing(tracking: Tracking) -> None
     assert found == [True, 200]
 
 
+# It takes the same requests as the client, and half a minute for its ten starts.
+@pytest.mark.parametrize("tracking", ["sqlite"], indirect=True, scope="module")
 def test_the_command_line_works(tracking: Tracking, tmp_path: Path) -> None:
     program = str(Path(mlflow_python()).with_name("mlflow"))
     environment = {
