@@ -21,6 +21,9 @@ from sqlalchemy.dialects import sqlite
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 
 BUSY_TIMEOUT_S = 30
+READ_TIMEOUT_S = 30
+"""PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
+QUERY_CANCELED = "57014"
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -48,6 +51,7 @@ class Database:
 
         Raises:
             Unavailable: the store cannot be reached.
+            Invalid: PostgreSQL took longer than `READ_TIMEOUT_S` for a statement (`store.too_slow`).
         """
         with self._connect(writes=False) as connection:
             yield connection
@@ -73,6 +77,12 @@ class Database:
         except sa.exc.DatabaseError as error:
             if isinstance(error, sa.exc.DataError):
                 raise unstorable(error) from error
+            if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
+                raise Invalid(
+                    f"the store was asked for more than it finds in {READ_TIMEOUT_S} s",
+                    code="store.too_slow",
+                    hint="ask for less: fewer comparisons, or fewer experiments",
+                ) from error
             if not isinstance(error, sa.exc.OperationalError):
                 if "not a database" not in str(error.orig) and "malformed" not in str(error.orig):
                     raise
@@ -113,7 +123,7 @@ def connect(url: str) -> Database:
             code="store.bad_url",
             hint="use sqlite:///… or postgresql://…",
         )
-    return Database(_sqlite_engine(parsed) if kind == "sqlite" else sa.create_engine(parsed))
+    return Database(_sqlite_engine(parsed) if kind == "sqlite" else _postgresql_engine(parsed))
 
 
 def unstorable(error: sa.exc.DataError) -> Invalid:
@@ -189,6 +199,28 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     sa.event.listen(engine, "connect", configure)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url)
+    has_own = "statement_timeout" in str(url.query.get("options", ""))
+
+    def configure(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            # compiling a statement of hundreds of comparisons takes longer than running it
+            cursor.execute("SET jit = off")
+            if not has_own:
+                cursor.execute(f"SET statement_timeout = '{READ_TIMEOUT_S}s'")
+        connection.commit()
+
+    sa.event.listen(engine, "connect", configure)
+    sa.event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("penstock_writes", True):
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

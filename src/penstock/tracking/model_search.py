@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid
 from penstock.base.search.entities import LOGGED_MODELS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter
+from penstock.base.search.joining import all_of
 from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
@@ -81,7 +82,7 @@ def search_models(connection: sa.Connection, wanted: ModelSearch) -> list[Logged
     query = sa.select(logged_models.c.id).where(
         logged_models.c.experiment_id.in_(wanted.experiment_ids),
         logged_models.c.deleted_ms.is_(None),
-        *(_matches(one, wanted.datasets) for one in comparisons),
+        *all_of(connection, (_matches(one, wanted.datasets) for one in comparisons)),
     )
     if wanted.datasets and not any(one.kind == "metric" for one in comparisons):
         points = logged_model_metrics.alias()
