@@ -9,7 +9,7 @@ the transaction, so two of them wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -123,7 +123,9 @@ def connect(url: str) -> Database:
             code="store.bad_url",
             hint="use sqlite:///… or postgresql://…",
         )
-    return Database(_sqlite_engine(parsed) if kind == "sqlite" else _postgresql_engine(parsed))
+    engine = _sqlite_engine(parsed) if kind == "sqlite" else _postgresql_engine(parsed)
+    sa.event.listen(engine, "before_cursor_execute", _check_parameters)
+    return Database(engine)
 
 
 def unstorable(error: sa.exc.DataError) -> Invalid:
@@ -131,6 +133,22 @@ def unstorable(error: sa.exc.DataError) -> Invalid:
     return Invalid(
         f"the store cannot keep this: {error.orig}", code="store.bad_value", hint="change the value"
     )
+
+
+def check_texts(values: Iterable[tuple[str, Any]]) -> None:
+    """Check that every text can be kept: PostgreSQL has no place for a zero character, so no store takes it.
+
+    Raises:
+        Invalid: one cannot; the error names its column.
+    """
+    for name, value in values:
+        if isinstance(value, str) and "\0" in value:
+            raise Invalid(
+                f"'{name}' holds a zero character (NUL), which the store cannot keep: {value[:100]!r}",
+                code="store.bad_value",
+                hint="change the value",
+                field=name,
+            )
 
 
 def upsert(dialect: str, table: sa.Table) -> Any:
@@ -153,6 +171,8 @@ def insert_rows(
     Args:
         names: the columns, in the order of the values.
     """
+    for row in rows:
+        check_texts(zip(names, row, strict=True))
     sql, order = _compile_insert(statement, connection.dialect, tuple(names))
     if order is None:
         connection.exec_driver_sql(sql, [dict(zip(names, row, strict=True)) for row in rows])
@@ -170,6 +190,13 @@ def _compile_insert(
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     places = getattr(compiled, "positiontup", None)
     return str(compiled), None if places is None else tuple(names.index(name) for name in places)
+
+
+def _check_parameters(
+    _connection: sa.Connection, _cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool
+) -> None:
+    for parameters in getattr(context, "compiled_parameters", None) or ():
+        check_texts(parameters.items())
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

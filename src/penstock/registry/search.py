@@ -25,7 +25,7 @@ _MODEL_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
 _VERSION_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": versions.c.model,
     "version_number": versions.c.number,
-    "run_id": sa.func.coalesce(versions.c.run_id, ""),
+    "run_id": versions.c.run_id,
     "source_path": sa.func.coalesce(versions.c.source, versions.c.path),
     "creation_timestamp": versions.c.created_ms,
     "last_updated_timestamp": versions.c.updated_ms,
@@ -87,10 +87,19 @@ def _model_matches(one: Comparison) -> sa.ColumnElement[bool]:
 
 
 def _version_matches(one: Comparison) -> sa.ColumnElement[bool]:
+    if one.kind == "attribute" and one.key == "run_id" and _may_be_empty(one):
+        # a version without a run has the empty one's id, as in MLflow
+        return compare(sa.func.coalesce(versions.c.run_id, ""), one.operator, one.value)
     if one.kind == "attribute":
         return compare(_VERSION_COLUMNS[one.key], one.operator, one.value)
     owner = (("model", versions.c.model), ("number", versions.c.number))
     return pair_matches(MODEL_VERSIONS, one, version_tags, *owner)
+
+
+def _may_be_empty(one: Comparison) -> bool:
+    """Say whether the empty text could pass; where not, the column's index serves."""
+    values = one.value if isinstance(one.value, tuple) else (one.value,)
+    return one.operator not in {"=", "IN"} or "" in values
 
 
 def _model_keys(wanted: RegistrySearch) -> list[Key]:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
+from penstock.base.limits import limit_count
 from penstock.base.search.entities import LOGGED_MODELS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter
 from penstock.base.search.joining import all_of
@@ -74,8 +75,9 @@ def search_models(connection: sa.Connection, wanted: ModelSearch) -> list[Logged
     metric in the filter, a model must have some metric on one of them.
 
     Raises:
-        Invalid: filter or place cannot be read, or a data set has no name.
+        Invalid: filter or place cannot be read, a data set has no name, or there are too many experiments.
     """
+    limit_count("experiment_ids", len(wanted.experiment_ids))
     if any(not dataset.name for dataset in wanted.datasets):
         raise Invalid("`dataset_name` in the `datasets` clause must be specified.", code="search.invalid")
     comparisons = parse_filter(wanted.filter, LOGGED_MODELS)

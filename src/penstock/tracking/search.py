@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
-from penstock.base.limits import invalid_value
+from penstock.base.limits import invalid_value, limit_count
 from penstock.base.search.entities import EXPERIMENTS, RUNS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
 from penstock.base.search.joining import all_of
@@ -184,8 +184,9 @@ def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
     """Return the ids of runs that match, in order; ties go to the newest, then by id.
 
     Raises:
-        Invalid: filter, order or place cannot be read.
+        Invalid: filter, order or place cannot be read, or there are too many experiments.
     """
+    limit_count("experiment_ids", len(wanted.experiment_ids))
     comparisons = parse_filter(wanted.filter, RUNS)
     orders = parse_order_by(list(wanted.order_by), RUNS)
     if not wanted.experiment_ids or wanted.limit < 1:
