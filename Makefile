@@ -7,7 +7,7 @@ PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
-PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server
+PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
 

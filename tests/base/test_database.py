@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import penstock
+from penstock.base.clock import now_ms
 from penstock.base.database import Database, connect, metadata
 from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.events import list_events, record_event
@@ -138,6 +139,9 @@ def test_a_new_store_is_what_the_migrations_make(tmp_path: Path) -> None:
     made, migrated = connect(f"sqlite:///{tmp_path}/made.db"), connect(f"sqlite:///{tmp_path}/migrated.db")
     upgrade(made)
     run_migrations(migrated)
+    with made.write() as connection:
+        dated = "UPDATE experiments SET created_ms = 0, updated_ms = 0 WHERE id = 0 AND created_ms > 0"
+        assert connection.exec_driver_sql(dated).rowcount == 1
     for database in (made, migrated):
         database.close()
     script = dump_schema(tmp_path / "migrated.db")
@@ -153,3 +157,22 @@ def test_a_new_store_is_its_owner_s_alone(tmp_path: Path) -> None:
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     database.close()
     assert set(modes.values()) == {0o600}, modes
+
+
+def test_the_first_experiment_has_the_time_of_its_store(either_store: Database) -> None:
+    def times() -> tuple[int, int]:
+        with either_store.read() as connection:
+            row = connection.exec_driver_sql("SELECT created_ms, updated_ms FROM experiments").one()
+            return row[0], row[1]
+
+    made = times()
+    assert 0 < made[0] <= made[1] <= now_ms()
+    upgrade(either_store)
+    assert times() == made
+    with either_store.write() as connection:
+        connection.exec_driver_sql("UPDATE experiments SET created_ms = 0")
+        connection.exec_driver_sql(
+            "INSERT INTO runs (id, experiment_id, name, status, start_ms) VALUES ('r', 0, 'r', 'FINISHED', 77)"
+        )
+    upgrade(either_store)
+    assert times() == (77, made[1])

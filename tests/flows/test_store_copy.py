@@ -21,9 +21,9 @@ from penstock.registry.cards import get_card
 from penstock.registry.models import take_number
 from penstock.registry.versions import get_version
 from penstock.tracking import runs
-from penstock.tracking.datasets import list_datasets
+from penstock.tracking.datasets import list_datasets, log_datasets
 from penstock.tracking.datasets import list_models as list_links
-from penstock.tracking.entities import Run
+from penstock.tracking.entities import Dataset, DatasetInput, Run
 from penstock.tracking.experiments import create_experiment, list_experiments
 from penstock.tracking.logged_models import list_models
 from penstock.tracking.metrics import list_history
@@ -88,6 +88,48 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         copy_store(source, source)
     with pytest.raises(NotFound, match="no file"):
         copy_store(f"sqlite:///{tmp_path}/none.db", f"sqlite:///{tmp_path}/c.db")
+
+
+@pytest.mark.slow
+def test_the_row_that_cannot_be_kept_is_named(tmp_path: Path, postgres: PostgresServer) -> None:
+    url, target = f"sqlite:///{tmp_path}/source.db", postgres.new_database()
+    source = filled(url)
+    with source.write() as connection:
+        run_id = connection.exec_driver_sql("SELECT min(id) FROM runs").scalar()
+        connection.exec_driver_sql(
+            "UPDATE run_tags SET value = 'a' || char(0) || 'b' WHERE run_id = ?", (run_id,)
+        )
+    source.close()
+    with pytest.raises(Invalid, match=r"run_tags \(run_id '[0-9a-f]{32}', key 't'\).*NUL") as told:
+        copy_store(url, target)
+    assert str(run_id) in told.value.message
+    there = connect(target)
+    with there.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM runs").scalar() == 0
+    there.close()
+
+
+@pytest.mark.slow
+def test_data_sets_keep_their_order(tmp_path: Path, postgres: PostgresServer) -> None:
+    url, there, back = f"sqlite:///{tmp_path}/a.db", postgres.new_database(), f"sqlite:///{tmp_path}/b.db"
+    source = filled(url)
+    names = [f"d{number}" for number in (3, 1, 2, 5, 4, 0)]
+    with source.write() as connection:
+        run_id = connection.exec_driver_sql("SELECT min(id) FROM runs").scalar()
+        run = runs.require_writable(connection, str(run_id))
+        for name in names:
+            log_datasets(
+                connection,
+                run,
+                [DatasetInput(Dataset(name=name, digest="1", source_type="local", source="{}"))],
+            )
+    source.close()
+    copy_store(url, there)
+    copy_store(there, back)
+    for store in map(connect, (url, there, back)):
+        with store.read() as connection:
+            assert [one.dataset.name for one in list_datasets(connection, [run.id])[run.id]] == names
+        store.close()
 
 
 SCRIPT = """

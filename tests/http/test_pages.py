@@ -34,7 +34,7 @@ from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from projects import Sample
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
-PAGES = ("/", "/fragments/overview", "/models", "/runs", "/why")
+PAGES = ("/", "/fragments/overview", "/models", "/runs", "/experiments/0", "/why")
 
 
 def client_of(project: Project) -> TestClient:

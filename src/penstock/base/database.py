@@ -9,7 +9,7 @@ the transaction, so two of them wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,9 @@ from sqlalchemy.dialects import sqlite
 from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable
 
 BUSY_TIMEOUT_S = 30
+READ_TIMEOUT_S = 30
+"""PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
+QUERY_CANCELED = "57014"
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -48,6 +51,7 @@ class Database:
 
         Raises:
             Unavailable: the store cannot be reached.
+            Invalid: PostgreSQL took longer than `READ_TIMEOUT_S` for a statement (`store.too_slow`).
         """
         with self._connect(writes=False) as connection:
             yield connection
@@ -73,6 +77,12 @@ class Database:
         except sa.exc.DatabaseError as error:
             if isinstance(error, sa.exc.DataError):
                 raise unstorable(error) from error
+            if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
+                raise Invalid(
+                    f"the store was asked for more than it finds in {READ_TIMEOUT_S} s",
+                    code="store.too_slow",
+                    hint="ask for less: fewer comparisons, or fewer experiments",
+                ) from error
             if not isinstance(error, sa.exc.OperationalError):
                 if "not a database" not in str(error.orig) and "malformed" not in str(error.orig):
                     raise
@@ -119,7 +129,9 @@ def connect(url: str, *, must_exist: bool = False) -> Database:
         )
     if must_exist and kind == "sqlite" and not Path(parsed.database or "").is_file():
         raise NotFound(f"there is no file {parsed.database}", code="store.missing", url=url)
-    return Database(_sqlite_engine(parsed) if kind == "sqlite" else sa.create_engine(parsed))
+    engine = _sqlite_engine(parsed) if kind == "sqlite" else _postgresql_engine(parsed)
+    sa.event.listen(engine, "before_cursor_execute", _check_parameters)
+    return Database(engine)
 
 
 def unstorable(error: sa.exc.DataError) -> Invalid:
@@ -127,6 +139,22 @@ def unstorable(error: sa.exc.DataError) -> Invalid:
     return Invalid(
         f"the store cannot keep this: {error.orig}", code="store.bad_value", hint="change the value"
     )
+
+
+def check_texts(values: Iterable[tuple[str, Any]]) -> None:
+    """Check that every text can be kept: PostgreSQL has no place for a zero character, so no store takes it.
+
+    Raises:
+        Invalid: one cannot; the error names its column.
+    """
+    for name, value in values:
+        if isinstance(value, str) and "\0" in value:
+            raise Invalid(
+                f"'{name}' holds a zero character (NUL), which the store cannot keep: {value[:100]!r}",
+                code="store.bad_value",
+                hint="change the value",
+                field=name,
+            )
 
 
 def upsert(dialect: str, table: sa.Table) -> Any:
@@ -149,6 +177,8 @@ def insert_rows(
     Args:
         names: the columns, in the order of the values.
     """
+    for row in rows:
+        check_texts(zip(names, row, strict=True))
     sql, order = _compile_insert(statement, connection.dialect, tuple(names))
     if order is None:
         connection.exec_driver_sql(sql, [dict(zip(names, row, strict=True)) for row in rows])
@@ -166,6 +196,13 @@ def _compile_insert(
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     places = getattr(compiled, "positiontup", None)
     return str(compiled), None if places is None else tuple(names.index(name) for name in places)
+
+
+def _check_parameters(
+    _connection: sa.Connection, _cursor: Any, _sql: str, _parameters: Any, context: Any, _many: bool
+) -> None:
+    for parameters in getattr(context, "compiled_parameters", None) or ():
+        check_texts(parameters.items())
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
@@ -198,6 +235,28 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     sa.event.listen(engine, "connect", configure)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url)
+    has_own = "statement_timeout" in str(url.query.get("options", ""))
+
+    def configure(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            # compiling a statement of hundreds of comparisons takes longer than running it
+            cursor.execute("SET jit = off")
+            if not has_own:
+                cursor.execute(f"SET statement_timeout = '{READ_TIMEOUT_S}s'")
+        connection.commit()
+
+    sa.event.listen(engine, "connect", configure)
+    sa.event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("penstock_writes", True):
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -18,6 +18,8 @@ MAX_TAG_VALUE = 8000
 MAX_EXPERIMENT_TAG_VALUE = 20_000
 MAX_REGISTRY_TAG_VALUE = 100_000
 MAX_INT64 = 2**63 - 1
+MAX_LISTED = 15_000
+"""So many values may stand in one list of a search; a statement has places for 32,766 (SQLite)."""
 
 _NAME = re.compile(r"[/\w.\- :]*\Z")
 _BAD_CHARACTERS = (
@@ -80,6 +82,21 @@ def another_path(name: str) -> str:
         "Names may be treated as files in certain cases, and must not resolve to other names when treated as "
         f"such. This name would resolve to {posixpath.normpath(name)!r}"
     )
+
+
+def limit_count(what: str, count: int) -> None:
+    """Check how many values a list of a search holds.
+
+    Raises:
+        Invalid: more than `MAX_LISTED`.
+    """
+    if count > MAX_LISTED:
+        raise Invalid(
+            f"'{what}' holds {count} values; at most {MAX_LISTED} can be searched at once",
+            code="request.too_many",
+            hint="ask in several requests",
+            field=what,
+        )
 
 
 def limit_length(what: str, value: str, limit: int) -> str:

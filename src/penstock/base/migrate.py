@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from penstock.base.clock import now_ms
 from penstock.base.database import Database
 from penstock.base.errors import Invalid
 from penstock.base.schema import read_statements
@@ -26,6 +27,7 @@ def upgrade(database: Database) -> None:
     """
     current = current_version(database)
     if current == HEAD:
+        _date_default(database)
         return
     if current is not None and not current.isdecimal():
         raise Invalid(
@@ -43,6 +45,7 @@ def upgrade(database: Database) -> None:
         _create(database)
     else:
         run_migrations(database)
+    _date_default(database)
 
 
 def run_migrations(database: Database) -> None:
@@ -69,6 +72,21 @@ def _version(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _date_default(database: Database) -> None:
+    """Give the experiment that every store begins with its time: now, or that of its first run."""
+    undated = "FROM experiments WHERE id = 0 AND created_ms = 0"
+    with database.read() as connection:
+        if connection.exec_driver_sql(f"SELECT 1 {undated}").scalar() is None:
+            return
+    first = "SELECT min(start_ms) FROM runs WHERE experiment_id = 0 AND start_ms > 0"
+    change = (
+        f"UPDATE experiments SET created_ms = coalesce(({first}), :now), "
+        "updated_ms = CASE WHEN updated_ms = 0 THEN :now ELSE updated_ms END WHERE id = 0 AND created_ms = 0"
+    )
+    with database.write() as connection:
+        connection.execute(sa.text(change), {"now": now_ms()})
 
 
 def _create(database: Database) -> None:

@@ -7,6 +7,7 @@ interrupted leaves the target as it was.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -36,6 +37,7 @@ def copy_store(source_url: str, target_url: str) -> Copied:
     Raises:
         NotFound: the source holds no store.
         Invalid: the source's schema is not this program's, or both are the same.
+        Invalid: a row cannot be kept by the target (`store.bad_row`); the error names it.
         Conflict: the target holds something already.
     """
     if source_url == target_url:
@@ -109,8 +111,33 @@ def _copy(reading: sa.Connection, writing: sa.Connection) -> dict[str, int]:
         rows = reading.execution_options(yield_per=BATCH).execute(sa.select(table)).mappings()
         count = 0
         for part in rows.partitions(BATCH):
-            writing.execute(targets[table.name].insert(), [dict(row) for row in part])
+            _put(writing, targets[table.name], [dict(row) for row in part])
             count += len(part)
         counts[table.name] = count
     reset_sequences(writing, list(targets.values()))
     return counts
+
+
+def _put(writing: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows; where the target refuses, halve them until the one that it cannot keep is found.
+
+    Raises:
+        Invalid: as `copy_store`.
+    """
+    try:
+        with writing.begin_nested():
+            writing.execute(table.insert(), rows)
+    except (sa.exc.DataError, sa.exc.IntegrityError, Invalid) as error:
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            _put(writing, table, rows[:middle])
+            _put(writing, table, rows[middle:])
+            return
+        cause = error.message if isinstance(error, Invalid) else str(error.orig).strip()
+        key = ", ".join(f"{column.name} {rows[0][column.name]!r}" for column in table.primary_key)
+        raise Invalid(
+            f"the target cannot keep a row of the table {table.name} ({key}): {cause}",
+            code="store.bad_row",
+            hint="change or delete the row in the source, then copy again",
+            table=table.name,
+        ) from error

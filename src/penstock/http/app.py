@@ -51,14 +51,15 @@ def build_server_app(
     async def version(_request: Request) -> Response:
         return Response(penstock.__version__, media_type="text/plain")
 
+    services = build_services(project)
     routes = [
         Route("/health", health, methods=["GET"]),
         Route("/version", version, methods=["GET"]),
-        *mlflow_routes(build_services(project)),
+        *mlflow_routes(services),
         *api_routes(project),
         Mount(
             "",
-            routes=page_routes(project, controller),
+            routes=page_routes(project, controller, services.artifacts),
             middleware=[Middleware(ReadsEverything, database=project.database)],
         ),
     ]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.search.entities import MODEL_VERSIONS, REGISTERED_MODELS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
+from penstock.base.search.joining import all_of
 from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
@@ -51,12 +52,8 @@ def search_models(connection: sa.Connection, wanted: RegistrySearch) -> list[str
         Invalid: filter, order or place cannot be read.
     """
     query = sa.select(models.c.name).where(models.c.deleted_ms.is_(None))
-    for one in parse_filter(wanted.filter, REGISTERED_MODELS):
-        query = query.where(
-            compare(_MODEL_COLUMNS[one.key], one.operator, one.value)
-            if one.kind == "attribute"
-            else pair_matches(REGISTERED_MODELS, one, model_tags, ("model", models.c.name))
-        )
+    comparisons = parse_filter(wanted.filter, REGISTERED_MODELS)
+    query = query.where(*all_of(connection, map(_model_matches, comparisons)))
     return list(connection.execute(_page(query, _model_keys(wanted), wanted)).scalars())
 
 
@@ -72,8 +69,8 @@ def search_versions(connection: sa.Connection, wanted: RegistrySearch) -> list[V
         Invalid: filter, order or place cannot be read.
     """
     query = select_cards()
-    for one in parse_filter(wanted.filter, MODEL_VERSIONS):
-        query = query.where(_version_matches(one))
+    comparisons = parse_filter(wanted.filter, MODEL_VERSIONS)
+    query = query.where(*all_of(connection, map(_version_matches, comparisons)))
     return load_cards(connection, _page(query, _version_keys(wanted), wanted))
 
 
@@ -83,11 +80,26 @@ def version_cursor(connection: sa.Connection, wanted: RegistrySearch, card: Vers
     return read_cursor(connection, _version_keys(wanted), here)
 
 
+def _model_matches(one: Comparison) -> sa.ColumnElement[bool]:
+    if one.kind == "attribute":
+        return compare(_MODEL_COLUMNS[one.key], one.operator, one.value)
+    return pair_matches(REGISTERED_MODELS, one, model_tags, ("model", models.c.name))
+
+
 def _version_matches(one: Comparison) -> sa.ColumnElement[bool]:
+    if one.kind == "attribute" and one.key == "run_id" and _may_be_empty(one):
+        # a version without a run has the empty one's id, as in MLflow
+        return compare(sa.func.coalesce(versions.c.run_id, ""), one.operator, one.value)
     if one.kind == "attribute":
         return compare(_VERSION_COLUMNS[one.key], one.operator, one.value)
     owner = (("model", versions.c.model), ("number", versions.c.number))
     return pair_matches(MODEL_VERSIONS, one, version_tags, *owner)
+
+
+def _may_be_empty(one: Comparison) -> bool:
+    """Say whether the empty text could pass; where not, the column's index serves."""
+    values = one.value if isinstance(one.value, tuple) else (one.value,)
+    return one.operator not in {"=", "IN"} or "" in values
 
 
 def _model_keys(wanted: RegistrySearch) -> list[Key]:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.database import upsert
-from penstock.base.limits import limit_length
+from penstock.base.limits import limit_count, limit_length
 from penstock.tracking.entities import Dataset, DatasetInput, ModelLink
 from penstock.tracking.inputs import digests_of
 from penstock.tracking.metrics import RunReference
@@ -22,7 +22,7 @@ _DATASETS = (
     sa.select(run_datasets.c.run_id, run_datasets.c.tags, datasets)
     .join(datasets, datasets.c.id == run_datasets.c.dataset_id)
     .where(run_datasets.c.run_id.in_(sa.bindparam("run_ids", expanding=True)))
-    .order_by(run_datasets.c.run_id, run_datasets.c.position)
+    .order_by(run_datasets.c.run_id, run_datasets.c.position, run_datasets.c.dataset_id)
 )
 _MODELS = (
     sa.select(run_models)
@@ -54,7 +54,7 @@ def log_datasets(connection: sa.Connection, run: RunReference, inputs: Sequence[
     for path, digest in digests_of(inputs).items():
         row = {"run_id": run.id, "path": path, "digest": digest}
         connection.execute(upsert(connection.dialect.name, run_inputs).values(row).on_conflict_do_nothing())
-    for position, one in enumerate(inputs):
+    for position, one in enumerate(inputs, _next_position(connection, run.id)):
         check_input(one)
         connection.execute(
             upsert(connection.dialect.name, run_datasets)
@@ -67,6 +67,12 @@ def log_datasets(connection: sa.Connection, run: RunReference, inputs: Sequence[
             )
             .on_conflict_do_nothing()
         )
+
+
+def _next_position(connection: sa.Connection, run_id: str) -> int:
+    known = sa.select(sa.func.max(run_datasets.c.position)).where(run_datasets.c.run_id == run_id)
+    last = connection.execute(known).scalar()
+    return 0 if last is None else int(last) + 1
 
 
 def link_models(connection: sa.Connection, run_id: str, links: Sequence[ModelLink]) -> None:
@@ -105,7 +111,12 @@ def list_models(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, 
 
 
 def list_dataset_names(connection: sa.Connection, experiment_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Return experiment, name, digest and context of every data set in use, at most 1000."""
+    """Return experiment, name, digest and context of every data set in use, at most 1000.
+
+    Raises:
+        Invalid: there are too many experiments.
+    """
+    limit_count("experiment_ids", len(experiment_ids))
     query = (
         sa.select(datasets.c.experiment_id, datasets.c.name, datasets.c.digest, run_datasets.c.context)
         .join(run_datasets, run_datasets.c.dataset_id == datasets.c.id)

@@ -156,19 +156,18 @@ def log_model_params(connection: sa.Connection, model_id: str, params: Mapping[s
 
 
 def list_model_metrics(connection: sa.Connection, model_ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the points by model: for each metric, run and data set the one that counts."""
+    """Return every point by model, in order of key, time and step."""
     columns = logged_model_metrics.c
-    found: dict[str, dict[tuple[Any, ...], Any]] = {}
+    found: dict[str, list[Any]] = {}
     for part in in_parts(model_ids):
         query = (
             sa.select(logged_model_metrics)
             .where(columns.model_id.in_(part))
-            .order_by(columns.key, columns.step, columns.time_ms, columns.value)
+            .order_by(columns.model_id, columns.key, columns.time_ms, columns.step, columns.run_id)
         )
         for row in connection.execute(query):
-            place = (row.key, row.run_id, row.dataset_name, row.dataset_digest)
-            found.setdefault(row.model_id, {})[place] = row
-    return {model_id: list(points.values()) for model_id, points in found.items()}
+            found.setdefault(row.model_id, []).append(row)
+    return found
 
 
 def _update(connection: sa.Connection, model_id: str, **values: Any) -> None:

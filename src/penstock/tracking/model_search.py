@@ -9,8 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
+from penstock.base.limits import limit_count
 from penstock.base.search.entities import LOGGED_MODELS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter
+from penstock.base.search.joining import all_of
 from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
@@ -73,15 +75,16 @@ def search_models(connection: sa.Connection, wanted: ModelSearch) -> list[Logged
     metric in the filter, a model must have some metric on one of them.
 
     Raises:
-        Invalid: filter or place cannot be read, or a data set has no name.
+        Invalid: filter or place cannot be read, a data set has no name, or there are too many experiments.
     """
+    limit_count("experiment_ids", len(wanted.experiment_ids))
     if any(not dataset.name for dataset in wanted.datasets):
         raise Invalid("`dataset_name` in the `datasets` clause must be specified.", code="search.invalid")
     comparisons = parse_filter(wanted.filter, LOGGED_MODELS)
     query = sa.select(logged_models.c.id).where(
         logged_models.c.experiment_id.in_(wanted.experiment_ids),
         logged_models.c.deleted_ms.is_(None),
-        *(_matches(one, wanted.datasets) for one in comparisons),
+        *all_of(connection, (_matches(one, wanted.datasets) for one in comparisons)),
     )
     if wanted.datasets and not any(one.kind == "metric" for one in comparisons):
         points = logged_model_metrics.alias()

@@ -15,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
-from penstock.base.limits import invalid_value
+from penstock.base.limits import invalid_value, limit_count
 from penstock.base.search.entities import EXPERIMENTS, RUNS
 from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
+from penstock.base.search.joining import all_of
 from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
 from penstock.base.search.pairs import pair_matches
 from penstock.base.search.sql import compare
@@ -126,8 +127,8 @@ def search_experiments(connection: sa.Connection, wanted: ExperimentSearch) -> l
         Invalid: filter, order or place cannot be read.
     """
     query = sa.select(experiments.c.id).where(*wanted.view.condition(experiments.c.deleted_ms))
-    for one in parse_filter(wanted.filter, EXPERIMENTS):
-        query = query.where(_experiment_matches(one))
+    comparisons = parse_filter(wanted.filter, EXPERIMENTS)
+    query = query.where(*all_of(connection, map(_experiment_matches, comparisons)))
     keys = _experiment_keys(wanted)
     if wanted.after is not None:
         query = query.where(beyond(keys, wanted.after))
@@ -183,8 +184,9 @@ def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
     """Return the ids of runs that match, in order; ties go to the newest, then by id.
 
     Raises:
-        Invalid: filter, order or place cannot be read.
+        Invalid: filter, order or place cannot be read, or there are too many experiments.
     """
+    limit_count("experiment_ids", len(wanted.experiment_ids))
     comparisons = parse_filter(wanted.filter, RUNS)
     orders = parse_order_by(list(wanted.order_by), RUNS)
     if not wanted.experiment_ids or wanted.limit < 1:
@@ -194,7 +196,7 @@ def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
     query = sa.select(runs.c.id).where(
         runs.c.experiment_id.in_(wanted.experiment_ids),
         *wanted.view.condition(runs.c.deleted_ms),
-        *(_run_matches(one, runs.c.id, _inside) for one in comparisons),
+        *all_of(connection, (_run_matches(one, runs.c.id, _inside) for one in comparisons)),
     )
     keys = _keys(orders, runs.c.id, _inside)
     if wanted.after is not None:
@@ -222,7 +224,7 @@ def _by_metric(
     metric = run_latest_metrics.alias("ordering")
     # the index is walked in the order of the answer, so the run's own row is only looked up for its candidates
     visible = _through(metric.c.run_id)
-    conditions = [_run_matches(one, metric.c.run_id, visible) for one in comparisons]
+    conditions = all_of(connection, (_run_matches(one, metric.c.run_id, visible) for one in comparisons))
     if view := wanted.view.condition(runs.c.deleted_ms):
         conditions.append(sa.exists().where(runs.c.id == metric.c.run_id, *view))
     having = sa.select(metric.c.run_id).where(
@@ -232,7 +234,7 @@ def _by_metric(
         runs.c.experiment_id == wanted.experiment_ids[0],
         *wanted.view.condition(runs.c.deleted_ms),
         ~sa.exists().where(run_latest_metrics.c.run_id == runs.c.id, run_latest_metrics.c.key == first.key),
-        *(_run_matches(one, runs.c.id, _inside) for one in comparisons),
+        *all_of(connection, (_run_matches(one, runs.c.id, _inside) for one in comparisons)),
     )
     phases = [having.where(metric.c.is_nan.is_(False)), having.where(metric.c.is_nan.is_(True)), without]
     if any(one.kind == "metric" and one.key == first.key for one in comparisons):

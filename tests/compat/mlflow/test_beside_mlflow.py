@@ -393,6 +393,20 @@ LOGGED_MODELS = [
             ],
         },
     ),
+    *(
+        post(
+            "runs/log-metric",
+            {
+                "run_id": "{r}",
+                "key": "loss",
+                "value": 1 / (1 + step),
+                "timestamp": 20 + step,
+                "step": step,
+                "model_id": "{m}",
+            },
+        )
+        for step in range(4)
+    ),
     post(
         "runs/log-metric",
         {"run_id": "{r}", "key": "x", "value": 1, "timestamp": 1, "model_id": "m-none"},
@@ -408,6 +422,9 @@ LOGGED_MODELS = [
             {"filter": "metrics.acc > 0.3", "datasets": [{"dataset_name": "d", "dataset_digest": "1"}]},
             {"filter": "metrics.acc > 0.3", "datasets": [{"dataset_name": "d", "dataset_digest": "2"}]},
             {"filter": "metrics.acc > 0.3", "datasets": [{"dataset_name": "other"}]},
+            {"datasets": [{"dataset_name": "d", "dataset_digest": "1"}]},
+            {"datasets": [{"dataset_name": "d", "dataset_digest": "2"}]},
+            {"datasets": [{"dataset_name": "other"}]},
             {"filter": "params.a = '2'"},
             {"filter": "tags.x = 'y'"},
             {"filter": "attributes.model_type = 't'"},
@@ -419,6 +436,11 @@ LOGGED_MODELS = [
             {"order_by": [{"field_name": "params.a"}]},
         ]
     ),
+    post(
+        "logged-models/search",
+        {"experiment_ids": ["{e}"], "datasets": [{"dataset_name": "d"}]},
+        differs="MLflow takes a digest that is not given for one that must be absent, against its own words",
+    ),
     Step("DELETE", "logged-models/{n}", raw=b"", headers={}),
     Step(
         "PATCH",
@@ -427,6 +449,26 @@ LOGGED_MODELS = [
         differs="MLflow forgets the status",
     ),
     read("logged-models/{n}"),
+]
+
+
+VERSIONS_OF_RUNS = [
+    *start("versions of runs"),
+    post("registered-models/create", {"name": "of-runs"}),
+    post("model-versions/create", {"name": "of-runs", "source": "s3://bucket/1"}),
+    post("model-versions/create", {"name": "of-runs", "source": "s3://bucket/2", "run_id": "{r}"}),
+    *(
+        read(
+            "model-versions/search",
+            filter=f"name = 'of-runs' AND {text}",
+            order_by="version_number",
+            max_results="9",
+        )
+        for text in [
+            *("run_id != 'a'", "run_id NOT IN ('a')", "run_id = ''", "run_id IN ('', 'a')", "run_id != ''"),
+            *("run_id = '{r}'", "run_id != '{r}'", "run_id NOT IN ('{r}')", "run_id IN ('{r}')"),
+        ]
+    ),
 ]
 
 
@@ -450,6 +492,7 @@ LISTS = {
     "forms": FORMS,
     "searches": SEARCHES,
     "logged models": LOGGED_MODELS,
+    "versions of runs": VERSIONS_OF_RUNS,
 }
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from penstock.base.limits import limit_count
 from penstock.base.search import wording
 from penstock.base.search.clauses import Clause, find, is_operand, misplaced
 from penstock.base.search.entities import LISTS, LOGGED_MODELS, NULLS, Entity, KeyKind
@@ -91,6 +92,7 @@ def parse_filter(text: str, entity: Entity) -> tuple[Comparison, ...]:
     if len(clauses) > MAX_COMPARISONS:
         raise wording.invalid(f"A filter may have at most {MAX_COMPARISONS} comparisons.")
     read = [_comparison(clause, entity) for clause in clauses]
+    limit_count("filter", sum(len(one.value) for one in read if isinstance(one.value, tuple)))
     return tuple(
         _checked(clause, comparison, entity) for clause, comparison in zip(clauses, read, strict=True)
     )

@@ -108,9 +108,9 @@ def _chart(title: str, unit: str, windows: Sequence[WindowView], value: Value, *
         unit=unit,
         series=series,
         x_ticks=_time_ticks(slots, place),
-        y_ticks=tuple(Tick(y_of(number), _short(number)) for number in y_values),
+        y_ticks=tuple(Tick(y_of(number), short(number)) for number in y_values),
         marks=_marks(windows, place, step),
-        summary=f"{title} over {len(slots)} windows; newest {newest[0].route} {_short(newest[1])} {unit}",
+        summary=f"{title} over {len(slots)} windows; newest {newest[0].route} {short(newest[1])} {unit}",
     )
 
 
@@ -120,8 +120,13 @@ def _scale(told: Sequence[tuple[WindowView, float]], bars: bool) -> tuple[float,
         low, high = 0.0, max(sums.values())
     else:
         low, high = min(number for _, number in told), max(number for _, number in told)
-        if low >= 0 and low < high / 2:
-            low = 0.0
+    return axis(low, high, bars=bars)
+
+
+def axis(low: float, high: float, *, bars: bool = False) -> tuple[float, float, list[float]]:
+    """Return where a vertical axis begins and ends, and the round values on it, for values of a range."""
+    if not bars and low >= 0 and low < high / 2:
+        low = 0.0
     least = max(1e-6, abs(high) * 1e-6)
     if high - low < least:
         low, high = (
@@ -167,7 +172,7 @@ def _bars(
     bars = []
     for slot, number in _sums(own).items():
         bottom, top = y_of(under.get(slot, 0.0)), y_of(under.get(slot, 0.0) + number)
-        text = f"{_clock(slot[0])} {route}: {_short(number)}"
+        text = f"{_clock(slot[0])} {route}: {short(number)}"
         bars.append(Bar(round(place[slot] - width / 2, 1), top, width, round(bottom - top, 1), text))
     return Series(route, bars=tuple(bars))
 
@@ -188,7 +193,7 @@ def _lines(
         if before is None or before.version != window.version or x - place[_slot(before)] > 4.5 * step:
             lines.append([])
         lines[-1].append(f"{x},{y}")
-        text = f"{_clock(window.start_s)} {route}, version {window.version}: {_short(number)}"
+        text = f"{_clock(window.start_s)} {route}, version {window.version}: {short(number)}"
         dots.append(Bar(x, y, 0, 0, text))
         before = window
     return Series(
@@ -221,5 +226,6 @@ def _clock(start_s: int) -> str:
     return datetime.fromtimestamp(start_s, UTC).strftime("%H:%M:%S")
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """Render a number for an axis: three digits that matter."""
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"

@@ -20,28 +20,35 @@ from penstock.flows.project import Project
 from penstock.flows.supervise import ControllerLoop
 from penstock.flows.watch import Observation, observe
 from penstock.http.api import WindowView, explain_subject, version_view, windows_of
+from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.pages.charts import Chart, bar_chart, line_chart
 from penstock.http.pages.render import STATIC, Renderer, path
+from penstock.http.pages.run_views import RunPages
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
 from penstock.registry.aliases import list_aliases
+from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import list_versions
 from penstock.serving.deployments import get_revision, list_revisions
 from penstock.tracking import runs as tracking
+from penstock.tracking.search import ExperimentSearch, search_experiments
 
 EVENTS = 20
 WINDOWS = 60
 RUNS = 100
 VERSIONS = 100
+MODELS = 1000
+EXPERIMENTS = 50
 STALE_MS = 10_000
 
 View = Callable[[Request], Response]
 
 
-def page_routes(project: Project, controller: ControllerLoop) -> list[BaseRoute]:
+def page_routes(project: Project, controller: ControllerLoop, artifacts: ArtifactService) -> list[BaseRoute]:
     """Return the routes of all pages and of what they load."""
     pages = _Pages(project, controller)
+    runs = RunPages(project, artifacts, Renderer(project.settings.project))
 
     def route(address: str, view: View) -> Route:
         async def answer(request: Request) -> Response:
@@ -58,6 +65,8 @@ def page_routes(project: Project, controller: ControllerLoop) -> list[BaseRoute]
         route("/lineage/{subject:path}", pages.lineage),
         route("/why", pages.why),
         route("/runs", pages.runs),
+        Route("/runs/{id}", runs.run, methods=["GET"]),
+        route("/experiments/{id}", runs.experiment),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
     ]
 
@@ -122,6 +131,7 @@ class _Pages:
         """Every model with its versions, newest first."""
         with self._project.database.read() as connection:
             versions = list_versions(connection)[:VERSIONS]
+            names = search_models(connection, RegistrySearch(limit=MODELS))
             aliases = list_aliases(connection)
             rows = [
                 (
@@ -135,9 +145,9 @@ class _Pages:
                 )
                 for version in versions
             ]
-        groups: dict[str, list[Any]] = {}
+        groups: dict[str, list[Any]] = {row[0].model: [] for row in rows} | {name: [] for name in names}
         for row in rows:
-            groups.setdefault(row[0].model, []).append(row)
+            groups[row[0].model].append(row)
         return self._renderer.page("models.html", models=groups, limit=VERSIONS, count=len(rows))
 
     def version(self, request: Request) -> Response:
@@ -164,7 +174,8 @@ class _Pages:
         """The newest runs."""
         with self._project.database.read() as connection:
             found = tracking.list_runs(connection, limit=RUNS)
-        return self._renderer.page("runs.html", runs=found, limit=RUNS)
+            experiments = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
+        return self._renderer.page("runs.html", runs=found, limit=RUNS, experiments=experiments)
 
 
 def _linked(links: tuple[Link, ...]) -> list[tuple[Link, str | None]]:
@@ -177,7 +188,9 @@ def _address(link: Link) -> str | None:
         return f"/models/{path(link.key)}"
     if link.kind == "deployment":
         return f"/endpoints/{quote(link.key.rpartition('#')[0], safe='')}"
-    if link.kind in {"run", "commit"}:
+    if link.kind == "run":
+        return f"/runs/{path(link.key)}"
+    if link.kind == "commit":
         return f"/lineage/{path(link.key)}"
     if link.kind == "data" and isinstance(link.details.get("path"), str):
         return f"/lineage/{path(link.details['path'])}"
