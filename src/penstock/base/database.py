@@ -79,7 +79,7 @@ class Database:
                 raise unstorable(error) from error
             if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
                 raise Invalid(
-                    f"the store was asked for more than it finds in {READ_TIMEOUT_S} s",
+                    "the store was asked for more than it finds in the time a question may take",
                     code="store.too_slow",
                     hint="ask for less: fewer comparisons, or fewer experiments",
                 ) from error
