@@ -11,7 +11,7 @@ import click
 from penstock.cli.output import Session
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "add": ("data:add", "Put files or directories under version control."),
+    "add": ("data_add:add", "Put files or directories under version control."),
     "alias": ("model:alias", "Point names such as `champion` at model versions."),
     "cache": ("data_config:cache", "Show or set where the cache is."),
     "check-ignore": ("data_paths:check_ignore", "Show which paths .dvcignore excludes."),
@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Run the whole story on real flights, from data to a rollback."),
     "deploy": ("deploy:deploy", "Make an endpoint serve a model version, at once or as a canary."),
     "diff": ("data:diff", "Show what changed in tracked data between two revisions."),
-    "du": ("imports:du", "Show how much space a repository's data take."),
+    "du": ("listing:du", "Show how much space a repository's data take."),
     "endpoint": ("deploy:endpoint", "List endpoints, show one, or its history."),
     "feedback": ("serve:feedback", "Send labels for predictions made earlier."),
     "fetch": ("data_transfer:fetch", "Download tracked data from a remote into the cache."),
@@ -37,7 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import-url": ("imports:import_url", "Bring a file or directory from elsewhere here, and track it."),
     "init": ("data:init", "Make this directory a repository."),
     "install": ("git_hook:install", "Let git check out, push and merge data with code."),
-    "list": ("imports:list_", "List a repository's files, git's and tracked data as one tree."),
+    "list": ("listing:list_", "List a repository's files, git's and tracked data as one tree."),
+    "list-url": ("listing:list_url", "List a directory behind a URL."),
     "log": ("chain:log", "Show what happened: promotions, deployments, breaches, rollbacks."),
     "metrics": ("pipeline:metrics", "Show or compare the pipeline's metrics."),
     "model": ("model:model", "Register, list, show and verify model versions."),

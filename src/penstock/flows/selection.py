@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import NotFound
-from penstock.data.output import Output
+from penstock.data.output import Output, Within
 from penstock.data.pointer import SUFFIX, Pointer, find_owner, list_pointers, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.status import output_state
@@ -29,16 +29,19 @@ def no_outputs() -> Iterable[Output]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """One selected output; `within` limits it to a path below a directory, `pointer` declares it."""
+    """One selected output; `within` limits it to a path (or a set of files) below it, `pointer` declares it."""
 
     output: Output
-    within: str = ""
+    within: Within = ""
     pointer: Pointer | None = None
+
+
+Targets = Sequence[str | Path | Chosen]
 
 
 def select(
     repo: DataRepository,
-    targets: Sequence[str | Path] = (),
+    targets: Targets = (),
     extra_outputs: ExtraOutputs = no_outputs,
     *,
     base: Path | None = None,
@@ -46,18 +49,24 @@ def select(
 ) -> list[Chosen]:
     """Resolve targets to outputs; no targets means all. Relative targets start at `base` (the root).
 
+    What is chosen already stays as it is. With `recursive`, a directory with nothing tracked below is no error.
+
     Raises:
         NotFound: a target is not tracked.
     """
     if not targets:
         chosen = [Chosen(out, "", pointer) for pointer in list_pointers(repo) for out in pointer.outputs]
         return chosen + [Chosen(output) for output in extra_outputs()]
-    found: list[Chosen] = []
+    found: dict[tuple[str, Path, Within], Chosen] = {}
     for target in targets:
-        for one in _resolve(repo, str(target), extra_outputs, base or repo.root, recursive):
-            if one not in found:
-                found.append(one)
-    return found
+        resolved = (
+            [target]
+            if isinstance(target, Chosen)
+            else _resolve(repo, str(target), extra_outputs, base or repo.root, recursive)
+        )
+        for one in resolved:
+            found.setdefault((one.output.source, one.output.path, one.within), one)
+    return list(found.values())
 
 
 def _resolve(
@@ -103,7 +112,7 @@ def _within(output: Output, path: Path, pointer: Pointer | None) -> Chosen:
 
 def status(
     repo: DataRepository,
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     *,
     base: Path | None = None,
     extra: Mapping[str, list[Any]] | None = None,
