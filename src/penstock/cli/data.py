@@ -18,7 +18,14 @@ from penstock.cli.data_targets import (
     reach_options,
     widened,
 )
-from penstock.cli.data_text import by_change, render_changes, render_diff, render_status, render_summary
+from penstock.cli.data_text import (
+    by_change,
+    render_changes,
+    render_diff,
+    render_status,
+    render_summary,
+    shown_paths,
+)
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -74,15 +81,15 @@ def status(
     with opened(session) as repo:
         if cloud or flags["remote"]:
             found: dict[str, Any] = _cloud_status(session, repo, targets, flags)
-            clean = "Cache and remote are in sync."
+            depth, clean = 1, "Cache and remote are in sync."
         else:
             if any(flags[name] for name in ("all_branches", "all_tags", "all_commits", "jobs")):
                 raise click.UsageError("--all-branches, --all-tags, --all-commits and --jobs go with --cloud")
             found = _workspace_status(session, repo, targets, flags)
-            clean = UP_TO_DATE
+            depth, clean = 0, UP_TO_DATE
     if silent or session.quiet:
         context.exit(1 if found else 0)
-    session.emit(found, lambda: render_status(found) or clean)
+    session.emit(found, lambda: render_status(found, depth) or clean)
 
 
 def _cloud_status(
@@ -110,7 +117,8 @@ def _workspace_status(
         extra = _pipeline_status(repo, stages) if stages else {}
         return selection.status(repo, chosen, base=session.directory, extra=extra)
     extra = _pipeline_status(repo, targets)
-    known = tuple(target for target in targets if target not in extra) if targets else ()
+    names = set(extra) | {one.source.partition(":")[2] for one in pipeline_outputs(repo.root)}
+    known = tuple(target for target in targets if target not in names) if targets else ()
     if targets and not known:
         return dict(extra)
     return selection.status(repo, known, base=session.directory, extra=extra)
@@ -160,7 +168,15 @@ def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **fla
             counts=counts,
             **flags,
         )
-    session.emit(by_change(changes), lambda: render_summary(counts) if summary else render_changes(changes))
+        root = repo.root
+    session.emit(
+        by_change(changes),
+        lambda: (
+            render_summary(counts)
+            if summary
+            else render_changes(shown_paths(changes, root, session.directory))
+        ),
+    )
 
 
 @click.command()

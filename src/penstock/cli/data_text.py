@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -28,6 +30,15 @@ def by_change(changes: Any) -> dict[str, list[str]]:
     for path, change in changes.items():
         kinds[change].append(path)
     return kinds
+
+
+def shown_paths(changes: Mapping[str, str], root: Path, base: Path) -> dict[str, str]:
+    """Return changed paths as seen from `base`; a directory that is there ends with a slash."""
+    found = {}
+    for path, change in changes.items():
+        place = root / path
+        found[os.path.relpath(place, base) + ("/" if place.is_dir() else "")] = change
+    return found
 
 
 def render_changes(changes: Any) -> str:

@@ -17,14 +17,14 @@ from penstock.cli.data_targets import (
     reach_options,
     widened,
 )
-from penstock.cli.data_text import by_change, render_changes
+from penstock.cli.data_text import by_change, render_changes, shown_paths
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from penstock.data.output import Output
+    from penstock.data.output import HashInfo, Output
     from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
     from penstock.flows.selection import Chosen
@@ -58,7 +58,7 @@ def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
         chosen = _targets(session, repo, targets, flags)
         report = transferring.push(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
     transferring.raise_failures(report, "pushed")
-    _emit_report(session, report, "pushed")
+    _emit_report(session, repo, report, "pushed")
 
 
 @click.command()
@@ -83,7 +83,7 @@ def fetch(
         chosen = _targets(session, repo, targets, flags, options)
         report = transferring.fetch(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
     transferring.raise_failures(report, "fetched")
-    _emit_report(session, report, "fetched")
+    _emit_report(session, repo, report, "fetched")
 
 
 @click.command()
@@ -103,7 +103,7 @@ def pull(
         report = transferring.pull(
             repo, chosen, lambda: pipeline_outputs(repo.root), options=options, force=force
         )
-    _emit_report(session, report, "fetched")
+    _emit_report(session, repo, report, "fetched")
 
 
 def _options(
@@ -167,14 +167,14 @@ def _filter(root: Path, max_size: int | None, types: tuple[str, ...]) -> Callabl
     return is_meant
 
 
-def _fetch_import(repo: DataRepository, pointer: Pointer) -> int:
+def _fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     """Bring an import from its source; what that takes is imported when there is one."""
     from penstock.flows.imports import fetch_import
 
     return fetch_import(repo, pointer)
 
 
-def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
+def _emit_report(session: Session, repo: DataRepository, report: TransferReport, verb: str) -> None:
     document: dict[str, Any] = {
         "remotes": {
             name: {"objects": one.done, "bytes": one.total_bytes} for name, one in report.transfers.items()
@@ -183,7 +183,11 @@ def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
     }
 
     def text() -> str:
-        lines = [render_changes(report.changes)] if report.changes else []
+        lines = (
+            [render_changes(shown_paths(report.changes, repo.root, session.directory))]
+            if report.changes
+            else []
+        )
         lines.append(f"{report.done} objects {verb}" if report.done else "Everything is up to date.")
         return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.lock import repository_lock
+from penstock.data.output import HashInfo
 from penstock.data.pointer import Pointer, check_inside, load_pointer, pointer_path, save_text
 from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
@@ -271,8 +272,10 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
     return True
 
 
-def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
-    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1.
+def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
+    """Bring an import's missing objects into the cache from its source at the locked commit.
+
+    Returns what came, or None where the import was never looked at (`--no-exec`).
 
     Raises:
         Conflict: it was imported from a URL without a download, and the source has changed since.
@@ -291,13 +294,12 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
             overrides=Overrides.of(origin),
         ) as source:
             get_path(source, str(path), target)
-        save_path(repo, target)
+        return save_path(repo, target)
     finally:
         delete(target)
-    return 1
 
 
-def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
+def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     """Download into the cache what `--no-download` left where it was, and note it in the pointer."""
     document = load_document(pointer.text, str(pointer.path))
     dependency, entry = document["deps"][0], document["outs"][0]
@@ -306,7 +308,7 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
     target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
     try:
         if not any(key in dependency for key in NOTE_KEYS):
-            return 0  # --no-exec: nothing was looked at yet, which `update` does
+            return None  # --no-exec: nothing was looked at yet, which `update` does
         if is_remote(dependency["path"]):
             settings = {str(key): str(value) for key, value in (dependency.get("fs_config") or {}).items()}
             with open_remote(repo, dependency["path"], settings) as source:
@@ -322,10 +324,11 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
                 code="data.source_changed",
                 hint=f"penstock update {repo.relative(pointer.path)}",
             )
-        for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
+        info = save_path(repo, target)
+        for at, (key, value) in enumerate(hash_entry(info).items()):
             entry.insert(at, key, value)
     finally:
         delete(target)
     document["md5"] = pointer_md5(document)
     save_text(pointer.path, dump_document(document))
-    return 1
+    return info

@@ -6,7 +6,7 @@ What is missing where it should come from does not stop the rest; it is named at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from penstock.base.errors import NotFound, Unavailable
@@ -40,7 +40,7 @@ class TransferOptions:
     base: Path | None = None
     progress: Progress | None = None
     history: Callable[[], Iterable[Output]] | None = None
-    fetch_import: Callable[[DataRepository, Pointer], int] | None = None
+    fetch_import: Callable[[DataRepository, Pointer], HashInfo | None] | None = None
     run_cache: bool = False
     allow_missing: bool = False
     only: Callable[[Output], bool] | None = None
@@ -50,12 +50,14 @@ class TransferOptions:
 class TransferReport:
     """What a push, fetch or pull did, remote by remote, and what was checked out after a pull.
 
-    `lacking` names the paths whose content is not where it should come from, by the place.
+    `lacking` names the paths whose content is not where it should come from, by the place. `imported` holds what
+    came from the sources of imports, by output path.
     """
 
     transfers: dict[str, transfer.Transfer] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
     lacking: dict[str, list[str]] = field(default_factory=dict)
+    imported: dict[Path, HashInfo] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -119,6 +121,13 @@ def pull(
         force=force,
         allow_missing=options.allow_missing,
     )
+    promised = [
+        replace(one, output=replace(one.output, hash=report.imported[one.output.path]))
+        for one in select(repo, targets, extra_outputs, base=options.base)
+        if one.output.hash is None and one.output.path in report.imported
+    ]
+    if promised:  # an import whose pointer does not say what it holds
+        report.changes.update(checkout(repo, promised, force=force))
     return report
 
 
@@ -146,9 +155,8 @@ def _transfer(
 ) -> TransferReport:
     report = TransferReport()
     with repository_lock(repo):
-        imported = transfer.Transfer()
         by_remote = _collect(
-            repo, select(repo, targets, extra_outputs, base=options.base), options, imported, is_push
+            repo, select(repo, targets, extra_outputs, base=options.base), options, report, is_push
         )
         for one in of_history(repo, targets, extra_outputs, options):
             if not is_meant(one.output, options, is_push=is_push) or not one.output.push:
@@ -160,8 +168,8 @@ def _transfer(
             by_remote.setdefault(options.remote, [])
         for name, parts in by_remote.items():
             _serve_remote(repo, name, parts, options, report, is_push)
-        if imported.done:
-            report.transfers["imports"] = imported
+        if report.imported:
+            report.transfers["imports"] = transfer.Transfer(len(report.imported))
         elif not by_remote:
             repo.remote_name(options.remote)
     return report
@@ -171,15 +179,14 @@ def _collect(
     repo: DataRepository,
     chosen: list[Chosen],
     options: TransferOptions,
-    imported: transfer.Transfer,
+    report: TransferReport,
     is_push: bool,
 ) -> dict[str | None, list[Chosen]]:
     """Return what travels by the name of its remote; a fetch brings imports from their sources meanwhile."""
     by_remote: dict[str | None, list[Chosen]] = {}
     for one in chosen:
-        brought = None if is_push else _from_source(repo, one, options)
-        if brought is not None:
-            imported.done += brought
+        if not is_push and _comes_from_source(one, options):
+            _bring(repo, one, options, report)
         elif is_meant(one.output, options, is_push=is_push):
             by_remote.setdefault(options.remote or one.output.remote, []).append(one)
     return by_remote
@@ -247,17 +254,20 @@ def _move(
     return result
 
 
-def _from_source(repo: DataRepository, one: Chosen, options: TransferOptions) -> int | None:
-    """Bring an import whose content is not in the cache; return how many came, None for what is no import.
+def _comes_from_source(one: Chosen, options: TransferOptions) -> bool:
+    """Say whether remotes do not have an output: data from a URL are an import until they were downloaded once."""
+    if one.pointer is None or options.fetch_import is None:
+        return False
+    return one.output.is_import or (one.output.hash is None and bool(one.pointer.dependencies))
 
-    Data from a URL are an import until they were downloaded once; from then on remotes have them.
-    """
-    pointer, info = one.pointer, one.output.hash
-    if pointer is None or options.fetch_import is None:
-        return None
-    if not one.output.is_import and (info is not None or not pointer.dependencies):
-        return None
-    return 0 if info is not None and has(repo, info) else options.fetch_import(repo, pointer)
+
+def _bring(repo: DataRepository, one: Chosen, options: TransferOptions, report: TransferReport) -> None:
+    info = one.output.hash
+    if one.pointer is None or options.fetch_import is None or (info is not None and has(repo, info)):
+        return
+    found = options.fetch_import(repo, one.pointer)
+    if found is not None:
+        report.imported[one.output.path] = found
 
 
 def _content(repo: DataRepository, one: Chosen) -> list[HashInfo]:
