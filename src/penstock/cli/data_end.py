@@ -73,8 +73,11 @@ def version(session: Session) -> None:
 
 
 def _links(repo: Any) -> str:
-    """Return the kind of link that would be made now; making one proves it."""
+    """Return the kind of link that would be made now; making one proves it, once there is a cache."""
     from penstock.data.placing import choose_kind
+
+    if not repo.cache.root.is_dir():
+        return "not tried, nothing is cached yet"
 
     return choose_kind(repo, Path(repo.root))
 

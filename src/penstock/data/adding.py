@@ -66,7 +66,7 @@ def add_path(
     Raises:
         NotFound: nothing is there.
         Conflict: git tracks it, or it lies around or inside something tracked otherwise.
-        Invalid: it is outside the repository, a pointer itself, or a link to a directory.
+        Invalid: it is outside the repository, a pointer itself, excluded, or a link to a directory.
     """
     path = Path(os.path.normpath(path.absolute()))
     check_inside(repo, path, "add")
@@ -87,6 +87,7 @@ def add_path(
             hint="add the directory itself, or put it here",
             path=str(path),
         )
+    check_not_ignored(repo, path)
     _check_overlap(repo, path, others())
     pointer = owner or find_pointer(repo, path)
     info, tree = _save(repo, path) if store else _measure(repo, path)
@@ -105,6 +106,25 @@ def add_path(
     return Added(where, info, tuple(changed), path)
 
 
+def check_not_ignored(repo: DataRepository, path: Path) -> None:
+    """Refuse a path that `.dvcignore` excludes, or one below such a directory.
+
+    Raises:
+        Invalid: as said.
+    """
+    is_dir = path.is_dir()
+    while path != repo.root:
+        if repo.ignore.is_ignored(str(path), is_dir):
+            name = repo.relative(path)
+            raise Invalid(
+                f"{name} is excluded by .dvcignore",
+                code="data.ignored",
+                hint=f"penstock check-ignore -d {name} shows the pattern",
+                path=name,
+            )
+        path, is_dir = path.parent, True
+
+
 def add_inside(repo: DataRepository, owner: Pointer, path: Path, *, relink: bool = True) -> Added:
     """Record one path inside a tracked directory, as it is now, and nothing else of the directory.
 
@@ -119,6 +139,7 @@ def add_inside(repo: DataRepository, owner: Pointer, path: Path, *, relink: bool
     size: int | None = 0
     saved: tuple[HashInfo, HashedTree | None] | None = None
     if os.path.lexists(path):
+        check_not_ignored(repo, path)
         info, tree = saved = _save(repo, path)
         fresh = (
             {within: info.md5}

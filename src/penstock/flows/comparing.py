@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.base.errors import Invalid
 from penstock.base.git import Git
 from penstock.data import diff
 from penstock.data.hashing import hash_path, hash_tree
@@ -25,8 +26,17 @@ def compare_revisions(
     """Compare tracked data of two revisions, or of a revision and the workspace (`new` None).
 
     Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
+
+    Raises:
+        Invalid: the repository works without git.
     """
     trees: dict[str, Mapping[str, str]] = {}
+    if repo.git_root() is None:
+        raise Invalid(
+            "diff compares with what git committed, and this repository works without git",
+            code="data.no_git",
+            hint="penstock status",
+        )
     if Git(repo.root).head() is None:
         return {}
     before = state_at(repo, old)

@@ -74,7 +74,12 @@ def commit(
 
 
 def _differs(repo: DataRepository, output: Output) -> bool:
-    return output_state(repo, output) != "unchanged"
+    if output_state(repo, output) != "unchanged":
+        return True
+    info = output.hash
+    if info is None or info.is_tree or output.path.is_symlink():  # a link has no executable bit of its own
+        return False
+    return info.isexec != os.access(output.path, os.X_OK)
 
 
 def _note(repo: DataRepository, outputs: list[tuple[Path, HashInfo, str]]) -> None:

@@ -114,6 +114,7 @@ def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dic
     items: dict[str, Item] = {}
     if not dvc_only:
         items.update(_disk_items(source, path, deep=deep))
+    on_disk = not dvc_only  # else sizes are the recorded ones
     for output in source.outputs():
         near = output.path.is_relative_to(path) or path.is_relative_to(output.path)
         if not near or (output.hash is not None and output.hash.algorithm != "md5"):
@@ -128,10 +129,11 @@ def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dic
             items,
             source,
             Item(name, is_dir, True, isexec, info.size if info else None, info.md5 if info else None),
+            on_disk=on_disk,
         )
         if info is not None and info.is_tree and (deep or path.is_relative_to(output.path)):
             for inner in _tree_items(source, name, info):
-                _put(items, source, inner)
+                _put(items, source, inner, on_disk=True)
     return items
 
 
@@ -145,8 +147,11 @@ def _tree_items(source: Source, name: str, info: HashInfo) -> Iterator[Item]:
         yield Item(f"{name}/{relpath}", is_output=True, md5=md5)
 
 
-def _put(items: dict[str, Item], source: Source, item: Item) -> None:
+def _put(items: dict[str, Item], source: Source, item: Item, *, on_disk: bool) -> None:
     """Enter a tracked item; its size on disk counts where it is there."""
+    if item.size is not None and not on_disk:
+        items[item.path] = item
+        return
     size = item.size
     try:
         info = (source.repo.root / item.path).stat()
