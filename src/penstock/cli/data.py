@@ -26,9 +26,14 @@ from penstock.cli.data_text import (
     render_summary,
     shown_paths,
 )
+from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
 
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -69,7 +74,7 @@ def root(session: Session) -> None:
 @click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")
 @history_options
 @reach_options
-@click.option("--no-updates", is_flag=True, help="Accepted for DVC's sake; sources of imports are not asked.")
+@click.option("--no-updates", is_flag=True, help="Do not ask the sources of imports.")
 @click.option("-q", "--quiet", "silent", is_flag=True, help="Print nothing; exit 1 when something changed.")
 @json_option
 @click.pass_context
@@ -110,18 +115,28 @@ def _workspace_status(
 ) -> dict[str, Any]:
     from penstock.flows import selection
 
+    find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, pointers)
     if targets and (flags["recursive"] or flags["with_deps"]):
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
         sources = (one.output.source for one in chosen if isinstance(one, selection.Chosen))
         stages = tuple(source.partition(":")[2] for source in sources if ":" in source)
         extra = _pipeline_status(repo, stages) if stages else {}
-        return selection.status(repo, chosen, base=session.directory, extra=extra)
+        return selection.status(repo, chosen, base=session.directory, extra=extra, find_behind=find_behind)
     extra = _pipeline_status(repo, targets)
     names = set(extra) | {one.source.partition(":")[2] for one in pipeline_outputs(repo.root)}
     known = tuple(target for target in targets if target not in names) if targets else ()
     if targets and not known:
         return dict(extra)
-    return selection.status(repo, known, base=session.directory, extra=extra)
+    return selection.status(repo, known, base=session.directory, extra=extra, find_behind=find_behind)
+
+
+def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
+    from penstock.flows.import_updates import find_updates  # what that takes, where there are imports
+
+    found, unknown = find_updates(pointers)
+    for line in unknown:
+        session.note(f"the source of an import cannot be asked: {line}")
+    return found
 
 
 def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -197,10 +212,10 @@ def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **fla
     session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
 
 
-@click.command()
+@click.command(cls=ManyValues)
 @click.argument("a_rev", default="HEAD")
 @click.argument("b_rev", required=False)
-@click.option("--targets", multiple=True, help="Limit to a path (may be repeated).")
+@click.option("--targets", multiple=True, help="Limit to these paths.")
 @click.option("--show-hash", is_flag=True, help="Show digests.")
 @click.option("--hide-missing", is_flag=True, help="Hide what is not in the cache.")
 @click.option("--md", "--show-md", "markdown", is_flag=True, help="Print a Markdown table.")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from penstock.cli.data_targets import opened
+from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def override_options(command: Any) -> Any:
             "--remote-config",
             multiple=True,
             metavar="NAME=VALUE",
-            help="Options for that remote (may be repeated).",
+            help="Options for that remote.",
         ),
     ):
         command = option(command)
@@ -56,7 +57,7 @@ def key_values(pairs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-@click.command()
+@click.command(cls=ManyValues)
 @click.argument("url")
 @click.argument("path")
 @click.option("-o", "--out", type=click.Path(), help="Where to put it.")
@@ -82,7 +83,7 @@ def get(session: Session, /, url: str, path: str, out: str | None, rev: str | No
     session.emit({"path": str(target)}, "")
 
 
-@click.command("get-url")
+@click.command("get-url", cls=ManyValues)
 @click.argument("url")
 @click.argument("out", required=False)
 @click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of a remote for the URL.")
@@ -130,7 +131,7 @@ def _import_options(command: Any) -> Any:
     return command
 
 
-@click.command("import")
+@click.command("import", cls=ManyValues)
 @click.argument("url")
 @click.argument("path")
 @click.option("-o", "--out", type=click.Path(), help="Where to put it.")
@@ -152,7 +153,7 @@ def import_(session: Session, /, url: str, path: str, out: str | None, rev: str 
         _emit_pointer(session, repo.relative(pointer))
 
 
-@click.command("import-url")
+@click.command("import-url", cls=ManyValues)
 @click.argument("url")
 @click.argument("out", required=False)
 @click.option("--to-remote", is_flag=True, help="Send the data straight to a remote; nothing stays here.")
@@ -210,7 +211,7 @@ def target_of(session: Session, path: str, out: str | None) -> Path:
     if path.startswith(("http://", "https://")):
         name = urlsplit(path).path.rpartition("/")[2]
     target = session.directory / (out or name)
-    return target / name if out and target.is_dir() and not out.endswith(name) else target
+    return target / name if out and target.is_dir() else target
 
 
 def _emit_pointer(session: Session, pointer: str) -> None:

@@ -9,6 +9,7 @@ import click
 
 from penstock.cli.data_text import natural_size, render_columns
 from penstock.cli.imports import REV, key_values, override_options, overrides_of, repository_for
+from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ TREE = click.option("-T", "--tree", "as_tree", is_flag=True, help="Draw director
 SIZE = click.option("--size", "with_size", is_flag=True, help="Show sizes.")
 
 
-@click.command("list")
+@click.command("list", cls=ManyValues)
 @click.argument("url")
 @click.argument("path", default="")
 @RECURSIVE
@@ -78,7 +79,7 @@ def _render(rows: list[tuple[Any, ...]], options: dict[str, Any]) -> str:
     return render_columns(cells, numbers_first=with_size)
 
 
-@click.command("list-url")
+@click.command("list-url", cls=ManyValues)
 @click.argument("url")
 @RECURSIVE
 @TREE
@@ -104,7 +105,7 @@ def list_url(session: Session, /, url: str, level: int | None, **options: Any) -
     session.emit(document, lambda: _render(rows, options))
 
 
-@click.command()
+@click.command(cls=ManyValues)
 @click.argument("url")
 @click.argument("path", default="")
 @click.option("-s", "--summarize", is_flag=True, help="Show the total only.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.data import transfer
+from penstock.data.legacy_transfer import legacy_absent, missing_legacy
 from penstock.data.output import is_within
 from penstock.data.repository import DataRepository
 from penstock.flows.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
@@ -26,11 +27,14 @@ def cloud_status(
     chosen = select(repo, targets, extra_outputs, base=options.base)
     chosen += of_history(repo, targets, extra_outputs, options)
     by_remote: dict[str, dict[str, str]] = {}
+    legacy: dict[str, dict[str, str]] = {}
     for one in chosen:
         if not is_meant(one.output, options, is_push=True):
             continue
         place = repo.remote_name(options.remote or one.output.remote)
-        _note_names(repo, one, by_remote.setdefault(place, {}))
+        is_old = one.output.hash is not None and one.output.hash.algorithm != "md5"
+        names = by_remote.setdefault(place, {})
+        _note_names(repo, one, legacy.setdefault(place, {}) if is_old else names)
     if not by_remote:
         repo.remote_name(options.remote)
     found: dict[str, str] = {}
@@ -38,15 +42,22 @@ def cloud_status(
         backend = repo.remote(place)
         try:
             remote_absent = set(transfer.find_absent(backend, names))
+            _compare(names, remote_absent, repo.cache.missing(set(names)), found)
+            if place in legacy:
+                old = legacy[place]
+                _compare(old, legacy_absent(backend, old), missing_legacy(repo, old), found)
         finally:
             backend.close()
-        local_absent = repo.cache.missing(set(names))
-        words = {(True, False): "new", (False, True): "deleted", (True, True): "missing"}
-        for md5, path in names.items():
-            word = words.get((md5 in remote_absent, md5 in local_absent))
-            if word is not None:
-                found.setdefault(path, word)
     return dict(sorted(found.items()))
+
+
+def _compare(names: dict[str, str], on_remote: set[str], here: set[str], found: dict[str, str]) -> None:
+    """Enter a word for each path whose object is absent on one side at least."""
+    words = {(True, False): "new", (False, True): "deleted", (True, True): "missing"}
+    for md5, path in names.items():
+        word = words.get((md5 in on_remote, md5 in here))
+        if word is not None:
+            found.setdefault(path, word)
 
 
 def _note_names(repo: DataRepository, one: Chosen, names: dict[str, str]) -> None:

@@ -6,9 +6,8 @@ Source: dvc/repo/data.py (3.67).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from penstock.base.git import Git
@@ -16,7 +15,7 @@ from penstock.data import diff
 from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import find_absent
-from penstock.flows.comparing import state_at, workspace_state
+from penstock.flows.comparing import limit, state_at, workspace_state
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
 Listing = dict[str, str]
@@ -48,7 +47,7 @@ def data_status(
         for state, known in ((head, {}), (recorded, {}), (workspace, trees))
     ]
     (old, old_unknown), (index, unknown), (now, _) = listed
-    old, index, now = (_limit(listing, options.targets) for listing in (old, index, now))
+    old, index, now = (limit(listing, options.targets) for listing in (old, index, now))
     committed = _changes(old, index, old_unknown, unknown) if with_git else {}
     uncommitted = _changes(index, now, unknown, set())
     absent = repo.cache.missing(set(index.values()))
@@ -58,7 +57,7 @@ def data_status(
         unchanged = [path for path in unchanged if old.get(path) == index[path]]
     remote = _not_in_remote(repo, index, options.remote) if options.not_in_remote else []
     untracked = (
-        list(_limit(dict.fromkeys(_untracked(repo), ""), options.targets))
+        list(limit(dict.fromkeys(_untracked(repo), ""), options.targets))
         if options.untracked and with_git
         else []
     )
@@ -111,13 +110,3 @@ def _not_in_remote(repo: DataRepository, index: Listing, name: str | None) -> li
 def _untracked(repo: DataRepository) -> list[str]:
     listed = Git(repo.root).run_bytes("ls-files", "-z", "--others", "--exclude-standard")
     return [os.fsdecode(name) for name in listed.split(b"\0") if name]
-
-
-def _limit(listing: Listing, targets: Sequence[str]) -> Listing:
-    """Keep what is at or below a target."""
-    wanted = [str(Path(target)) for target in targets]
-    return {
-        path: md5
-        for path, md5 in listing.items()
-        if not wanted or any(path.rstrip("/") == one or path.startswith(f"{one}/") for one in wanted)
-    }

@@ -17,7 +17,7 @@ from penstock.data.gitignore import ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo
-from penstock.data.pointer import Pointer, check_inside, load_pointer, pointer_path, save_text
+from penstock.data.pointer import Pointer, check_inside, find_owner, load_pointer, pointer_path, save_text
 from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
 from penstock.data.yamltext import dump_document, load_document
@@ -157,6 +157,13 @@ def _import_remote(repo: DataRepository, url: str, target: Path, options: Import
 def _check_target(repo: DataRepository, target: Path, options: ImportOptions) -> None:
     check_inside(repo, target, "import")
     check_parents(repo, target)
+    owner = find_owner(repo, target)
+    if owner is not None and owner.outputs[0].path != target:
+        raise Conflict(
+            f"{repo.relative(target)} is inside {repo.relative(owner.outputs[0].path)}, which is tracked",
+            code="data.overlap",
+            hint="--out names another place",
+        )
     taken = target if os.path.lexists(target) else pointer_path(target)
     if os.path.lexists(taken) and not options.force:
         raise Conflict(

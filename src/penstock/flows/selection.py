@@ -116,20 +116,29 @@ def status(
     *,
     base: Path | None = None,
     extra: Mapping[str, list[Any]] | None = None,
+    find_behind: Callable[[Sequence[Pointer]], Mapping[Path, str]] | None = None,
 ) -> dict[str, list[Any]]:
-    """Return what changed in the shape of `dvc status --json`: by pointer, `changed outs`.
+    """Return what changed in the shape of `dvc status --json`: by pointer, `changed deps` and `changed outs`.
 
-    `extra` is the pipeline's own answer in the same shape; it comes first.
+    `extra` is the pipeline's own answer in the same shape; it comes first. `find_behind` tells which imports'
+    sources moved on.
     """
     base = base or repo.root
     result: dict[str, list[Any]] = dict(extra or {})
-    for one in select(repo, targets, base=base):
+    chosen = select(repo, targets, base=base)
+    imports = {one.pointer.path: one.pointer for one in chosen if one.pointer and one.pointer.dependencies}
+    behind = find_behind(list(imports.values())) if find_behind is not None and imports else {}
+    for path, source in behind.items():
+        result[os.path.relpath(path, base)] = [{"changed deps": {source: "update available"}}]
+    for one in chosen:
         if one.pointer is None:
             continue
         state = output_state(repo, one.output)
         if state == "unchanged":
             continue
         address = os.path.relpath(one.pointer.path, base)
-        entry = result.setdefault(address, [{"changed outs": {}}])
-        entry[0]["changed outs"][os.path.relpath(one.output.path, base)] = state
+        entries = result.setdefault(address, [])
+        if not entries or "changed outs" not in entries[-1]:
+            entries.append({"changed outs": {}})
+        entries[-1]["changed outs"][os.path.relpath(one.output.path, base)] = state
     return result

@@ -170,7 +170,7 @@ def _transfer(
             _serve_remote(repo, name, parts, options, report, is_push)
         if report.imported:
             report.transfers["imports"] = transfer.Transfer(len(report.imported))
-        elif not by_remote:
+        elif options.remote or (is_push and not by_remote):
             repo.remote_name(options.remote)
     return report
 
@@ -200,6 +200,8 @@ def _serve_remote(
     report: TransferReport,
     is_push: bool,
 ) -> None:
+    if not is_push and not options.run_cache and all(_is_here(repo, one) for one in parts):
+        return
     place = repo.remote_name(name)
     backend = repo.remote(place)
     try:
@@ -212,6 +214,12 @@ def _serve_remote(
     if done.missing:
         where = "the cache" if is_push else f"remote {place!r} ({backend.url})"
         report.lacking.setdefault(where, []).extend(_paths_of(repo, parts, done.missing))
+
+
+def _is_here(repo: DataRepository, one: Chosen) -> bool:
+    """Say whether a fetch of an output has nothing to do."""
+    output = one.output
+    return output.hash is not None and output.files is None and not one.within and has(repo, output.hash)
 
 
 def is_meant(output: Output, options: TransferOptions, *, is_push: bool) -> bool:
@@ -245,10 +253,20 @@ def _move(
 ) -> transfer.Transfer:
     result = transfer.Transfer()
     if not is_push:
-        trees = {one.output.hash.md5 for one in parts if one.within and one.output.hash is not None}
+        trees = {
+            one.output.hash.md5
+            for one in parts
+            if one.within and one.output.hash is not None and one.output.hash.algorithm == "md5"
+        }
         result.add(transfer.fetch_trees(repo, trees, backend, jobs=options.jobs))
         parts = [one for one in parts if one.output.hash and one.output.hash.md5 not in result.failed]
-    hashes = [info for one in parts for info in _content(repo, one)]
+    wanted = [info for one in parts for info in _content(repo, one)]
+    hashes = [info for info in wanted if info.algorithm == "md5"]
+    if len(hashes) < len(wanted):
+        from penstock.data.legacy_transfer import fetch_legacy, push_legacy  # few repositories have any
+
+        legacy = [info for info in wanted if info.algorithm != "md5"]
+        result.add((push_legacy if is_push else fetch_legacy)(repo, legacy, backend))
     move = transfer.push_objects if is_push else transfer.fetch_objects
     result.add(move(repo, hashes, backend, jobs=options.jobs, progress=options.progress))
     return result
@@ -278,7 +296,8 @@ def _content(repo: DataRepository, one: Chosen) -> list[HashInfo]:
         return [found for name, found in one.output.files if is_within(name, one.within)]
     if one.within and repo.cache.find(info) is not None:
         tree = repo.cache.load_tree(info)
-        return [HashInfo(md5) for name, md5 in tree.items() if is_within(name, one.within)]
+        kept = [md5 for name, md5 in tree.items() if is_within(name, one.within)]
+        return [HashInfo(md5, algorithm=info.algorithm) for md5 in kept]
     return [info]
 
 
