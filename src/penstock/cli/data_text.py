@@ -122,8 +122,8 @@ def _markdown(rows: Sequence[tuple[str, str, str]], *, with_digests: bool) -> st
     """Return a table with DVC's columns and padding, and the empty line that ends it."""
     cells = [("Status", "Hash", "Path"), *((kind, digest, name) for kind, digest, name in rows)]
     kept = [row if with_digests else (row[0], row[2]) for row in cells]
-    padding = 0 if rows else 2  # tabulate's least width under a heading
-    widths = [max(len(row[at]) for row in kept) + padding for at in range(len(kept[0]))]
+    heading, *body = kept
+    widths = [max([len(word) + 2, *(len(row[at]) for row in body)]) for at, word in enumerate(heading)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in kept]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:], ""])

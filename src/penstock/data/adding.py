@@ -90,18 +90,19 @@ def add_path(
     check_not_ignored(repo, path)
     _check_overlap(repo, path, others())
     pointer = owner or find_pointer(repo, path)
-    info, tree = _save(repo, path) if store else _measure(repo, path)
+    is_cached = pointer is None or all(one.cached for one in pointer.outputs if one.path == path)
+    info, tree = (_save if store and is_cached else _measure)(repo, path)
     if tree is not None:
         _check_nested(repo, path, tree)
     where = pointer.path if pointer else pointer_path(path)
     text = render_new(path.name, info) if pointer is None else _updated(pointer, path, info)
     changed: list[Path] = []
-    ignored = ignore_path(repo, path)
+    ignored = ignore_path(repo, path) if is_cached else None
     if save_text(where, text):
         changed.append(where)
     if ignored is not None:
         changed.append(ignored)
-    if store and relink:
+    if store and relink and is_cached:
         relink_saved(repo, path, info, tree)
     return Added(where, info, tuple(changed), path)
 
@@ -229,11 +230,14 @@ def commit_pointer(repo: DataRepository, pointer: Pointer, *, relink: bool = Tru
     changed: list[Path] = []
     for index, output in enumerate(pointer.outputs):
         check_parents(repo, output.path)
-        info, tree = _save(repo, output.path)
+        info, tree = (_save if output.cached else _measure)(repo, output.path)
         if info != output.hash:
             current = Pointer(pointer.path, pointer.outputs, pointer.out_entries, text=text)
             text = render_updated(current, index, info)
-        if relink:
+        if output.cached:
+            ignored = ignore_path(repo, output.path)
+            changed += [ignored] if ignored is not None else []
+        if relink and output.cached:
             relink_saved(repo, output.path, info, tree)
     if info is None:
         raise Invalid(f"{pointer.path.name} has no output", code="data.bad_pointer", path=str(pointer.path))

@@ -91,7 +91,7 @@ def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> 
             hint=f"rm {repo.relative(output.path)}",
         )
     if info is None:
-        wanted = _wanted(repo, wanted_info, within)
+        wanted = _wanted(repo, output, wanted_info, within)
         return CheckoutPlan(output, "added", wanted)
     is_dir = stat.S_ISDIR(info.st_mode)
     if not within and holds_legacy(repo, output.path, wanted_info):
@@ -110,7 +110,7 @@ def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> 
         return CheckoutPlan(output, "modified", {"": wanted_info.md5})
     at_risk = () if current is None or repo.cache.has_md5(current.md5) else (output.path,)
     return CheckoutPlan(
-        output, "modified", _wanted(repo, wanted_info, within), (), wanted_info.is_tree, at_risk
+        output, "modified", _wanted(repo, output, wanted_info, within), (), wanted_info.is_tree, at_risk
     )
 
 
@@ -140,7 +140,7 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     current = hash_tree(repo, output.path)
     if current.info.md5 == info.md5:
         return CheckoutPlan(output, "unchanged", {})
-    wanted = _wanted(repo, info, within)
+    wanted = _wanted(repo, output, info, within)
     is_legacy = info.algorithm != "md5"
     files = legacy_files(repo, output.path) if is_legacy else current.files()
     if within:
@@ -155,10 +155,13 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     return CheckoutPlan(output, change, write, remove, False, at_risk, replaced=replaced)
 
 
-def _wanted(repo: DataRepository, info: HashInfo, within: Within) -> dict[str, str]:
+def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within) -> dict[str, str]:
     if not info.is_tree:
         return {"": info.md5}
-    tree = repo.cache.load_tree(info)
+    if output.files is not None:  # cloud-versioned: the pointer holds the list
+        tree = {name: one.md5 for name, one in output.files}
+    else:
+        tree = repo.cache.load_tree(info)
     if not within:
         return tree
     chosen = {name: md5 for name, md5 in tree.items() if is_within(name, within)}
