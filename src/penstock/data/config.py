@@ -343,8 +343,8 @@ def set_value(path: Path, section: str, key: str, value: str | None) -> None:
 
 
 def _order(sections: list[str]) -> None:
-    """Put `core` first and named sections (remotes) last, as DVC does."""
-    sections.sort(key=lambda name: 2 if '"' in name else name != "core")
+    """Put named sections (remotes) last, as DVC does."""
+    sections.sort(key=lambda name: '"' in name)
 
 
 def remove_section(path: Path, section: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.base.errors import NotFound, Unavailable
 from penstock.data import transfer
 from penstock.data.checkout import Change
+from penstock.data.legacy_transfer import fetch_legacy, push_legacy
 from penstock.data.lock import repository_lock
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output, is_within
@@ -263,8 +264,6 @@ def _move(
     wanted = [info for one in parts for info in _content(repo, one)]
     hashes = [info for info in wanted if info.algorithm == "md5"]
     if len(hashes) < len(wanted):
-        from penstock.data.legacy_transfer import fetch_legacy, push_legacy  # few repositories have any
-
         legacy = [info for info in wanted if info.algorithm != "md5"]
         result.add((push_legacy if is_push else fetch_legacy)(repo, legacy, backend))
     move = transfer.push_objects if is_push else transfer.fetch_objects
