@@ -11,7 +11,7 @@ import click
 from penstock.cli.output import Session
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "add": ("data:add", "Put files or directories under version control."),
+    "add": ("data_add:add", "Put files or directories under version control."),
     "alias": ("model:alias", "Point names such as `champion` at model versions."),
     "cache": ("data_config:cache", "Show or set where the cache is."),
     "check-ignore": ("data_paths:check_ignore", "Show which paths .dvcignore excludes."),
@@ -23,11 +23,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("db:db", "Upgrade and copy the store, or bring runs from an MLflow server."),
     "demo": ("demo:demo", "Run the whole story on real flights, from data to a rollback."),
     "deploy": ("deploy:deploy", "Make an endpoint serve a model version, at once or as a canary."),
+    "destroy": ("data_end:destroy", "Stop using this: remove pointers, settings and the cache."),
     "diff": ("data:diff", "Show what changed in tracked data between two revisions."),
-    "du": ("imports:du", "Show how much space a repository's data take."),
+    "du": ("listing:du", "Show how much space a repository's data take."),
     "endpoint": ("deploy:endpoint", "List endpoints, show one, or its history."),
     "feedback": ("serve:feedback", "Send labels for predictions made earlier."),
     "fetch": ("data_transfer:fetch", "Download tracked data from a remote into the cache."),
+    "freeze": ("freezing:freeze", "Leave stages and imports as they are until they are unfrozen."),
     "gate": ("gate:gate", "Check a model version against the gates of penstock.yaml."),
     "gc": ("data_gc:gc", "Collect objects nobody needs from the cache or a remote."),
     "get": ("imports:get", "Download data of a repository without tracking them."),
@@ -37,7 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import-url": ("imports:import_url", "Bring a file or directory from elsewhere here, and track it."),
     "init": ("data:init", "Make this directory a repository."),
     "install": ("git_hook:install", "Let git check out, push and merge data with code."),
-    "list": ("imports:list_", "List a repository's files, git's and tracked data as one tree."),
+    "list": ("listing:list_", "List a repository's files, git's and tracked data as one tree."),
+    "list-url": ("listing:list_url", "List a directory behind a URL."),
     "log": ("chain:log", "Show what happened: promotions, deployments, breaches, rollbacks."),
     "metrics": ("pipeline:metrics", "Show or compare the pipeline's metrics."),
     "model": ("model:model", "Register, list, show and verify model versions."),
@@ -59,13 +62,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "server": ("server:server", "Run the tracking server, the registry, the controller and the pages."),
     "status": ("data:status", "Show what changed in tracked data and pipelines."),
     "token": ("user:token", "Make and revoke the tokens of users."),
+    "unfreeze": ("freezing:unfreeze", "Let frozen stages and imports follow their inputs again."),
     "unprotect": ("data_paths:unprotect", "Turn links into the cache into files that can be edited."),
     "up": ("server:up", "Run server and serve together."),
     "update": ("imports:update", "Bring imports to what their sources hold now."),
     "user": ("user:user", "Say who may call a server that asks for credentials."),
     "verify": ("data:verify", "Read every cached object and name what is missing or damaged."),
+    "version": ("data_end:version", "Show versions, the system, and what works here."),
     "why": ("chain:why", "Explain a prediction, version, endpoint, run, file or commit."),
 }
+
+
+ALIASES = {"doctor": "version", "ls": "list", "ls-url": "list-url", "mv": "move", "rm": "remove"}  # DVC's
 
 
 class Catalogue(click.Group):
@@ -77,7 +85,7 @@ class Catalogue(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module and return it, or None for an unknown name."""
-        entry = COMMANDS.get(cmd_name)
+        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
         if entry is None:
             return None
         module, attribute = entry[0].split(":")

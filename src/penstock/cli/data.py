@@ -1,47 +1,42 @@
-"""Commands on tracked data: `init add status checkout commit diff remove root verify`.
+"""Commands on tracked data: `init status checkout commit diff remove root verify`.
 
 Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -q`, which is 1 on changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.data_text import by_change, render_changes, render_diff, render_status
+from penstock.cli.data_targets import (
+    TARGETS,
+    find_history,
+    history_options,
+    opened,
+    pipeline_outputs,
+    reach_options,
+    widened,
+)
+from penstock.cli.data_text import (
+    by_change,
+    render_changes,
+    render_diff,
+    render_status,
+    render_summary,
+    shown_paths,
+)
+from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
-    from penstock.data.output import Output
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
 
-TARGETS = click.argument("targets", nargs=-1)
 UP_TO_DATE = "Data and pipelines are up to date."
-
-
-@contextmanager
-def opened(session: Session) -> Iterator[DataRepository]:
-    """Open the repository of the session's directory for a command."""
-    from penstock.data.repository import DataRepository
-
-    repo = DataRepository.open(session.directory)
-    try:
-        yield repo
-    finally:
-        repo.close()
-
-
-def pipeline_outputs(root: Path) -> list[Output]:
-    """Return the pipeline's outputs; nothing is imported where there is no pipeline."""
-    if not (root / "dvc.yaml").exists():
-        return []
-    from penstock.pipeline.outputs import list_outputs
-
-    return list_outputs(root)
 
 
 @click.command()
@@ -73,83 +68,75 @@ def root(session: Session) -> None:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="Accepted for DVC's sake; outputs are always updated.")
-@click.option("-j", "--jobs", type=int, help="Accepted for DVC's sake.")
-@click.option("--glob", "use_glob", is_flag=True, help="Expand patterns in TARGETS.")
-@json_option
-@pass_session
-def add(session: Session, targets: tuple[str, ...], force: bool, jobs: int | None, use_glob: bool) -> None:
-    """Put files or directories under version control."""
-    import glob
-    import shlex
-
-    from penstock.flows import data_workspace
-
-    names = list(targets)
-    if use_glob:
-        names = [
-            hit
-            for name in names
-            for hit in glob.glob(name, root_dir=session.directory, recursive=True) or [name]
-        ]
-    with opened(session) as repo:
-        done = data_workspace.add(
-            repo, [session.directory / name for name in names], lambda: pipeline_outputs(repo.root)
-        )
-        changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
-        paths = [shlex.quote(path) for path in changed]
-        document = [
-            {
-                "pointer": repo.relative(one.pointer),
-                "md5": one.hash.md5,
-                "size": one.hash.size,
-                "nfiles": one.hash.nfiles,
-            }
-            for one in done
-        ]
-    text = (
-        f"To track the changes with git, run:\n\n\tgit add {' '.join(paths)}" if paths else "Nothing changed."
-    )
-    session.emit(document, text)
-
-
-@click.command()
 @TARGETS
 @click.option("-c", "--cloud", is_flag=True, help="Compare the cache with the remote.")
 @click.option("-r", "--remote", help="Remote to compare with.")
 @click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")
+@history_options
+@reach_options
+@click.option("--no-updates", is_flag=True, help="Do not ask the sources of imports.")
 @click.option("-q", "--quiet", "silent", is_flag=True, help="Print nothing; exit 1 when something changed.")
 @json_option
 @click.pass_context
 def status(
-    context: click.Context, targets: tuple[str, ...], cloud: bool, remote: str | None, jobs: int, silent: bool
+    context: click.Context, /, targets: tuple[str, ...], cloud: bool, silent: bool, **flags: Any
 ) -> None:
     """Show what changed in tracked data and pipelines."""
-    from penstock.flows import selection
-
     session = context.find_object(Session) or context.ensure_object(Session)
     with opened(session) as repo:
-        if cloud or remote:
-            from penstock.flows import versioning
-
-            options = versioning.TransferOptions(remote=remote, jobs=jobs, base=session.directory)
-            found: dict[str, Any] = versioning.cloud_status(
-                repo, targets, lambda: pipeline_outputs(repo.root), options=options
-            )
-            clean = "Cache and remote are in sync."
+        if cloud or flags["remote"]:
+            found: dict[str, Any] = _cloud_status(session, repo, targets, flags)
+            depth, clean = 1, "Cache and remote are in sync."
         else:
-            extra = _pipeline_status(repo, targets)
-            known = tuple(target for target in targets if target not in extra) if targets else ()
-            found = (
-                dict(extra)
-                if targets and not known
-                else selection.status(repo, known, base=session.directory, extra=extra)
-            )
-            clean = UP_TO_DATE
+            if any(flags[name] for name in ("all_branches", "all_tags", "all_commits", "jobs")):
+                raise click.UsageError("--all-branches, --all-tags, --all-commits and --jobs go with --cloud")
+            found = _workspace_status(session, repo, targets, flags)
+            depth, clean = 0, UP_TO_DATE
     if silent or session.quiet:
         context.exit(1 if found else 0)
-    session.emit(found, lambda: render_status(found) or clean)
+    session.emit(found, lambda: render_status(found, depth) or clean)
+
+
+def _cloud_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+) -> dict[str, str]:
+    from penstock.flows.cloud import cloud_status
+    from penstock.flows.transferring import TransferOptions
+
+    options = TransferOptions(
+        flags["remote"], flags["jobs"], session.directory, history=find_history(repo, flags)
+    )
+    chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
+    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+
+
+def _workspace_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+) -> dict[str, Any]:
+    from penstock.flows import selection
+
+    find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, pointers)
+    if targets and (flags["recursive"] or flags["with_deps"]):
+        chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
+        sources = (one.output.source for one in chosen if isinstance(one, selection.Chosen))
+        stages = tuple(source.partition(":")[2] for source in sources if ":" in source)
+        extra = _pipeline_status(repo, stages) if stages else {}
+        return selection.status(repo, chosen, base=session.directory, extra=extra, find_behind=find_behind)
+    extra = _pipeline_status(repo, targets)
+    names = set(extra) | {one.source.partition(":")[2] for one in pipeline_outputs(repo.root)}
+    known = tuple(target for target in targets if target not in names) if targets else ()
+    if targets and not known:
+        return dict(extra)
+    return selection.status(repo, known, base=session.directory, extra=extra, find_behind=find_behind)
+
+
+def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
+    from penstock.flows.import_updates import find_updates  # what that takes, where there are imports
+
+    found, unknown = find_updates(pointers)
+    for line in unknown:
+        session.note(f"the source of an import cannot be asked: {line}")
+    return found
 
 
 def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -174,44 +161,61 @@ def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str
 @TARGETS
 @click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
 @click.option("--relink", is_flag=True, help="Make links or copies anew, as cache.type says now.")
-@click.option("--summary", is_flag=True, help="Print only how many paths changed.")
+@click.option("--summary", is_flag=True, help="Print only how many files changed.")
+@click.option("--allow-missing", is_flag=True, help="Leave out what is not in the cache.")
+@reach_options
 @json_option
 @pass_session
-def checkout(session: Session, targets: tuple[str, ...], force: bool, relink: bool, summary: bool) -> None:
+def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **flags: bool) -> None:
     """Bring the workspace to what pointers and lock say."""
+    from collections import Counter
+
     from penstock.flows import data_workspace
 
+    counts: Counter[str] = Counter()
     with opened(session) as repo:
+        recursive, with_deps = flags.pop("recursive"), flags.pop("with_deps")
         changes = data_workspace.checkout(
             repo,
-            targets,
+            widened(session, repo, targets, recursive=recursive, with_deps=with_deps),
             lambda: pipeline_outputs(repo.root),
             base=session.directory,
-            force=force,
-            relink=relink,
+            counts=counts,
+            **flags,
         )
-    session.emit(by_change(changes), lambda: render_changes(changes, summary=summary))
+        root = repo.root
+    session.emit(
+        by_change(changes),
+        lambda: (
+            render_summary(counts)
+            if summary
+            else render_changes(shown_paths(changes, root, session.directory))
+        ),
+    )
 
 
 @click.command()
 @TARGETS
 @click.option("-f", "--force", is_flag=True, help="Accepted for DVC's sake; there is no prompt.")
+@click.option("--no-relink", is_flag=True, help="Leave files as they are, even where links are configured.")
+@reach_options
 @json_option
 @pass_session
-def commit(session: Session, targets: tuple[str, ...], force: bool) -> None:
+def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **flags: bool) -> None:
     """Record changed tracked data as the new state."""
     from penstock.flows import data_workspace
 
     with opened(session) as repo:
-        done = data_workspace.commit(repo, targets, base=session.directory)
+        chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
+        done = data_workspace.commit(repo, chosen, base=session.directory, relink=not no_relink)
         document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
     session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
 
 
-@click.command()
+@click.command(cls=ManyValues)
 @click.argument("a_rev", default="HEAD")
 @click.argument("b_rev", required=False)
-@click.option("--targets", multiple=True, help="Limit to a path (may be repeated).")
+@click.option("--targets", multiple=True, help="Limit to these paths.")
 @click.option("--show-hash", is_flag=True, help="Show digests.")
 @click.option("--hide-missing", is_flag=True, help="Hide what is not in the cache.")
 @click.option("--md", "--show-md", "markdown", is_flag=True, help="Print a Markdown table.")

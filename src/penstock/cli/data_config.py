@@ -162,7 +162,7 @@ def cache_dir(session: Session, value: str | None, unset: bool, level: str | Non
 @pass_session
 def cache_migrate(session: Session, metafiles: bool, dry_run: bool) -> None:
     """Bring a cache of DVC 2 to DVC 3's layout; old commits still check out afterwards."""
-    from penstock.cli.data import opened
+    from penstock.cli.data_targets import opened
     from penstock.flows.data_migrate import migrate
 
     with opened(session) as repo:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.data import opened
+from penstock.cli.data_targets import opened
 from penstock.cli.output import Session, json_option, pass_session
 
 

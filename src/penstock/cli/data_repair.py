@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.data import TARGETS, opened, pipeline_outputs
+from penstock.cli.data_targets import TARGETS, opened, pipeline_outputs
 from penstock.cli.output import Session, json_option
 
 

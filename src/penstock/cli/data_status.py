@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.data import TARGETS, opened, pipeline_outputs
+from penstock.cli.data_targets import TARGETS, opened, pipeline_outputs
 from penstock.cli.output import Session, json_option, pass_session
 
 LABELS = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -29,13 +32,66 @@ def by_change(changes: Any) -> dict[str, list[str]]:
     return kinds
 
 
-def render_changes(changes: Any, *, summary: bool = False) -> str:
-    """List changed paths with a letter each, or count them."""
+def shown_paths(changes: Mapping[str, str], root: Path, base: Path) -> dict[str, str]:
+    """Return changed paths as seen from `base`; a directory that is there ends with a slash."""
+    found = {}
+    for path, change in changes.items():
+        place = root / path
+        found[os.path.relpath(place, base) + ("/" if place.is_dir() else "")] = change
+    return found
+
+
+def render_changes(changes: Any) -> str:
+    """List changed paths with a letter each."""
     letters = {"added": "A", "modified": "M", "deleted": "D"}
-    if summary:
-        counts = {kind: len(paths) for kind, paths in by_change(changes).items() if paths}
-        return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "No changes."
     return "\n".join(f"{letters[change]}       {path}" for path, change in sorted(changes.items()))
+
+
+def render_summary(counts: Mapping[str, int]) -> str:
+    """Say how many files changed, in DVC's words.
+
+    Example:
+        >>> render_summary({"modified": 1, "added": 3, "deleted": 0})
+        '1 file modified and 3 files added'
+    """
+    order = ("modified", "added", "deleted")
+    told = [
+        f"{counts[kind]} file{'s' if counts[kind] > 1 else ''} {kind}" for kind in order if counts.get(kind)
+    ]
+    head = ", ".join(told[:-1])
+    return f"{head} and {told[-1]}" if head else told[0] if told else "No changes."
+
+
+def natural_size(size: int) -> str:
+    """Return a size as `dvc list --size` and `dvc du` print it (dvc/utils/humanize.py): binary, three digits.
+
+    Example:
+        >>> natural_size(999), natural_size(2048), natural_size(123 << 20)
+        ('999', '2.00k', '123M')
+    """
+    if size < 1024:
+        return str(size)
+    value = float(size)
+    for unit in ("", "k", "M", "G", "T", "P", "E", "Z"):
+        if abs(value) < 999.5:
+            if abs(value) < 99.95:
+                return f"{value:1.2f}{unit}" if abs(value) < 9.995 else f"{value:2.1f}{unit}"
+            return f"{value:3.0f}{unit}"
+        value /= 1024
+    return f"{value:3.1f}Y"
+
+
+def render_columns(rows: Sequence[tuple[str, ...]], *, numbers_first: bool) -> str:
+    """Align rows without a heading, two blanks apart; the first column to the right where it holds numbers."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if numbers_first and not at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> str:
@@ -49,9 +105,7 @@ def render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> st
                 digest = f"{digest['old'][:8]}..{digest['new'][:8]}"
             rows.append((kind, (digest or "")[: 18 if ".." in (digest or "") else 8], name))
     if markdown:
-        return "\n".join(
-            ["| Status | Path |", "|--------|------|", *(f"| {kind} | {name} |" for kind, _, name in rows)]
-        )
+        return _markdown(rows, with_digests=any(digest for _, digest, _ in rows))
     lines = []
     for kind in dict.fromkeys(kind for kind, _, _ in rows):
         lines.append(f"{kind.capitalize()}:")
@@ -62,3 +116,14 @@ def render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> st
     if counts:
         lines.append("files summary: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
     return "\n".join(lines)
+
+
+def _markdown(rows: Sequence[tuple[str, str, str]], *, with_digests: bool) -> str:
+    """Return a table with DVC's columns and padding, and the empty line that ends it."""
+    cells = [("Status", "Hash", "Path"), *((kind, digest, name) for kind, digest, name in rows)]
+    kept = [row if with_digests else (row[0], row[2]) for row in cells]
+    heading, *body = kept
+    widths = [max([len(word) + 2, *(len(row[at]) for row in body)]) for at, word in enumerate(heading)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in kept]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:], ""])

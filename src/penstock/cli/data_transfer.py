@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.data import TARGETS, opened, pipeline_outputs
-from penstock.cli.data_text import by_change, render_changes
+from penstock.cli.data_targets import (
+    GLOB,
+    TARGETS,
+    find_history,
+    history_options,
+    opened,
+    pipeline_outputs,
+    reach_options,
+    widened,
+)
+from penstock.cli.data_text import by_change, render_changes, shown_paths
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.progress import shown_progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.data.output import HashInfo, Output
     from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
-    from penstock.flows.versioning import TransferReport
+    from penstock.flows.selection import Chosen
+    from penstock.flows.transferring import TransferOptions, TransferReport
 
 
 def _transfer_options(command: Any) -> Any:
     for option in (
-        click.option(
-            "-a", "--all-branches", "branches", is_flag=True, help="For the tips of all branches too."
-        ),
-        click.option("-T", "--all-tags", "tags", is_flag=True, help="For all tags too."),
-        click.option("-A", "--all-commits", "commits", is_flag=True, help="For all commits too."),
+        history_options,
+        reach_options,
+        GLOB,
+        click.option("--run-cache/--no-run-cache", help="Take the records of earlier runs along."),
         click.option("-r", "--remote", help="Remote by name (default: the configured one)."),
         click.option("-j", "--jobs", type=int, default=0, help="Objects at once."),
         TARGETS,
@@ -36,77 +49,132 @@ def _transfer_options(command: Any) -> Any:
 @click.command()
 @_transfer_options
 @pass_session
-def push(session: Session, /, targets: tuple[str, ...], remote: str | None, jobs: int, **scope: bool) -> None:
+def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
     """Upload tracked data from the cache to a remote."""
-    from penstock.flows import versioning
+    from penstock.flows import transferring
 
     with opened(session) as repo, shown_progress(session, "push") as show:
-        options = versioning.TransferOptions(
-            remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
-        )
-        report = versioning.push(repo, targets, lambda: pipeline_outputs(repo.root), options=options)
-    versioning.raise_failures(report, "pushed")
-    _emit_report(session, report, "pushed")
+        options = _options(session, repo, flags, show)
+        chosen = _targets(session, repo, targets, flags)
+        report = transferring.push(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+    transferring.raise_failures(report, "pushed")
+    _emit_report(session, repo, report, "pushed")
 
 
 @click.command()
 @_transfer_options
+@click.option("--max-size", type=int, help="Leave out what is larger than this many bytes.")
+@click.option(
+    "--type",
+    "types",
+    type=click.Choice(["metrics", "plots"]),
+    multiple=True,
+    help="Only outputs of this kind (may be repeated).",
+)
 @pass_session
 def fetch(
-    session: Session, /, targets: tuple[str, ...], remote: str | None, jobs: int, **scope: bool
+    session: Session, /, targets: tuple[str, ...], max_size: int | None, types: tuple[str, ...], **flags: Any
 ) -> None:
     """Download tracked data from a remote into the cache."""
-    from penstock.flows import versioning
+    from penstock.flows import transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
-        options = versioning.TransferOptions(
-            remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
-        )
-        report = versioning.fetch(repo, targets, lambda: pipeline_outputs(repo.root), options=options)
-    versioning.raise_failures(report, "fetched")
-    _emit_report(session, report, "fetched")
+        options = _options(session, repo, flags, show, only=_filter(repo.root, max_size, types))
+        chosen = _targets(session, repo, targets, flags, options)
+        report = transferring.fetch(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+    transferring.raise_failures(report, "fetched")
+    _emit_report(session, repo, report, "fetched")
 
 
 @click.command()
 @_transfer_options
 @click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
+@click.option("--allow-missing", is_flag=True, help="Go on without what the remote does not have.")
 @pass_session
 def pull(
-    session: Session, /, targets: tuple[str, ...], remote: str | None, jobs: int, force: bool, **scope: bool
+    session: Session, /, targets: tuple[str, ...], force: bool, allow_missing: bool, **flags: Any
 ) -> None:
     """Fetch, then check out."""
-    from penstock.flows import versioning
+    from penstock.flows import transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
-        options = versioning.TransferOptions(
-            remote, jobs, session.directory, show, _history(repo, scope), _fetch_import
+        options = _options(session, repo, flags, show, allow_missing=allow_missing)
+        chosen = _targets(session, repo, targets, flags, options)
+        report = transferring.pull(
+            repo, chosen, lambda: pipeline_outputs(repo.root), options=options, force=force
         )
-        report = versioning.pull(
-            repo, targets, lambda: pipeline_outputs(repo.root), options=options, force=force
-        )
-    _emit_report(session, report, "fetched")
+    _emit_report(session, repo, report, "fetched")
 
 
-def _fetch_import(repo: DataRepository, pointer: Pointer) -> int:
+def _options(
+    session: Session, repo: DataRepository, flags: dict[str, Any], show: Any, **more: Any
+) -> TransferOptions:
+    from penstock.flows.transferring import TransferOptions
+
+    return TransferOptions(
+        flags["remote"],
+        flags["jobs"],
+        session.directory,
+        show,
+        find_history(repo, flags),
+        _fetch_import,
+        flags["run_cache"],
+        **more,
+    )
+
+
+def _targets(
+    session: Session,
+    repo: DataRepository,
+    targets: tuple[str, ...],
+    flags: dict[str, Any],
+    options: TransferOptions | None = None,
+) -> tuple[str | Chosen, ...]:
+    """Resolve targets; a fetch (with `options`) may download directories' lists for patterns."""
+
+    def bring(outputs: Sequence[Output]) -> None:
+        from penstock.flows.transferring import bring_trees
+
+        if options is not None:
+            bring_trees(repo, outputs, options)
+
+    return widened(
+        session,
+        repo,
+        targets,
+        recursive=flags["recursive"],
+        with_deps=flags["with_deps"],
+        use_glob=flags["use_glob"],
+        bring_trees=bring,
+    )
+
+
+def _filter(root: Path, max_size: int | None, types: tuple[str, ...]) -> Callable[[Output], bool] | None:
+    if max_size is None and not types:
+        return None
+    places = None
+    if types:
+        from penstock.pipeline.outputs import list_kind
+
+        places = {path for kind in types for path in list_kind(root, kind.removesuffix("s"))}
+
+    def is_meant(output: Output) -> bool:
+        size = output.hash.size if output.hash is not None else None
+        if max_size is not None and size is not None and size >= max_size:
+            return False
+        return places is None or output.path in places
+
+    return is_meant
+
+
+def _fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     """Bring an import from its source; what that takes is imported when there is one."""
     from penstock.flows.imports import fetch_import
 
     return fetch_import(repo, pointer)
 
 
-def _history(repo: DataRepository, scope: dict[str, bool]) -> Any:
-    """Return what yields the outputs of other commits, or None when none are asked for."""
-    if not any(scope.values()):
-        return None
-    from penstock.base.git import Git
-    from penstock.flows.data_history import Scope, list_commits, outputs_at
-
-    return lambda: outputs_at(
-        repo, list_commits(Git(repo.root), Scope(scope["branches"], scope["tags"], scope["commits"]))
-    )
-
-
-def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
+def _emit_report(session: Session, repo: DataRepository, report: TransferReport, verb: str) -> None:
     document: dict[str, Any] = {
         "remotes": {
             name: {"objects": one.done, "bytes": one.total_bytes} for name, one in report.transfers.items()
@@ -115,7 +183,11 @@ def _emit_report(session: Session, report: TransferReport, verb: str) -> None:
     }
 
     def text() -> str:
-        lines = [render_changes(report.changes)] if report.changes else []
+        lines = (
+            [render_changes(shown_paths(report.changes, repo.root, session.directory))]
+            if report.changes
+            else []
+        )
         lines.append(f"{report.done} objects {verb}" if report.done else "Everything is up to date.")
         return "\n".join(lines)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.data import opened
+from penstock.cli.data_targets import opened
 from penstock.cli.output import Session, json_option, pass_session
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)

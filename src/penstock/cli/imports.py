@@ -1,4 +1,4 @@
-"""`penstock list`, `get`, `get-url`, `import`, `import-url`, `update`, `du`: data of other repositories."""
+"""`penstock get`, `get-url`, `import`, `import-url`, `update`: data of other repositories and places."""
 
 from __future__ import annotations
 
@@ -10,120 +10,107 @@ from urllib.parse import urlsplit
 
 import click
 
-from penstock.cli.data import opened
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.data_targets import opened
+from penstock.cli.many_values import ManyValues
+from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository
+    from penstock.flows.import_overrides import Overrides
 
 REV = click.option("--rev", metavar="COMMIT", help="Git revision of the source.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Replace what is at the target.")
 JOBS = click.option("-j", "--jobs", type=int, default=0, help="Objects at once.")
 
 
-@click.command("list")
-@click.argument("url")
-@click.argument("path", default="")
-@click.option("-R", "--recursive", is_flag=True, help="List every file below.")
-@click.option("-L", "--level", type=int, default=0, help="Depth of --recursive.")
-@click.option("--dvc-only", is_flag=True, help="List tracked data only.")
-@click.option("--size", "with_size", is_flag=True, help="Show sizes.")
-@click.option("--show-hash", is_flag=True, help="Show digests.")
-@REV
-@json_option
-@pass_session
-def list_(session: Session, /, url: str, path: str, rev: str | None, **options: Any) -> None:
-    """List a repository's files, git's and tracked data as one tree."""
-    from penstock.flows.import_listing import list_items
-    from penstock.flows.import_source import open_source
-
-    with open_source(url, rev, base=session.directory) as source:
-        found = list_items(
-            source,
-            path,
-            recursive=options["recursive"],
-            dvc_only=options["dvc_only"],
-            level=options["level"],
-        )
-    columns = [
-        *(["size"] if options["with_size"] else []),
-        *(["md5"] if options["show_hash"] else []),
-        "path",
-    ]
-
-    def text() -> str:
-        if len(columns) == 1:
-            return "\n".join(str(entry["path"]) for entry in found)
-        return table([tuple(entry[key] for key in columns) for entry in found], tuple(columns))
-
-    session.emit(found, text)
+def override_options(command: Any) -> Any:
+    """Add what goes over the configuration of a source repository."""
+    for option in (
+        click.option("--config", type=click.Path(), help="A config file to set over the source's."),
+        click.option("--remote", help="The remote of the source to take data from."),
+        click.option(
+            "--remote-config",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Options for that remote.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
-@click.command()
-@click.argument("url")
-@click.argument("path", default="")
-@click.option("-s", "--summarize", is_flag=True, help="Show the total only.")
-@REV
-@json_option
-@pass_session
-def du(session: Session, url: str, path: str, summarize: bool, rev: str | None) -> None:
-    """Show how much space a repository's data take."""
-    from penstock.flows.import_listing import disk_usage
-    from penstock.flows.import_source import open_source
+def overrides_of(options: dict[str, Any]) -> Overrides:
+    """Return what the options of `override_options` say."""
+    from penstock.flows.import_overrides import Overrides
 
-    with open_source(url, rev, base=session.directory) as source:
-        rows = disk_usage(source, path, summarize=summarize)
-    width = max(len(str(size)) for _, size in rows)
-    lines = [f"{size:>{width}}  {name}".rstrip() for name, size in rows]
-    session.emit([{"path": name, "size": size} for name, size in rows], "\n".join(lines))
+    return Overrides(options["config"], options["remote"], key_values(options["remote_config"]))
 
 
-@click.command()
+def key_values(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Split `name=value` words."""
+    found = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not value:
+            raise click.UsageError(f"write {pair!r} as NAME=VALUE")
+        found[key] = value
+    return found
+
+
+@click.command(cls=ManyValues)
 @click.argument("url")
 @click.argument("path")
 @click.option("-o", "--out", type=click.Path(), help="Where to put it.")
+@click.option("--show-url", is_flag=True, help="Print where the data are stored, and download nothing.")
+@override_options
 @REV
 @FORCE
 @JOBS
 @json_option
 @pass_session
-def get(
-    session: Session, url: str, path: str, out: str | None, rev: str | None, force: bool, jobs: int
-) -> None:
+def get(session: Session, /, url: str, path: str, out: str | None, rev: str | None, **options: Any) -> None:
     """Download a file or directory of a repository without tracking it."""
-    from penstock.flows.import_getting import get_path
+    from penstock.flows.import_getting import get_path, storage_url
     from penstock.flows.import_source import open_source
 
-    target = _target(session, path, out)
-    with open_source(url, rev, base=session.directory) as source:
-        get_path(source, path, target, force=force, jobs=jobs)
+    target = target_of(session, path, out)
+    with open_source(url, rev, base=session.directory, overrides=overrides_of(options)) as source:
+        if options["show_url"]:
+            found = storage_url(source, path)
+            session.emit({"url": found}, found)
+            return
+        get_path(source, path, target, force=options["force"], jobs=options["jobs"])
     session.emit({"path": str(target)}, "")
 
 
-@click.command("get-url")
+@click.command("get-url", cls=ManyValues)
 @click.argument("url")
 @click.argument("out", required=False)
+@click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of a remote for the URL.")
 @FORCE
 @JOBS
 @json_option
 @pass_session
-def get_url(session: Session, url: str, out: str | None, force: bool, jobs: int) -> None:
+def get_url(
+    session: Session, url: str, out: str | None, fs_config: tuple[str, ...], force: bool, jobs: int
+) -> None:
     """Download a file or directory from a URL without tracking it."""
     from penstock.flows.import_getting import copy_path
     from penstock.flows.import_remote import download_url, is_remote, open_remote
 
     url = url.removeprefix("file://")
-    target = _target(session, url, out)
+    target = target_of(session, url, out)
     if not is_remote(url):
         copy_path(session.directory / url, target, force=force)
     else:
-        with _repository_for(session, url) as repo, open_remote(repo, url, jobs=jobs) as source:
+        settings = key_values(fs_config)
+        with repository_for(session, url) as repo, open_remote(repo, url, settings, jobs=jobs) as source:
             download_url(source, target, force=force)
     session.emit({"path": str(target)}, "")
 
 
 @contextmanager
-def _repository_for(session: Session, url: str) -> Iterator[DataRepository | None]:
+def repository_for(session: Session, url: str) -> Iterator[DataRepository | None]:
     """Open the repository where the URL needs its remotes."""
     if not url.startswith("remote://"):
         yield None
@@ -144,38 +131,45 @@ def _import_options(command: Any) -> Any:
     return command
 
 
-@click.command("import")
+@click.command("import", cls=ManyValues)
 @click.argument("url")
 @click.argument("path")
 @click.option("-o", "--out", type=click.Path(), help="Where to put it.")
+@override_options
 @REV
 @_import_options
 @pass_session
-def import_(
-    session: Session, /, url: str, path: str, out: str | None, rev: str | None, jobs: int, **flags: bool
-) -> None:
+def import_(session: Session, /, url: str, path: str, out: str | None, rev: str | None, **flags: Any) -> None:
     """Bring data of another repository here, and track where they came from."""
     from penstock.flows.imports import ImportOptions, import_path
 
     with opened(session) as repo:
-        target = _target(session, path, out)
-        options = ImportOptions(rev, **flags)
+        target = target_of(session, path, out)
+        overrides = overrides_of(flags)
+        for name in ("config", "remote", "remote_config"):
+            del flags[name]
+        options = ImportOptions(rev, **flags, overrides=overrides)
         pointer = import_path(repo, url, path, target, options, base=session.directory)
         _emit_pointer(session, repo.relative(pointer))
 
 
-@click.command("import-url")
+@click.command("import-url", cls=ManyValues)
 @click.argument("url")
 @click.argument("out", required=False)
+@click.option("--to-remote", is_flag=True, help="Send the data straight to a remote; nothing stays here.")
+@click.option("-r", "--remote", help="The remote for --to-remote.")
+@click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of a remote for the URL.")
 @_import_options
 @pass_session
-def import_url(session: Session, /, url: str, out: str | None, jobs: int, **flags: bool) -> None:
+def import_url(
+    session: Session, /, url: str, out: str | None, fs_config: tuple[str, ...], **flags: Any
+) -> None:
     """Bring a file or directory from elsewhere here, and track where it came from."""
     from penstock.flows import imports
 
     with opened(session) as repo:
-        options = imports.ImportOptions(None, **flags, jobs=jobs)
-        pointer = imports.import_url(repo, url, _target(session, url, out), options, base=session.directory)
+        options = imports.ImportOptions(None, **flags, fs_config=key_values(fs_config))
+        pointer = imports.import_url(repo, url, target_of(session, url, out), options, base=session.directory)
         _emit_pointer(session, repo.relative(pointer))
 
 
@@ -183,13 +177,13 @@ def import_url(session: Session, /, url: str, out: str | None, jobs: int, **flag
 @click.argument("targets", nargs=-1, required=True)
 @click.option("--no-download", is_flag=True, help="Update the pointer only.")
 @click.option("-R", "--recursive", is_flag=True, help="Update every import below a directory.")
+@click.option("--to-remote", is_flag=True, help="Send new data straight to a remote; nothing stays here.")
+@click.option("-r", "--remote", help="The remote for --to-remote.")
 @REV
 @JOBS
 @json_option
 @pass_session
-def update(
-    session: Session, targets: tuple[str, ...], no_download: bool, recursive: bool, rev: str | None, jobs: int
-) -> None:
+def update(session: Session, /, targets: tuple[str, ...], recursive: bool, **flags: Any) -> None:
     """Bring imports to what their sources hold now."""
     from penstock.data.pointer import SUFFIX, list_pointers
     from penstock.flows.imports import ImportOptions, update_import
@@ -206,17 +200,18 @@ def update(
                     if one.dependencies and one.path.is_relative_to(path)
                 ]
             for file in files:
-                if update_import(repo, file, ImportOptions(rev, no_download=no_download, jobs=jobs)):
+                if update_import(repo, file, ImportOptions(**flags)):
                     changed.append(repo.relative(file))
     session.emit(changed, "\n".join(f"Updated {name}" for name in changed) or "Nothing changed.")
 
 
-def _target(session: Session, path: str, out: str | None) -> Path:
+def target_of(session: Session, path: str, out: str | None) -> Path:
+    """Return where something goes: the place named, or its own name here or in the directory named."""
     name = path.rstrip("/").rpartition("/")[2]
     if path.startswith(("http://", "https://")):
         name = urlsplit(path).path.rpartition("/")[2]
     target = session.directory / (out or name)
-    return target / name if out and target.is_dir() and not out.endswith(name) else target
+    return target / name if out and target.is_dir() else target
 
 
 def _emit_pointer(session: Session, pointer: str) -> None:

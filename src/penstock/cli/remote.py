@@ -78,15 +78,23 @@ def add_remote(
 
 
 @remote.command("list")
+@click.option("--system", "level", flag_value="system", help="Those of the system's configuration alone.")
+@click.option("--global", "level", flag_value="global", help="Those of the user's configuration alone.")
+@click.option("--project", "level", flag_value="repo", help="Those of .dvc/config alone.")
+@click.option("--local", "level", flag_value="local", help="Those of .dvc/config.local alone.")
 @json_option
 @pass_session
-def list_remotes(session: Session) -> None:
+def list_remotes(session: Session, level: str | None) -> None:
     """List remotes with their URLs."""
-    from penstock.data.config import load_config
+    from penstock.data.config import Config, load_config, read_resolved
     from penstock.data.repository import find_root
     from penstock.storage.resolve import without_password
 
-    config = load_config(find_root(session.directory) / ".dvc")
+    config = (
+        Config(read_resolved(_file(session, level)))
+        if level
+        else load_config(find_root(session.directory) / ".dvc")
+    )
     default = config.get("core", "remote")
     rows = [
         (name, without_password(values.get("url", "")), name == default)
@@ -94,7 +102,9 @@ def list_remotes(session: Session) -> None:
     ]
     session.emit(
         [{"name": name, "url": url, "default": chosen} for name, url, chosen in rows],
-        "\n".join(f"{name}\t{url}{'	(default)' if chosen else ''}" for name, url, chosen in rows),
+        "\n".join(
+            f"{name}\t{url}{'	(default)' if chosen else ''}".expandtabs(8) for name, url, chosen in rows
+        ),
     )
 
 
@@ -110,7 +120,7 @@ def modify_remote(
 ) -> None:
     """Set or unset an option of a remote."""
     from penstock.base.errors import NotFound
-    from penstock.data.config import load_config, set_value
+    from penstock.data.config import check_value, load_config, set_value
 
     if value is None and not unset:
         raise click.UsageError("give a VALUE or --unset")
@@ -122,6 +132,8 @@ def modify_remote(
         )
     if option == "url" and value is not None:
         value = _stored_url(session, file, value)
+    if not unset:
+        check_value(_section(name), option.lower(), value or "")
     set_value(file, _section(name), option.lower(), None if unset else value)
     session.emit({"name": name, "option": option}, "")
 

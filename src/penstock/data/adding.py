@@ -15,7 +15,7 @@ from pathlib import Path
 from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path, unignore_path
-from penstock.data.hashing import HashedTree, save_path, save_tree
+from penstock.data.hashing import HashedTree, hash_path, hash_tree, save_path, save_tree
 from penstock.data.output import HashInfo, Output
 from penstock.data.pointer import (
     SUFFIX,
@@ -46,18 +46,27 @@ class Added:
     path: Path
 
 
-def add_path(repo: DataRepository, path: Path, others: Callable[[], Iterable[Output]] = tuple) -> Added:
+def add_path(
+    repo: DataRepository,
+    path: Path,
+    others: Callable[[], Iterable[Output]] = tuple,
+    *,
+    store: bool = True,
+    relink: bool = True,
+) -> Added:
     """Track a file or directory: store its content, write its pointer, have git ignore it.
 
     A path inside a tracked directory updates that directory by this path alone; one that is gone is taken out.
 
     Args:
         others: outputs that are not declared by pointers (a pipeline's).
+        store: put the content into the cache; without it only the pointer is written, for a later commit.
+        relink: replace files by links where links are configured.
 
     Raises:
         NotFound: nothing is there.
         Conflict: git tracks it, or it lies around or inside something tracked otherwise.
-        Invalid: it is outside the repository, a pointer itself, or a link to a directory.
+        Invalid: it is outside the repository, a pointer itself, excluded, or a link to a directory.
     """
     path = Path(os.path.normpath(path.absolute()))
     check_inside(repo, path, "add")
@@ -68,7 +77,7 @@ def add_path(repo: DataRepository, path: Path, others: Callable[[], Iterable[Out
     check_parents(repo, path)
     owner = find_owner(repo, path)
     if owner is not None and owner.outputs[0].path != path:
-        return add_inside(repo, owner, path)
+        return add_inside(repo, owner, path, relink=relink)
     if not os.path.lexists(path):
         raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path))
     if path.is_symlink() and path.is_dir():
@@ -78,24 +87,46 @@ def add_path(repo: DataRepository, path: Path, others: Callable[[], Iterable[Out
             hint="add the directory itself, or put it here",
             path=str(path),
         )
+    check_not_ignored(repo, path)
     _check_overlap(repo, path, others())
     pointer = owner or find_pointer(repo, path)
-    info, tree = _save(repo, path)
+    is_cached = pointer is None or all(one.cached for one in pointer.outputs if one.path == path)
+    info, tree = (_save if store and is_cached else _measure)(repo, path)
     if tree is not None:
         _check_nested(repo, path, tree)
     where = pointer.path if pointer else pointer_path(path)
     text = render_new(path.name, info) if pointer is None else _updated(pointer, path, info)
     changed: list[Path] = []
-    ignored = ignore_path(repo, path)
+    ignored = ignore_path(repo, path) if is_cached else None
     if save_text(where, text):
         changed.append(where)
     if ignored is not None:
         changed.append(ignored)
-    relink_saved(repo, path, info, tree)
+    if store and relink and is_cached:
+        relink_saved(repo, path, info, tree)
     return Added(where, info, tuple(changed), path)
 
 
-def add_inside(repo: DataRepository, owner: Pointer, path: Path) -> Added:
+def check_not_ignored(repo: DataRepository, path: Path) -> None:
+    """Refuse a path that `.dvcignore` excludes, or one below such a directory.
+
+    Raises:
+        Invalid: as said.
+    """
+    is_dir = path.is_dir()
+    while path != repo.root:
+        if repo.ignore.is_ignored(str(path), is_dir):
+            name = repo.relative(path)
+            raise Invalid(
+                f"{name} is excluded by .dvcignore",
+                code="data.ignored",
+                hint=f"penstock check-ignore -d {name} shows the pattern",
+                path=name,
+            )
+        path, is_dir = path.parent, True
+
+
+def add_inside(repo: DataRepository, owner: Pointer, path: Path, *, relink: bool = True) -> Added:
     """Record one path inside a tracked directory, as it is now, and nothing else of the directory.
 
     Raises:
@@ -109,6 +140,7 @@ def add_inside(repo: DataRepository, owner: Pointer, path: Path) -> Added:
     size: int | None = 0
     saved: tuple[HashInfo, HashedTree | None] | None = None
     if os.path.lexists(path):
+        check_not_ignored(repo, path)
         info, tree = saved = _save(repo, path)
         fresh = (
             {within: info.md5}
@@ -125,7 +157,7 @@ def add_inside(repo: DataRepository, owner: Pointer, path: Path) -> Added:
     info = HashInfo(repo.cache.put_tree(render_tree(files.items())), total, len(files))
     text = owner.text if info == output.hash else render_updated(owner, index, info)
     changed = (owner.path,) if save_text(owner.path, text) else ()
-    if saved is not None:
+    if saved is not None and relink:
         relink_saved(repo, path, *saved)
     return Added(owner.path, info, changed, output.path)
 
@@ -135,6 +167,13 @@ def _save(repo: DataRepository, path: Path) -> tuple[HashInfo, HashedTree | None
         tree = save_tree(repo, path)
         return tree.info, tree
     return save_path(repo, path), None
+
+
+def _measure(repo: DataRepository, path: Path) -> tuple[HashInfo, HashedTree | None]:
+    if path.is_dir():
+        tree = hash_tree(repo, path)
+        return tree.info, tree
+    return hash_path(repo, path), None
 
 
 def _check_overlap(repo: DataRepository, path: Path, others: Iterable[Output]) -> None:
@@ -180,7 +219,7 @@ def _updated(pointer: Pointer, path: Path, info: HashInfo) -> str:
     )
 
 
-def commit_pointer(repo: DataRepository, pointer: Pointer) -> Added:
+def commit_pointer(repo: DataRepository, pointer: Pointer, *, relink: bool = True) -> Added:
     """Store what a pointer's paths hold now and write their digests into it.
 
     Raises:
@@ -191,11 +230,15 @@ def commit_pointer(repo: DataRepository, pointer: Pointer) -> Added:
     changed: list[Path] = []
     for index, output in enumerate(pointer.outputs):
         check_parents(repo, output.path)
-        info, tree = _save(repo, output.path)
+        info, tree = (_save if output.cached else _measure)(repo, output.path)
         if info != output.hash:
             current = Pointer(pointer.path, pointer.outputs, pointer.out_entries, text=text)
             text = render_updated(current, index, info)
-        relink_saved(repo, output.path, info, tree)
+        if output.cached:
+            ignored = ignore_path(repo, output.path)
+            changed += [ignored] if ignored is not None else []
+        if relink and output.cached:
+            relink_saved(repo, output.path, info, tree)
     if info is None:
         raise Invalid(f"{pointer.path.name} has no output", code="data.bad_pointer", path=str(pointer.path))
     if save_text(pointer.path, text):

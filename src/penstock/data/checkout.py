@@ -13,7 +13,7 @@ import time
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.data.hashing import hash_path, hash_tree
 from penstock.data.legacy import holds_legacy, legacy_files
 from penstock.data.objects import object_missing
-from penstock.data.output import HashInfo, Output
+from penstock.data.output import HashInfo, Output, Within, is_within
 from penstock.data.placing import Placer
 from penstock.data.pointer import check_inside
 from penstock.data.repository import DataRepository
@@ -38,7 +38,8 @@ class CheckoutPlan:
 
     The empty relative path is the output itself, where it is a file. `replace_all` says that what is
     there has another type (file or directory) and goes as a whole. `at_risk` lists absolute paths whose
-    content is in no cache: applying the plan without `force` is refused.
+    content is in no cache: applying the plan without `force` is refused. `is_partial` says that something is
+    left out because no cache has it. `replaced` counts the files of `write` that are there with other content.
     """
 
     output: Output
@@ -47,6 +48,16 @@ class CheckoutPlan:
     remove: tuple[str, ...] = ()
     replace_all: bool = False
     at_risk: tuple[Path, ...] = ()
+    is_partial: bool = False
+    replaced: int = 0
+
+    def count_files(self) -> dict[Change, int]:
+        """Return how many files are added, modified and deleted."""
+        if self.change == "unchanged":
+            return {}
+        replaced = self.replaced if "" not in self.write else int(self.change == "modified")
+        added = len(self.write) - replaced
+        return {"added": added, "modified": replaced, "deleted": len(self.remove)}
 
 
 def checkout_output(repo: DataRepository, output: Output, force: bool = False) -> Change:
@@ -63,10 +74,10 @@ def checkout_output(repo: DataRepository, output: Output, force: bool = False) -
     return apply_checkout(repo, plan_checkout(repo, output), force=force)
 
 
-def plan_checkout(repo: DataRepository, output: Output, within: str = "") -> CheckoutPlan:
+def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> CheckoutPlan:
     """Compare workspace and hash, and list what has to be written and removed; nothing is changed.
 
-    `within` limits it to one file or directory below a tracked directory.
+    `within` limits it to one file or directory below a tracked directory, or to some of its files.
     """
     if output.hash is None or not output.cached:
         return CheckoutPlan(output, "unchanged", {})
@@ -80,7 +91,7 @@ def plan_checkout(repo: DataRepository, output: Output, within: str = "") -> Che
             hint=f"rm {repo.relative(output.path)}",
         )
     if info is None:
-        wanted = _wanted(repo, wanted_info, within)
+        wanted = _wanted(repo, output, wanted_info, within)
         return CheckoutPlan(output, "added", wanted)
     is_dir = stat.S_ISDIR(info.st_mode)
     if not within and holds_legacy(repo, output.path, wanted_info):
@@ -99,47 +110,68 @@ def plan_checkout(repo: DataRepository, output: Output, within: str = "") -> Che
         return CheckoutPlan(output, "modified", {"": wanted_info.md5})
     at_risk = () if current is None or repo.cache.has_md5(current.md5) else (output.path,)
     return CheckoutPlan(
-        output, "modified", _wanted(repo, wanted_info, within), (), wanted_info.is_tree, at_risk
+        output, "modified", _wanted(repo, output, wanted_info, within), (), wanted_info.is_tree, at_risk
     )
 
 
-def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within: str) -> CheckoutPlan:
+def plan_present(repo: DataRepository, output: Output, within: Within = "") -> CheckoutPlan:
+    """Plan like `plan_checkout`, without what the cache lacks: that stays as it is in the workspace."""
+    try:
+        plan = plan_checkout(repo, output, within)
+    except NotFound:
+        return CheckoutPlan(output, "unchanged", {}, is_partial=True)
+    legacy = output.hash is not None and output.hash.algorithm != "md5"
+    absent = _missing(repo, set(plan.write.values()), legacy=legacy)
+    if not absent:
+        return plan
+    write = {name: md5 for name, md5 in plan.write.items() if md5 not in absent}
+    change: Change = plan.change if write or plan.remove else "unchanged"
+    if plan.replace_all and not write:
+        change = "unchanged"
+    at_risk = tuple(
+        path
+        for path in plan.at_risk
+        if path.relative_to(output.path).as_posix() not in plan.write.keys() - write.keys()
+    )
+    return replace(plan, change=change, write=write, at_risk=at_risk, is_partial=True)
+
+
+def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within: Within) -> CheckoutPlan:
     current = hash_tree(repo, output.path)
     if current.info.md5 == info.md5:
         return CheckoutPlan(output, "unchanged", {})
-    wanted = _wanted(repo, info, within)
+    wanted = _wanted(repo, output, info, within)
     is_legacy = info.algorithm != "md5"
     files = legacy_files(repo, output.path) if is_legacy else current.files()
     if within:
-        files = {name: md5 for name, md5 in files.items() if _is_within(name, within)}
+        files = {name: md5 for name, md5 in files.items() if is_within(name, within)}
     write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
     remove = tuple(name for name in files if name not in wanted)
     lost = {name: files[name] for name in (*write, *remove) if name in files}
     absent = _missing(repo, set(lost.values()), legacy=is_legacy)
     at_risk = tuple(output.path / name for name, md5 in lost.items() if md5 in absent)
     change: Change = "modified" if write or remove else "unchanged"
-    return CheckoutPlan(output, change, write, remove, False, at_risk)
+    replaced = sum(name in files for name in write)
+    return CheckoutPlan(output, change, write, remove, False, at_risk, replaced=replaced)
 
 
-def _wanted(repo: DataRepository, info: HashInfo, within: str) -> dict[str, str]:
+def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within) -> dict[str, str]:
     if not info.is_tree:
         return {"": info.md5}
-    tree = repo.cache.load_tree(info)
+    if output.files is not None:  # cloud-versioned: the pointer holds the list
+        tree = {name: one.md5 for name, one in output.files}
+    else:
+        tree = repo.cache.load_tree(info)
     if not within:
         return tree
-    chosen = {name: md5 for name, md5 in tree.items() if _is_within(name, within)}
+    chosen = {name: md5 for name, md5 in tree.items() if is_within(name, within)}
     if not chosen:
         raise NotFound(
-            f"{within} is not in the tracked directory",
+            f"{within if isinstance(within, str) else min(within)} is not in the tracked directory",
             code="data.not_tracked",
             hint="penstock status",
-            path=within,
         )
     return chosen
-
-
-def _is_within(name: str, within: str) -> bool:
-    return name == within or name.startswith(f"{within}/")
 
 
 def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = False) -> Change:

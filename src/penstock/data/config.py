@@ -9,6 +9,7 @@ Source: dvc/config.py and dvc/config_schema.py (3.67).
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -36,6 +37,95 @@ KNOWN = {
     "studio": "offline repo_url token url",
     "feature": "machine data_index_cache push_exp_to_git_remote",
 }
+REMOTE_KEYS = frozenset(  # dvc/config_schema.py, REMOTE_SCHEMAS (3.67): of all kinds of remote together
+    [
+        "access_key_id",
+        "account_key",
+        "account_name",
+        "acl",
+        "agent_path",
+        "allow_agent",
+        "allow_anonymous_login",
+        "ask_passphrase",
+        "ask_password",
+        "auth",
+        "bearer_token_command",
+        "cache_regions",
+        "cert_path",
+        "checksum_jobs",
+        "client_id",
+        "client_secret",
+        "configpath",
+        "connect_timeout",
+        "connection_string",
+        "connection_timeout",
+        "credentialpath",
+        "custom_auth_header",
+        "data_proxy_target",
+        "endpointurl",
+        "exclude_environment_credential",
+        "exclude_managed_identity_credential",
+        "exclude_shared_token_cache_credential",
+        "exclude_visual_studio_code_credential",
+        "gdrive_acknowledge_abuse",
+        "gdrive_client_id",
+        "gdrive_client_secret",
+        "gdrive_service_account_json_file_path",
+        "gdrive_service_account_user_email",
+        "gdrive_trash_only",
+        "gdrive_use_service_account",
+        "gdrive_user_credentials_file",
+        "grant_full_control",
+        "grant_read",
+        "grant_read_acp",
+        "grant_write_acp",
+        "gss_auth",
+        "jobs",
+        "kerb_ticket",
+        "kerberos",
+        "kerberos_principal",
+        "key_path",
+        "keyfile",
+        "listobjects",
+        "max_sessions",
+        "method",
+        "no_traverse",
+        "oss_endpoint",
+        "oss_key_id",
+        "oss_key_secret",
+        "passphrase",
+        "password",
+        "port",
+        "profile",
+        "projectname",
+        "protected",
+        "proxy_to",
+        "read_timeout",
+        "region",
+        "replication",
+        "sas_token",
+        "secret_access_key",
+        "session_token",
+        "shared",
+        "slow_link_warning",
+        "sse",
+        "sse_customer_algorithm",
+        "sse_customer_key",
+        "sse_kms_key_id",
+        "ssl_verify",
+        "tenant_id",
+        "timeout",
+        "token",
+        "type",
+        "url",
+        "use_https",
+        "use_ssl",
+        "user",
+        "verify",
+        "version_aware",
+        "worktree",
+    ]
+)
 BOOLEANS = frozenset(
     {f"core.{key}" for key in ("analytics", "autostage", "check_update", "hardlink_lock", "no_scm")}
     | {"core.interactive", "cache.protected", "cache.slow_link_warning", "exp.auto_push", "hydra.enabled"}
@@ -128,6 +218,14 @@ def check_value(section: str, key: str, value: str) -> None:
     Raises:
         Invalid: as said.
     """
+    if REMOTE.match(section) and key not in REMOTE_KEYS:
+        near = difflib.get_close_matches(key, sorted(REMOTE_KEYS), 3)
+        raise Invalid(
+            f"{key} is not an option of a remote",
+            code="config.unknown",
+            hint=f"near it: {', '.join(near)}" if near else "penstock remote modify NAME url URL, for one",
+            key=key,
+        )
     if '"' in section:
         return
     known = KNOWN.get(section, "").split()
@@ -216,13 +314,16 @@ def _open_document(path: Path):  # type: ignore[no-untyped-def]
     import configobj
 
     try:
-        return configobj.ConfigObj(
+        document = configobj.ConfigObj(
             str(path), encoding="utf-8", interpolation=False, indent_type="    ", list_values=True
         )
     except (configobj.ConfigObjError, UnicodeDecodeError) as error:
         raise Invalid(
             f"{path} is not a valid config: {error}", code="config.invalid", file=str(path)
         ) from None
+    if not any(line.strip() for line in document.initial_comment):
+        document.initial_comment = []
+    return document
 
 
 def set_value(path: Path, section: str, key: str, value: str | None) -> None:
@@ -242,8 +343,8 @@ def set_value(path: Path, section: str, key: str, value: str | None) -> None:
 
 
 def _order(sections: list[str]) -> None:
-    """Put `core` first and named sections (remotes) last, as DVC does."""
-    sections.sort(key=lambda name: 2 if '"' in name else name != "core")
+    """Put named sections (remotes) last, as DVC does."""
+    sections.sort(key=lambda name: '"' in name)
 
 
 def remove_section(path: Path, section: str) -> bool:
@@ -271,7 +372,8 @@ def rename_section(path: Path, old: str, new: str) -> bool:
 def _save(path: Path, document) -> None:  # type: ignore[no-untyped-def]
     _order(document.sections)
     lines = document.write() if document.filename is None else _lines(document)
-    write_atomic(path, "".join(f"{line}\n" for line in lines).encode(), durable=False)
+    text = "".join(f"{line}\n" for line in lines) or "\n"  # DVC leaves an empty line where all is gone
+    write_atomic(path, text.encode(), durable=False)
 
 
 def _lines(document) -> list[str]:  # type: ignore[no-untyped-def]

@@ -171,10 +171,15 @@ class ObjectStore:
         remove_stale(f"{self.root}/tmp")
 
     def _make(self, folder: str) -> None:
+        before = folder
+        made = []
+        while self.shared and len(before) > len(str(self.root)) and not os.path.isdir(before):
+            made.append(before)
+            before = os.path.dirname(before)
         os.makedirs(folder, exist_ok=True)
-        if self.shared:
+        for path in made:
             with suppress(PermissionError):
-                os.chmod(folder, 0o2775)
+                os.chmod(path, 0o2775)
         self._made.add(folder)
 
 

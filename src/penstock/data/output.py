@@ -12,6 +12,7 @@ from typing import Literal
 from penstock.base.errors import Invalid
 
 Algorithm = Literal["md5", "md5-dos2unix"]
+Within = str | frozenset[str]  # a path below a tracked directory, or some of its files; "" is all of it
 TREE_SUFFIX = ".dir"
 _HEX = frozenset("0123456789abcdef")
 
@@ -76,3 +77,10 @@ def check_md5(text: object, where: str) -> str:
         if len(digest) == 32 and _HEX.issuperset(digest):
             return text
     raise Invalid(f"{where}: not an md5: {text!r}", code="data.bad_digest", where=where)
+
+
+def is_within(name: str, within: Within) -> bool:
+    """Say whether a file of a tracked directory is meant."""
+    if not isinstance(within, str):
+        return name in within
+    return not within or name == within or name.startswith(f"{within}/")

@@ -22,7 +22,7 @@ from penstock.base.files import write_atomic
 from penstock.data.ignore import BUILT_IN
 from penstock.data.output import HashInfo, Output, check_md5
 from penstock.data.repository import DataRepository
-from penstock.data.tree import check_relpath
+from penstock.data.tree import check_relpath, render_tree, tree_md5
 
 SUFFIX = ".dvc"
 MAX_BYTES = 256 << 20  # a cloud-versioned directory lists every file in its pointer
@@ -172,17 +172,26 @@ def _output(
     name = entry.get("path")
     if not isinstance(name, str) or not name:
         raise _bad(where, "an output has no `path`")
+    files = _files(entry, where)
     return Output(
         path=_locate(repo, path, wdir, name),
-        hash=read_hash(entry, where),
+        hash=read_hash(entry, where) or _listed_hash(files),
         source=where,
         cached=bool(entry.get("cache", True)),
         push=bool(entry.get("push", True)),
         remote=entry.get("remote"),
         persist=bool(entry.get("persist", False)),
         is_import=is_import,
-        files=_files(entry, where),
+        files=files,
     )
+
+
+def _listed_hash(files: tuple[tuple[str, HashInfo], ...] | None) -> HashInfo | None:
+    """Return what the list of a cloud-versioned directory would be called as a tree object."""
+    if not files:
+        return None
+    md5 = tree_md5(render_tree((name, info.md5) for name, info in files))
+    return HashInfo(md5, sum(info.size or 0 for _, info in files), len(files))
 
 
 def read_hash(entry: Mapping[str, Any], where: str) -> HashInfo | None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from penstock.data.hashing import hash_path
 from penstock.data.objects import has
-from penstock.data.output import Output
+from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 
 State = Literal["unchanged", "modified", "new", "deleted", "not in cache"]
@@ -21,7 +21,7 @@ def output_state(repo: DataRepository, output: Output) -> State:
 
     Source: dvc/output.py, `Output.status` and `workspace_status` (3.67).
     """
-    if output.hash is not None and output.cached and output.files is None and not has(repo, output.hash):
+    if output.hash is not None and output.cached and not _is_cached(repo, output, output.hash):
         return "not in cache"
     if not os.path.exists(output.path):
         return "deleted"
@@ -33,6 +33,12 @@ def output_state(repo: DataRepository, output: Output) -> State:
     if output.hash.algorithm == "md5-dos2unix" and legacy_matches(repo, output):
         return "unchanged"
     return "modified"
+
+
+def _is_cached(repo: DataRepository, output: Output, info: HashInfo) -> bool:
+    if output.files is None:
+        return has(repo, info)
+    return not repo.cache.missing({one.md5 for _, one in output.files})
 
 
 def legacy_matches(repo: DataRepository, output: Output) -> bool:

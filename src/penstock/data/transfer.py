@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from penstock.base.digest import digest_file, read_up_to
-from penstock.base.errors import Corrupt, Denied, PenstockError, Refused, Unavailable
-from penstock.data.objects import SMALL_BYTES, corrupt_object
+from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused, Unavailable
+from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.tree import parse_tree, tree_md5
@@ -34,17 +34,22 @@ GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
 
 @dataclass
 class Transfer:
-    """What a push or fetch did: counts, bytes, and the objects that failed with the reason."""
+    """What a push or fetch did: counts, bytes, and the objects that failed with the reason.
+
+    `missing` are those of the failed that are not where they should come from: another try does not help.
+    """
 
     done: int = 0
     total_bytes: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
 
     def add(self, other: Transfer) -> None:
         """Add another transfer's numbers."""
         self.done += other.done
         self.total_bytes += other.total_bytes
         self.failed.update(other.failed)
+        self.missing.update(other.missing)
 
 
 def remote_key(md5: str) -> str:
@@ -63,7 +68,6 @@ def push_objects(
     """Upload everything the given hashes name that the remote lacks.
 
     Raises:
-        NotFound: a tree object is not in the cache (its files cannot be known).
         Unavailable: the remote does not answer; what arrived stays and is not sent again.
         Denied: the remote refuses the credentials.
         Refused: it is a web server, which takes nothing.
@@ -77,16 +81,22 @@ def push_objects(
         else:
             files.add(info.md5)
     absent_trees = find_absent(remote, trees)
-    for md5 in absent_trees:
-        trees[md5] = set(repo.cache.load_tree(HashInfo(md5)).values())
-        files |= trees[md5]
     result = Transfer()
+    for md5 in list(absent_trees):
+        try:
+            trees[md5] = set(repo.cache.load_tree(HashInfo(md5)).values())
+        except NotFound as error:
+            _fail(result, md5, error)
+            absent_trees.remove(md5)
+        files |= trees[md5]
     absent = find_absent(remote, files)
     sent = _run(remote, absent, lambda md5: _push_one(repo, remote, md5), jobs, progress)
     result.add(sent)
     ready = [md5 for md5 in absent_trees if not trees[md5] & sent.failed.keys()]
     for md5 in set(absent_trees) - set(ready):
         result.failed[md5] = "not all of its files arrived"
+        if trees[md5] & sent.failed.keys() <= sent.missing:
+            result.missing.add(md5)
     result.add(_run(remote, ready, lambda md5: _push_one(repo, remote, md5), jobs, None))
     return result
 
@@ -111,7 +121,7 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
             size = source.stat().st_size
             remote.upload(remote_key(md5), source)
     except FileNotFoundError:
-        raise Corrupt(f"object {md5} is not in the cache", code="data.object_missing", md5=md5) from None
+        raise object_missing(md5) from None
     return size
 
 
@@ -284,6 +294,12 @@ def _record(
         if result.done == 0 and len(result.failed) >= min(total, GIVE_UP_AFTER):
             raise
     except PenstockError as error:
-        result.failed[md5] = error.message
+        _fail(result, md5, error)
     if progress is not None:
         progress(result.done + len(result.failed), total, result.total_bytes)
+
+
+def _fail(result: Transfer, md5: str, error: PenstockError) -> None:
+    result.failed[md5] = error.message
+    if isinstance(error, NotFound):
+        result.missing.add(md5)

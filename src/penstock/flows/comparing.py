@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.base.errors import Invalid
 from penstock.base.git import Git
 from penstock.data import diff
 from penstock.data.hashing import hash_path, hash_tree
@@ -25,22 +26,30 @@ def compare_revisions(
     """Compare tracked data of two revisions, or of a revision and the workspace (`new` None).
 
     Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
+
+    Raises:
+        Invalid: the repository works without git.
     """
     trees: dict[str, Mapping[str, str]] = {}
+    if repo.git_root() is None:
+        raise Invalid(
+            "diff compares with what git committed, and this repository works without git",
+            code="data.no_git",
+            hint="penstock status",
+        )
     if Git(repo.root).head() is None:
         return {}
     before = state_at(repo, old)
     after = state_at(repo, new) if new is not None else workspace_state(repo, extra_outputs, trees)
     old_list, old_unknown = diff.expand(repo, before, trees)
     new_list, new_unknown = diff.expand(repo, after, trees)
+    old_list, new_list = limit(old_list, targets), limit(new_list, targets)
     result = diff.compare(old_list, new_list, old_unknown | new_unknown)
     if new is None:
         absent = repo.cache.missing(set(old_list.values()))
         result["not in cache"] = [
             {"path": path, "hash": md5} for path, md5 in sorted(old_list.items()) if md5 in absent
         ]
-    if targets:
-        result = _limit(result, targets)
     return result if any(result.values()) else {}
 
 
@@ -77,16 +86,11 @@ def workspace_state(
     return state
 
 
-def _limit(
-    result: dict[str, list[dict[str, Any]]], targets: Sequence[str]
-) -> dict[str, list[dict[str, Any]]]:
-    def covered(path: str) -> bool:
-        return any(
-            path.rstrip("/") == t or path.startswith(f"{t}/") for t in (one.rstrip("/") for one in targets)
-        )
-
-    def paths(entry: dict[str, Any]) -> list[str]:
-        path = entry["path"]
-        return list(path.values()) if isinstance(path, dict) else [path]
-
-    return {key: [one for one in entries if any(map(covered, paths(one)))] for key, entries in result.items()}
+def limit(listing: Mapping[str, str], targets: Sequence[str]) -> dict[str, str]:
+    """Keep what is at or below a target; without targets everything."""
+    wanted = [target.rstrip("/") for target in targets]
+    return {
+        path: md5
+        for path, md5 in listing.items()
+        if not wanted or any(path.rstrip("/") == one or path.startswith(f"{one}/") for one in wanted)
+    }

@@ -6,9 +6,8 @@ Source: dvc/repo/data.py (3.67).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from penstock.base.git import Git
@@ -16,7 +15,7 @@ from penstock.data import diff
 from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import find_absent
-from penstock.flows.comparing import state_at, workspace_state
+from penstock.flows.comparing import limit, state_at, workspace_state
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
 Listing = dict[str, str]
@@ -42,14 +41,15 @@ def data_status(
     recorded = {repo.relative(out.path): out.hash for out in outputs if out.hash is not None}
     with_git = repo.git_root() is not None
     head = state_at(repo, "HEAD") if with_git and Git(repo.root).head() else {}
+    workspace = workspace_state(repo, extra_outputs, trees)
     listed = [
-        _list(repo, state, trees, granular=options.granular)
-        for state in (head, recorded, workspace_state(repo, extra_outputs, trees))
+        _list(repo, state, known, granular=options.granular)
+        for state, known in ((head, {}), (recorded, {}), (workspace, trees))
     ]
     (old, old_unknown), (index, unknown), (now, _) = listed
-    old, index, now = (_limit(listing, options.targets) for listing in (old, index, now))
-    committed = _changes(old, index, old_unknown | unknown) if with_git else {}
-    uncommitted = _changes(index, now, unknown)
+    old, index, now = (limit(listing, options.targets) for listing in (old, index, now))
+    committed = _changes(old, index, old_unknown, unknown) if with_git else {}
+    uncommitted = _changes(index, now, unknown, set())
     absent = repo.cache.missing(set(index.values()))
     lacking = [path for path, md5 in index.items() if md5 in absent]
     unchanged = [path for path, md5 in index.items() if now.get(path) == md5]
@@ -57,7 +57,7 @@ def data_status(
         unchanged = [path for path in unchanged if old.get(path) == index[path]]
     remote = _not_in_remote(repo, index, options.remote) if options.not_in_remote else []
     untracked = (
-        list(_limit(dict.fromkeys(_untracked(repo), ""), options.targets))
+        list(limit(dict.fromkeys(_untracked(repo), ""), options.targets))
         if options.untracked and with_git
         else []
     )
@@ -83,13 +83,19 @@ def _list(
     return {f"{path}/" if info.is_tree else path: info.md5 for path, info in state.items()}, set()
 
 
-def _changes(old: Listing, new: Listing, unknown: set[str]) -> dict[str, list[Any]]:
-    result = diff.compare(old, new, unknown)
-    return {
+def _changes(
+    old: Listing, new: Listing, old_unknown: set[str], new_unknown: set[str]
+) -> dict[str, list[Any]]:
+    """Return what changed by kind; what lies below a directory whose old list is nowhere is `unknown`."""
+    result = diff.compare(old, new, old_unknown | new_unknown)
+    changes: dict[str, list[Any]] = {
         kind: [entry["path"] for entry in result[kind]]
         for kind in ("modified", "added", "deleted", "renamed")
         if result[kind]
     }
+    hidden = tuple(old_unknown)
+    unknown = sorted(path for path in new if hidden and path not in old_unknown and path.startswith(hidden))
+    return {**changes, **({"unknown": unknown} if unknown else {})}
 
 
 def _not_in_remote(repo: DataRepository, index: Listing, name: str | None) -> list[str]:
@@ -104,13 +110,3 @@ def _not_in_remote(repo: DataRepository, index: Listing, name: str | None) -> li
 def _untracked(repo: DataRepository) -> list[str]:
     listed = Git(repo.root).run_bytes("ls-files", "-z", "--others", "--exclude-standard")
     return [os.fsdecode(name) for name in listed.split(b"\0") if name]
-
-
-def _limit(listing: Listing, targets: Sequence[str]) -> Listing:
-    """Keep what is at or below a target."""
-    wanted = [str(Path(target)) for target in targets]
-    return {
-        path: md5
-        for path, md5 in listing.items()
-        if not wanted or any(path.rstrip("/") == one or path.startswith(f"{one}/") for one in wanted)
-    }

@@ -16,7 +16,7 @@ from penstock.base.errors import Conflict, Corrupt, Unavailable
 from penstock.data.hashing import digest_md5
 from penstock.data.objects import ObjectStore
 from penstock.data.output import HashInfo
-from penstock.data.transfer import fetch_objects
+from penstock.data.transfer import fetch_objects, remote_key
 from penstock.flows.import_listing import list_items
 from penstock.flows.import_source import Source, copy_checked, find_output, not_in_source, source_path
 
@@ -119,6 +119,26 @@ def _place_objects(source: Source, objects: Mapping[Path, str], store: ObjectSto
                 code="data.object_corrupt",
                 hint="penstock verify there",
             )
+
+
+def storage_url(source: Source, path: str) -> str:
+    """Return where the object of a tracked path is stored on the source's remote.
+
+    Raises:
+        NotFound: the path is not tracked, or the source has no remote.
+    """
+    place = source_path(source, path)
+    output = find_output(source, place)
+    if output is None or output.hash is None:
+        raise not_in_source(source, path)
+    md5, within = output.hash.md5, place.relative_to(output.path).as_posix()
+    if within != ".":
+        inner = source.load_tree(output.hash) if output.hash.is_tree else {}
+        if within not in inner:
+            raise not_in_source(source, path)
+        md5 = inner[within]
+    url, _ = source.repo.remote_settings(output.remote)
+    return f"{url.rstrip('/')}/{remote_key(md5)}"
 
 
 def delete(path: Path) -> None:

@@ -5,8 +5,8 @@ Source: dvc/repo/ls.py, dvc/repo/du.py (3.67).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Item:
     is_executable: bool = False
     size: int | None = None
     md5: str | None = None
+    contents: tuple[Item, ...] = ()
 
     def to_document(self, path: str) -> dict[str, Any]:
         """Return the entry of `dvc list --json`."""
@@ -71,11 +72,49 @@ def list_items(
     return [found[name].to_document(name) for name in sorted(found)]
 
 
+def list_tree(source: Source, path: str = "", *, dvc_only: bool = False, level: int | None = None) -> Item:
+    """Return a directory (or a file) with everything below it, down to `level` directories (None is all).
+
+    Raises:
+        NotFound: the path is not in the source.
+    """
+    place = source_path(source, path)
+    tree = build_tree(source, place, dvc_only=dvc_only, deep=True)
+    base = source.repo.relative(place)
+    own = tree.get(base) if base != "." else None
+    if own is None and base != ".":
+        raise not_in_source(source, path)
+    own = own or Item(".", is_dir=True, size=source.repo.root.stat().st_size)
+    return replace(_fill(own, list(tree.values()), level), path=path or ".")
+
+
+def nest(items: Sequence[Item], name: str, level: int | None = None) -> Item:
+    """Return files of one directory as its tree, under the given name."""
+    folders = {str(parent) for item in items for parent in list(Path(item.path).parents)[:-1]}
+    inner = [*items, *(Item(folder, is_dir=True) for folder in folders)]
+    return replace(_fill(Item(".", is_dir=True), inner, level), path=name)
+
+
+def _fill(own: Item, items: Sequence[Item], level: int | None) -> Item:
+    by_folder: dict[str, list[Item]] = {}
+    for item in items:
+        by_folder.setdefault(item.path.rpartition("/")[0] or ".", []).append(item)
+
+    def fill(item: Item, depth: int) -> Item:
+        if not item.is_dir or (level is not None and depth >= level):
+            return item
+        inner = sorted(by_folder.get(item.path, []), key=lambda one: one.path)
+        return replace(item, contents=tuple(fill(one, depth + 1) for one in inner))
+
+    return fill(own, 0)
+
+
 def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dict[str, Item]:
     """Return every file and directory at, above and (with `deep`, all the way) below `path`, by path."""
     items: dict[str, Item] = {}
     if not dvc_only:
         items.update(_disk_items(source, path, deep=deep))
+    on_disk = not dvc_only  # else sizes are the recorded ones
     for output in source.outputs():
         near = output.path.is_relative_to(path) or path.is_relative_to(output.path)
         if not near or (output.hash is not None and output.hash.algorithm != "md5"):
@@ -90,10 +129,11 @@ def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dic
             items,
             source,
             Item(name, is_dir, True, isexec, info.size if info else None, info.md5 if info else None),
+            on_disk=on_disk,
         )
         if info is not None and info.is_tree and (deep or path.is_relative_to(output.path)):
             for inner in _tree_items(source, name, info):
-                _put(items, source, inner)
+                _put(items, source, inner, on_disk=True)
     return items
 
 
@@ -107,8 +147,11 @@ def _tree_items(source: Source, name: str, info: HashInfo) -> Iterator[Item]:
         yield Item(f"{name}/{relpath}", is_output=True, md5=md5)
 
 
-def _put(items: dict[str, Item], source: Source, item: Item) -> None:
+def _put(items: dict[str, Item], source: Source, item: Item, *, on_disk: bool) -> None:
     """Enter a tracked item; its size on disk counts where it is there."""
+    if item.size is not None and not on_disk:
+        items[item.path] = item
+        return
     size = item.size
     try:
         info = (source.repo.root / item.path).stat()
@@ -151,20 +194,31 @@ def _disk_item(source: Source, path: Path) -> tuple[str, Item]:
 
 
 def disk_usage(source: Source, path: str = "", *, summarize: bool = False) -> list[tuple[str, int]]:
-    """Return (path, bytes) for each entry of a directory and their total, as `dvc du` prints them."""
+    """Return (path, bytes) for each entry of a directory and their total, as `dvc du` counts them.
+
+    Files that describe data (`*.dvc`, `dvc.yaml`, `.dvcignore`) are left out, as DVC does.
+    """
     rows: list[tuple[str, int]] = []
     listed = list_items(source, path)
     head = f"{path.rstrip('/')}/" if path else ""
     single = len(listed) == 1 and head.rstrip("/").endswith(str(listed[0]["path"])) and not listed[0]["isdir"]
     for entry in listed:
+        if not single and _describes(str(entry["path"])):
+            continue
         name = path if single else f"{head}{entry['path']}"
         rows.append((name, _total(source, name) if entry["isdir"] else int(entry["size"] or 0)))
     total = (path, sum(size for _, size in rows))
     return [total] if summarize or single else [*rows, total]
 
 
+def _describes(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.endswith(".dvc") or name in {"dvc.yaml", ".dvcignore"}
+
+
 def _total(source: Source, path: str) -> int:
     try:
-        return sum(int(entry["size"] or 0) for entry in list_items(source, path, recursive=True))
+        listed = list_items(source, path, recursive=True)
     except PenstockError:
         return 0
+    return sum(int(entry["size"] or 0) for entry in listed if not _describes(str(entry["path"])))

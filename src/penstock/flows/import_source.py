@@ -24,6 +24,7 @@ from penstock.data.pointer import list_pointers
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import remote_key
 from penstock.data.tree import parse_tree, tree_md5
+from penstock.flows.import_overrides import NO_OVERRIDES, Overrides
 from penstock.pipeline.outputs import list_outputs
 
 
@@ -60,10 +61,18 @@ class Source:
 
 
 @contextmanager
-def open_source(url: str, rev: str | None = None, *, base: Path, committed: bool = False) -> Iterator[Source]:
+def open_source(
+    url: str,
+    rev: str | None = None,
+    *,
+    base: Path,
+    committed: bool = False,
+    overrides: Overrides = NO_OVERRIDES,
+) -> Iterator[Source]:
     """Open a source for the block; `base` is what a relative path counts from.
 
-    Without `rev`, a local repository is read as it stands unless `committed` asks for its HEAD.
+    Without `rev`, a local repository is read as it stands unless `committed` asks for its HEAD. `overrides` goes
+    over its configuration.
 
     Raises:
         NotFound: there is no repository or no such revision.
@@ -73,7 +82,7 @@ def open_source(url: str, rev: str | None = None, *, base: Path, committed: bool
     if local is not None and rev is None and not committed and (local / ".dvc").is_dir():
         repo = DataRepository.open(local)
         try:
-            yield Source(url, repo, None)
+            yield Source(url, replace(repo, config=overrides.over(repo.config, base)), None)
         finally:
             repo.close()
         return
@@ -83,7 +92,7 @@ def open_source(url: str, rev: str | None = None, *, base: Path, committed: bool
         commit = _clone_commit(origin, rev, tree, url)
         opened = _open_tree(tree, local)
         try:
-            yield Source(url, opened, commit)
+            yield Source(url, replace(opened, config=overrides.over(opened.config, base)), commit)
         finally:
             opened.close()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,36 @@ from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.lock import repository_lock
-from penstock.data.pointer import Pointer, check_inside, load_pointer, pointer_path, save_text
+from penstock.data.output import HashInfo
+from penstock.data.pointer import Pointer, check_inside, find_owner, load_pointer, pointer_path, save_text
 from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
 from penstock.data.yamltext import dump_document, load_document
 from penstock.flows.import_getting import copy_path, delete, get_path
+from penstock.flows.import_overrides import NO_OVERRIDES, Overrides
 from penstock.flows.import_remote import NOTE_KEYS, download_url, is_remote, open_remote
 from penstock.flows.import_source import current_commit, open_source
+from penstock.flows.to_remote import send_to_remote
 from penstock.storage.resolve import without_password
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """`rev` of the source, whether to write only the pointer, and whether to replace what is at the target."""
+    """`rev` of the source, whether to write only the pointer, and whether to replace what is at the target.
+
+    `to_remote` sends the content to a remote (`remote`, or the default) instead of here. `fs_config` holds keys of
+    a DVC remote for the URL; `overrides` goes over the configuration of the source repository.
+    """
 
     rev: str | None = None
     no_exec: bool = False
     no_download: bool = False
     force: bool = False
     jobs: int = 0
+    to_remote: bool = False
+    remote: str | None = None
+    fs_config: Mapping[str, str] = field(default_factory=dict)
+    overrides: Overrides = NO_OVERRIDES
 
 
 def import_path(
@@ -48,6 +59,7 @@ def import_path(
     """
     stored_url = url if "://" in url or not (base / url).exists() else str(url)
     origin: dict[str, Any] = {"url": stored_url, **({"rev": options.rev} if options.rev else {})}
+    kept = options.overrides.to_document()
     document: dict[str, Any] = {
         "frozen": True,
         "deps": [{"path": path, "repo": origin}],
@@ -56,10 +68,15 @@ def import_path(
     with repository_lock(repo):
         _check_target(repo, target, options)
         if not options.no_exec:
-            with open_source(url, options.rev, base=base, committed=True) as source:
+            with open_source(
+                url, options.rev, base=base, committed=True, overrides=options.overrides
+            ) as source:
                 origin["rev_lock"] = source.commit
+                origin.update(kept)
                 if not options.no_download:
                     get_path(source, path, target, force=options.force)
+        else:
+            origin.update(kept)
         return _track(repo, target, document, options)
 
 
@@ -71,6 +88,8 @@ def import_url(repo: DataRepository, url: str, target: Path, options: ImportOpti
         Invalid: the URL has a password in it, which the pointer would tell.
     """
     url = url.removeprefix("file://")
+    if options.to_remote:
+        return _import_to_remote(repo, url, target, options, base)
     if is_remote(url):
         return _import_remote(repo, url, target, options)
     path = Path(os.path.normpath(base / url))
@@ -90,6 +109,23 @@ def import_url(repo: DataRepository, url: str, target: Path, options: ImportOpti
         return _track(repo, target, document, options)
 
 
+def _import_to_remote(
+    repo: DataRepository, url: str, target: Path, options: ImportOptions, base: Path
+) -> Path:
+    if options.no_exec or options.no_download:
+        raise Invalid(
+            "--to-remote goes with neither --no-exec nor --no-download", code="data.bad_option", hint=None
+        )
+    pointer = import_url(repo, url, target, replace(options, to_remote=False, no_download=True), base=base)
+    info = send_to_remote(repo, url, base, remote=options.remote, jobs=options.jobs)
+    with repository_lock(repo):
+        document = load_document(pointer.read_text(encoding="utf-8"), str(pointer))
+        document["outs"] = [{**hash_entry(info), "hash": "md5", "path": target.name}]
+        document["md5"] = pointer_md5(document)
+        save_text(pointer, dump_document(document))
+    return pointer
+
+
 def _import_remote(repo: DataRepository, url: str, target: Path, options: ImportOptions) -> Path:
     if without_password(url) != url:
         raise Invalid(
@@ -106,19 +142,28 @@ def _import_remote(repo: DataRepository, url: str, target: Path, options: Import
     with repository_lock(repo):
         _check_target(repo, target, options)
         if not options.no_exec:
-            with open_remote(repo, url, jobs=options.jobs) as source:
+            with open_remote(repo, url, options.fs_config, jobs=options.jobs) as source:
                 if options.no_download or source.note != "md5":
                     document["deps"] = [{**source.describe(), "hash": "md5", "path": url}]
                 if not options.no_download:
                     download_url(source, target, force=options.force)
             if not options.no_download and source.note == "md5":
                 document["deps"] = [{**hash_entry(save_path(repo, target)), "hash": "md5", "path": url}]
+        if options.fs_config:
+            document["deps"][0]["fs_config"] = dict(options.fs_config)
         return _track(repo, target, document, options)
 
 
 def _check_target(repo: DataRepository, target: Path, options: ImportOptions) -> None:
     check_inside(repo, target, "import")
     check_parents(repo, target)
+    owner = find_owner(repo, target)
+    if owner is not None and owner.outputs[0].path != target:
+        raise Conflict(
+            f"{repo.relative(target)} is inside {repo.relative(owner.outputs[0].path)}, which is tracked",
+            code="data.overlap",
+            hint="--out names another place",
+        )
     taken = target if os.path.lexists(target) else pointer_path(target)
     if os.path.lexists(taken) and not options.force:
         raise Conflict(
@@ -153,6 +198,12 @@ def update_import(repo: DataRepository, pointer_file: Path, options: ImportOptio
                 hint="penstock add",
             )
         document = load_document(pointer.text, str(pointer_file))
+        if options.to_remote and "repo" in pointer.dependencies[0]:
+            raise Invalid(
+                "--to-remote goes with what import-url brought, not with imports from a repository",
+                code="data.bad_option",
+                hint="penstock update without it",
+            )
         changed = (
             _update_git(repo, pointer, document, options)
             if "repo" in pointer.dependencies[0]
@@ -162,7 +213,14 @@ def update_import(repo: DataRepository, pointer_file: Path, options: ImportOptio
             entry, target = document["outs"][0], pointer.outputs[0].path
             for key in ("md5", "size", "nfiles", "isexec"):
                 entry.pop(key, None)
-            if not options.no_download:
+            if options.to_remote:
+                source = str(document["deps"][0]["path"])
+                info = send_to_remote(
+                    repo, source, pointer.path.parent, remote=options.remote, jobs=options.jobs
+                )
+                for at, (key, value) in enumerate(hash_entry(info).items()):
+                    entry.insert(at, key, value)
+            elif not options.no_download:
                 for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
                     entry.insert(at, key, value)
             document["md5"] = pointer_md5(document)
@@ -175,10 +233,11 @@ def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: 
     origin = dependency["repo"]
     rev = options.rev or origin.get("rev")
     commit = current_commit(origin["url"], rev, pointer.path.parent)
+    overrides = Overrides.of(origin)
     if commit == origin.get("rev_lock") and not options.rev:
         return False
     if not options.no_download:
-        with open_source(origin["url"], commit, base=pointer.path.parent) as source:
+        with open_source(origin["url"], commit, base=pointer.path.parent, overrides=overrides) as source:
             get_path(source, dependency["path"], pointer.outputs[0].path, force=True)
     if options.rev:
         origin["rev"] = options.rev
@@ -200,7 +259,7 @@ def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: 
         dependency.pop(key, None)
     for at, (key, value) in enumerate(hash_entry(info).items()):
         dependency.insert(at, key, value)
-    if not options.no_download:
+    if not (options.no_download or options.to_remote):
         copy_path(path, pointer.outputs[0].path, force=True)
     return True
 
@@ -211,7 +270,7 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
         found = source.describe()
         if all(dependency.get(key) == found.get(key) for key in NOTE_KEYS):
             return False
-        if not options.no_download:
+        if not (options.no_download or options.to_remote):
             download_url(source, pointer.outputs[0].path, force=True)
     for key in (*NOTE_KEYS, "size", "nfiles", "isexec"):
         dependency.pop(key, None)
@@ -220,8 +279,10 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
     return True
 
 
-def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
-    """Bring an import's missing objects into the cache from its source at the locked commit; return 0 or 1.
+def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
+    """Bring an import's missing objects into the cache from its source at the locked commit.
+
+    Returns what came, or None where the import was never looked at (`--no-exec`).
 
     Raises:
         Conflict: it was imported from a URL without a download, and the source has changed since.
@@ -233,15 +294,19 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> int:
     staging.mkdir(parents=True, exist_ok=True)
     target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
     try:
-        with open_source(origin["url"], origin.get("rev_lock"), base=pointer.path.parent) as source:
+        with open_source(
+            origin["url"],
+            origin.get("rev_lock"),
+            base=pointer.path.parent,
+            overrides=Overrides.of(origin),
+        ) as source:
             get_path(source, str(path), target)
-        save_path(repo, target)
+        return save_path(repo, target)
     finally:
         delete(target)
-    return 1
 
 
-def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
+def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     """Download into the cache what `--no-download` left where it was, and note it in the pointer."""
     document = load_document(pointer.text, str(pointer.path))
     dependency, entry = document["deps"][0], document["outs"][0]
@@ -250,7 +315,7 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
     target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
     try:
         if not any(key in dependency for key in NOTE_KEYS):
-            return 0  # --no-exec: nothing was looked at yet, which `update` does
+            return None  # --no-exec: nothing was looked at yet, which `update` does
         if is_remote(dependency["path"]):
             settings = {str(key): str(value) for key, value in (dependency.get("fs_config") or {}).items()}
             with open_remote(repo, dependency["path"], settings) as source:
@@ -266,10 +331,11 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> int:
                 code="data.source_changed",
                 hint=f"penstock update {repo.relative(pointer.path)}",
             )
-        for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
+        info = save_path(repo, target)
+        for at, (key, value) in enumerate(hash_entry(info).items()):
             entry.insert(at, key, value)
     finally:
         delete(target)
     document["md5"] = pointer_md5(document)
     save_text(pointer.path, dump_document(document))
-    return 1
+    return info

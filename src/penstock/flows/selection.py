@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import NotFound
-from penstock.data.output import Output
+from penstock.data.output import Output, Within
 from penstock.data.pointer import SUFFIX, Pointer, find_owner, list_pointers, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.status import output_state
@@ -29,16 +29,19 @@ def no_outputs() -> Iterable[Output]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """One selected output; `within` limits it to a path below a directory, `pointer` declares it."""
+    """One selected output; `within` limits it to a path (or a set of files) below it, `pointer` declares it."""
 
     output: Output
-    within: str = ""
+    within: Within = ""
     pointer: Pointer | None = None
+
+
+Targets = Sequence[str | Path | Chosen]
 
 
 def select(
     repo: DataRepository,
-    targets: Sequence[str | Path] = (),
+    targets: Targets = (),
     extra_outputs: ExtraOutputs = no_outputs,
     *,
     base: Path | None = None,
@@ -46,18 +49,24 @@ def select(
 ) -> list[Chosen]:
     """Resolve targets to outputs; no targets means all. Relative targets start at `base` (the root).
 
+    What is chosen already stays as it is. With `recursive`, a directory with nothing tracked below is no error.
+
     Raises:
         NotFound: a target is not tracked.
     """
     if not targets:
         chosen = [Chosen(out, "", pointer) for pointer in list_pointers(repo) for out in pointer.outputs]
         return chosen + [Chosen(output) for output in extra_outputs()]
-    found: list[Chosen] = []
+    found: dict[tuple[str, Path, Within], Chosen] = {}
     for target in targets:
-        for one in _resolve(repo, str(target), extra_outputs, base or repo.root, recursive):
-            if one not in found:
-                found.append(one)
-    return found
+        resolved = (
+            [target]
+            if isinstance(target, Chosen)
+            else _resolve(repo, str(target), extra_outputs, base or repo.root, recursive)
+        )
+        for one in resolved:
+            found.setdefault((one.output.source, one.output.path, one.within), one)
+    return list(found.values())
 
 
 def _resolve(
@@ -103,24 +112,33 @@ def _within(output: Output, path: Path, pointer: Pointer | None) -> Chosen:
 
 def status(
     repo: DataRepository,
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     *,
     base: Path | None = None,
     extra: Mapping[str, list[Any]] | None = None,
+    find_behind: Callable[[Sequence[Pointer]], Mapping[Path, str]] | None = None,
 ) -> dict[str, list[Any]]:
-    """Return what changed in the shape of `dvc status --json`: by pointer, `changed outs`.
+    """Return what changed in the shape of `dvc status --json`: by pointer, `changed deps` and `changed outs`.
 
-    `extra` is the pipeline's own answer in the same shape; it comes first.
+    `extra` is the pipeline's own answer in the same shape; it comes first. `find_behind` tells which imports'
+    sources moved on.
     """
     base = base or repo.root
     result: dict[str, list[Any]] = dict(extra or {})
-    for one in select(repo, targets, base=base):
+    chosen = select(repo, targets, base=base)
+    imports = {one.pointer.path: one.pointer for one in chosen if one.pointer and one.pointer.dependencies}
+    behind = find_behind(list(imports.values())) if find_behind is not None and imports else {}
+    for path, source in behind.items():
+        result[os.path.relpath(path, base)] = [{"changed deps": {source: "update available"}}]
+    for one in chosen:
         if one.pointer is None:
             continue
         state = output_state(repo, one.output)
         if state == "unchanged":
             continue
         address = os.path.relpath(one.pointer.path, base)
-        entry = result.setdefault(address, [{"changed outs": {}}])
-        entry[0]["changed outs"][os.path.relpath(one.output.path, base)] = state
+        entries = result.setdefault(address, [])
+        if not entries or "changed outs" not in entries[-1]:
+            entries.append({"changed outs": {}})
+        entries[-1]["changed outs"][os.path.relpath(one.output.path, base)] = state
     return result

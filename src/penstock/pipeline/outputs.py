@@ -45,6 +45,18 @@ def list_outputs(root: Path) -> list[Output]:
     return found
 
 
+def list_kind(root: Path, kind: str) -> list[Path]:
+    """Return where the pipeline's outputs of one kind (`metric`, `plot`) are."""
+    if not (root / DEFINITION_FILE).is_file():
+        return []
+    return [
+        root / stage.place(output.path)
+        for stage in load_stages(root)
+        for output in stage.outputs
+        if output.kind == kind
+    ]
+
+
 def parse_outputs(root: Path, lock: str, definition: str, name: str) -> list[Output]:
     """Return the outputs of the text of a lock, with the flags the text of its dvc.yaml gives them.
 

@@ -88,9 +88,19 @@ def restore_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry
             shutil.copyfile(stored, place)
 
 
-def _folder(repo: DataRepository, document: dict[str, Any]) -> Path:
+def record_key(entry: LockEntry) -> str:
+    """Return where a result is remembered, relative to the cache."""
+    document = entry.to_document()
+    return f"{_key(document)}/{_digest(document)}"
+
+
+def _key(document: dict[str, Any]) -> str:
     key = _digest(document | {"outs": [item["path"] for item in document.get("outs", [])]})
-    return repo.cache.root / "runs" / key[:2] / key
+    return f"runs/{key[:2]}/{key}"
+
+
+def _folder(repo: DataRepository, document: dict[str, Any]) -> Path:
+    return repo.cache.root / _key(document)
 
 
 def _newest_first(folder: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ import pytest
 
 from servers.s3 import S3Server, run_s3
 
+pytest.register_assert_rewrite("compat.dvc.sides")
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",

@@ -1,0 +1,118 @@
+"""`penstock add`: track what is here, what is copied here first, or what goes straight to a remote."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.data_targets import GLOB, opened, pipeline_outputs
+from penstock.cli.imports import target_of
+from penstock.cli.output import Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.data.adding import Added
+    from penstock.data.repository import DataRepository
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="Replace what is at --out.")
+@click.option("-j", "--jobs", type=int, help="Accepted for DVC's sake.", hidden=True)
+@GLOB
+@click.option(
+    "-o", "--out", type=click.Path(), help="Copy the target (a path or a URL) there, and track that."
+)
+@click.option("--to-remote", is_flag=True, help="Send the target straight to a remote; nothing stays here.")
+@click.option("-r", "--remote", help="The remote for --to-remote.")
+@click.option("--remote-jobs", type=int, default=0, help="Objects at once with --to-remote.")
+@click.option(
+    "--no-commit", is_flag=True, help="Write pointers only; penstock commit stores the content later."
+)
+@click.option("--no-relink", is_flag=True, help="Leave files as they are, even where links are configured.")
+@json_option
+@pass_session
+def add(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
+    """Put files or directories under version control."""
+    _check(targets, flags)
+    with opened(session) as repo:
+        if flags["to_remote"]:
+            _send(session, repo, targets[0], flags)
+            return
+        _emit_added(session, repo, _add(session, repo, targets, flags))
+
+
+def _check(targets: tuple[str, ...], flags: dict[str, Any]) -> None:
+    elsewhere = flags["to_remote"] or flags["out"]
+    if elsewhere and (len(targets) > 1 or flags["use_glob"]):
+        raise click.UsageError("--out and --to-remote take one target")
+    if flags["to_remote"] and flags["no_commit"]:
+        raise click.UsageError("--to-remote and --no-commit exclude each other")
+    if elsewhere and flags["no_commit"] and flags["out"]:
+        raise click.UsageError("--out and --no-commit exclude each other")
+    if not flags["to_remote"] and (flags["remote"] or flags["remote_jobs"]):
+        raise click.UsageError("--remote and --remote-jobs go with --to-remote")
+
+
+def _add(
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+) -> list[Added]:
+    def outputs() -> Any:
+        return pipeline_outputs(repo.root)
+
+    if flags["out"]:
+        from penstock.flows.to_remote import add_from
+
+        target = target_of(session, targets[0], flags["out"])
+        return add_from(repo, targets[0], target, session.directory, outputs, force=flags["force"])
+    from penstock.flows import data_workspace
+
+    paths = [session.directory / name for name in _expand(session.directory, targets, flags["use_glob"])]
+    return data_workspace.add(
+        repo, paths, outputs, store=not flags["no_commit"], relink=not flags["no_relink"]
+    )
+
+
+def _expand(base: Path, targets: tuple[str, ...], use_glob: bool) -> list[str]:
+    if not use_glob:
+        return list(targets)
+    import glob
+
+    return [hit for name in targets for hit in glob.glob(name, root_dir=base, recursive=True) or [name]]
+
+
+def _send(session: Session, repo: DataRepository, source: str, flags: dict[str, Any]) -> None:
+    from penstock.flows.to_remote import add_to_remote
+
+    pointer = repo.relative(
+        add_to_remote(
+            repo,
+            source,
+            target_of(session, source, flags["out"]),
+            session.directory,
+            remote=flags["remote"],
+            jobs=flags["remote_jobs"],
+        )
+    )
+    session.emit({"pointer": pointer}, _advice([pointer]))
+
+
+def _emit_added(session: Session, repo: DataRepository, done: list[Added]) -> None:
+    changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
+    document = [
+        {
+            "pointer": repo.relative(one.pointer),
+            "md5": one.hash.md5,
+            "size": one.hash.size,
+            "nfiles": one.hash.nfiles,
+        }
+        for one in done
+    ]
+    session.emit(document, _advice(list(changed)) if changed else "Nothing changed.")
+
+
+def _advice(paths: list[str]) -> str:
+    return f"To track the changes with git, run:\n\n\tgit add {' '.join(map(shlex.quote, paths))}"

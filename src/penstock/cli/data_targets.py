@@ -1,0 +1,100 @@
+"""What data commands share: the opened repository, its pipeline's outputs, and targets with what they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import Session
+
+if TYPE_CHECKING:
+    from penstock.data.output import Output
+    from penstock.data.repository import DataRepository
+    from penstock.flows.selection import Chosen
+
+TARGETS = click.argument("targets", nargs=-1)
+RECURSIVE = click.option(
+    "-R", "--recursive", is_flag=True, help="Take all that is tracked below a directory."
+)
+WITH_DEPS = click.option(
+    "-d", "--with-deps", is_flag=True, help="Take what a target was made from too, all the way up."
+)
+GLOB = click.option("--glob", "use_glob", is_flag=True, help="Expand patterns in TARGETS.")
+
+
+@contextmanager
+def opened(session: Session) -> Iterator[DataRepository]:
+    """Open the repository of the session's directory for a command."""
+    from penstock.data.repository import DataRepository
+
+    repo = DataRepository.open(session.directory)
+    try:
+        yield repo
+    finally:
+        repo.close()
+
+
+def pipeline_outputs(root: Path) -> list[Output]:
+    """Return the pipeline's outputs; nothing is imported where there is no pipeline."""
+    if not (root / "dvc.yaml").exists():
+        return []
+    from penstock.pipeline.outputs import list_outputs
+
+    return list_outputs(root)
+
+
+def reach_options(command: Any) -> Any:
+    """Add `-R` and `-d`."""
+    return RECURSIVE(WITH_DEPS(command))
+
+
+def history_options(command: Any) -> Any:
+    """Add `-a`, `-T` and `-A`."""
+    for option in (
+        click.option("-a", "--all-branches", is_flag=True, help="For the tips of all branches too."),
+        click.option("-T", "--all-tags", is_flag=True, help="For all tags too."),
+        click.option("-A", "--all-commits", is_flag=True, help="For all commits too."),
+    ):
+        command = option(command)
+    return command
+
+
+def widened(
+    session: Session,
+    repo: DataRepository,
+    targets: tuple[str, ...],
+    *,
+    recursive: bool = False,
+    with_deps: bool = False,
+    use_glob: bool = False,
+    bring_trees: Callable[[Any], None] | None = None,
+) -> tuple[str | Chosen, ...]:
+    """Return targets with what they reach; as they are where no flag asks for more.
+
+    The command ends, successfully, where nothing is tracked below what `-R` names.
+    """
+    if not targets or not (recursive or with_deps or use_glob):
+        return targets
+    from penstock.flows.reach import Reach, widen
+
+    reach = Reach(session.directory, recursive, use_glob, with_deps, bring_trees)
+    found = widen(repo, targets, lambda: pipeline_outputs(repo.root), reach)
+    if not found:
+        session.emit({}, "Nothing is tracked there.")
+        raise click.exceptions.Exit(0)
+    return tuple(found)
+
+
+def find_history(repo: DataRepository, flags: dict[str, Any]) -> Any:
+    """Return what yields the outputs of other commits, or None when none are asked for."""
+    scope = (flags["all_branches"], flags["all_tags"], flags["all_commits"])
+    if not any(scope):
+        return None
+    from penstock.base.git import Git
+    from penstock.flows.data_history import Scope, list_commits, outputs_at
+
+    return lambda: outputs_at(repo, list_commits(Git(repo.root), Scope(*scope)))

@@ -1,0 +1,55 @@
+"""Freeze and unfreeze a stage of dvc.yaml, or a pointer: the `frozen` key of its entry.
+
+Source: dvc/repo/freeze.py (3.67).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penstock.base.errors import NotFound
+from penstock.data.lock import repository_lock
+from penstock.data.pointer import SUFFIX, load_pointer, save_text
+from penstock.data.repository import DataRepository
+from penstock.data.yamltext import dump_document, load_document
+from penstock.pipeline.definition import DEFINITION_FILE
+
+
+def set_frozen(repo: DataRepository, target: str, base: Path, *, is_frozen: bool) -> list[Path]:
+    """Set or remove `frozen` where `target` (a stage's name, or a `.dvc` file) is declared.
+
+    Returns the file, or nothing when it says so already.
+
+    Raises:
+        NotFound: there is no such stage or pointer.
+    """
+    with repository_lock(repo):
+        if target.endswith(SUFFIX):
+            path = base / target
+            text = load_pointer(repo, path).text
+            document = entry = load_document(text, str(path))
+        else:
+            path = repo.root / DEFINITION_FILE
+            text = path.read_text(encoding="utf-8") if path.is_file() else ""
+            document = load_document(text, DEFINITION_FILE)
+            stages = document.get("stages") or {}
+            name = target.removeprefix(f"{DEFINITION_FILE}:")
+            if name not in stages:
+                raise NotFound(
+                    f"no stage is called {target!r}",
+                    code="pipeline.no_stage",
+                    hint=f"stages: {', '.join(stages) or 'none'}",
+                    target=target,
+                )
+            entry = stages[name].get("do", stages[name])
+        if bool(entry.get("frozen")) == is_frozen:
+            return []
+        if is_frozen:
+            at = 1 if "md5" in entry else 0  # where DVC writes it in a pointer
+            if target.endswith(SUFFIX) and hasattr(entry, "insert"):
+                entry.insert(at, "frozen", True)
+            else:
+                entry["frozen"] = True
+        else:
+            del entry["frozen"]
+        return [path] if save_text(path, dump_document(document)) else []
