@@ -126,7 +126,9 @@ def test_a_terminated_script_loses_nothing(project: Project, number: signal.Sign
         [
             sys.executable,
             "-c",
-            "import penstock, time\nfor i in range(10): penstock.log_metric('m', i)\nprint('logged', flush=True)\ntime.sleep(60)",
+            "import penstock, signal, time\n"
+            f"signal.signal({int(number)}, signal.SIG_DFL)\n"  # a test run under nohup ignores SIGHUP
+            "for i in range(10): penstock.log_metric('m', i)\nprint('logged', flush=True)\ntime.sleep(60)",
         ],
         cwd=project.root,
         env={**os.environ, "MLFLOW_TRACKING_URI": ""},
