@@ -74,8 +74,10 @@ def server(
     MLflow's clients work against it: set MLFLOW_TRACKING_URI to its address. Outside of a repository it keeps
     its state in ./.penstock.
     """
+    import gc
     import logging
 
+    gc.disable()  # nothing of what starting makes is garbage; `serve_on` turns it on again
     from penstock.cli.user import require_admin
     from penstock.flows.supervise import ControllerLoop
     from penstock.flows.webhooks import WebhookLoop

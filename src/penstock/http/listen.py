@@ -96,5 +96,6 @@ def serve_on(bound: socket.socket, server: Server) -> None:
     gc.collect()
     gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
     gc.set_threshold(*COLLECT_AFTER)
+    gc.enable()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[bound]))
