@@ -27,6 +27,7 @@ LAZY = {
     "penstock/data/pointer.py": "ruamel, only for a pointer DVC would not have written",
     "penstock/data/repository.py": "storage, only for a remote",
     "penstock/data/rendering.py": "ruamel, only for a name that needs quoting",
+    "penstock/data/stale.py": "git, only where something may be left of another commit",
     "penstock/data/status.py": "DVC 2's hashes",
     "penstock/data/workers.py": "ctypes and pickle, only to fork",
     "penstock/flows/data_workspace.py": "subprocess, only with core.autostage; DVC's state, only where there is one",

@@ -14,14 +14,17 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.base.errors import PenstockError
-from penstock.base.git import Git
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import is_tracked_by_git
 from penstock.data.hashing import hash_path, hash_tree
 from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
+
+if TYPE_CHECKING:
+    from penstock.base.git import Git
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def plan_stale(repo: DataRepository, current: Collection[Output]) -> StalePlan:
     root = repo.git_root()
     if not candidates or root is None:
         return StalePlan((), ())
+    from penstock.base.git import Git
+
     taken = {
         "/".join(parts[:depth])
         for path in paths
