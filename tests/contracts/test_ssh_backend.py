@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -154,3 +155,12 @@ def test_nothing_temporary_is_left(backend: Backend, place: Path) -> None:
     assert list((place / ".penstock-tmp").iterdir()) == []
     backend.close()
     assert sorted(path.name for path in place.iterdir()) == ["a", "c"]
+
+
+def test_writers_that_start_together_sweep_once(ssh_server: SshServer, backend: Backend, place: Path) -> None:
+    backend.writer("k").write([b"left by a killed writer"])
+    for _ in range(5):
+        opened = open_backend(backend.url, ssh_server.options())
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda number: opened.put(f"t/{number}", b"x"), range(16)))  # noqa: B023
+        opened.close()

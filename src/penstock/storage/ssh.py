@@ -147,8 +147,9 @@ class SshBackend:
         parent = posixpath.dirname(self._path(key))
         if STAGING not in self._made:
             await sftp.makedirs(f"{self._root}/{STAGING}", exist_ok=True)
-            self._made.add(STAGING)
-            await self._sweep(sftp)
+            if STAGING not in self._made:  # the first of several writers sweeps
+                self._made.add(STAGING)
+                await self._sweep(sftp)
         if parent not in self._made:
             try:
                 await sftp.makedirs(parent, exist_ok=True)
@@ -163,7 +164,7 @@ class SshBackend:
         found = [(one.filename, one.attrs.mtime or 0) for one in await sftp.readdir(folder)]
         if len(found) <= 2:  # `.` and `..`
             return
-        probe = f"{folder}/{self._token}-now"
+        probe = f"{folder}/{self._token}-{next(self._count)}"
         async with sftp.open(probe, "xb"):
             pass
         now = (await sftp.stat(probe)).mtime or 0
