@@ -98,8 +98,9 @@ def main() -> None:
         sys.exit(code)
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as where it was closed by whoever started this
+                stream.flush()
     except OSError as error:  # a closed pipe, a full disk
         code = code or EXIT_FAILED
         if not isinstance(error, BrokenPipeError):
