@@ -18,6 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "checkout": ("data:checkout", "Bring the workspace to what pointers and lock say."),
     "ci": ("ci:ci", "Validate a commit: tests, pipeline, gate, register, report."),
     "commit": ("data:commit", "Record changed tracked data as the new state."),
+    "completion": (
+        "completion:completion",
+        "Print a script that completes what is typed at the shell's prompt.",
+    ),
     "config": ("data_config:config", "Get or set options in DVC's configuration files."),
     "data": ("data_status:data", "Show the state of tracked data, file by file if asked."),
     "db": ("db:db", "Upgrade and copy the store, or bring runs from an MLflow server."),

@@ -16,6 +16,8 @@ from penstock.base.errors import PenstockError
 from penstock.cli.catalogue import Catalogue
 from penstock.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Session, exit_code, report_error
 
+COMPLETE = "_PENSTOCK_COMPLETE"  # set by the script of `penstock completion`: what the shell wants to know
+
 
 @click.command(
     cls=Catalogue,
@@ -93,6 +95,7 @@ def main() -> None:
 
     The interpreter is not taken apart, which takes longer (9 ms) than many a command.
     """
+    cli._main_shell_completion({}, "penstock", COMPLETE)  # ends the process where a shell asks
     code = run(sys.argv[1:])
     if threading.active_count() > 1:
         sys.exit(code)
