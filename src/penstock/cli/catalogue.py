@@ -13,6 +13,7 @@ from penstock.cli.output import Session
 COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("data_add:add", "Put files or directories under version control."),
     "alias": ("model:alias", "Point names such as `champion` at model versions."),
+    "artifacts": ("artifacts:artifacts", "Download registered artifacts of DVC repositories."),
     "cache": ("data_config:cache", "Show or set where the cache is."),
     "check-ignore": ("data_paths:check_ignore", "Show which paths .dvcignore excludes."),
     "checkout": ("data:checkout", "Bring the workspace to what pointers and lock say."),
