@@ -26,6 +26,7 @@ from penstock.data.pointer import (
     pointer_path,
     save_text,
 )
+from penstock.data.protection import unprotect
 from penstock.data.relinking import relink_saved
 from penstock.data.rendering import render_new, render_updated
 from penstock.data.repository import DataRepository
@@ -248,9 +249,13 @@ def commit_pointer(repo: DataRepository, pointer: Pointer, *, relink: bool = Tru
 def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = False) -> tuple[Path, ...]:
     """Stop tracking: delete the pointer and its `.gitignore` entries; the data stays unless asked.
 
+    Data that stay become files of their own first: a link would lose its content with the next collection.
     Returns the files that changed for git.
     """
     changed = [pointer.path]
+    for output in pointer.outputs:
+        if output.cached and not with_data and output.path.exists():
+            unprotect(repo, output.path)
     for output in pointer.outputs:
         ignored = unignore_path(repo, output.path)
         if ignored is not None:
