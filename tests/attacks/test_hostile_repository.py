@@ -13,6 +13,8 @@ from penstock.base.errors import PenstockError
 from penstock.data.repository import DataRepository
 from penstock.flows import versioning
 from penstock.flows.data_garbage import GarbageOptions, collect_garbage
+from penstock.flows.import_getting import get_path
+from penstock.flows.import_source import open_source
 from penstock.pipeline.outputs import list_outputs, parse_outputs
 
 EVIL = b"evil"
@@ -73,6 +75,29 @@ def test_a_tree_that_leaves_its_directory(repo: DataRepository, relpath: str) ->
     pointer(repo, "d", put(repo, tree, ".dir"))
     refused(repo)
     assert not (repo.root / "d").exists()
+
+
+@pytest.mark.parametrize(
+    "relpath", [".git/hooks/pre-commit", "a/.git/config", ".dvc/config", "a/.hg", ".git"]
+)
+def test_a_tree_that_brings_a_repository_of_its_own(repo: DataRepository, relpath: str) -> None:
+    evil = put(repo, EVIL)
+    tree = json.dumps([{"md5": evil, "relpath": "ok.git/x"}, {"md5": evil, "relpath": relpath}]).encode()
+    pointer(repo, "d", put(repo, tree, ".dir"))
+    refused(repo)
+    assert not (repo.root / "d").exists()
+    with open_source(str(repo.root), base=repo.root) as source, pytest.raises(PenstockError, match="own"):
+        get_path(source, "d", repo.root.parent / "got")
+    assert not (repo.root.parent / "got").exists()
+
+
+def test_a_tree_with_names_that_only_resemble_one(repo: DataRepository) -> None:
+    evil = put(repo, EVIL)
+    names = [".gitignore", "a.git/x", ".git2", "a/.dvcx", "x.dvc"]
+    tree = json.dumps([{"md5": evil, "relpath": name} for name in sorted(names)]).encode()
+    pointer(repo, "d", put(repo, tree, ".dir"))
+    versioning.checkout(repo, ("x.dvc",))
+    assert all((repo.root / "d" / name).is_file() for name in names)
 
 
 @pytest.mark.parametrize("md5", ["../../../victim", "0" * 30 + "/..", "A" * 32, "0" * 31, "0" * 32 + "\n"])

@@ -26,7 +26,7 @@ from penstock.data.placing import Placer
 from penstock.data.pointer import check_inside
 from penstock.data.repository import DataRepository
 from penstock.data.state import Snapshot
-from penstock.data.tree import render_tree, tree_md5
+from penstock.data.tree import check_placeable, render_tree, tree_md5
 
 Change = Literal["unchanged", "added", "modified", "deleted"]
 SHOWN = 10  # names listed in a refusal
@@ -162,6 +162,7 @@ def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within
         tree = {name: one.md5 for name, one in output.files}
     else:
         tree = repo.cache.load_tree(info)
+    check_placeable(tree, repo.relative(output.path))
     if not within:
         return tree
     chosen = {name: md5 for name, md5 in tree.items() if is_within(name, within)}

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring_ascii
 
 from penstock.base.digest import digest_bytes
-from penstock.base.errors import Corrupt
+from penstock.base.errors import Corrupt, Invalid
+from penstock.data.ignore import BUILT_IN
 from penstock.data.output import TREE_SUFFIX, check_md5
 
 # An empty, `.` or `..` part, or a `/` at either end, in names with a zero byte before and after each.
@@ -95,6 +96,25 @@ def check_relpath(relpath: object, where: str) -> str:
     ):
         raise _corrupt(where, f"the path {relpath!r} does not stay inside the directory")
     return relpath
+
+
+def check_placeable(relpaths: Iterable[str], where: str) -> None:
+    """Refuse a tree that would put a repository of git or DVC into the workspace, with hooks and settings of its own.
+
+    Raises:
+        Invalid: a part of a path is called `.git`, `.hg` or `.dvc`.
+    """
+    joined = "/\0/".join(["", *relpaths, ""])
+    for name in BUILT_IN:
+        if f"/{name}/" in joined:
+            at = joined.index(f"/{name}/")
+            start, end = joined.rindex("\0/", 0, at + 1) + 2, joined.index("/\0", at + 1)
+            raise Invalid(
+                f"{where} holds {joined[start:end]!r}, which would be git's or DVC's own",
+                code="data.outside",
+                hint="take it out where the data come from, and add them again",
+                path=joined[start:end],
+            )
 
 
 def _check_nesting(tree: Mapping[str, str], where: str) -> None:

@@ -17,6 +17,7 @@ from penstock.data.hashing import digest_md5
 from penstock.data.objects import ObjectStore
 from penstock.data.output import HashInfo
 from penstock.data.transfer import fetch_objects, remote_key
+from penstock.data.tree import check_placeable
 from penstock.flows.import_listing import list_items
 from penstock.flows.import_source import Source, copy_checked, find_output, not_in_source, source_path
 
@@ -70,6 +71,7 @@ def _output_objects(source: Source, info: HashInfo, within: str, target: Path) -
     if not info.is_tree:
         return {target: info.md5}
     tree = source.load_tree(info)
+    check_placeable(tree, source.url)
     if within in tree:
         return {target: tree[within]}
     head = "" if within == "." else f"{within}/"
