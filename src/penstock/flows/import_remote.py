@@ -24,7 +24,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, parse_tree, render_tree, tree_md5
 from penstock.flows.import_getting import delete
 from penstock.storage.backend import Backend, Entry
-from penstock.storage.resolve import open_backend, split_url, without_password
+from penstock.storage.resolve import open_backend, shown_url, split_url
 
 Note = Literal["etag", "checksum", "md5"]
 NOTES: Mapping[str, Note] = {
@@ -149,7 +149,7 @@ def open_remote(
     place, key = split_url(full)
     backend = open_backend(place, {**settings, **(options or {})})
     try:
-        shown = without_password(url)
+        shown = shown_url(url)
         note = NOTES.get(full.partition("://")[0] if "://" in full else "", "md5")
         files, is_directory = _look(backend, key, shown)
         yield RemoteSource(shown, backend, key, note, files, is_directory, jobs)

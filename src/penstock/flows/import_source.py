@@ -26,11 +26,15 @@ from penstock.data.transfer import remote_key
 from penstock.data.tree import parse_tree, tree_md5
 from penstock.flows.import_overrides import NO_OVERRIDES, Overrides
 from penstock.pipeline.outputs import list_outputs
+from penstock.storage.resolve import shown_url
 
 
 @dataclass(frozen=True)
 class Source:
-    """An opened source: `repo` stands on its files, `commit` is None for a working directory."""
+    """An opened source: `repo` stands on its files, `commit` is None for a working directory.
+
+    `url` is what messages call it, without credentials.
+    """
 
     url: str
     repo: DataRepository
@@ -82,7 +86,7 @@ def open_source(
     if local is not None and rev is None and not committed and (local / ".dvc").is_dir():
         repo = DataRepository.open(local)
         try:
-            yield Source(url, replace(repo, config=overrides.over(repo.config, base)), None)
+            yield Source(shown_url(url), replace(repo, config=overrides.over(repo.config, base)), None)
         finally:
             repo.close()
         return
@@ -92,7 +96,7 @@ def open_source(
         commit = _clone_commit(origin, rev, tree, url)
         opened = _open_tree(tree, local)
         try:
-            yield Source(url, replace(opened, config=overrides.over(opened.config, base)), commit)
+            yield Source(shown_url(url), replace(opened, config=overrides.over(opened.config, base)), commit)
         finally:
             opened.close()
 
@@ -133,6 +137,7 @@ def _local_path(url: str, base: Path) -> Path | None:
 def _update_clone(url: str) -> Path:
     home = Path.home() / ".cache" / "penstock" / "clones"
     home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)  # git keeps the address there, with a password that is in it
     clone = home / hashlib.sha256(url.encode()).hexdigest()[:32]
     try:
         if (clone / "HEAD").exists():
@@ -143,15 +148,16 @@ def _update_clone(url: str) -> Path:
             temporary.rename(clone)
     except Invalid as error:
         raise Unavailable(
-            f"{url} cannot be cloned: {error.message}",
+            f"{shown_url(url)} cannot be cloned: {error.message.replace(url, shown_url(url))}",
             code="data.no_source",
             hint="check the address and your access with git ls-remote",
-            url=url,
+            url=shown_url(url),
         ) from None
     return clone
 
 
 def _clone_commit(origin: Path, rev: str | None, tree: Path, url: str) -> str:
+    url = shown_url(url)
     try:
         commit = Git(origin).resolve(rev or "HEAD")
     except NotFound:

@@ -11,6 +11,7 @@ from pathlib import Path
 from penstock.base.errors import PenstockError
 from penstock.data.pointer import Pointer
 from penstock.flows.import_source import current_commit
+from penstock.storage.resolve import shown_url
 
 
 def find_updates(pointers: Iterable[Pointer]) -> tuple[dict[Path, str], list[str]]:
@@ -37,5 +38,5 @@ def find_updates(pointers: Iterable[Pointer]) -> tuple[dict[Path, str], list[str
         if isinstance(found, PenstockError):
             unknown.append(f"{pointer.path.name}: {found.message}")
         elif found != origin.get("rev_lock"):
-            behind[pointer.path] = f"{dependency['path']} ({url})"
+            behind[pointer.path] = f"{dependency['path']} ({shown_url(url)})"
     return behind, unknown

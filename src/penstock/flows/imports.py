@@ -17,7 +17,15 @@ from penstock.data.gitignore import ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo
-from penstock.data.pointer import Pointer, check_inside, find_owner, load_pointer, pointer_path, save_text
+from penstock.data.pointer import (
+    SUFFIX,
+    Pointer,
+    check_inside,
+    find_owner,
+    load_pointer,
+    pointer_path,
+    save_text,
+)
 from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
@@ -57,7 +65,14 @@ def import_path(
     Raises:
         NotFound: the source has no such path or revision.
         Conflict: something is at the target.
+        Invalid: the URL has a password in it, which the pointer would tell; the path is a pointer itself.
     """
+    if without_password(url) != url:
+        raise Invalid(
+            "the URL has a password in it, which the .dvc file would show to everybody",
+            code="data.password_in_url",
+            hint="leave it out, and let git ask a credential helper (git help credentials)",
+        )
     stored_url = url if "://" in url or not (base / url).exists() else str(url)
     origin: dict[str, Any] = {"url": stored_url, **({"rev": options.rev} if options.rev else {})}
     kept = options.overrides.to_document()
@@ -67,7 +82,7 @@ def import_path(
         "outs": [{"hash": "md5", "path": target.name}],
     }
     with repository_lock(repo):
-        _check_target(repo, target, options)
+        _check_target(repo, target, options, document)
         if not options.no_exec:
             with open_source(
                 url, options.rev, base=base, committed=True, overrides=options.overrides
@@ -100,7 +115,7 @@ def import_url(repo: DataRepository, url: str, target: Path, options: ImportOpti
     dependency: dict[str, Any] = {"path": shown}
     document = {"frozen": True, "deps": [dependency], "outs": [{"hash": "md5", "path": target.name}]}
     with repository_lock(repo):
-        _check_target(repo, target, options)
+        _check_target(repo, target, options, document)
         if not options.no_exec:
             document["deps"] = [{**hash_entry(hash_path(repo, path)), "hash": "md5", "path": shown}]
             if not options.no_download:
@@ -141,7 +156,7 @@ def _import_remote(repo: DataRepository, url: str, target: Path, options: Import
         "outs": outputs,
     }
     with repository_lock(repo):
-        _check_target(repo, target, options)
+        _check_target(repo, target, options, document)
         if not options.no_exec:
             with open_remote(repo, url, options.fs_config, jobs=options.jobs) as source:
                 if options.no_download or source.note != "md5":
@@ -155,7 +170,17 @@ def _import_remote(repo: DataRepository, url: str, target: Path, options: Import
         return _track(repo, target, document, options)
 
 
-def _check_target(repo: DataRepository, target: Path, options: ImportOptions) -> None:
+def _check_target(
+    repo: DataRepository, target: Path, options: ImportOptions, document: Mapping[str, Any]
+) -> None:
+    for name in (str(document["deps"][0]["path"]), target.name):
+        if name.endswith(SUFFIX) or name.rpartition("/")[2] == "dvc.yaml":
+            raise Invalid(
+                f"{name} describes data: DVC reads no repository that imports such a file",
+                code="data.is_pointer",
+                hint="import the data that it names, or penstock get the file",
+                path=name,
+            )
     check_inside(repo, target, "import")
     check_writable(repo, [target])
     check_parents(repo, target)

@@ -61,6 +61,23 @@ def without_password(url: str) -> str:
     return f"{head}{separator}{user}:***{at}{host}{slash}{path}" if separator and colon else url
 
 
+def shown_url(url: str) -> str:
+    """Return a URL for messages: no password, no token in the user's place, no query of a web server (signatures).
+
+    Example:
+        >>> shown_url("https://ghp_token@example.org/data.csv?X-Signature=abc")
+        'https://***@example.org/data.csv?…'
+    """
+    shown = without_password(url)
+    scheme, separator, rest = shown.partition("://")
+    if not separator or scheme not in {"http", "https"}:
+        return shown
+    place, slash, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    head, query, _ = path.partition("?")
+    return f"{scheme}://{user if ':' in user else '***' if at else ''}{at}{host}{slash}{head}{query and '?…'}"
+
+
 def split_url(url: str) -> tuple[str, str]:
     """Return the place to open and the key in it that a file's URL means.
 
@@ -78,7 +95,7 @@ def split_url(url: str) -> tuple[str, str]:
         place, _, name = url.rstrip("/").rpartition("/")
     if not name or "/" not in rest:
         raise Invalid(
-            f"{without_password(url)} names no file",
+            f"{shown_url(url)} names no file",
             code="storage.bad_url",
             hint="add the file's path to the URL",
         )
@@ -92,7 +109,7 @@ def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Bac
     place, _, path = url.partition("://")[2].partition("/")
     prefix = path.strip("/")
     jobs = _number(options, "jobs")
-    shown = without_password(url)
+    shown = shown_url(url)
     backend: adapter.ObjectStoreBackend
     if scheme == "s3":
         backend = adapter.open_s3(place, prefix, object_options.s3_options(options), shown)
