@@ -72,7 +72,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("server:up", "Run server and serve together."),
     "update": ("imports:update", "Bring imports to what their sources hold now."),
     "user": ("user:user", "Say who may call a server that asks for credentials."),
-    "verify": ("data:verify", "Read every cached object and name what is missing or damaged."),
+    "verify": ("data_repair:verify", "Read every object and name what is missing or damaged."),
     "version": ("data_end:version", "Show versions, the system, and what works here."),
     "why": ("chain:why", "Explain a prediction, version, endpoint, run, file or commit."),
 }

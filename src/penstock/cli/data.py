@@ -1,4 +1,4 @@
-"""Commands on tracked data: `init status checkout commit diff remove root verify`.
+"""Commands on tracked data: `init status checkout commit diff remove root`.
 
 Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -q`, which is 1 on changes.
 """
@@ -266,27 +266,3 @@ def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
         changed = data_workspace.remove(repo, targets, base=session.directory, with_data=outs)
         document = [repo.relative(path) for path in changed]
     session.emit(document, "")
-
-
-@click.command()
-@TARGETS
-@json_option
-@click.pass_context
-def verify(context: click.Context, targets: tuple[str, ...]) -> None:
-    """Read every cached object of tracked data; exit 1 when one is missing or damaged."""
-    from penstock.data.verification import verify_cache
-    from penstock.flows.selection import select
-
-    session = context.find_object(Session) or context.ensure_object(Session)
-    with opened(session) as repo:
-        chosen = select(repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory)
-        hashes = [one.output.hash for one in chosen if one.output.hash is not None and one.output.cached]
-        found = verify_cache(repo, hashes)
-    lines = [f"missing  {md5}" for md5 in found.missing] + [f"damaged  {md5}" for md5 in found.damaged]
-    lines.append(
-        f"{found.checked} objects read"
-        + (": all sound" if found.is_sound else "; remove damaged ones, then penstock fetch")
-    )
-    document = {"checked": found.checked, "missing": found.missing, "damaged": found.damaged}
-    session.emit(document, "\n".join(lines))
-    context.exit(0 if found.is_sound else 1)

@@ -109,6 +109,8 @@ def pull(
         report = transferring.pull(
             repo, chosen, lambda: pipeline_outputs(repo.root), options=options, force=force
         )
+    for where, paths in report.lacking.items():
+        session.note(f"left out: {transferring.shorten(paths)} not in {where}")
     _emit_report(session, repo, report, "fetched")
 
 

@@ -7,6 +7,7 @@ They are few and old: no listing, no processes, one object after the other or in
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused
 from penstock.data.legacy import is_legacy_content
 from penstock.data.objects import OBJECT_MODE, corrupt_object, object_missing
-from penstock.data.output import HashInfo, check_md5
+from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import Transfer
 from penstock.storage.backend import Backend
@@ -58,6 +59,32 @@ def fetch_legacy(repo: DataRepository, hashes: Iterable[HashInfo], remote: Backe
     return result
 
 
+def replace_legacy(repo: DataRepository, md5s: Collection[str], remote: Backend) -> Transfer:
+    """Upload the given objects over whatever the remote holds in their places, trees after their files."""
+    result = Transfer()
+    trees = {md5 for md5 in md5s if md5.endswith(TREE_SUFFIX)}
+    known = _load_trees(repo, trees, result)
+    _each(result, remote, set(md5s) - trees, lambda md5: _push_one(repo, remote, md5))
+    ready = {md5 for md5, inner in known.items() if not inner & result.failed.keys()}
+    _each(result, remote, ready, lambda md5: _push_one(repo, remote, md5))
+    result.failed.update(dict.fromkeys(known.keys() - ready, "not all of its files arrived"))
+    return result
+
+
+def store_legacy(repo: DataRepository, path: Path, md5: str) -> None:
+    """Put a file whose bytes are known to be what DVC 2 called `md5` into the old layout."""
+    with repo.cache.staging() as temporary:
+        shutil.copyfile(path, temporary)
+        _accept(repo, temporary, md5)
+
+
+def _accept(repo: DataRepository, temporary: str, md5: str) -> None:
+    target = repo.cache.legacy_path(md5)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    os.chmod(temporary, OBJECT_MODE)
+    os.rename(temporary, target)
+
+
 def missing_legacy(repo: DataRepository, md5s: Collection[str]) -> set[str]:
     """Return those names that the cache does not hold."""
     return {md5 for md5 in md5s if not os.path.exists(repo.cache.legacy_path(md5))}
@@ -96,10 +123,7 @@ def _fetch_one(repo: DataRepository, remote: Backend, md5: str) -> int:
                 md5=md5,
             )
         size = os.path.getsize(temporary)
-        target = repo.cache.legacy_path(md5)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.chmod(temporary, OBJECT_MODE)
-        os.rename(temporary, target)
+        _accept(repo, temporary, md5)
     return size
 
 
@@ -126,3 +150,5 @@ def _fail(result: Transfer, md5: str, error: PenstockError) -> None:
     result.failed[md5] = error.message
     if isinstance(error, NotFound):
         result.missing.add(md5)
+    elif isinstance(error, Corrupt):
+        result.damaged.add(md5)

@@ -36,13 +36,15 @@ GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
 class Transfer:
     """What a push or fetch did: counts, bytes, and the objects that failed with the reason.
 
-    `missing` are those of the failed that are not where they should come from: another try does not help.
+    `missing` are those of the failed that are not where they should come from, `damaged` those whose bytes there
+    are not what their names say: another try helps neither.
     """
 
     done: int = 0
     total_bytes: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
 
     def add(self, other: Transfer) -> None:
         """Add another transfer's numbers."""
@@ -50,6 +52,7 @@ class Transfer:
         self.total_bytes += other.total_bytes
         self.failed.update(other.failed)
         self.missing.update(other.missing)
+        self.damaged.update(other.damaged)
 
 
 def remote_key(md5: str) -> str:
@@ -98,6 +101,31 @@ def push_objects(
         if trees[md5] & sent.failed.keys() <= sent.missing:
             result.missing.add(md5)
     result.add(_run(remote, ready, lambda md5: _push_one(repo, remote, md5), jobs, None))
+    return result
+
+
+def replace_objects(
+    repo: DataRepository, md5s: Collection[str], remote: Backend, *, jobs: int = 0
+) -> Transfer:
+    """Upload the given objects over whatever the remote holds in their places, trees after their files.
+
+    Raises:
+        Unavailable, Denied, Refused: as for a push.
+    """
+    trees = {md5 for md5 in md5s if md5.endswith(TREE_SUFFIX)}
+    result = _run(remote, set(md5s) - trees, lambda md5: _push_one(repo, remote, md5), jobs, None)
+    whole: set[str] = set()
+    for md5 in sorted(trees):
+        try:
+            inner = set(repo.cache.load_tree(HashInfo(md5)).values())
+        except PenstockError as error:
+            _fail(result, md5, error)
+            continue
+        if inner & result.failed.keys():
+            result.failed[md5] = "not all of its files arrived"
+        else:
+            whole.add(md5)
+    result.add(_run(remote, whole, lambda md5: _push_one(repo, remote, md5), jobs, None))
     return result
 
 
@@ -303,3 +331,5 @@ def _fail(result: Transfer, md5: str, error: PenstockError) -> None:
     result.failed[md5] = error.message
     if isinstance(error, NotFound):
         result.missing.add(md5)
+    elif isinstance(error, Corrupt):
+        result.damaged.add(md5)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid
 from penstock.base.git import Git
 from penstock.data import diff
 from penstock.data.hashing import hash_path, hash_tree
+from penstock.data.legacy import legacy_files, legacy_md5
+from penstock.data.legacy_transfer import missing_legacy
 from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
+from penstock.data.tree import render_tree, tree_md5
 from penstock.flows.data_history import outputs_at
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
@@ -46,7 +50,7 @@ def compare_revisions(
     old_list, new_list = limit(old_list, targets), limit(new_list, targets)
     result = diff.compare(old_list, new_list, old_unknown | new_unknown)
     if new is None:
-        absent = repo.cache.missing(set(old_list.values()))
+        absent = absent_from_cache(repo, old_list, before)
         result["not in cache"] = [
             {"path": path, "hash": md5} for path, md5 in sorted(old_list.items()) if md5 in absent
         ]
@@ -73,10 +77,15 @@ def workspace_state(
     """Return what tracked paths hold now; `trees` receives the files of directories that no cache has."""
     state: dict[str, HashInfo] = {}
     for one in select(repo, (), extra_outputs):
-        path = one.output.path
+        path, known = one.output.path, one.output.hash
         if not one.output.cached or not path.exists():
             continue
-        if path.is_dir():
+        if known is not None and known.algorithm != "md5":
+            info, files = legacy_content(repo, path)
+            state[repo.relative(path)] = info
+            if files is not None:
+                trees[info.md5] = files
+        elif path.is_dir():
             tree = hash_tree(repo, path)
             state[repo.relative(path)] = tree.info
             if not repo.cache.has_md5(tree.info.md5):
@@ -84,6 +93,23 @@ def workspace_state(
         else:
             state[repo.relative(path)] = hash_path(repo, path)
     return state
+
+
+def legacy_content(repo: DataRepository, path: Path) -> tuple[HashInfo, dict[str, str] | None]:
+    """Return what DVC 2 would call what is at a path, and the files of a directory."""
+    if not path.is_dir():
+        return HashInfo(legacy_md5(repo, path), algorithm="md5-dos2unix"), None
+    files = legacy_files(repo, path)
+    return HashInfo(tree_md5(render_tree(files.items())), algorithm="md5-dos2unix"), files
+
+
+def absent_from_cache(
+    repo: DataRepository, listing: Mapping[str, str], state: Mapping[str, HashInfo]
+) -> set[str]:
+    """Return the names in a listing that the cache holds in no layout; DVC 2's counts where the state has such."""
+    absent = repo.cache.missing(set(listing.values()))
+    has_old = any(info.algorithm != "md5" for info in state.values())
+    return missing_legacy(repo, absent) if has_old else absent
 
 
 def limit(listing: Mapping[str, str], targets: Sequence[str]) -> dict[str, str]:

@@ -12,10 +12,11 @@ from typing import Any
 
 from penstock.base.git import Git
 from penstock.data import diff
+from penstock.data.legacy_transfer import legacy_absent
 from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import find_absent
-from penstock.flows.comparing import limit, state_at, workspace_state
+from penstock.flows.comparing import absent_from_cache, limit, state_at, workspace_state
 from penstock.flows.selection import ExtraOutputs, no_outputs, select
 
 Listing = dict[str, str]
@@ -50,12 +51,13 @@ def data_status(
     old, index, now = (limit(listing, options.targets) for listing in (old, index, now))
     committed = _changes(old, index, old_unknown, unknown) if with_git else {}
     uncommitted = _changes(index, now, unknown, set())
-    absent = repo.cache.missing(set(index.values()))
+    absent = absent_from_cache(repo, index, recorded)
     lacking = [path for path, md5 in index.items() if md5 in absent]
     unchanged = [path for path, md5 in index.items() if now.get(path) == md5]
     if with_git:
         unchanged = [path for path in unchanged if old.get(path) == index[path]]
-    remote = _not_in_remote(repo, index, options.remote) if options.not_in_remote else []
+    has_old = any(info.algorithm != "md5" for info in recorded.values())
+    remote = _not_in_remote(repo, index, options.remote, has_old=has_old) if options.not_in_remote else []
     untracked = (
         list(limit(dict.fromkeys(_untracked(repo), ""), options.targets))
         if options.untracked and with_git
@@ -98,10 +100,11 @@ def _changes(
     return {**changes, **({"unknown": unknown} if unknown else {})}
 
 
-def _not_in_remote(repo: DataRepository, index: Listing, name: str | None) -> list[str]:
+def _not_in_remote(repo: DataRepository, index: Listing, name: str | None, *, has_old: bool) -> list[str]:
     backend = repo.remote(name)
     try:
         absent = set(find_absent(backend, set(index.values())))
+        absent = legacy_absent(backend, absent) if has_old else absent
     finally:
         backend.close()
     return [path for path, md5 in index.items() if md5 in absent]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from penstock.base.errors import NotFound, Unavailable
+from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data import transfer
 from penstock.data.checkout import Change
 from penstock.data.legacy_transfer import fetch_legacy, push_legacy
@@ -74,6 +74,11 @@ class TransferReport:
     def missing(self) -> set[str]:
         """Those of the failed that are not where they should come from."""
         return {md5 for one in self.transfers.values() for md5 in one.missing}
+
+    @property
+    def damaged(self) -> set[str]:
+        """Those of the failed whose bytes are not what their names say."""
+        return {md5 for one in self.transfers.values() for md5 in one.damaged}
 
 
 def push(
@@ -325,9 +330,21 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
 
     Raises:
         NotFound: all that failed is not where it should come from (`allow_missing` lets that pass).
+        Corrupt: what failed is not what its name says.
         Unavailable: the rest; another try may help.
     """
-    failed, missing = report.failed, report.missing
+    failed, missing, damaged = report.failed, report.missing, report.damaged
+    if damaged and not failed.keys() - missing - damaged:
+        md5 = min(damaged)
+        raise Corrupt(
+            f"{len(failed)} objects were not {verb}: {failed[md5]}",
+            code="data.object_corrupt",
+            hint="penstock repair"
+            if verb == "pushed"
+            else "penstock repair --cloud in a repository that has them",
+            first=md5,
+            failed=len(failed),
+        )
     if failed.keys() - missing:
         md5, why = next((md5, why) for md5, why in failed.items() if md5 not in missing)
         raise Unavailable(
@@ -339,7 +356,7 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
         )
     if not missing or allow_missing:
         return
-    told = "; ".join(f"{_shorten(paths)} not in {where}" for where, paths in report.lacking.items())
+    told = "; ".join(f"{shorten(paths)} not in {where}" for where, paths in report.lacking.items())
     first = next((paths[0] for paths in report.lacking.values() if paths), "")
     raise NotFound(
         f"not everything was {verb}: {told}",
@@ -354,7 +371,8 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
     )
 
 
-def _shorten(paths: list[str]) -> str:
+def shorten(paths: list[str]) -> str:
+    """Name the first few paths and how many more there are, with the verb that fits."""
     more = (
         f" and {len(paths) - SHOWN} more are" if len(paths) > SHOWN else " are" if len(paths) > 1 else " is"
     )

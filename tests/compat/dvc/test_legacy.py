@@ -102,3 +102,27 @@ def test_a_damaged_old_object_stops_the_migration(old: Path, penstock: Tool) -> 
     (old / ".dvc" / "cache" / md5[:2] / md5[2:]).write_bytes(b"damaged")
     assert md5 in penstock.run(old, "cache", "migrate").stderr
     assert cache_of(old) == {}
+
+
+def test_what_changed_is_told_as_dvc_tells_it(old: Path, dvc: Tool, penstock: Tool) -> None:
+    questions = (
+        ("diff",),
+        ("data", "status", "--granular", "--unchanged"),
+        ("data", "status"),
+    )
+    for question in questions:
+        assert in_order(penstock.json(old, *question)) == in_order(dvc.json(old, *question))
+    (old / "d" / "a.txt").write_text("mine")
+    (old / "f.txt").unlink()
+    for question in questions:
+        assert in_order(penstock.json(old, *question)) == in_order(dvc.json(old, *question))
+    md5 = dos2unix(FILES["b.bin"])
+    (old / ".dvc" / "cache" / md5[:2] / md5[2:]).unlink()
+    assert penstock.json(old, "diff")["not in cache"] == dvc.json(old, "diff")["not in cache"]
+
+
+def in_order(found: object) -> object:
+    """Return a document with its lists sorted: DVC has an order in none."""
+    if isinstance(found, dict):
+        return {key: in_order(value) for key, value in found.items()}
+    return sorted(found, key=str) if isinstance(found, list) else found
