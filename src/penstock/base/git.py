@@ -55,6 +55,22 @@ class Git:
             )
         return done.stdout
 
+    def list_ignored(self, paths: Sequence[str]) -> set[str]:
+        """Return those of the given relative paths that git ignores and does not track.
+
+        None is where git cannot tell.
+        """
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(self.root), "check-ignore", "-z", "--stdin"],
+                input=b"".join(os.fsencode(path) + b"\0" for path in paths),
+                capture_output=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            return set()
+        return {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
+
     def resolve(self, revision: str) -> str:
         """Return the full commit id of a revision.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
 from penstock.data.checkout import check_parents
-from penstock.data.gitignore import ignore_path, unignore_path
+from penstock.data.gitignore import check_seen_by_git, ignore_path, unignore_path
 from penstock.data.hashing import HashedTree, hash_path, hash_tree, save_path, save_tree
 from penstock.data.output import HashInfo, Output
 from penstock.data.pointer import (
@@ -90,6 +90,8 @@ def add_path(
     check_not_ignored(repo, path)
     _check_overlap(repo, path, others())
     pointer = owner or find_pointer(repo, path)
+    if pointer is None:
+        check_seen_by_git(repo, pointer_path(path))
     is_cached = pointer is None or all(one.cached for one in pointer.outputs if one.path == path)
     info, tree = (_save if store and is_cached else _measure)(repo, path)
     if tree is not None:

@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from penstock.base.errors import Conflict
+from penstock.base.errors import Conflict, Invalid
 from penstock.base.files import write_atomic
 from penstock.data.gitfacts import is_ignored, is_tracked
 from penstock.data.repository import DataRepository
@@ -58,6 +58,24 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
         text += "\n"
     _write(file, f"{text}{entry}\n")
     return file
+
+
+def check_seen_by_git(repo: DataRepository, pointer: Path) -> None:
+    """Refuse a new pointer where git would ignore it: nobody else would know of the data, and DVC would not either.
+
+    Raises:
+        Invalid: as said.
+    """
+    root = repo.git_root()
+    if root is None or not _is_ignored(root, os.path.relpath(pointer, root)):
+        return
+    name = repo.relative(pointer)
+    raise Invalid(
+        f"git would ignore {name}, and with it that the data are tracked",
+        code="data.pointer_ignored",
+        hint=f"git check-ignore -v {name} shows the pattern; choose another place, or change it",
+        path=name,
+    )
 
 
 def is_tracked_by_git(root: Path, relative: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.data.checkout import check_parents
-from penstock.data.gitignore import ignore_path, unignore_path
+from penstock.data.gitignore import check_seen_by_git, ignore_path, unignore_path
 from penstock.data.pointer import Pointer, check_inside, find_owner, pointer_path, save_text
 from penstock.data.rendering import render_moved
 from penstock.data.repository import DataRepository
@@ -55,8 +55,18 @@ def plan_move(repo: DataRepository, source: Path, target: Path) -> MovePlan:
         )
     if len(pointer.outputs) != 1:
         raise Invalid(f"{pointer.path.name} has several outputs", code="data.bad_pointer")
+    around = find_owner(repo, target.parent)
+    if around is not None:
+        raise Conflict(
+            f"{repo.relative(target)} is inside {repo.relative(around.outputs[0].path)}, which is tracked",
+            code="data.overlap",
+            hint=f"to make it a part of that: penstock remove {repo.relative(pointer.path)}, mv, penstock add",
+            path=str(target),
+        )
     own = pointer.path == pointer_path(source)
     new_pointer = pointer_path(target) if own else pointer.path
+    if own:
+        check_seen_by_git(repo, new_pointer)
     text = render_moved(pointer, new_pointer, target)
     resumed = not os.path.lexists(source) and os.path.lexists(target) and _text(new_pointer) == text
     if not resumed:
@@ -83,7 +93,7 @@ def apply_move(repo: DataRepository, plan: MovePlan) -> tuple[Path, ...]:
     if plan.new_pointer != plan.pointer.path:
         plan.pointer.path.unlink()
         changed.append(plan.pointer.path)
-    return tuple(path for path in changed if path is not None)
+    return tuple(dict.fromkeys(path for path in changed if path is not None))
 
 
 def _text(path: Path) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.data.checkout import check_parents
-from penstock.data.gitignore import ignore_path
+from penstock.data.gitignore import check_seen_by_git, ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo
@@ -191,6 +191,8 @@ def _check_target(
             code="data.overlap",
             hint="--out names another place",
         )
+    if not os.path.lexists(pointer_path(target)):
+        check_seen_by_git(repo, pointer_path(target))
     taken = target if os.path.lexists(target) else pointer_path(target)
     if os.path.lexists(taken) and not options.force:
         raise Conflict(
