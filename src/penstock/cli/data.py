@@ -240,7 +240,7 @@ def diff(
             repo,
             a_rev,
             b_rev,
-            targets=targets,
+            targets=comparing.resolve_targets(repo, targets, session.directory),
             extra_outputs=lambda: pipeline_outputs(repo.root),
         )
     if b_rev or hide_missing:

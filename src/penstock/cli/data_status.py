@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -54,6 +53,7 @@ def data() -> None:
 @pass_session
 def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **flags: Any) -> None:
     """Show changes between the last commit, the metafiles and the workspace."""
+    from penstock.flows.comparing import resolve_targets
     from penstock.flows.data_report import ReportOptions, data_status
 
     with opened(session) as repo:
@@ -62,7 +62,7 @@ def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **fla
             flags["untracked_files"] == "all",
             flags["not_in_remote"],
             flags["remote"],
-            tuple(os.path.relpath(session.directory / target, repo.root) for target in targets),
+            resolve_targets(repo, targets, session.directory),
         )
         found = data_status(repo, options, lambda: pipeline_outputs(repo.root))
     if not unchanged:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
 from penstock.base.git import Git
 from penstock.data import diff
 from penstock.data.hashing import hash_path, hash_tree
 from penstock.data.legacy import legacy_files, legacy_md5
 from penstock.data.legacy_transfer import missing_legacy
 from penstock.data.output import HashInfo
+from penstock.data.pointer import SUFFIX, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.tree import render_tree, tree_md5
 from penstock.flows.data_history import outputs_at
@@ -29,10 +31,11 @@ def compare_revisions(
 ) -> dict[str, list[dict[str, Any]]]:
     """Compare tracked data of two revisions, or of a revision and the workspace (`new` None).
 
-    Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
+    `targets` are what `resolve_targets` returns. Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
 
     Raises:
         Invalid: the repository works without git.
+        NotFound: there is no such revision, or neither state has a target.
     """
     trees: dict[str, Mapping[str, str]] = {}
     if repo.git_root() is None:
@@ -47,6 +50,7 @@ def compare_revisions(
     after = state_at(repo, new) if new is not None else workspace_state(repo, extra_outputs, trees)
     old_list, old_unknown = diff.expand(repo, before, trees)
     new_list, new_unknown = diff.expand(repo, after, trees)
+    check_tracked([*old_list, *new_list], targets)
     old_list, new_list = limit(old_list, targets), limit(new_list, targets)
     result = diff.compare(old_list, new_list, old_unknown | new_unknown)
     if new is None:
@@ -110,6 +114,43 @@ def absent_from_cache(
     absent = repo.cache.missing(set(listing.values()))
     has_old = any(info.algorithm != "md5" for info in state.values())
     return missing_legacy(repo, absent) if has_old else absent
+
+
+def resolve_targets(repo: DataRepository, targets: Sequence[str], base: Path) -> tuple[str, ...]:
+    """Return targets as paths relative to the root: a pointer means what it tracks, the root everything.
+
+    Args:
+        base: what relative targets count from.
+
+    Raises:
+        Invalid: a target is outside the repository.
+    """
+    found: list[str] = []
+    for target in targets:
+        path = Path(os.path.normpath(base / target))
+        if path == repo.root:
+            return ()
+        if path.name.endswith(SUFFIX) and path.is_file():
+            found += [repo.relative(output.path) for output in load_pointer(repo, path).outputs]
+        else:
+            found.append(repo.relative(path).removesuffix(SUFFIX))
+    return tuple(found)
+
+
+def check_tracked(listed: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse a target that is nowhere in the listed paths.
+
+    Raises:
+        NotFound: as said.
+    """
+    for target in targets:
+        if not limit(dict.fromkeys(listed, ""), [target]):
+            raise NotFound(
+                f"{target} is not tracked",
+                code="data.not_tracked",
+                hint="penstock list . --dvc-only -R",
+                target=target,
+            )
 
 
 def limit(listing: Mapping[str, str], targets: Sequence[str]) -> dict[str, str]:
