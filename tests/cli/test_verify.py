@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,21 @@ def test_a_pull_says_what_it_left_out(pushed: Desk) -> None:
     shutil.rmtree(pushed.root / ".dvc/cache")
     shutil.rmtree(pushed.root / "raw")
     assert "left out: raw/a is not in remote 'store'" in pushed.run("pull", "--allow-missing").stderr
+
+
+def test_data_of_dvc_2_are_got_imported_and_read(legacy: Desk) -> None:
+    legacy.run("remote", "add", "-d", "store", legacy.root.with_name("store"))
+    legacy.run("push")
+    legacy.commit_all()
+    shutil.rmtree(legacy.root / "raw")
+    other = legacy.beside("other")
+    read = "import penstock; print(penstock.read_bytes('raw/a', repo='../repo'))"
+    for name in ("with the cache", "from the remote"):
+        other.run("get", "../repo", "raw", "-o", name)
+        assert (other.root / name / "a").read_bytes() == b"one\r\n"
+        found = subprocess.run([sys.executable, "-c", read], cwd=other.root, capture_output=True, check=True)
+        assert found.stdout.strip() == b"b'one\\r\\n'"
+        shutil.rmtree(legacy.root / ".dvc/cache", ignore_errors=True)
+    other.run("import", "../repo", "f")
+    assert hashlib.md5(b"f").hexdigest() in (other.root / "f.dvc").read_text()
+    assert "raw" in [entry["path"] for entry in legacy.json("list", ".")]

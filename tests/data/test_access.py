@@ -65,3 +65,41 @@ def test_damaged_bytes_are_not_returned(repo: DataRepository, root: str) -> None
             path.write_bytes(b"damaged")
     with pytest.raises(Corrupt):
         read_bytes("d/file", repo=root)
+
+
+@pytest.mark.parametrize("place", ["cache", "remote"])
+def test_a_file_read_to_its_end_is_checked(
+    repo: DataRepository, root: str, tmp_path: Path, place: str
+) -> None:
+    store = repo.cache.root if place == "cache" else tmp_path / "store"
+    if place == "remote":
+        shutil.rmtree(repo.cache.root)
+    with open_data("d/file", repo=root) as file:
+        assert b"".join(iter(lambda: file.read(1000), b"")) == b"two" * 1000
+        file.seek(0)
+        assert file.read() == b"two" * 1000
+    subprocess.run(["chmod", "-R", "u+w", str(store)], check=True)
+    for path in (store / "files").rglob("*"):
+        if path.is_file() and path.stat().st_size == 3000:
+            path.write_bytes(b"two" * 999 + b"bad")
+    with open_data("d/file", repo=root) as file, pytest.raises(Corrupt, match="d/file is damaged"):
+        while file.read(100):
+            pass
+    with open_data("d/file", repo=root) as file:  # nothing is known of a part
+        file.seek(3)
+        assert file.read(3) == b"two"
+
+
+def test_what_is_nowhere_is_told_from_what_is_not_tracked(
+    repo: DataRepository, root: str, tmp_path: Path
+) -> None:
+    shutil.rmtree(repo.cache.root)
+    tree = next((tmp_path / "store").rglob("*.dir"))
+    for path in (tmp_path / "store").rglob("*"):
+        if path.is_file() and path.suffix != ".dir":
+            path.unlink()
+    assert tree.exists()
+    with pytest.raises(NotFound, match="neither in the cache nor on the remote 's'"):
+        open_data("d/file", repo=root)
+    with pytest.raises(NotFound, match="no repository of git, DVC or penstock"):
+        open_data("d/file", repo=str(tmp_path))

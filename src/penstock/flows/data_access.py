@@ -1,31 +1,45 @@
 """Read versioned data from Python: `penstock.open` and `penstock.read_bytes`.
 
-A file is read from the cache, else from the remote range by range, without bringing the rest of it. A whole
-read is checked against its digest; a range of a remote object cannot be.
+A file is read from the cache, else from the remote range by range, without bringing the rest of it. What is read
+from the start to the end is checked against its digest; a range cannot be.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from penstock.base.digest import digest_bytes
-from penstock.base.errors import Corrupt, Invalid
-from penstock.data.transfer import remote_key
-from penstock.flows.import_source import Source, find_output, not_in_source, open_source, source_path
+from penstock.base.errors import Corrupt, Invalid, NotFound
+from penstock.data.output import HashInfo
+from penstock.flows.import_source import (
+    Source,
+    find_output,
+    not_in_source,
+    object_key,
+    open_source,
+    source_path,
+)
 from penstock.storage.backend import Backend
 
 BLOCK_BYTES = 4 << 20
 
 
-class RemoteFile(io.RawIOBase):
-    """One remote object as a seekable file; every read is one ranged request. Closing it closes the remote."""
+class _Checked(io.RawIOBase):
+    """A seekable file that knows its digest: who reads it from the start to the end in order gets its bytes, or Corrupt.
 
-    def __init__(self, remote: Backend, key: str, size: int) -> None:
+    The last bytes are not handed out when all of them do not match. After a jump nothing can be checked.
+    """
+
+    def __init__(self, name: str, size: int, md5: str | None) -> None:
         super().__init__()
-        self._remote, self._key, self._size, self._at = remote, key, size, 0
+        self._name, self._size, self._md5, self._at = name, size, md5, 0
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._digested = 0
 
     def readable(self) -> bool:
         """Say yes."""
@@ -40,20 +54,63 @@ class RemoteFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; nothing is requested."""
+        """Move; nothing is read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Fill a buffer by one request; 0 at the end."""
+        """Fill a buffer; 0 at the end.
+
+        Raises:
+            Corrupt: this was the rest of a file whose bytes are not what its digest says.
+        """
         length = min(len(buffer), self._size - self._at)
         if length <= 0:
             return 0
-        data = self._remote.get_range(self._key, self._at, length)
+        data = self._range(self._at, length)
+        if self._at == self._digested and self._md5 is not None:
+            self._digest.update(data)
+            self._digested += len(data)
+            if self._digested == self._size and self._digest.hexdigest() != self._md5:
+                raise damaged(self._name, self._md5)
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+    def _range(self, start: int, length: int) -> bytes:
+        raise NotImplementedError
+
+
+class CheckedFile(_Checked):
+    """An object of a cache; see `_Checked`."""
+
+    def __init__(self, path: Path, name: str, md5: str | None) -> None:
+        self._file = path.open("rb", buffering=0)
+        super().__init__(name, os.fstat(self._file.fileno()).st_size, md5)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for those who map the file."""
+        return self._file.fileno()
+
+    def _range(self, start: int, length: int) -> bytes:
+        return os.pread(self._file.fileno(), length, start)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+class RemoteFile(_Checked):
+    """One remote object; every read is one ranged request. Closing it closes the remote. See `_Checked`."""
+
+    def __init__(self, remote: Backend, key: str, size: int, name: str, md5: str | None) -> None:
+        super().__init__(name, size, md5)
+        self._remote, self._key = remote, key
+
+    def _range(self, start: int, length: int) -> bytes:
+        return self._remote.get_range(self._key, start, length)
 
     def close(self) -> None:
         """Release the remote."""
@@ -94,13 +151,15 @@ def read_bytes(
     with file:
         data = file.read()
     if md5 is not None and digest_bytes(data, "md5") != md5:
-        raise Corrupt(
-            f"{path} is damaged where it is stored",
-            code="data.object_corrupt",
-            hint="penstock repair",
-            md5=md5,
-        )
+        raise damaged(path, md5)
     return data
+
+
+def damaged(path: str, md5: str) -> Corrupt:
+    """Make the error for a file whose bytes are not what its digest says."""
+    return Corrupt(
+        f"{path} is damaged where it is stored", code="data.object_corrupt", hint="penstock repair", md5=md5
+    )
 
 
 def find_repository() -> Path:
@@ -110,6 +169,7 @@ def find_repository() -> Path:
 
 
 def _open(source: Source, path: str, remote: str | None) -> tuple[BinaryIO, str | None]:
+    source, path = source.enter(path)
     place = source_path(source, path)
     output = find_output(source, place)
     if output is None or output.hash is None:
@@ -118,25 +178,33 @@ def _open(source: Source, path: str, remote: str | None) -> tuple[BinaryIO, str 
         if not place.resolve().is_relative_to(source.repo.root.resolve()) or not place.is_file():
             raise not_in_source(source, path)
         return place.open("rb"), None
-    md5 = output.hash.md5
-    if output.hash.is_tree:
+    info = output.hash
+    if info.is_tree:
         within = place.relative_to(output.path).as_posix()
         if within == ".":
             raise _directory(path)
-        tree = source.load_tree(output.hash)
+        tree = source.load_tree(info)
         if within not in tree:
             inside: Callable[[str], bool] = lambda name: name.startswith(f"{within}/")  # noqa: E731
             raise _directory(path) if any(map(inside, tree)) else not_in_source(source, path)
-        md5 = tree[within]
-    cached = source.repo.cache.find(output.hash) if not output.hash.is_tree else source.repo.cache.path(md5)
-    if cached is not None and Path(cached).exists():
-        return Path(cached).open("rb"), md5 if output.hash.algorithm == "md5" else None
-    backend = source.repo.remote(remote or output.remote)
-    size = backend.size(remote_key(md5))
+        info = HashInfo(tree[within], algorithm=info.algorithm)
+    md5 = info.md5 if info.algorithm == "md5" else None
+    cached = source.repo.cache.find(info)
+    if cached is not None:
+        return io.BufferedReader(CheckedFile(Path(cached), path, md5)), md5
+    name = source.repo.remote_name(remote or output.remote)
+    backend = source.repo.remote(name)
+    size = backend.size(object_key(info))
     if size is None:
         backend.close()
-        raise not_in_source(source, path)
-    return io.BufferedReader(RemoteFile(backend, remote_key(md5), size), BLOCK_BYTES), md5
+        raise NotFound(
+            f"{path} is neither in the cache nor on the remote {name!r} ({backend.url})",
+            code="data.object_missing",
+            hint="penstock push where it was added",
+            path=path,
+            md5=info.md5,
+        )
+    return io.BufferedReader(RemoteFile(backend, object_key(info), size, path, md5), BLOCK_BYTES), md5
 
 
 def _directory(path: str) -> Invalid:

@@ -22,7 +22,7 @@ PROTOCOL = "penstock"
 class PenstockFileSystem(AbstractFileSystem):  # type: ignore[misc]
     """One repository at one revision, read only; paths count from its root.
 
-    A whole read (`cat_file`) is checked against its digest; a file read by range from a remote is not. Errors
+    A file that is read from the start to the end is checked against its digest; a range is not. Errors
     are fsspec's: `FileNotFoundError`, `IsADirectoryError`, and `OSError` for what cannot be read or written.
 
     Example:

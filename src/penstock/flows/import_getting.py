@@ -14,12 +14,21 @@ from pathlib import Path
 
 from penstock.base.errors import Conflict, Corrupt, Unavailable
 from penstock.data.hashing import digest_md5
+from penstock.data.legacy import is_legacy_content
+from penstock.data.legacy_transfer import fetch_legacy
 from penstock.data.objects import ObjectStore
-from penstock.data.output import HashInfo
-from penstock.data.transfer import fetch_objects, remote_key
+from penstock.data.output import HashInfo, Output
+from penstock.data.transfer import Transfer, fetch_objects
 from penstock.data.tree import check_placeable
-from penstock.flows.import_listing import list_items
-from penstock.flows.import_source import Source, copy_checked, find_output, not_in_source, source_path
+from penstock.flows.import_listing import build_tree
+from penstock.flows.import_source import (
+    Source,
+    copy_checked,
+    find_output,
+    not_in_source,
+    object_key,
+    source_path,
+)
 
 
 def get_path(source: Source, path: str, target: Path, *, force: bool = False, jobs: int = 0) -> None:
@@ -45,6 +54,7 @@ def get_path(source: Source, path: str, target: Path, *, force: bool = False, jo
 
 
 def _materialise(source: Source, path: str, target: Path, store: ObjectStore, jobs: int) -> None:
+    source, path = source.enter(path)
     place = source_path(source, path)
     output = find_output(source, place)
     if output is None and not place.exists():
@@ -53,54 +63,79 @@ def _materialise(source: Source, path: str, target: Path, store: ObjectStore, jo
             raise not_in_source(source, path)
     if output is not None and output.hash is not None:
         within = place.relative_to(output.path).as_posix()
-        objects = _output_objects(source, output.hash, within, target)
+        objects = _output_objects(source, output, within, target)
         if not objects and within != ".":
             raise not_in_source(source, path)
     elif place.is_dir() or not place.exists():
-        objects = _mixed_objects(source, path, target)
+        objects = _mixed_objects(source, place, target)
     else:
         copy_checked(place, source.repo.root, target)
         return
-    _place_objects(source, objects, store, jobs)
+    place_objects(source, objects, store, jobs)
     if output is not None and output.hash is not None and output.hash.isexec:
         target.chmod(target.stat().st_mode | 0o100)
 
 
-def _output_objects(source: Source, info: HashInfo, within: str, target: Path) -> dict[Path, str]:
+def _output_objects(source: Source, output: Output, within: str, target: Path) -> dict[Path, HashInfo]:
     """Return the object of each file that a tracked path, or a part of it, becomes at `target`."""
-    if not info.is_tree:
-        return {target: info.md5}
-    tree = source.load_tree(info)
+    info = output.hash
+    if info is None:
+        return {}
+    if output.files is not None:  # cloud-versioned: the pointer holds the list
+        tree = {name: entry.md5 for name, entry in output.files}
+    elif info.is_tree:
+        tree = source.load_tree(info)
+    else:
+        return {target: info}
     check_placeable(tree, source.url)
     if within in tree:
-        return {target: tree[within]}
+        return {target: HashInfo(tree[within], algorithm=info.algorithm)}
     head = "" if within == "." else f"{within}/"
-    found = {target / name.removeprefix(head): md5 for name, md5 in tree.items() if name.startswith(head)}
+    found = {
+        target / name.removeprefix(head): HashInfo(md5, algorithm=info.algorithm)
+        for name, md5 in tree.items()
+        if name.startswith(head)
+    }
     if found or not head:
         target.mkdir()
     return found
 
 
-def _mixed_objects(source: Source, path: str, target: Path) -> dict[Path, str]:
+def _mixed_objects(source: Source, place: Path, target: Path) -> dict[Path, HashInfo]:
     """Copy git's files of a directory (no metafiles) to `target`; return the objects of its tracked ones."""
     target.mkdir()
-    place = source_path(source, path)
-    objects: dict[Path, str] = {}
-    for entry in list_items(source, path, recursive=True):
-        if entry["isout"] and entry["md5"]:
-            objects[target / entry["path"]] = entry["md5"]
-        elif not entry["isdir"] and not str(entry["path"]).endswith((".dvc", "dvc.yaml", "dvc.lock")):
-            copy_checked(place / entry["path"], source.repo.root, target / entry["path"])
+    objects: dict[Path, HashInfo] = {}
+    base = source.repo.relative(place)
+    head = "" if base == "." else f"{base}/"
+    for name, item in build_tree(source, place, dvc_only=False, deep=True).items():
+        if not name.startswith(head) or item.is_dir:
+            continue
+        rest = name.removeprefix(head)
+        if item.is_output and item.md5:
+            check_placeable([rest], source.url)
+            objects[target / rest] = HashInfo(item.md5, algorithm=item.algorithm)
+        elif not rest.endswith((".dvc", "dvc.yaml", "dvc.lock")):
+            copy_checked(place / rest, source.repo.root, target / rest)
     return objects
 
 
-def _place_objects(source: Source, objects: Mapping[Path, str], store: ObjectStore, jobs: int) -> None:
-    absent = source.repo.cache.missing(set(objects.values()))
+def place_objects(source: Source, objects: Mapping[Path, HashInfo], store: ObjectStore, jobs: int) -> None:
+    """Copy objects of a source's cache to paths; what it lacks is fetched from the source's remote into `store`.
+
+    Raises:
+        Unavailable: an object is in neither.
+        Corrupt: one is not what its name says.
+    """
+    cache = source.repo.cache
+    absent = {info for info in objects.values() if cache.find(info) is None}
     if absent:
+        done = Transfer()
         remote = source.repo.remote()
         try:
             into = replace(source.repo, cache=store)
-            done = fetch_objects(into, [HashInfo(md5) for md5 in absent], remote, jobs=jobs)
+            new = [info for info in absent if info.algorithm == "md5"]
+            done.add(fetch_objects(into, new, remote, jobs=jobs))
+            done.add(fetch_legacy(into, absent.difference(new), remote))
         finally:
             remote.close()
         if done.failed:
@@ -111,16 +146,24 @@ def _place_objects(source: Source, objects: Mapping[Path, str], store: ObjectSto
                 hint=f"penstock push in {source.url}",
                 first=md5,
             )
-    for target, md5 in objects.items():
-        origin = (store if md5 in absent else source.repo.cache).path(md5)
+    for target, info in objects.items():
+        origin = store.find(info) if info in absent else cache.find(info)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(origin, target)
-        if digest_md5(str(target)) != md5:
+        if origin is not None:
+            shutil.copyfile(origin, target)
+        if origin is None or not is_content(target, info):
             raise Corrupt(
-                f"object {md5} of {source.url} is damaged",
+                f"object {info.md5} of {source.url} is damaged",
                 code="data.object_corrupt",
                 hint="penstock verify there",
             )
+
+
+def is_content(path: Path, info: HashInfo) -> bool:
+    """Say whether a file holds what a digest names."""
+    if info.algorithm != "md5":
+        return is_legacy_content(str(path), info.md5)
+    return digest_md5(str(path)) == info.md5
 
 
 def storage_url(source: Source, path: str) -> str:
@@ -129,18 +172,19 @@ def storage_url(source: Source, path: str) -> str:
     Raises:
         NotFound: the path is not tracked, or the source has no remote.
     """
+    source, path = source.enter(path)
     place = source_path(source, path)
     output = find_output(source, place)
     if output is None or output.hash is None:
         raise not_in_source(source, path)
-    md5, within = output.hash.md5, place.relative_to(output.path).as_posix()
+    info, within = output.hash, place.relative_to(output.path).as_posix()
     if within != ".":
-        inner = source.load_tree(output.hash) if output.hash.is_tree else {}
+        inner = source.load_tree(info) if info.is_tree else {}
         if within not in inner:
             raise not_in_source(source, path)
-        md5 = inner[within]
+        info = HashInfo(inner[within], algorithm=info.algorithm)
     url, _ = source.repo.remote_settings(output.remote)
-    return f"{url.rstrip('/')}/{remote_key(md5)}"
+    return f"{url.rstrip('/')}/{object_key(info)}"
 
 
 def delete(path: Path) -> None:

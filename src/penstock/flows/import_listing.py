@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.base.errors import PenstockError
 from penstock.data.ignore import BUILT_IN
-from penstock.data.output import HashInfo
+from penstock.data.output import Algorithm, HashInfo
 from penstock.flows.import_source import Source, not_in_source, source_path
 
 
@@ -26,6 +26,7 @@ class Item:
     is_executable: bool = False
     size: int | None = None
     md5: str | None = None
+    algorithm: Algorithm = "md5"
     contents: tuple[Item, ...] = ()
 
     def to_document(self, path: str) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def list_items(
     Raises:
         NotFound: the path is not in the source.
     """
+    source, path = source.enter(path)
     tree = build_tree(source, source_path(source, path), dvc_only=dvc_only, deep=recursive)
     base = source.repo.relative(source_path(source, path))
     base = "" if base == "." else base
@@ -78,6 +80,8 @@ def list_tree(source: Source, path: str = "", *, dvc_only: bool = False, level: 
     Raises:
         NotFound: the path is not in the source.
     """
+    called = path
+    source, path = source.enter(path)
     place = source_path(source, path)
     tree = build_tree(source, place, dvc_only=dvc_only, deep=True)
     base = source.repo.relative(place)
@@ -85,7 +89,7 @@ def list_tree(source: Source, path: str = "", *, dvc_only: bool = False, level: 
     if own is None and base != ".":
         raise not_in_source(source, path)
     own = own or Item(".", is_dir=True, size=source.repo.root.stat().st_size)
-    return replace(_fill(own, list(tree.values()), level), path=path or ".")
+    return replace(_fill(own, list(tree.values()), level), path=called or ".")
 
 
 def nest(items: Sequence[Item], name: str, level: int | None = None) -> Item:
@@ -117,7 +121,7 @@ def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dic
     on_disk = not dvc_only  # else sizes are the recorded ones
     for output in source.outputs():
         near = output.path.is_relative_to(path) or path.is_relative_to(output.path)
-        if not near or (output.hash is not None and output.hash.algorithm != "md5"):
+        if not near:
             continue
         name = source.repo.relative(output.path)
         for parent in list(Path(name).parents)[:-1]:
@@ -128,7 +132,15 @@ def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dic
         _put(
             items,
             source,
-            Item(name, is_dir, True, isexec, info.size if info else None, info.md5 if info else None),
+            Item(
+                name,
+                is_dir,
+                True,
+                isexec,
+                info.size if info else None,
+                info.md5 if info else None,
+                info.algorithm if info else "md5",
+            ),
             on_disk=on_disk,
         )
         if info is not None and info.is_tree and (deep or path.is_relative_to(output.path)):
@@ -144,7 +156,7 @@ def _tree_items(source: Source, name: str, info: HashInfo) -> Iterator[Item]:
             if str(parent) not in folders:
                 folders.add(str(parent))
                 yield Item(f"{name}/{parent}", is_dir=True, is_output=True)
-        yield Item(f"{name}/{relpath}", is_output=True, md5=md5)
+        yield Item(f"{name}/{relpath}", is_output=True, md5=md5, algorithm=info.algorithm)
 
 
 def _put(items: dict[str, Item], source: Source, item: Item, *, on_disk: bool) -> None:
@@ -158,15 +170,13 @@ def _put(items: dict[str, Item], source: Source, item: Item, *, on_disk: bool) -
         size = info.st_size
     except OSError:
         if size is None and item.md5 is not None and not item.is_dir:
-            size = _object_size(source, item.md5)
-    items[item.path] = Item(item.path, item.is_dir, item.is_output, item.is_executable, size, item.md5)
+            size = _object_size(source, HashInfo(item.md5, algorithm=item.algorithm))
+    items[item.path] = replace(item, size=size)
 
 
-def _object_size(source: Source, md5: str) -> int | None:
-    try:
-        return Path(source.repo.cache.path(md5)).stat().st_size
-    except OSError:
-        return None
+def _object_size(source: Source, info: HashInfo) -> int | None:
+    path = source.repo.cache.find(info)
+    return Path(path).stat().st_size if path is not None else None
 
 
 def _disk_items(source: Source, path: Path, *, deep: bool) -> Iterator[tuple[str, Item]]:

@@ -12,13 +12,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.git import Git
 from penstock.data.config import load_config
+from penstock.data.legacy_transfer import legacy_key
 from penstock.data.output import HashInfo, Output
 from penstock.data.pointer import list_pointers
 from penstock.data.repository import DataRepository
@@ -33,17 +34,21 @@ from penstock.storage.resolve import shown_url
 class Source:
     """An opened source: `repo` stands on its files, `commit` is None for a working directory.
 
-    `url` is what messages call it, without credentials.
+    `url` is what messages call it, without credentials. Paths count from `prefix`, a directory below the root.
+    `origin` is the local repository whose cache and settings count, `nested` what was opened inside of it.
     """
 
     url: str
     repo: DataRepository
     commit: str | None
+    prefix: str = ""
+    origin: Path | None = None
+    nested: list[DataRepository] = field(default_factory=list)
 
     def outputs(self) -> list[Output]:
-        """Return what the source tracks, pointers' and pipelines' outputs together."""
+        """Return what the source tracks outside of git, pointers' and pipelines' outputs together."""
         tracked = [out for pointer in list_pointers(self.repo) for out in pointer.outputs]
-        return [*tracked, *list_outputs(self.repo.root)]
+        return [out for out in (*tracked, *list_outputs(self.repo.root)) if out.cached]
 
     def load_tree(self, info: HashInfo) -> dict[str, str]:
         """Return a directory's files from the source's cache, else from its remote.
@@ -56,12 +61,39 @@ class Source:
         except NotFound:
             remote = self.repo.remote()
         try:
-            data = remote.get(remote_key(info.md5))
+            data = remote.get(object_key(info))
         finally:
             remote.close()
         if tree_md5(data) != info.md5:
             raise Unavailable(f"{self.url} has a damaged directory {info.md5}", code="data.object_corrupt")
         return parse_tree(data, info.md5)
+
+    def enter(self, path: str) -> tuple[Source, str]:
+        """Return the innermost repository around a path, and the path as it is called there."""
+        place = source_path(self, path)
+        inner = next(
+            (
+                at
+                for at in (place, *place.parents)
+                if at != self.repo.root
+                and at.is_relative_to(self.repo.root)
+                and (at / ".dvc" / "config").is_file()
+                and at.resolve().is_relative_to(self.repo.root.resolve())
+            ),
+            None,
+        )
+        if inner is None:
+            return self, path
+        origin = self.origin / inner.relative_to(self.repo.root) if self.origin is not None else None
+        opened = self.repo.open(inner) if self.commit is None else _open_tree(inner, origin)
+        self.nested.append(opened)
+        relative = place.relative_to(inner).as_posix()
+        return replace(self, repo=opened, prefix="", origin=origin), "" if relative == "." else relative
+
+
+def object_key(info: HashInfo) -> str:
+    """Return where a remote keeps an object, in the layout of DVC 3 or of DVC 2."""
+    return remote_key(info.md5) if info.algorithm == "md5" else legacy_key(info.md5)
 
 
 @contextmanager
@@ -75,30 +107,59 @@ def open_source(
 ) -> Iterator[Source]:
     """Open a source for the block; `base` is what a relative path counts from.
 
-    Without `rev`, a local repository is read as it stands unless `committed` asks for its HEAD. `overrides` goes
-    over its configuration.
+    Without `rev`, a local repository is read as it stands unless `committed` asks for its HEAD. A directory inside
+    of a local repository means that repository and the directory in it. `overrides` goes over its configuration.
 
     Raises:
         NotFound: there is no repository or no such revision.
+        Invalid: `committed` is asked for a directory inside a repository.
         Unavailable: it cannot be cloned.
     """
-    local = _local_path(url, base)
-    if local is not None and rev is None and not committed and (local / ".dvc").is_dir():
+    at_commit = committed or rev is not None
+    local, prefix = _repository_around(_local_path(url, base), with_git=at_commit)
+    if prefix and committed:
+        raise Invalid(
+            f"{url} is a directory of the repository {local}",
+            code="data.bad_source",
+            hint=f"name the repository, and the path in it from its root: {prefix}/…",
+        )
+    if local is not None and not at_commit and (local / ".dvc").is_dir():
         repo = DataRepository.open(local)
-        try:
-            yield Source(shown_url(url), replace(repo, config=overrides.over(repo.config, base)), None)
-        finally:
-            repo.close()
+        source = Source(
+            shown_url(url), replace(repo, config=overrides.over(repo.config, base)), None, prefix, local
+        )
+        with closing(repo), _nested(source):
+            yield source
         return
     origin = local or _update_clone(url)
     with tempfile.TemporaryDirectory(prefix="penstock-source-") as folder:
         tree = Path(folder) / "tree"
         commit = _clone_commit(origin, rev, tree, url)
         opened = _open_tree(tree, local)
-        try:
-            yield Source(shown_url(url), replace(opened, config=overrides.over(opened.config, base)), commit)
-        finally:
-            opened.close()
+        source = Source(
+            shown_url(url), replace(opened, config=overrides.over(opened.config, base)), commit, prefix, local
+        )
+        with closing(opened), _nested(source):
+            yield source
+
+
+@contextmanager
+def _nested(source: Source) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for repo in source.nested:
+            repo.close()
+
+
+def _repository_around(local: Path | None, *, with_git: bool) -> tuple[Path | None, str]:
+    """Return the repository that a local directory is or is inside of, and where in it; `with_git` wants git's."""
+    if local is None:
+        return None, ""
+    for at in (local, *local.parents):
+        if (at / ".git").exists() or (not with_git and (at / ".dvc").is_dir()):
+            return at, "" if at == local else local.relative_to(at).as_posix()
+    return local, ""  # a bare repository, or none
 
 
 def current_commit(url: str, rev: str | None, base: Path) -> str:
@@ -161,6 +222,12 @@ def _clone_commit(origin: Path, rev: str | None, tree: Path, url: str) -> str:
     try:
         commit = Git(origin).resolve(rev or "HEAD")
     except NotFound:
+        if not (origin / ".git").exists() and not (origin / "HEAD").is_file():
+            raise NotFound(
+                f"{url} is no repository of git, DVC or penstock",
+                code="data.no_source",
+                hint="check the path",
+            ) from None
         raise NotFound(
             f"{url} has no revision {rev or 'HEAD'!r}", code="git.no_revision", hint=f"git ls-remote {url}"
         ) from None
@@ -207,7 +274,7 @@ def source_path(source: Source, path: str) -> Path:
     Raises:
         Invalid: it leads out of it.
     """
-    found = Path(os.path.normpath(source.repo.root / path))
+    found = Path(os.path.normpath(source.repo.root / source.prefix / path))
     if not found.is_relative_to(source.repo.root):
         raise Invalid(f"{path} is outside the repository {source.url}", code="data.outside", path=path)
     return found
