@@ -24,7 +24,7 @@ LAZY = {
     "penstock/base/migrate.py": "Alembic, once in a store's life",
     "penstock/client/system.py": "pynvml, an optional dependency",
     "penstock/data/adding.py": "shutil, only to remove a directory",
-    "penstock/data/config.py": "configobj, only to write; difflib, only for a mistake",
+    "penstock/data/config.py": "configobj, only to write",
     "penstock/data/gitignore.py": "subprocess, only where git's files do not answer",
     "penstock/data/hashing.py": "OpenSSL, only for a file whose hash is not known",
     "penstock/data/ignore.py": "pathspec, only where there is a .dvcignore",

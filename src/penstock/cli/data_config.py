@@ -90,13 +90,13 @@ def _get(session: Session, dvc_dir: Path, name: str, level: str | None, *, show_
 def _set(session: Session, dvc_dir: Path, name: str, level: str | None, value: str | None) -> None:
     from penstock.base.errors import NotFound
     from penstock.data.config import (
-        check_value,
         is_path_option,
         level_paths,
         read_level,
         set_value,
         split_name,
     )
+    from penstock.data.config_values import check_value
 
     section, key = split_name(name)
     file = level_paths(dvc_dir)[level or "repo"]

@@ -62,6 +62,7 @@ def add_remote(
     """Add a remote: a directory, s3://, gs://, azure://, ssh:// or (to fetch from) https:// URL."""
     from penstock.base.errors import Conflict
     from penstock.data.config import read_level, set_value
+    from penstock.data.config_values import check_value
     from penstock.storage.resolve import without_password
 
     file = _file(session, level)
@@ -71,6 +72,7 @@ def add_remote(
             code="data.remote_exists",
             hint=f"penstock remote modify {name} url",
         )
+    check_value(_section(name), "url", url)
     set_value(file, _section(name), "url", _stored_url(session, file, url))
     if is_default:
         set_value(file, "core", "remote", name)
@@ -121,7 +123,8 @@ def modify_remote(
 ) -> None:
     """Set or unset an option of a remote."""
     from penstock.base.errors import NotFound
-    from penstock.data.config import check_value, load_config, set_value
+    from penstock.data.config import load_config, set_value
+    from penstock.data.config_values import check_value
 
     if value is None and not unset:
         raise click.UsageError("give a VALUE or --unset")
