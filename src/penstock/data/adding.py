@@ -26,7 +26,6 @@ from penstock.data.pointer import (
     pointer_path,
     save_text,
 )
-from penstock.data.protection import unprotect
 from penstock.data.relinking import relink_saved
 from penstock.data.rendering import render_new, render_updated
 from penstock.data.repository import DataRepository
@@ -254,6 +253,8 @@ def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = 
     Data that stay become files of their own first: a link would lose its content with the next collection.
     Returns the files that changed for git.
     """
+    from penstock.data.protection import unprotect
+
     changed = [pointer.path]
     for output in pointer.outputs:
         if output.cached and not with_data and output.path.exists():

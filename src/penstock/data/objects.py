@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
+from penstock.base.staging import new_token, remove_stale
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.tree import parse_tree, tree_md5
 
@@ -38,7 +38,7 @@ class ObjectStore:
         self._files = f"{root}/files/md5"
         self._made: set[str] = set()
         self._is_mode_sure = False
-        self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
+        self._token, self._count = new_token(), itertools.count()  # forked children differ by pid
 
     def path(self, md5: str) -> str:
         """Return where an object is or would be."""
@@ -166,7 +166,7 @@ class ObjectStore:
         return parse_tree(data, info.md5)
 
     def remove_stale_staging(self) -> None:
-        """Remove what killed processes of this machine left under `<cache>/tmp`."""
+        """Remove what killed processes left under `<cache>/tmp`."""
         remove_stale(f"{self.root}/tmp")
 
     def _make(self, folder: str) -> None:
@@ -180,33 +180,6 @@ class ObjectStore:
             with suppress(PermissionError):
                 os.chmod(path, 0o2775)
         self._made.add(folder)
-
-
-def remove_stale(folder: str) -> None:
-    """Remove files named `<pid>-…` in a staging directory whose process is gone."""
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        pid = name.partition("-")[0]
-        if pid.isdigit() and not _is_running(pid):
-            with suppress(OSError):
-                path = f"{folder}/{name}"
-                if stat.S_ISDIR(os.lstat(path).st_mode):
-                    import shutil
-
-                    shutil.rmtree(path)
-                else:
-                    os.unlink(path)
-
-
-def _is_running(pid: str) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    except (OSError, IndexError):
-        return False
 
 
 def write_failed(error: OSError, place: str) -> PenstockError:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.links import LinkKind, choose_link, link
-from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, remove_stale, write_failed
+from penstock.base.staging import remove_stale, staging_name
+from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, write_failed
 from penstock.data.repository import DataRepository
 from penstock.data.state import FileKey
 from penstock.data.workers import map_forked
@@ -47,7 +48,7 @@ class Placer:
         self._kind: LinkKind | None = None
         self._known: list[tuple[FileKey, str]] = []
         self._count = 0
-        self._token = f"{os.getpid()}-{os.urandom(6).hex()}"
+        self._token = staging_name()
         remove_stale(self._staging)
         os.makedirs(self._staging, exist_ok=True)
 

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 from penstock.base.errors import NotFound
+from penstock.base.staging import remove_stale, staging_name
 from penstock.data.checkout import check_parents
-from penstock.data.objects import remove_stale
 from penstock.data.pointer import check_inside
 from penstock.data.repository import DataRepository
 
@@ -30,7 +30,7 @@ def unprotect(repo: DataRepository, path: Path) -> int:
     files = [str(path)]
     if path.is_dir() and not path.is_symlink():
         files = [os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names]
-    return sum(_unprotect_file(file, f"{staging}/{os.getpid()}-{os.urandom(6).hex()}") for file in files)
+    return sum(_unprotect_file(file, f"{staging}/{staging_name()}") for file in files)
 
 
 def _unprotect_file(path: str, temporary: str) -> bool:

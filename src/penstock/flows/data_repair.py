@@ -53,6 +53,7 @@ def repair(
     """Read every needed object and replace what is missing or damaged; trees come first, then their files."""
     result = Repair()
     with repository_lock(repo):
+        repo.cache.remove_stale_staging()
         chosen = select(repo, targets, extra_outputs, base=base)
         for kind in split(chosen):
             for _ in range(2):  # a restored tree names files that were not known before

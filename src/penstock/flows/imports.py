@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.staging import staging_name
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import check_seen_by_git, ignore_path
 from penstock.data.hashing import hash_path, save_path
@@ -322,7 +323,7 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     origin, path = pointer.dependencies[0]["repo"], pointer.dependencies[0]["path"]
     staging = repo.dvc_dir / "tmp" / "penstock"
     staging.mkdir(parents=True, exist_ok=True)
-    target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
+    target = staging / staging_name()
     try:
         with open_source(
             origin["url"],
@@ -342,7 +343,7 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
     dependency, entry = document["deps"][0], document["outs"][0]
     staging = repo.dvc_dir / "tmp" / "penstock"
     staging.mkdir(parents=True, exist_ok=True)
-    target = staging / f"{os.getpid()}-{os.urandom(6).hex()}"
+    target = staging / staging_name()
     try:
         if not any(key in dependency for key in NOTE_KEYS):
             return None  # --no-exec: nothing was looked at yet, which `update` does

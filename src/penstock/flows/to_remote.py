@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.base.errors import Conflict, NotFound, Unavailable
+from penstock.base.staging import staging_name
 from penstock.data.adding import Added
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path
@@ -59,7 +60,7 @@ def send_to_remote(
         Unavailable: not everything arrived; what did stays, and the same call goes on from there.
     """
     backend = repo.remote(remote)
-    staging = repo.dvc_dir / "tmp" / "penstock" / f"{os.getpid()}-{os.urandom(6).hex()}"
+    staging = repo.dvc_dir / "tmp" / "penstock" / staging_name()
     try:
         with _open(repo, source, base) as arriving:
             sender = _Sender(repo, backend, staging, jobs)

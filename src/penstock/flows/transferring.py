@@ -161,6 +161,8 @@ def _transfer(
 ) -> TransferReport:
     report = TransferReport()
     with repository_lock(repo):
+        if not is_push:
+            repo.cache.remove_stale_staging()
         by_remote = _collect(
             repo, select(repo, targets, extra_outputs, base=options.base), options, report, is_push
         )

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.errors import Denied, PenstockError, Unavailable
+from penstock.base.staging import new_token, remove_stale
 from penstock.storage.backend import Child, Entry, Writer, check_key, in_the_way, missing
 from penstock.storage.local_writer import LocalWriter, sweep
 
@@ -44,7 +45,7 @@ class LocalBackend:
         self.can_list = True
         self._made: set[str] = set()
         self._is_swept = False
-        self._token, self._count = os.urandom(8).hex(), itertools.count()  # forked children differ by pid
+        self._token, self._count = new_token(), itertools.count()  # forked children differ by pid
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{check_key(key)}"
@@ -134,6 +135,8 @@ class LocalBackend:
             except (FileExistsError, NotADirectoryError):
                 raise in_the_way(self.url, key) from None
             os.makedirs(f"{self.root}/{STAGING}", exist_ok=True)
+            if not self._made:
+                remove_stale(f"{self.root}/{STAGING}")
             self._made.add(parent)
 
     def _store(self, key: str, write: Callable[[str], None]) -> None:
