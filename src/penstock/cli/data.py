@@ -53,7 +53,8 @@ def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
     init_repository(session.directory, no_scm=no_scm, subdir=subdir, force=force)
     session.emit(
         {"root": str(session.directory)},
-        f"Initialized a repository in {session.directory}.\nNext: penstock add DATA, then git commit.",
+        f"Initialized a repository in {session.directory}.\nNext: penstock add DATA"
+        + ("" if no_scm else ", then git commit."),
     )
 
 

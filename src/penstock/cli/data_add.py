@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.data_targets import GLOB, SOME_TARGETS, complete_remotes, opened, pipeline_outputs
+from penstock.cli.data_text import render_advice
 from penstock.cli.imports import target_of
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -87,21 +87,20 @@ def _expand(base: Path, targets: tuple[str, ...], use_glob: bool) -> list[str]:
 def _send(session: Session, repo: DataRepository, source: str, flags: dict[str, Any]) -> None:
     from penstock.flows.to_remote import add_to_remote
 
-    pointer = repo.relative(
-        add_to_remote(
-            repo,
-            source,
-            target_of(session, source, flags["out"]),
-            session.directory,
-            remote=flags["remote"],
-            jobs=flags["remote_jobs"],
-        )
+    pointer = add_to_remote(
+        repo,
+        source,
+        target_of(session, source, flags["out"]),
+        session.directory,
+        remote=flags["remote"],
+        jobs=flags["remote_jobs"],
     )
-    session.emit({"pointer": pointer}, _advice([pointer]))
+    advice = render_advice([pointer], session.directory, with_git=repo.git_root() is not None)
+    session.emit({"pointer": repo.relative(pointer)}, advice)
 
 
 def _emit_added(session: Session, repo: DataRepository, done: list[Added]) -> None:
-    changed = dict.fromkeys(repo.relative(path) for one in done for path in one.changed)
+    changed = [path for one in done for path in one.changed]
     document = [
         {
             "pointer": repo.relative(one.pointer),
@@ -111,8 +110,8 @@ def _emit_added(session: Session, repo: DataRepository, done: list[Added]) -> No
         }
         for one in done
     ]
-    session.emit(document, _advice(list(changed)) if changed else "Nothing changed.")
-
-
-def _advice(paths: list[str]) -> str:
-    return f"To track the changes with git, run:\n\n\tgit add {' '.join(map(shlex.quote, paths))}"
+    with_git = repo.git_root() is not None
+    session.emit(
+        document,
+        render_advice(changed, session.directory, with_git=with_git) if changed else "Nothing changed.",
+    )

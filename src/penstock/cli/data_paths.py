@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from penstock.cli.data_targets import SOME_TARGETS, opened
+from penstock.cli.data_text import render_advice
 from penstock.cli.output import Session, json_option, pass_session
 
 
@@ -22,8 +23,10 @@ def move(session: Session, source: str, target: str) -> None:
 
     with opened(session) as repo:
         base = session.directory
-        changed = [repo.relative(path) for path in move_path(repo, base / source, base / target)]
-    session.emit(changed, f"To track the changes with git, run:\n\n\tgit add {' '.join(changed)}")
+        changed = move_path(repo, base / source, base / target)
+        advice = render_advice(changed, base, with_git=repo.git_root() is not None)
+        document = [repo.relative(path) for path in changed]
+    session.emit(document, advice)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ def render_status(found: dict[str, Any] | list[Any] | str, depth: int = 0) -> st
         elif value:
             lines += [f"{indent}{key}:", render_status(value, depth + 1)]
     return "\n".join(lines)
+
+
+def render_advice(changed: Sequence[Path], base: Path, *, with_git: bool) -> str:
+    """Return what to type next, from `base`, so that git knows of changed files; without git, which they are."""
+    paths = dict.fromkeys(changed)
+    if not with_git:
+        return "\n".join(f"Wrote {os.path.relpath(path, base)}" for path in paths if path.exists())
+    names = [os.path.relpath(path, base) for path in paths]
+    return f"To track the changes with git, run:\n\n\tgit add {' '.join(map(shlex.quote, names))}"
 
 
 def by_change(changes: Any) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from penstock.cli.data_targets import SOME_TARGETS, complete_remotes, opened
+from penstock.cli.data_text import render_advice
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -150,7 +151,7 @@ def import_(session: Session, /, url: str, path: str, out: str | None, rev: str 
             del flags[name]
         options = ImportOptions(rev, **flags, overrides=overrides)
         pointer = import_path(repo, url, path, target, options, base=session.directory)
-        _emit_pointer(session, repo.relative(pointer))
+        _emit_pointer(session, repo, pointer)
 
 
 @click.command("import-url", cls=ManyValues)
@@ -170,7 +171,7 @@ def import_url(
     with opened(session) as repo:
         options = imports.ImportOptions(None, **flags, fs_config=key_values(fs_config))
         pointer = imports.import_url(repo, url, target_of(session, url, out), options, base=session.directory)
-        _emit_pointer(session, repo.relative(pointer))
+        _emit_pointer(session, repo, pointer)
 
 
 @click.command()
@@ -214,5 +215,8 @@ def target_of(session: Session, path: str, out: str | None) -> Path:
     return target / name if out and target.is_dir() else target
 
 
-def _emit_pointer(session: Session, pointer: str) -> None:
-    session.emit({"pointer": pointer}, f"To track the changes with git, run:\n\n\tgit add {pointer}")
+def _emit_pointer(session: Session, repo: DataRepository, pointer: Path) -> None:
+    ignore = pointer.with_name(".gitignore")
+    changed = [pointer, ignore] if ignore.is_file() else [pointer]
+    advice = render_advice(changed, session.directory, with_git=repo.git_root() is not None)
+    session.emit({"pointer": repo.relative(pointer)}, advice)

@@ -85,6 +85,8 @@ def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> 
     check_parents(repo, output.path)
     info = _lstat(output.path)
     if info is not None and stat.S_ISLNK(info.st_mode) and wanted_info.is_tree:
+        if output.path.is_dir() and hash_tree(repo, output.path).info.md5 == wanted_info.md5:
+            return CheckoutPlan(output, "unchanged", {})  # nothing has to be written through it
         raise Invalid(
             f"{repo.relative(output.path)} is a symbolic link where a directory belongs",
             code="data.symlink",
@@ -161,7 +163,15 @@ def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within
     if output.files is not None:  # cloud-versioned: the pointer holds the list
         tree = {name: one.md5 for name, one in output.files}
     else:
-        tree = repo.cache.load_tree(info)
+        try:
+            tree = repo.cache.load_tree(info)
+        except NotFound as error:
+            raise NotFound(
+                f"{repo.relative(output.path)} cannot be checked out: its list of files ({info.md5}) is not in the cache",
+                code=error.code,
+                hint=f"penstock pull {output.source}",
+                md5=info.md5,
+            ) from None
     check_placeable(tree, repo.relative(output.path))
     if not within:
         return tree

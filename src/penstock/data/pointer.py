@@ -258,7 +258,9 @@ def check_inside(repo: DataRepository, path: Path, where: str) -> Path:
     Raises:
         Invalid: it is not.
     """
-    if path == repo.root or ".." in path.parts or not path.is_relative_to(repo.root):
+    if path == repo.root:
+        raise Invalid(f"{where} names the repository itself", code="data.outside", path=str(path))
+    if ".." in path.parts or not path.is_relative_to(repo.root):
         raise Invalid(
             f"{where} names {path}, which is outside the repository", code="data.outside", path=str(path)
         )

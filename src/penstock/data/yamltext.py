@@ -23,6 +23,13 @@ def load_document(text: str, where: str) -> MutableMapping[str, Any]:
     Raises:
         Invalid: it is not YAML, or its top is something else.
     """
+    if text.startswith("<<<<<<< ") or "\n<<<<<<< " in text:
+        raise Invalid(
+            f"{where}: git left both sides of a conflict in it",
+            code="data.conflict",
+            hint=f"git checkout --ours {where} (or --theirs), or edit it; then git add {where} and penstock checkout",
+            file=where,
+        )
     try:
         document = YAML().load(text)
     except (YAMLError, ValueError) as error:

@@ -173,9 +173,12 @@ def remove(
         check_writable(repo, [one.output.path for one in chosen])
         for one in chosen:
             if one.pointer is None or one.within:
+                whole = repo.relative(one.output.path)
+                part = f"{whole}/{one.within}"
                 raise Invalid(
-                    f"{one.output.path.name} is not declared by a pointer of its own",
+                    f"{part} is tracked as a part of {whole}",
                     code="data.not_a_pointer",
+                    hint=f"rm {part}, then penstock add {part} takes it out",
                 )
             changed += adding.remove_pointer(repo, one.pointer, with_data=with_data)
             repo.state.forget_outputs([repo.relative(one.output.path)])
