@@ -56,7 +56,11 @@ def test_a_directory_of_a_repository_stands_for_it(nested: Desk) -> None:
     assert paths(nested.json("list", ".", "-R", cwd="sub")) == paths(nested.json("list", "sub", "-R"))
     nested.run("get", ".", "a", "-o", "../got", cwd="data")
     assert (nested.root / "got").read_text() == "a"
-    assert "no repository" in nested.error("list", "..")
+    assert "no repository of git, DVC" in nested.error("list", "..")
+    nested.run("config", "core.no_scm", "true")
+    shutil.rmtree(nested.root / ".git")
+    other = nested.beside("other")
+    assert "no repository of git: it has no revisions" in other.error("import", "../repo", "data")
 
 
 def test_what_git_keeps_is_git_s(desk: Desk) -> None:

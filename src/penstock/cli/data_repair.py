@@ -66,7 +66,7 @@ def verify(
     "-r",
     "--remote",
     shell_complete=complete_remotes,
-    help="Remote to take good copies from; with --cloud, the one to bring the cache's to."
+    help="Remote to take good copies from; with --cloud, the one to bring the cache's to.",
 )
 @JOBS
 @json_option

@@ -223,8 +223,9 @@ def _clone_commit(origin: Path, rev: str | None, tree: Path, url: str) -> str:
         commit = Git(origin).resolve(rev or "HEAD")
     except NotFound:
         if not (origin / ".git").exists() and not (origin / "HEAD").is_file():
+            kind = "git: it has no revisions" if (origin / ".dvc").is_dir() else "git, DVC or penstock"
             raise NotFound(
-                f"{url} is no repository of git, DVC or penstock",
+                f"{url} is no repository of {kind}",
                 code="data.no_source",
                 hint="check the path",
             ) from None
