@@ -12,10 +12,8 @@ import stat
 import time
 from contextlib import suppress
 
-from penstock.base.digest import digest_bytes
-
 FOREIGN_S = 24 * 3600
-HOST = digest_bytes(os.uname().nodename.encode(), "md5")[:8]
+HOST = f"{int.from_bytes(os.uname().nodename.encode()) % 4294967291:08x}"
 _NAME = re.compile(r"(\d+)-([0-9a-f]{8})[0-9a-f]*(?:-\d+)?\Z")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ def render_advice(changed: Sequence[Path], base: Path, *, with_git: bool) -> str
     paths = dict.fromkeys(changed)
     if not with_git:
         return "\n".join(f"Wrote {os.path.relpath(path, base)}" for path in paths if path.exists())
+    import shlex
+
     names = [os.path.relpath(path, base) for path in paths]
     return f"To track the changes with git, run:\n\n\tgit add {' '.join(map(shlex.quote, names))}"
 

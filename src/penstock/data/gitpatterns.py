@@ -10,15 +10,14 @@ Source: git, Documentation/gitignore.txt; dvc/repo/index.py, `collect_files` (3.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 FILE_NAME = ".gitignore"
 _HARD = frozenset("*?[]\\")
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """The patterns that hold in a directory and below.
 
     `is_sure` says that the plain ones are all there are, `prunes` that none of them is taken back.
@@ -31,13 +30,13 @@ class Level:
     prunes: bool = True
 
 
-@dataclass
 class GitPatterns:
     """The `.gitignore` files of one walk through the working tree at `root`."""
 
-    root: Path
-    _anchored: set[str] = field(default_factory=set)
-    _anchored_folders: set[str] = field(default_factory=set)
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._anchored: set[str] = set()
+        self._anchored_folders: set[str] = set()
 
     def start(self, folder: Path) -> Level:
         """Return what holds in the directory that contains `folder`, from the working tree's root down."""
@@ -71,7 +70,7 @@ class GitPatterns:
             if not line or line[0] == "#":
                 continue
             if line[0] == "!":
-                return replace(level, is_sure=False, prunes=False)
+                return level._replace(is_sure=False, prunes=False)
             body = line.rstrip("/")
             only_folders = len(body) < len(line)
             if body.startswith("*.") and not only_folders and _is_plain(body[2:]):
