@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "remote": ("remote:remote", "Manage remotes."),
     "remove": ("data:remove", "Stop tracking files or directories."),
     "repair": ("data_repair:repair", "Restore missing and damaged objects from a good copy."),
-    "repro": ("pipeline:repro", "Run the pipeline's stages whose inputs changed."),
+    "repro": ("repro:repro", "Run the pipeline's stages whose inputs changed."),
     "restore": ("chain:restore", "Bring back code, data and model of a subject into a directory."),
     "rollback": ("deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data:root", "Print the repository's root."),

@@ -5,6 +5,7 @@ Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,7 +108,7 @@ def _cloud_status(
         flags["remote"], flags["jobs"], session.directory, history=find_history(repo, flags)
     )
     chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo), options=options)
 
 
 def _workspace_status(
@@ -119,15 +120,16 @@ def _workspace_status(
     if targets and (flags["recursive"] or flags["with_deps"]):
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
         sources = (one.output.source for one in chosen if isinstance(one, selection.Chosen))
-        stages = tuple(source.partition(":")[2] for source in sources if ":" in source)
-        extra = _pipeline_status(repo, stages) if stages else {}
+        stages = tuple(
+            os.path.relpath(repo.root / source, session.directory) for source in sources if ":" in source
+        )
+        extra = _pipeline_status(session, repo, stages)[0] if stages else {}
         return selection.status(repo, chosen, base=session.directory, extra=extra, find_behind=find_behind)
-    extra = _pipeline_status(repo, targets)
-    names = set(extra) | {one.source.partition(":")[2] for one in pipeline_outputs(repo.root)}
-    known = tuple(target for target in targets if target not in names) if targets else ()
-    if targets and not known:
-        return dict(extra)
-    return selection.status(repo, known, base=session.directory, extra=extra, find_behind=find_behind)
+    extra, known = _pipeline_status(session, repo, targets)
+    rest = tuple(target for target in targets if target not in known)
+    if targets and not rest:
+        return extra
+    return selection.status(repo, rest, base=session.directory, extra=extra, find_behind=find_behind)
 
 
 def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
@@ -139,22 +141,16 @@ def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
     return found
 
 
-def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str, list[Any]]:
-    if not (repo.root / "dvc.yaml").exists():
-        return {}
-    from penstock.pipeline.definition import load_stages
-    from penstock.pipeline.lockfile import load_lock
-    from penstock.pipeline.status import stage_status
+def _pipeline_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...]
+) -> tuple[dict[str, list[Any]], set[str]]:
+    from penstock.data.metafiles import find_definitions
 
-    locked = load_lock(repo.root)
-    result = {}
-    for stage in load_stages(repo.root):
-        if targets and stage.name not in targets:
-            continue
-        document = stage_status(repo, repo.root, stage, locked.get(stage.name)).to_document()
-        if document:
-            result[stage.name] = document
-    return result
+    if not find_definitions(repo):
+        return {}, set()
+    from penstock.flows.pipeline_status import pipeline_status
+
+    return pipeline_status(repo, targets, session.directory)
 
 
 @click.command()
@@ -178,7 +174,7 @@ def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **fla
         changes = data_workspace.checkout(
             repo,
             widened(session, repo, targets, recursive=recursive, with_deps=with_deps),
-            lambda: pipeline_outputs(repo.root),
+            lambda: pipeline_outputs(repo),
             base=session.directory,
             counts=counts,
             **flags,
@@ -207,9 +203,29 @@ def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **fla
 
     with opened(session) as repo:
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-        done = data_workspace.commit(repo, chosen, base=session.directory, relink=not no_relink)
+        stages, known = _commit_stages(session, repo, targets)
+        rest = tuple(one for one in chosen if one not in known)
+        done = (
+            data_workspace.commit(repo, rest, base=session.directory, relink=not no_relink)
+            if rest or not targets
+            else []
+        )
         document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
-    session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
+    document += [{"stage": name} for name in stages]
+    lines = [f"M       {one.get('pointer') or one['stage']}" for one in document]
+    session.emit(document, "\n".join(lines) or "Nothing changed.")
+
+
+def _commit_stages(
+    session: Session, repo: DataRepository, targets: tuple[str, ...]
+) -> tuple[list[str], set[str]]:
+    from penstock.data.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return [], set()
+    from penstock.flows.pipeline_commit import commit_stages
+
+    return commit_stages(repo, targets, session.directory)
 
 
 @click.command(cls=ManyValues)
@@ -239,7 +255,7 @@ def diff(
             a_rev,
             b_rev,
             targets=targets,
-            extra_outputs=lambda: pipeline_outputs(repo.root),
+            extra_outputs=lambda: pipeline_outputs(repo),
         )
     if b_rev or hide_missing:
         found.pop("not in cache", None)
@@ -277,7 +293,7 @@ def verify(context: click.Context, targets: tuple[str, ...]) -> None:
 
     session = context.find_object(Session) or context.ensure_object(Session)
     with opened(session) as repo:
-        chosen = select(repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory)
+        chosen = select(repo, targets, lambda: pipeline_outputs(repo), base=session.directory)
         hashes = [one.output.hash for one in chosen if one.output.hash is not None and one.output.cached]
         found = verify_cache(repo, hashes)
     lines = [f"missing  {md5}" for md5 in found.missing] + [f"damaged  {md5}" for md5 in found.damaged]

@@ -61,7 +61,7 @@ def _add(
     session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
 ) -> list[Added]:
     def outputs() -> Any:
-        return pipeline_outputs(repo.root)
+        return pipeline_outputs(repo)
 
     if flags["out"]:
         from penstock.flows.to_remote import add_from

@@ -20,7 +20,7 @@ def repair(context: click.Context, targets: tuple[str, ...], remote: str | None)
     session = context.find_object(Session) or context.ensure_object(Session)
     with opened(session) as repo:
         found = data_repair.repair(
-            repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory, remote=remote
+            repo, targets, lambda: pipeline_outputs(repo), base=session.directory, remote=remote
         )
     document = {"workspace": found.from_workspace, "remote": found.from_remote, "lost": found.lost}
     lines = [f"lost     {md5}" for md5 in found.lost]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,13 +37,15 @@ def opened(session: Session) -> Iterator[DataRepository]:
         repo.close()
 
 
-def pipeline_outputs(root: Path) -> list[Output]:
-    """Return the pipeline's outputs; nothing is imported where there is no pipeline."""
-    if not (root / "dvc.yaml").exists():
+def pipeline_outputs(repo: DataRepository) -> list[Output]:
+    """Return the pipelines' outputs; nothing is imported where there is no pipeline."""
+    from penstock.data.metafiles import find_definitions
+
+    if not find_definitions(repo):
         return []
     from penstock.pipeline.outputs import list_outputs
 
-    return list_outputs(root)
+    return list_outputs(repo)
 
 
 def reach_options(command: Any) -> Any:
@@ -82,7 +83,7 @@ def widened(
     from penstock.flows.reach import Reach, widen
 
     reach = Reach(session.directory, recursive, use_glob, with_deps, bring_trees)
-    found = widen(repo, targets, lambda: pipeline_outputs(repo.root), reach)
+    found = widen(repo, targets, lambda: pipeline_outputs(repo), reach)
     if not found:
         session.emit({}, "Nothing is tracked there.")
         raise click.exceptions.Exit(0)

@@ -20,11 +20,11 @@ from typing import Any
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.files import write_atomic
 from penstock.data.ignore import BUILT_IN
+from penstock.data.metafiles import SUFFIX, find_pointer_files
 from penstock.data.output import HashInfo, Output, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, render_tree, tree_md5
 
-SUFFIX = ".dvc"
 MAX_BYTES = 256 << 20  # a cloud-versioned directory lists every file in its pointer
 TOP_KEYS = ("desc", "md5", "cmd", "wdir", "frozen", "locked", "deps", "outs", "always_changed", "meta")
 OUT_KEYS = [
@@ -259,36 +259,6 @@ def check_inside(repo: DataRepository, path: Path, where: str) -> Path:
 def list_pointers(repo: DataRepository) -> list[Pointer]:
     """Read every `.dvc` file of the repository, in path order; nested repositories are left out."""
     return [load_pointer(repo, path) for path in find_pointer_files(repo)]
-
-
-def find_pointer_files(repo: DataRepository) -> list[Path]:
-    """Return the path of every `.dvc` file, skipping ignored directories and what pointers track."""
-    found: list[str] = []
-    pending = [str(repo.root)]
-    plain = repo.ignore.is_trivial
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = list(listing)
-        except (PermissionError, FileNotFoundError):
-            continue
-        names = {entry.name for entry in entries}
-        if ".dvc" in names and folder != str(repo.root):
-            continue
-        for entry in entries:
-            name = entry.name
-            is_dir = entry.is_dir(follow_symlinks=False)
-            if name in BUILT_IN or (name == ".venv" and is_dir):
-                continue
-            if not plain and repo.ignore.is_entry_ignored(folder, name, is_dir):
-                continue
-            if is_dir:
-                if f"{name}{SUFFIX}" not in names:
-                    pending.append(entry.path)
-            elif name.endswith(SUFFIX) and name != SUFFIX:
-                found.append(entry.path)
-    return [Path(path) for path in sorted(found)]
 
 
 def pointer_path(path: Path) -> Path:

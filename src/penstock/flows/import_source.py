@@ -39,7 +39,7 @@ class Source:
     def outputs(self) -> list[Output]:
         """Return what the source tracks, pointers' and pipelines' outputs together."""
         tracked = [out for pointer in list_pointers(self.repo) for out in pointer.outputs]
-        return [*tracked, *list_outputs(self.repo.root)]
+        return [*tracked, *list_outputs(self.repo)]
 
     def load_tree(self, info: HashInfo) -> dict[str, str]:
         """Return a directory's files from the source's cache, else from its remote.

@@ -1,0 +1,70 @@
+"""Where the files are that describe data: pointers (`*.dvc`) and definitions of pipelines, found by one walk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from penstock.data.ignore import BUILT_IN
+from penstock.data.repository import DataRepository
+
+SUFFIX = ".dvc"
+DEFINITION_FILE = "dvc.yaml"
+
+
+def find_pointer_files(repo: DataRepository) -> list[Path]:
+    """Return the path of every `.dvc` file, skipping ignored directories and what pointers track."""
+    return _walk(repo)
+
+
+def find_definitions(repo: DataRepository) -> tuple[Path, ...]:
+    """Return the path of every `dvc.yaml`, the root's first, the others in order.
+
+    What the last walk for pointers saw counts, so that a command walks once; `note_definition` adds one.
+    """
+    if "definitions" not in repo.seen:
+        _walk(repo)
+    return repo.seen["definitions"]
+
+
+def note_definition(repo: DataRepository, path: Path) -> None:
+    """Let `find_definitions` know of a file that was written since."""
+    repo.seen["definitions"] = _in_order(repo, {*map(str, find_definitions(repo)), str(path)})
+
+
+def _in_order(repo: DataRepository, paths: set[str]) -> tuple[Path, ...]:
+    top = str(repo.root / DEFINITION_FILE)
+    return tuple(Path(path) for path in sorted(paths, key=lambda path: (path != top, path)))
+
+
+def _walk(repo: DataRepository) -> list[Path]:
+    found: list[str] = []
+    definitions: set[str] = set()
+    pending = [str(repo.root)]
+    plain = repo.ignore.is_trivial
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+        except (PermissionError, FileNotFoundError):
+            continue
+        names = {entry.name for entry in entries}
+        if ".dvc" in names and folder != str(repo.root):
+            continue
+        for entry in entries:
+            name = entry.name
+            is_dir = entry.is_dir(follow_symlinks=False)
+            if name in BUILT_IN or (name == ".venv" and is_dir):
+                continue
+            if not plain and repo.ignore.is_entry_ignored(folder, name, is_dir):
+                continue
+            if is_dir:
+                if f"{name}{SUFFIX}" not in names:
+                    pending.append(entry.path)
+            elif name == DEFINITION_FILE:
+                definitions.add(entry.path)
+            elif name.endswith(SUFFIX) and name != SUFFIX:
+                found.append(entry.path)
+    repo.seen["definitions"] = _in_order(repo, definitions)
+    return [Path(path) for path in sorted(found)]
