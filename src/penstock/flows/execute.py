@@ -13,14 +13,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.data.lock import repository_lock
 from penstock.data.rwlock import check_writable
 from penstock.flows.project import Project
 from penstock.flows.provenance import capture_code, data_digests, lock_digest
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
-from penstock.pipeline.parameters import flatten, load_values, numbers
+from penstock.pipeline.parameters import flatten, numbers, parse_any
 from penstock.pipeline.runner import IDLE, ReproduceOptions, StageResult, Watcher, reproduce
 from penstock.pipeline.stage import Stage
 from penstock.tracking import runs
@@ -171,15 +171,22 @@ def _parameters(root: Path, stages: Sequence[Stage]) -> dict[str, str]:
 
 
 def load_metrics(root: Path, stages: Sequence[Stage]) -> Mapping[str, float]:
-    """Return every number of the pipeline's metric files; keys of one file stand as they are."""
+    """Return every number of the pipeline's metric files; keys of one file stand as they are.
+
+    A file that holds a number alone is a metric of the file's name; what cannot be read is none.
+    """
     files = [
         stage.place(output.path) for stage in stages for output in stage.outputs if output.kind == "metric"
     ]
     found: dict[str, float] = {}
     for file in files:
-        if (root / file).is_file():
+        try:
+            value = parse_any((root / file).read_text(encoding="utf-8"), Path(file))
+        except (OSError, UnicodeDecodeError, Invalid):
+            continue
+        if isinstance(value, Mapping):
             prefix = "" if len(files) == 1 else f"{file}:"
-            found.update(
-                {f"{prefix}{key}": value for key, value in numbers(load_values(root / file)).items()}
-            )
+            found.update({f"{prefix}{key}": number for key, number in numbers(value).items()})
+        else:
+            found.update(numbers({Path(file).stem: value}))
     return found
