@@ -277,9 +277,38 @@ def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
     from penstock.flows import data_workspace
 
     with opened(session) as repo:
-        changed = data_workspace.remove(repo, targets, base=session.directory, with_data=outs)
+        stages = _stages_among(session, repo, targets)
+        changed = _remove_stages(session, repo, stages, with_data=outs)
+        rest = tuple(target for target in targets if target not in stages)
+        changed += data_workspace.remove(repo, rest, base=session.directory, with_data=outs) if rest else []
         document = [repo.relative(path) for path in changed]
     session.emit(document, "")
+
+
+def _stages_among(session: Session, repo: DataRepository, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the targets that name stages; what is a path here is none."""
+    named = [target for target in targets if not (session.directory / target).exists()]
+    if not named:
+        return ()
+    from penstock.data.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return ()
+    from penstock.flows.stage_editing import is_stage
+
+    return tuple(target for target in named if is_stage(repo, target, session.directory))
+
+
+def _remove_stages(
+    session: Session, repo: DataRepository, stages: tuple[str, ...], *, with_data: bool
+) -> list[Path]:
+    if not stages:
+        return []
+    from penstock.flows.stage_editing import remove_stage
+
+    return [
+        path for one in stages for path in remove_stage(repo, one, session.directory, with_data=with_data)
+    ]
 
 
 @click.command()

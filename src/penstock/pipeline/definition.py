@@ -115,6 +115,15 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
     return tuple(_stage(path, name, entry, home) for name, entry in entries.items())
 
 
+def parse_stage(path: Path, name: str, entry: Any, home: str = "") -> Stage:
+    """Return the stage that an entry without templates means, `path` being the file it is, or will be, in.
+
+    Raises:
+        Invalid: it is not one.
+    """
+    return _stage(path, name, _convert(path, name, entry), home)
+
+
 def _convert(path: Path, name: str, entry: Any) -> StageSettings:
     """Read one resolved stage; there is no line to name, since templates made it."""
     try:

@@ -55,14 +55,28 @@ def upstream_of(nodes: Sequence[Node], *, active: bool = False) -> dict[str, tup
         Invalid: two steps declare the same or overlapping outputs.
     """
     owners = _owners(nodes)
+    needed = _needed(nodes, owners)
+    cut = {node.address for node in nodes if active and node.is_frozen}
+    return {
+        address: () if address in cut else tuple(dict.fromkeys(owners[place] for place in places))
+        for address, places in needed.items()
+    }
+
+
+def needed_outputs(nodes: Sequence[Node]) -> dict[str, tuple[str, ...]]:
+    """Return, for each step, the outputs of steps that it depends on, by address.
+
+    Raises:
+        Invalid: two steps declare the same or overlapping outputs.
+    """
+    return _needed(nodes, _owners(nodes))
+
+
+def _needed(nodes: Sequence[Node], owners: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     places = sorted(owners)
     return {
-        node.address: ()
-        if active and node.is_frozen
-        else tuple(
-            dict.fromkeys(
-                owners[place] for path in node.reads for place in _overlapping(path, owners, places)
-            )
+        node.address: tuple(
+            dict.fromkeys(place for path in node.reads for place in _overlapping(path, owners, places))
         )
         for node in nodes
     }

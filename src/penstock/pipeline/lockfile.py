@@ -126,6 +126,25 @@ def save_lock(root: Path, entries: Mapping[str, LockEntry]) -> None:
     write_atomic(path, dump_document(document).encode())
 
 
+def drop_entries(root: Path, name: str) -> Path | None:
+    """Take a stage, or a group of them, out of the lock; return the file if it changed, which goes with its last stage."""
+    path = root / LOCK_FILE
+    if not path.exists():
+        return None
+    document = load_document(path.read_text(encoding="utf-8"), str(path))
+    stages = document.get("stages") or {}
+    gone = [one for one in stages if one == name or one.startswith(f"{name}@")]
+    if not gone:
+        return None
+    for one in gone:
+        del stages[one]
+    if stages:
+        write_atomic(path, dump_document(document).encode())
+    else:
+        path.unlink()
+    return path
+
+
 def _path_document(item: LockedPath) -> dict[str, Any]:
     document: dict[str, Any] = {"path": item.path, "hash": "md5", "md5": item.hash.md5}
     if item.hash.size is not None:
