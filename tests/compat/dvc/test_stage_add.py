@@ -58,16 +58,8 @@ def adding_to_what_is_written(side: Side) -> None:
 def refusing(side: Side) -> None:
     side.put({"dvc.yaml": WRITTEN, "in": "1", "t": "1"})
     side("add", "t")
-    for words in (
-        "a@b -o o x",
-        "a -o one x",
-        "a -o t x",
-        "a -d o -o o x",
-        "a -d last -d last x",
-        "a -w no -o o x",
-    ):
+    for words in ("a -o t x", "first -o o x", "a -d y.txt -o in x"):
         side("stage", "add", "-n", *words.split())
-    side("stage", "add", "-n", "circle", "-d", "y.txt", "-o", "in", "x")
 
 
 def listing_and_removing(side: Side) -> object:
