@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
+    from penstock.flows.selection import Chosen
 
 UP_TO_DATE = "Data and pipelines are up to date."
 
@@ -119,10 +120,7 @@ def _workspace_status(
     find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, pointers)
     if targets and (flags["recursive"] or flags["with_deps"]):
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-        sources = (one.output.source for one in chosen if isinstance(one, selection.Chosen))
-        stages = tuple(
-            os.path.relpath(repo.root / source, session.directory) for source in sources if ":" in source
-        )
+        stages = _stage_targets(session, repo, chosen)
         extra = _pipeline_status(session, repo, stages)[0] if stages else {}
         return selection.status(repo, chosen, base=session.directory, extra=extra, find_behind=find_behind)
     extra, known = _pipeline_status(session, repo, targets)
@@ -130,6 +128,16 @@ def _workspace_status(
     if targets and not rest:
         return extra
     return selection.status(repo, rest, base=session.directory, extra=extra, find_behind=find_behind)
+
+
+def _stage_targets(session: Session, repo: DataRepository, chosen: Sequence[str | Chosen]) -> tuple[str, ...]:
+    """Return targets as words: those that were widened to a stage's outputs by the stage's name."""
+    sources = [one if isinstance(one, str) else one.output.source for one in chosen]
+    return tuple(
+        os.path.relpath(repo.root / source, session.directory) if source != one else source
+        for source, one in zip(sources, chosen, strict=True)
+        if source == one or ":" in source
+    )
 
 
 def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
@@ -203,8 +211,9 @@ def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **fla
 
     with opened(session) as repo:
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-        stages, known = _commit_stages(session, repo, targets)
-        rest = tuple(one for one in chosen if one not in known)
+        named = _stage_targets(session, repo, chosen)
+        stages, known = _commit_stages(session, repo, named) if named or not targets else ([], set[str]())
+        rest = tuple(one for one in chosen if not (isinstance(one, str) and one in known))
         done = (
             data_workspace.commit(repo, rest, base=session.directory, relink=not no_relink)
             if rest or not targets

@@ -101,7 +101,7 @@ def what_is_kept_out_of_the_cache(side: Side) -> object:
     side.put(FILES | {"dvc.yaml": CHAIN.replace("outs: [c.out]", "outs: [{c.out: {cache: false}}]")})
     runs = [ran(side, "--no-commit")]
     found = side.json("status")
-    side("commit", "-f")
+    side("commit", "-f", "-R", ".")
     (side.root / "dvc.lock").unlink()
     runs += [ran(side)]
     side.put({"in": "2"})
