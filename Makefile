@@ -35,7 +35,7 @@ docs: $(VENV)/.tested
 schema: $(VENV)/.installed
 	$(BIN)/python bin/write-schema
 
-bench-data: $(VENV)/.tested $(PEERS)/.installed
+bench-data: $(VENV)/.tested $(PEERS)/.installed programs
 	$(REAL) $(BIN)/python bench/bench_data.py
 
 # DVC's own benchmark suite, driven against both programs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,7 @@ SHARES = {
     "stall": 0.04,
     "halve": 0.3,
     "lost": 0.3,
+    "garble": 0.15,
 }
 
 
@@ -109,6 +111,23 @@ def test_wrong_bytes_are_never_kept(repo: DataRepository, s3_server: S3Server) -
         assert again.cache.missing(wanted) == set()
         again.close()
     assert faults.seen["wrong"] > 0
+
+
+def test_a_large_upload_whose_parts_are_changed_on_the_way_is_refused(
+    tmp_path: Path, s3_server: S3Server
+) -> None:
+    data = random.Random(3).randbytes(40 << 20)
+    (tmp_path / "large").write_bytes(data)
+    straight = open_backend(f"s3://{s3_server.make_bucket()}/p", s3_server.options())
+    faults = Faults(("garble",), 1.0, limit=1)
+    with faulty(s3_server.endpoint, faults) as address:
+        remote = open_backend(straight.url, {**s3_server.options(), "endpointurl": address})
+        with pytest.raises(Unavailable):
+            remote.upload("large", tmp_path / "large")
+        assert faults.seen["garble"] == 1
+        assert not straight.exists("large")
+        remote.upload("large", tmp_path / "large")
+    assert straight.get("large") == data
 
 
 def sorted_hashes(md5s: set[str]) -> list[HashInfo]:

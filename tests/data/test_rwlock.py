@@ -15,6 +15,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.flows import data_workspace
 from penstock.flows.data_paths import move_path
+from penstock.flows.imports import ImportOptions, import_url, update_import
 
 from .conftest import write_files
 
@@ -89,3 +90,19 @@ def test_a_stage_whose_output_is_in_use_does_not_run(repo: DataRepository) -> No
     assert done.returncode == 4, done.stderr
     assert "dvc repro train" in done.stderr
     assert not (repo.root / "out").exists()
+
+
+def test_a_path_in_use_is_neither_imported_nor_updated(repo: DataRepository, tmp_path: Path) -> None:
+    source, target, options = tmp_path / "source", repo.root / "got", ImportOptions()
+    source.write_text("1")
+    write_lock(repo, "read", target, os.getppid())
+    with pytest.raises(Conflict, match="dvc repro train"):
+        import_url(repo, str(source), target, options, base=repo.root)
+    assert not target.exists()
+    (repo.dvc_dir / "tmp" / "rwlock").unlink()
+    pointer = import_url(repo, str(source), target, options, base=repo.root)
+    write_lock(repo, "read", target, os.getppid())
+    source.write_text("2")
+    with pytest.raises(Conflict, match="dvc repro train"):
+        update_import(repo, pointer, options)
+    assert target.read_text() == "1"

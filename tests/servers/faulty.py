@@ -2,7 +2,7 @@
 
 Faults: `error` answers 500, `reset` breaks the connection at once, `close` ends it in order without an answer,
 `stall` says nothing for a while, `truncate` passes the answer's head and half of its body on, then breaks,
-`wrong` answers with other bytes of the same length, `halve` passes half of what is sent up on and breaks both
+`wrong` answers with other bytes of the same length, `garble` passes other bytes of the same length up, `halve` passes half of what is sent up on and breaks both
 sides, `lost` passes the request on and breaks before the answer. Which request is broken is decided by
 a seeded generator, and a fault never strikes more than `limit` times in all.
 """
@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-APPLIES = {"truncate": ("GET",), "wrong": ("GET",), "halve": ("PUT",), "lost": ("PUT",)}
+APPLIES = {"truncate": ("GET",), "wrong": ("GET",), "garble": ("PUT",), "halve": ("PUT",), "lost": ("PUT",)}
 
 
 @dataclass
@@ -95,6 +95,8 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 upstream.putheader(name, value)
+            if kind == "garble":
+                body = bytes(byte ^ 1 for byte in body[:9]) + body[9:]
             upstream.endheaders(body or None)
             answer = upstream.getresponse()
             data = answer.read()

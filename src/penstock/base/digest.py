@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -20,6 +19,8 @@ def digest_bytes(data: bytes, algorithm: Algorithm = "sha256") -> str:
         >>> digest_bytes(b"", "md5")
         'd41d8cd98f00b204e9800998ecf8427e'
     """
+    import hashlib
+
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
 
 
@@ -29,6 +30,8 @@ def digest_file(path: Path, algorithm: Algorithm = "sha256") -> str:
     Raises:
         OSError: the file cannot be read.
     """
+    import hashlib
+
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal, get_args
@@ -48,6 +47,8 @@ def link(kind: LinkKind, source: str, target: str) -> None:
     elif kind == "symlink":
         os.symlink(os.path.abspath(source), target)
     else:
+        import shutil
+
         with open(target, "xb") as out, open(source, "rb") as file:
             shutil.copyfileobj(file, out, 1 << 20)
 

@@ -13,11 +13,16 @@ from penstock.cli.output import Session
 COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("data_add:add", "Put files or directories under version control."),
     "alias": ("model:alias", "Point names such as `champion` at model versions."),
+    "artifacts": ("artifacts:artifacts", "Download registered artifacts of DVC repositories."),
     "cache": ("data_config:cache", "Show or set where the cache is."),
     "check-ignore": ("data_paths:check_ignore", "Show which paths .dvcignore excludes."),
     "checkout": ("data:checkout", "Bring the workspace to what pointers and lock say."),
     "ci": ("ci:ci", "Validate a commit: tests, pipeline, gate, register, report."),
     "commit": ("data:commit", "Record changed tracked data as the new state."),
+    "completion": (
+        "completion:completion",
+        "Print a script that completes what is typed at the shell's prompt.",
+    ),
     "config": ("data_config:config", "Get or set options in DVC's configuration files."),
     "dag": ("dag:dag", "Show which stage needs which."),
     "data": ("data_status:data", "Show the state of tracked data, file by file if asked."),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.data_targets import opened
+from penstock.cli.data_targets import complete_files, opened
 from penstock.cli.output import Session, json_option, pass_session
 
 
 @click.command()
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=complete_files)
 @click.option("--dot", is_flag=True, help="Print it for Graphviz.")
 @click.option("--mermaid", is_flag=True, help="Print it for Mermaid.")
 @click.option("--md", "markdown", is_flag=True, help="Print it for Mermaid, in a block of Markdown.")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.data_targets import (
+    SOME_TARGETS,
     TARGETS,
+    complete_remotes,
     find_history,
     history_options,
     opened,
@@ -72,7 +74,7 @@ def root(session: Session) -> None:
 @click.command()
 @TARGETS
 @click.option("-c", "--cloud", is_flag=True, help="Compare the cache with the remote.")
-@click.option("-r", "--remote", help="Remote to compare with.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="Remote to compare with.")
 @click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")
 @history_options
 @reach_options
@@ -277,7 +279,7 @@ def diff(
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
+@SOME_TARGETS
 @click.option("--outs", is_flag=True, help="Delete the data from the workspace too.")
 @json_option
 @pass_session

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.data_targets import GLOB, opened, pipeline_outputs
+from penstock.cli.data_targets import GLOB, SOME_TARGETS, complete_remotes, opened, pipeline_outputs
 from penstock.cli.imports import target_of
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
+@SOME_TARGETS
 @click.option("-f", "--force", is_flag=True, help="Replace what is at --out.")
 @click.option("-j", "--jobs", type=int, help="Accepted for DVC's sake.", hidden=True)
 @GLOB
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "-o", "--out", type=click.Path(), help="Copy the target (a path or a URL) there, and track that."
 )
 @click.option("--to-remote", is_flag=True, help="Send the target straight to a remote; nothing stays here.")
-@click.option("-r", "--remote", help="The remote for --to-remote.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote for --to-remote.")
 @click.option("--remote-jobs", type=int, default=0, help="Objects at once with --to-remote.")
 @click.option(
     "--no-commit", is_flag=True, help="Write pointers only; penstock commit stores the content later."

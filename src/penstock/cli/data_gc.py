@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.data_targets import opened
+from penstock.cli.data_targets import complete_remotes, opened
 from penstock.cli.output import Session, json_option, pass_session
 
 
@@ -30,7 +30,7 @@ def _scope_options(command: Any) -> Any:
 @_scope_options
 @click.option("--not-in-remote", is_flag=True, help="Keep only what is not on the remote.")
 @click.option("-c", "--cloud", is_flag=True, help="Collect on the remote too.")
-@click.option("-r", "--remote", help="The remote to collect on.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote to collect on.")
 @click.option("--skip-failed", is_flag=True, help="Leave out old pointers that cannot be read.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")

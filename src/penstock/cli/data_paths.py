@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.data_targets import opened
+from penstock.cli.data_targets import SOME_TARGETS, opened
 from penstock.cli.output import Session, json_option, pass_session
 
 
@@ -27,7 +27,7 @@ def move(session: Session, source: str, target: str) -> None:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
+@SOME_TARGETS
 @json_option
 @pass_session
 def unprotect(session: Session, targets: tuple[str, ...]) -> None:

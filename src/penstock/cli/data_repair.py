@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.data_targets import TARGETS, opened, pipeline_outputs
+from penstock.cli.data_targets import TARGETS, complete_remotes, opened, pipeline_outputs
 from penstock.cli.output import Session, json_option
 
 
 @click.command()
 @TARGETS
-@click.option("-r", "--remote", help="Remote to take good copies from.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="Remote to take good copies from.")
 @json_option
 @click.pass_context
 def repair(context: click.Context, targets: tuple[str, ...], remote: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.data_targets import TARGETS, opened, pipeline_outputs
+from penstock.cli.data_targets import TARGETS, complete_remotes, opened, pipeline_outputs
 from penstock.cli.output import Session, json_option, pass_session
 
 LABELS = {
@@ -48,7 +48,7 @@ def data() -> None:
     help="Show files neither git nor penstock tracks.",
 )
 @click.option("--not-in-remote", is_flag=True, help="Show what is not on the remote.")
-@click.option("-r", "--remote", help="The remote for --not-in-remote.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote for --not-in-remote.")
 @click.option("--no-remote-refresh", is_flag=True, help="Accepted for DVC's sake.")
 @json_option
 @pass_session

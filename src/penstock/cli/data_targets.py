@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,11 +12,35 @@ import click
 from penstock.cli.output import Session
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from penstock.data.output import Output
     from penstock.data.repository import DataRepository
     from penstock.flows.selection import Chosen
 
-TARGETS = click.argument("targets", nargs=-1)
+
+def complete_files(_context: Any, _parameter: Any, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a path."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_remotes(_context: Any, _parameter: Any, incomplete: str) -> list[str]:
+    """Return the remotes whose names begin so."""
+    from penstock.base.errors import PenstockError
+    from penstock.data.config import load_config
+    from penstock.data.repository import find_root
+
+    try:
+        names = load_config(find_root(Path()) / ".dvc").remotes()
+    except PenstockError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+TARGETS = click.argument("targets", nargs=-1, shell_complete=complete_files)
+SOME_TARGETS = click.argument("targets", nargs=-1, required=True, shell_complete=complete_files)
 RECURSIVE = click.option(
     "-R", "--recursive", is_flag=True, help="Take all that is tracked below a directory."
 )

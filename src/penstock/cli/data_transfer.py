@@ -10,6 +10,7 @@ import click
 from penstock.cli.data_targets import (
     GLOB,
     TARGETS,
+    complete_remotes,
     find_history,
     history_options,
     opened,
@@ -35,7 +36,12 @@ def _transfer_options(command: Any) -> Any:
         reach_options,
         GLOB,
         click.option("--run-cache/--no-run-cache", help="Take the records of earlier runs along."),
-        click.option("-r", "--remote", help="Remote by name (default: the configured one)."),
+        click.option(
+            "-r",
+            "--remote",
+            shell_complete=complete_remotes,
+            help="Remote by name (default: the configured one).",
+        ),
         click.option("-j", "--jobs", type=int, default=0, help="Objects at once."),
         TARGETS,
         json_option,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from penstock.cli.data_targets import opened
+from penstock.cli.data_targets import SOME_TARGETS, complete_remotes, opened
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -157,7 +157,7 @@ def import_(session: Session, /, url: str, path: str, out: str | None, rev: str 
 @click.argument("url")
 @click.argument("out", required=False)
 @click.option("--to-remote", is_flag=True, help="Send the data straight to a remote; nothing stays here.")
-@click.option("-r", "--remote", help="The remote for --to-remote.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote for --to-remote.")
 @click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of a remote for the URL.")
 @_import_options
 @pass_session
@@ -174,11 +174,11 @@ def import_url(
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
+@SOME_TARGETS
 @click.option("--no-download", is_flag=True, help="Update the pointer only.")
 @click.option("-R", "--recursive", is_flag=True, help="Update every import below a directory.")
 @click.option("--to-remote", is_flag=True, help="Send new data straight to a remote; nothing stays here.")
-@click.option("-r", "--remote", help="The remote for --to-remote.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote for --to-remote.")
 @REV
 @JOBS
 @json_option

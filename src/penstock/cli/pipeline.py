@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.data_targets import history_options, opened
+from penstock.cli.data_targets import TARGETS, history_options, opened
 from penstock.cli.grid import render_grid
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
@@ -43,7 +43,7 @@ def metrics() -> None:
 
 
 @metrics.command("show")
-@click.argument("targets", nargs=-1)
+@TARGETS
 @history_options
 @MARKDOWN
 @RECURSIVE

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from penstock.cli.data_targets import complete_remotes
 from penstock.cli.output import Session, json_option, pass_session
 
 
@@ -109,7 +110,7 @@ def list_remotes(session: Session, level: str | None) -> None:
 
 
 @remote.command("modify")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_remotes)
 @click.argument("option")
 @click.argument("value", required=False)
 @click.option("-u", "--unset", is_flag=True, help="Remove the option.")
@@ -139,7 +140,7 @@ def modify_remote(
 
 
 @remote.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_remotes)
 @_level
 @pass_session
 def remove_remote(session: Session, name: str, level: str | None) -> None:
@@ -159,7 +160,7 @@ def remove_remote(session: Session, name: str, level: str | None) -> None:
 
 
 @remote.command("rename")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_remotes)
 @click.argument("new")
 @_level
 @pass_session
@@ -184,7 +185,7 @@ def rename_remote(session: Session, name: str, new: str, level: str | None) -> N
 
 
 @remote.command("default")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_remotes)
 @click.option("-u", "--unset", is_flag=True, help="Have no default remote.")
 @_level
 @pass_session

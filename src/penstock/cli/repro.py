@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.data_targets import TARGETS
 from penstock.cli.output import Session, is_terminal, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Narrator:
 
 
 @click.command()
-@click.argument("targets", nargs=-1)
+@TARGETS
 @click.option("-f", "--force", is_flag=True, help="Run stages that are up to date too.")
 @click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
 @click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.data_targets import opened
+from penstock.cli.data_targets import TARGETS, opened
 from penstock.cli.data_text import render_columns
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -110,7 +110,7 @@ def _run(session: Session, name: str) -> None:
 
 
 @stage.command("list")
-@click.argument("targets", nargs=-1)
+@TARGETS
 @click.option("--all", "everything", is_flag=True, help="All of the repository, pointers too.")
 @click.option(
     "--fail", is_flag=True, help="Accepted for DVC's sake: a file that cannot be read always fails."

@@ -7,7 +7,6 @@ ignore the path, so a kill in between leaves nothing that points nowhere.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,6 +263,8 @@ def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = 
 
 def _delete(output: Output) -> None:
     if output.path.is_dir() and not output.path.is_symlink():
+        import shutil
+
         shutil.rmtree(output.path)
     else:
         output.path.unlink()

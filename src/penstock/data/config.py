@@ -9,7 +9,6 @@ Source: dvc/config.py and dvc/config_schema.py (3.67).
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -219,6 +218,8 @@ def check_value(section: str, key: str, value: str) -> None:
         Invalid: as said.
     """
     if REMOTE.match(section) and key not in REMOTE_KEYS:
+        import difflib
+
         near = difflib.get_close_matches(key, sorted(REMOTE_KEYS), 3)
         raise Invalid(
             f"{key} is not an option of a remote",

@@ -6,7 +6,6 @@ one that must be read for both is read once. Nothing here writes pointers.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -209,6 +208,8 @@ def _read(
     try:
         data = read_up_to(descriptor, SMALL_BYTES)
         if len(data) < SMALL_BYTES and (len(data) == 0 or not os.read(descriptor, 1)):
+            import hashlib
+
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
             if keep is not None:
                 keep(md5, data)
@@ -220,6 +221,8 @@ def _read(
 
 
 def _stream(descriptor: int, cache: ObjectStore | None, present: set[str] | None) -> str:
+    import hashlib
+
     digest = hashlib.md5(usedforsecurity=False)
     if cache is None:
         while chunk := os.read(descriptor, CHUNK_BYTES):

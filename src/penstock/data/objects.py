@@ -8,16 +8,15 @@ written. Nothing here knows workspaces.
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 import os
-import shutil
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.tree import parse_tree, tree_md5
@@ -83,7 +82,7 @@ class ObjectStore:
                 times.append(str(os.stat(f"{self._files}/{prefix}").st_mtime_ns))
             except FileNotFoundError:
                 times.append("")
-        return hashlib.md5(",".join(times).encode(), usedforsecurity=False).hexdigest()
+        return digest_bytes(",".join(times).encode(), "md5")
 
     @contextmanager
     def staging(self) -> Iterator[str]:
@@ -195,6 +194,8 @@ def remove_stale(folder: str) -> None:
             with suppress(OSError):
                 path = f"{folder}/{name}"
                 if stat.S_ISDIR(os.lstat(path).st_mode):
+                    import shutil
+
                     shutil.rmtree(path)
                 else:
                     os.unlink(path)

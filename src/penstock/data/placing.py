@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from array import array
 from collections.abc import Mapping, Sequence
@@ -70,6 +69,8 @@ class Placer:
             try:
                 os.rename(temporary, target)
             except OSError:  # another file system under the tracked path
+                import shutil
+
                 shutil.move(temporary, target)
         except OSError as error:
             raise write_failed(error, str(target)) from error
@@ -101,6 +102,8 @@ class Placer:
                 stats.frombytes(self._place(items, temporary))
             os.rename(temporary, target)
         except BaseException as error:
+            import shutil
+
             shutil.rmtree(temporary, ignore_errors=True)
             if isinstance(error, OSError):
                 raise write_failed(error, str(target)) from error

@@ -25,6 +25,7 @@ from penstock.data.output import HashInfo, Output, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, render_tree, tree_md5
 
+FIRST_BYTES = 4096  # one reading, which all but lists of files need no more than
 MAX_BYTES = 256 << 20  # a cloud-versioned directory lists every file in its pointer
 TOP_KEYS = ("desc", "md5", "cmd", "wdir", "frozen", "locked", "deps", "outs", "always_changed", "meta")
 OUT_KEYS = [
@@ -103,15 +104,26 @@ def load_pointer(repo: DataRepository, path: Path) -> Pointer:
     except OSError as error:
         why = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
         raise Invalid(f"{repo.relative(path)} {why}", code="data.bad_pointer", path=str(path)) from None
-    with open(descriptor, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
     try:
-        text = data[:MAX_BYTES].decode("utf-8")
-    except UnicodeDecodeError:
-        raise Invalid(f"{path} is not text", code="data.bad_pointer", path=str(path)) from None
+        data = _read_all(descriptor)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES:
         raise Invalid(f"{path} is too large for a pointer", code="data.bad_pointer", path=str(path))
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(f"{path} is not text", code="data.bad_pointer", path=str(path)) from None
     return parse_pointer(repo, path, text)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Read up to just above `MAX_BYTES`; no more memory is asked for than a file has."""
+    data = os.read(descriptor, FIRST_BYTES)
+    if len(data) < FIRST_BYTES:
+        return data
+    with open(descriptor, "rb", closefd=False) as file:
+        return data + file.read(min(os.fstat(descriptor).st_size, MAX_BYTES) + 1)
 
 
 def parse_pointer(repo: DataRepository, path: Path, text: str) -> Pointer:

@@ -126,12 +126,12 @@ class DataRepository:
         Raises:
             Invalid: it is outside the repository.
         """
-        try:
-            return path.relative_to(self.root).as_posix()
-        except ValueError:
-            raise Invalid(
-                f"{path} is outside the repository {self.root}", code="data.outside", path=str(path)
-            ) from None
+        text, above = str(path), f"{self.root}".rstrip("/") + "/"
+        if text.startswith(above):
+            return text[len(above) :]
+        if path == self.root:
+            return "."
+        raise Invalid(f"{path} is outside the repository {self.root}", code="data.outside", path=text)
 
     def close(self) -> None:
         """Close the state file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
+from penstock.base.errors import NotFound
 from penstock.data.hashing import hash_path
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
@@ -23,11 +24,14 @@ def output_state(repo: DataRepository, output: Output) -> State:
     """
     if output.hash is not None and output.cached and not _is_cached(repo, output, output.hash):
         return "not in cache"
-    if not os.path.exists(output.path):
-        return "deleted"
     if output.hash is None:
-        return "new"
-    current = hash_path(repo, output.path)
+        return "new" if os.path.exists(output.path) else "deleted"
+    try:
+        current = hash_path(repo, output.path)
+    except NotFound:
+        if os.path.exists(output.path):  # something below it went away just now
+            raise
+        return "deleted"
     if current.md5 == output.hash.md5:
         return "unchanged"
     if output.hash.algorithm == "md5-dos2unix" and legacy_matches(repo, output):

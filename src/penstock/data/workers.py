@@ -8,7 +8,6 @@ parent, holds no lock and no database, and sends back only its results.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -45,6 +44,8 @@ def map_forked(items: Sequence[T], work: Callable[[Sequence[T]], list[R]]) -> li
         error = raised
     for pid, descriptor in children:
         if error is not None and not isinstance(error, PenstockError):
+            import signal
+
             os.kill(pid, signal.SIGKILL)
         try:
             results += _collect(pid, descriptor)
@@ -58,6 +59,7 @@ def map_forked(items: Sequence[T], work: Callable[[Sequence[T]], list[R]]) -> li
 def _fork(work: Callable[[Sequence[T]], list[R]], part: Sequence[T]) -> tuple[int, int]:
     import ctypes  # 2 ms, needed only here
     import pickle  # 3 ms
+    import signal
 
     parent = os.getpid()
     reading, writing = os.pipe()

@@ -103,6 +103,20 @@ def current_commit(url: str, rev: str | None, base: Path) -> str:
     return Git(local or _update_clone(url)).resolve(rev or "HEAD")
 
 
+def list_tags(url: str, base: Path) -> list[tuple[str, int, str]]:
+    """Return a source's annotated tags: name, when it was made (seconds since 1970) and commit."""
+    form = "%(objecttype) %(*objecttype) %(taggerdate:unix) %(*objectname) %(refname:strip=2)"
+    lines = Git(_local_path(url, base) or _update_clone(url)).run(
+        "for-each-ref", f"--format={form}", "refs/tags"
+    )
+    found = []
+    for line in lines.splitlines():
+        if line.startswith("tag commit "):
+            _, _, time_s, commit, name = line.split(" ", 4)
+            found.append((name, int(time_s or 0), commit))
+    return found
+
+
 def _local_path(url: str, base: Path) -> Path | None:
     if url.startswith("file://"):
         url = url.removeprefix("file://")

@@ -20,6 +20,7 @@ from penstock.data.output import HashInfo
 from penstock.data.pointer import Pointer, check_inside, find_owner, load_pointer, pointer_path, save_text
 from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
+from penstock.data.rwlock import check_writable
 from penstock.data.yamltext import dump_document, load_document
 from penstock.flows.import_getting import copy_path, delete, get_path
 from penstock.flows.import_overrides import NO_OVERRIDES, Overrides
@@ -156,6 +157,7 @@ def _import_remote(repo: DataRepository, url: str, target: Path, options: Import
 
 def _check_target(repo: DataRepository, target: Path, options: ImportOptions) -> None:
     check_inside(repo, target, "import")
+    check_writable(repo, [target])
     check_parents(repo, target)
     owner = find_owner(repo, target)
     if owner is not None and owner.outputs[0].path != target:
@@ -197,6 +199,7 @@ def update_import(repo: DataRepository, pointer_file: Path, options: ImportOptio
                 code="data.not_an_import",
                 hint="penstock add",
             )
+        check_writable(repo, [output.path for output in pointer.outputs])
         document = load_document(pointer.text, str(pointer_file))
         if options.to_remote and "repo" in pointer.dependencies[0]:
             raise Invalid(

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from penstock.base.errors import Conflict, Invalid
+from penstock.base.memory import keep_freed_memory
 
 COLLECT_AFTER = (50_000, 20, 100)
 """An answer of 200 runs makes 20,000 objects; by default it would be collected over 28 times (40 % slower)."""
@@ -97,5 +98,6 @@ def serve_on(bound: socket.socket, server: Server) -> None:
     gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
     gc.set_threshold(*COLLECT_AFTER)
     gc.enable()
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve(sockets=[bound]))

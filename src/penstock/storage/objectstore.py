@@ -37,6 +37,7 @@ RETRY: dict[str, Any] = {
 }
 T = TypeVar("T")
 _CREDENTIALS = re.compile(r"//[^/\s@]+@")
+_REASON = re.compile(r"<(?:\?xml|Error)\b.*?<Code>([^<]+)</Code>.*")  # S3's, Azure's and Google's own word
 _QUERY = re.compile(r"\?[^\s)\"']+")
 
 
@@ -267,6 +268,8 @@ def _entry(key: str, found: Mapping[str, Any]) -> Entry:
 def _text(error: Exception) -> str:
     """Return what obstore says, without its debugging output and without what may hold keys in URLs."""
     text = " ".join(str(error).partition("Debug source:")[0].split())
+    if reason := _REASON.search(text):
+        text = f"{text[: reason.start()]}{reason[1]}"
     return _CREDENTIALS.sub("//", _QUERY.sub("?…", text))[:300]
 
 
