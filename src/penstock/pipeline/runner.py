@@ -267,7 +267,7 @@ def _failed(failures: Sequence[tuple[str, PenstockError]], results: Sequence[Sta
     return Refused(
         f"{error.message}; so did {others}" if others else error.message,
         code="pipeline.command_failed",
-        hint=f"mend it, then penstock repro {first}",
+        hint=error.hint or f"mend it, then penstock repro {first}",
         stages=[name for name, _ in failures],
         skipped=[item.stage for item in results if item.action == "skipped"],
     )
