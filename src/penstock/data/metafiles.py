@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from penstock.data.ignore import BUILT_IN
@@ -25,6 +26,16 @@ def find_definitions(repo: DataRepository) -> tuple[Path, ...]:
     if "definitions" not in repo.seen:
         _walk(repo)
     return repo.seen["definitions"]
+
+
+def definitions_above(repo: DataRepository, paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the `dvc.yaml` files of the directories around these paths, without walking through the repository.
+
+    A pipeline's outputs are hardly ever beside or above it: this is what a command about single paths looks at.
+    """
+    folders = {above for path in paths for above in path.parents if above.is_relative_to(repo.root)}
+    found = {str(folder / DEFINITION_FILE) for folder in folders | {repo.root}}
+    return _in_order(repo, {path for path in found if os.path.isfile(path)})
 
 
 def note_definition(repo: DataRepository, path: Path) -> None:

@@ -7,6 +7,7 @@ Source: DVC 3.67 `dvc/schema.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,14 @@ class PlainSettings(DefinitionSettings, frozen=True, kw_only=True):
     stages: dict[str, StageSettings] = {}
 
 
-def load_all_stages(repo: DataRepository) -> tuple[Stage, ...]:
-    """Return the stages of every dvc.yaml of the repository, the root's first; none where there is none.
+def load_all_stages(repo: DataRepository, definitions: Sequence[Path] | None = None) -> tuple[Stage, ...]:
+    """Return the stages of every dvc.yaml of the repository, the root's first, or of those given.
 
     Raises:
         Invalid: a definition cannot be read, or uses what Penstock does not run.
     """
-    homes = [path.parent.relative_to(repo.root).as_posix() for path in find_definitions(repo)]
+    paths = find_definitions(repo) if definitions is None else definitions
+    homes = [path.parent.relative_to(repo.root).as_posix() for path in paths]
     return tuple(stage for home in homes for stage in load_stages(repo.root, "" if home == "." else home))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ from penstock.pipeline.lockfile import LockEntry, load_entries, parse_lock
 from penstock.pipeline.stage import Stage
 
 
-def list_outputs(repo: DataRepository) -> list[Output]:
-    """Return every output of the repository's pipelines with what their locks say of it.
+def list_outputs(repo: DataRepository, definitions: Sequence[Path] | None = None) -> list[Output]:
+    """Return every output of the repository's pipelines, or of those defined in these files, as locked.
 
     An output whose stage never ran has no hash. There are none where there is no dvc.yaml.
 
     Raises:
         Invalid: a dvc.yaml or dvc.lock cannot be read.
     """
-    stages = load_all_stages(repo)
+    stages = load_all_stages(repo, definitions)
     locked = load_entries(repo.root, stages)
     return [
         output for stage in stages for output in stage_outputs(repo.root, stage, locked.get(stage.address))
