@@ -30,6 +30,7 @@ LAZY = {
     "penstock/data/hashing.py": "OpenSSL, only for a file whose hash is not known",
     "penstock/data/ignore.py": "pathspec, only where there is a .dvcignore",
     "penstock/data/placing.py": "shutil, only to move across file systems or to clear up",
+    "penstock/data/metafiles.py": "subprocess, only where patterns are git's to decide",
     "penstock/data/pointer.py": "ruamel, only for a pointer DVC would not have written",
     "penstock/data/repository.py": "storage, only for a remote",
     "penstock/data/rendering.py": "ruamel, only for a name that needs quoting",

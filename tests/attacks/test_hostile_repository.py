@@ -37,8 +37,8 @@ def pointer(repo: DataRepository, path: str, md5: str, extra: str = "") -> None:
 
 def refused(repo: DataRepository, *, force: bool = True) -> None:
     for attempt in (
-        lambda: versioning.checkout(repo, (), lambda: list_outputs(repo.root), force=force),
-        lambda: versioning.checkout(repo, ("x.dvc",), lambda: list_outputs(repo.root), force=force),
+        lambda: versioning.checkout(repo, (), lambda: list_outputs(repo), force=force),
+        lambda: versioning.checkout(repo, ("x.dvc",), lambda: list_outputs(repo), force=force),
     ):
         with pytest.raises(PenstockError):
             attempt()
@@ -152,7 +152,7 @@ def test_a_metafile_that_is_a_link(repo: DataRepository, name: str) -> None:
 def test_a_lock_that_names_a_path_outside(repo: DataRepository, path: str) -> None:
     lock = f"schema: '2.0'\nstages:\n  a:\n    cmd: x\n    outs:\n    - path: {path}\n      hash: md5\n      md5: {EVIL_MD5}\n"
     with pytest.raises(PenstockError):
-        parse_outputs(repo.root, lock, "", "old:dvc.lock")
+        parse_outputs(repo.root, repo.root / "dvc.lock", lock, "")
     (repo.root / "dvc.lock").write_text(lock)
     (repo.root / "dvc.yaml").write_text(f"stages:\n  a:\n    cmd: x\n    outs: [{path}]\n")
     put(repo, EVIL)

@@ -73,7 +73,7 @@ MISTAKES: list[tuple[str, Callable[[Sample], None] | None, list[str], int, str, 
         remove("data/raw.csv"),
         ["repro"],
         1,
-        "depends on data/raw.csv, which does not exist",
+        "data/raw.csv, which data/raw.csv.dvc tracks, is missing",
         "penstock pull",
     ),
     (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.data.config import Config
-from penstock.data.pointer import find_pointer_files
+from penstock.data.metafiles import find_pointer_files
 from penstock.data.repository import DataRepository
 
 from .conftest import write_files

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.pipeline.graph import order, upstream_of
+from penstock.pipeline.graph import plan, upstream_of
 from penstock.pipeline.stage import Stage, StageOutput
+from penstock.pipeline.targets import Selection, choose
 
 
 def stage(name: str, needs: tuple[str, ...] = ()) -> Stage:
@@ -24,27 +28,67 @@ def stage(name: str, needs: tuple[str, ...] = ()) -> Stage:
 def test_every_stage_comes_after_what_it_needs(needs: list[set[int]], random: object) -> None:
     stages = [stage(str(n), tuple(str(m) for m in sorted(wanted) if m < n)) for n, wanted in enumerate(needs)]
     random.shuffle(stages)  # type: ignore[attr-defined]
-    ordered = [one.name for one in order(stages)]
+    ordered = [one.name for one in plan(stages, [])]
     assert sorted(ordered) == sorted(one.name for one in stages)
     upstream = upstream_of(stages)
     for position, name in enumerate(ordered):
         assert set(upstream[name]) <= set(ordered[:position])
 
 
-def test_a_target_takes_its_needs_along_unless_single() -> None:
-    stages = [stage("a"), stage("b", ("a",)), stage("c")]
-    assert [one.name for one in order(stages, ["b"])] == ["a", "b"]
-    assert [one.name for one in order(stages, ["out/b"], single=True)] == ["b"]
+def test_a_target_takes_along_what_its_extent_says() -> None:
+    stages = [stage("c", ("b",)), stage("a"), stage("b", ("a",)), stage("x")]
+    chosen = choose(Path(), stages, Selection(("b",)))
+    found = {
+        extent: [one.name for one in plan(stages, chosen, extent)]
+        for extent in ("upstream", "single", "downstream", "pipeline")
+    }
+    assert found == {
+        "upstream": ["a", "b"],
+        "single": ["b"],
+        "downstream": ["b", "c"],
+        "pipeline": ["a", "b", "c"],
+    }
+
+
+def test_a_frozen_stage_needs_nothing() -> None:
+    stages = [stage("a"), replace(stage("b", ("a",)), is_frozen=True), stage("c", ("b",))]
+    assert [one.name for one in plan(stages, [stages[2]])] == ["b", "c"]
+    assert upstream_of(stages)["b"] == ("a",)
+
+
+def test_a_long_chain_is_no_matter() -> None:
+    stages = [stage(str(n), (str(n - 1),) if n else ()) for n in reversed(range(3000))]
+    assert [one.name for one in plan(stages, [])] == [str(n) for n in range(3000)]
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("a", ["a"]),
+        ("dvc.yaml:a", ["a"]),
+        ("out/a", ["a"]),
+        ("g", ["g@1", "g@2"]),
+        ("sub/dvc.yaml", ["sub/dvc.yaml:a"]),
+        ("sub/dvc.yaml:a", ["sub/dvc.yaml:a"]),
+        ("sub", ["sub/dvc.yaml:a"]),
+        ("[ag]*", ["a", "g@1", "g@2"]),
+    ],
+)
+def test_targets_mean_stages(tmp_path: Path, target: str, meant: list[str]) -> None:
+    (tmp_path / "sub").mkdir()
+    stages = [stage("a"), stage("g@1"), stage("g@2"), replace(stage("a"), home="sub")]
+    selection = Selection((target,), recursive=True, use_glob=True)
+    assert [one.address for one in choose(tmp_path, stages, selection)] == meant
 
 
 def test_a_circle_is_named() -> None:
     with pytest.raises(Invalid, match="a -> b -> a"):
-        order([stage("a", ("b",)), stage("b", ("a",))])
+        plan([stage("a", ("b",)), stage("b", ("a",))], [])
 
 
 def test_an_unknown_target_lists_the_stages() -> None:
     with pytest.raises(NotFound) as caught:
-        order([stage("a")], ["z"])
+        choose(Path(), [stage("a")], Selection(("z",)))
     assert caught.value.hint == "stages: a"
 
 

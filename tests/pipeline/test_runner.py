@@ -33,8 +33,9 @@ def test_what_changed_runs_and_what_depends_on_it(sample: Sample) -> None:
     sample.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 0.5\n")
     assert actions(sample) == {"split": "up to date", "train": "ran"}
     sample.write("data/raw.csv", rows(1200, seed=5))
-    assert actions(sample, dry=True) == {"split": "would run", "train": "would run"}
-    assert actions(sample) == {"split": "ran", "train": "ran"}
+    planned = {"data/raw.csv.dvc": "would record", "split": "would run", "train": "would run"}
+    assert actions(sample, dry=True) == planned
+    assert actions(sample) == {"data/raw.csv.dvc": "recorded", "split": "ran", "train": "ran"}
 
 
 def test_an_unrelated_parameter_does_not_run_anything(sample: Sample) -> None:
@@ -81,9 +82,14 @@ def test_a_stage_that_makes_no_output_is_named(sample: Sample) -> None:
 
 def test_a_missing_dependency_is_named_with_the_way_out(sample: Sample) -> None:
     (sample.root / "data/raw.csv").unlink()
-    with pytest.raises(NotFound, match=r"`split` depends on data/raw\.csv") as caught:
+    with pytest.raises(
+        NotFound, match=r"data/raw\.csv, which data/raw\.csv\.dvc tracks, is missing"
+    ) as caught:
         actions(sample)
     assert "penstock pull" in (caught.value.hint or "")
+    (sample.root / "data/raw.csv.dvc").unlink()
+    with pytest.raises(NotFound, match=r"`split` depends on data/raw\.csv"):
+        actions(sample)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
     import msgspec
 
     from penstock.ci.report import render_markdown
-    from penstock.cli.pipeline import Narrator
+    from penstock.cli.repro import Narrator
     from penstock.flows.continuous import run_ci
     from penstock.workspace import open_workspace
 

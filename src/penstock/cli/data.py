@@ -5,6 +5,7 @@ Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
+    from penstock.flows.selection import Chosen
 
 UP_TO_DATE = "Data and pipelines are up to date."
 
@@ -110,7 +112,7 @@ def _cloud_status(
         flags["remote"], flags["jobs"], session.directory, history=find_history(repo, flags)
     )
     chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo), options=options)
 
 
 def _workspace_status(
@@ -121,16 +123,24 @@ def _workspace_status(
     find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, pointers)
     if targets and (flags["recursive"] or flags["with_deps"]):
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-        sources = (one.output.source for one in chosen if isinstance(one, selection.Chosen))
-        stages = tuple(source.partition(":")[2] for source in sources if ":" in source)
-        extra = _pipeline_status(repo, stages) if stages else {}
+        stages = _stage_targets(session, repo, chosen)
+        extra = _pipeline_status(session, repo, stages)[0] if stages else {}
         return selection.status(repo, chosen, base=session.directory, extra=extra, find_behind=find_behind)
-    extra = _pipeline_status(repo, targets)
-    names = set(extra) | {one.source.partition(":")[2] for one in pipeline_outputs(repo.root)}
-    known = tuple(target for target in targets if target not in names) if targets else ()
-    if targets and not known:
-        return dict(extra)
-    return selection.status(repo, known, base=session.directory, extra=extra, find_behind=find_behind)
+    extra, known = _pipeline_status(session, repo, targets)
+    rest = tuple(target for target in targets if target not in known)
+    if targets and not rest:
+        return extra
+    return selection.status(repo, rest, base=session.directory, extra=extra, find_behind=find_behind)
+
+
+def _stage_targets(session: Session, repo: DataRepository, chosen: Sequence[str | Chosen]) -> tuple[str, ...]:
+    """Return targets as words: those that were widened to a stage's outputs by the stage's name."""
+    sources = [one if isinstance(one, str) else one.output.source for one in chosen]
+    return tuple(
+        os.path.relpath(repo.root / source, session.directory) if source != one else source
+        for source, one in zip(sources, chosen, strict=True)
+        if source == one or ":" in source
+    )
 
 
 def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
@@ -142,22 +152,16 @@ def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
     return found
 
 
-def _pipeline_status(repo: DataRepository, targets: tuple[str, ...]) -> dict[str, list[Any]]:
-    if not (repo.root / "dvc.yaml").exists():
-        return {}
-    from penstock.pipeline.definition import load_stages
-    from penstock.pipeline.lockfile import load_lock
-    from penstock.pipeline.status import stage_status
+def _pipeline_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...]
+) -> tuple[dict[str, list[Any]], set[str]]:
+    from penstock.data.metafiles import find_definitions
 
-    locked = load_lock(repo.root)
-    result = {}
-    for stage in load_stages(repo.root):
-        if targets and stage.name not in targets:
-            continue
-        document = stage_status(repo, repo.root, stage, locked.get(stage.name)).to_document()
-        if document:
-            result[stage.name] = document
-    return result
+    if not find_definitions(repo):
+        return {}, set()
+    from penstock.flows.pipeline_status import pipeline_status
+
+    return pipeline_status(repo, targets, session.directory)
 
 
 @click.command()
@@ -181,7 +185,7 @@ def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **fla
         changes = data_workspace.checkout(
             repo,
             widened(session, repo, targets, recursive=recursive, with_deps=with_deps),
-            lambda: pipeline_outputs(repo.root),
+            lambda: pipeline_outputs(repo),
             base=session.directory,
             counts=counts,
             **flags,
@@ -210,9 +214,30 @@ def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **fla
 
     with opened(session) as repo:
         chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-        done = data_workspace.commit(repo, chosen, base=session.directory, relink=not no_relink)
+        named = _stage_targets(session, repo, chosen)
+        stages, known = _commit_stages(session, repo, named) if named or not targets else ([], set[str]())
+        rest = tuple(one for one in chosen if not (isinstance(one, str) and one in known))
+        done = (
+            data_workspace.commit(repo, rest, base=session.directory, relink=not no_relink)
+            if rest or not targets
+            else []
+        )
         document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
-    session.emit(document, "\n".join(f"M       {one['pointer']}" for one in document) or "Nothing changed.")
+    document += [{"stage": name} for name in stages]
+    lines = [f"M       {one.get('pointer') or one['stage']}" for one in document]
+    session.emit(document, "\n".join(lines) or "Nothing changed.")
+
+
+def _commit_stages(
+    session: Session, repo: DataRepository, targets: tuple[str, ...]
+) -> tuple[list[str], set[str]]:
+    from penstock.data.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return [], set()
+    from penstock.flows.pipeline_commit import commit_stages
+
+    return commit_stages(repo, targets, session.directory)
 
 
 @click.command(cls=ManyValues)
@@ -242,7 +267,7 @@ def diff(
             a_rev,
             b_rev,
             targets=comparing.resolve_targets(repo, targets, session.directory),
-            extra_outputs=lambda: pipeline_outputs(repo.root),
+            extra_outputs=lambda: pipeline_outputs(repo),
         )
     if b_rev or hide_missing:
         found.pop("not in cache", None)
@@ -264,6 +289,35 @@ def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
     from penstock.flows import data_workspace
 
     with opened(session) as repo:
-        changed = data_workspace.remove(repo, targets, base=session.directory, with_data=outs)
+        stages = _stages_among(session, repo, targets)
+        changed = _remove_stages(session, repo, stages, with_data=outs)
+        rest = tuple(target for target in targets if target not in stages)
+        changed += data_workspace.remove(repo, rest, base=session.directory, with_data=outs) if rest else []
         document = [repo.relative(path) for path in changed]
     session.emit(document, "")
+
+
+def _stages_among(session: Session, repo: DataRepository, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the targets that name stages; what is a path here is none."""
+    named = [target for target in targets if not (session.directory / target).exists()]
+    if not named:
+        return ()
+    from penstock.data.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return ()
+    from penstock.flows.stage_editing import is_stage
+
+    return tuple(target for target in named if is_stage(repo, target, session.directory))
+
+
+def _remove_stages(
+    session: Session, repo: DataRepository, stages: tuple[str, ...], *, with_data: bool
+) -> list[Path]:
+    if not stages:
+        return []
+    from penstock.flows.stage_editing import remove_stage
+
+    return [
+        path for one in stages for path in remove_stage(repo, one, session.directory, with_data=with_data)
+    ]

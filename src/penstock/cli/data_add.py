@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,19 +61,18 @@ def _check(targets: tuple[str, ...], flags: dict[str, Any]) -> None:
 def _add(
     session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
 ) -> list[Added]:
-    def outputs() -> Any:
-        return pipeline_outputs(repo.root)
-
     if flags["out"]:
         from penstock.flows.to_remote import add_from
 
         target = target_of(session, targets[0], flags["out"])
-        return add_from(repo, targets[0], target, session.directory, outputs, force=flags["force"])
+        around = partial(pipeline_outputs, repo, (target,))
+        return add_from(repo, targets[0], target, session.directory, around, force=flags["force"])
     from penstock.flows import data_workspace
 
     paths = [session.directory / name for name in _expand(session.directory, targets, flags["use_glob"])]
+    around = partial(pipeline_outputs, repo, paths)
     return data_workspace.add(
-        repo, paths, outputs, store=not flags["no_commit"], relink=not flags["no_relink"]
+        repo, paths, around, store=not flags["no_commit"], relink=not flags["no_relink"]
     )
 
 

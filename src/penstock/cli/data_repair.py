@@ -38,16 +38,14 @@ def verify(
     session = context.find_object(Session) or context.ensure_object(Session)
     if not (cloud or remote):
         with opened(session) as repo:
-            one = data_verify.verify(
-                repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory
-            )
+            one = data_verify.verify(repo, targets, lambda: pipeline_outputs(repo), base=session.directory)
         session.emit(_document(one), lambda: "\n".join(_lines(one, "penstock repair")))
         context.exit(0 if one.found.is_sound else 1)
     with opened(session) as repo, shown_progress(session, "verify") as show:
         found = data_verify.verify_remotes(
             repo,
             targets,
-            lambda: pipeline_outputs(repo.root),
+            lambda: pipeline_outputs(repo),
             options=_options(session, remote, jobs, show),
         )
     session.emit(
@@ -86,12 +84,12 @@ def repair(
             found = data_repair.repair_remotes(
                 repo,
                 targets,
-                lambda: pipeline_outputs(repo.root),
+                lambda: pipeline_outputs(repo),
                 options=_options(session, remote, jobs, show),
             )
         else:
             found = data_repair.repair(
-                repo, targets, lambda: pipeline_outputs(repo.root), base=session.directory, remote=remote
+                repo, targets, lambda: pipeline_outputs(repo), base=session.directory, remote=remote
             )
     document = {"workspace": found.from_workspace, "remote": found.from_remote, "lost": found.lost}
     if cloud:

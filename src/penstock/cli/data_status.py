@@ -64,7 +64,7 @@ def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **fla
             flags["remote"],
             resolve_targets(repo, targets, session.directory),
         )
-        found = data_status(repo, options, lambda: pipeline_outputs(repo.root))
+        found = data_status(repo, options, lambda: pipeline_outputs(repo))
     if not unchanged:
         del found["unchanged"]
     found = {key: value for key, value in found.items() if value}

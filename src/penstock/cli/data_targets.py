@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,13 +62,19 @@ def opened(session: Session) -> Iterator[DataRepository]:
         repo.close()
 
 
-def pipeline_outputs(root: Path) -> list[Output]:
-    """Return the pipeline's outputs; nothing is imported where there is no pipeline."""
-    if not (root / "dvc.yaml").exists():
+def pipeline_outputs(repo: DataRepository, above: Sequence[Path] | None = None) -> list[Output]:
+    """Return the pipelines' outputs; nothing is imported where there is no pipeline.
+
+    With `above`, only of the pipelines in directories around these paths.
+    """
+    from penstock.data.metafiles import definitions_above, find_definitions
+
+    definitions = find_definitions(repo) if above is None else definitions_above(repo, above)
+    if not definitions:
         return []
     from penstock.pipeline.outputs import list_outputs
 
-    return list_outputs(root)
+    return list_outputs(repo, definitions)
 
 
 def reach_options(command: Any) -> Any:
@@ -106,7 +112,7 @@ def widened(
     from penstock.flows.reach import Reach, widen
 
     reach = Reach(session.directory, recursive, use_glob, with_deps, bring_trees)
-    found = widen(repo, targets, lambda: pipeline_outputs(repo.root), reach)
+    found = widen(repo, targets, lambda: pipeline_outputs(repo), reach)
     if not found:
         session.emit({}, "Nothing is tracked there.")
         raise click.exceptions.Exit(0)

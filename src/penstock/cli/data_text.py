@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from penstock.cli.grid import render_grid
+
 
 def render_status(found: dict[str, Any] | list[Any] | str, depth: int = 0) -> str:
     """Indent a status document as `dvc status` prints it."""
@@ -130,11 +132,6 @@ def render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> st
 
 
 def _markdown(rows: Sequence[tuple[str, str, str]], *, with_digests: bool) -> str:
-    """Return a table with DVC's columns and padding, and the empty line that ends it."""
-    cells = [("Status", "Hash", "Path"), *((kind, digest, name) for kind, digest, name in rows)]
-    kept = [row if with_digests else (row[0], row[2]) for row in cells]
-    heading, *body = kept
-    widths = [max([len(word) + 2, *(len(row[at]) for row in body)]) for at, word in enumerate(heading)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in kept]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:], ""])
+    if with_digests:
+        return render_grid(("Status", "Hash", "Path"), rows, markdown=True)
+    return render_grid(("Status", "Path"), [(kind, name) for kind, _, name in rows], markdown=True)

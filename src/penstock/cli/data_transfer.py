@@ -23,8 +23,6 @@ from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from penstock.data.output import HashInfo, Output
     from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
@@ -62,7 +60,7 @@ def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
     with opened(session) as repo, shown_progress(session, "push") as show:
         options = _options(session, repo, flags, show)
         chosen = _targets(session, repo, targets, flags)
-        report = transferring.push(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+        report = transferring.push(repo, chosen, lambda: pipeline_outputs(repo), options=options)
     transferring.raise_failures(report, "pushed")
     _emit_report(session, repo, report, "pushed")
 
@@ -85,9 +83,9 @@ def fetch(
     from penstock.flows import transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
-        options = _options(session, repo, flags, show, only=_filter(repo.root, max_size, types))
+        options = _options(session, repo, flags, show, only=_filter(repo, max_size, types))
         chosen = _targets(session, repo, targets, flags, options)
-        report = transferring.fetch(repo, chosen, lambda: pipeline_outputs(repo.root), options=options)
+        report = transferring.fetch(repo, chosen, lambda: pipeline_outputs(repo), options=options)
     transferring.raise_failures(report, "fetched")
     _emit_report(session, repo, report, "fetched")
 
@@ -106,9 +104,7 @@ def pull(
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = _options(session, repo, flags, show, allow_missing=allow_missing)
         chosen = _targets(session, repo, targets, flags, options)
-        report = transferring.pull(
-            repo, chosen, lambda: pipeline_outputs(repo.root), options=options, force=force
-        )
+        report = transferring.pull(repo, chosen, lambda: pipeline_outputs(repo), options=options, force=force)
     for where, paths in report.lacking.items():
         session.note(f"left out: {transferring.shorten(paths)} not in {where}")
     _emit_report(session, repo, report, "fetched")
@@ -157,14 +153,16 @@ def _targets(
     )
 
 
-def _filter(root: Path, max_size: int | None, types: tuple[str, ...]) -> Callable[[Output], bool] | None:
+def _filter(
+    repo: DataRepository, max_size: int | None, types: tuple[str, ...]
+) -> Callable[[Output], bool] | None:
     if max_size is None and not types:
         return None
     places = None
     if types:
         from penstock.pipeline.outputs import list_kind
 
-        places = {path for kind in types for path in list_kind(root, kind.removesuffix("s"))}
+        places = {path for kind in types for path in list_kind(repo, kind.removesuffix("s"))}
 
     def is_meant(output: Output) -> bool:
         size = output.hash.size if output.hash is not None else None

@@ -186,7 +186,8 @@ def import_url(
 @pass_session
 def update(session: Session, /, targets: tuple[str, ...], recursive: bool, **flags: Any) -> None:
     """Bring imports to what their sources hold now."""
-    from penstock.data.pointer import SUFFIX, list_pointers
+    from penstock.data.metafiles import SUFFIX
+    from penstock.data.pointer import list_pointers
     from penstock.flows.imports import ImportOptions, update_import
 
     changed = []

@@ -1,91 +1,40 @@
-"""Commands on pipelines: `repro`, `metrics`, `params`."""
+"""Commands on what pipelines are made with and measured by: `metrics`, `params`."""
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.data_targets import TARGETS, history_options, opened
+from penstock.cli.grid import render_grid
+from penstock.cli.many_values import ManyValues
+from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
-    from penstock.pipeline.runner import StageResult
-    from penstock.pipeline.stage import Stage
+    from penstock.data.repository import DataRepository
+    from penstock.flows.comparison import Changes, Read
+    from penstock.flows.measures import Reading
+
+MARKDOWN = click.option("--md", "markdown", is_flag=True, help="Print a Markdown table.")
+PRECISION = click.option("--precision", type=click.IntRange(0), default=5, help="Round to this many digits.")
+RECURSIVE = click.option("-R", "--recursive", is_flag=True, help="Accepted for DVC's sake: directories do.")
+NOTHING = "-"
 
 
-class Narrator:
-    """Tells on standard error how a reproduction goes."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def started(self, stage: Stage, reasons: Sequence[str]) -> None:
-        """Name the stage, why it runs and its command."""
-        self.session.note(f"Running stage '{stage.name}' ({', '.join(reasons[:3])}):")
-        for command in stage.commands:
-            self.session.note(f"> {command}")
-
-    def printed(self, stage: Stage, line: str) -> None:
-        """Pass the command's output on."""
-        if not self.session.quiet:
-            click.echo(line, file=sys.stderr)
-
-    def finished(self, result: StageResult) -> None:
-        """Say what became of the stage."""
-        took = f" in {result.seconds:.1f} s" if result.action in {"ran", "restored"} else ""
-        why = f" ({', '.join(result.reasons[:3])})" if result.action == "would run" else ""
-        what = "restored from the run cache" if result.action == "restored" else result.action
-        self.session.note(f"Stage '{result.stage}' {what}{took}{why}.")
-
-
-@click.command()
-@click.argument("targets", nargs=-1)
-@click.option("-f", "--force", is_flag=True, help="Run stages that are up to date too.")
-@click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")
-@click.option("--no-run-cache", is_flag=True, help="Run even where an earlier run had the same inputs.")
-@click.option("--dry", is_flag=True, help="Say what would run.")
-@json_option
-@pass_session
-def repro(
-    session: Session, targets: tuple[str, ...], force: bool, single: bool, no_run_cache: bool, dry: bool
-) -> None:
-    """Run the pipeline's stages whose inputs changed, and record the run."""
-    from penstock.flows.execute import reproduce_and_record
-    from penstock.pipeline.runner import ReproduceOptions
-    from penstock.workspace import open_workspace
-
-    project = open_workspace(session.directory)
-    try:
-        options = ReproduceOptions(targets, force, single, dry, not no_run_cache)
-        done = reproduce_and_record(project, options, Narrator(session))
-    finally:
-        project.close()
-    document = {
-        "run": done.run.id if done.run else None,
-        "up_to_date": done.is_up_to_date,
-        "stages": [
-            {
-                "name": item.stage,
-                "action": item.action,
-                "seconds": round(item.seconds, 3),
-                "reasons": item.reasons,
-            }
-            for item in done.results
-        ],
-        "metrics": dict(done.run.metrics) if done.run else {},
-    }
-    changed = [item.stage for item in done.results if item.action not in {"up to date", "frozen"}]
-    if not changed:
-        text = "Data and pipelines are up to date."
-    elif dry:
-        text = f"Would run: {', '.join(changed)}."
-    else:
-        text = "Recorded: git add dvc.lock, and what it names, to keep this state."
-    if done.run:
-        text += f"\nRun {done.run.id}"
-    session.emit(document, text)
+def _diff_options(command: Any) -> Any:
+    for option in (
+        click.option("--targets", multiple=True, help="Compare these files, tracked or not."),
+        click.option("--all", "with_unchanged", is_flag=True, help="Show what did not change too."),
+        MARKDOWN,
+        click.option("--no-path", is_flag=True, help="Leave the column of paths out."),
+        click.argument("b_rev", default="workspace"),
+        click.argument("a_rev", default="HEAD"),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -94,33 +43,51 @@ def metrics() -> None:
 
 
 @metrics.command("show")
+@TARGETS
+@history_options
+@MARKDOWN
+@RECURSIVE
+@PRECISION
 @json_option
 @pass_session
-def metrics_show(session: Session) -> None:
-    """Show the metrics of the workspace."""
-    from penstock.flows.execute import load_metrics
-    from penstock.pipeline.definition import load_stages
-    from penstock.workspace import open_workspace
+def metrics_show(
+    session: Session, /, targets: tuple[str, ...], markdown: bool, precision: int, **flags: bool
+) -> None:
+    """Show metrics of the workspace, or of branches, tags and commits."""
+    from penstock.flows.comparison import list_metrics, shown_from
+    from penstock.flows.data_history import Scope
 
-    project = open_workspace(session.directory)
-    found = dict(load_metrics(project.root, load_stages(project.root)))
+    scope = Scope(flags["all_branches"], flags["all_tags"], flags["all_commits"])
+    with opened(session) as repo:
+        found = {
+            revision: {shown_from(repo, path, session.directory): one for path, one in readings.items()}
+            for revision, readings in list_metrics(repo, scope, _rooted(session, repo, targets)).items()
+        }
+    unread = {rev: [path for path, one in files.items() if one.error] for rev, files in found.items()}
+    _note_unread(session, unread)
+    document = {
+        revision: {"data": {path: one.to_document() for path, one in readings.items()}}
+        for revision, readings in found.items()
+    }
     session.emit(
-        found, lambda: table([(name, f"{value:g}") for name, value in found.items()], ("metric", "value"))
+        document, lambda: _render_metrics(found, precision, markdown=markdown, named=not scope.is_empty)
     )
 
 
-@metrics.command("diff")
-@click.argument("old", default="HEAD")
-@click.argument("new", required=False)
+@metrics.command("diff", cls=ManyValues)
+@_diff_options
+@RECURSIVE
+@PRECISION
 @json_option
 @pass_session
-def metrics_diff(session: Session, old: str, new: str | None) -> None:
+def metrics_diff(session: Session, /, targets: tuple[str, ...], precision: int, **flags: Any) -> None:
     """Compare metrics of a revision with another, or with the workspace."""
-    from penstock.flows.comparison import compare_metrics
-    from penstock.workspace import open_workspace
+    from penstock.flows.measures import read_metrics
 
-    changes = compare_metrics(open_workspace(session.directory), old, new)
-    session.emit(changes, lambda: _render_changes(changes, "metric"))
+    with opened(session) as repo:
+        wanted = _rooted(session, repo, targets)
+        changes = _compare(session, repo, lambda snapshot: read_metrics(snapshot, wanted), flags)
+    session.emit(changes, lambda: _render_changes(changes, "Metric", flags, precision, with_change=True))
 
 
 @click.group()
@@ -128,24 +95,77 @@ def params() -> None:
     """Compare the pipeline's parameters."""
 
 
-@params.command("diff")
-@click.argument("old", default="HEAD")
-@click.argument("new", required=False)
+@params.command("diff", cls=ManyValues)
+@_diff_options
+@click.option("--deps", is_flag=True, help="Only what stages depend on.")
 @json_option
 @pass_session
-def params_diff(session: Session, old: str, new: str | None) -> None:
+def params_diff(session: Session, /, targets: tuple[str, ...], deps: bool, **flags: Any) -> None:
     """Compare parameters of a revision with another, or with the workspace."""
-    from penstock.flows.comparison import compare_parameters
-    from penstock.workspace import open_workspace
+    from penstock.flows.measures import read_parameters
 
-    changes = compare_parameters(open_workspace(session.directory), old, new)
-    session.emit(changes, lambda: _render_changes(changes, "parameter"))
+    with opened(session) as repo:
+        wanted = _rooted(session, repo, targets)
+        changes = _compare(
+            session, repo, lambda one: read_parameters(one, wanted, only_dependencies=deps), flags
+        )
+    session.emit(changes, lambda: _render_changes(changes, "Param", flags, None, with_change=False))
 
 
-def _render_changes(changes: dict[str, dict[str, dict[str, object]]], word: str) -> str:
-    rows: list[tuple[object, ...]] = [
-        (path, name, str(change.get("old")), str(change.get("new")), str(change.get("diff", "")))
+def _rooted(session: Session, repo: DataRepository, targets: Sequence[str]) -> list[str]:
+    return [os.path.relpath(session.directory / target, repo.root) for target in targets]
+
+
+def _compare(session: Session, repo: DataRepository, read: Read, flags: dict[str, Any]) -> Changes:
+    from penstock.flows.comparison import compare, shown_from
+
+    found = compare(repo, flags["a_rev"], flags["b_rev"], read, with_unchanged=flags["with_unchanged"])
+    _note_unread(session, found.unread)
+    return {shown_from(repo, path, session.directory): names for path, names in found.changes.items()}
+
+
+def _note_unread(session: Session, unread: dict[str, list[str]]) -> None:
+    for revision, paths in unread.items():
+        if paths:
+            session.note(f"not read{f' of {revision}' if revision else ''}: {', '.join(paths)}")
+
+
+def _render_changes(
+    changes: Changes, title: str, flags: dict[str, Any], precision: int | None, *, with_change: bool
+) -> str:
+    headers = ["Path", title, flags["a_rev"], flags["b_rev"], "Change"]
+    rows = [
+        [path, name, *(_cell(change.get(key), precision) for key in ("old", "new", "diff"))]
         for path, names in changes.items()
-        for name, change in names.items()
+        for name, change in sorted(names.items())
     ]
-    return table(rows, ("path", word, "old", "new", "change")) if rows else f"No {word} changed."
+    kept = slice(1 if flags["no_path"] else 0, 5 if with_change else 4)
+    return render_grid(headers[kept], [row[kept] for row in rows], markdown=flags["markdown"])
+
+
+def _render_metrics(
+    found: dict[str, dict[str, Reading]], precision: int, *, markdown: bool, named: bool
+) -> str:
+    from penstock.flows.comparison import flat_values
+
+    rows = [
+        (revision, path, flat_values(reading))
+        for revision, readings in found.items()
+        for path, reading in readings.items()
+    ]
+    names = sorted({name for _, _, values in rows for name in values})
+    first = 0 if named else 1
+    return render_grid(
+        ["Revision", "Path", *names][first:],
+        [
+            [revision, path, *(_cell(values.get(name), precision) for name in names)][first:]
+            for revision, path, values in rows
+        ],
+        markdown=markdown,
+    )
+
+
+def _cell(value: Any, precision: int | None) -> str:
+    if value is None:
+        return NOTHING
+    return str(round(value, precision) if isinstance(value, float) and precision else value)

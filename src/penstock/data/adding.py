@@ -15,9 +15,9 @@ from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import check_seen_by_git, ignore_path, unignore_path
 from penstock.data.hashing import HashedTree, hash_path, hash_tree, save_path, save_tree
+from penstock.data.metafiles import SUFFIX
 from penstock.data.output import HashInfo, Output
 from penstock.data.pointer import (
-    SUFFIX,
     Pointer,
     check_inside,
     find_owner,

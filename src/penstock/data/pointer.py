@@ -19,13 +19,12 @@ from typing import Any
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.files import write_atomic
-from penstock.data.gitpatterns import GitPatterns, Level
 from penstock.data.ignore import BUILT_IN
+from penstock.data.metafiles import SUFFIX, find_pointer_files
 from penstock.data.output import HashInfo, Output, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, render_tree, tree_md5
 
-SUFFIX = ".dvc"
 FIRST_BYTES = 4096  # one reading, which all but lists of files need no more than
 MAX_BYTES = 256 << 20  # a cloud-versioned directory lists every file in its pointer
 TOP_KEYS = ("desc", "md5", "cmd", "wdir", "frozen", "locked", "deps", "outs", "always_changed", "meta")
@@ -274,55 +273,6 @@ def check_inside(repo: DataRepository, path: Path, where: str) -> Path:
 def list_pointers(repo: DataRepository) -> list[Pointer]:
     """Read every `.dvc` file of the repository, in path order; nested repositories are left out."""
     return [load_pointer(repo, path) for path in find_pointer_files(repo)]
-
-
-def find_pointer_files(repo: DataRepository) -> list[Path]:
-    """Return the path of every `.dvc` file, skipping what `.dvcignore` or git ignores and what pointers track."""
-    found: list[str] = []
-    unsure: list[str] = []
-    git_root = repo.git_root()
-    patterns = GitPatterns(git_root) if git_root is not None else None
-    pending = [(str(repo.root), patterns.start(repo.root) if patterns is not None else Level())]
-    plain = repo.ignore.is_trivial
-    while pending:
-        folder, level = pending.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = list(listing)
-        except (PermissionError, FileNotFoundError):
-            continue
-        names = {entry.name for entry in entries}
-        if ".dvc" in names and folder != str(repo.root):
-            continue
-        if patterns is not None and ".gitignore" in names:
-            level = patterns.enter(level, folder)
-        for entry in entries:
-            name = entry.name
-            is_dir = entry.is_dir(follow_symlinks=False)
-            if name in BUILT_IN or (name == ".venv" and is_dir):
-                continue
-            if not plain and repo.ignore.is_entry_ignored(folder, name, is_dir):
-                continue
-            is_pointer = not is_dir and name.endswith(SUFFIX)
-            if not (is_dir or is_pointer):
-                continue
-            if patterns is not None and patterns.is_ignored(level, name, entry.path, is_dir):
-                continue
-            if is_pointer:
-                (found if level.is_sure else unsure).append(entry.path)
-            elif f"{name}{SUFFIX}" not in names:
-                pending.append((entry.path, level))
-    if unsure and git_root is not None:
-        found += _not_ignored(git_root, unsure)
-    return [Path(path) for path in sorted(found)]
-
-
-def _not_ignored(git_root: Path, paths: list[str]) -> list[str]:
-    from penstock.base.git import Git  # 6 ms, and the patterns of many repositories are plain
-
-    start = len(str(git_root)) + 1
-    ignored = Git(git_root).list_ignored([path[start:] for path in paths])
-    return [path for path in paths if path[start:] not in ignored]
 
 
 def pointer_path(path: Path) -> Path:

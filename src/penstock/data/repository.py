@@ -6,7 +6,7 @@ nothing itself beyond opening and closing; the verbs are the modules beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataRepository:
-    """One DVC repository; `root` is absolute."""
+    """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.metafiles`)."""
 
     root: Path
     dvc_dir: Path
@@ -31,6 +31,7 @@ class DataRepository:
     cache: ObjectStore
     state: State
     ignore: IgnoreRules
+    seen: dict[str, tuple[Path, ...]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, start: Path, cache_dir: Path | None = None) -> DataRepository:

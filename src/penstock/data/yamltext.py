@@ -8,7 +8,7 @@ Source: dvc/utils/serialize/_yaml.py (3.67).
 from __future__ import annotations
 
 import io
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -54,3 +54,35 @@ def dump_document(document: object) -> str:
     stream = io.StringIO()
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def update_document(document: object, wanted: object) -> None:
+    """Make a part of a document say what `wanted` says, in place, touching only what differs.
+
+    So comments, order and style of what stays are kept. Both are mappings, or both lists.
+
+    Source: dvc/utils/collections.py, `apply_diff` (3.67).
+    """
+    if isinstance(document, MutableMapping) and isinstance(wanted, Mapping):
+        for key, value in wanted.items():
+            if not _updated(document.get(key), value) and (key not in document or document[key] != value):
+                document[key] = value
+        for key in set(document) - set(wanted):
+            del document[key]
+    elif isinstance(document, MutableSequence) and isinstance(wanted, Sequence):
+        if len(document) != len(wanted):
+            document[:] = wanted
+            return
+        for at, value in enumerate(wanted):
+            if not _updated(document[at], value) and document[at] != value:
+                document[at] = value
+
+
+def _updated(part: object, value: object) -> bool:
+    """Update a nested part, where both sides are of one kind; say whether they are."""
+    same = (isinstance(part, Mapping) and isinstance(value, Mapping)) or (
+        isinstance(part, MutableSequence) and isinstance(value, list | tuple)
+    )
+    if same:
+        update_document(part, value)
+    return same

@@ -37,9 +37,7 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
     """
     repo = tree.data
     chosen = [
-        one
-        for one in select(repo, (), lambda: list_outputs(tree.root))
-        if one.output.hash and one.output.cached
+        one for one in select(repo, (), lambda: list_outputs(repo)) if one.output.hash and one.output.cached
     ]
     absent = [one for one in chosen if not _is_here(repo, one)]
     fetched = _fetch(repo, remotes, [one.output.hash for one in absent if one.output.hash]) if absent else 0
@@ -55,7 +53,7 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
         )
     present = [repo.relative(one.output.path) for one in chosen if one not in lost]
     if present:
-        checkout(repo, present, lambda: list_outputs(tree.root))
+        checkout(repo, present, lambda: list_outputs(repo))
     return Brought(len(present), fetched, tuple(repo.relative(one.output.path) for one in lost))
 
 

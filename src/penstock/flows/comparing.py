@@ -13,8 +13,9 @@ from penstock.data import diff
 from penstock.data.hashing import hash_path, hash_tree
 from penstock.data.legacy import legacy_files, legacy_md5
 from penstock.data.legacy_transfer import missing_legacy
+from penstock.data.metafiles import SUFFIX
 from penstock.data.output import HashInfo
-from penstock.data.pointer import SUFFIX, load_pointer
+from penstock.data.pointer import load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.tree import render_tree, tree_md5
 from penstock.flows.data_history import outputs_at

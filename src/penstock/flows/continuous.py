@@ -217,7 +217,7 @@ def _register(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
 
 
 def _push(tree: Project, outcome: _Outcome) -> None:
-    report = push(tree.data, (), lambda: list_outputs(tree.root))
+    report = push(tree.data, (), lambda: list_outputs(tree.data))
     raise_failures(report, "pushed")
     outcome.sentence = f"{report.done} objects pushed"
 

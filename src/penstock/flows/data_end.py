@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 from penstock.data.lock import repository_lock
-from penstock.data.pointer import find_pointer_files, load_pointer
+from penstock.data.metafiles import find_definitions, find_pointer_files
+from penstock.data.pointer import load_pointer
 from penstock.data.protection import unprotect
 from penstock.data.repository import DataRepository
+from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.outputs import list_outputs
-
-PIPELINE_FILES = ("dvc.yaml", "dvc.lock")
 
 
 def destroy_repository(repo: DataRepository) -> list[Path]:
@@ -30,10 +30,12 @@ def destroy_repository(repo: DataRepository) -> list[Path]:
             for output in load_pointer(repo, path).outputs:
                 if os.path.lexists(output.path):
                     unprotect(repo, output.path)
-        for output in list_outputs(repo.root):
+        for output in list_outputs(repo):
             if os.path.lexists(output.path):
                 unprotect(repo, output.path)
-        for path in (*pointers, *(repo.root / name for name in PIPELINE_FILES), repo.root / ".dvcignore"):
+        definitions = find_definitions(repo)
+        locks = [path.with_name(LOCK_FILE) for path in definitions]
+        for path in (*pointers, *definitions, *locks, repo.root / ".dvcignore"):
             if path.is_file():
                 path.unlink()
                 removed.append(path)

@@ -103,7 +103,7 @@ def plan_garbage(
 
 
 def _needed(repo: DataRepository, options: GarbageOptions) -> Iterator[Output]:
-    for one in select(repo, (), lambda: list_outputs(repo.root)):
+    for one in select(repo, (), lambda: list_outputs(repo)):
         yield one.output
     if not options.scope.is_empty and repo.git_root() is not None:
         commits = list_commits(Git(repo.root), options.scope)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.git import Git
+from penstock.data.metafiles import SUFFIX
 from penstock.data.output import Output
-from penstock.data.pointer import SUFFIX, parse_pointer
+from penstock.data.pointer import parse_pointer
 from penstock.data.repository import DataRepository
 from penstock.pipeline.outputs import parse_outputs
 
@@ -133,7 +134,7 @@ def _parse(repo: DataRepository, name: str, text: bytes, definition: bytes) -> l
     if name.endswith(SUFFIX):
         outputs = list(parse_pointer(repo, path, text.decode()).outputs)
     else:
-        outputs = parse_outputs(path.parent, text.decode(), definition.decode(errors="replace"), name)
+        outputs = parse_outputs(repo.root, path, text.decode(), definition.decode(errors="replace"))
     return [output for output in outputs if output.hash is not None]
 
 

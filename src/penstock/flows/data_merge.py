@@ -17,8 +17,9 @@ from typing import Any
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.data.merging import merge, merge_trees
+from penstock.data.metafiles import SUFFIX
 from penstock.data.output import HashInfo
-from penstock.data.pointer import SUFFIX, read_hash
+from penstock.data.pointer import read_hash
 from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import fetch_trees

@@ -55,7 +55,7 @@ def add(
 def commit(
     repo: DataRepository, targets: Targets = (), *, base: Path | None = None, relink: bool = True
 ) -> list[adding.Added]:
-    """Record what tracked paths hold now in their pointers; the pipeline's lock is not touched.
+    """Record what tracked paths hold now in their pointers (`pipeline_commit` records stages).
 
     Without `relink`, files stay as they are where links are configured.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.data.lock import repository_lock
 from penstock.data.rwlock import check_writable
 from penstock.flows.project import Project
 from penstock.flows.provenance import capture_code, data_digests, lock_digest
-from penstock.pipeline.definition import load_stages
-from penstock.pipeline.lockfile import load_lock
-from penstock.pipeline.parameters import flatten, load_values, numbers
-from penstock.pipeline.runner import ReproduceOptions, StageResult, Watcher, reproduce
+from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import load_entries
+from penstock.pipeline.parameters import flatten, numbers, parse_any
+from penstock.pipeline.runner import IDLE, ReproduceOptions, StageResult, Watcher, reproduce
 from penstock.pipeline.stage import Stage
 from penstock.tracking import runs
 from penstock.tracking.entities import MetricPoint, Run, RunStatus, StageRecord
@@ -68,14 +68,13 @@ def reproduce_and_record(
     """
     options = options or ReproduceOptions()
     watcher = watcher or _Silent()
-    root = project.root
-    stages = load_stages(root)
+    stages = load_all_stages(project.data)
     with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S):
-        planned = reproduce(project.data, root, stages, replace(options, dry=True), _Silent())
+        planned = reproduce(project.data, stages, replace(options, dry=True), _Silent())
         if options.dry:
-            return Reproduction(tuple(planned), None, all(item.action != "would run" for item in planned))
+            return Reproduction(tuple(planned), None, all(item.action in IDLE for item in planned))
         _check_free(project, stages, planned)
-        idle = all(item.action != "would run" for item in planned)
+        idle = all(item.action in IDLE for item in planned)
         known = _run_of_lock(project) if idle else None
         if known is not None:
             for item in planned:
@@ -83,7 +82,7 @@ def reproduce_and_record(
             return Reproduction(tuple(planned), known, True)
         run = _start(project)
         try:
-            results = reproduce(project.data, root, stages, options, watcher)
+            results = reproduce(project.data, stages, options, watcher)
         except (PenstockError, KeyboardInterrupt) as error:
             with project.database.write() as connection:
                 status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
@@ -95,18 +94,13 @@ def reproduce_and_record(
 
 def _check_free(project: Project, stages: tuple[Stage, ...], planned: list[StageResult]) -> None:
     """Make sure that no running DVC stage uses what would be written."""
-    due = {item.stage for item in planned if item.action == "would run"}
-    outputs = [
-        project.root / stage.place(output.path)
-        for stage in stages
-        if stage.name in due
-        for output in stage.outputs
-    ]
+    due = {item.stage for item in planned if item.action not in IDLE}
+    outputs = [project.root / path for stage in stages if stage.address in due for path in stage.makes]
     check_writable(project.data, outputs)
 
 
 def _run_of_lock(project: Project) -> Run | None:
-    digest = lock_digest(project.root)
+    digest = lock_digest(project.data)
     if digest is None:
         return None
     with project.database.read() as connection:
@@ -146,41 +140,53 @@ def _start(project: Project) -> Run:
 
 
 def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list[StageResult]) -> Run:
-    root = project.root
+    addresses = {stage.address for stage in stages}
     records = [
         StageRecord(item.stage, item.entry.digest if item.entry else "", item.action, item.seconds)
         for item in results
+        if item.stage in addresses
     ]
     with project.database.write() as connection:
-        log_params(connection, run.id, _parameters(root))
-        points = [MetricPoint(key, value, now_ms()) for key, value in load_metrics(root, stages).items()]
+        log_params(connection, run.id, _parameters(project.root, stages))
+        points = [
+            MetricPoint(key, value, now_ms()) for key, value in load_metrics(project.root, stages).items()
+        ]
         log_points(connection, runs.require_writable(connection, run.id), points)
         runs.log_stages(connection, run.id, records)
         runs.finish_run(connection, run.id, "FINISHED", lock_digest=capture_code(project).lock_digest)
         return runs.get_run(connection, run.id)
 
 
-def _parameters(root: Path) -> dict[str, str]:
+def _parameters(root: Path, stages: Sequence[Stage]) -> dict[str, str]:
+    by_address = {stage.address: stage for stage in stages}
     found: dict[str, Any] = {}
-    for entry in load_lock(root).values():
+    for address, entry in load_entries(root, stages).items():
         for file, values in entry.parameters.items():
-            prefix = "" if file == "params.yaml" else f"{file}:"
+            place = by_address[address].place(file)
+            prefix = "" if place == "params.yaml" else f"{place}:"
             found.update({f"{prefix}{key}": value for key, value in flatten(values).items()})
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in sorted(found.items())
     }
 
 
-def load_metrics(root: Path, stages: tuple[Stage, ...]) -> Mapping[str, float]:
-    """Return every number of the pipeline's metric files; keys of one file stand as they are."""
+def load_metrics(root: Path, stages: Sequence[Stage]) -> Mapping[str, float]:
+    """Return every number of the pipeline's metric files; keys of one file stand as they are.
+
+    A file that holds a number alone is a metric of the file's name; what cannot be read is none.
+    """
     files = [
         stage.place(output.path) for stage in stages for output in stage.outputs if output.kind == "metric"
     ]
     found: dict[str, float] = {}
     for file in files:
-        if (root / file).is_file():
+        try:
+            value = parse_any((root / file).read_text(encoding="utf-8"), Path(file))
+        except (OSError, UnicodeDecodeError, Invalid):
+            continue
+        if isinstance(value, Mapping):
             prefix = "" if len(files) == 1 else f"{file}:"
-            found.update(
-                {f"{prefix}{key}": value for key, value in numbers(load_values(root / file)).items()}
-            )
+            found.update({f"{prefix}{key}": number for key, number in numbers(value).items()})
+        else:
+            found.update(numbers({Path(file).stem: value}))
     return found

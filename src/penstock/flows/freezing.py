@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock.base.errors import NotFound
 from penstock.data.lock import repository_lock
-from penstock.data.pointer import SUFFIX, load_pointer, save_text
+from penstock.data.metafiles import DEFINITION_FILE, SUFFIX
+from penstock.data.pointer import load_pointer, save_text
 from penstock.data.repository import DataRepository
 from penstock.data.yamltext import dump_document, load_document
-from penstock.pipeline.definition import DEFINITION_FILE
+from penstock.pipeline.targets import no_stage, split_target
 
 
 def set_frozen(repo: DataRepository, target: str, base: Path, *, is_frozen: bool) -> list[Path]:
@@ -29,18 +29,12 @@ def set_frozen(repo: DataRepository, target: str, base: Path, *, is_frozen: bool
             text = load_pointer(repo, path).text
             document = entry = load_document(text, str(path))
         else:
-            path = repo.root / DEFINITION_FILE
+            path, name = find_definition(repo, target, base)
             text = path.read_text(encoding="utf-8") if path.is_file() else ""
             document = load_document(text, DEFINITION_FILE)
             stages = document.get("stages") or {}
-            name = target.removeprefix(f"{DEFINITION_FILE}:")
             if name not in stages:
-                raise NotFound(
-                    f"no stage is called {target!r}",
-                    code="pipeline.no_stage",
-                    hint=f"stages: {', '.join(stages) or 'none'}",
-                    target=target,
-                )
+                raise no_stage(target, stages)
             entry = stages[name].get("do", stages[name])
         if bool(entry.get("frozen")) == is_frozen:
             return []
@@ -53,3 +47,13 @@ def set_frozen(repo: DataRepository, target: str, base: Path, *, is_frozen: bool
         else:
             del entry["frozen"]
         return [path] if save_text(path, dump_document(document)) else []
+
+
+def find_definition(repo: DataRepository, target: str, base: Path) -> tuple[Path, str]:
+    """Return the `dvc.yaml` a stage's target means, relative to `base`, and the stage's name.
+
+    A bare name that `base` has no file for is looked for in the root's.
+    """
+    file, name = split_target(target, base.relative_to(repo.root).as_posix())
+    path = repo.root / file
+    return (path if path.is_file() or ":" in target else repo.root / DEFINITION_FILE), name

@@ -48,7 +48,7 @@ class Source:
     def outputs(self) -> list[Output]:
         """Return what the source tracks outside of git, pointers' and pipelines' outputs together."""
         tracked = [out for pointer in list_pointers(self.repo) for out in pointer.outputs]
-        return [out for out in (*tracked, *list_outputs(self.repo.root)) if out.cached]
+        return [out for out in (*tracked, *list_outputs(self.repo)) if out.cached]
 
     def load_tree(self, info: HashInfo) -> dict[str, str]:
         """Return a directory's files from the source's cache, else from its remote.

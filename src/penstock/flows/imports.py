@@ -17,9 +17,9 @@ from penstock.data.checkout import check_parents
 from penstock.data.gitignore import check_seen_by_git, ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.lock import repository_lock
+from penstock.data.metafiles import SUFFIX
 from penstock.data.output import HashInfo
 from penstock.data.pointer import (
-    SUFFIX,
     Pointer,
     check_inside,
     find_owner,

@@ -17,7 +17,7 @@ from penstock.base.errors import NotFound
 from penstock.data.output import Output
 from penstock.data.repository import DataRepository
 from penstock.flows.selection import Chosen, ExtraOutputs, select
-from penstock.pipeline.definition import DEFINITION_FILE, load_stages
+from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
 
 MAGIC = re.compile(r"[*?\[]")
@@ -153,27 +153,21 @@ def _touches(path: str, fixed: str) -> bool:
 
 def _upstream(repo: DataRepository, chosen: Iterable[Chosen], extra_outputs: ExtraOutputs) -> list[Chosen]:
     """Return what the stages that made the chosen outputs depend on, directly or through other stages."""
-    if not (repo.root / DEFINITION_FILE).is_file():
-        return []
-    stages = load_stages(repo.root)
+    stages = load_all_stages(repo)
     needs = upstream_of(stages)
-    pending = [one.output.source.removeprefix(f"{DEFINITION_FILE}:") for one in chosen if one.pointer is None]
-    reached: dict[str, None] = {}
+    addresses = {f"{stage.file}:{stage.name}": stage.address for stage in stages}
+    pending = [addresses[one.output.source] for one in chosen if one.output.source in addresses]
+    reached: set[str] = set()
     while pending:
-        name = pending.pop()
-        if name in needs and name not in reached:
-            reached[name] = None
-            pending += needs[name]
-    read = [
-        repo.root / stage.place(path)
-        for stage in stages
-        if stage.name in reached
-        for path in stage.dependencies
-    ]
+        address = pending.pop()
+        if address not in reached:
+            reached.add(address)
+            pending += needs[address]
+    read = [repo.root / path for stage in stages if stage.address in reached for path in stage.reads]
     found = []
     for one in select(repo, (), extra_outputs):
         place = one.output.path
-        is_made = one.output.source.removeprefix(f"{DEFINITION_FILE}:") in reached
+        is_made = addresses.get(one.output.source) in reached
         if is_made or any(place.is_relative_to(path) or path.is_relative_to(place) for path in read):
             found.append(one)
     return found

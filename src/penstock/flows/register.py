@@ -67,7 +67,7 @@ def require_as_made(project: Project, relative: str) -> str | None:
     Raises:
         Invalid: it was changed, or is gone, since the stage ran.
     """
-    made = stage_of_output(project.root, relative)
+    made = stage_of_output(project.data, relative)
     if made is None:
         return None
     stage, locked = made

@@ -14,10 +14,9 @@ from penstock.flows.bring import bring_outputs
 from penstock.flows.lineage import explain
 from penstock.flows.models import write_model
 from penstock.flows.project import Places, Project
-from penstock.flows.provenance import uncached_outputs
+from penstock.flows.provenance import uncached_outputs, write_locks
 from penstock.flows.settings import load_project_settings
 from penstock.flows.worktree import require_git
-from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.registry.entities import ModelVersion
 from penstock.registry.package import digest_manifest, scan_model
 from penstock.registry.references import resolve_version
@@ -107,12 +106,12 @@ def _apply_uncommitted(project: Project, version: ModelVersion, git: Git, root: 
         git.run("apply", "--binary", str(patch))
         patch.unlink()
     if origin.lock_digest is not None:
-        write_atomic(root / LOCK_FILE, project.artifacts.get(origin.lock_digest))
+        write_locks(root, project.artifacts.get(origin.lock_digest))
 
 
 def _place_uncached(inside: Project) -> None:
     """Write the outputs that git holds as the lock says they were; the run cache keeps their content."""
-    for path, info in uncached_outputs(inside.root):
+    for path, info in uncached_outputs(inside.data):
         stored = inside.data.cache.find(info)
         if stored is not None and not info.is_tree:
             shutil.copyfile(stored, inside.root / path)

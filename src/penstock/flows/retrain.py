@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from penstock.base.clock import now_ms
 from penstock.base.events import list_events, record_event
-from penstock.data.pointer import SUFFIX
+from penstock.data.metafiles import SUFFIX
 from penstock.flows.project import Project
 from penstock.flows.watch import Observation
 from penstock.monitoring.findings import Finding

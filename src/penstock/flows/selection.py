@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import NotFound
+from penstock.data.metafiles import DEFINITION_FILE, SUFFIX
 from penstock.data.output import Output, Within
-from penstock.data.pointer import SUFFIX, Pointer, find_owner, list_pointers, load_pointer
+from penstock.data.pointer import Pointer, find_owner, list_pointers, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.status import output_state
 
@@ -83,10 +84,7 @@ def _resolve(
                 _within(output, path, owner) for output in owner.outputs if path.is_relative_to(output.path)
             ]
     outputs = list(extra_outputs())
-    names = {target, f"dvc.yaml:{target}"} if ":" not in target else {target, target.removeprefix(":")}
-    by_stage = [
-        Chosen(out) for out in outputs if out.source in names or out.source.partition(":")[0] == target
-    ]
+    by_stage = [Chosen(out) for out in outputs if _is_of_stage(repo, out.source, target, base)]
     if by_stage:
         return by_stage
     owners = [_within(output, path, None) for output in outputs if path.is_relative_to(output.path)]
@@ -103,6 +101,18 @@ def _resolve(
     raise NotFound(
         f"{target} is not tracked", code="data.not_tracked", hint=f"penstock add {target}", target=target
     )
+
+
+def _is_of_stage(repo: DataRepository, source: str, target: str, base: Path) -> bool:
+    """Say whether `FILE:STAGE` is what a target means: it, its whole file, or a group of stages it is one of."""
+    file, _, name = target.rpartition(":")
+    if not file and name.endswith(DEFINITION_FILE):
+        file, name = name, ""
+    places = {os.path.relpath(os.path.normpath(base / (file or DEFINITION_FILE)), repo.root)}
+    if not file:
+        places.add(DEFINITION_FILE)
+    its_file, _, its_name = source.rpartition(":")
+    return its_file in places and (not name or its_name == name or its_name.startswith(f"{name}@"))
 
 
 def _within(output: Output, path: Path, pointer: Pointer | None) -> Chosen:

@@ -103,6 +103,14 @@ def fetch(
     return _transfer(repo, targets, extra_outputs, options or TransferOptions(), is_push=False)
 
 
+def fetch_chosen(repo: DataRepository, chosen: Sequence[Chosen], options: TransferOptions) -> TransferReport:
+    """Download what was chosen into the cache; the caller holds the repository's lock."""
+    report = TransferReport()
+    for name, parts in _collect(repo, list(chosen), options, report, is_push=False).items():
+        _serve_remote(repo, name, parts, options, report, is_push=False)
+    return report
+
+
 def pull(
     repo: DataRepository,
     targets: Targets = (),
@@ -164,7 +172,7 @@ def _transfer(
         if not is_push:
             repo.cache.remove_stale_staging()
         by_remote = _collect(
-            repo, select(repo, targets, extra_outputs, base=options.base), options, report, is_push
+            repo, select(repo, targets, extra_outputs, base=options.base), options, report, is_push=is_push
         )
         for one in of_history(repo, targets, extra_outputs, options):
             if not is_meant(one.output, options, is_push=is_push) or not one.output.push:
@@ -175,7 +183,7 @@ def _transfer(
         if options.run_cache:
             by_remote.setdefault(options.remote, [])
         for name, parts in by_remote.items():
-            _serve_remote(repo, name, parts, options, report, is_push)
+            _serve_remote(repo, name, parts, options, report, is_push=is_push)
         if report.imported:
             report.transfers["imports"] = transfer.Transfer(len(report.imported))
         elif options.remote or (is_push and not by_remote):
@@ -188,6 +196,7 @@ def _collect(
     chosen: list[Chosen],
     options: TransferOptions,
     report: TransferReport,
+    *,
     is_push: bool,
 ) -> dict[str | None, list[Chosen]]:
     """Return what travels by the name of its remote; a fetch brings imports from their sources meanwhile."""
@@ -206,6 +215,7 @@ def _serve_remote(
     parts: list[Chosen],
     options: TransferOptions,
     report: TransferReport,
+    *,
     is_push: bool,
 ) -> None:
     if not is_push and not options.run_cache and all(_is_here(repo, one) for one in parts):

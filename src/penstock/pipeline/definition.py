@@ -7,6 +7,7 @@ Source: DVC 3.67 `dvc/schema.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import msgspec
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.settings import load_settings
+from penstock.data.metafiles import DEFINITION_FILE, find_definitions
+from penstock.data.repository import DataRepository
 from penstock.pipeline.stage import OutputKind, ParameterRef, Stage, StageOutput
 from penstock.pipeline.templates import needs_templates, resolve_stages
 
-DEFINITION_FILE = "dvc.yaml"
 DEFAULT_PARAMETER_FILE = "params.yaml"
 
 
@@ -79,17 +81,28 @@ class PlainSettings(DefinitionSettings, frozen=True, kw_only=True):
     stages: dict[str, StageSettings] = {}
 
 
-def load_stages(root: Path) -> tuple[Stage, ...]:
-    """Return the stages of `root`/dvc.yaml in the order they are written.
+def load_all_stages(repo: DataRepository, definitions: Sequence[Path] | None = None) -> tuple[Stage, ...]:
+    """Return the stages of every dvc.yaml of the repository, the root's first, or of those given.
+
+    Raises:
+        Invalid: a definition cannot be read, or uses what Penstock does not run.
+    """
+    paths = find_definitions(repo) if definitions is None else definitions
+    homes = [path.parent.relative_to(repo.root).as_posix() for path in paths]
+    return tuple(stage for home in homes for stage in load_stages(repo.root, "" if home == "." else home))
+
+
+def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
+    """Return the stages of `root`/`home`/dvc.yaml in the order they are written.
 
     Raises:
         NotFound: there is no dvc.yaml.
         Invalid: it cannot be read, or uses what Penstock does not run.
     """
-    path = root / DEFINITION_FILE
+    path = root / home / DEFINITION_FILE
     if not path.is_file():
         raise NotFound(
-            f"there is no {DEFINITION_FILE} in {root}",
+            f"there is no {DEFINITION_FILE} in {path.parent}",
             code="pipeline.no_definition",
             hint="write the pipeline's stages into dvc.yaml",
             path=str(path),
@@ -97,11 +110,20 @@ def load_stages(root: Path) -> tuple[Stage, ...]:
     settings = load_settings(path, DefinitionSettings)
     document = {"stages": settings.stages, **({} if settings.vars is None else {"vars": settings.vars})}
     if needs_templates(document):
-        stages = resolve_stages(path, document)
+        stages = resolve_stages(path, document, root)
         entries = {name: _convert(path, name, entry) for name, entry in stages.items()}
     else:
         entries = load_settings(path, PlainSettings).stages
-    return tuple(_stage(path, name, entry) for name, entry in entries.items())
+    return tuple(_stage(path, name, entry, home) for name, entry in entries.items())
+
+
+def parse_stage(path: Path, name: str, entry: Any, home: str = "") -> Stage:
+    """Return the stage that an entry without templates means, `path` being the file it is, or will be, in.
+
+    Raises:
+        Invalid: it is not one.
+    """
+    return _stage(path, name, _convert(path, name, entry), home)
 
 
 def _convert(path: Path, name: str, entry: Any) -> StageSettings:
@@ -117,7 +139,7 @@ def _convert(path: Path, name: str, entry: Any) -> StageSettings:
         raise _refuse(path, name, problem[0].lower() + problem[1:]) from None
 
 
-def _stage(path: Path, name: str, entry: StageSettings) -> Stage:
+def _stage(path: Path, name: str, entry: StageSettings, home: str) -> Stage:
     if not entry.cmd:
         raise _refuse(path, name, "missing key `cmd`")
     commands = (entry.cmd,) if isinstance(entry.cmd, str) else tuple(entry.cmd)
@@ -139,6 +161,7 @@ def _stage(path: Path, name: str, entry: StageSettings) -> Stage:
         is_always_changed=entry.always_changed,
         description=entry.desc,
         meta=entry.meta or {},
+        home=home,
     )
 
 

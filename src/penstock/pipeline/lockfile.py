@@ -7,7 +7,7 @@ Source: DVC 3.67 `dvc/stage/serialize.py`, `dvc/dvcfile.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from penstock.base.files import write_atomic
 from penstock.base.yaml12 import load
 from penstock.data.output import HashInfo, check_md5
 from penstock.data.yamltext import dump_document, load_document
+from penstock.pipeline.stage import Stage
 
 LOCK_FILE = "dvc.lock"
 SCHEMA = "2.0"
@@ -59,6 +60,14 @@ class LockEntry:
     def digest(self) -> str:
         """The key of this stage result: sha256 of the entry's canonical form."""
         return digest_value(self.to_document())
+
+
+def load_entries(root: Path, stages: Iterable[Stage]) -> dict[str, LockEntry]:
+    """Return what is locked of stages by their address, from the locks beside their definitions."""
+    locks = {home: load_lock(root / home) for home in {stage.home for stage in stages}}
+    return {
+        stage.address: locks[stage.home][stage.name] for stage in stages if stage.name in locks[stage.home]
+    }
 
 
 def load_lock(root: Path) -> dict[str, LockEntry]:
@@ -115,6 +124,25 @@ def save_lock(root: Path, entries: Mapping[str, LockEntry]) -> None:
     for name, entry in changed.items():
         document["stages"][name] = entry.to_document()
     write_atomic(path, dump_document(document).encode())
+
+
+def drop_entries(root: Path, name: str) -> Path | None:
+    """Take a stage, or a group of them, out of the lock; return the file if it changed, which goes with its last stage."""
+    path = root / LOCK_FILE
+    if not path.exists():
+        return None
+    document = load_document(path.read_text(encoding="utf-8"), str(path))
+    stages = document.get("stages") or {}
+    gone = [one for one in stages if one == name or one.startswith(f"{name}@")]
+    if not gone:
+        return None
+    for one in gone:
+        del stages[one]
+    if stages:
+        write_atomic(path, dump_document(document).encode())
+    else:
+        path.unlink()
+    return path
 
 
 def _path_document(item: LockedPath) -> dict[str, Any]:

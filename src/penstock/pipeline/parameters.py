@@ -1,4 +1,4 @@
-"""Values of parameter and metric files (YAML, JSON, TOML) by dotted key."""
+"""Values of parameter and metric files (YAML, JSON, TOML, Python) by dotted key."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.yaml12 import load
+from penstock.pipeline.python_values import parse_python
 from penstock.pipeline.stage import ParameterRef
 
 
@@ -39,17 +40,8 @@ def load_values(path: Path) -> Mapping[str, Any]:
 
 
 def parse_values(text: str, path: Path) -> Mapping[str, Any]:
-    """Parse the text of a values file; its kind is told by the name's ending."""
-    try:
-        if path.suffix == ".json":
-            value = json.loads(text)
-        elif path.suffix == ".toml":
-            value = tomllib.loads(text)
-        else:
-            value = load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
-        raise Invalid(f"{path}: {problem}", code="pipeline.bad_values", path=str(path)) from None
+    """Parse the text of a values file as a mapping; its kind is told by the name's ending."""
+    value = parse_any(text, path)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -57,6 +49,25 @@ def parse_values(text: str, path: Path) -> Mapping[str, Any]:
             f"{path}: expected a mapping of names to values", code="pipeline.bad_values", path=str(path)
         )
     return value
+
+
+def parse_any(text: str, path: Path) -> Any:
+    """Parse the text of a values file, whatever it holds: a mapping, or a number alone.
+
+    Raises:
+        Invalid: it cannot be parsed.
+    """
+    try:
+        if path.suffix.lower() == ".json":
+            return json.loads(text)
+        if path.suffix.lower() == ".toml":
+            return tomllib.loads(text)
+        if path.suffix.lower() == ".py":
+            return parse_python(text)
+        return load(text)
+    except (ValueError, SyntaxError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())
+        raise Invalid(f"{path}: {problem}", code="pipeline.bad_values", path=str(path)) from None
 
 
 _MISSING = object()
@@ -88,6 +99,11 @@ def get_value(values: Mapping[str, Any], key: str) -> Any:
         else:
             return _MISSING
     return current
+
+
+def is_missing(value: object) -> bool:
+    """Say whether `get_value` found nothing."""
+    return value is _MISSING
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

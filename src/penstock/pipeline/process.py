@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,16 +15,18 @@ from penstock.base.process import die_with_parent
 TERMINATE_GRACE_S = 5.0
 
 
-def run_command(command: str, directory: Path, on_line: Callable[[str], None]) -> int:
-    """Run `command` with the shell in `directory` and return its exit code.
+def run_command(
+    command: str, directory: Path, on_line: Callable[[str], None], variables: Mapping[str, str] | None = None
+) -> int:
+    """Run `command` with the shell in `directory` and return its exit code; `variables` join its environment.
 
     Standard output and error arrive at `on_line`, merged, a line at a time. The command runs in a process
     group of its own, which is ended when the caller is interrupted: first asked, after
     `TERMINATE_GRACE_S` forced.
     """
+    added = [f"{name}={value}" for name, value in (variables or {}).items()]
     process = subprocess.Popen(
-        command,
-        shell=True,
+        ["/usr/bin/env", *added, "/bin/sh", "-c", command],
         cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,25 @@ def save_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry) -
         write_atomic(path, dump_document(document).encode(), durable=False)
 
 
-def find_run(repo: DataRepository, wanted: LockEntry, output_paths: list[str]) -> LockEntry | None:
+def find_run(
+    repo: DataRepository,
+    wanted: LockEntry,
+    output_paths: list[str],
+    bring: Callable[[LockEntry], None] | None = None,
+) -> LockEntry | None:
     """Return the newest remembered result of these inputs whose outputs are all stored, or None.
 
     Args:
         wanted: command, dependencies and parameters; its outputs do not count.
         output_paths: the paths of the outputs, in the lock's order.
+        bring: tries to bring what a result names into the cache.
     """
     document = wanted.to_document() | {"outs": [{"path": path} for path in output_paths]}
     for path in _newest_first(_folder(repo, document)):
         with suppress(Invalid, OSError):
             entry = parse_entry(path.read_text(encoding="utf-8"), str(path))
+            if bring is not None:
+                bring(entry)
             if all(has(repo, item.hash) for item in entry.outputs):
                 return entry
     return None
@@ -77,7 +85,7 @@ def restore_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry
     declared = {output.path: output for output in stage.outputs}
     for item in entry.outputs:
         place = root / stage.place(item.path)
-        source = f"dvc.yaml:{stage.name}"
+        source = f"{stage.file}:{stage.name}"
         if declared[item.path].is_cached:
             checkout_output(repo, Output(path=place, hash=item.hash, source=source), force=True)
             continue

@@ -1,39 +1,53 @@
-"""Reproduce a pipeline: run the stages whose inputs changed, in order, and lock each result.
+"""Reproduce pipelines: make what changed, in order, and lock each result.
 
 The lock is written after every stage, so a killed run loses only the stage it was in; a stage's outputs
 enter the cache before its lock entry names them.
+
+Source: dvc/repo/reproduce.py, dvc/stage/__init__.py (3.67).
 """
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
-from penstock.data.checkout import checkout_output
-from penstock.data.gitignore import ignore_path
-from penstock.data.hashing import hash_path, save_path
-from penstock.data.objects import has
-from penstock.data.output import HashInfo, Output
+from penstock.base.errors import PenstockError, Refused
+from penstock.data.output import Output
 from penstock.data.repository import DataRepository
-from penstock.pipeline.graph import order
-from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, save_lock
-from penstock.pipeline.parameters import select_values
-from penstock.pipeline.process import run_command
-from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
-from penstock.pipeline.stage import Stage, StageOutput
-from penstock.pipeline.status import StageStatus, command_of, stage_status
+from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream_of
+from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock
+from penstock.pipeline.making import Bring, Work, check_out, record, restore, run, store
+from penstock.pipeline.outputs import stage_outputs
+from penstock.pipeline.sources import Source, changes_of, list_sources, record_source
+from penstock.pipeline.stage import Stage
+from penstock.pipeline.status import MISSING, StageStatus, stage_status
+from penstock.pipeline.targets import Selection, choose
 
-Action = Literal["ran", "up to date", "checked out", "restored", "frozen", "would run"]
+Action = Literal[
+    "ran",
+    "up to date",
+    "checked out",
+    "restored",
+    "stored",
+    "pulled",
+    "recorded",
+    "frozen",
+    "failed",
+    "skipped",
+    "would run",
+    "would record",
+]
+IDLE: frozenset[Action] = frozenset({"up to date", "frozen"})  # nothing was, or has to be, done
+MADE: frozenset[Action] = frozenset({"ran", "restored", "recorded", "would run", "would record"})
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What became of one stage; `entry` is its lock entry afterwards."""
+    """What became of one step; `entry` is a stage's lock entry afterwards."""
 
     stage: str
     action: Action
@@ -57,207 +71,203 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """How to reproduce: `force` runs what is up to date, `single` leaves upstream stages alone.
+    """What to reproduce, and how.
 
-    `run_cache` takes the result of an earlier run of the same inputs instead of running again.
+    `selection` None means every pipeline. `force` runs what is up to date, `force_downstream` what depends on what
+    ran. `run_cache` takes the result of an earlier run of the same inputs instead of running again. `commit` puts
+    outputs into the cache. `allow_missing` leaves alone what is only missing, `bring` fetches it. After a failure,
+    `on_error` stops, goes on with what does not depend on it, or goes on with everything. `confirm` is asked before a
+    stage is made.
     """
 
-    targets: tuple[str, ...] = ()
+    selection: Selection | None = field(default_factory=Selection)
+    extent: Extent = "upstream"
     force: bool = False
-    single: bool = False
+    force_downstream: bool = False
     dry: bool = False
     run_cache: bool = True
+    commit: bool = True
+    allow_missing: bool = False
+    bring: Bring | None = None
+    on_error: Literal["stop", "keep going", "ignore"] = "stop"
+    confirm: Callable[[str], bool] | None = None
 
 
 def reproduce(
-    repo: DataRepository,
-    root: Path,
-    stages: Sequence[Stage],
-    options: ReproduceOptions,
-    watcher: Watcher,
+    repo: DataRepository, stages: Sequence[Stage], options: ReproduceOptions, watcher: Watcher
 ) -> list[StageResult]:
-    """Bring the targets' outputs up to date and return what was done, in order.
+    """Bring outputs up to date and return what was done, in order; of pointers, only those that changed.
 
     The caller holds the repository's lock.
 
     Raises:
         NotFound: a target or a dependency does not exist.
-        Refused: a stage's command failed (code `pipeline.command_failed`).
-        Invalid: an output was not made.
+        Refused: a stage's command failed (code `pipeline.command_failed`), or some did and the rest was done.
+        Invalid: an output was not made; stages overlap or go in a circle.
     """
-    results: list[StageResult] = []
-    changed: set[str] = set()
-    for stage in order(stages, options.targets, single=options.single):
-        entry = load_lock(root).get(stage.name)
-        status = stage_status(repo, root, stage, entry)
-        result = _reproduce_stage(_Work(repo, root, stage, options, watcher), entry, status, changed)
-        if result.action in {"ran", "would run"}:
-            changed.update(stage.place(output.path) for output in stage.outputs)
-        watcher.finished(result)
-        results.append(result)
-    return results
+    nodes: list[Stage | Source] = [*stages, *list_sources(repo)]
+    chosen = choose(repo.root, nodes, options.selection) if options.selection is not None else []
+    if options.selection is not None and not chosen:
+        return []
+    steps = plan(nodes, chosen, options.extent)
+    return _Reproduction(repo, nodes, options, watcher).go_through(steps)
 
 
-@dataclass(frozen=True)
-class _Work:
-    repo: DataRepository
-    root: Path
-    stage: Stage
-    options: ReproduceOptions
-    watcher: Watcher
+class _Reproduction:
+    """One reproduction under way: what was made so far, what is forced and what has to be left out."""
 
-
-def _reproduce_stage(
-    work: _Work, entry: LockEntry | None, status: StageStatus, changed: set[str]
-) -> StageResult:
-    stage, began = work.stage, time.monotonic()
-    if stage.is_frozen and entry is not None:
-        return StageResult(stage.name, "frozen", 0.0, entry)
-    pending = work.options.dry and any(stage.place(path) in changed for path in stage.dependencies)
-    if not (status.is_changed or work.options.force or pending):
-        return StageResult(stage.name, "up to date", 0.0, entry)
-    reasons = tuple(status.reasons()) or (("an input will change",) if pending else ("forced",))
-    if work.options.dry:
-        return StageResult(stage.name, "would run", 0.0, entry, reasons)
-    if (
-        entry is not None
-        and not work.options.force
-        and status.only_outputs_missing
-        and _is_stored(work, entry)
-    ):
-        for output in _locked_outputs(work, entry):
-            checkout_output(work.repo, output)
-        return StageResult(stage.name, "checked out", time.monotonic() - began, entry, reasons)
-    remembered = _find_remembered(work) if work.options.run_cache and not work.options.force else None
-    if remembered is not None:
-        restore_run(work.repo, work.root, stage, remembered)
-        for declared in stage.outputs:
-            if declared.is_cached:
-                ignore_path(work.repo, work.root / stage.place(declared.path))
-        save_lock(work.root, {stage.name: remembered})
-        return StageResult(stage.name, "restored", time.monotonic() - began, remembered, reasons)
-    entry = _run(work, reasons)
-    save_run(work.repo, work.root, stage, entry)
-    save_lock(work.root, {stage.name: entry})
-    return StageResult(stage.name, "ran", time.monotonic() - began, entry, reasons)
-
-
-def _find_remembered(work: _Work) -> LockEntry | None:
-    stage = work.stage
-    if not is_cacheable(stage):
-        return None
-    paths = sorted(output.path for output in stage.outputs)
-    return find_run(work.repo, LockEntry(command_of(stage), *_inputs(work)), paths)
-
-
-def _inputs(work: _Work) -> tuple[tuple[LockedPath, ...], dict[str, dict[str, Any]]]:
-    directory = work.root / work.stage.wdir
-    parameters = {ref.file: select_values(directory, ref) for ref in work.stage.parameters}
-    return _hash_dependencies(work), parameters
-
-
-def _locked_outputs(work: _Work, entry: LockEntry) -> list[Output]:
-    declared = {output.path: output for output in work.stage.outputs}
-    return [
-        Output(
-            path=work.root / work.stage.place(item.path),
-            hash=item.hash,
-            cached=True,
-            push=declared[item.path].is_pushed,
-            remote=declared[item.path].remote,
-            source=f"dvc.yaml:{work.stage.name}",
-        )
-        for item in entry.outputs
-        if item.path in declared and not (work.root / work.stage.place(item.path)).exists()
-    ]
-
-
-def _is_stored(work: _Work, entry: LockEntry) -> bool:
-    cached = {output.path for output in work.stage.outputs if output.is_cached}
-    missing = _locked_outputs(work, entry)
-    uncached = [item for item in entry.outputs if item.path not in cached]
-    if any(not (work.root / work.stage.place(item.path)).exists() for item in uncached):
-        return False
-    return all(output.hash is not None and has(work.repo, output.hash) for output in missing)
-
-
-def _run(work: _Work, reasons: Sequence[str]) -> LockEntry:
-    stage, root = work.stage, work.root
-    directory = root / stage.wdir
-    if not directory.is_dir():
-        raise _fail(stage, f"its working directory {stage.wdir} does not exist")
-    dependencies, parameters = _inputs(work)
-    for output in stage.outputs:
-        place = root / stage.place(output.path)
-        if not output.is_persistent:
-            _remove(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-    work.watcher.started(stage, reasons)
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        del lines[:-20]
-        work.watcher.printed(stage, line)
-
-    for command in stage.commands:
-        code = run_command(command, directory, on_line)
-        if code != 0:
-            raise Refused(
-                f"stage `{stage.name}` failed: `{command}` exited with {code}",
-                code="pipeline.command_failed",
-                hint=f"mend it, then penstock repro {stage.name}",
-                stage=stage.name,
-                exit_code=code,
-                output=lines[-20:],
+    def __init__(
+        self,
+        repo: DataRepository,
+        nodes: Sequence[Stage | Source],
+        options: ReproduceOptions,
+        watcher: Watcher,
+    ) -> None:
+        self.repo, self.options, self.watcher = repo, options, watcher
+        stages = [node for node in nodes if isinstance(node, Stage)]
+        self.entries = load_entries(repo.root, stages)
+        graph: Sequence[Node] = nodes if options.extent != "single" else ()
+        self.downstream = reverse(upstream_of(graph, active=True))
+        self.outputs = [
+            output
+            for node in nodes
+            for output in (
+                node.outputs
+                if isinstance(node, Source)
+                else stage_outputs(repo.root, node, self.entries.get(node.address))
             )
-    after = _hash_dependencies(work)
-    if after != dependencies:
-        moved = [item.path for item, now in zip(dependencies, after, strict=True) if item != now]
-        raise _fail(stage, f"{', '.join(moved)} changed while it ran")
-    outputs = tuple(
-        LockedPath(item.path, _keep(work, item)) for item in sorted(stage.outputs, key=lambda o: o.path)
+        ]
+        self.made = {repo.relative(one.path): one.hash.md5 for one in self.outputs if one.hash is not None}
+        self.changed: set[str] = set()
+        self.forced: set[str] = set()
+
+    def go_through(self, steps: Sequence[Stage | Source]) -> list[StageResult]:
+        results: list[StageResult] = []
+        skipped: set[str] = set()
+        failures: list[tuple[str, PenstockError]] = []
+        for step in steps:
+            if step.address in skipped:
+                results.append(self._tell(StageResult(step.address, "skipped", 0.0, None)))
+                continue
+            try:
+                result = self._source(step) if isinstance(step, Source) else self._stage(step)
+            except PenstockError as error:
+                if self.options.on_error == "stop":
+                    raise
+                failures.append((step.address, error))
+                if self.options.on_error == "keep going":
+                    skipped |= below(step.address, self.downstream)
+                result = StageResult(step.address, "failed", 0.0, None, (error.message,))
+            if isinstance(step, Source) and result.action in IDLE:
+                continue
+            results.append(self._tell(result))
+            self._note(step, result)
+        if failures and self.options.on_error == "keep going":
+            raise _failed(failures, results)
+        return results
+
+    def _tell(self, result: StageResult) -> StageResult:
+        self.watcher.finished(result)
+        return result
+
+    def _note(self, step: Stage | Source, result: StageResult) -> None:
+        if result.action in MADE:
+            self.changed.update(step.makes)
+            if self.options.force_downstream:
+                self.forced.update(self.downstream.get(step.address, ()))
+        if isinstance(step, Stage) and result.entry is not None:
+            self.made.update({step.place(item.path): item.hash.md5 for item in result.entry.outputs})
+
+    def _source(self, source: Source) -> StageResult:
+        changes = changes_of(self.repo, source)
+        if self.options.allow_missing:
+            changes = {path: state for path, state in changes.items() if state not in MISSING}
+        if not changes:
+            return StageResult(source.address, "up to date", 0.0, None)
+        reasons = tuple(f"{path} {state}" for path, state in changes.items())
+        if self.options.dry:
+            return StageResult(source.address, "would record", 0.0, None, reasons)
+        record_source(self.repo, source, self.options.bring)
+        return StageResult(source.address, "recorded", 0.0, None, reasons)
+
+    def _stage(self, stage: Stage) -> StageResult:
+        options, began = self.options, time.monotonic()
+        entry = self.entries.get(stage.address)
+        status = stage_status(self.repo, self.repo.root, stage, entry)
+        present = status.but_missing(entry, stage, self.made)
+        if options.allow_missing:
+            status = present
+        force = options.force or stage.address in self.forced
+        pending = options.dry and not stage.is_frozen and any(path in self.changed for path in stage.reads)
+        if not (status.is_changed or force or pending):
+            return StageResult(stage.address, "frozen" if stage.is_frozen else "up to date", 0.0, entry)
+        reasons = tuple(status.reasons()) or (("an input will change",) if pending else ("forced",))
+        if options.dry:
+            would: Action = "would record" if stage.is_frozen else "would run"
+            return StageResult(stage.address, would, 0.0, entry, reasons)
+        if not force and options.bring is not None and not present.is_changed and self._bring_outputs(stage):
+            return StageResult(stage.address, "pulled", time.monotonic() - began, entry, reasons)
+        if options.confirm is not None and not options.confirm(stage.address):
+            raise Refused(
+                f"stage `{stage.address}` was not confirmed",
+                code="pipeline.not_confirmed",
+                stage=stage.address,
+            )
+        action, made = self._make(stage, entry, status, reasons, force=force)
+        save_lock(self.repo.root / stage.home, {stage.name: made})
+        return StageResult(stage.address, action, time.monotonic() - began, made, reasons)
+
+    def _make(
+        self,
+        stage: Stage,
+        entry: LockEntry | None,
+        status: StageStatus,
+        reasons: Sequence[str],
+        *,
+        force: bool,
+    ) -> tuple[Action, LockEntry]:
+        options = self.options
+        work = Work(self.repo, self.repo.root, stage, options.commit, options.bring)
+        if stage.is_frozen:
+            return "recorded", record(work)
+        if entry is not None and not force and status.only_outputs("deleted") and check_out(work, entry):
+            return "checked out", entry
+        if entry is not None and not force and status.only_outputs("not in cache") and store(work, entry):
+            return "stored", entry
+        if not force and options.bring is not None:
+            self._bring_inputs(stage, options.bring)
+        remembered = restore(work) if options.run_cache and not force else None
+        if remembered is not None:
+            return "restored", remembered
+        self.watcher.started(stage, reasons)
+        return "ran", run(work, lambda line: self.watcher.printed(stage, line))
+
+    def _bring_outputs(self, stage: Stage) -> bool:
+        outputs = stage_outputs(self.repo.root, stage, self.entries.get(stage.address))
+        if self.options.bring is None:
+            return False
+        with suppress(PenstockError):  # then it is made
+            self.options.bring(outputs)
+        return all(output.path.exists() for output in outputs)
+
+    def _bring_inputs(self, stage: Stage, bring: Bring) -> None:
+        for path in stage.reads:
+            place = self.repo.root / path
+            if not place.exists():
+                bring([one for one in self.outputs if _overlaps(one, place) and one.hash is not None])
+
+
+def _overlaps(output: Output, place: Path) -> bool:
+    return output.path.is_relative_to(place) or place.is_relative_to(output.path)
+
+
+def _failed(failures: Sequence[tuple[str, PenstockError]], results: Sequence[StageResult]) -> Refused:
+    first, error = failures[0]
+    others = ", ".join(f"`{name}`" for name, _ in failures[1:])
+    return Refused(
+        f"{error.message}; so did {others}" if others else error.message,
+        code="pipeline.command_failed",
+        hint=error.hint or f"mend it, then penstock repro {first}",
+        stages=[name for name, _ in failures],
+        skipped=[item.stage for item in results if item.action == "skipped"],
     )
-    return LockEntry(command_of(stage), dependencies, parameters, outputs)
-
-
-def _hash_dependencies(work: _Work) -> tuple[LockedPath, ...]:
-    found = []
-    for path in sorted(work.stage.dependencies):
-        try:
-            found.append(LockedPath(path, hash_path(work.repo, work.root / work.stage.place(path))))
-        except NotFound:
-            raise NotFound(
-                f"stage `{work.stage.name}` depends on {path}, which does not exist",
-                code="pipeline.no_dependency",
-                hint="penstock pull, or mend `deps` in dvc.yaml",
-                stage=work.stage.name,
-                path=path,
-            ) from None
-    return tuple(found)
-
-
-def _keep(work: _Work, output: StageOutput) -> HashInfo:
-    place = work.root / work.stage.place(output.path)
-    if not place.exists():
-        raise _fail(work.stage, f"its command made no {output.path}")
-    if not output.is_cached:
-        return hash_path(work.repo, place)
-    ignore_path(work.repo, place)
-    return save_path(work.repo, place)
-
-
-def _fail(stage: Stage, problem: str) -> PenstockError:
-    return Invalid(
-        f"stage `{stage.name}`: {problem}",
-        code="pipeline.bad_result",
-        hint=f"mend the stage in dvc.yaml, then penstock repro {stage.name}",
-        stage=stage.name,
-    )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

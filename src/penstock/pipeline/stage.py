@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Literal
+
+from penstock.data.metafiles import DEFINITION_FILE
 
 OutputKind = Literal["out", "metric", "plot"]
 
@@ -32,7 +34,10 @@ class ParameterRef:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a pipeline; paths are relative to `wdir`, which is relative to `dvc.yaml`."""
+    """One step of a pipeline; paths are relative to `wdir`, which is relative to `dvc.yaml`.
+
+    `home` is where its `dvc.yaml` is, relative to the root; empty for the root itself.
+    """
 
     name: str
     commands: tuple[str, ...]
@@ -45,6 +50,7 @@ class Stage:
     is_always_changed: bool = False
     description: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    home: str = ""
 
     @property
     def always_runs(self) -> bool:
@@ -52,17 +58,36 @@ class Stage:
         has_inputs = self.dependencies or self.parameters
         return self.is_always_changed or not (has_inputs or self.outputs)
 
+    @property
+    def file(self) -> str:
+        """Where it is defined, relative to the root."""
+        return f"{self.home}/{DEFINITION_FILE}" if self.home else DEFINITION_FILE
+
+    @property
+    def address(self) -> str:
+        """What it is called in the whole repository: its name, after its file when that is not the root's."""
+        return f"{self.file}:{self.name}" if self.home else self.name
+
+    @property
+    def directory(self) -> str:
+        """The directory its commands run in, relative to the root."""
+        return self.place(".")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The files and directories it depends on, relative to the root."""
+        return tuple(map(self.place, self.dependencies))
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Its outputs, relative to the root."""
+        return tuple(self.place(output.path) for output in self.outputs)
+
     def place(self, path: str) -> str:
-        """Return a declared path relative to the pipeline's directory, normalised.
+        """Return a declared path relative to the root, normalised.
 
         Example:
-            >>> Stage("a", ("x",), wdir="src").place("../data/x.csv")
-            'data/x.csv'
+            >>> Stage("a", ("x",), wdir="src", home="sub").place("../data/x.csv")
+            'sub/data/x.csv'
         """
-        parts: list[str] = []
-        for part in PurePosixPath(self.wdir, path).parts:
-            if part == ".." and parts and parts[-1] != "..":
-                parts.pop()
-            elif part != ".":
-                parts.append(part)
-        return "/".join(parts) or "."
+        return posixpath.normpath(posixpath.join(self.home, self.wdir, path))

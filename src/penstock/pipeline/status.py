@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import NotFound
 from penstock.data.hashing import hash_path
+from penstock.data.objects import has
 from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.pipeline.lockfile import LockEntry
 from penstock.pipeline.parameters import select_values
 from penstock.pipeline.stage import Stage
 
+MISSING = frozenset({"deleted", "not in cache"})
+
 
 @dataclass(frozen=True)
 class StageStatus:
     """What differs from the lock; empty when the stage is up to date.
 
-    Paths are relative to the pipeline's directory; a change is `new`, `deleted` or `modified`. Parameters
-    are told by file and key; a file that is missing has its own change instead of keys.
+    Paths are relative to the root; a change is `new`, `deleted`, `modified` or, of an output, `not in cache`.
+    Parameters are told by file and key; a file that is missing has its own change instead of keys.
     """
 
     command_changed: bool = False
@@ -42,28 +46,39 @@ class StageStatus:
             or self.outputs
         )
 
-    @property
-    def only_outputs_missing(self) -> bool:
-        """Whether nothing but absent outputs differs, so that the cache can answer instead of a run."""
-        rest = (
-            self.command_changed
-            or self.always_changed
-            or self.never_ran
-            or self.dependencies
-            or self.parameters
-        )
-        return not rest and bool(self.outputs) and set(self.outputs.values()) == {"deleted"}
+    def only_outputs(self, *states: str) -> bool:
+        """Whether nothing but outputs differs, and all of those in one of the given ways."""
+        rest = replace(self, outputs={})
+        return not rest.is_changed and bool(self.outputs) and set(self.outputs.values()) <= set(states)
+
+    def but_missing(self, entry: LockEntry | None, stage: Stage, made: Mapping[str, str]) -> StageStatus:
+        """Return the status with what is only missing left out.
+
+        Args:
+            entry: what the stage ran with.
+            stage: the stage itself.
+            made: the md5 that other steps recorded of their outputs, by path. What is missing counts as modified where
+                the stage ran with another content.
+        """
+        ran_with = {stage.place(item.path): item.hash.md5 for item in entry.dependencies} if entry else {}
+        dependencies = {
+            path: "modified" if change == "deleted" else change
+            for path, change in self.dependencies.items()
+            if change != "deleted" or made.get(path, ran_with.get(path)) != ran_with.get(path)
+        }
+        outputs = {path: change for path, change in self.outputs.items() if change not in MISSING}
+        return replace(self, dependencies=dependencies, outputs=outputs)
 
     def reasons(self) -> list[str]:
         """Say in words what changed, most telling first."""
+        if self.never_ran:
+            return ["it never ran"]
         words = [f"{path} {change}" for path, change in self.dependencies.items()]
         for file, changes in self.parameters.items():
             keys = {"": changes} if isinstance(changes, str) else changes
             words += [f"{file}{':' if key else ''}{key} {change}" for key, change in keys.items()]
         if self.command_changed:
             words.append("the command changed")
-        if self.never_ran:
-            words.append("it never ran")
         if self.always_changed:
             words.append("it always runs")
         words += [f"{path} {change}" for path, change in self.outputs.items()]
@@ -97,20 +112,28 @@ def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntr
     Raises:
         NotFound: a parameter file does not exist.
     """
-    if stage.is_frozen and entry is not None:
-        return StageStatus()
     if entry is None:
-        dependencies = {stage.place(path): _presence(root, stage, path) for path in stage.dependencies}
-        outputs = {stage.place(output.path): _presence(root, stage, output.path) for output in stage.outputs}
-        return StageStatus(never_ran=True, dependencies=dependencies, outputs=outputs)
-    locked_dependencies = {item.path: item.hash for item in entry.dependencies}
+        status = StageStatus(never_ran=True, outputs={path: _presence(root, path) for path in stage.makes})
+        return status if stage.is_frozen else replace(status, **_all_inputs(root, stage))
     locked_outputs = {item.path: item.hash for item in entry.outputs}
-    return StageStatus(
+    paths = tuple(item.path for item in stage.outputs)
+    lost = {
+        stage.place(item.path): "not in cache"
+        for item in stage.outputs
+        if item.is_cached and item.path in locked_outputs and not has(repo, locked_outputs[item.path])
+    }
+    status = StageStatus(
         command_changed=entry.command != command_of(stage),
+        outputs=_changes(repo, root, stage, paths, locked_outputs) | lost,
+    )
+    if stage.is_frozen:
+        return status
+    locked_dependencies = {item.path: item.hash for item in entry.dependencies}
+    return replace(
+        status,
         always_changed=stage.always_runs,
         dependencies=_changes(repo, root, stage, stage.dependencies, locked_dependencies),
         parameters=_parameter_changes(root, stage, entry),
-        outputs=_changes(repo, root, stage, tuple(item.path for item in stage.outputs), locked_outputs),
     )
 
 
@@ -119,8 +142,19 @@ def command_of(stage: Stage) -> str | tuple[str, ...]:
     return stage.commands if stage.is_command_list else stage.commands[0]
 
 
-def _presence(root: Path, stage: Stage, path: str) -> str:
-    return "new" if (root / stage.place(path)).exists() else "deleted"
+def _presence(root: Path, path: str, there: str = "modified") -> str:
+    return there if (root / path).exists() else "deleted"
+
+
+def _all_inputs(root: Path, stage: Stage) -> dict[str, Any]:
+    """Return what differs of a stage that never ran, in DVC's words: all there is."""
+    return {
+        "always_changed": stage.always_runs,
+        "dependencies": {path: _presence(root, path) for path in stage.reads},
+        "parameters": {
+            stage.place(ref.file): _presence(root, stage.place(ref.file), "new") for ref in stage.parameters
+        },
+    }
 
 
 def _changes(
@@ -150,7 +184,10 @@ def _parameter_changes(root: Path, stage: Stage, entry: LockEntry) -> dict[str, 
         if not (root / file).is_file():
             changes[file] = "deleted"
             continue
-        now = select_values(root / stage.wdir, ref)
+        if ref.file not in entry.parameters:
+            changes[file] = "new"
+            continue
+        now = select_values(root / stage.directory, ref)
         before = dict(entry.parameters.get(ref.file, {}))
         keys = {key: _change(now, before, key) for key in sorted({*now, *before, *ref.keys}, key=str)}
         differing = {str(key): change for key, change in keys.items() if change is not None}

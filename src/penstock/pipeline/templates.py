@@ -38,16 +38,17 @@ def needs_templates(document: Mapping[str, Any]) -> bool:
     )
 
 
-def resolve_stages(path: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_stages(path: Path, document: Mapping[str, Any], root: Path | None = None) -> dict[str, Any]:
     """Return the stages of a definition with nothing left to fill in, in the order they are written.
 
     Args:
         path: the definition's file; parameter files are looked for beside it.
+        root: the repository's, whose configuration says how flags are written; the file's directory by default.
 
     Raises:
         Invalid: a template, a group or a `vars` entry is wrong; the message names file and stage.
     """
-    context = Context(path.parent, _flags(path.parent))
+    context = Context(path.parent, _flags(root or path.parent))
     with _naming(path, "vars"):
         if (path.parent / DEFAULT_VALUES).is_file():
             context.load(DEFAULT_VALUES)

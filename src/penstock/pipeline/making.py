@@ -1,0 +1,217 @@
+"""How one stage's outputs are made: run its commands, or take the result of an earlier run; then keep them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
+from penstock.data.checkout import checkout_output
+from penstock.data.gitignore import ignore_path
+from penstock.data.hashing import hash_path, save_path
+from penstock.data.objects import has
+from penstock.data.output import HashInfo, Output
+from penstock.data.repository import DataRepository
+from penstock.pipeline.lockfile import LockedPath, LockEntry
+from penstock.pipeline.outputs import stage_outputs
+from penstock.pipeline.parameters import select_values
+from penstock.pipeline.process import run_command
+from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
+from penstock.pipeline.stage import Stage, StageOutput
+from penstock.pipeline.status import command_of
+
+KEPT_LINES = 20
+Bring = Callable[[Sequence[Output]], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing."""
+
+    repo: DataRepository
+    root: Path
+    stage: Stage
+    commit: bool = True
+    bring: Bring | None = None
+
+
+def check_out(work: Work, entry: LockEntry) -> bool:
+    """Put the outputs that are missing where they belong; say whether the cache, or git, had them all."""
+    missing = [one for one in stage_outputs(work.root, work.stage, entry) if not one.path.exists()]
+    if not all(one.cached and one.hash is not None and has(work.repo, one.hash) for one in missing):
+        return False
+    for output in missing:
+        checkout_output(work.repo, output)
+    return True
+
+
+def store(work: Work, entry: LockEntry) -> bool:
+    """Put outputs into the cache that are in the workspace as they were locked; say whether all were."""
+    outputs = [one for one in stage_outputs(work.root, work.stage, entry) if one.cached]
+    for output in outputs:
+        if output.hash is None or not output.path.exists() or not _is_as_locked(work.repo, output):
+            return False
+    for output in outputs:
+        save_path(work.repo, output.path)
+    return True
+
+
+def restore(work: Work) -> LockEntry | None:
+    """Take the result of an earlier run with these inputs, if there is one, and return its entry."""
+    stage = work.stage
+    if not is_cacheable(stage):
+        return None
+    paths = sorted(output.path for output in stage.outputs)
+    entry = find_run(work.repo, LockEntry(command_of(stage), *_inputs(work)), paths, _bringer(work))
+    if entry is None:
+        return None
+    restore_run(work.repo, work.root, stage, entry)
+    for declared in stage.outputs:
+        if declared.is_cached:
+            ignore_path(work.repo, work.root / stage.place(declared.path))
+    return entry
+
+
+def run(work: Work, say: Say) -> LockEntry:
+    """Run a stage's commands and keep its outputs; return what is to be locked.
+
+    Raises:
+        NotFound: a dependency does not exist.
+        Refused: a command failed (code `pipeline.command_failed`).
+        Invalid: an output was not made, or a dependency changed meanwhile.
+    """
+    stage, root = work.stage, work.root
+    directory = root / stage.directory
+    if not directory.is_dir():
+        raise _fail(stage, f"its working directory {stage.wdir} does not exist")
+    dependencies, parameters = _inputs(work)
+    for output in stage.outputs:
+        place = root / stage.place(output.path)
+        if not output.is_persistent:
+            _remove(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+    _run_commands(work, directory, say)
+    after = _hash_dependencies(work)
+    if after != dependencies:
+        moved = [item.path for item, now in zip(dependencies, after, strict=True) if item != now]
+        raise _fail(stage, f"{', '.join(moved)} changed while it ran")
+    entry = LockEntry(command_of(stage), dependencies, parameters, _keep_all(work))
+    if work.commit and not any(one.kind == "out" and not one.is_cached for one in stage.outputs):  # as DVC
+        save_run(work.repo, root, stage, entry)
+    return entry
+
+
+def record(work: Work) -> LockEntry:
+    """Keep a stage's outputs as they are and return what is to be locked, as if its commands had just run.
+
+    Raises:
+        NotFound: a dependency does not exist.
+        Invalid: an output does not.
+    """
+    dependencies, parameters = _inputs(work)
+    entry = LockEntry(command_of(work.stage), dependencies, parameters, _keep_all(work))
+    save_run(work.repo, work.root, work.stage, entry)
+    return entry
+
+
+def commands_of(stage: Stage) -> tuple[str, ...]:
+    """Return the commands one by one: a text of several lines is one for each, as in DVC."""
+    return stage.commands if stage.is_command_list else tuple(stage.commands[0].splitlines())
+
+
+def _run_commands(work: Work, directory: Path, say: Say) -> None:
+    stage = work.stage
+    lines: list[str] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        del lines[:-KEPT_LINES]
+        say(line)
+
+    variables = {"DVC_ROOT": str(work.root), "DVC_STAGE": stage.address}
+    for command in commands_of(stage):
+        code = run_command(command, directory, on_line, variables)
+        if code != 0:
+            raise Refused(
+                f"stage `{stage.address}` failed: `{command}` exited with {code}",
+                code="pipeline.command_failed",
+                hint=f"mend it, then penstock repro {stage.address}",
+                stage=stage.address,
+                exit_code=code,
+                output=lines[-KEPT_LINES:],
+            )
+
+
+def _inputs(work: Work) -> tuple[tuple[LockedPath, ...], dict[str, dict[str, Any]]]:
+    directory = work.root / work.stage.directory
+    parameters = {ref.file: select_values(directory, ref) for ref in work.stage.parameters}
+    return _hash_dependencies(work), parameters
+
+
+def _hash_dependencies(work: Work) -> tuple[LockedPath, ...]:
+    found = []
+    for path in sorted(work.stage.dependencies):
+        try:
+            found.append(LockedPath(path, hash_path(work.repo, work.root / work.stage.place(path))))
+        except NotFound:
+            raise NotFound(
+                f"stage `{work.stage.address}` depends on {path}, which does not exist",
+                code="pipeline.no_dependency",
+                hint="penstock pull, or mend `deps` in dvc.yaml",
+                stage=work.stage.address,
+                path=path,
+            ) from None
+    return tuple(found)
+
+
+def _keep_all(work: Work) -> tuple[LockedPath, ...]:
+    return tuple(
+        LockedPath(item.path, _keep(work, item))
+        for item in sorted(work.stage.outputs, key=lambda output: output.path)
+    )
+
+
+def _keep(work: Work, output: StageOutput) -> HashInfo:
+    place = work.root / work.stage.place(output.path)
+    if not place.exists():
+        raise _fail(work.stage, f"its command made no {output.path}")
+    if output.is_cached:
+        ignore_path(work.repo, place)
+    return (save_path if output.is_cached and work.commit else hash_path)(work.repo, place)
+
+
+def _bringer(work: Work) -> Callable[[LockEntry], None] | None:
+    bring = work.bring
+    if bring is None:
+        return None
+
+    def bring_entry(entry: LockEntry) -> None:
+        with suppress(PenstockError):  # then it is run
+            bring([one for one in stage_outputs(work.root, work.stage, entry) if one.hash is not None])
+
+    return bring_entry
+
+
+def _is_as_locked(repo: DataRepository, output: Output) -> bool:
+    return output.hash is not None and hash_path(repo, output.path).md5 == output.hash.md5
+
+
+def _fail(stage: Stage, problem: str) -> PenstockError:
+    return Invalid(
+        f"stage `{stage.address}`: {problem}",
+        code="pipeline.bad_result",
+        hint=f"mend the stage in {stage.file}, then penstock repro {stage.address}",
+        stage=stage.address,
+    )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
