@@ -32,6 +32,7 @@ LAZY = {
     "penstock/data/placing.py": "shutil, only to move across file systems or to clear up",
     "penstock/data/metafiles.py": "subprocess, only where patterns are git's to decide",
     "penstock/data/pointer.py": "ruamel, only for a pointer DVC would not have written",
+    "penstock/data/private.py": "git, only where there is a link",
     "penstock/data/repository.py": "storage, only for a remote",
     "penstock/data/rendering.py": "ruamel, only for a name that needs quoting",
     "penstock/data/stale.py": "git, only where something may be left of another commit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -50,26 +49,24 @@ def test_a_killed_writer_leaves_one_whole_version(tmp_path: Path) -> None:
         assert len(set(data)) == 1
 
 
-def _hold(
-    path: str, taken: multiprocessing.synchronize.Event, release: multiprocessing.synchronize.Event
-) -> None:
-    with locked(Path(path), wait_s=1, holder_hint="wait"):
-        taken.set()
-        release.wait(10)
+HOLD = (
+    "import sys, pathlib; from penstock.base.files import locked\n"
+    "with locked(pathlib.Path(sys.argv[1]), wait_s=1, holder_hint='wait'): print('taken', flush=True); input()\n"
+)
 
 
 def test_a_second_process_is_told_who_holds_the_lock(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    taken, release = context.Event(), context.Event()
-    holder = context.Process(target=_hold, args=(str(tmp_path / "lock"), taken, release))
-    holder.start()
-    assert taken.wait(20)
-    with (
-        pytest.raises(Conflict, match=f"process {holder.pid}"),
-        locked(tmp_path / "lock", wait_s=0, holder_hint="wait"),
-    ):
-        pass
-    release.set()
-    holder.join()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=pipe, stdout=pipe, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "taken\n"
+        with (
+            pytest.raises(Conflict, match=f"process {holder.pid}"),
+            locked(tmp_path / "lock", wait_s=0, holder_hint="wait"),
+        ):
+            pass
+        holder.communicate("\n")
     with locked(tmp_path / "lock", wait_s=0, holder_hint="wait"):
         assert (tmp_path / "lock").read_text() == f" {os.getpid()}\n"

@@ -24,6 +24,7 @@ from penstock.data.objects import object_missing
 from penstock.data.output import HashInfo, Output, Within, is_within
 from penstock.data.placing import Placer
 from penstock.data.pointer import check_inside
+from penstock.data.private import KEPT
 from penstock.data.repository import DataRepository
 from penstock.data.state import Snapshot
 from penstock.data.tree import check_placeable, render_tree, tree_md5
@@ -284,7 +285,7 @@ def _keep(repo: DataRepository, paths: tuple[Path, ...]) -> None:
     if not paths:
         return
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
-    kept = repo.dvc_dir / "tmp" / "penstock-kept" / name
+    kept = repo.dvc_dir / "tmp" / KEPT / name
     for path in paths:
         target = kept / path.relative_to(repo.root)
         target.parent.mkdir(parents=True, exist_ok=True)

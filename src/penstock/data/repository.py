@@ -15,6 +15,7 @@ from penstock.base.links import LINK_KINDS, LinkKind
 from penstock.data.config import Config, load_config
 from penstock.data.ignore import IgnoreRules
 from penstock.data.objects import ObjectStore
+from penstock.data.private import check_private
 from penstock.data.state import State
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ class DataRepository:
 
         Raises:
             NotARepository: there is no `.dvc` directory at or above `start`.
-            Invalid: the configuration cannot be read.
+            Invalid: the configuration cannot be read, or a link of `.dvc` leads elsewhere.
         """
         root = find_root(start)
         dvc_dir = root / ".dvc"
+        check_private(root, dvc_dir)
         config = load_config(dvc_dir)
         configured = config.get("cache", "dir")
         cache_path = cache_dir or (Path(configured) if configured else dvc_dir / "cache")

@@ -19,6 +19,7 @@ from penstock.data.legacy import is_legacy_content
 from penstock.data.legacy_transfer import fetch_legacy, missing_legacy, replace_legacy, store_legacy
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo
+from penstock.data.private import KEPT
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import fetch_objects, replace_objects
 from penstock.data.tree import render_tree, tree_md5
@@ -120,7 +121,7 @@ def split(chosen: Sequence[Chosen]) -> list[Kind]:
 
 
 def _set_aside(repo: DataRepository, md5: str) -> None:
-    kept = repo.dvc_dir / "tmp" / "penstock-kept" / "damaged"
+    kept = repo.dvc_dir / "tmp" / KEPT / "damaged"
     kept.mkdir(parents=True, exist_ok=True)
     for path in (repo.cache.path(md5), repo.cache.legacy_path(md5)):
         with suppress(FileNotFoundError):
