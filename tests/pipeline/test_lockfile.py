@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
+from penstock.data.creation import init_repository
 from penstock.data.output import HashInfo
+from penstock.data.repository import DataRepository
 from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, parse_lock, save_lock
+from penstock.pipeline.outputs import list_outputs
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
 scalars = st.one_of(
@@ -66,3 +69,17 @@ def test_a_broken_lock_is_refused_with_the_way_out(text: str) -> None:
     with pytest.raises(Invalid, match=r"dvc\.lock") as caught:
         parse_lock(text, "dvc.lock")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
+def test_conflict_marks_are_named_for_what_they_are(tmp_path: Path, name: str) -> None:
+    init_repository(tmp_path, no_scm=True)
+    repo = DataRepository.open(tmp_path)
+    (repo.root / "dvc.yaml").write_text("stages:\n  a: {cmd: 'true'}\n")
+    (repo.root / name).write_text(
+        "stages:\n<<<<<<< HEAD\n  a: {cmd: x}\n=======\n  a: {cmd: y}\n>>>>>>> other\n"
+    )
+    with pytest.raises(Invalid, match=rf"{name}:2: git left both sides of a conflict") as raised:
+        list_outputs(repo)
+    assert raised.value.hint
+    assert "git checkout --ours" in raised.value.hint

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 import yaml
 
+from penstock.base.conflicts import refuse_conflict
 from penstock.base.errors import Invalid
 from penstock.base.yaml12 import Loader
 
@@ -41,6 +42,7 @@ def load_settings(path: Path, kind: type[S]) -> S:
 
 def parse_settings(text: str, kind: type[S], name: str) -> S:
     """Read YAML text as a value of the struct `kind`; `name` is what errors call the text."""
+    refuse_conflict(text, name)
     loader = None
     try:
         loader = Loader(text)

@@ -76,7 +76,7 @@ def root(session: Session) -> None:
 @TARGETS
 @click.option("-c", "--cloud", is_flag=True, help="Compare the cache with the remote.")
 @click.option("-r", "--remote", shell_complete=complete_remotes, help="Remote to compare with.")
-@click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Requests at once.")
 @history_options
 @reach_options
 @click.option("--no-updates", is_flag=True, help="Do not ask the sources of imports.")

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 )
 @click.option("--to-remote", is_flag=True, help="Send the target straight to a remote; nothing stays here.")
 @click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote for --to-remote.")
-@click.option("--remote-jobs", type=int, default=0, help="Objects at once with --to-remote.")
+@click.option(
+    "--remote-jobs", type=click.IntRange(min=0), default=0, help="Objects at once with --to-remote."
+)
 @click.option(
     "--no-commit", is_flag=True, help="Write pointers only; penstock commit stores the content later."
 )

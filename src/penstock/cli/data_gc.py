@@ -33,7 +33,7 @@ def _scope_options(command: Any) -> Any:
 @click.option("-r", "--remote", shell_complete=complete_remotes, help="The remote to collect on.")
 @click.option("--skip-failed", is_flag=True, help="Leave out old pointers that cannot be read.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("-j", "--jobs", type=int, default=0, help="Requests at once.")
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Requests at once.")
 @click.option(
     "-p", "--projects", multiple=True, type=click.Path(), help="Keep what these repositories need too."
 )

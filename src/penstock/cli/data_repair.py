@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 KINDS = ("missing", "damaged", "unreadable")
 CLOUD = click.option("-c", "--cloud", is_flag=True, help="The objects on remotes instead of the cache's.")
-JOBS = click.option("-j", "--jobs", type=int, default=0, help="Objects at once, with --cloud.")
+JOBS = click.option(
+    "-j", "--jobs", type=click.IntRange(min=0), default=0, help="Objects at once, with --cloud."
+)
 
 
 @click.command()

@@ -42,7 +42,7 @@ def _transfer_options(command: Any) -> Any:
             shell_complete=complete_remotes,
             help="Remote by name (default: the configured one).",
         ),
-        click.option("-j", "--jobs", type=int, default=0, help="Objects at once."),
+        click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Objects at once."),
         TARGETS,
         json_option,
     ):

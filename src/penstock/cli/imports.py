@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REV = click.option("--rev", metavar="COMMIT", help="Git revision of the source.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Replace what is at the target.")
-JOBS = click.option("-j", "--jobs", type=int, default=0, help="Objects at once.")
+JOBS = click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Objects at once.")
 
 
 def override_options(command: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from penstock.base.conflicts import refuse_conflict
 from penstock.base.errors import Invalid
 
 
@@ -23,13 +24,10 @@ def load_document(text: str, where: str) -> MutableMapping[str, Any]:
     Raises:
         Invalid: it is not YAML, or its top is something else.
     """
-    if text.startswith("<<<<<<< ") or "\n<<<<<<< " in text:
-        raise Invalid(
-            f"{where}: git left both sides of a conflict in it",
-            code="data.conflict",
-            hint=f"git checkout --ours {where} (or --theirs), or edit it; then git add {where} and penstock checkout",
-            file=where,
-        )
+    sides = (
+        f"git checkout --ours {where} (or --theirs), or edit it; then git add {where} and penstock checkout"
+    )
+    refuse_conflict(text, where, sides)
     try:
         document = YAML().load(text)
     except (YAMLError, ValueError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from penstock.base.conflicts import refuse_conflict
 from penstock.base.digest import digest_value
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
@@ -86,6 +87,9 @@ def load_lock(root: Path) -> dict[str, LockEntry]:
 
 def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
     """Parse the text of a lock file; `name` is what errors call it."""
+    refuse_conflict(
+        text, name, f"git checkout --ours {name} (or --theirs), git add {name}, then penstock repro"
+    )
     try:
         document = load(text) or {}
         stages = document.get("stages", {})
