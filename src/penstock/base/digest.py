@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,16 @@ def digest_bytes(data: bytes, algorithm: Algorithm = "sha256") -> str:
     import hashlib
 
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
+
+
+def digest_blocks(blocks: Iterable[bytes], algorithm: Algorithm = "sha256") -> str:
+    """Return the lower-case hex digest of all blocks, one after the other."""
+    import hashlib
+
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def digest_file(path: Path, algorithm: Algorithm = "sha256") -> str:

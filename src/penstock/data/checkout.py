@@ -27,7 +27,8 @@ from penstock.data.pointer import check_inside
 from penstock.data.private import KEPT
 from penstock.data.repository import DataRepository
 from penstock.data.state import Snapshot
-from penstock.data.tree import check_placeable, render_tree, tree_md5
+from penstock.data.tree import blocks_md5, check_placeable, render_blocks
+from penstock.data.treefiles import TreeFiles
 
 Change = Literal["unchanged", "added", "modified", "deleted"]
 SHOWN = 10  # names listed in a refusal
@@ -124,7 +125,7 @@ def plan_present(repo: DataRepository, output: Output, within: Within = "") -> C
     except NotFound:
         return CheckoutPlan(output, "unchanged", {}, is_partial=True)
     legacy = output.hash is not None and output.hash.algorithm != "md5"
-    absent = _missing(repo, set(plan.write.values()), legacy=legacy)
+    absent = _missing(repo, plan.write, legacy=legacy)
     if not absent:
         return plan
     write = {name: md5 for name, md5 in plan.write.items() if md5 not in absent}
@@ -151,21 +152,22 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
     remove = tuple(name for name in files if name not in wanted)
     lost = {name: files[name] for name in (*write, *remove) if name in files}
-    absent = _missing(repo, set(lost.values()), legacy=is_legacy)
+    absent = _missing(repo, lost, legacy=is_legacy)
     at_risk = tuple(output.path / name for name, md5 in lost.items() if md5 in absent)
     change: Change = "modified" if write or remove else "unchanged"
     replaced = sum(name in files for name in write)
     return CheckoutPlan(output, change, write, remove, False, at_risk, replaced=replaced)
 
 
-def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within) -> dict[str, str]:
+def _wanted(repo: DataRepository, output: Output, info: HashInfo, within: Within) -> Mapping[str, str]:
+    tree: Mapping[str, str]
     if not info.is_tree:
         return {"": info.md5}
     if output.files is not None:  # cloud-versioned: the pointer holds the list
         tree = {name: one.md5 for name, one in output.files}
     else:
         try:
-            tree = repo.cache.load_tree(info)
+            tree = repo.cache.load_tree(info) if within else repo.cache.load_files(info)
         except NotFound as error:
             raise NotFound(
                 f"{repo.relative(output.path)} cannot be checked out: its list of files ({info.md5}) is not in the cache",
@@ -201,8 +203,8 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
         _keep(repo, (output.path,))
     if output.hash is not None and output.hash.is_tree:
         if not os.path.lexists(output.path):
-            stats = placer.place_new_tree(plan.write, output.path)
-            _remember(repo, output, plan.write, stats)
+            files = TreeFiles.of(plan.write)
+            _remember(repo, output, files, placer.place_new_tree(files, output.path))
         else:
             _update_tree(repo, plan, placer)
     else:
@@ -212,14 +214,13 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
     return plan.change
 
 
-def _remember(repo: DataRepository, output: Output, files: Mapping[str, str], stats: array[int]) -> None:
+def _remember(repo: DataRepository, output: Output, files: TreeFiles, stats: array[int]) -> None:
     """Save the snapshot of a directory that was just built whole, so that it need not be hashed."""
     info = output.hash
-    if info is None or info.algorithm != "md5" or tree_md5(render_tree(files.items())) != info.md5:
+    if info is None or info.algorithm != "md5" or blocks_md5(render_blocks(files.items())) != info.md5:
         return
-    names = os.fsencode("\0".join(files))
-    digests = bytes.fromhex("".join(files.values()))
-    snapshot = Snapshot(names, stats, digests, info.md5, sum(stats[1::3]), len(files))
+    names = os.fsencode("\0".join(files.names))
+    snapshot = Snapshot(names, stats, files.digests, info.md5, sum(stats[1::3]), len(files))
     repo.state.save_snapshot(os.fsencode(repo.relative(output.path)), snapshot)
 
 
@@ -250,8 +251,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) -> None:
-    wanted = set(plan.write.values())
-    absent = _missing(repo, wanted, legacy=legacy)
+    absent = _missing(repo, plan.write, legacy=legacy)
     if absent:
         error = object_missing(min(absent))
         more = f" and {len(absent) - 1} more objects are" if len(absent) > 1 else " is"
@@ -263,10 +263,12 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
         )
 
 
-def _missing(repo: DataRepository, md5s: set[str], *, legacy: bool) -> set[str]:
+def _missing(repo: DataRepository, files: Mapping[str, str], *, legacy: bool) -> set[str]:
     if legacy:
-        return {md5 for md5 in md5s if not os.path.exists(repo.cache.legacy_path(md5))}
-    return repo.cache.missing(md5s)
+        return {md5 for md5 in files.values() if not os.path.exists(repo.cache.legacy_path(md5))}
+    if isinstance(files, TreeFiles):
+        return {files.md5_at(at) for at in repo.cache.absent(files.digests)}
+    return repo.cache.missing(set(files.values()))
 
 
 def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:

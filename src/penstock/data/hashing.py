@@ -6,10 +6,12 @@ one that must be read for both is read once. Nothing here writes pointers.
 
 from __future__ import annotations
 
+import operator
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES, read_up_to
@@ -19,7 +21,7 @@ from penstock.data.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.scan import Scan, scan_tree
 from penstock.data.state import FileKey, Snapshot
-from penstock.data.tree import render_tree, tree_md5
+from penstock.data.tree import blocks_md5, render_blocks
 from penstock.data.workers import map_forked
 
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -35,15 +37,22 @@ class HashedTree:
 
     def files(self) -> dict[str, str]:
         """Return md5 by relative path."""
-        text = self.digests.hex()
-        return {
-            name: text[at : at + 32]
-            for at, name in zip(range(0, len(text), 32), self.scan.names, strict=True)
-        }
+        return dict(zip(self.scan.names, _hex(self.digests), strict=True))
 
-    def render(self) -> bytes:
-        """Return the bytes of the tree object."""
-        return render_tree(self.files().items())
+    def render(self) -> Iterator[bytes]:
+        """Yield the bytes of the tree object, in blocks."""
+        return _render(self.scan.names, self.digests)
+
+
+def _hex(digests: bytes) -> Iterator[str]:
+    return (digests[at : at + 16].hex() for at in range(0, len(digests), 16))
+
+
+def _render(names: Sequence[str], digests: bytes) -> Iterator[bytes]:
+    if all(map(operator.lt, names, islice(names, 1, None))):
+        return render_blocks(zip(names, _hex(digests), strict=True))
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return render_blocks((names[at], digests[16 * at : 16 * at + 16].hex()) for at in order)
 
 
 def hash_path(repo: DataRepository, path: Path) -> HashInfo:
@@ -80,7 +89,7 @@ def save_tree(repo: DataRepository, path: Path) -> HashedTree:
     """Hash a directory and store every object of it that the cache lacks, its tree object last."""
     tree = hash_tree(repo, path, store=True)
     if not repo.cache.has_md5(tree.info.md5):
-        repo.cache.put_tree(tree.render())
+        repo.cache.put_blocks(tree.render(), tree.info.md5)
     fingerprint = repo.cache.fingerprint()
     if repo.state.find_complete(tree.info.md5) != fingerprint:
         repo.state.save_complete(tree.info.md5, fingerprint)
@@ -101,25 +110,40 @@ def hash_tree(repo: DataRepository, path: Path, *, store: bool = False) -> Hashe
         if store:
             _store_missing(repo, path, tree)
         return tree
-    known = _known_digests(repo, scan, old)
-    present = repo.cache.list_md5s() if store else set()
-    base = f"{path}/"
-    todo = [at for at, md5 in enumerate(known) if md5 is None or (store and md5 not in present)]
-
-    def work(part: Sequence[int]) -> list[str]:
-        if store:
-            return [store_file(repo.cache, base + scan.names[at], present) for at in part]
-        return [digest_md5(base + scan.names[at]) for at in part]
-
-    for at, digest in zip(todo, map_forked(todo, work), strict=True):
-        known[at] = digest
-    result = [md5 for md5 in known if md5 is not None]
-    md5 = tree_md5(render_tree(zip(scan.names, result, strict=True)))
-    digests = bytes.fromhex("".join(result))
+    if old is not None and old.names == names:
+        digests, todo = _unchanged_digests(scan, old)
+    else:
+        digests, todo = _known_digests(repo, scan, old)
+    if store and len(todo) < len(scan.names):
+        todo = sorted({*todo, *repo.cache.absent(digests)})
+    _read_files(repo, path, scan, digests, todo, store=store)
+    whole = bytes(digests)
+    md5 = blocks_md5(_render(scan.names, whole))
     size = sum(scan.stats[1::3])
-    snapshot = Snapshot(names, scan.stats, digests, md5, size, len(scan.names))
-    repo.state.save_snapshot(key, snapshot)
-    return HashedTree(HashInfo(md5, size, len(scan.names)), scan, digests)
+    repo.state.save_snapshot(key, Snapshot(names, scan.stats, whole, md5, size, len(scan.names)))
+    return HashedTree(HashInfo(md5, size, len(scan.names)), scan, whole)
+
+
+def _read_files(
+    repo: DataRepository, path: Path, scan: Scan, digests: bytearray, todo: Sequence[int], *, store: bool
+) -> None:
+    """Read the files at the given places of a scan and write down their digests; with `store`, keep the bytes."""
+    base = f"{path}/"
+
+    def work(part: Sequence[int]) -> list[bytes]:
+        found = bytearray()
+        for at in part:
+            name = base + scan.names[at]
+            found += bytes.fromhex(store_file(repo.cache, name) if store else digest_md5(name))
+        return [bytes(found)]
+
+    parts: list[bytes] = map_forked(todo, work)
+    read = b"".join(parts)
+    if len(todo) == len(scan.names):
+        digests[:] = read
+        return
+    for place, at in enumerate(todo):
+        digests[16 * at : 16 * at + 16] = read[16 * place : 16 * place + 16]
 
 
 def _store_missing(repo: DataRepository, path: Path, tree: HashedTree) -> None:
@@ -128,30 +152,42 @@ def _store_missing(repo: DataRepository, path: Path, tree: HashedTree) -> None:
         and repo.state.find_complete(tree.info.md5) == repo.cache.fingerprint()
     ):
         return
-    files = tree.files()
-    absent = repo.cache.missing(set(files.values()))
-    for name, md5 in files.items():
-        if md5 in absent:
-            store_file(repo.cache, f"{path}/{name}")
-            absent.discard(md5)
+    for at in repo.cache.absent(tree.digests):
+        store_file(repo.cache, f"{path}/{tree.scan.names[at]}")
 
 
-def _known_digests(repo: DataRepository, scan: Scan, old: Snapshot | None) -> list[str | None]:
-    """Return the digest of each scanned file that the last snapshot or the file table proves."""
+def _unchanged_digests(scan: Scan, old: Snapshot) -> tuple[bytearray, Sequence[int]]:
+    """Return what `_known_digests` does, for a directory that has the same files as at the last snapshot."""
+    now, past = scan.stats, old.stats
+    todo = [at for at in range(len(scan.names)) if now[3 * at : 3 * at + 3] != past[3 * at : 3 * at + 3]]
+    return bytearray(old.digests), todo
+
+
+def _known_digests(repo: DataRepository, scan: Scan, old: Snapshot | None) -> tuple[bytearray, Sequence[int]]:
+    """Return 16 bytes for each scanned file that the last snapshot or the file table proves, and the other places."""
     stats, count = scan.stats, len(scan.names)
-    known: dict[tuple[int, int, int], str] = {}
-    for snapshot in [old] if old is not None else repo.state.find_moved(count):
-        text, past = snapshot.digests.hex(), snapshot.stats
-        digests = [text[at : at + 32] for at in range(0, len(text), 32)]
-        known.update(zip(zip(past[0::3], past[1::3], past[2::3], strict=True), digests, strict=True))
-    rows = zip(stats[0::3], stats[1::3], stats[2::3], strict=True)
-    found = [known.get(row) for row in rows]
-    unknown = [index for index, md5 in enumerate(found) if md5 is None]
-    if len(unknown) > 0 and (count <= 1000 or old is None):
-        for index in unknown:
-            ino, size, mtime_ns = stats[3 * index : 3 * index + 3]
-            found[index] = repo.state.find_file(FileKey(ino, scan.dev, size, mtime_ns))
-    return found
+    digests = bytearray(16 * count)
+    snapshots = [old] if old is not None else repo.state.find_moved(count)
+    may_ask = count <= 1000 or old is None
+    if not snapshots and not repo.state.has_files():
+        return digests, range(count)
+    known: dict[tuple[int, int, int], bytes] = {}
+    for snapshot in snapshots:
+        past, held = snapshot.stats, snapshot.digests
+        parts = (held[at : at + 16] for at in range(0, len(held), 16))
+        known.update(zip(zip(past[0::3], past[1::3], past[2::3], strict=True), parts, strict=True))
+    todo = []
+    for at, row in enumerate(zip(stats[0::3], stats[1::3], stats[2::3], strict=True)):
+        found = known.get(row)
+        if found is None and may_ask:
+            ino, size, mtime_ns = row
+            md5 = repo.state.find_file(FileKey(ino, scan.dev, size, mtime_ns))
+            found = bytes.fromhex(md5) if md5 is not None else None
+        if found is None:
+            todo.append(at)
+        else:
+            digests[16 * at : 16 * at + 16] = found
+    return digests, todo
 
 
 def _hash_file(repo: DataRepository, path: Path, info: os.stat_result) -> str:
@@ -168,37 +204,19 @@ def digest_md5(path: str) -> str:
     Raises:
         Denied: it cannot be read.
     """
-    return _read(path, None)
+    return _read(path)
 
 
-def store_file(cache: ObjectStore, path: str, present: set[str] | None = None) -> str:
+def store_file(cache: ObjectStore, path: str) -> str:
     """Hash a file and store its bytes unless the cache has them, in one reading; return the md5.
-
-    `present` holds names known to be in the cache, and receives this one.
 
     Raises:
         Denied: it cannot be read, or the cache cannot be written.
     """
-    return _read(path, lambda md5, data: _keep(cache, md5, data, present), cache, present)
+    return _read(path, cache)
 
 
-def _keep(cache: ObjectStore, md5: str, data: bytes, present: set[str] | None) -> None:
-    if present is None:
-        if cache.has_md5(md5):
-            return
-    elif md5 in present:
-        return
-    else:
-        present.add(md5)
-    cache.put_bytes(data, md5)
-
-
-def _read(
-    path: str,
-    keep: Callable[[str, bytes], None] | None,
-    cache: ObjectStore | None = None,
-    present: set[str] | None = None,
-) -> str:
+def _read(path: str, cache: ObjectStore | None = None) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
@@ -211,16 +229,16 @@ def _read(
             import hashlib
 
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            if keep is not None:
-                keep(md5, data)
+            if cache is not None and not cache.has_md5(md5):
+                cache.put_bytes(data, md5)
             return md5
         os.lseek(descriptor, 0, os.SEEK_SET)
-        return _stream(descriptor, cache, present)
+        return _stream(descriptor, cache)
     finally:
         os.close(descriptor)
 
 
-def _stream(descriptor: int, cache: ObjectStore | None, present: set[str] | None) -> str:
+def _stream(descriptor: int, cache: ObjectStore | None) -> str:
     import hashlib
 
     digest = hashlib.md5(usedforsecurity=False)
@@ -236,8 +254,6 @@ def _stream(descriptor: int, cache: ObjectStore | None, present: set[str] | None
         md5 = digest.hexdigest()
         if not cache.has_md5(md5):
             cache.accept(temporary, md5)
-        if present is not None:
-            present.add(md5)
     return md5
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,14 @@ from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unava
 from penstock.base.staging import new_token, remove_stale
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.tree import parse_tree, tree_md5
+from penstock.data.treefiles import TreeFiles, parse_files
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository
 
 OBJECT_MODE = 0o444
 SMALL_BYTES = 4 << 20  # read whole; larger files are streamed
+FEW = 512  # up to so many are asked for one by one, more by listing directories
 PREFIXES = tuple(f"{number:02x}" for number in range(256))
 
 
@@ -57,19 +60,38 @@ class ObjectStore:
         """Say whether there is an object of this name."""
         return os.path.exists(self.path(md5))
 
-    def list_md5s(self, prefixes: Collection[str] = PREFIXES) -> set[str]:
-        """Return the names of all objects under the given prefixes."""
-        found: set[str] = set()
-        for prefix in prefixes:
-            with suppress(FileNotFoundError):
-                found.update([prefix + name for name in os.listdir(f"{self._files}/{prefix}")])
-        return found
-
     def missing(self, md5s: Collection[str]) -> set[str]:
         """Return those of the given names that are not there."""
-        if len(md5s) < 512:
+        if len(md5s) < FEW:
             return {md5 for md5 in md5s if not self.has_md5(md5)}
-        return set(md5s) - self.list_md5s()
+        by_prefix: dict[str, list[str]] = {}
+        for md5 in md5s:
+            by_prefix.setdefault(md5[:2], []).append(md5)
+        absent: set[str] = set()
+        for prefix, wanted in by_prefix.items():
+            names = self._names(prefix)
+            absent.update([md5 for md5 in wanted if md5[2:] not in names])
+        return absent
+
+    def absent(self, digests: bytes | bytearray) -> list[int]:
+        """Return the places, in order, of those files' digests (16 bytes each) whose objects are not there."""
+        count = len(digests) // 16
+        if count < FEW:
+            return [at for at in range(count) if not self.has_md5(digests[16 * at : 16 * at + 16].hex())]
+        by_prefix = [array("l") for _ in PREFIXES]
+        for at, first in enumerate(digests[0::16]):
+            by_prefix[first].append(at)
+        found: list[int] = []
+        for first, places in enumerate(by_prefix):
+            names = self._names(PREFIXES[first]) if places else set()
+            found += [at for at in places if digests[16 * at + 1 : 16 * at + 16].hex() not in names]
+        return sorted(found)
+
+    def _names(self, prefix: str) -> set[str]:
+        try:
+            return set(os.listdir(f"{self._files}/{prefix}"))
+        except FileNotFoundError:
+            return set()
 
     def fingerprint(self) -> str:
         """Return a digest that changes whenever an object is added or removed.
@@ -142,6 +164,13 @@ class ObjectStore:
                 raise write_failed(error, str(self.root)) from error
             raise
 
+    def put_blocks(self, blocks: Iterable[bytes], md5: str) -> None:
+        """Store bytes that come in blocks and whose md5 the caller has computed from them."""
+        with self.staging() as temporary:
+            with open(temporary, "xb") as out:
+                out.writelines(blocks)
+            self.accept(temporary, md5)
+
     def put_tree(self, data: bytes) -> str:
         """Store a tree's bytes and return its name."""
         md5 = tree_md5(data)
@@ -150,11 +179,24 @@ class ObjectStore:
         return md5
 
     def load_tree(self, info: HashInfo) -> dict[str, str]:
-        """Return md5 by relpath of a tree object, after checking its bytes against its name.
+        """Return md5 by relpath of a tree object, as `load_files` does, in a form that is quick to search."""
+        return parse_tree(self._load_bytes(info), info.md5)
+
+    def load_files(self, info: HashInfo) -> TreeFiles:
+        """Return the files of a tree object, after checking its bytes against its name.
 
         Raises:
             NotFound: it is not in the cache.
             Corrupt: its bytes do not match, or it is not a tree.
+        """
+        return parse_files(self._load_bytes(info), info.md5)
+
+    def _load_bytes(self, info: HashInfo) -> bytes:
+        """Return a tree object's bytes, after checking them against its name.
+
+        Raises:
+            NotFound: it is not in the cache.
+            Corrupt: its bytes do not match.
         """
         path = self.path(info.md5) if info.algorithm == "md5" else self.legacy_path(info.md5)
         try:
@@ -163,7 +205,7 @@ class ObjectStore:
             raise object_missing(info.md5) from None
         if info.algorithm == "md5" and tree_md5(data) != info.md5:
             raise corrupt_object(info.md5, path)
-        return parse_tree(data, info.md5)
+        return data
 
     def remove_stale_staging(self) -> None:
         """Remove what killed processes left under `<cache>/tmp`."""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES, read_up_to
@@ -19,6 +19,7 @@ from penstock.base.staging import remove_stale, staging_name
 from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, write_failed
 from penstock.data.repository import DataRepository
 from penstock.data.state import FileKey
+from penstock.data.treefiles import TreeFiles
 from penstock.data.workers import map_forked
 
 
@@ -79,8 +80,8 @@ class Placer:
             if os.path.lexists(temporary):  # a rename of two names of one inode leaves both
                 os.unlink(temporary)
 
-    def place_new_tree(self, files: Mapping[str, str], target: Path) -> array[int]:
-        """Build a directory that does not exist yet, from md5 by relative path.
+    def place_new_tree(self, files: TreeFiles, target: Path) -> array[int]:
+        """Build a directory that does not exist yet.
 
         Returns (inode, size, mtime_ns) per file, as a scan of it would.
         """
@@ -91,16 +92,21 @@ class Placer:
         stats = array("q")
         try:
             os.mkdir(temporary)
-            for name in files:
+            for name in files.names:
                 folder, slash, _ = name.rpartition("/")
                 if slash and folder not in made:
                     os.makedirs(f"{temporary}/{folder}", exist_ok=True)
                     made.add(folder)
-            items = list(files.items())
+            places = range(len(files))
+
+            def work(part: Sequence[int]) -> list[bytes]:
+                return [self._place(files, part, temporary)]
+
             if self._kind == "copy":  # other kinds ask the state file what is verified, which no child may
-                stats.frombytes(b"".join(map_forked(items, lambda part: [self._place(part, temporary)])))
+                parts: list[bytes] = map_forked(places, work)
+                stats.frombytes(b"".join(parts))
             else:
-                stats.frombytes(self._place(items, temporary))
+                stats.frombytes(self._place(files, places, temporary))
             os.rename(temporary, target)
         except BaseException as error:
             import shutil
@@ -111,11 +117,11 @@ class Placer:
             raise
         return stats
 
-    def _place(self, items: Sequence[tuple[str, str]], folder: str) -> bytes:
+    def _place(self, files: TreeFiles, places: Sequence[int], folder: str) -> bytes:
         stats = array("q")
         try:
-            for name, md5 in items:
-                info = self._create(md5, f"{folder}/{name}")
+            for at in places:
+                info = self._create(files.md5_at(at), f"{folder}/{files.names[at]}")
                 stats.extend((info.st_ino, info.st_size, info.st_mtime_ns))
         except OSError as error:
             raise write_failed(error, folder) from error

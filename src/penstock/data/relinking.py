@@ -32,6 +32,8 @@ def relink_saved(repo: DataRepository, path: Path, info: HashInfo, tree: HashedT
         if not is_plain or path.is_symlink():
             _place(repo, [(path, info.md5, info.isexec)])
         return
+    if is_plain and not tree.scan.links:
+        return
     files = tree.files()
     names = tree.scan.links if is_plain else files
     _place(repo, [(path / name, files[name], False) for name in names])

@@ -96,6 +96,10 @@ class State:
         )
         return row[2] if row is not None and (row[0], row[1]) == (key.size, key.mtime_ns) else None
 
+    def has_files(self) -> bool:
+        """Say whether any file is known."""
+        return self._open().execute("SELECT 1 FROM files LIMIT 1").fetchone() is not None
+
     def save_files(self, rows: Iterable[tuple[FileKey, str]]) -> None:
         """Remember files' md5s, except those too fresh to be trusted."""
         limit = time.time_ns() - RACY_NS

@@ -11,14 +11,16 @@ Source: dvc_data/hashfile/tree.py (3.18).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from json.encoder import encode_basestring_ascii
 
-from penstock.base.digest import digest_bytes
+from penstock.base.digest import digest_blocks, digest_bytes
 from penstock.base.errors import Corrupt, Invalid
 from penstock.data.ignore import BUILT_IN
 from penstock.data.output import TREE_SUFFIX, check_md5
 
+BLOCK = 4096  # entries
 # An empty, `.` or `..` part, or a `/` at either end, in names with a zero byte before and after each.
 _BAD_PARTS = [f"{before}{part}{after}" for part in ("", ".", "..") for before in "\0/" for after in "\0/"]
 
@@ -30,14 +32,27 @@ def render_tree(entries: Iterable[tuple[str, str]]) -> bytes:
         >>> render_tree([("b", "d41d8cd98f00b204e9800998ecf8427e")])
         b'[{"md5": "d41d8cd98f00b204e9800998ecf8427e", "relpath": "b"}]'
     """
-    quote = encode_basestring_ascii
-    body = ", ".join([f'{{"md5": "{md5}", "relpath": {quote(relpath)}}}' for relpath, md5 in sorted(entries)])
-    return f"[{body}]".encode("ascii")
+    return b"".join(render_blocks(sorted(entries)))
+
+
+def render_blocks(entries: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    """Encode (relpath, md5) pairs that are in order, some thousands at a time."""
+    quote, lead, pairs = encode_basestring_ascii, "[", iter(entries)
+    while part := list(islice(pairs, BLOCK)):
+        body = ", ".join([f'{{"md5": "{md5}", "relpath": {quote(relpath)}}}' for relpath, md5 in part])
+        yield f"{lead}{body}".encode("ascii")
+        lead = ", "
+    yield b"[]" if lead == "[" else b"]"
 
 
 def tree_md5(data: bytes) -> str:
     """Return the object id of a tree's bytes."""
     return digest_bytes(data, "md5") + TREE_SUFFIX
+
+
+def blocks_md5(blocks: Iterable[bytes]) -> str:
+    """Return the object id of a tree whose bytes come in blocks."""
+    return digest_blocks(blocks, "md5") + TREE_SUFFIX
 
 
 def parse_tree(data: bytes, where: str) -> dict[str, str]:
@@ -51,32 +66,36 @@ def parse_tree(data: bytes, where: str) -> dict[str, str]:
         tree = {entry["relpath"]: entry["md5"] for entry in entries}
     except (ValueError, TypeError, KeyError, RecursionError):
         raise _corrupt(where, "it is not a list of files") from None
-    if not _are_plain(tree):
+    try:
+        is_plain = are_plain(tree) and _are_md5s(tree.values())
+    except TypeError:  # something that is no text
+        is_plain = False
+    if not is_plain:
         for relpath, md5 in tree.items():
             check_md5(md5, where)
             check_relpath(relpath, where)
     if len(tree) != len(entries):
         raise _corrupt(where, "a path stands twice")
-    _check_nesting(tree, where)
+    check_nesting(tree, where)
     return tree
 
 
-def _are_plain(tree: Mapping[str, str]) -> bool:
-    """Say at once that all paths and digests are as they must be; when not, each is looked at to name it.
+def are_plain(names: Collection[str]) -> bool:
+    """Say at once that all paths stay inside their directory; when not, each is looked at to name it.
 
     Measured on 20,000 entries: 3 ms in place of 30 ms.
     """
-    try:
-        names, md5s = "\0".join(["", *tree, ""]), "\0".join([*tree.values(), ""])
-    except TypeError:
-        return False
-    zeros = "\0" * len(tree)
-    are_md5s = (
-        len(md5s) == 33 * len(tree)
+    joined = "\0".join(["", *names, ""])
+    return joined.count("\0") == len(names) + 1 and not any(bad in joined for bad in _BAD_PARTS)
+
+
+def _are_md5s(found: Collection[str]) -> bool:
+    md5s, zeros = "\0".join([*found, ""]), "\0" * len(found)
+    return (
+        len(md5s) == 33 * len(found)
         and md5s[32::33] == zeros
         and md5s.encode("utf-8", "replace").translate(None, b"0123456789abcdef") == zeros.encode()
     )
-    return are_md5s and names.count("\0") == len(tree) + 1 and not any(bad in names for bad in _BAD_PARTS)
 
 
 def check_relpath(relpath: object, where: str) -> str:
@@ -117,7 +136,12 @@ def check_placeable(relpaths: Iterable[str], where: str) -> None:
             )
 
 
-def _check_nesting(tree: Mapping[str, str], where: str) -> None:
+def check_nesting(tree: Mapping[str, str], where: str) -> None:
+    """Refuse a tree in which a path is a file and a directory.
+
+    Raises:
+        Corrupt: as said.
+    """
     folders = {relpath.rpartition("/")[0] for relpath in tree} - {""}
     while folders:
         for folder in folders & tree.keys():

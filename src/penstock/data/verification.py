@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ from penstock.data.output import TREE_SUFFIX, HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import SHOWN_AT_ONCE, Progress, remote_key
 from penstock.data.tree import parse_tree, tree_md5
+from penstock.data.treefiles import DIGEST_BYTES
 from penstock.data.workers import map_forked
 from penstock.storage.backend import Backend
 
@@ -54,27 +55,46 @@ class Verification:
 def verify_cache(repo: DataRepository, hashes: Iterable[HashInfo]) -> Verification:
     """Check all objects that the given hashes name, trees with their files; DVC 2's too."""
     result = Verification()
-    names: dict[bool, set[str]] = {False: set(), True: set()}  # by whether they are DVC 2's
-    for info in hashes:
-        is_old = info.algorithm != "md5"
-        wanted = names[is_old]
-        wanted.add(info.md5)
-        if info.is_tree and _digest(repo, info.md5, is_old) == info.md5:
-            try:
-                wanted.update(repo.cache.load_tree(info).values())
-            except Corrupt:  # its bytes are as its name says, and are no list of files
-                wanted.discard(info.md5)
-                result.note(info.md5, "")
-    for is_old, wanted in names.items():
-        ordered = sorted(wanted)
-        work = partial(_digest_all, repo, is_old)
-        for md5, found in zip(ordered, map_forked(ordered, work), strict=True):
+    for is_old, group in _grouped(hashes):
+        trees: set[str] = set()
+        files: set[bytes] = set()  # 16 bytes each: there may be millions
+        for info in group:
+            if not info.is_tree:
+                files.add(bytes.fromhex(info.md5))
+                continue
+            trees.add(info.md5)
+            if _digest(repo, info.md5, is_old) == info.md5:
+                try:
+                    files.update(_parts(repo.cache.load_files(info).digests))
+                except Corrupt:  # its bytes are as its name says, and are no list of files
+                    trees.discard(info.md5)
+                    result.note(info.md5, "")
+        for md5 in sorted(trees):
+            result.note(md5, _digest(repo, md5, is_old))
+        ordered = sorted(files)
+        bad: list[tuple[str, str | None]] = map_forked(ordered, partial(_find_bad, repo, is_old))
+        result.checked += len(ordered) - len(bad)
+        for md5, found in bad:
             result.note(md5, found)
     return result
 
 
-def _digest_all(repo: DataRepository, is_old: bool, md5s: Sequence[str]) -> list[str | None]:
-    return [_digest(repo, md5, is_old) for md5 in md5s]
+def _grouped(hashes: Iterable[HashInfo]) -> list[tuple[bool, list[HashInfo]]]:
+    """Split by whether they are DVC 2's."""
+    groups: dict[bool, list[HashInfo]] = {False: [], True: []}
+    for info in hashes:
+        groups[info.algorithm != "md5"].append(info)
+    return list(groups.items())
+
+
+def _parts(digests: bytes) -> Iterator[bytes]:
+    return (digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))
+
+
+def _find_bad(repo: DataRepository, is_old: bool, digests: Sequence[bytes]) -> list[tuple[str, str | None]]:
+    """Return the objects that are not as their names say, each with what its bytes make its name."""
+    found = ((digest.hex(), _digest(repo, digest.hex(), is_old)) for digest in digests)
+    return [(md5, actual) for md5, actual in found if actual != md5]
 
 
 def _digest(repo: DataRepository, md5: str, is_old: bool) -> str | None:
