@@ -49,7 +49,7 @@ mon data = {root}/mon
 mon initial members = a
 [osd]
 osd objectstore = memstore
-memstore device bytes = 2147483648
+memstore device bytes = {memory_bytes}
 osd data = {root}/osd
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
@@ -89,7 +89,7 @@ def require_programs() -> None:
 
 
 @contextmanager
-def run_s3(root: Path) -> Iterator[S3Server]:
+def run_s3(root: Path, memory_bytes: int = 2 << 30) -> Iterator[S3Server]:
     """Start the server below `root`, yield its address, stop it."""
     require_programs()
     port = _free_ports(61)
@@ -99,7 +99,14 @@ def run_s3(root: Path) -> Iterator[S3Server]:
     conf = root / "ceph.conf"
     conf.write_text(
         CONFIG.format(
-            fsid=fsid, mon2=port + 1, mon1=port + 2, low=port + 10, high=port + 60, root=root, port=port
+            fsid=fsid,
+            mon2=port + 1,
+            mon1=port + 2,
+            low=port + 10,
+            high=port + 60,
+            root=root,
+            port=port,
+            memory_bytes=memory_bytes,
         )
     )
     started: list[subprocess.Popen[bytes]] = []
