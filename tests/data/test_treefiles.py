@@ -86,6 +86,7 @@ PLAIN = named("a")
         f"[{named('x/../../a')}]",
         f"[{PLAIN}, {named('a/b')}]",
         f"[{PLAIN.replace(MD5, MD5[:-1] + 'x')}]",
+        f"[{PLAIN.replace(MD5, MD5 + '.dir')}]",
         f"[{PLAIN.replace(MD5, '../' + MD5[3:])}]",
     ],
 )

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from itertools import pairwise
 
+from penstock.base.errors import Corrupt
+from penstock.data.output import TREE_SUFFIX
 from penstock.data.tree import are_plain, check_nesting, parse_tree
 
 DIGEST_BYTES = 16
@@ -30,11 +32,23 @@ class TreeFiles(Mapping[str, str]):
 
     @classmethod
     def of(cls, files: Mapping[str, str]) -> TreeFiles:
-        """Return the same files in this form."""
+        """Return the same files in this form.
+
+        Raises:
+            Corrupt: one has a digest that is not a file's, such as a directory's.
+        """
         if isinstance(files, TreeFiles):
             return files
         names = sorted(files)
-        return cls(names, bytes.fromhex("".join([files[name] for name in names])))
+        try:
+            return cls(names, bytes.fromhex("".join([files[name] for name in names])))
+        except ValueError:
+            odd = next(name for name in names if files[name].endswith(TREE_SUFFIX))
+            raise Corrupt(
+                f"{odd!r} in a list of files has the digest of a directory: {files[odd]}",
+                code="data.bad_tree",
+                hint="penstock verify",
+            ) from None
 
     def md5_at(self, at: int) -> str:
         """Return the md5 of the file at a place of `names`."""

@@ -56,21 +56,20 @@ def verify_cache(repo: DataRepository, hashes: Iterable[HashInfo]) -> Verificati
     """Check all objects that the given hashes name, trees with their files; DVC 2's too."""
     result = Verification()
     for is_old, group in _grouped(hashes):
-        trees: set[str] = set()
+        trees: dict[str, str | None] = {}
         files: set[bytes] = set()  # 16 bytes each: there may be millions
         for info in group:
             if not info.is_tree:
                 files.add(bytes.fromhex(info.md5))
                 continue
-            trees.add(info.md5)
-            if _digest(repo, info.md5, is_old) == info.md5:
+            trees[info.md5] = _digest(repo, info.md5, is_old)
+            if trees[info.md5] == info.md5:
                 try:
                     files.update(_parts(repo.cache.load_files(info).digests))
                 except Corrupt:  # its bytes are as its name says, and are no list of files
-                    trees.discard(info.md5)
-                    result.note(info.md5, "")
-        for md5 in sorted(trees):
-            result.note(md5, _digest(repo, md5, is_old))
+                    trees[info.md5] = ""
+        for md5, found in sorted(trees.items()):
+            result.note(md5, found)
         ordered = sorted(files)
         bad: list[tuple[str, str | None]] = map_forked(ordered, partial(_find_bad, repo, is_old))
         result.checked += len(ordered) - len(bad)

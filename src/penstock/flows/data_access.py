@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -78,8 +79,9 @@ class _Checked(io.RawIOBase):
         self._at += len(data)
         return len(data)
 
+    @abstractmethod
     def _range(self, start: int, length: int) -> bytes:
-        raise NotImplementedError
+        """Return the bytes from `start` on, `length` of them or fewer at the end."""
 
 
 class CheckedFile(_Checked):
