@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -29,6 +30,19 @@ def wait_for(database: Database, endpoint: str, revision: int) -> WorkerRevision
             return state
         time.sleep(0.01)
     raise TimeoutError(f"{endpoint}#{revision} was never reported")
+
+
+def wait_for_requests(database: Database, revision: int, count: int) -> Counter[tuple[str, int]]:
+    """Requests written down by (route, version), over every window: traffic may fall into two minutes."""
+    deadline_s = time.monotonic() + 30
+    while True:
+        seen: Counter[tuple[str, int]] = Counter()
+        with database.read() as connection:
+            for one in list_windows(connection, "delay", revision=revision):
+                seen[one.key.route, one.key.version] += one.request_count
+        if seen.total() >= count or time.monotonic() > deadline_s:
+            return seen
+        time.sleep(0.05)
 
 
 class Load:
@@ -143,11 +157,7 @@ def test_shadows_see_the_traffic_and_no_client_sees_them(server: ServeProcess, d
     for _ in range(10):
         response = httpx.post(f"{server.url}/v2/models/delay/infer", json=request_body())
         assert response.headers["penstock-model-version"] == "1"
-    time.sleep(0.5)
-    with database.read() as connection:
-        found = {one.key.route: one for one in list_windows(connection, "delay", revision=2)}
-    assert found["shadow"].request_count == found["stable"].request_count == 10
-    assert found["shadow"].key.version == 2
+    assert wait_for_requests(database, revision=2, count=20) == {("stable", 1): 10, ("shadow", 2): 10}
 
 
 def test_a_port_in_use_is_told_before_anything_starts(server: ServeProcess, database: Database) -> None:
