@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import Denied, Invalid, NotFound, PenstockError
+from penstock.base.digest import FileBlocks, digest_blocks, digest_bytes
+from penstock.base.errors import Corrupt, Denied, Invalid, NotFound, PenstockError, Unavailable
 from penstock.storage.backend import Backend, Child
 from penstock.storage.resolve import open_backend
 
@@ -107,10 +108,63 @@ def test_files_stream_both_ways(backend: Backend, tmp_path: Path) -> None:
     data = os.urandom(20 << 20)
     source = tmp_path / "source"
     source.write_bytes(data)
-    backend.upload("big", source)
+    backend.upload("big", FileBlocks(source), len(data))
     assert backend.size("big") == len(data)
     backend.download("big", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == data
+
+
+@pytest.mark.parametrize("size", [3, 40 << 20])
+def test_an_upload_whose_bytes_turn_out_wrong_leaves_what_was_there(backend: Backend, size: int) -> None:
+    def checked() -> Iterator[bytes]:
+        yield bytes(size)
+        raise Corrupt("not what its name says", code="data.object_corrupt")
+
+    backend.put("k", b"before")
+    with pytest.raises(Corrupt, match="not what its name says"):
+        backend.upload("k", checked(), size)
+    for announced in (size - 1, size + 1):
+        with pytest.raises(Invalid, match="bytes arrived"):
+            backend.upload("k", [bytes(size)], announced)
+    assert backend.get("k") == b"before"
+    assert [entry.key for entry in backend.list("")] == ["k"]
+
+
+def test_a_source_that_is_not_there_is_not_taken_for_a_miss_of_the_store(
+    backend: Backend, tmp_path: Path
+) -> None:
+    for size in (3, 40 << 20):
+        with pytest.raises(NotFound, match="nothing does not exist") as caught:
+            backend.upload("k", FileBlocks(tmp_path / "nothing"), size)
+        assert caught.value.code == "file.missing"
+
+
+def test_a_large_object_streams_in_order_from_any_offset_and_to_many_readers(backend: Backend) -> None:
+    data = os.urandom((40 << 20) + 17)
+    backend.upload("big", [data], len(data))
+    assert b"".join(backend.stream("big", 5)) == data[5:]
+    assert b"".join(backend.stream("big", 1 << 20, 36 << 20)) == data[1 << 20 : 37 << 20]
+    abandoned = backend.stream("big")
+    assert data.startswith(next(abandoned))
+    with ThreadPoolExecutor(6) as pool:
+        digests = pool.map(lambda _: digest_blocks(backend.stream("big")), range(6))
+        assert set(digests) == {digest_bytes(data)}
+    del abandoned
+
+
+def test_a_large_object_that_is_replaced_while_it_is_read_never_becomes_a_mixture(backend: Backend) -> None:
+    size = 40 << 20
+    backend.upload("big", [bytes(size)], size)
+    reading = backend.stream("big")
+    received = len(next(reading))
+    backend.upload("big", [b"x" * size], size)
+    try:
+        for chunk in reading:
+            assert not chunk.strip(b"\0")
+            received += len(chunk)
+        assert received == size
+    except Unavailable as error:
+        assert "replaced while it was read" in error.message
 
 
 def test_a_stream_is_the_whole_object(backend: Backend) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.base.digest import FileBlocks
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.data.adding import add_path
 from penstock.data.creation import init_repository
@@ -123,10 +124,10 @@ def test_a_large_upload_whose_parts_are_changed_on_the_way_is_refused(
     with faulty(s3_server.endpoint, faults) as address:
         remote = open_backend(straight.url, {**s3_server.options(), "endpointurl": address})
         with pytest.raises(Unavailable):
-            remote.upload("large", tmp_path / "large")
+            remote.upload("large", FileBlocks(tmp_path / "large"), len(data))
         assert faults.seen["garble"] == 1
         assert not straight.exists("large")
-        remote.upload("large", tmp_path / "large")
+        remote.upload("large", FileBlocks(tmp_path / "large"), len(data))
     assert straight.get("large") == data
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.base.digest import FileBlocks
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.storage.local import STAGING, LocalBackend
 
@@ -37,7 +38,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_missing_source_is_told(tmp_path: Path) -> None:
     with pytest.raises(PenstockError):
-        LocalBackend(tmp_path / "store").upload("k", tmp_path / "nothing")
+        LocalBackend(tmp_path / "store").upload("k", FileBlocks(tmp_path / "nothing"), 1)
 
 
 def test_no_permission_is_denied(tmp_path: Path) -> None:

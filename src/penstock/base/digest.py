@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from penstock.base.errors import NotFound, PenstockError, Unavailable
+
 Algorithm = Literal["md5", "sha256"]
 CHUNK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
 FIRST_BYTES = 64 << 10
 
 
@@ -45,6 +48,38 @@ def digest_file(path: Path, algorithm: Algorithm = "sha256") -> str:
 
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+
+
+class FileBlocks:
+    """The bytes of a file in blocks of 4 MiB, from its start each time it is gone through."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the blocks.
+
+        Raises:
+            NotFound: there is no file.
+            Unavailable: it cannot be read.
+        """
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                while block := file.read(BLOCK_BYTES):
+                    yield block
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> PenstockError:
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"{path} does not exist", code="file.missing", path=str(path))
+    return Unavailable(
+        f"{path} cannot be read: {error.strerror}",
+        code="file.unreadable",
+        hint=f"ls -l {path}",
+        path=str(path),
+    )
 
 
 def read_up_to(descriptor: int, limit: int) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from penstock.base.digest import FileBlocks
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused
 from penstock.data.legacy import is_legacy_content
 from penstock.data.objects import OBJECT_MODE, corrupt_object, object_missing
@@ -106,8 +107,9 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
         raise object_missing(md5)
     if not is_legacy_content(path, md5):
         raise corrupt_object(md5, path)
-    remote.upload(legacy_key(md5), Path(path))
-    return os.path.getsize(path)
+    size = os.path.getsize(path)
+    remote.upload(legacy_key(md5), FileBlocks(Path(path)), size)
+    return size
 
 
 def _fetch_one(repo: DataRepository, remote: Backend, md5: str) -> int:

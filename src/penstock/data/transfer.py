@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from penstock.base.digest import digest_file, read_up_to
+from penstock.base.digest import FileBlocks, read_up_to
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused, Unavailable
 from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
@@ -143,14 +143,32 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
                 raise corrupt_object(md5, path)
             remote.put(remote_key(md5), data)
         else:
-            source = Path(path)
-            if digest_file(source, "md5") != md5:
-                raise corrupt_object(md5, path)
-            size = source.stat().st_size
-            remote.upload(remote_key(md5), source)
+            size = os.stat(path).st_size
+            remote.upload(remote_key(md5), _CheckedObject(path, md5), size)
     except FileNotFoundError:
         raise object_missing(md5) from None
     return size
+
+
+class _CheckedObject:
+    """The blocks of a cached object; going through them ends with an error unless they are what its name says."""
+
+    def __init__(self, path: str, md5: str) -> None:
+        self._path, self._md5 = path, md5
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the blocks.
+
+        Raises:
+            Corrupt: their md5, known at the end, is not the object's.
+            NotFound, Unavailable: the object cannot be read.
+        """
+        digest = hashlib.md5(usedforsecurity=False)
+        for block in FileBlocks(Path(self._path)):
+            digest.update(block)
+            yield block
+        if digest.hexdigest() != self._md5:
+            raise corrupt_object(self._md5, self._path)
 
 
 def fetch_objects(
@@ -197,20 +215,29 @@ def _fetch_one(repo: DataRepository, remote: Backend, md5: str) -> int:
     chunks = remote.stream(remote_key(md5))
     first = next(chunks, b"")
     second = next(chunks, None)
-    digest = hashlib.md5(first, usedforsecurity=False)
-    if second is None:
-        if digest.hexdigest() != md5:
-            raise _bad_download(remote, md5)
-        repo.cache.put_bytes(first, md5)
-        return len(first)
+    if second is not None:
+        return _fetch_large(repo, remote, md5, itertools.chain((first, second), chunks))
+    if hashlib.md5(first, usedforsecurity=False).hexdigest() != md5:
+        raise _bad_download(remote, md5)
+    repo.cache.put_bytes(first, md5)
+    return len(first)
+
+
+def _fetch_large(repo: DataRepository, remote: Backend, md5: str, chunks: Iterable[bytes]) -> int:
+    """Write an object while a thread of its own hashes it: the hash is what takes longest."""
+    digest = hashlib.md5(usedforsecurity=False)
     size = 0
     with repo.cache.staging() as temporary:
-        with open(temporary, "xb", buffering=0) as out:
-            out.write(first)
-            for chunk in itertools.chain((second,), chunks):
-                digest.update(chunk)
-                out.write(chunk)
-            size = out.tell()
+        with open(temporary, "xb", buffering=0) as out, ThreadPoolExecutor(1) as hashing:
+            hashed: Future[None] | None = None
+            for chunk in chunks:
+                if hashed is not None:
+                    hashed.result()
+                hashed = hashing.submit(digest.update, chunk)
+                size += len(chunk)
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[out.write(rest) :]
         if digest.hexdigest() != md5:
             raise _bad_download(remote, md5)
         repo.cache.accept(temporary, md5)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.database import upsert
+from penstock.base.digest import FileBlocks
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.events import record_event
 from penstock.flows.mlflow_folder import FolderSource
@@ -196,8 +197,9 @@ def _copy_files(project: Project, files: Iterable[tuple[str, Path]]) -> int:
     backend, count = project.artifacts.backend, 0
     for path, file in files:
         key = f"files/{path}"
-        if backend.size(key) != file.stat().st_size:
-            backend.upload(key, file)
+        size = file.stat().st_size
+        if backend.size(key) != size:
+            backend.upload(key, FileBlocks(file), size)
             count += 1
     return count
 

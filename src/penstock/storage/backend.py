@@ -15,6 +15,7 @@ The contract, checked for every implementation by `tests/contracts/test_backend.
   nothing of it remains once the next writer is opened (an object store may keep hidden parts of an upload
   that was killed until its lifecycle rule for them removes them, an SSH server a hidden file for an hour).
 - A place that cannot hold an object and a directory of one name raises `Conflict` on the second.
+- A `stream` is of one state of the object, whatever is stored at its key meanwhile, or ends with `Unavailable`.
 - `download` writes the file it is given and nothing else; on failure the file may hold a part, so the
   caller names a temporary path. It checks that it received as many bytes as the store announced.
 - Every method may be called from several threads at once. The implementation retries what a retry may
@@ -24,7 +25,7 @@ The contract, checked for every implementation by `tests/contracts/test_backend.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
@@ -114,8 +115,14 @@ class Backend(Protocol):
         """Store `data` at `key`."""
         ...
 
-    def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes at `key`, streaming."""
+    def upload(self, key: str, blocks: Iterable[bytes], size_bytes: int) -> None:
+        """Store the bytes of `blocks` at `key`, streaming; they may be gone through more than once.
+
+        What going through them raises is raised, and then nothing of them is visible.
+
+        Raises:
+            Invalid: they are not `size_bytes` long.
+        """
         ...
 
     def copy(self, source: str, target: str) -> None:
@@ -205,6 +212,16 @@ def missing(backend_url: str, key: str) -> NotFound:
     )
 
 
+def replaced(backend_url: str, key: str) -> Unavailable:
+    """Make the error for an object that became another one between two reads."""
+    return Unavailable(
+        f"{key} of {backend_url} was replaced while it was read",
+        code="storage.replaced",
+        hint="run the same command again",
+        key=key,
+    )
+
+
 def in_the_way(backend_url: str, key: str) -> Conflict:
     """Make the error for an object where a directory is, or below another object."""
     return Conflict(
@@ -230,6 +247,21 @@ def check_written(backend_url: str, key: str, found: int | None, expected: int) 
         )
 
 
+def check_received(backend_url: str, key: str, received: int, expected: int) -> None:
+    """Check that as many bytes came down as the store announced.
+
+    Raises:
+        Unavailable: they did not.
+    """
+    if received != expected:
+        raise Unavailable(
+            f"{backend_url} sent {received} of {expected} bytes of {key}",
+            code="storage.short_read",
+            hint="fetch again",
+            key=key,
+        )
+
+
 def check_arrived(arrived: int, expected: int | None) -> None:
     """Check that a writer was given as many bytes as were announced to it.
 
@@ -240,3 +272,16 @@ def check_arrived(arrived: int, expected: int | None) -> None:
         raise Invalid(
             f"{arrived} of {expected} bytes arrived", code="storage.short_upload", hint="send all of it again"
         )
+
+
+def exactly(blocks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
+    """Yield the blocks of an upload.
+
+    Raises:
+        Invalid: together they are not as many bytes as were announced.
+    """
+    arrived = 0
+    for block in blocks:
+        arrived += len(block)
+        yield block
+    check_arrived(arrived, size_bytes)

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from penstock.base.digest import digest_bytes, digest_file
+from penstock.base.digest import FileBlocks, digest_bytes, digest_file
 from penstock.base.errors import Corrupt, NotFound
 from penstock.base.files import atomic_path
 from penstock.storage.backend import Backend
@@ -34,7 +34,7 @@ class ContentStore:
         """Store a file under its sha256, which the caller has just computed."""
         key = _key(digest)
         if self.backend.size(key) != path.stat().st_size:
-            self.backend.upload(key, path)
+            self.backend.upload(key, FileBlocks(path), path.stat().st_size)
 
     def adopt(self, key: str) -> tuple[str, int]:
         """Store what is at another key of the backend under its sha256; return that and the size in bytes.

@@ -11,13 +11,13 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.errors import Denied, PenstockError, Unavailable
 from penstock.base.staging import new_token, remove_stale
-from penstock.storage.backend import Child, Entry, Writer, check_key, in_the_way, missing
+from penstock.storage.backend import Child, Entry, Writer, check_key, exactly, in_the_way, missing
 from penstock.storage.local_writer import LocalWriter, sweep
 
 STAGING = ".penstock-tmp"
@@ -77,16 +77,16 @@ class LocalBackend:
 
         self._store(key, write)
 
-    def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes at `key`."""
+    def upload(self, key: str, blocks: Iterable[bytes], size_bytes: int) -> None:
+        """Store the bytes of `blocks` at `key`."""
 
         def write(temporary: str) -> None:
-            shutil.copyfile(source, temporary)
-            if os.stat(temporary).st_size != os.stat(source).st_size:
-                raise Unavailable(
-                    f"{self.url} stored {key} incompletely", code="storage.short_write", key=key
-                )
-            os.chmod(temporary, OBJECT_MODE)
+            with open(temporary, "xb", buffering=0) as out:
+                for block in exactly(blocks, size_bytes):
+                    rest = memoryview(block)
+                    while rest:
+                        rest = rest[out.write(rest) :]
+                os.fchmod(out.fileno(), OBJECT_MODE)
 
         self._store(key, write)
 

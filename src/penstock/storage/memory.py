@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from penstock.storage.backend import Child, Entry, Writer, check_arrived, check_key, missing
+from penstock.storage.backend import Child, Entry, Writer, check_arrived, check_key, exactly, missing
 
 
 class MemoryBackend:
@@ -32,9 +32,9 @@ class MemoryBackend:
         """Store `data` at `key`."""
         self._objects[check_key(key)] = bytes(data)
 
-    def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes at `key`."""
-        self.put(key, source.read_bytes())
+    def upload(self, key: str, blocks: Iterable[bytes], size_bytes: int) -> None:
+        """Store the bytes of `blocks` at `key`."""
+        self.put(key, b"".join(exactly(blocks, size_bytes)))
 
     def copy(self, source: str, target: str) -> None:
         """Store at `target` what is at `source`."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +24,24 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
 from penstock.storage.aws_profile import read_aws_profile
-from penstock.storage.backend import Child, Entry, Writer, check_key, check_written, missing
-from penstock.storage.parts_writer import WRITER_JOBS, PartsWriter
+from penstock.storage.backend import (
+    Child,
+    Entry,
+    Writer,
+    check_key,
+    check_received,
+    check_written,
+    exactly,
+    missing,
+    replaced,
+)
+from penstock.storage.parts_writer import SINGLE_BYTES, WRITER_JOBS, PartsWriter, choose_part_bytes
+from penstock.storage.read_ahead import ReadAhead, split_range
 
-MULTIPART_BYTES = 16 << 20  # above this a file goes up in parts of this size
+UPLOAD_JOBS = 8  # parts of one file under way at once
 COPY_BYTES = 4 << 30  # S3 copies at most 5 GB in one request
 READ_BYTES = 4 << 20
+AHEAD_BYTES = 32 << 20  # above this an object comes down in parts, several at once
 MAX_JOBS = 64
 RETRY: dict[str, Any] = {
     "max_retries": 5,
@@ -60,7 +73,8 @@ class ObjectStoreBackend:
         self._store = store
         self.url = url
         self.jobs = jobs
-        self.can_list = True
+        self.can_list = self._has_ranges = True
+        self._ahead: ReadAhead | None = None
 
     def _check(self, key: str) -> str:
         return check_key(key)
@@ -89,20 +103,22 @@ class ObjectStoreBackend:
         if etag != hashlib.md5(data, usedforsecurity=False).hexdigest():
             self._check_size(key, len(data))
 
-    def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes at `key`; above 16 MiB in parts."""
-        size = source.stat().st_size
-        if size <= MULTIPART_BYTES:
-            self.put(key, source.read_bytes())
-            return
+    def upload(self, key: str, blocks: Iterable[bytes], size_bytes: int) -> None:
+        """Store the bytes of `blocks` at `key`; above 16 MiB in parts that go up while the next are read."""
         check_key(key)
+        if size_bytes <= SINGLE_BYTES:
+            self.put(key, b"".join(exactly(blocks, size_bytes)))
+            return
+        self._send(key, exactly(blocks, size_bytes), choose_part_bytes(size_bytes), UPLOAD_JOBS)
+        self._check_size(key, size_bytes)
+
+    def _send(self, key: str, chunks: Iterator[bytes], chunk_size: int, jobs: int) -> None:
         self._call(
             key,
             lambda: obstore.put(
-                self._store, key, source, use_multipart=True, chunk_size=MULTIPART_BYTES, max_concurrency=8
+                self._store, key, chunks, use_multipart=True, chunk_size=chunk_size, max_concurrency=jobs
             ),
         )
-        self._check_size(key, size)
 
     def _check_size(self, key: str, expected: int) -> None:
         check_written(self.url, key, self.size(key), expected)
@@ -112,17 +128,7 @@ class ObjectStoreBackend:
         check_key(key)
 
         def send(chunks: Iterator[bytes], part_bytes: int) -> None:
-            self._call(
-                key,
-                lambda: obstore.put(
-                    self._store,
-                    key,
-                    chunks,
-                    use_multipart=True,
-                    chunk_size=part_bytes,
-                    max_concurrency=WRITER_JOBS,
-                ),
-            )
+            self._send(key, chunks, part_bytes, WRITER_JOBS)
 
         return PartsWriter(
             size_bytes,
@@ -177,18 +183,25 @@ class ObjectStoreBackend:
             received = len(data)
             if data:
                 yield data
+        elif self._has_ranges and expected > AHEAD_BYTES and (etag := answer.meta.get("e_tag")):
+            del answer  # its connection with it
+            self._ahead = self._ahead or ReadAhead()
+            yield from self._ahead.read(split_range(first, end), partial(self._get_part, key, etag))
+            return
         else:
             chunks = iter(answer.stream(min_chunk_size=READ_BYTES))
             while (chunk := self._call(key, lambda: next(chunks, None))) is not None:
                 received += len(chunk)
                 yield bytes(chunk)
-        if received != expected:
-            raise Unavailable(
-                f"{self.url} sent {received} of {expected} bytes of {key}",
-                code="storage.short_read",
-                hint="fetch again",
-                key=key,
-            )
+        check_received(self.url, key, received, expected)
+
+    def _get_part(self, key: str, etag: str, start: int, end: int) -> bytes:
+        options: Any = {"range": (start, end), "if_match": etag}
+        data = self._call(
+            key, lambda: bytes(obstore.get(self._store, self._check(key), options=options).bytes())
+        )
+        check_received(self.url, key, len(data), end - start)
+        return data
 
     def find(self, key: str) -> Entry | None:
         """Return what is known of the object, or None."""
@@ -248,6 +261,8 @@ class ObjectStoreBackend:
 
     def close(self) -> None:
         """Let go of the connections."""
+        if self._ahead is not None:
+            self._ahead.close()
         self._store = None
 
     def _call(self, key: str, action: Callable[[], T]) -> T:
@@ -257,6 +272,8 @@ class ObjectStoreBackend:
             raise missing(self.url, key) from None
         except PenstockError:
             raise
+        except exceptions.PreconditionError:
+            raise replaced(self.url, key) from None
         except (exceptions.BaseError, OSError, ValueError) as error:
             raise _translate(error, self.url, key) from error
 

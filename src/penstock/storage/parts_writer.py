@@ -22,6 +22,11 @@ HELD_BYTES = 8 << 20
 POLL_S = 0.2
 
 
+def choose_part_bytes(size_bytes: int | None) -> int:
+    """Return how large the parts of an object are, so that there are not too many."""
+    return UNKNOWN_PART_BYTES if size_bytes is None else max(PART_BYTES, -(-size_bytes // MAX_PARTS))
+
+
 class Aborted(Exception):
     """The writer was told to forget what it has; never leaves this module."""
 
@@ -70,10 +75,8 @@ class PartsWriter:
             raise self._failure
 
     def _run(self) -> None:
-        known = self._expected
-        part = UNKNOWN_PART_BYTES if known is None else max(PART_BYTES, -(-known // MAX_PARTS))
         try:
-            self._send(self._arriving(), part)
+            self._send(self._arriving(), choose_part_bytes(self._expected))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that writes
             self._failure = error
 

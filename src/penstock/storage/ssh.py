@@ -9,12 +9,11 @@ The connection, its retries and the user's keys are in `penstock.storage.ssh_con
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import posixpath
 import stat
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -28,13 +27,17 @@ from penstock.storage.backend import (
     Entry,
     Writer,
     check_key,
+    check_received,
     check_written,
+    exactly,
     in_the_way,
     missing,
+    replaced,
 )
 from penstock.storage.ssh_connection import SshConnection, SshTarget
 from penstock.storage.ssh_listing import MISSING, Folder, is_file, read_folders
-from penstock.storage.ssh_writer import SshWriter, as_bytes, flush
+from penstock.storage.ssh_reading import SshReading
+from penstock.storage.ssh_writer import SshWriter, flush
 
 STAGING = ".penstock-tmp"
 FIRST_BYTES = 64 << 10  # one request, which small objects need no more than
@@ -82,18 +85,16 @@ class SshBackend:
 
         self._store(key, write)
 
-    def upload(self, key: str, source: Path) -> None:
-        """Store a file's bytes at `key`."""
+    def upload(self, key: str, blocks: Iterable[bytes], size_bytes: int) -> None:
+        """Store the bytes of `blocks` at `key`; they are gone through again when the connection breaks."""
 
         async def write(sftp: SFTPClient, temporary: str) -> int:
-            with source.open("rb") as reading:
-                size = os.fstat(reading.fileno()).st_size
-                async with sftp.open(temporary, "xb") as file:
-                    while data := reading.read(READ_BYTES):
-                        await file.write(data)
-                    if size >= FLUSHED_BYTES:
-                        await flush(file)
-            return size
+            async with sftp.open(temporary, "xb") as file:
+                for block in exactly(blocks, size_bytes):
+                    await file.write(block)
+                if size_bytes >= FLUSHED_BYTES:
+                    await flush(file)
+            return size_bytes
 
         self._store(key, write)
 
@@ -221,41 +222,27 @@ class SshBackend:
 
     def stream(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield the object's bytes, checking that as many come as the server announced."""
-        path = self._path(key)
         if length is not None and length <= 0:
             return
-        first_bytes = FIRST_BYTES if length is None else min(FIRST_BYTES, length)
-
-        async def begin(sftp: SFTPClient) -> tuple[int, bytes]:
-            async with sftp.open(path, "rb") as file:
-                attrs, data = await asyncio.gather(
-                    file.stat(), file.read(first_bytes, start), return_exceptions=True
-                )
-            if isinstance(attrs, BaseException):
-                raise attrs
-            if not is_file(attrs):  # a directory opens, and fails to be read
-                raise missing(self.url, key)
-            if isinstance(data, BaseException):
-                raise data
-            return attrs.size or 0, as_bytes(data)
-
-        size, data = self._run(key, begin)
-        end = size if length is None else min(size, start + length)
+        reading = SshReading(self._path(key), lambda: missing(self.url, key), lambda: replaced(self.url, key))
+        ask = FIRST_BYTES if length is None else min(FIRST_BYTES, length)
         at = start
-        while True:
-            at += len(data)
-            if data:
-                yield data
-            if at >= end:
-                return
-            data = self._run(key, lambda sftp, at=at: _read(sftp, path, at, min(READ_BYTES, end - at)))  # type: ignore[misc]
-            if not data:
-                raise Unavailable(
-                    f"{self.url} sent {at - start} of {end - start} bytes of {key}",
-                    code="storage.short_read",
-                    hint="fetch again",
-                    key=key,
-                )
+        try:
+            while True:
+                data = self._run(key, lambda sftp: reading.read(sftp, at, ask))  # noqa: B023 - runs at once
+                end = reading.size_bytes if length is None else min(reading.size_bytes, start + length)
+                at += len(data)
+                if data:
+                    yield data
+                if at >= end:
+                    return
+                if not data:
+                    check_received(self.url, key, at - start, end - start)
+                ask = min(READ_BYTES, end - at)
+        finally:
+            if reading.is_open and self._connection.is_running:
+                with suppress(PenstockError):
+                    self._call(key, reading.close())
 
     def find(self, key: str) -> Entry | None:
         """Return what is known of the object, or None."""
@@ -389,8 +376,3 @@ class SshBackend:
                 hint="check the server's disk and that ssh reaches it, then run the same command again",
                 key=key,
             ) from error
-
-
-async def _read(sftp: SFTPClient, path: str, start: int, length: int) -> bytes:
-    async with sftp.open(path, "rb") as file:
-        return as_bytes(await file.read(length, start))

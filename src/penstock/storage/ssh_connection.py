@@ -72,6 +72,11 @@ class SshConnection:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether anything was run, and it was not closed since."""
+        return self._loop is not None
+
     def run(self, action: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
         """Return what `action` returns; it is started anew after each break of the connection.
 

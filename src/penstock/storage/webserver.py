@@ -7,8 +7,7 @@ its path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -22,7 +21,7 @@ class HttpBackend(ObjectStoreBackend):
 
     def __init__(self, store: Any, url: str, jobs: int = 16) -> None:
         super().__init__(store, url, jobs)
-        self.can_list = False
+        self.can_list = self._has_ranges = False
         place = urlsplit(url)
         self._only = unquote(place.path.rpartition("/")[2]) if place.query else None
 
@@ -46,7 +45,7 @@ class HttpBackend(ObjectStoreBackend):
         """Refuse."""
         raise self._refused("be written to")
 
-    def upload(self, key: str, source: Path) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes], size_bytes: int) -> None:
         """Refuse."""
         raise self._refused("be written to")
 
