@@ -17,6 +17,7 @@ from pathlib import Path
 
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
+from penstock.data.dvc_places import global_config, system_config
 
 LEVELS = ("system", "global", "repo", "local")
 Sections = dict[str, dict[str, str]]
@@ -68,8 +69,8 @@ class Config:
 def level_paths(dvc_dir: Path) -> dict[str, Path]:
     """Return where each level's file is; it need not exist."""
     return {
-        "system": Path("/etc/xdg/dvc/config"),
-        "global": Path.home() / ".config" / "dvc" / "config",
+        "system": system_config(),
+        "global": global_config(),
         "repo": dvc_dir / "config",
         "local": dvc_dir / "config.local",
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from penstock.base.errors import Invalid
 from penstock.data import adding
 from penstock.data.checkout import Change, apply_checkout, plan_checkout, plan_present
+from penstock.data.dvc_places import site_cache
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo, Output
 from penstock.data.relinking import relink_output
@@ -22,8 +23,6 @@ from penstock.data.rwlock import check_writable
 from penstock.data.stale import apply_stale, note_outputs, plan_stale
 from penstock.data.status import output_state
 from penstock.flows.selection import ExtraOutputs, Targets, no_outputs, select
-
-DVC_SITE = "/var/tmp/dvc"  # dvc/dirs.py; its environment variable is not known here
 
 
 def add(
@@ -89,7 +88,7 @@ def _note(repo: DataRepository, outputs: list[tuple[Path, HashInfo, str]]) -> No
 
 
 def _tell_dvc(repo: DataRepository, outputs: list[tuple[Path, HashInfo]]) -> None:
-    site = repo.config.get("core", "site_cache_dir") or DVC_SITE
+    site = site_cache(repo.config.get("core", "site_cache_dir"))
     if not outputs or not os.path.isdir(f"{site}/repo"):
         return
     from penstock.data.dvcstate import save_dvc_state  # 4 ms, and many machines have no DVC

@@ -58,6 +58,38 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"XDG_CONFIG_HOME": "{home}/mine", "XDG_CONFIG_DIRS": "{home}/machine:/etc/xdg"},
+        {"XDG_CONFIG_HOME": "{home}/mine", "DVC_GLOBAL_CONFIG_DIR": "{home}/a b"},
+        {"XDG_CONFIG_HOME": "  ", "XDG_CONFIG_DIRS": "", "DVC_SYSTEM_CONFIG_DIR": "{home}/system"},
+    ],
+    ids=["home", "xdg", "dvc-global", "blank"],
+)
+def test_a_users_configuration_lies_where_dvc_has_it(
+    repo: Path, dvc: Tool, penstock: Tool, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    home = tmp_path / "home"
+    bare = {
+        name: value
+        for name, value in dvc.environment.items()
+        if not name.startswith("XDG_") and name not in {"DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"}
+    }
+    given = {name: value.format(home=home) for name, value in variables.items()}
+    ours, theirs = (
+        Tool(tool.name, tool.command, {**bare, **given, "HOME": str(home)}) for tool in (penstock, dvc)
+    )
+    theirs(repo, "config", "--global", "core.remote", "of-dvc")
+    assert ours(repo, "config", "core.remote") == theirs(repo, "config", "core.remote") == "of-dvc\n"
+    ours(repo, "config", "--global", "core.remote", "of-penstock")
+    assert theirs(repo, "config", "core.remote") == "of-penstock\n"
+    if any("machine" in text or "system" in text for text in given.values()):
+        theirs(repo, "config", "--system", "core.autostage", "true")
+        assert ours(repo, "config", "--system", "core.autostage") == "true\n"
+
+
 def test_configuration_files_are_the_same(repo: Path, dvc: Tool, penstock: Tool) -> None:
     penstock(repo, "remote", "add", "-d", "store", "/nowhere")
     for arguments in CONFIGS:

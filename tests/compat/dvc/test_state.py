@@ -17,10 +17,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def root(make_repo, dvc: Tool, environment: dict[str, str]) -> Path:  # type: ignore[no-untyped-def]
-    """A repository with a site cache that both programs find, which DVC has used once."""
+    """A repository that DVC has used once; `environment` says where its site cache is."""
     root: Path = make_repo("repo", dvc)
-    site = environment["DVC_SITE_CACHE_DIR"]
-    (root / ".dvc" / "config").write_text(f"[core]\n    site_cache_dir = {site}\n")
     (root / "first").write_text("first")
     dvc(root, "add", "first")
     return root
