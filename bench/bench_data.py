@@ -5,8 +5,8 @@
 Every case is run `repeat` times by both programs, alternating, each on its own copy; the ratio is that of
 the medians. What a case removes is moved aside, not deleted: ext4 avoids the inodes of freshly deleted files
 at a cost that grows with their square, which would be measured in place of either program. For the same reason
-it waits, before it starts, until files deleted by others are forgotten (five minutes). Results go to
-`bench/results/data.json`.
+it waits, before it starts, until files deleted by others are forgotten (five minutes). An S3 server takes its share
+of the processors, which is noted too. Results go to `bench/results/data.json`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+from penstock.storage.resolve import open_backend  # noqa: E402
 from servers.s3 import S3Server, run_s3  # noqa: E402  the tests' server, not part of the package
 
 PROGRAMS = {
@@ -74,6 +76,7 @@ class Bench:
         # Both start from compiled modules, as they do once installed.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._aside = 0
+        self.server_cpu_s: dict[str, dict[str, list[float]]] = {}
         self.s3: S3Server | None = None
 
     def run(self, cwd: Path, program: str, *arguments: str) -> tuple[float, float]:
@@ -102,6 +105,15 @@ class Bench:
         result.seconds[program].append(seconds)
         result.peak_mb[program] = max(result.peak_mb[program], peak)
 
+    @contextmanager
+    def serving(self, name: str, program: str) -> Iterator[None]:
+        """Note how many seconds of the processors the S3 server takes meanwhile."""
+        assert self.s3 is not None
+        before = sum(map(cpu_seconds, self.s3.pids))
+        yield
+        spent = sum(map(cpu_seconds, self.s3.pids)) - before
+        self.server_cpu_s.setdefault(name, {}).setdefault(program, []).append(round(spent, 2))
+
     def repository(self, program: str, name: str) -> Path:
         root = self.work / f"{name}-{program}-{len(list(self.work.glob(f'{name}-*')))}"
         root.mkdir()
@@ -114,6 +126,12 @@ class Bench:
         """Move something out of the way and return where it is now."""
         self._aside += 1
         return path.rename(self.work / f"aside-{self._aside}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the seconds of a processor that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_files(folder: Path, count: int, size: int) -> None:
@@ -173,20 +191,23 @@ def large_file(bench: Bench, program: str, source: Path) -> None:
 
 
 def s3_files(bench: Bench, program: str, source: Path) -> None:
-    """The S3 cases, against Ceph's gateway on loopback."""
+    """The S3 cases, against Ceph's gateway on loopback, which shares the processors with both programs."""
     assert bench.s3 is not None
     root = bench.repository(program, "s3")
-    bench.run(root, program, "remote", "add", "-f", "-d", "store", f"s3://{bench.s3.make_bucket()}/data")
+    bucket = bench.s3.make_bucket()
+    bench.run(root, program, "remote", "add", "-f", "-d", "store", f"s3://{bucket}/data")
     for key, value in bench.s3.options().items():
         bench.run(root, program, "remote", "modify", "--local", "store", key, value)
     shutil.copytree(source / "small", root / "data")
     shutil.copyfile(source / "large.bin", root / "large.bin")
     bench.run(root, program, "add", "data", "large.bin")
     for name, least, target in (("5k x 4 KB", 5, "data.dvc"), ("one file of 1 GB", 1.2, "large.bin.dvc")):
-        bench.time(f"S3: push of {name}", least, program, root, "push", target)
+        with bench.serving(f"S3: push of {name}", program):
+            bench.time(f"S3: push of {name}", least, program, root, "push", target)
     aside = bench.aside(root / ".dvc" / "cache")
     for name, least, target in (("5k x 4 KB", 5, "data.dvc"), ("one file of 1 GB", 1.2, "large.bin.dvc")):
-        bench.time(f"S3: fetch of {name}", least, program, root, "fetch", target)
+        with bench.serving(f"S3: fetch of {name}", program):
+            bench.time(f"S3: fetch of {name}", least, program, root, "fetch", target)
     for folder in (root, aside):
         drop_large(folder)
 
@@ -274,7 +295,7 @@ def main() -> None:
     wanted = options.only or [*groups, "million"]
     with working_directory(options.work) as work, ExitStack() as stack:
         bench = Bench(work)
-        notes: dict[str, object] = {"new_file_us": round(settle(work), 1)}
+        notes: dict[str, Any] = {"new_file_us": round(settle(work), 1)}
         for group in [group for group in wanted if group != "million"]:
             source = work / f"source-{group}"
             source.mkdir()
@@ -291,6 +312,9 @@ def main() -> None:
                     for _ in range(int(1024 * options.scale) or 1):
                         file.write(os.urandom(1 << 20))
                 bench.s3 = stack.enter_context(run_s3(work / "ceph", memory_bytes=S3_BYTES))
+                warm = open_backend(f"s3://{bench.s3.make_bucket()}", bench.s3.options())
+                warm.put("first", b"the store makes its pools now")
+                notes["s3_server_cpu_s"] = bench.server_cpu_s
             for number in range(options.repeat):
                 for program in PROGRAMS if number % 2 == 0 else reversed(PROGRAMS):
                     groups[group](bench, program, source)
@@ -301,7 +325,7 @@ def main() -> None:
             report(bench, options.scale, notes)
 
 
-def report(bench: Bench, scale: float, notes: dict[str, object]) -> None:
+def report(bench: Bench, scale: float, notes: dict[str, Any]) -> None:
     rows = []
     print(f"{'case':34} {'dvc s':>8} {'ours s':>8} {'ratio':>7} {'least':>6}  {'dvc MB':>7} {'ours MB':>7}")
     for result in bench.results.values():
@@ -321,6 +345,12 @@ def report(bench: Bench, scale: float, notes: dict[str, object]) -> None:
                 "peak_mb": {name: round(value, 1) for name, value in result.peak_mb.items()},
             }
         )
+    for name, spent in notes.get("s3_server_cpu_s", {}).items():
+        if name in bench.results:
+            least = statistics.median(spent["penstock"]) / (os.cpu_count() or 1)
+            print(
+                f"{name}: the server alone keeps {os.cpu_count()} processors busy for {least:.2f} s of ours"
+            )
     out = ROOT / "bench" / "results"
     out.mkdir(parents=True, exist_ok=True)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -85,6 +85,7 @@ class S3Server:
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
     region: str = "us-east-1"
+    pids: tuple[int, ...] = ()
 
     def options(self) -> dict[str, str]:
         """Return the keys of a DVC remote."""
@@ -134,7 +135,7 @@ def run_s3(root: Path, memory_bytes: int = 2 << 30) -> Iterator[S3Server]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         _start(root, conf, fsid, port, started)
-        yield S3Server(f"http://127.0.0.1:{port}")
+        yield S3Server(f"http://127.0.0.1:{port}", pids=tuple(process.pid for process in started))
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)

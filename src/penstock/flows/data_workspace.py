@@ -88,10 +88,11 @@ def _note(repo: DataRepository, outputs: list[tuple[Path, HashInfo, str]]) -> No
 
 
 def _tell_dvc(repo: DataRepository, outputs: list[tuple[Path, HashInfo]]) -> None:
-    site = site_cache(repo.config.get("core", "site_cache_dir"))
-    if not outputs or not os.path.isdir(f"{site}/repo"):
+    if not outputs or not os.path.exists(repo.dvc_dir / "tmp" / "btime"):  # DVC was never here
         return
     from penstock.data.dvcstate import save_dvc_state  # 4 ms, and many machines have no DVC
+
+    site = site_cache(repo.config.get("core", "site_cache_dir"))
 
     save_dvc_state(repo, site, outputs)
 
