@@ -18,6 +18,7 @@ from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.errors import Denied, NotFound
 from penstock.data.objects import SMALL_BYTES, ObjectStore
 from penstock.data.output import HashInfo
+from penstock.data.packed import DIGEST_BYTES, iter_digests, iter_hex, place_of
 from penstock.data.repository import DataRepository
 from penstock.data.scan import Scan, scan_tree
 from penstock.data.state import FileKey, Snapshot
@@ -37,22 +38,18 @@ class HashedTree:
 
     def files(self) -> dict[str, str]:
         """Return md5 by relative path."""
-        return dict(zip(self.scan.names, _hex(self.digests), strict=True))
+        return dict(zip(self.scan.names, iter_hex(self.digests), strict=True))
 
     def render(self) -> Iterator[bytes]:
         """Yield the bytes of the tree object, in blocks."""
         return _render(self.scan.names, self.digests)
 
 
-def _hex(digests: bytes) -> Iterator[str]:
-    return (digests[at : at + 16].hex() for at in range(0, len(digests), 16))
-
-
 def _render(names: Sequence[str], digests: bytes) -> Iterator[bytes]:
     if all(map(operator.lt, names, islice(names, 1, None))):
-        return render_blocks(zip(names, _hex(digests), strict=True))
+        return render_blocks(zip(names, iter_hex(digests), strict=True))
     order = sorted(range(len(names)), key=names.__getitem__)
-    return render_blocks((names[at], digests[16 * at : 16 * at + 16].hex()) for at in order)
+    return render_blocks((names[at], digests[place_of(at)].hex()) for at in order)
 
 
 def hash_path(repo: DataRepository, path: Path) -> HashInfo:
@@ -143,7 +140,7 @@ def _read_files(
         digests[:] = read
         return
     for place, at in enumerate(todo):
-        digests[16 * at : 16 * at + 16] = read[16 * place : 16 * place + 16]
+        digests[place_of(at)] = read[place_of(place)]
 
 
 def _store_missing(repo: DataRepository, path: Path, tree: HashedTree) -> None:
@@ -164,18 +161,18 @@ def _unchanged_digests(scan: Scan, old: Snapshot) -> tuple[bytearray, Sequence[i
 
 
 def _known_digests(repo: DataRepository, scan: Scan, old: Snapshot | None) -> tuple[bytearray, Sequence[int]]:
-    """Return 16 bytes for each scanned file that the last snapshot or the file table proves, and the other places."""
+    """Return the digest of each scanned file that the last snapshot or the file table proves, and the other places."""
     stats, count = scan.stats, len(scan.names)
-    digests = bytearray(16 * count)
+    digests = bytearray(DIGEST_BYTES * count)
     snapshots = [old] if old is not None else repo.state.find_moved(count)
     may_ask = count <= 1000 or old is None
     if not snapshots and not repo.state.has_files():
         return digests, range(count)
     known: dict[tuple[int, int, int], bytes] = {}
     for snapshot in snapshots:
-        past, held = snapshot.stats, snapshot.digests
-        parts = (held[at : at + 16] for at in range(0, len(held), 16))
-        known.update(zip(zip(past[0::3], past[1::3], past[2::3], strict=True), parts, strict=True))
+        past = snapshot.stats
+        rows = zip(past[0::3], past[1::3], past[2::3], strict=True)
+        known.update(zip(rows, iter_digests(snapshot.digests), strict=True))
     todo = []
     for at, row in enumerate(zip(stats[0::3], stats[1::3], stats[2::3], strict=True)):
         found = known.get(row)
@@ -186,7 +183,7 @@ def _known_digests(repo: DataRepository, scan: Scan, old: Snapshot | None) -> tu
         if found is None:
             todo.append(at)
         else:
-            digests[16 * at : 16 * at + 16] = found
+            digests[place_of(at)] = found
     return digests, todo
 
 

@@ -20,6 +20,7 @@ from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
 from penstock.base.staging import new_token, remove_stale
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
+from penstock.data.packed import DIGEST_BYTES, place_of
 from penstock.data.tree import parse_tree, tree_md5
 from penstock.data.treefiles import TreeFiles, parse_files
 
@@ -74,17 +75,17 @@ class ObjectStore:
         return absent
 
     def absent(self, digests: bytes | bytearray) -> list[int]:
-        """Return the places, in order, of those files' digests (16 bytes each) whose objects are not there."""
-        count = len(digests) // 16
+        """Return the places, in order, of those packed digests whose objects are not there."""
+        count = len(digests) // DIGEST_BYTES
         if count < FEW:
-            return [at for at in range(count) if not self.has_md5(digests[16 * at : 16 * at + 16].hex())]
+            return [at for at in range(count) if not self.has_md5(digests[place_of(at)].hex())]
         by_prefix = [array("l") for _ in PREFIXES]
-        for at, first in enumerate(digests[0::16]):
+        for at, first in enumerate(digests[0::DIGEST_BYTES]):
             by_prefix[first].append(at)
         found: list[int] = []
         for first, places in enumerate(by_prefix):
             names = self._names(PREFIXES[first]) if places else set()
-            found += [at for at in places if digests[16 * at + 1 : 16 * at + 16].hex() not in names]
+            found += [at for at in places if digests[place_of(at)].hex()[2:] not in names]
         return sorted(found)
 
     def _names(self, prefix: str) -> set[str]:

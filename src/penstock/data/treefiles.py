@@ -10,16 +10,16 @@ from itertools import pairwise
 
 from penstock.base.errors import Corrupt
 from penstock.data.output import TREE_SUFFIX
+from penstock.data.packed import iter_hex, place_of
 from penstock.data.tree import are_plain, check_nesting, parse_tree
 
-DIGEST_BYTES = 16
 _ENTRY = re.compile(
     rb'\{"md5": "([0-9a-f]{32})", "relpath": ("[^"\\]*(?:\\.[^"\\]*)*")\}(?:, (?=\{)|\]\Z)', re.DOTALL
 )
 
 
 class TreeFiles(Mapping[str, str]):
-    """md5 by relative path: `names` in order (by code point), and 16 bytes of `digests` for each.
+    """md5 by relative path: `names` in order (by code point), and their packed `digests`.
 
     A lookup is a bisection; what is asked for all files had better go through `items()`.
     """
@@ -52,7 +52,7 @@ class TreeFiles(Mapping[str, str]):
 
     def md5_at(self, at: int) -> str:
         """Return the md5 of the file at a place of `names`."""
-        return self.digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)].hex()
+        return self.digests[place_of(at)].hex()
 
     def __getitem__(self, name: str) -> str:
         at = bisect_left(self.names, name)
@@ -81,7 +81,7 @@ class _Values(ValuesView[str]):
         self._files = files
 
     def __iter__(self) -> Iterator[str]:
-        return (self._files.md5_at(at) for at in range(len(self._files)))
+        return iter_hex(self._files.digests)
 
 
 class _Items(ItemsView[str, str]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,10 +17,10 @@ from penstock.data.hashing import digest_md5
 from penstock.data.legacy import is_legacy_content
 from penstock.data.legacy_transfer import legacy_key
 from penstock.data.output import TREE_SUFFIX, HashInfo
+from penstock.data.packed import iter_digests
 from penstock.data.repository import DataRepository
 from penstock.data.transfer import SHOWN_AT_ONCE, Progress, remote_key
 from penstock.data.tree import parse_tree, tree_md5
-from penstock.data.treefiles import DIGEST_BYTES
 from penstock.data.workers import map_forked
 from penstock.storage.backend import Backend
 
@@ -65,7 +65,7 @@ def verify_cache(repo: DataRepository, hashes: Iterable[HashInfo]) -> Verificati
             trees[info.md5] = _digest(repo, info.md5, is_old)
             if trees[info.md5] == info.md5:
                 try:
-                    files.update(_parts(repo.cache.load_files(info).digests))
+                    files.update(iter_digests(repo.cache.load_files(info).digests))
                 except Corrupt:  # its bytes are as its name says, and are no list of files
                     trees[info.md5] = ""
         for md5, found in sorted(trees.items()):
@@ -84,10 +84,6 @@ def _grouped(hashes: Iterable[HashInfo]) -> list[tuple[bool, list[HashInfo]]]:
     for info in hashes:
         groups[info.algorithm != "md5"].append(info)
     return list(groups.items())
-
-
-def _parts(digests: bytes) -> Iterator[bytes]:
-    return (digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))
 
 
 def _find_bad(repo: DataRepository, is_old: bool, digests: Sequence[bytes]) -> list[tuple[str, str | None]]:
