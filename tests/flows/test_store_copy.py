@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from penstock.data.creation import init_repository
 from penstock.flows.mlflow_import import import_mlflow
 from penstock.flows.project import Project
 from penstock.flows.store_copy import copy_store, tables_of
+from penstock.registry.aliases import list_alias_moves
 from penstock.registry.cards import get_card
 from penstock.registry.models import take_number
 from penstock.registry.versions import get_version
@@ -196,6 +199,7 @@ with mlflow.start_run(run_name="whole") as run:
     info = mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", registered_model_name="line")
     mlflow.log_metric("accuracy", 0.5, model_id=info.model_id)
 client.set_registered_model_alias("line", "champion", 1)
+client.set_registered_model_alias("line", "candidate", 1)
 client.set_registered_model_tag("line", "k", "v")
 client.set_model_version_tag("line", "1", "vk", "vv")
 mlflow.register_model(info.model_uri, "line")
@@ -264,7 +268,11 @@ def test_a_folder_of_mlflow_comes_along(
     assert rows[deleted].deleted_ms is not None
     assert kept[int(gone)].deleted_ms is not None
     assert (kept[int(experiment)].artifact_uri, kept[int(elsewhere)].artifact_uri) == (None, "s3://bucket/x")
-    assert (first.aliases, first.tags, second.stage) == (("champion",), {"vk": "vv"}, "Production")
+    assert (set(first.aliases), first.tags, second.stage) == (
+        {"candidate", "champion"},
+        {"vk": "vv"},
+        "Production",
+    )
     assert len(digest) == 64
     assert project.artifacts.backend.get(f"files/{experiment}/{run_id}/artifacts/notes/a.txt") == b"hello"
     with project.database.write() as connection:
@@ -289,6 +297,29 @@ def test_a_folder_with_a_broken_record_changes_nothing(
     (broken / experiment / run_id / "metrics" / "loss").write_text("1 0.5 0\n")
     assert import_mlflow(project, broken.as_uri()).added["runs"] == 3
     project.close()
+
+
+@pytest.mark.slow
+def test_what_no_gate_has_judged_does_not_become_champion_by_an_import(
+    mlruns: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """The folder says champion; here that name is protected by a gate."""
+    folder, _ = mlruns
+    root = tmp_path / "gated"
+    new_project(root).close()
+    (root / "penstock.yaml").write_text("project: p\ngates:\n  - metric: {name: auc, min: 0.5}\n")
+    project = open_workspace(root, {})
+    for _ in range(2):
+        assert import_mlflow(project, str(folder)).withheld == ("line/1 as champion",)
+    with project.database.read() as connection:
+        assert get_card(connection, "line", 1).aliases == ("candidate",)
+        assert list_alias_moves(connection, "line", "champion") == []
+    project.close()
+    program = Path(sys.executable).with_name("penstock")
+    shown = subprocess.run(
+        [program, "db", "import", str(folder)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert "left out, since no gate has judged it: line/1 as champion" in shown.stdout
 
 
 def test_what_is_no_folder_of_mlflow_is_told(tmp_path: Path) -> None:
