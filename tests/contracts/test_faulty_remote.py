@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -157,11 +158,7 @@ def test_a_killed_push_and_fetch_continue_and_send_nothing_twice(
     wanted = {tree.md5, *repo.cache.load_tree(tree).values()}
     faults = Faults((), 0.0, pause_s=0.02)
     with faulty(s3_server.endpoint, faults) as address:
-        config = {"url": f"s3://{s3_server.make_bucket()}/p", **s3_server.options(), "endpointurl": address}
-        lines = "".join(f"    {key} = {value}\n" for key, value in config.items())
-        (repo.root / ".dvc" / "config").write_text(
-            f"[core]\n    remote = s\n    no_scm = true\n['remote \"s\"']\n{lines}"
-        )
+        configure(repo, s3_server, address)
         for command, method in (("push", "PUT"), ("fetch", "GET")):
             faults.log.clear()
             process = cli(repo, command, "-j", "2")
@@ -192,6 +189,44 @@ def test_a_killed_push_and_fetch_continue_and_send_nothing_twice(
                 assert second[-1] == tree.md5
                 shutil.rmtree(repo.cache.root)
         assert DataRepository.open(repo.root).cache.missing(wanted) == set()
+
+
+def configure(repo: DataRepository, server: S3Server, address: str) -> None:
+    """Make a new bucket behind `address` the repository's default remote."""
+    config = {"url": f"s3://{server.make_bucket()}/p", **server.options(), "endpointurl": address}
+    lines = "".join(f"    {key} = {value}\n" for key, value in config.items())
+    (repo.root / ".dvc" / "config").write_text(
+        f"[core]\n    remote = s\n    no_scm = true\n['remote \"s\"']\n{lines}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "stalled"), [("push", "GET"), ("push", "HEAD"), ("push", "PUT"), ("fetch", "GET")]
+)
+def test_who_interrupts_does_not_wait_for_a_server_that_says_nothing(
+    repo: DataRepository, s3_server: S3Server, command: str, stalled: str
+) -> None:
+    """Ctrl-C while the remote is listed, asked for one object, sent to, read from; then it goes on as usual."""
+    add_path(repo, repo.root / "d")
+    faults = Faults((f"stall {stalled}",), 0.0, stall_s=100)
+    with faulty(s3_server.endpoint, faults) as address:
+        configure(repo, s3_server, address)
+        if command == "fetch":
+            assert cli(repo, "push").wait() == 0
+            shutil.rmtree(repo.cache.root)
+        faults.share = 1.0
+        process = cli(repo, command)
+        while not faults.seen:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted"), (out, err)
+        faults.share = 0.0
+        again = cli(repo, command)
+        out, err = again.communicate()
+        assert again.returncode == 0, (out, err)
+    assert not list(Path(repo.cache.root, "tmp").glob("*"))
 
 
 def wait_for_silence(faults: Faults, silence_s: float = 0.5) -> None:

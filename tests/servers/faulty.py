@@ -4,7 +4,7 @@ Faults: `error` answers 500, `reset` breaks the connection at once, `close` ends
 `stall` says nothing for a while, `truncate` passes the answer's head and half of its body on, then breaks,
 `wrong` answers with other bytes of the same length, `garble` passes other bytes of the same length up, `halve` passes half of what is sent up on and breaks both
 sides, `lost` passes the request on and breaks before the answer. Which request is broken is decided by
-a seeded generator, and a fault never strikes more than `limit` times in all.
+a seeded generator, and a fault never strikes more than `limit` times in all. `stall HEAD` strikes that method only.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Faults:
             if sum(self.seen.values()) >= self.limit or self.chosen.random() >= self.share:
                 return None
             kind = self.chosen.choice(self.kinds)
-            if method not in APPLIES.get(kind, (method,)):
+            kind, _, only = kind.partition(" ")
+            if method not in ((only,) if only else APPLIES.get(kind, (method,))):
                 return None
             self.seen[kind] += 1
             return kind

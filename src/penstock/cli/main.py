@@ -97,7 +97,7 @@ def main() -> None:
     """
     cli._main_shell_completion({}, "penstock", COMPLETE)  # ends the process where a shell asks
     code = run(sys.argv[1:])
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 and code != EXIT_INTERRUPTED:
         sys.exit(code)
     atexit._run_exitfuncs()
     try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from penstock.base.digest import FileBlocks
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused
+from penstock.base.threads import thread_pool
 from penstock.data.legacy import is_legacy_content
 from penstock.data.objects import OBJECT_MODE, corrupt_object, object_missing
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
@@ -31,7 +31,7 @@ def legacy_key(md5: str) -> str:
 def legacy_absent(remote: Backend, md5s: Collection[str]) -> set[str]:
     """Return those names that the remote does not hold."""
     asked = sorted(md5s)
-    with ThreadPoolExecutor(max(1, min(remote.jobs, len(asked) or 1))) as pool:
+    with thread_pool(min(remote.jobs, len(asked))) as pool:
         there = list(pool.map(remote.exists, map(legacy_key, asked)))
     return {md5 for md5, is_there in zip(asked, there, strict=True) if not is_there}
 
@@ -139,7 +139,7 @@ def _each(result: Transfer, remote: Backend, md5s: Collection[str], action: Call
             return error
 
     ordered = sorted(md5s)
-    with ThreadPoolExecutor(max(1, min(remote.jobs, len(ordered) or 1))) as pool:
+    with thread_pool(min(remote.jobs, len(ordered))) as pool:
         for md5, outcome in zip(ordered, pool.map(attempt, ordered), strict=True):
             if isinstance(outcome, int):
                 result.done += 1

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from penstock.base.digest import FileBlocks, read_up_to
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused, Unavailable
+from penstock.base.threads import thread_pool
 from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
@@ -262,24 +263,25 @@ def find_absent(remote: Backend, md5s: Collection[str]) -> list[str]:
     asked = sorted(md5s)
     if not asked:
         return []
-    present: set[str] = set()
-    complete = False
-    if len(asked) > 64 and remote.can_list:
-        limit = len(asked) * MAX_PAGES_SHARE
-        complete = True
-        for count, entry in enumerate(remote.list("files/md5")):
-            if count >= limit:
-                complete = False
-                break
-            present.add(entry.key[10:12] + entry.key[13:])
-    unknown = [md5 for md5 in asked if md5 not in present]
-    if complete or not unknown:
-        return unknown
-    if len(unknown) == 1:
-        return [] if remote.exists(remote_key(unknown[0])) else unknown
-    with ThreadPoolExecutor(max(1, remote.jobs)) as pool:
+    with thread_pool(remote.jobs) as pool:
+        unknown = asked
+        if len(asked) > 64 and remote.can_list:
+            present, is_complete = pool.submit(_list_some, remote, len(asked) * MAX_PAGES_SHARE).result()
+            unknown = [md5 for md5 in asked if md5 not in present]
+            if is_complete:
+                return unknown
         found = pool.map(remote.exists, [remote_key(md5) for md5 in unknown])
         return [md5 for md5, there in zip(unknown, found, strict=True) if not there]
+
+
+def _list_some(remote: Backend, limit: int) -> tuple[set[str], bool]:
+    """Return up to `limit` names that the remote holds, and whether these are all."""
+    present: set[str] = set()
+    for count, entry in enumerate(remote.list("files/md5")):
+        if count >= limit:
+            return present, False
+        present.add(entry.key[10:12] + entry.key[13:])
+    return present, True
 
 
 def _run(
@@ -292,14 +294,12 @@ def _run(
     result = Transfer()
     if not md5s:
         return result
-    workers = min(jobs or remote.jobs, len(md5s))
-    if remote.jobs == 1 or workers <= 1:
+    if remote.jobs == 1:
         ordered = sorted(md5s)
         step = len(ordered) if progress is None else SHOWN_AT_ONCE
         for at in range(0, len(ordered), step):
             part = ordered[at : at + step]
-            one_by_one = partial(_attempt_all, action)
-            outcomes = map_forked(part, one_by_one) if remote.jobs == 1 else one_by_one(part)
+            outcomes: list[int | Failure] = map_forked(part, partial(_attempt_all, action))
             for md5, outcome in zip(part, outcomes, strict=True):
                 if isinstance(outcome, int):
                     result.done += 1
@@ -309,14 +309,10 @@ def _run(
             if progress is not None:
                 progress(result.done + len(result.failed), len(ordered), result.total_bytes)
         return result
-    with ThreadPoolExecutor(workers) as pool:
+    with thread_pool(min(jobs or remote.jobs, len(md5s))) as pool:
         futures = {pool.submit(action, md5): md5 for md5 in md5s}
-        try:
-            for future in as_completed(futures):
-                _record(result, futures[future], future.result, progress, len(md5s))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            _record(result, futures[future], future.result, progress, len(md5s))
     return result
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
 from penstock.base.errors import Corrupt, Denied, NotFound
+from penstock.base.threads import thread_pool
 from penstock.data.hashing import digest_md5
 from penstock.data.legacy import is_legacy_content
 from penstock.data.legacy_transfer import legacy_key
@@ -137,7 +137,7 @@ def verify_remote(
             if remote.jobs == 1:
                 found = map_forked(part, partial(_each, read))
             else:
-                with ThreadPoolExecutor(max(1, min(jobs, len(part)))) as pool:
+                with thread_pool(min(jobs, len(part))) as pool:
                     found = list(pool.map(read, part))
             for md5, digest in zip(part, found, strict=True):
                 result.note(md5, digest)

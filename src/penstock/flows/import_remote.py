@@ -13,13 +13,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound
+from penstock.base.threads import thread_pool
 from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, parse_tree, render_tree, tree_md5
 from penstock.flows.import_getting import delete
@@ -113,15 +113,8 @@ class RemoteSource:
 
     def _map(self, action: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         workers = min(self.jobs or self.backend.jobs, len(items))
-        if workers <= 1:
-            return [action(item) for item in items]
-        with ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(action, item) for item in items]
-            try:
-                return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        with thread_pool(workers) as pool:
+            return list(pool.map(action, items))
 
 
 def is_remote(url: str) -> bool:
