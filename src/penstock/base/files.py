@@ -47,6 +47,17 @@ def write_atomic(target: Path, data: bytes, *, mode: int | None = None, durable:
         temporary.write_bytes(data)
 
 
+def remove_path(path: Path) -> None:
+    """Remove a file, a link, or a directory with all that is in it; nothing happens where nothing is."""
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # 2 ms, which most commands do not need
+
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
 @contextmanager
 def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[None]:
     """Hold an exclusive flock on `path` for the block; the file stays behind, with our pid in it.

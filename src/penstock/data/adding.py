@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
+from penstock.base.files import remove_path
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import check_seen_by_git, ignore_path, unignore_path
 from penstock.data.hashing import HashedTree, hash_path, hash_tree, save_path, save_tree
@@ -252,9 +253,14 @@ def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = 
 
     Data that stay become files of their own first: a link would lose its content with the next collection.
     Returns the files that changed for git.
+
+    Raises:
+        Invalid: an output leads out of the repository; nothing was changed.
     """
     from penstock.data.protection import unprotect
 
+    for output in pointer.outputs:
+        check_parents(repo, output.path)
     changed = [pointer.path]
     for output in pointer.outputs:
         if output.cached and not with_data and output.path.exists():
@@ -263,16 +269,7 @@ def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = 
         ignored = unignore_path(repo, output.path)
         if ignored is not None:
             changed.append(ignored)
-        if with_data and os.path.lexists(output.path):
-            _delete(output)
+        if with_data:
+            remove_path(output.path)
     pointer.path.unlink()
     return tuple(changed)
-
-
-def _delete(output: Output) -> None:
-    if output.path.is_dir() and not output.path.is_symlink():
-        import shutil
-
-        shutil.rmtree(output.path)
-    else:
-        output.path.unlink()

@@ -5,11 +5,10 @@ Source: dvc/repo/init.py (3.67).
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from penstock.base.errors import Conflict, Invalid
-from penstock.base.files import write_atomic
+from penstock.base.files import remove_path, write_atomic
 from penstock.base.git import Git, find_git_root
 
 IGNORED = "/config.local\n/tmp\n/cache\n"
@@ -25,10 +24,7 @@ def _reset(dvc_dir: Path) -> None:
     for path in dvc_dir.iterdir():
         if path.name == "cache":
             continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        remove_path(path)
 
 
 def init_repository(root: Path, *, no_scm: bool = False, subdir: bool = False, force: bool = False) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from penstock.base.errors import Conflict, Corrupt, Unavailable
+from penstock.base.files import remove_path
 from penstock.data.hashing import digest_md5
 from penstock.data.legacy import is_legacy_content
 from penstock.data.legacy_transfer import fetch_legacy
@@ -46,10 +46,10 @@ def get_path(source: Source, path: str, target: Path, *, force: bool = False, jo
     try:
         _materialise(source, path, temporary, store, jobs)
         if os.path.lexists(target):
-            delete(target)
+            remove_path(target)
         temporary.rename(target)
     finally:
-        delete(temporary)
+        remove_path(temporary)
         shutil.rmtree(store.root, ignore_errors=True)
 
 
@@ -187,15 +187,6 @@ def storage_url(source: Source, path: str) -> str:
     return f"{url.rstrip('/')}/{object_key(info)}"
 
 
-def delete(path: Path) -> None:
-    """Remove whatever is at a path, if anything."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        with suppress(FileNotFoundError):
-            path.unlink()
-
-
 def copy_path(path: Path, target: Path, *, force: bool = False) -> None:
     """Copy a local file or directory to `target`, which appears in one step.
 
@@ -211,7 +202,7 @@ def copy_path(path: Path, target: Path, *, force: bool = False) -> None:
             shutil.copytree(path, temporary, copy_function=shutil.copyfile)
         else:
             shutil.copyfile(path, temporary)
-        delete(target)
+        remove_path(target)
         temporary.rename(target)
     finally:
-        delete(temporary)
+        remove_path(temporary)

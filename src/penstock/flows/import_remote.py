@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound
+from penstock.base.files import remove_path
 from penstock.base.threads import thread_pool
 from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, parse_tree, render_tree, tree_md5
-from penstock.flows.import_getting import delete
 from penstock.storage.backend import Backend, Entry
 from penstock.storage.resolve import open_backend, shown_url, split_url
 
@@ -206,7 +206,7 @@ def download_url(source: RemoteSource, target: Path, *, force: bool = False) -> 
     temporary = target.parent / f".{os.urandom(11).hex()}.tmp"
     try:
         source.download(temporary)
-        delete(target)
+        remove_path(target)
         temporary.rename(target)
     finally:
-        delete(temporary)
+        remove_path(temporary)

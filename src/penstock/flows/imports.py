@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.files import remove_path
 from penstock.base.staging import staging_name
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import check_seen_by_git, ignore_path
@@ -31,7 +32,7 @@ from penstock.data.rendering import hash_entry, pointer_md5
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.data.yamltext import dump_document, load_document
-from penstock.flows.import_getting import copy_path, delete, get_path
+from penstock.flows.import_getting import copy_path, get_path
 from penstock.flows.import_overrides import NO_OVERRIDES, Overrides
 from penstock.flows.import_remote import NOTE_KEYS, download_url, is_remote, open_remote
 from penstock.flows.import_source import current_commit, open_source
@@ -334,7 +335,7 @@ def fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
             get_path(source, str(path), target)
         return save_path(repo, target)
     finally:
-        delete(target)
+        remove_path(target)
 
 
 def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
@@ -366,7 +367,7 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
         for at, (key, value) in enumerate(hash_entry(info).items()):
             entry.insert(at, key, value)
     finally:
-        delete(target)
+        remove_path(target)
     document["md5"] = pointer_md5(document)
     save_text(pointer.path, dump_document(document))
     return info

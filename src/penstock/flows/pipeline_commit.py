@@ -15,7 +15,7 @@ from penstock.data.rwlock import check_writable
 from penstock.flows.pipeline_status import meant_stages, shown_address
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries, save_lock
-from penstock.pipeline.making import Work, record
+from penstock.pipeline.making import begin, record
 from penstock.pipeline.runcache import save_run
 from penstock.pipeline.status import stage_status
 
@@ -41,6 +41,6 @@ def commit_stages(repo: DataRepository, targets: Sequence[str], base: Path) -> t
                 save_run(repo, repo.root, stage, entry)
                 continue
             check_writable(repo, places)
-            save_lock(repo.root / stage.home, {stage.name: record(Work(repo, repo.root, stage))})
+            save_lock(repo.root / stage.home, {stage.name: record(begin(repo, stage))})
             done.append(shown_address(repo, stage, base))
     return done, known

@@ -7,7 +7,6 @@ removed too.
 from __future__ import annotations
 
 import os
-import shutil
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict, Invalid
+from penstock.base.files import remove_path
+from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path, unignore_path
 from penstock.data.lock import repository_lock
 from penstock.data.metafiles import DEFINITION_FILE, note_definition
@@ -106,6 +107,7 @@ def remove_stage(repo: DataRepository, target: str, base: Path, *, with_data: bo
 
     Raises:
         NotFound: there is no such stage.
+        Invalid: an output leads out of the repository; nothing was changed.
     """
     with repository_lock(repo):
         path, name = find_definition(repo, target, base)
@@ -116,10 +118,13 @@ def remove_stage(repo: DataRepository, target: str, base: Path, *, with_data: bo
             raise no_stage(target, entries)
         home = path.parent.relative_to(repo.root).as_posix()
         stages = load_stages(repo.root, "" if home == "." else home)
+        leaving = [one for one in stages if one.name == name or one.name.startswith(f"{name}@")]
+        for stage in leaving:
+            for place in stage.makes:
+                check_parents(repo, repo.root / place)
         changed = [path]
-        for stage in stages:
-            if stage.name == name or stage.name.startswith(f"{name}@"):
-                changed += _release(repo, stage, with_data=with_data)
+        for stage in leaving:
+            changed += _release(repo, stage, with_data=with_data)
         del entries[name]
         if entries:
             save_text(path, dump_document(document))
@@ -140,12 +145,10 @@ def _release(repo: DataRepository, stage: Stage, *, with_data: bool) -> Iterator
             yield ignored
         if not os.path.lexists(place):
             continue
-        if not with_data:
-            unprotect(repo, place)
-        elif place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
+        if with_data:
+            remove_path(place)
         else:
-            place.unlink()
+            unprotect(repo, place)
 
 
 def _check(repo: DataRepository, new: NewStage, base: Path) -> None:

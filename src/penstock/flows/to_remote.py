@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.base.errors import Conflict, NotFound, Unavailable
+from penstock.base.files import remove_path
 from penstock.base.staging import staging_name
 from penstock.data.adding import Added
 from penstock.data.checkout import check_parents
@@ -32,7 +33,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.transfer import push_objects
 from penstock.data.tree import render_tree
 from penstock.flows.data_workspace import add
-from penstock.flows.import_getting import copy_path, delete
+from penstock.flows.import_getting import copy_path
 from penstock.flows.import_remote import download_url, is_remote, open_remote
 from penstock.flows.selection import ExtraOutputs, no_outputs
 from penstock.storage.backend import Backend
@@ -91,7 +92,7 @@ class _Sender:
         place = self._staging / "file"
         self._staging.mkdir(parents=True, exist_ok=True)
         md5 = store_file(self._store, str(bring(name, place)))
-        delete(place)
+        remove_path(place)
         self._batch.append(HashInfo(md5))
         self._held += size
         return md5

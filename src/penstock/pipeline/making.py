@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
-from penstock.data.checkout import checkout_output
+from penstock.base.files import remove_path
+from penstock.data.checkout import check_parents, checkout_output
 from penstock.data.gitignore import ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.objects import has
@@ -38,6 +38,17 @@ class Work:
     stage: Stage
     commit: bool = True
     bring: Bring | None = None
+
+
+def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bring | None = None) -> Work:
+    """Return a stage as work to be done; one whose outputs lead out of the repository is refused untouched.
+
+    Raises:
+        Invalid: one lies outside, belongs to git or DVC, or has a symbolic link among its parents.
+    """
+    for path in stage.makes:
+        check_parents(repo, repo.root / path)
+    return Work(repo, repo.root, stage, commit, bring)
 
 
 def check_out(work: Work, entry: LockEntry) -> bool:
@@ -93,7 +104,7 @@ def run(work: Work, say: Say) -> LockEntry:
     for output in stage.outputs:
         place = root / stage.place(output.path)
         if not output.is_persistent:
-            _remove(place)
+            remove_path(place)
         place.parent.mkdir(parents=True, exist_ok=True)
     _run_commands(work, directory, say)
     after = _hash_dependencies(work)
@@ -208,10 +219,3 @@ def _fail(stage: Stage, problem: str) -> PenstockError:
         hint=f"mend the stage in {stage.file}, then penstock repro {stage.address}",
         stage=stage.address,
     )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from penstock.data.output import Output
 from penstock.data.repository import DataRepository
 from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock
-from penstock.pipeline.making import Bring, Work, check_out, record, restore, run, store
+from penstock.pipeline.making import Bring, begin, check_out, record, restore, run, store
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.sources import Source, changes_of, list_sources, record_source
 from penstock.pipeline.stage import Stage
@@ -227,7 +227,7 @@ class _Reproduction:
         force: bool,
     ) -> tuple[Action, LockEntry]:
         options = self.options
-        work = Work(self.repo, self.repo.root, stage, options.commit, options.bring)
+        work = begin(self.repo, stage, commit=options.commit, bring=options.bring)
         if stage.is_frozen:
             return "recorded", record(work)
         if entry is not None and not force and status.only_outputs("deleted") and check_out(work, entry):
