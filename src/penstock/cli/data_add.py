@@ -64,9 +64,12 @@ def _add(
     session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
 ) -> list[Added]:
     if flags["out"]:
+        from penstock.data.pointer import pointer_path
         from penstock.flows.to_remote import add_from
 
-        target = target_of(session, targets[0], flags["out"])
+        target = session.directory / flags["out"]
+        if not (flags["force"] and pointer_path(target).is_file()):  # what is tracked is replaced as a whole
+            target = target_of(session, targets[0], flags["out"])
         around = partial(pipeline_outputs, repo, (target,))
         return add_from(repo, targets[0], target, session.directory, around, force=flags["force"])
     from penstock.flows import data_workspace

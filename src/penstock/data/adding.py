@@ -157,7 +157,8 @@ def add_inside(repo: DataRepository, owner: Pointer, path: Path, *, relink: bool
     # DVC leaves the size out where something was replaced or taken out
     total = None if gone or before is None or size is None else before + size
     info = HashInfo(repo.cache.put_tree(render_tree(files.items())), total, len(files))
-    text = owner.text if info == output.hash else render_updated(owner, index, info)
+    is_same = output.hash is not None and info.md5 == output.hash.md5
+    text = owner.text if is_same else render_updated(owner, index, info)
     changed = (owner.path,) if save_text(owner.path, text) else ()
     if saved is not None and relink:
         relink_saved(repo, path, *saved)

@@ -39,11 +39,7 @@ def set_frozen(repo: DataRepository, target: str, base: Path, *, is_frozen: bool
         if bool(entry.get("frozen")) == is_frozen:
             return []
         if is_frozen:
-            at = 1 if "md5" in entry else 0  # where DVC writes it in a pointer
-            if target.endswith(SUFFIX) and hasattr(entry, "insert"):
-                entry.insert(at, "frozen", True)
-            else:
-                entry["frozen"] = True
+            entry["frozen"] = True
         else:
             del entry["frozen"]
         return [path] if save_text(path, dump_document(document)) else []

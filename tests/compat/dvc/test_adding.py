@@ -34,6 +34,26 @@ def one_new_file(root: Path, tool: Tool) -> None:
     tool(root, "add", "data/sub/new")
 
 
+def nothing_new_inside(root: Path, tool: Tool) -> None:
+    write(root, {"data/sub/deep/f": "deep"})
+    tracked(root, tool)
+    tool(root, "add", "data/sub/deep")
+    tool(root, "add", "data/f0")
+
+
+def another_directory_in_the_place_of_a_tracked_one(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    write(root, {"other/x": "x"})
+    tool(root, "add", "-f", "other", "-o", "data")
+    for left in root.glob(".dvc/cache/files/md5/.*.tmp"):  # DVC leaves a copy there
+        left.unlink()
+
+
+def frozen_again(root: Path, tool: Tool) -> None:
+    tracked(root, tool)
+    tool(root, "freeze", "data.dvc")
+
+
 def one_changed_file(root: Path, tool: Tool) -> None:
     tracked(root, tool)
     write(root, {"data/f0": "changed", "data/f1": "changed too"})
@@ -108,6 +128,9 @@ def what_is_gone_from_disk(root: Path, tool: Tool) -> None:
 
 SCENARIOS: list[Scenario] = [
     one_new_file,
+    nothing_new_inside,
+    another_directory_in_the_place_of_a_tracked_one,
+    frozen_again,
     one_changed_file,
     one_removed_file,
     a_directory_inside,
