@@ -59,7 +59,7 @@ def either_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dat
         opened = connect(f"sqlite:///{tmp_path}/store.db")
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
-        opened = connect(server.new_database())
+        opened = connect(server.new_schema())
     upgrade(opened)
     yield opened
     opened.close()

@@ -19,6 +19,6 @@ def tracking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     store = None
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
-        store = server.new_database()
+        store = server.new_schema()
     with run_tracking(tmp_path_factory.mktemp("tracking"), store) as running:
         yield running
