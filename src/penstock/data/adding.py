@@ -75,18 +75,12 @@ def add_path(
             f"{repo.relative(path)} describes data and is kept by git", code="data.is_pointer", path=str(path)
         )
     check_parents(repo, path)
+    _check_no_link(repo, path)
     owner = find_owner(repo, path)
     if owner is not None and owner.outputs[0].path != path:
         return add_inside(repo, owner, path, relink=relink)
     if not os.path.lexists(path):
         raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path))
-    if path.is_symlink() and path.is_dir():
-        raise Invalid(
-            f"{repo.relative(path)} is a symbolic link to a directory",
-            code="data.symlink",
-            hint="add the directory itself, or put it here",
-            path=str(path),
-        )
     check_not_ignored(repo, path)
     _check_overlap(repo, path, others())
     pointer = owner or find_pointer(repo, path)
@@ -107,6 +101,17 @@ def add_path(
     if store and relink and is_cached:
         relink_saved(repo, path, info, tree)
     return Added(where, info, tuple(changed), path)
+
+
+def _check_no_link(repo: DataRepository, path: Path) -> None:
+    """Refuse a link to a directory: what is stored would be outside, and nothing could be written back."""
+    if path.is_symlink() and path.is_dir():
+        raise Invalid(
+            f"{repo.relative(path)} is a symbolic link to a directory",
+            code="data.symlink",
+            hint="add the directory itself, or put it here",
+            path=str(path),
+        )
 
 
 def check_not_ignored(repo: DataRepository, path: Path) -> None:
@@ -227,12 +232,15 @@ def commit_pointer(repo: DataRepository, pointer: Pointer, *, relink: bool = Tru
 
     Raises:
         NotFound: a path is missing.
+        Invalid: a path is excluded by `.dvcignore`, a link to a directory or neither a file nor a directory.
     """
     text = pointer.text
     info: HashInfo | None = None
     changed: list[Path] = []
     for index, output in enumerate(pointer.outputs):
         check_parents(repo, output.path)
+        _check_no_link(repo, output.path)
+        check_not_ignored(repo, output.path)
         info, tree = (_save if output.cached else _measure)(repo, output.path)
         if info != output.hash:
             current = Pointer(pointer.path, pointer.outputs, pointer.out_entries, text=text)

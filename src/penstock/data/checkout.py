@@ -19,12 +19,14 @@ from typing import Literal
 
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.data.hashing import hash_path, hash_tree
-from penstock.data.legacy import holds_legacy, legacy_files
+from penstock.data.legacy import holds_legacy, legacy_files, legacy_md5
 from penstock.data.objects import object_missing
+from penstock.data.obstacles import find_obstacles, list_files
 from penstock.data.output import HashInfo, Output, Within, is_within
 from penstock.data.placing import Placer
 from penstock.data.pointer import check_inside
 from penstock.data.private import KEPT
+from penstock.data.regular import is_special
 from penstock.data.repository import DataRepository
 from penstock.data.state import Snapshot
 from penstock.data.tree import blocks_md5, check_placeable, render_blocks
@@ -98,12 +100,23 @@ def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> 
         wanted = _wanted(repo, output, wanted_info, within)
         return CheckoutPlan(output, "added", wanted)
     is_dir = stat.S_ISDIR(info.st_mode)
+    if is_special(output.path):
+        return CheckoutPlan(
+            output,
+            "modified",
+            _wanted(repo, output, wanted_info, within),
+            (),
+            wanted_info.is_tree,
+            (output.path,),
+        )
     if not within and holds_legacy(repo, output.path, wanted_info):
         return CheckoutPlan(output, "unchanged", {})
     if is_dir and wanted_info.is_tree:
         return _plan_directory(repo, output, wanted_info, within)
     if is_dir:
         files = hash_tree(repo, output.path).files()
+        hidden = (name for name in list_files(output.path) if name not in files)
+        files.update({name: hash_path(repo, output.path / name).md5 for name in hidden})
         risk = tuple(output.path / name for name, md5 in files.items() if not repo.cache.has_md5(md5))
         return CheckoutPlan(output, "modified", {"": wanted_info.md5}, (), True, risk)
     broken = stat.S_ISLNK(info.st_mode) and not output.path.exists()
@@ -149,6 +162,9 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     files = legacy_files(repo, output.path) if is_legacy else current.files()
     if within:
         files = {name: md5 for name, md5 in files.items() if is_within(name, within)}
+    for name in find_obstacles(output.path, wanted, files):
+        path = output.path / name
+        files[name] = legacy_md5(repo, path) if is_legacy else hash_path(repo, path).md5
     write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
     remove = tuple(name for name in files if name not in wanted)
     lost = {name: files[name] for name in (*write, *remove) if name in files}

@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES, read_up_to
-from penstock.base.errors import Denied, NotFound
+from penstock.base.errors import Denied
 from penstock.data.objects import SMALL_BYTES, ObjectStore
 from penstock.data.output import HashInfo
 from penstock.data.packed import DIGEST_BYTES, iter_digests, iter_hex, place_of
+from penstock.data.regular import check_kind, open_regular, path_missing
 from penstock.data.repository import DataRepository
 from penstock.data.scan import Scan, scan_tree
 from penstock.data.state import FileKey, Snapshot
@@ -58,6 +59,7 @@ def hash_path(repo: DataRepository, path: Path) -> HashInfo:
     Raises:
         NotFound: nothing is there.
         Denied: it cannot be read.
+        Invalid: it is neither a file nor a directory.
     """
     info = _stat(path)
     if stat.S_ISDIR(info.st_mode):
@@ -214,12 +216,7 @@ def store_file(cache: ObjectStore, path: str) -> str:
 
 
 def _read(path: str, cache: ObjectStore | None = None) -> str:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError:
-        raise Denied(f"no permission to read {path}", code="data.denied", hint=f"ls -l {path}") from None
-    except FileNotFoundError:
-        raise _gone(path) from None
+    descriptor = open_regular(path)
     try:
         data = read_up_to(descriptor, SMALL_BYTES)
         if len(data) < SMALL_BYTES and (len(data) == 0 or not os.read(descriptor, 1)):
@@ -256,15 +253,13 @@ def _stream(descriptor: int, cache: ObjectStore | None) -> str:
 
 def _stat(path: Path) -> os.stat_result:
     try:
-        return os.stat(path)
+        info = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise _gone(str(path)) from None
+        raise path_missing(str(path)) from None
     except PermissionError:
         raise Denied(f"no permission to read {path}", code="data.denied", hint=f"ls -ld {path}") from None
-
-
-def _gone(path: str) -> NotFound:
-    return NotFound(f"{path} does not exist", code="data.path_missing", path=path)
+    check_kind(str(path), info.st_mode)
+    return info
 
 
 def _key(info: os.stat_result) -> FileKey:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from penstock.base.errors import NotFound
+from penstock.data.regular import open_regular
 
 BUILT_IN = frozenset({".git", ".hg", ".dvc"})
 FILE_NAME = ".dvcignore"
@@ -92,10 +94,18 @@ class IgnoreRules:
 
 
 def _read_lines(path: str) -> list[str]:
+    """Return the lines of a file, none where there is no file.
+
+    Raises:
+        Denied: it cannot be read, so that what it hides is not known.
+        Invalid: it is no file.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
+        descriptor = open_regular(path)
+    except (NotFound, NotADirectoryError):
         return []
+    with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read().splitlines()
 
 
 def _load(path: str) -> Any:

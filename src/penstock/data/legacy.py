@@ -10,6 +10,7 @@ from pathlib import Path
 
 from penstock.data.hashing import digest_md5
 from penstock.data.output import TREE_SUFFIX, HashInfo
+from penstock.data.regular import open_regular
 from penstock.data.repository import DataRepository
 from penstock.data.scan import scan_tree
 from penstock.data.tree import render_tree, tree_md5
@@ -43,7 +44,8 @@ def is_legacy_content(path: str, md5: str) -> bool:
 
 
 def _file_md5(path: Path) -> str:
-    data = path.read_bytes()
+    with open(open_regular(str(path)), "rb") as file:
+        data = file.read()
     if _is_text(data[:SAMPLE_BYTES]):
         data = data.replace(b"\r\n", b"\n")
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -198,12 +198,15 @@ class ObjectStore:
         Raises:
             NotFound: it is not in the cache.
             Corrupt: its bytes do not match.
+            Denied: it cannot be read.
         """
         path = self.path(info.md5) if info.algorithm == "md5" else self.legacy_path(info.md5)
         try:
             data = Path(path).read_bytes()
         except FileNotFoundError:
             raise object_missing(info.md5) from None
+        except PermissionError:
+            raise unreadable_object(info.md5, path) from None
         if info.algorithm == "md5" and tree_md5(data) != info.md5:
             raise corrupt_object(info.md5, path)
         return data
@@ -247,6 +250,17 @@ def object_missing(md5: str) -> NotFound:
     """Make the error for an object that is not in the cache."""
     return NotFound(
         f"object {md5} is not in the cache", code="data.object_missing", hint="penstock fetch", md5=md5
+    )
+
+
+def unreadable_object(md5: str, path: str) -> Denied:
+    """Make the error for an object that this user may not read."""
+    return Denied(
+        f"object {md5} cannot be read: no permission for {path}",
+        code="data.denied",
+        hint=f"ls -l {path}",
+        md5=md5,
+        path=path,
     )
 
 

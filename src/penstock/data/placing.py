@@ -16,7 +16,7 @@ from pathlib import Path
 from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.links import LinkKind, choose_link, link
 from penstock.base.staging import remove_stale, staging_name
-from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, write_failed
+from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, unreadable_object, write_failed
 from penstock.data.repository import DataRepository
 from penstock.data.state import FileKey
 from penstock.data.treefiles import TreeFiles
@@ -59,6 +59,7 @@ class Placer:
         Raises:
             NotFound: the object is not in the cache.
             Corrupt: its bytes do not match its name.
+            Denied: the object cannot be read, or the target cannot be written.
         """
         if self._kind is None:
             self._kind = choose_kind(self._repo, target.parent)
@@ -151,6 +152,8 @@ class Placer:
             descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise object_missing(md5) from None
+        except PermissionError:
+            raise unreadable_object(md5, source) from None
         try:
             data = read_up_to(descriptor, SMALL_BYTES)
             digest = hashlib.md5(data, usedforsecurity=False)
@@ -177,9 +180,13 @@ class Placer:
         key = FileKey(info.st_ino, info.st_dev, info.st_size, info.st_mtime_ns)
         if self._repo.state.find_file(key) == md5:
             return
-        with open(source, "rb", buffering=0) as file:
-            if hashlib.file_digest(file, "md5").hexdigest() != md5:
-                raise corrupt_object(md5, source)
+        try:
+            with open(source, "rb", buffering=0) as file:
+                digest = hashlib.file_digest(file, "md5").hexdigest()
+        except PermissionError:
+            raise unreadable_object(md5, source) from None
+        if digest != md5:
+            raise corrupt_object(md5, source)
         self._known.append((key, md5))
 
     def finish(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from penstock.base.errors import Denied, Invalid
 from penstock.data.ignore import BUILT_IN, FILE_NAME, IgnoreRules
+from penstock.data.regular import check_kind
 
 
 @dataclass(slots=True)
@@ -87,6 +88,5 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
         ) from None
     if stat.S_ISDIR(info.st_mode):
         return None
-    if not stat.S_ISREG(info.st_mode):
-        raise Invalid(f"{entry.path} is neither a file nor a directory", code="data.not_a_file")
+    check_kind(entry.path, info.st_mode)
     return info
