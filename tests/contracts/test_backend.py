@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,14 @@ from penstock.storage.resolve import open_backend
 
 SERVERS = ("s3", "azure", "ssh")
 KINDS = ["memory", "local", *(pytest.param(name, marks=pytest.mark.slow) for name in SERVERS)]
+NO_BUCKET: list[Callable[[Backend], object]] = [
+    lambda backend: backend.put("k", b"x"),
+    lambda backend: backend.upload("k", [bytes(20 << 20)], 20 << 20),
+    lambda backend: backend.get("k"),
+    lambda backend: list(backend.stream("k")),
+    lambda backend: list(backend.list("")),
+    lambda backend: backend.has_place(),
+]
 
 
 @pytest.fixture(params=KINDS)
@@ -211,9 +219,29 @@ def test_a_wrong_secret_is_denied_and_not_shown(s3_server) -> None:  # type: ign
 @pytest.mark.slow
 def test_a_missing_bucket_is_named(s3_server) -> None:  # type: ignore[no-untyped-def]
     backend = open_backend("s3://no-such-bucket-here", s3_server.options())
-    with pytest.raises(PenstockError) as caught:
-        backend.put("k", b"x")
-    assert "no-such-bucket-here" in str(caught.value)
+    for ask in NO_BUCKET:
+        with pytest.raises(Unavailable) as caught:
+            ask(backend)
+        assert caught.value.code == "storage.no_bucket"
+        assert "no-such-bucket-here" in str(caught.value)
+    assert not backend.exists("k")
+    named = open_backend(f"s3://{s3_server.make_bucket()}", s3_server.options())
+    with pytest.raises(NotFound):
+        named.get("NoSuchBucket")
+
+
+@pytest.mark.slow
+def test_a_missing_container_is_named(azure_server) -> None:  # type: ignore[no-untyped-def]
+    backend = open_backend("azure://no-such-container-here/p", azure_server.options())
+    for ask in NO_BUCKET:
+        with pytest.raises(Unavailable, match="no-such-container-here"):
+            ask(backend)
+
+
+def test_the_place_is_there_after_the_first_write(backend: Backend) -> None:
+    backend.has_place()
+    backend.put("k", b"x")
+    assert backend.has_place()
 
 
 def test_what_a_writer_was_given_is_there_after_the_commit(backend: Backend) -> None:

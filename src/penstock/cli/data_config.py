@@ -96,7 +96,7 @@ def _set(session: Session, dvc_dir: Path, name: str, level: str | None, value: s
         set_value,
         split_name,
     )
-    from penstock.data.config_values import check_value
+    from penstock.data.config_values import check_edit
 
     section, key = split_name(name)
     file = level_paths(dvc_dir)[level or "repo"]
@@ -105,10 +105,9 @@ def _set(session: Session, dvc_dir: Path, name: str, level: str | None, value: s
             raise NotFound(
                 f"{name} is not set in {file}", code="config.not_set", hint="penstock config -l --show-origin"
             )
-    else:
-        check_value(section, key, value)
-        if is_path_option(section, key) and "://" not in value and not value.startswith("/"):
-            value = os.path.relpath(session.directory / Path(value).expanduser(), file.parent)
+    elif is_path_option(section, key) and value and "://" not in value and not value.startswith("/"):
+        value = os.path.relpath(session.directory / Path(value).expanduser(), file.parent)
+    check_edit(dvc_dir, level or "repo", section, {key: value})
     set_value(file, section, key, value)
     session.emit({"name": name, "value": value}, "")
 

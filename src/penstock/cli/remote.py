@@ -32,15 +32,20 @@ def _level(command: Any) -> Any:
     return command
 
 
-def _file(session: Session, level: str | None) -> Path:
-    from penstock.data.config import level_paths
+def _dvc_dir(session: Session) -> Path:
     from penstock.data.repository import find_root
 
-    return level_paths(find_root(session.directory) / ".dvc")[level or "repo"]
+    return find_root(session.directory) / ".dvc"
+
+
+def _file(session: Session, level: str | None) -> Path:
+    from penstock.data.config import level_paths
+
+    return level_paths(_dvc_dir(session))[level or "repo"]
 
 
 def _stored_url(session: Session, file: Path, url: str) -> str:
-    if "://" in url or url.startswith("/"):
+    if not url or "://" in url or url.startswith("/"):
         return url
     return os.path.relpath(session.directory / Path(url).expanduser(), file.parent)
 
@@ -61,8 +66,8 @@ def add_remote(
 ) -> None:
     """Add a remote: a directory, s3://, gs://, azure://, ssh:// or (to fetch from) https:// URL."""
     from penstock.base.errors import Conflict
-    from penstock.data.config import read_level, set_value
-    from penstock.data.config_values import check_value
+    from penstock.data.config import read_level, remove_section, set_value
+    from penstock.data.config_values import check_edit
     from penstock.storage.resolve import without_password
 
     file = _file(session, level)
@@ -72,8 +77,10 @@ def add_remote(
             code="data.remote_exists",
             hint=f"penstock remote modify {name} url",
         )
-    check_value(_section(name), "url", url)
-    set_value(file, _section(name), "url", _stored_url(session, file, url))
+    url = _stored_url(session, file, url)
+    check_edit(_dvc_dir(session), level or "repo", _section(name), {"url": url}, fresh=True)
+    remove_section(file, _section(name))
+    set_value(file, _section(name), "url", url)
     if is_default:
         set_value(file, "core", "remote", name)
     shown = without_password(url)
@@ -90,14 +97,9 @@ def add_remote(
 def list_remotes(session: Session, level: str | None) -> None:
     """List remotes with their URLs."""
     from penstock.data.config import Config, load_config, read_resolved
-    from penstock.data.repository import find_root
     from penstock.storage.resolve import without_password
 
-    config = (
-        Config(read_resolved(_file(session, level)))
-        if level
-        else load_config(find_root(session.directory) / ".dvc")
-    )
+    config = Config(read_resolved(_file(session, level))) if level else load_config(_dvc_dir(session))
     default = config.get("core", "remote")
     rows = [
         (name, without_password(values.get("url", "")), name == default)
@@ -124,21 +126,21 @@ def modify_remote(
     """Set or unset an option of a remote."""
     from penstock.base.errors import NotFound
     from penstock.data.config import load_config, set_value
-    from penstock.data.config_values import check_value
+    from penstock.data.config_values import check_edit
 
     if value is None and not unset:
         raise click.UsageError("give a VALUE or --unset")
     file = _file(session, level)
-    root = _file(session, "repo").parent
-    if name not in load_config(root).remotes():
+    option = option.lower()
+    if name not in load_config(_dvc_dir(session)).remotes():
         raise NotFound(
             f"there is no remote {name!r}", code="data.no_remote", hint=f"penstock remote add {name} URL"
         )
     if option == "url" and value is not None:
         value = _stored_url(session, file, value)
-    if not unset:
-        check_value(_section(name), option.lower(), value or "")
-    set_value(file, _section(name), option.lower(), None if unset else value)
+    value = None if unset else value
+    check_edit(_dvc_dir(session), level or "repo", _section(name), {option: value})
+    set_value(file, _section(name), option, value)
     session.emit({"name": name, "option": option}, "")
 
 
@@ -156,7 +158,7 @@ def remove_remote(session: Session, name: str, level: str | None) -> None:
         raise NotFound(
             f"there is no remote {name!r} in {file}", code="data.no_remote", hint="penstock remote list"
         )
-    for path in level_paths(_file(session, "repo").parent).values():
+    for path in level_paths(_dvc_dir(session)).values():
         if read_level(path).get("core", {}).get("remote") == name:
             set_value(path, "core", "remote", None)
     session.emit({"name": name}, "")
@@ -193,18 +195,22 @@ def rename_remote(session: Session, name: str, new: str, level: str | None) -> N
 @_level
 @pass_session
 def default_remote(session: Session, name: str | None, unset: bool, level: str | None) -> None:
-    """Show, set or unset the default remote."""
+    """Show, set or unset the default remote; with none to show the exit code is 1."""
     from penstock.base.errors import NotFound
     from penstock.data.config import load_config, set_value
 
-    config = load_config(_file(session, "repo").parent)
+    config = load_config(_dvc_dir(session))
     if unset:
         set_value(_file(session, level), "core", "remote", None)
         session.emit({"default": None}, "")
         return
     if name is None:
         chosen = config.get("core", "remote")
-        session.emit({"default": chosen}, chosen or "No default remote set")
+        if chosen is None:
+            raise NotFound(
+                "no default remote is set", code="data.no_remote", hint="penstock remote default NAME"
+            )
+        session.emit({"default": chosen}, chosen)
         return
     if name not in config.remotes():
         raise NotFound(

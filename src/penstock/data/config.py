@@ -2,7 +2,8 @@
 
 Later levels win: system, global, repository (`.dvc/config`), local (`.dvc/config.local`). Keys are
 lower-cased; a relative `url` or `cache.dir` means relative to the file that holds it. Penstock's own
-settings are not here: unknown keys in these files are DVC's errors.
+settings are not here: unknown keys in these files are DVC's errors (`penstock.data.config_values`). A key or section
+that is written twice is an error at once.
 
 Source: dvc/config.py and dvc/config_schema.py (3.67).
 """
@@ -24,6 +25,7 @@ Sections = dict[str, dict[str, str]]
 _HEADER = re.compile(r"""\[(?:'([\w ".-]+)'|([\w.-]+))\]\Z""")
 _PLAIN = re.compile(r"""([\w.-]+) *= *([^'"#,\s](?:[^'"#,]*[^'"#,\s])?)?\Z""")
 REMOTE = re.compile(r'remote "(.+)"\Z')
+NAMED_SECTION = re.compile(r'(remote|machine|db) "(.*)"\Z')
 _NAME = re.compile(r"(?:(remote|db)\.)?([^.]+)\.([^.]+)\Z")
 
 
@@ -120,7 +122,7 @@ def read_resolved(path: Path) -> Sections:
 
 
 def _resolve(section: str, key: str, value: str, base: Path) -> str:
-    if is_path_option(section, key) and "://" not in value and not value.startswith("/"):
+    if is_path_option(section, key) and value and "://" not in value and not value.startswith("/"):
         return os.path.normpath(base / Path(value).expanduser())
     return value
 
@@ -157,7 +159,7 @@ def _parse_simple(text: str) -> Sections | None:
             current = sections[name] = {}
             continue
         pair = _PLAIN.match(line)
-        if pair is None or current is None:
+        if pair is None or current is None or pair[1].lower() in current:
             return None
         current[pair[1].lower()] = pair[2] or ""
     return sections

@@ -59,43 +59,70 @@ class DataRepository:
         """Open a remote by name, or the default one.
 
         Raises:
-            NotFound: no remote of that name, or no default.
+            NotFound, Invalid: as `remote_settings`.
         """
         from penstock.storage.resolve import open_backend
 
         return open_backend(*self.remote_settings(name))
 
     def remote_name(self, name: str | None = None) -> str:
-        """Return `name`, or the default remote's; it exists in the configuration."""
+        """Return `name`, or the default remote's; it exists in the configuration.
+
+        Raises:
+            NotFound: no remote of that name, or no default.
+            Invalid: neither, and the configuration has an error.
+        """
         chosen = name or self.config.get("core", "remote")
+        if chosen is not None and chosen in self.config.remotes():
+            return chosen
+        self._check_config()
         if chosen is None:
             raise NotFound(
                 "no remote is configured",
                 code="data.no_remote",
                 hint="penstock remote add -d NAME URL",
             )
-        if chosen not in self.config.remotes():
-            raise NotFound(
-                f"there is no remote {chosen!r}",
-                code="data.no_remote",
-                hint=f"penstock remote add {chosen} URL",
-                remote=chosen,
-            )
-        return chosen
+        raise NotFound(
+            f"there is no remote {chosen!r}",
+            code="data.no_remote",
+            hint=f"penstock remote add {chosen} URL",
+            remote=chosen,
+        )
 
     def remote_settings(self, name: str | None = None) -> tuple[str, dict[str, str]]:
-        """Return a remote's URL and options; `remote://other/path` is followed."""
-        remotes = self.config.remotes()
-        options = dict(remotes[self.remote_name(name)])
-        url = options.pop("url", "")
-        for _ in range(len(remotes)):
-            if not url.startswith("remote://"):
-                break
+        """Return a remote's URL and options; `remote://other/path` is followed.
+
+        Raises:
+            NotFound: as `remote_name`.
+            Invalid: the configuration has an error, the remote has no URL, or remotes refer to each other.
+        """
+        chosen = self.remote_name(name)
+        self._check_config()
+        url, options = self._own_settings(chosen)
+        followed = [chosen]
+        while url.startswith("remote://"):
             other, _, rest = url.removeprefix("remote://").partition("/")
-            base = dict(remotes[self.remote_name(other)])
-            url = f"{base.pop('url', '').rstrip('/')}/{rest}"
-            options = base | options
+            if other in followed:
+                raise _circle([*followed[followed.index(other) :]])
+            followed.append(other)
+            base, below = self._own_settings(self.remote_name(other))
+            url = f"{base.rstrip('/')}/{rest}"
+            options = below | options
         return url, options
+
+    def _own_settings(self, name: str) -> tuple[str, dict[str, str]]:
+        from penstock.data.config_values import no_url
+
+        options = dict(self.config.remotes()[name])
+        url = options.pop("url", "")
+        if not url:
+            raise no_url(name)
+        return url, options
+
+    def _check_config(self) -> None:
+        from penstock.data.config_values import check_config
+
+        check_config(self.config, self.dvc_dir)
 
     def link_kinds(self) -> tuple[LinkKind, ...]:
         """Return the configured `cache.type`, in the order to try.
@@ -138,6 +165,19 @@ class DataRepository:
     def close(self) -> None:
         """Close the state file."""
         self.state.close()
+
+
+def _circle(names: list[str]) -> Invalid:
+    """Make the error for remotes whose URLs lead from one to the next and back."""
+    told = " and ".join(map(repr, names))
+    return Invalid(
+        f"the remotes {told} refer to each other"
+        if len(names) > 1
+        else f"the remote {told} refers to itself",
+        code="data.remote_circle",
+        hint=f"penstock remote modify {names[0]} url URL",
+        remotes=names,
+    )
 
 
 def find_root(start: Path) -> Path:

@@ -42,6 +42,8 @@ def cloud_status(
         backend = repo.remote(place)
         try:
             remote_absent = set(transfer.find_absent(backend, names))
+            if len(remote_absent) == len(names):
+                backend.has_place()  # raises for a bucket that does not exist; a directory counts as empty
             _compare(names, remote_absent, repo.cache.missing(set(names)), found)
             if place in legacy:
                 old = legacy[place]

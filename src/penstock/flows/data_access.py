@@ -198,7 +198,10 @@ def _open(source: Source, path: str, remote: str | None) -> tuple[BinaryIO, str 
     backend = source.repo.remote(name)
     size = backend.size(object_key(info))
     if size is None:
-        backend.close()
+        try:
+            backend.has_place()
+        finally:
+            backend.close()
         raise NotFound(
             f"{path} is neither in the cache nor on the remote {name!r} ({backend.url})",
             code="data.object_missing",

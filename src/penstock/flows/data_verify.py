@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.base.errors import Corrupt, NotFound
+from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data.output import HashInfo, is_within
 from penstock.data.repository import DataRepository
 from penstock.data.verification import Verification, verify_cache, verify_remote
@@ -45,7 +45,7 @@ def verify_remotes(
     """Read what tracked data need of their remotes, by the remotes' names; imports are on none.
 
     Raises:
-        Unavailable, Denied: a remote does not answer, or refuses.
+        Unavailable, Denied: a remote does not exist, does not answer, or refuses.
     """
     result = {}
     for place, parts in by_remote(
@@ -56,6 +56,14 @@ def verify_remotes(
             found = verify_remote(
                 repo, needed(repo, parts), backend, jobs=options.jobs, progress=options.progress
             )
+            if found.missing and not found.checked and not backend.has_place():
+                raise Unavailable(
+                    f"the directory {backend.url} does not exist",
+                    code="storage.no_directory",
+                    hint="penstock push, which makes it, or penstock remote modify "
+                    f"{place} url URL, if it is elsewhere",
+                    url=backend.url,
+                )
         finally:
             backend.close()
         result[place] = Verified(found, name_objects(repo, parts, bad_of(found)))

@@ -162,6 +162,16 @@ class Backend(Protocol):
         """Say whether there is an object at `key`."""
         ...
 
+    def has_place(self) -> bool:
+        """Say whether the place itself is there; a directory is made at the first write, a bucket never is.
+
+        Costs a request: for those who found nothing and want to know why.
+
+        Raises:
+            Unavailable: there is no such bucket.
+        """
+        ...
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the directory `prefix` ("" is everything), in no order."""
         ...
@@ -208,6 +218,16 @@ def missing(backend_url: str, key: str) -> NotFound:
         f"{PurePosixPath(key)} does not exist in {backend_url}",
         code="storage.object_missing",
         key=key,
+        url=backend_url,
+    )
+
+
+def unmade(backend_url: str, reason: str) -> Unavailable:
+    """Make the error for a directory that cannot be made at the first write."""
+    return Unavailable(
+        f"the directory {backend_url} cannot be made: {' '.join(reason.split())}",
+        code="storage.no_directory",
+        hint="make it, or change the URL: penstock remote modify NAME url URL",
         url=backend_url,
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from penstock.base.errors import Denied, PenstockError, Unavailable
 from penstock.base.staging import new_token, remove_stale
-from penstock.storage.backend import Child, Entry, Writer, check_key, exactly, in_the_way, missing
+from penstock.storage.backend import Child, Entry, Writer, check_key, exactly, in_the_way, missing, unmade
 from penstock.storage.local_writer import LocalWriter, sweep
 
 STAGING = ".penstock-tmp"
@@ -130,6 +130,8 @@ class LocalBackend:
     def _prepare(self, path: str, key: str, *, again: bool = False) -> None:
         parent = path.rpartition("/")[0]
         if again or parent not in self._made:
+            if not os.path.isdir(self.root):
+                self._make_root()
             try:
                 os.makedirs(parent, exist_ok=True)
             except (FileExistsError, NotADirectoryError):
@@ -138,6 +140,18 @@ class LocalBackend:
             if not self._made:
                 remove_stale(f"{self.root}/{STAGING}")
             self._made.add(parent)
+
+    def _make_root(self) -> None:
+        try:
+            os.makedirs(self.root, exist_ok=True)
+        except PermissionError as error:
+            raise Denied(
+                f"the directory {self.root} cannot be made: {error.strerror}",
+                code="storage.denied",
+                hint=f"ls -ld {self.root.parent}",
+            ) from error
+        except OSError as error:
+            raise unmade(self.url, error.strerror or str(error)) from error
 
     def _store(self, key: str, write: Callable[[str], None]) -> None:
         path, temporary = self._path(key), self._temporary()
@@ -149,7 +163,10 @@ class LocalBackend:
             with suppress(OSError):
                 os.unlink(temporary)
             if isinstance(error, OSError):
-                raise self._translate(error, key) from error
+                lost = isinstance(
+                    error, FileNotFoundError
+                )  # a directory on the way: what is stored is not missing
+                raise (self._failed if lost else self._translate)(error, key) from error
             raise
 
     def _place(self, path: str, key: str, temporary: str) -> None:
@@ -210,6 +227,10 @@ class LocalBackend:
     def exists(self, key: str) -> bool:
         """Say whether there is an object at `key`."""
         return self.size(key) is not None
+
+    def has_place(self) -> bool:
+        """Say whether the directory is there."""
+        return self.root.is_dir()
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the directory `prefix`."""
@@ -287,6 +308,9 @@ class LocalBackend:
                 hint=f"ls -ld {self.root}",
                 key=key,
             )
+        return self._failed(error, key)
+
+    def _failed(self, error: OSError, key: str) -> Unavailable:
         return Unavailable(
             f"{self.url} failed on {key}: {error.strerror or error}",
             code="storage.io",

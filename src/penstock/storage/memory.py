@@ -68,6 +68,10 @@ class MemoryBackend:
         """Say whether there is an object at `key`."""
         return check_key(key) in self._objects
 
+    def has_place(self) -> bool:
+        """It is always there."""
+        return True
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the directory `prefix`."""
         head = f"{prefix.rstrip('/')}/" if prefix else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
-from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.storage.aws_profile import read_aws_profile
 from penstock.storage.backend import (
     Child,
@@ -35,6 +34,7 @@ from penstock.storage.backend import (
     missing,
     replaced,
 )
+from penstock.storage.object_errors import failure, is_place_missing, no_place, said
 from penstock.storage.parts_writer import SINGLE_BYTES, WRITER_JOBS, PartsWriter, choose_part_bytes
 from penstock.storage.read_ahead import ReadAhead, split_range
 
@@ -48,10 +48,8 @@ RETRY: dict[str, Any] = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
+DENIED = (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 T = TypeVar("T")
-_CREDENTIALS = re.compile(r"//[^/\s@]+@")
-_REASON = re.compile(r"<(?:\?xml|Error)\b.*?<Code>([^<]+)</Code>.*")  # S3's, Azure's and Google's own word
-_QUERY = re.compile(r"\?[^\s)\"']+")
 
 
 @dataclass(frozen=True)
@@ -220,6 +218,12 @@ class ObjectStoreBackend:
         """Say whether there is an object at `key`."""
         return self.size(key) is not None
 
+    def has_place(self) -> bool:
+        """Ask for a first page, since a HEAD of what is missing does not tell why; a bucket is there or an error."""
+        if self.can_list:
+            next(self.list(""), None)
+        return True
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the directory `prefix`."""
         pages = iter(obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=1000))
@@ -268,47 +272,18 @@ class ObjectStoreBackend:
     def _call(self, key: str, action: Callable[[], T]) -> T:
         try:
             return action()
-        except (FileNotFoundError, exceptions.NotFoundError):
-            raise missing(self.url, key) from None
+        except (FileNotFoundError, exceptions.NotFoundError) as error:
+            raise (no_place(self.url) if is_place_missing(error) else missing(self.url, key)) from None
         except PenstockError:
             raise
         except exceptions.PreconditionError:
             raise replaced(self.url, key) from None
         except (exceptions.BaseError, OSError, ValueError) as error:
-            raise _translate(error, self.url, key) from error
+            raise failure(error, self.url, key, is_denied=isinstance(error, DENIED)) from error
 
 
 def _entry(key: str, found: Mapping[str, Any]) -> Entry:
     return Entry(key, int(found["size"]), found["last_modified"].timestamp(), found.get("e_tag") or "")
-
-
-def _text(error: Exception) -> str:
-    """Return what obstore says, without its debugging output and without what may hold keys in URLs."""
-    text = " ".join(str(error).partition("Debug source:")[0].split())
-    if reason := _REASON.search(text):
-        text = f"{text[: reason.start()]}{reason[1]}"
-    return _CREDENTIALS.sub("//", _QUERY.sub("?…", text))[:300]
-
-
-def _translate(error: Exception, url: str, key: str) -> PenstockError:
-    text = _text(error)
-    if isinstance(
-        error, PermissionError | exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
-    ) or any(word in text for word in ("AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId")):
-        return Denied(
-            f"{url} refused the credentials for {key}",
-            code="storage.denied",
-            hint="check the remote's keys: penstock config -l",
-            key=key,
-        )
-    if "NoSuchBucket" in text:
-        return Unavailable(f"the bucket of {url} does not exist", code="storage.no_bucket", url=url)
-    return Unavailable(
-        f"{url} failed on {key}: {text}",
-        code="storage.unavailable",
-        hint="check that the remote can be reached, then run the same command again",
-        key=key,
-    )
 
 
 def open_s3(bucket: str, prefix: str, options: Options, url: str) -> ObjectStoreBackend:
@@ -389,7 +364,7 @@ def _open_store(make: Callable[[Any], Any], url: str) -> Any:
         return make(RETRY)
     except (exceptions.BaseError, ValueError, TypeError) as error:
         raise Invalid(
-            f"the remote {url} cannot be opened: {_text(error)}",
+            f"the remote {url} cannot be opened: {said(error)}",
             code="storage.bad_options",
             hint="penstock remote modify NAME OPTION VALUE",
             url=url,

@@ -33,6 +33,7 @@ from penstock.storage.backend import (
     in_the_way,
     missing,
     replaced,
+    unmade,
 )
 from penstock.storage.ssh_connection import SshConnection, SshTarget
 from penstock.storage.ssh_listing import MISSING, Folder, is_file, read_folders
@@ -147,7 +148,10 @@ class SshBackend:
         """Make the directories an object needs and return the name of a temporary file."""
         parent = posixpath.dirname(self._path(key))
         if STAGING not in self._made:
-            await sftp.makedirs(f"{self._root}/{STAGING}", exist_ok=True)
+            try:
+                await sftp.makedirs(f"{self._root}/{STAGING}", exist_ok=True)
+            except (asyncssh.SFTPFailure, *MISSING) as error:
+                raise unmade(self.url, str(error)) from error
             if STAGING not in self._made:  # the first of several writers sweeps
                 self._made.add(STAGING)
                 await self._sweep(sftp)
@@ -265,6 +269,10 @@ class SshBackend:
     def exists(self, key: str) -> bool:
         """Say whether there is an object at `key`."""
         return self.size(key) is not None
+
+    def has_place(self) -> bool:
+        """Say whether the directory is there."""
+        return self._run("", lambda sftp: sftp.isdir(self._root or "/"))
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the directory `prefix`."""
