@@ -32,6 +32,7 @@ LAZY = {
     "penstock/data/hashing.py": "OpenSSL, only for a file whose hash is not known",
     "penstock/data/ignore.py": "pathspec, only where there is a .dvcignore",
     "penstock/data/placing.py": "shutil, only to move across file systems or to clear up",
+    "penstock/data/keeping.py": "shutil, only where something would be lost",
     "penstock/data/metafiles.py": "subprocess, only where patterns are git's to decide",
     "penstock/data/pointer.py": "ruamel, only for a pointer DVC would not have written",
     "penstock/data/private.py": "git, only where there is a link",

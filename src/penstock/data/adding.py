@@ -266,6 +266,7 @@ def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = 
     Raises:
         Invalid: an output leads out of the repository; nothing was changed.
     """
+    from penstock.data.keeping import keep_unsaved
     from penstock.data.protection import unprotect
 
     for output in pointer.outputs:
@@ -279,6 +280,7 @@ def remove_pointer(repo: DataRepository, pointer: Pointer, *, with_data: bool = 
         if ignored is not None:
             changed.append(ignored)
         if with_data:
+            keep_unsaved(repo, output.path)
             remove_path(output.path)
     pointer.path.unlink()
     return tuple(changed)

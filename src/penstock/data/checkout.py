@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,13 +18,13 @@ from typing import Literal
 
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.data.hashing import hash_path, hash_tree
+from penstock.data.keeping import find_unsaved, keep
 from penstock.data.legacy import holds_legacy, legacy_files, legacy_md5
 from penstock.data.objects import object_missing
-from penstock.data.obstacles import find_obstacles, list_files
+from penstock.data.obstacles import find_obstacles
 from penstock.data.output import HashInfo, Output, Within, is_within
 from penstock.data.placing import Placer
 from penstock.data.pointer import check_inside
-from penstock.data.private import KEPT
 from penstock.data.regular import is_special
 from penstock.data.repository import DataRepository
 from penstock.data.state import Snapshot
@@ -114,10 +113,7 @@ def plan_checkout(repo: DataRepository, output: Output, within: Within = "") -> 
     if is_dir and wanted_info.is_tree:
         return _plan_directory(repo, output, wanted_info, within)
     if is_dir:
-        files = hash_tree(repo, output.path).files()
-        hidden = (name for name in list_files(output.path) if name not in files)
-        files.update({name: hash_path(repo, output.path / name).md5 for name in hidden})
-        risk = tuple(output.path / name for name, md5 in files.items() if not repo.cache.has_md5(md5))
+        risk = find_unsaved(repo, output.path)
         return CheckoutPlan(output, "modified", {"": wanted_info.md5}, (), True, risk)
     broken = stat.S_ISLNK(info.st_mode) and not output.path.exists()
     current = None if broken else hash_path(repo, output.path)
@@ -213,10 +209,10 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
     output = plan.output
     legacy = output.hash is not None and output.hash.algorithm != "md5"
     _require_objects(repo, plan, legacy=legacy)
-    _keep(repo, plan.at_risk)
+    keep(repo, plan.at_risk)
     placer = Placer(repo, legacy=legacy)
     if plan.replace_all:
-        _keep(repo, (output.path,))
+        keep(repo, (output.path,))
     if output.hash is not None and output.hash.is_tree:
         if not os.path.lexists(output.path):
             files = TreeFiles.of(plan.write)
@@ -296,19 +292,6 @@ def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:
         hint=f"penstock commit {plan.output.source} to keep it, or penstock checkout --force (keeps a copy)",
         paths=names,
     )
-
-
-def _keep(repo: DataRepository, paths: tuple[Path, ...]) -> None:
-    """Move files to `.dvc/tmp/penstock-kept/<time>`, under their own names."""
-    if not paths:
-        return
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
-    kept = repo.dvc_dir / "tmp" / KEPT / name
-    for path in paths:
-        target = kept / path.relative_to(repo.root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            path.rename(target)
 
 
 def check_parents(repo: DataRepository, path: Path) -> None:

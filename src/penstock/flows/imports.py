@@ -17,6 +17,7 @@ from penstock.base.staging import staging_name
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import check_seen_by_git, ignore_path
 from penstock.data.hashing import hash_path, save_path
+from penstock.data.keeping import keep_unsaved
 from penstock.data.lock import repository_lock
 from penstock.data.metafiles import SUFFIX
 from penstock.data.output import HashInfo
@@ -270,6 +271,7 @@ def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: 
         return False
     if not options.no_download:
         with open_source(origin["url"], commit, base=pointer.path.parent, overrides=overrides) as source:
+            keep_unsaved(repo, pointer.outputs[0].path)
             get_path(source, dependency["path"], pointer.outputs[0].path, force=True)
     if options.rev:
         origin["rev"] = options.rev
@@ -292,6 +294,7 @@ def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: 
     for at, (key, value) in enumerate(hash_entry(info).items()):
         dependency.insert(at, key, value)
     if not (options.no_download or options.to_remote):
+        keep_unsaved(repo, pointer.outputs[0].path)
         copy_path(path, pointer.outputs[0].path, force=True)
     return True
 
@@ -303,6 +306,7 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
         if all(dependency.get(key) == found.get(key) for key in NOTE_KEYS):
             return False
         if not (options.no_download or options.to_remote):
+            keep_unsaved(repo, pointer.outputs[0].path)
             download_url(source, pointer.outputs[0].path, force=True)
     for key in (*NOTE_KEYS, "size", "nfiles", "isexec"):
         dependency.pop(key, None)

@@ -17,6 +17,7 @@ from penstock.base.errors import Conflict, Invalid
 from penstock.base.files import remove_path
 from penstock.data.checkout import check_parents
 from penstock.data.gitignore import ignore_path, unignore_path
+from penstock.data.keeping import keep_unsaved
 from penstock.data.lock import repository_lock
 from penstock.data.metafiles import DEFINITION_FILE, note_definition
 from penstock.data.pointer import save_text
@@ -146,6 +147,7 @@ def _release(repo: DataRepository, stage: Stage, *, with_data: bool) -> Iterator
         if not os.path.lexists(place):
             continue
         if with_data:
+            keep_unsaved(repo, place)
             remove_path(place)
         else:
             unprotect(repo, place)

@@ -1,0 +1,72 @@
+"""What was edited and never added survives the commands that replace or remove it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PENSTOCK = Path(sys.executable).with_name("penstock")
+STAGE = "stages:\n  s:\n    cmd: mkdir -p d/s && echo 1 > d/s/a\n    outs:\n    - d\n"
+
+
+def run(root: Path, *arguments: str) -> None:
+    done = subprocess.run([PENSTOCK, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def git(root: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A repository with a tracked directory at two tags."""
+    root = tmp_path / "source"
+    (root / "d" / "s").mkdir(parents=True)
+    git(root, "init", "-q")
+    run(root, "init", "-q")
+    for number in (1, 2):
+        (root / "d" / "s" / "a").write_text(f"{number}\n")
+        run(root, "add", "d")
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", str(number))
+        git(root, "tag", f"v{number}")
+    return root
+
+
+@pytest.mark.parametrize("way", ["import", "import-url", "remove", "remove stage"])
+def test_a_copy_is_kept_of_what_was_edited(source: Path, tmp_path: Path, way: str) -> None:
+    root = tmp_path / "repo"
+    root.mkdir()
+    git(root, "init", "-q")
+    run(root, "init", "-q")
+    if way == "import":
+        run(root, "import", "--rev", "v1", str(source), "d")
+        last = ("update", "--rev", "v2", "d.dvc")
+    elif way == "import-url":
+        run(root, "import-url", str(source / "d"))
+        (source / "d" / "s" / "a").write_text("3\n")
+        last = ("update", "d.dvc")
+    elif way == "remove":
+        shutil.copytree(source / "d", root / "d")
+        run(root, "add", "d")
+        last = ("remove", "--outs", "d.dvc")
+    else:
+        (root / "dvc.yaml").write_text(STAGE)
+        run(root, "repro")
+        last = ("remove", "--outs", "s")
+    (root / "d" / "s" / "a").write_text("edited\n")
+    (root / "d" / "new").write_text("new\n")
+    run(root, *last)
+    assert not (root / "d" / "new").exists()
+    kept = {
+        path.relative_to(root / ".dvc" / "tmp" / "penstock-kept").parts[1:]: path.read_text()
+        for path in (root / ".dvc" / "tmp" / "penstock-kept").rglob("*")
+        if path.is_file()
+    }
+    assert kept == {("d", "s", "a"): "edited\n", ("d", "new"): "new\n"}
