@@ -30,9 +30,18 @@ ODD = [
 
 def odd_names(side: Side) -> object:
     side.put({name: name for name in ODD} | {f"d/{name}/f": name for name in ODD})
-    side("add", *ODD, "d")
+    side("add", *(name for name in ODD if "\n" not in name), "d")
     shutil.rmtree(side.root / "d")
     side("checkout")
+    return side.json("status")
+
+
+def names_of_several_lines(side: Side) -> object:
+    """Without git, in whose `.gitignore` DVC writes several entries for them."""
+    side("config", "core.no_scm", "true")
+    shutil.rmtree(side.root / ".git")
+    side.put({"new\nline": "1"})
+    side("add", "new\nline")
     return side.json("status")
 
 
@@ -159,6 +168,7 @@ def limits_of_a_diff(side: Side) -> object:
 
 SCENARIOS: list[Scenario] = [
     odd_names,
+    names_of_several_lines,
     from_a_directory_below,
     what_dvcignore_excludes,
     several_outputs_and_a_working_directory,
@@ -177,3 +187,16 @@ def test_both_do_the_same(
     make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
 ) -> None:
     assert_same(make_repo, dvc, penstock, scenario)
+
+
+@pytest.mark.parametrize("name", ["a\x85b", "a\u2028b", "a\u2029b", "\ufeffa", "a b\x85 " * 12, "trail "])
+def test_dvc_reads_the_name_that_was_added(
+    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, name: str
+) -> None:
+    root = make_repo("repo", penstock)
+    (root / name).write_text("1")
+    penstock(root, "add", name)
+    (root / name).unlink()
+    dvc(root, "checkout")
+    assert (root / name).read_text() == "1"
+    assert dvc.json(root, "status") == penstock.json(root, "status") == {}
