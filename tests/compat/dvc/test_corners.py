@@ -60,6 +60,13 @@ def what_dvcignore_excludes(side: Side) -> object:
     return None
 
 
+def what_a_deeper_dvcignore_excludes(side: Side) -> object:
+    side.put({"s/.dvcignore": "*.tmp\nold\n", "s/d/x": "1", "s/d/y.tmp": "2", "s/old/f": "3", "t/y.tmp": "4"})
+    side("add", "s/d", "t")
+    side.put({"s/old/f.dvc": "outs:\n- md5: c4ca4238a0b923820dcc509a6f75849b\n  hash: md5\n  path: f\n"})
+    return side.json("status")
+
+
 def several_outputs_and_a_working_directory(side: Side) -> object:
     side.put({"a": "1", "b": "2", "ab.dvc": "outs:\n- path: a\n- path: b\n"})
     side.put({"s/x": "1", "x.dvc": "wdir: s\nouts:\n- path: x\n"})
@@ -171,6 +178,7 @@ SCENARIOS: list[Scenario] = [
     names_of_several_lines,
     from_a_directory_below,
     what_dvcignore_excludes,
+    what_a_deeper_dvcignore_excludes,
     several_outputs_and_a_working_directory,
     what_git_keeps,
     a_list_in_the_pointer,
