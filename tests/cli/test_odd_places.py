@@ -85,6 +85,11 @@ def test_a_named_pipe_in_the_place_of_data_of_dvc_2(desk: Desk) -> None:
     assert "work that is stored nowhere else: f" in desk.error("checkout")
 
 
+def test_a_named_pipe_that_is_called_like_a_pointer_is_named(desk: Desk) -> None:
+    os.mkfifo(desk.root / "x.dvc")
+    assert "x.dvc is a named pipe" in desk.error("status")
+
+
 @pytest.mark.parametrize("words", [("commit", "-f"), ("add", "d")])
 def test_a_linked_directory_is_not_stored(desk: Desk, words: tuple[str, ...]) -> None:
     desk.put({"d/a": "1", "victim/b": "2"})

@@ -52,12 +52,17 @@ GLOB = click.option("--glob", "use_glob", is_flag=True, help="Expand patterns in
 
 @contextmanager
 def opened(session: Session) -> Iterator[DataRepository]:
-    """Open the repository of the session's directory for a command."""
+    """Open the repository of the session's directory for a command; say at its end what git cannot ignore."""
     from penstock.data.repository import DataRepository
 
     repo = DataRepository.open(session.directory)
     try:
         yield repo
+        for path in repo.not_ignored:
+            session.note(
+                f"warning: git cannot ignore {repo.relative(path)!r}: a name of several lines fits no .gitignore;"
+                " do not git add it"
+            )
     finally:
         repo.close()
 

@@ -41,7 +41,7 @@ class Session:
     def emit(self, document: object, text: str | Callable[[], str]) -> None:
         """Print the result: `document` as JSON with `--json`, else `text` unless `--quiet`."""
         if self.as_json:
-            click.echo(json.dumps(document, ensure_ascii=False, default=str))
+            click.echo(render_json(document))
         elif not self.quiet:
             rendered = text if isinstance(text, str) else text()
             if rendered:
@@ -68,6 +68,17 @@ def json_option(command: F) -> F:
     )(command)
 
 
+def render_json(document: object) -> str:
+    r"""Return a document as JSON that is UTF-8; a byte of a name that is not (a lone surrogate here) is escaped.
+
+    Example:
+        >>> print(render_json({"path": "caf\u00e9 \udcff"}))
+        {"path": "café \udcff"}
+    """
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    return text.encode(errors="backslashreplace").decode()  # Python's escape of a surrogate is JSON's
+
+
 def exit_code(error: errors.PenstockError) -> int:
     """Return the exit code of a cause."""
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
@@ -77,7 +88,7 @@ def report_error(error: errors.PenstockError, *, as_json: bool) -> None:
     """Print what is wrong and what to do: JSON on standard output with `--json`, else text."""
     if as_json:
         body = {"code": error.code, "message": error.message, "hint": error.hint, **error.fields}
-        click.echo(json.dumps({"error": body}, ensure_ascii=False, default=str))
+        click.echo(render_json({"error": body}))
         return
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
     if error.hint:

@@ -1,7 +1,8 @@
 """Entries in `.gitignore`, one per tracked path, as DVC writes and removes them.
 
 The entry `/name` stands in the `.gitignore` of the path's own directory, and is only written where git
-does not ignore the path already.
+does not ignore the path already. Differs from DVC where git would not read the name in DVC's entry: a blank or a carriage
+return at its end is escaped, and a name of several lines gets no entry.
 
 Source: dvc/scm (scmrepo/git/__init__.py, 3.6).
 """
@@ -27,11 +28,16 @@ def render_entry(path: Path) -> str:
         >>> render_entry(Path("d/we[i]rd #name!.txt"))
         '/we\\[i\\]rd \\#name\\!.txt'
     """
-    return "/" + _SPECIAL.sub(r"\\\1", path.name)
+    entry = "/" + _SPECIAL.sub(r"\\\1", path.name)
+    if entry.endswith(" "):
+        return f"{entry[:-1]}\\ "
+    return f"{entry[:-1]}[\r]" if entry.endswith("\r") else entry
 
 
 def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     """Have git ignore `path`; return the `.gitignore` that was changed, or None.
+
+    A name of several lines cannot stand in a `.gitignore`: it is noted in `repo.not_ignored`.
 
     Raises:
         Conflict: git already tracks the path.
@@ -42,7 +48,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     file = path.parent / ".gitignore"
     text = _read(file)
     entry = render_entry(path)
-    if entry in text.splitlines():
+    if any(line.rstrip("\r") == entry for line in text.split("\n")):
         return None
     relative = os.path.relpath(path, root)
     if is_tracked_by_git(root, relative):
@@ -53,6 +59,9 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
             path=relative,
         )
     if _is_ignored(root, relative):
+        return None
+    if "\n" in entry:
+        repo.not_ignored.append(path)
         return None
     if text and not text.endswith("\n"):
         text += "\n"
@@ -102,13 +111,14 @@ def unignore_path(repo: DataRepository, path: Path) -> Path | None:
     if repo.git_root() is None:
         return None
     file = path.parent / ".gitignore"
-    lines = _read(file).splitlines(keepends=True)
-    entry = render_entry(path)
+    lines = _read(file).split("\n")
+    entry = render_entry(path).strip()
     kept = [line for line in lines if line.strip() != entry]
     if len(kept) == len(lines):
         return None
-    if kept:
-        _write(file, "".join(kept))
+    text = "\n".join(kept)
+    if text:
+        _write(file, text)
     else:
         file.unlink()
     return file
@@ -116,7 +126,7 @@ def unignore_path(repo: DataRepository, path: Path) -> Path | None:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="surrogateescape")
+        return file.read_bytes().decode(errors="surrogateescape")  # text mode would change carriage returns
     except FileNotFoundError:
         return ""
 

@@ -26,10 +26,12 @@ class IgnoreRules:
     root: str
     _levels: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def is_trivial(self) -> bool:
-        """Whether the root's file holds no pattern; deeper files are found while scanning."""
-        return self._patterns(self.root) is None
+    def is_trivial(self, folder: str) -> bool:
+        """Say whether no file from the root down to the parent of `folder` holds a pattern."""
+        relative = os.path.relpath(folder, self.root)
+        parts = [] if relative == "." or relative.startswith("..") else relative.split("/")
+        above = (os.path.join(self.root, *parts[:depth]) for depth in range(max(len(parts), 1)))
+        return all(self._patterns(one) is None for one in above)
 
     def _patterns(self, folder: str) -> Any:
         if folder not in self._levels:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from penstock.data.gitpatterns import GitPatterns, Level
-from penstock.data.ignore import BUILT_IN
+from penstock.data.ignore import BUILT_IN, FILE_NAME
 from penstock.data.repository import DataRepository
 
 SUFFIX = ".dvc"
@@ -55,7 +55,7 @@ def _walk(repo: DataRepository) -> list[Path]:
     git_root = repo.git_root()
     patterns = GitPatterns(git_root) if git_root is not None else None
     pending = [(str(repo.root), patterns.start(repo.root) if patterns is not None else Level())]
-    plain = repo.ignore.is_trivial
+    plain = repo.ignore.is_trivial(str(repo.root))
     while pending:
         folder, level = pending.pop()
         try:
@@ -64,6 +64,7 @@ def _walk(repo: DataRepository) -> list[Path]:
         except (PermissionError, FileNotFoundError):
             continue
         names = {entry.name for entry in entries}
+        plain = plain and FILE_NAME not in names
         if ".dvc" in names and folder != str(repo.root):
             continue
         if patterns is not None and ".gitignore" in names:

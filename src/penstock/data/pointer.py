@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.data.ignore import BUILT_IN
 from penstock.data.metafiles import SUFFIX, find_pointer_files
 from penstock.data.output import HashInfo, Output, check_md5
+from penstock.data.regular import open_regular
 from penstock.data.repository import DataRepository
 from penstock.data.tree import check_relpath, render_tree, tree_md5
 
@@ -95,12 +96,11 @@ def load_pointer(repo: DataRepository, path: Path) -> Pointer:
 
     Raises:
         NotFound: it does not exist.
+        Denied: it cannot be read.
         Invalid: it is not a pointer, or names a path outside the repository.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFound(f"{path} does not exist", code="data.path_missing", path=str(path)) from None
+        descriptor = open_regular(str(path), follow_links=False)
     except OSError as error:
         why = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be read: {error.strerror}"
         raise Invalid(f"{repo.relative(path)} {why}", code="data.bad_pointer", path=str(path)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -15,22 +16,25 @@ _KINDS = {
 }
 
 
-def open_regular(path: str) -> int:
+def open_regular(path: str, *, follow_links: bool = True) -> int:
     """Return a descriptor to read a file, or the file that a link leads to; it never waits.
 
     Raises:
         NotFound: nothing is there.
         Denied: it cannot be read.
         Invalid: it is no regular file.
+        OSError: it is a link that is not to be followed (`ELOOP`), or below something that is no directory.
     """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW)
     except PermissionError:
         raise Denied(f"no permission to read {path}", code="data.denied", hint=f"ls -l {path}") from None
     except FileNotFoundError:
         raise path_missing(path) from None
-    except OSError:
-        check_kind(path, os.stat(path).st_mode)  # a socket or a device cannot be opened
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a device that is not there
+            raise not_a_file(path, os.stat(path).st_mode) from None
         raise
     try:
         mode = os.fstat(descriptor).st_mode

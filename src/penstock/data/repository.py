@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataRepository:
-    """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.metafiles`)."""
+    """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.metafiles`).
+
+    `not_ignored` are data that git was to ignore and cannot, for the user to know (`penstock.data.gitignore`).
+    """
 
     root: Path
     dvc_dir: Path
@@ -33,6 +36,7 @@ class DataRepository:
     state: State
     ignore: IgnoreRules
     seen: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    not_ignored: list[Path] = field(default_factory=list)
 
     @classmethod
     def open(cls, start: Path, cache_dir: Path | None = None) -> DataRepository:

@@ -43,7 +43,7 @@ def scan_tree(root: str, rules: IgnoreRules) -> Scan:
     """
     scan = Scan([], array("q"), os.stat(root).st_dev, [])
     names, extend = scan.names, scan.stats.extend
-    plain = rules.is_trivial
+    plain = rules.is_trivial(root)
     pending = [("", root)]
     while pending:
         prefix, folder = pending.pop()

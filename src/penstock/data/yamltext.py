@@ -1,5 +1,8 @@
 """YAML exactly as DVC reads and writes it: ruamel's round-trip loader and dumper at their defaults.
 
+Differs where ruamel does not read back what it wrote: a text with U+0085 (next line) is quoted and escaped, and a long
+text with escapes is not folded where the fold would add a blank.
+
 The only module of this part that imports ruamel. Comments and the order of keys survive an edit.
 
 Source: dvc/utils/serialize/_yaml.py (3.67).
@@ -8,14 +11,20 @@ Source: dvc/utils/serialize/_yaml.py (3.67).
 from __future__ import annotations
 
 import io
+import re
+import sys
 from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from penstock.base.conflicts import refuse_conflict
 from penstock.base.errors import Invalid
+
+_FOLD_AFTER_ESCAPE = re.compile(r"\\(?:x..|u.{4}|U.{8}|[^xuU\n])\n")
 
 
 def load_document(text: str, where: str) -> MutableMapping[str, Any]:
@@ -46,12 +55,33 @@ def load_document(text: str, where: str) -> MutableMapping[str, Any]:
 
 
 def dump_document(document: object) -> str:
-    """Render a document as DVC would."""
+    """Render a document as DVC would, so that it is read back as it is."""
+    text = _dump(document)
+    if _FOLD_AFTER_ESCAPE.search(text) and YAML().load(text) != document:
+        return _dump(document, width=sys.maxsize)
+    return text
+
+
+def _dump(document: object, width: int | None = None) -> str:
     yaml = YAML()
+    yaml.width = width
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     stream = io.StringIO()
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+class _Representer(RoundTripRepresenter):
+    """Represents text so that it is read back as it was."""
+
+
+def _represent_text(representer: _Representer, text: str) -> ScalarNode:
+    style = '"' if "\x85" in text else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Representer.add_representer(str, _represent_text)
 
 
 def update_document(document: object, wanted: object) -> None:

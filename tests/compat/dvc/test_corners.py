@@ -30,9 +30,18 @@ ODD = [
 
 def odd_names(side: Side) -> object:
     side.put({name: name for name in ODD} | {f"d/{name}/f": name for name in ODD})
-    side("add", *ODD, "d")
+    side("add", *(name for name in ODD if "\n" not in name), "d")
     shutil.rmtree(side.root / "d")
     side("checkout")
+    return side.json("status")
+
+
+def names_of_several_lines(side: Side) -> object:
+    """Without git, in whose `.gitignore` DVC writes several entries for them."""
+    side("config", "core.no_scm", "true")
+    shutil.rmtree(side.root / ".git")
+    side.put({"new\nline": "1"})
+    side("add", "new\nline")
     return side.json("status")
 
 
@@ -49,6 +58,13 @@ def what_dvcignore_excludes(side: Side) -> object:
     side.put({".dvcignore": "d/x\n"})
     side("add", "d/x")
     return None
+
+
+def what_a_deeper_dvcignore_excludes(side: Side) -> object:
+    side.put({"s/.dvcignore": "*.tmp\nold\n", "s/d/x": "1", "s/d/y.tmp": "2", "s/old/f": "3", "t/y.tmp": "4"})
+    side("add", "s/d", "t")
+    side.put({"s/old/f.dvc": "outs:\n- md5: c4ca4238a0b923820dcc509a6f75849b\n  hash: md5\n  path: f\n"})
+    return side.json("status")
 
 
 def several_outputs_and_a_working_directory(side: Side) -> object:
@@ -159,8 +175,10 @@ def limits_of_a_diff(side: Side) -> object:
 
 SCENARIOS: list[Scenario] = [
     odd_names,
+    names_of_several_lines,
     from_a_directory_below,
     what_dvcignore_excludes,
+    what_a_deeper_dvcignore_excludes,
     several_outputs_and_a_working_directory,
     what_git_keeps,
     a_list_in_the_pointer,
@@ -177,3 +195,16 @@ def test_both_do_the_same(
     make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
 ) -> None:
     assert_same(make_repo, dvc, penstock, scenario)
+
+
+@pytest.mark.parametrize("name", ["a\x85b", "a\u2028b", "a\u2029b", "\ufeffa", "a b\x85 " * 12, "trail "])
+def test_dvc_reads_the_name_that_was_added(
+    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, name: str
+) -> None:
+    root = make_repo("repo", penstock)
+    (root / name).write_text("1")
+    penstock(root, "add", name)
+    (root / name).unlink()
+    dvc(root, "checkout")
+    assert (root / name).read_text() == "1"
+    assert dvc.json(root, "status") == penstock.json(root, "status") == {}

@@ -67,7 +67,12 @@ def test_odd_names_inside_a_directory(make_repo, dvc: Tool, penstock: Tool) -> N
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ODD_NAMES if len(name) < 200 and "\n" not in name and not name.startswith("-")]
+    "name",
+    [
+        name
+        for name in ODD_NAMES  # what DVC writes for the last two git reads as another name
+        if len(name) < 200 and not name.startswith("-") and "\n" not in name and not name.endswith(" ")
+    ],
 )
 def test_odd_names_of_single_files(make_repo, dvc: Tool, penstock: Tool, name: str) -> None:  # type: ignore[no-untyped-def]
     same_by_both(make_repo, dvc, penstock, lambda root: (root / name).write_text("x"), name)
