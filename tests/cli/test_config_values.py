@@ -108,3 +108,14 @@ def test_no_default_remote_is_a_failure(desk: Desk) -> None:
     assert "no default remote is set" in desk.error("remote", "default")
     desk.run("remote", "add", "-d", "r", "/x")
     assert desk.run("remote", "default").stdout == "r\n"
+
+
+def test_judging_the_configuration_costs_nothing_where_no_remote_is_opened(desk: Desk) -> None:
+    desk.put({"f": "1"})
+    desk.run("remote", "add", "-d", "r", "../store")
+    desk.variables["PYTHONPROFILEIMPORTTIME"] = "1"
+    for command in (["add", "f"], ["status"]):
+        loaded = desk.run(*command).stderr
+        assert "penstock.data.config" in loaded and "penstock.data.config_" not in loaded
+    assert "penstock.data.config_values" in (loaded := desk.run("push").stderr)
+    assert "difflib" not in loaded

@@ -45,6 +45,20 @@ def test_any_revision_is_read(repo: DataRepository, root: str, place: str) -> No
         assert file.read(4) == b"neon"
 
 
+@pytest.mark.parametrize("place", ["cache", "remote"])
+def test_nobody_moves_before_the_start(repo: DataRepository, root: str, place: str) -> None:
+    if place == "remote":
+        shutil.rmtree(repo.cache.root)
+    with open_data("d/file", repo=root) as file:
+        file.read(3)
+        for offset, whence in ((-5, 0), (-5, 1), (-3001, 2)):
+            with pytest.raises(OSError, match="Invalid argument"):
+                file.seek(offset, whence)
+        with pytest.raises(ValueError, match="whence"):
+            file.seek(0, 7)
+        assert file.read(3) == b"two"
+
+
 def test_what_is_not_there_is_named(repo: DataRepository, root: str) -> None:
     for path in ("nothing", "d/nothing", "d/sub/x/y"):
         with pytest.raises(NotFound):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fsspec
 import pandas
 import polars
 import pytest
 
 import penstock
+from penstock.base.errors import Corrupt
 from penstock.data.adding import add_path
 from penstock.data.repository import DataRepository
 
@@ -49,6 +52,57 @@ def test_directories_are_listed(root: str) -> None:
     assert system.isdir("data") and system.isfile("code.py") and not system.exists("nothing")
     assert system.cat_file("data/x.csv", 2, 5) == b"b\n2"
     assert system.cat_file("penstock://data/y/y") == b"only"
+
+
+def test_ranges_count_from_the_end_too(root: str) -> None:
+    system = fsspec.filesystem("penstock", repo=root)
+    for path in ("data/x.csv", "code.py"):
+        whole = system.cat_file(path)
+        assert system.cat_file(path, start=-1) == whole[-1:]
+        assert system.cat_file(path, start=1, end=-1) == whole[1:-1]
+        assert system.cat_ranges([path, path], [-1, 0], [None, 2]) == [whole[-1:], whole[:2]]
+        assert system.read_block(path, 0, 1) == whole[:1]
+        assert system.tail(path, 2) == whole[-2:]
+        with system.open(path) as file:
+            assert file.size == len(whole)
+            assert list(file) == whole.splitlines(keepends=True)
+            with pytest.raises(ValueError, match="before start"):
+                file.seek(-1)
+
+
+def test_the_caches_of_fsspec_can_be_chained(root: str, tmp_path: Path) -> None:
+    for cache in ("blockcache", "filecache", "simplecache"):
+        options = {cache: {"cache_storage": str(tmp_path / cache)}, "penstock": {"repo": root}}
+        for _ in range(2):
+            with fsspec.open(f"{cache}::penstock://data/x.csv", **options) as file:
+                file.seek(4)
+                assert file.read(3) == b"2,3"
+                file.seek(0)
+                assert file.read() == b"a,b\n2,3\n"
+
+
+def test_a_damaged_file_does_not_appear_where_it_was_to_be_copied(
+    repo: DataRepository, root: str, tmp_path: Path
+) -> None:
+    content = b"0123456789" * 1_000_000
+    write_files(repo.root, {"big.bin": content})
+    add_path(repo, repo.root / "big.bin")
+    system = fsspec.filesystem("penstock", repo=root)
+    target = tmp_path / "deep" / "copy.bin"
+    system.get("big.bin", str(target))
+    assert target.read_bytes() == content
+    cached = next(
+        path for path in repo.cache.root.rglob("*") if path.is_file() and path.stat().st_size > 9_000_000
+    )
+    cached.chmod(0o644)
+    cached.write_bytes(content[:-1] + b"x")
+    for place in (target, tmp_path / "other" / "copy.bin"):
+        with pytest.raises(Corrupt):
+            system.get("big.bin", str(place))
+    assert target.read_bytes() == content
+    assert [path.name for path in tmp_path.glob("[do]*/*")] == ["copy.bin"]
+    system.get("data", str(tmp_path / "all"), recursive=True)
+    assert (tmp_path / "all/y/y").read_bytes() == b"only"
 
 
 def test_errors_are_those_fsspecs_users_expect(root: str) -> None:

@@ -25,7 +25,6 @@ Sections = dict[str, dict[str, str]]
 _HEADER = re.compile(r"""\[(?:'([\w ".-]+)'|([\w.-]+))\]\Z""")
 _PLAIN = re.compile(r"""([\w.-]+) *= *([^'"#,\s](?:[^'"#,]*[^'"#,\s])?)?\Z""")
 REMOTE = re.compile(r'remote "(.+)"\Z')
-NAMED_SECTION = re.compile(r'(remote|machine|db) "(.*)"\Z')
 _NAME = re.compile(r"(?:(remote|db)\.)?([^.]+)\.([^.]+)\Z")
 
 

@@ -8,12 +8,13 @@ Source: dvc/config_schema.py (3.67).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from penstock.base.errors import Invalid
 from penstock.base.links import LINK_KINDS
-from penstock.data.config import NAMED_SECTION, REMOTE, Config, level_paths, read_level
+from penstock.data.config import REMOTE, Config, level_paths, read_level
 from penstock.data.config_schema import (
     ALIAS,
     AUTH,
@@ -28,6 +29,7 @@ from penstock.data.config_schema import (
     SECTIONS,
 )
 
+_NAMED_SECTION = re.compile(r'(db|machine) "(.*)"\Z')
 SCHEMES = sorted({*REMOTES, ALIAS} - {""})
 
 
@@ -96,7 +98,7 @@ def no_url(name: str, *, is_new: bool = False) -> Invalid:
     return Invalid(
         f"the remote {name!r} has no URL",
         code="data.no_url",
-        hint=f"penstock remote add {name} URL"
+        hint=f"penstock remote add {name} URL, or name the level that has it: --local, --global, --system"
         if is_new
         else f"penstock remote modify {name} url URL, or penstock remote remove {name}",
         remote=name,
@@ -112,7 +114,7 @@ def check_section(section: str, values: Mapping[str, str]) -> None:
     if REMOTE.match(section):
         _check_remote(values)
         return
-    named = NAMED_SECTION.match(section)
+    named = _NAMED_SECTION.match(section)
     kind = named[1] if named else section
     table = NAMED if named else SECTIONS
     if kind not in table:

@@ -41,13 +41,13 @@ def cloud_status(
     for place, names in by_remote.items():
         backend = repo.remote(place)
         try:
-            remote_absent = set(transfer.find_absent(backend, names))
-            if len(remote_absent) == len(names):
+            absent = set(transfer.find_absent(backend, names))
+            old = legacy.get(place, {})
+            old_absent = legacy_absent(backend, old) if old else set()
+            if len(absent) == len(names) and len(old_absent) == len(old):
                 backend.has_place()  # raises for a bucket that does not exist; a directory counts as empty
-            _compare(names, remote_absent, repo.cache.missing(set(names)), found)
-            if place in legacy:
-                old = legacy[place]
-                _compare(old, legacy_absent(backend, old), missing_legacy(repo, old), found)
+            _compare(names, absent, repo.cache.missing(set(names)), found)
+            _compare(old, old_absent, missing_legacy(repo, old), found)
         finally:
             backend.close()
     return dict(sorted(found.items()))

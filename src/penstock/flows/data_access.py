@@ -6,6 +6,7 @@ from the start to the end is checked against its digest; a range cannot be.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -55,9 +56,18 @@ class _Checked(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; nothing is read."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
+        """Move; nothing is read.
+
+        Raises:
+            OSError: that is before the start, as for any file.
+            ValueError: there is no such `whence`.
+        """
+        bases = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}
+        if whence not in bases:
+            raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
+        if bases[whence] + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = bases[whence] + offset
         return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]

@@ -6,17 +6,24 @@ An adapter, imported by fsspec through its entry point and by nothing else; read
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsspec.spec import AbstractFileSystem
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+from fsspec.utils import isfilelike
 
 from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.files import atomic_path
 from penstock.flows.data_access import find_repository, open_data, read_bytes
 from penstock.flows.import_listing import list_items
 from penstock.flows.import_source import open_source
 
 PROTOCOL = "penstock"
+LINE_BYTES = (
+    8 << 10
+)  # looked through at a time for the end of a line; fsspec takes a whole block for each line
 
 
 class PenstockFileSystem(AbstractFileSystem):  # type: ignore[misc]
@@ -74,13 +81,39 @@ class PenstockFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return error.code == "data.is_directory"
         return False
 
-    def _open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_type: str = "readahead",
+        cache_options: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> PenstockFile:
         if mode != "rb":
             raise OSError(f"{PROTOCOL}:// is read only: {path}")
         try:
-            return open_data(path, self.rev, self.repo, self.remote)
+            file = open_data(path, self.rev, self.repo, self.remote)
         except PenstockError as error:
             raise _foreign(error, path) from error
+        return PenstockFile(
+            self, path, file, block_size=block_size, cache_type=cache_type, cache_options=cache_options
+        )
+
+    def get_file(
+        self,
+        rpath: str,
+        lpath: Any = None,
+        callback: Callback = DEFAULT_CALLBACK,
+        outfile: Any = None,
+        **options: Any,
+    ) -> None:
+        """Copy a file; it appears at `lpath` once it is whole and checked."""
+        if outfile is not None or isfilelike(lpath) or self.isdir(rpath):
+            super().get_file(rpath, lpath, callback, outfile, **options)
+            return
+        with atomic_path(Path(lpath), durable=False) as temporary, temporary.open("xb") as out:
+            super().get_file(rpath, None, callback, out, **options)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         """Return a file's bytes, checked; with a range only that part of them."""
@@ -91,6 +124,31 @@ class PenstockFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return read_bytes(path, self.rev, self.repo, self.remote)
         except PenstockError as error:
             raise _foreign(error, path) from error
+
+
+class PenstockFile(AbstractBufferedFile):  # type: ignore[misc]
+    """A file of the repository as fsspec's caches want it: with a size, read by ranges."""
+
+    def __init__(
+        self, system: PenstockFileSystem, path: str, file: BinaryIO, *, block_size: int | None, **options: Any
+    ) -> None:
+        """Take over an open file."""
+        self._file = file
+        size = file.seek(0, io.SEEK_END)
+        super().__init__(system, path, "rb", block_size or "default", size=size, **options)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(end - start)
+
+    def readline(self) -> bytes:
+        """Return the next line with its end."""
+        return bytes(self.readuntil(b"\n", LINE_BYTES))
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self._file.close()
 
 
 def _foreign(error: PenstockError, path: str) -> OSError:
