@@ -13,9 +13,10 @@ PENSTOCK = Path(sys.executable).with_name("penstock")
 STAGE = "stages:\n  s:\n    cmd: mkdir -p d/s && echo 1 > d/s/a\n    outs:\n    - d\n"
 
 
-def run(root: Path, *arguments: str) -> None:
+def run(root: Path, *arguments: str) -> str:
     done = subprocess.run([PENSTOCK, *arguments], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def git(root: Path, *arguments: str) -> None:
@@ -39,7 +40,7 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("way", ["import", "import-url", "remove", "remove stage"])
+@pytest.mark.parametrize("way", ["import", "import-url", "remove", "remove stage", "checkout"])
 def test_a_copy_is_kept_of_what_was_edited(source: Path, tmp_path: Path, way: str) -> None:
     root = tmp_path / "repo"
     root.mkdir()
@@ -52,17 +53,17 @@ def test_a_copy_is_kept_of_what_was_edited(source: Path, tmp_path: Path, way: st
         run(root, "import-url", str(source / "d"))
         (source / "d" / "s" / "a").write_text("3\n")
         last = ("update", "d.dvc")
-    elif way == "remove":
+    elif way in {"remove", "checkout"}:
         shutil.copytree(source / "d", root / "d")
         run(root, "add", "d")
-        last = ("remove", "--outs", "d.dvc")
+        last = ("remove", "--outs", "d.dvc") if way == "remove" else ("checkout", "--force")
     else:
         (root / "dvc.yaml").write_text(STAGE)
         run(root, "repro")
         last = ("remove", "--outs", "s")
     (root / "d" / "s" / "a").write_text("edited\n")
     (root / "d" / "new").write_text("new\n")
-    run(root, *last)
+    assert "kept in .dvc/tmp/penstock-kept/" in run(root, *last)
     assert not (root / "d" / "new").exists()
     kept = {
         path.relative_to(root / ".dvc" / "tmp" / "penstock-kept").parts[1:]: path.read_text()

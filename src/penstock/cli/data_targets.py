@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,7 @@ GLOB = click.option("--glob", "use_glob", is_flag=True, help="Expand patterns in
 
 @contextmanager
 def opened(session: Session) -> Iterator[DataRepository]:
-    """Open the repository of the session's directory for a command; say at its end what git cannot ignore."""
+    """Open the repository of the session's directory for a command; say at its end what git cannot ignore and what was kept."""
     from penstock.data.repository import DataRepository
 
     repo = DataRepository.open(session.directory)
@@ -62,6 +63,10 @@ def opened(session: Session) -> Iterator[DataRepository]:
             session.note(
                 f"warning: git cannot ignore {repo.relative(path)!r}: a name of several lines fits no .gitignore;"
                 " do not git add it"
+            )
+        for folder in repo.kept:
+            session.note(
+                f"what was there and in no cache is kept in {os.path.relpath(folder, session.directory)}"
             )
     finally:
         repo.close()

@@ -26,6 +26,7 @@ def keep(
         return
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
     kept = repo.dvc_dir / "tmp" / KEPT / name
+    repo.kept.append(kept)
     for path in paths:
         target = kept / path.relative_to(repo.root)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class DataRepository:
     """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.metafiles`).
 
-    `not_ignored` are data that git was to ignore and cannot, for the user to know (`penstock.data.gitignore`).
+    `not_ignored` are data that git was to ignore and cannot, for the user to know (`penstock.data.gitignore`);
+    `kept` are directories with copies of what a command replaced or removed (`penstock.data.keeping`).
     """
 
     root: Path
@@ -37,6 +38,7 @@ class DataRepository:
     ignore: IgnoreRules
     seen: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     not_ignored: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
 
     @classmethod
     def open(cls, start: Path, cache_dir: Path | None = None) -> DataRepository:
