@@ -31,6 +31,7 @@ Progress = Callable[[int, int, int], None]  # objects done, objects in all, byte
 SHOWN_AT_ONCE = 2048  # objects between two steps of a local transfer that somebody watches
 MAX_PAGES_SHARE = 8  # list the remote when it is at most this many times larger than what is asked for
 GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
+FIRST_OF_EACH, PARTS_OF_EACH, MAX_PART = 4, 16, 16  # see `_share_out`
 
 
 @dataclass
@@ -294,26 +295,34 @@ def _run(
     result = Transfer()
     if not md5s:
         return result
+    ordered, attempt = sorted(md5s), partial(_attempt_all, action)
     if remote.jobs == 1:
-        ordered = sorted(md5s)
         step = len(ordered) if progress is None else SHOWN_AT_ONCE
-        for at in range(0, len(ordered), step):
-            part = ordered[at : at + step]
-            outcomes: list[int | Failure] = map_forked(part, partial(_attempt_all, action))
-            for md5, outcome in zip(part, outcomes, strict=True):
-                if isinstance(outcome, int):
-                    result.done += 1
-                    result.total_bytes += outcome
-                else:
-                    _record(result, md5, partial(_unpack, outcome), None, len(ordered))
-            if progress is not None:
-                progress(result.done + len(result.failed), len(ordered), result.total_bytes)
+        for part in _slices(ordered, step):
+            _note(result, part, map_forked(part, attempt), len(ordered), progress)
         return result
-    with thread_pool(min(jobs or remote.jobs, len(md5s))) as pool:
-        futures = {pool.submit(action, md5): md5 for md5 in md5s}
+    workers = min(jobs or remote.jobs, len(ordered))
+    with thread_pool(workers) as pool:
+        futures = {pool.submit(attempt, part): part for part in _share_out(ordered, workers)}
         for future in as_completed(futures):
-            _record(result, futures[future], future.result, progress, len(md5s))
+            _note(result, futures[future], future.result(), len(ordered), progress)
     return result
+
+
+def _share_out(md5s: Sequence[str], workers: int) -> Iterator[Sequence[str]]:
+    """Yield the names in parts for so many threads.
+
+    The first go one by one, which shows soon whether the remote is there at all; of many, the rest go several at
+    once, since handing one over costs a tenth of what a small object does.
+    """
+    first = FIRST_OF_EACH * workers
+    yield from _slices(md5s[:first], 1)
+    rest = md5s[first:]
+    yield from _slices(rest, max(1, min(MAX_PART, len(rest) // (PARTS_OF_EACH * workers))))
+
+
+def _slices(md5s: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (md5s[at : at + size] for at in range(0, len(md5s), size))
 
 
 def _attempt_all(action: Callable[[str], int], md5s: Sequence[str]) -> list[int | Failure]:
@@ -326,26 +335,28 @@ def _attempt_all(action: Callable[[str], int], md5s: Sequence[str]) -> list[int 
     return outcomes
 
 
-def _unpack(outcome: int | Failure) -> int:
-    if isinstance(outcome, Failure):
-        raise outcome.to_error()
-    return outcome
-
-
-def _record(
-    result: Transfer, md5: str, get: Callable[[], int], progress: Progress | None, total: int
+def _note(
+    result: Transfer,
+    md5s: Sequence[str],
+    outcomes: Sequence[int | Failure],
+    total: int,
+    progress: Progress | None,
 ) -> None:
-    try:
-        result.total_bytes += get()
-        result.done += 1
-    except (Denied, Refused):
-        raise
-    except Unavailable as error:
-        result.failed[md5] = error.message
-        if result.done == 0 and len(result.failed) >= min(total, GIVE_UP_AFTER):
-            raise
-    except PenstockError as error:
+    for md5, outcome in zip(md5s, outcomes, strict=True):
+        if isinstance(outcome, int):
+            result.done += 1
+            result.total_bytes += outcome
+            continue
+        error = outcome.to_error()
+        if isinstance(error, Denied | Refused):
+            raise error
         _fail(result, md5, error)
+        if (
+            isinstance(error, Unavailable)
+            and result.done == 0
+            and len(result.failed) >= min(total, GIVE_UP_AFTER)
+        ):
+            raise error
     if progress is not None:
         progress(result.done + len(result.failed), total, result.total_bytes)
 
