@@ -109,7 +109,7 @@ class DataRepository:
         while url.startswith("remote://"):
             other, _, rest = url.removeprefix("remote://").partition("/")
             if other in followed:
-                raise _circle([*followed[followed.index(other) :]])
+                raise _circle(followed[followed.index(other) :])
             followed.append(other)
             base, below = self._own_settings(self.remote_name(other))
             url = f"{base.rstrip('/')}/{rest}"

@@ -20,7 +20,7 @@ from pathlib import Path
 from penstock.base.digest import FileBlocks, read_up_to
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused, Unavailable
 from penstock.base.threads import thread_pool
-from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing
+from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, unreadable_object
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.repository import DataRepository
 from penstock.data.tree import parse_tree, tree_md5
@@ -149,6 +149,8 @@ def _push_one(repo: DataRepository, remote: Backend, md5: str) -> int:
             remote.upload(remote_key(md5), _CheckedObject(path, md5), size)
     except FileNotFoundError:
         raise object_missing(md5) from None
+    except PermissionError:
+        raise unreadable_object(md5, path) from None
     return size
 
 

@@ -21,9 +21,8 @@ from penstock.flows.import_listing import list_items
 from penstock.flows.import_source import open_source
 
 PROTOCOL = "penstock"
-LINE_BYTES = (
-    8 << 10
-)  # looked through at a time for the end of a line; fsspec takes a whole block for each line
+# Looked through at a time for the end of a line; fsspec takes a whole block for each line.
+LINE_BYTES = 8 << 10
 
 
 class PenstockFileSystem(AbstractFileSystem):  # type: ignore[misc]

@@ -163,10 +163,9 @@ class LocalBackend:
             with suppress(OSError):
                 os.unlink(temporary)
             if isinstance(error, OSError):
-                lost = isinstance(
-                    error, FileNotFoundError
-                )  # a directory on the way: what is stored is not missing
-                raise (self._failed if lost else self._translate)(error, key) from error
+                # A directory on the way that is gone is no object that is missing.
+                is_gone = isinstance(error, FileNotFoundError)
+                raise (self._failed if is_gone else self._translate)(error, key) from error
             raise
 
     def _place(self, path: str, key: str, temporary: str) -> None:
