@@ -13,19 +13,19 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from penstock.base.clock import now_ms
-from penstock.base.events import list_events
-from penstock.flows.lineage import Link
-from penstock.flows.overview import overview
-from penstock.flows.project import Project
-from penstock.flows.supervise import ControllerLoop
-from penstock.flows.watch import Observation, observe
+from penstock.base.store.events import list_events
+from penstock.flows.chain.lineage import Link
+from penstock.flows.production.health import Watched
+from penstock.flows.production.overview import overview
+from penstock.flows.production.watching import Observation, observe
 from penstock.http.api import WindowView, explain_subject, version_view, windows_of
-from penstock.http.mlflow.artifact_transfer import ArtifactService
+from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.charts import Chart, bar_chart, line_chart
 from penstock.http.pages.render import STATIC, Renderer, path
 from penstock.http.pages.run_views import RunPages
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
+from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.verdicts import find_verdict
@@ -45,7 +45,7 @@ STALE_MS = 10_000
 View = Callable[[Request], Response]
 
 
-def page_routes(project: Project, controller: ControllerLoop, artifacts: ArtifactService) -> list[BaseRoute]:
+def page_routes(project: Project, controller: Watched, artifacts: ArtifactService) -> list[BaseRoute]:
     """Return the routes of all pages and of what they load."""
     pages = _Pages(project, controller)
     runs = RunPages(project, artifacts, Renderer(project.settings.project))
@@ -72,7 +72,7 @@ def page_routes(project: Project, controller: ControllerLoop, artifacts: Artifac
 
 
 class _Pages:
-    def __init__(self, project: Project, controller: ControllerLoop) -> None:
+    def __init__(self, project: Project, controller: Watched) -> None:
         self._project = project
         self._controller = controller
         self._renderer = Renderer(project.settings.project)
