@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
-from penstock.monitoring.settings import GuardrailEntry, MonitorSettings, RetrainSettings, RolloutSettings
+from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.registry.gates.settings import GateEntry
 
 SETTINGS_FILE = "penstock.yaml"
@@ -27,29 +27,6 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     test: str | None = None
     label: str | None = None
-
-
-class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How one endpoint is rolled out, watched and answered for."""
-
-    model: str
-    rollout: RolloutSettings = RolloutSettings()
-    monitor: MonitorSettings = MonitorSettings()
-    guardrails: tuple[GuardrailEntry, ...] = ()
-    on_breach: tuple[Literal["rollback", "alert"], ...] = ("alert",)
-    retrain: RetrainSettings | None = None
-
-
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """Where alerts are posted as JSON."""
-
-    url: str
-
-
-class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told."""
-
-    webhooks: tuple[Webhook, ...] = ()
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):

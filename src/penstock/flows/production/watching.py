@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails import Reference, judge
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.project.project import Project
-from penstock.project.settings import EndpointSettings
 from penstock.registry.entities import ModelVersion
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision
