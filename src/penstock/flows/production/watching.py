@@ -8,7 +8,8 @@ from functools import lru_cache
 import sqlalchemy as sa
 
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.guardrails import Reference, judge
+from penstock.monitoring.guardrails.judging import judge
+from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.windows import Window, list_windows, recent

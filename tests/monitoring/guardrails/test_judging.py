@@ -11,7 +11,8 @@ from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
 from penstock.monitoring.findings import add_findings, list_findings
-from penstock.monitoring.guardrails import Reference, judge
+from penstock.monitoring.guardrails.judging import judge
+from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
