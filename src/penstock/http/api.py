@@ -31,6 +31,7 @@ from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.references import resolve_version
+from penstock.registry.states import VersionState, find_rolled_back
 from penstock.registry.verdicts import find_verdict, get_verdict
 from penstock.registry.versions import get_version, list_versions
 from penstock.serving.deployments import Revision, get_revision, list_revisions
@@ -74,11 +75,15 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version, the aliases that point at it, and the newest verdict on its content."""
+    """A model version, the aliases that point at it, and the newest verdict on its content.
+
+    `rolled_back` is why it was rolled back, with the evidence; null when it is not.
+    """
 
     version: ModelVersion
     aliases: tuple[str, ...]
     verdict: Verdict | None
+    rolled_back: VersionState | None = None
 
 
 class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,8 +298,9 @@ def version_view(project: Project, model: str, number: str) -> VersionView:
         version = get_version(connection, model, int(number))
         aliases = list_aliases(connection, model)
         verdict = find_verdict(connection, model, version.digest)
+        back = find_rolled_back(connection, version)
     names = tuple(alias.name for alias in aliases if alias.version == version.number)
-    return VersionView(version=version, aliases=names, verdict=verdict)
+    return VersionView(version=version, aliases=names, verdict=verdict, rolled_back=back)
 
 
 def windows_of(

@@ -132,7 +132,9 @@ def differences(before: PolicyBody | None, after: PolicyBody) -> list[str]:
     if before is None:
         return []
     old, new = _flat(msgspec.to_builtins(before)), _flat(msgspec.to_builtins(after))
-    names = [name for name in [*old, *(key for key in new if key not in old)] if old.get(name) != new.get(name)]
+    names = [
+        name for name in [*old, *(key for key in new if key not in old)] if old.get(name) != new.get(name)
+    ]
     return [
         f"{name.removeprefix('endpoint.')}"
         + ("" if name.startswith("alerts.") else f" {_word(old.get(name))} → {_word(new.get(name))}")

@@ -65,16 +65,20 @@ class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
 
     `max_drop` is in the metric's own unit; for losses (brier, log_loss, mae, rmse) it is a rise. `against`
     limits it to one comparison: a canary's with the stable version (`stable`), or the stable version's
-    with its offline evaluation (`offline`), which needs more labels where they come in bunches.
+    with its offline evaluation (`offline`), which needs more labels where they come in bunches. Labels
+    count that come within `horizon_s` of their prediction's window, however much traffic came since.
     """
 
     metric: str
     max_drop: float
     against: Literal["any", "stable", "offline"] = "any"
     min_labels: int = 200
+    horizon_s: float = 604_800.0
     action: Action | None = None
 
     def __post_init__(self) -> None:
+        if self.horizon_s <= 0:
+            raise ValueError("horizon_s is positive")
         if self.metric not in METRICS:
             raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
 

@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.flows.production.recording import LiveRecorder
 from penstock.http.listen import bind, make_server, serve_on, url_of
-from penstock.monitoring.settings import MonitorSettings
+from penstock.monitoring.policies import list_policies
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import ModelFiles
@@ -45,7 +45,10 @@ class ModelSource(Protocol):
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen."""
+    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
+
+    `flush_s` is how often monitoring data are written at least; a policy may ask for more often.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -53,7 +56,6 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     beat_s: float = 1.0
     flush_s: float = 1.0
     drain_s: int = 30
-    monitors: Mapping[str, MonitorSettings] = {}
 
 
 class ServeProcess:
@@ -83,7 +85,7 @@ class ServeProcess:
             self._socket.close()
             raise
         self._repository = ModelRepository(source.fetch)
-        self._recorder = LiveRecorder(database, self.worker, options.monitors, flush_s=options.flush_s)
+        self._recorder = LiveRecorder(database, self.worker, flush_s=options.flush_s)
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
         self._stop = threading.Event()
@@ -141,13 +143,15 @@ class ServeProcess:
                 logger.exception("following the deployments failed")
 
     def follow(self) -> None:
-        """Take over every endpoint's current revision that is not served yet.
+        """Take over every endpoint's current revision that is not served yet, and how each is watched.
 
         Raises:
             Unavailable: the store cannot be reached.
         """
         with self._database.read() as connection:
             current = list_endpoints(connection)
+            policies = list_policies(connection)
+        self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         for revision in current:
             served = self._repository.served.get(revision.endpoint)

@@ -32,9 +32,7 @@ def serve(session: Session, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
-    monitors = {name: one.monitor for name, one in project.settings.endpoints.items()}
-    flush_s = min((one.flush_s for one in monitors.values()), default=1.0)
-    options = ServeOptions(host=host, port=port, monitors=monitors, flush_s=flush_s)
+    options = ServeOptions(host=host, port=port)
     try:
         process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")

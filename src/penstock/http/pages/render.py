@@ -18,9 +18,25 @@ STATIC = HERE / "static"
 MAX_TEXT = 4000
 MAX_TIME_MS = 253_402_300_800_000
 """The end of the year 9999."""
-BAD_WORDS = ("breached", "rolled_back", "refused", "failed", "corrupt")
-GOOD_WORDS = ("passed", "promoted", "deployed", "registered", "advanced", "finished")
-HEALTH_MARKS = {"healthy": "●", "breached": "▲", "idle": "○", "down": "■"}
+BAD_WORDS = (
+    "breached",
+    "rolled_back",
+    "not_rolled_back",
+    "not_judged",
+    "held",
+    "refused",
+    "failed",
+    "corrupt",
+)
+GOOD_WORDS = ("passed", "promoted", "deployed", "registered", "advanced", "finished", "resolved")
+HEALTH_MARKS = {
+    "healthy": "●",
+    "watching": "◐",
+    "unjudged": "?",
+    "breached": "▲",
+    "idle": "○",
+    "down": "■",
+}
 
 
 class Renderer:

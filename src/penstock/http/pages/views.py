@@ -16,7 +16,7 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import Link
 from penstock.flows.production.health import Watched
-from penstock.flows.production.overview import overview
+from penstock.flows.production.overview import HEALTHS, overview
 from penstock.flows.production.watching import Observation, observe
 from penstock.http.api import WindowView, explain_subject, version_view, windows_of
 from penstock.http.mlflow.files.transfer import ArtifactService
@@ -28,6 +28,7 @@ from penstock.monitoring.quality import METRICS
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.search import RegistrySearch, search_models
+from penstock.registry.states import list_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import list_versions
 from penstock.serving.deployments import get_revision, list_revisions
@@ -93,10 +94,7 @@ class _Pages:
         is_stale = seen.ticked_ms is None or now_ms() - seen.ticked_ms > STALE_MS
         return {
             "endpoints": endpoints,
-            "healths": {
-                word: sum(one.health == word for one in endpoints)
-                for word in ("breached", "down", "idle", "healthy")
-            },
+            "healths": {word: sum(one.health == word for one in endpoints) for word in HEALTHS},
             "events": list(reversed(events)),
             "controller": seen,
             "is_stale": is_stale,
@@ -109,6 +107,7 @@ class _Pages:
         with self._project.database.read() as connection:
             get_revision(connection, name)
         seen = observe(self._project, name)
+        order = {"breached": 0, "unjudged": 1, "held": 2}
         windows = windows_of(self._project, name, limit=WINDOWS)
         with self._project.database.read() as connection:
             revisions = list_revisions(connection, name)
@@ -121,7 +120,8 @@ class _Pages:
             view=view,
             charts=_charts(windows, _metric(seen, windows)),
             windows=list(reversed(windows)),
-            findings=sorted(seen.findings, key=lambda one: not one.breached),
+            findings=sorted(seen.findings, key=lambda one: order[one.state]),
+            alerts=seen.history.alerts,
             breaches=breaches,
             revisions=revisions,
             events=list(reversed(events)),
@@ -133,6 +133,7 @@ class _Pages:
             versions = list_versions(connection)[:VERSIONS]
             names = search_models(connection, RegistrySearch(limit=MODELS))
             aliases = list_aliases(connection)
+            back = list_rolled_back(connection)
             rows = [
                 (
                     version,
@@ -142,6 +143,7 @@ class _Pages:
                         if (one.model, one.version) == (version.model, version.number)
                     ],
                     find_verdict(connection, version.model, version.digest),
+                    back.get((version.model, version.number)),
                 )
                 for version in versions
             ]

@@ -6,6 +6,7 @@ events tell.
 
 import json
 
+import msgspec
 import sqlalchemy as sa
 from alembic import op
 
@@ -86,6 +87,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_alert_deliveries_next_ms"), "alert_deliveries", ["next_ms"], unique=False)
     _name_kinds()
+    _count_labels()
 
 
 def _name_kinds() -> None:
@@ -103,3 +105,16 @@ def _name_kinds() -> None:
             sa.text("UPDATE revisions SET kind = :kind WHERE endpoint_id = :id AND number = :number"),
             {"kind": KINDS[row.kind], "id": endpoint_id, "number": after["revision"]},
         )
+
+
+def _count_labels() -> None:
+    """Write beside every window how many labels its quality stands on."""
+    connection = op.get_bind()
+    keys = ("endpoint", "start_s", "revision", "version", "route", "worker", "sequence")
+    windows = sa.table("windows", *map(sa.column, (*keys, "quality", "label_count")))
+    where = [windows.c[key] == sa.bindparam(f"of_{key}") for key in keys]
+    change = windows.update().where(*where).values(label_count=sa.bindparam("found"))
+    for row in connection.execute(sa.select(windows).where(windows.c.quality.is_not(None))).all():
+        brier, _, correct, absolute, _ = msgspec.msgpack.decode(bytes(row.quality))[3]
+        found = max(brier[0], correct[0], absolute[0])
+        connection.execute(change, {"found": found, **{f"of_{key}": getattr(row, key) for key in keys}})
