@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.drift import judge_drift
 from penstock.monitoring.guardrails.errors import judge_errors
 from penstock.monitoring.guardrails.latency import judge_latency
-from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.measured import ALPHA, Reference
 from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
 from penstock.monitoring.settings import GuardrailEntry
 from penstock.monitoring.windows import Window
+from penstock.stats.evidence import split
 
 
 def judge(
@@ -33,11 +35,12 @@ def judge(
     the offline metrics of the reference. Features of both are compared with the reference's profile.
     """
     found: list[Finding] = []
+    alpha = split(ALPHA, len(guardrails))
     for entry in guardrails:
         for window in (stable, canary):
             if window is not None:
                 rival = stable if window is canary else None
-                found += (_with_action(one, entry) for one in _judge(entry, window, rival, reference))
+                found += (_with_action(one, entry) for one in _judge(entry, window, rival, reference, alpha))
     return found
 
 
@@ -46,12 +49,13 @@ def _with_action(finding: Finding, entry: GuardrailEntry) -> Finding:
 
 
 def _judge(
-    entry: GuardrailEntry, window: Window, rival: Window | None, reference: Reference | None
+    entry: GuardrailEntry, window: Window, rival: Window | None, reference: Reference | None, alpha: float
 ) -> Iterator[Finding]:
+    beside = None if rival is None else [Block.of(rival)]
     if entry.errors is not None:
-        yield from judge_errors(entry.errors, window)
+        yield from judge_errors(entry.errors, window, rival=beside, alpha=alpha)
     if entry.latency is not None:
-        yield from judge_latency(entry.latency, window)
+        yield from judge_latency(entry.latency, window, rival=beside, alpha=alpha)
     if entry.drift is not None and reference is not None and reference.profile is not None:
         yield from judge_drift(entry.drift, window, reference.profile)
     if entry.quality is not None:
