@@ -12,21 +12,35 @@ Action = Literal["alert", "rollback"]
 
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Share of requests in [0, 1] that may fail for reasons other than the client."""
+    """Share of requests in [0, 1] that may fail for reasons other than the client.
+
+    The stable version is judged against `max_ratio`. A canary is judged against the stable version in the
+    same time: it may fail as often, or `max_times` as often. `against: limit` judges it against `max_ratio`
+    too, whatever the stable version does.
+    """
 
     max_ratio: float
+    against: Literal["any", "stable", "limit"] = "any"
+    max_times: float = 1.0
     action: Action | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_ratio < 1:
             raise ValueError("max_ratio is a ratio in [0, 1)")
+        if self.max_times < 1:
+            raise ValueError("max_times is at least 1")
 
 
 class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them."""
+    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them.
+
+    A canary breaches it when it is over the limit and slower than the stable version. `against: limit` or
+    `stable` asks for one of the two only.
+    """
 
     p99_ms: float | None = None
     p95_ms: float | None = None
+    against: Literal["any", "stable", "limit"] = "any"
     action: Action | None = None
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ windows = sa.Table(
     sa.Column("outputs", sa.LargeBinary),
     sa.Column("quality", sa.LargeBinary),
     sa.Column("label_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("error_run_count", sa.Integer),
 )
 
 
@@ -52,7 +53,10 @@ class WindowKey(msgspec.Struct, frozen=True, order=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A window, or the merge of several. Errors are failures that were not the client's fault."""
+    """A window, or the merge of several. Errors are failures that were not the client's fault.
+
+    `error_run_count` is in how many runs without a success between they came; None where nobody counted.
+    """
 
     key: WindowKey
     window_s: int
@@ -63,6 +67,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     features: Profile = msgspec.field(default_factory=Profile)
     outputs: Profile = msgspec.field(default_factory=Profile)
     quality: Quality = msgspec.field(default_factory=Quality)
+    error_run_count: int | None = None
 
     @property
     def end_s(self) -> int:
@@ -154,6 +159,40 @@ def count_traffic(connection: sa.Connection, endpoint: str, revisions: Sequence[
     ]
 
 
+def list_timings(
+    connection: sa.Connection,
+    endpoint: str,
+    *,
+    version: int,
+    route: str,
+    revisions: Sequence[int] | None = None,
+    since_s: int = 0,
+) -> list[Window]:
+    """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
+    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency")
+    wanted = (
+        (windows.c.endpoint == endpoint)
+        & (windows.c.version == version)
+        & (windows.c.route == route)
+        & (windows.c.start_s >= since_s)
+        & (windows.c.request_count > 0)
+    )
+    if revisions is not None:
+        wanted &= windows.c.revision.in_(revisions)
+    found: dict[int, list[Window]] = {}
+    for row in connection.execute(sa.select(*(windows.c[name] for name in names)).where(wanted)):
+        window = Window(
+            key=WindowKey(endpoint, row.start_s, 0, version, route),
+            window_s=row.window_s,
+            request_count=row.request_count,
+            error_count=row.error_count,
+            error_run_count=row.error_run_count,
+            latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
+        )
+        found.setdefault(row.start_s, []).append(window)
+    return [merge_windows(found[start_s]) for start_s in sorted(found)]
+
+
 def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:
     """Return when the newest window of a version on a route ended, or None."""
     query = sa.select(windows.c.start_s, windows.c.window_s).where(
@@ -238,7 +277,15 @@ def merge_windows(parts: Sequence[Window]) -> Window:
         features=reduce(Profile.merge, (part.features for part in parts)),
         outputs=reduce(Profile.merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
+        error_run_count=_runs(parts),
     )
+
+
+def _runs(parts: Sequence[Window]) -> int | None:
+    """Return the runs of failures of all parts; None where one that has failures did not count them."""
+    if any(part.error_count and part.error_run_count is None for part in parts):
+        return None
+    return sum(part.error_run_count or 0 for part in parts)
 
 
 def _pack(partial: Partial) -> dict[str, Any]:
@@ -256,6 +303,7 @@ def _pack(partial: Partial) -> dict[str, Any]:
         "outputs": window.outputs.to_bytes() if window.outputs.row_count else None,
         "quality": window.quality.to_bytes() if window.quality.label_count else None,
         "label_count": window.quality.label_count,
+        "error_run_count": window.error_run_count,
     }
 
 
@@ -270,4 +318,5 @@ def _unpack(row: sa.Row[Any]) -> Window:
         features=Profile.from_bytes(row.features) if row.features else Profile(),
         outputs=Profile.from_bytes(row.outputs) if row.outputs else Profile(),
         quality=Quality.from_bytes(row.quality) if row.quality else Quality(),
+        error_run_count=row.error_run_count,
     )

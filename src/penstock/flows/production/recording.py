@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
+from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import fits, score
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
@@ -178,6 +179,7 @@ class LiveRecorder:
             window_s=self._monitor(key.endpoint).window_s,
             request_count=len(observations),
             error_count=len(observations) - len(answered),
+            error_run_count=count_runs([one.error is not None for one in observations]),
             row_count=features.row_count,
             latency=latency,
             features=features,

@@ -14,6 +14,7 @@ from penstock.flows.production.deciding import History, Look
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.judging import Traffic, judge
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS, Reference
 from penstock.monitoring.policies import Policy, policy_or_none_yet
@@ -25,6 +26,7 @@ from penstock.monitoring.windows import (
     count_traffic,
     labelled,
     last_traffic_s,
+    list_timings,
     list_windows,
     merge_windows,
     recent,
@@ -37,6 +39,8 @@ from penstock.serving.deployments import Revision, get_revision, list_revisions
 
 SLACK_S = 5
 """How much later than its end a window may be written."""
+BLOCKS = 240
+"""How many of its newest windows the stable version is judged over alone."""
 MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
 
@@ -155,6 +159,7 @@ class _Reading:
             key=self._key(version, "stable"),
             recent=recent(listed, "stable", monitor.windows),
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
+            blocks=self._blocks(version, "stable", since_s=self.time_ms // 1000 - BLOCKS * monitor.window_s),
             last_s=last_traffic_s(self.connection, self.revision.endpoint, version, "stable"),
         )
 
@@ -167,6 +172,7 @@ class _Reading:
             key=self._key(version, "canary"),
             recent=self._enough(),
             labelled=self._labelled(version, "canary", self.rollout),
+            blocks=self._blocks(version, "canary", self.rollout),
             last_s=last_traffic_s(self.connection, self.revision.endpoint, version, "canary"),
         )
 
@@ -176,7 +182,9 @@ class _Reading:
             return None
         version = self.revision.stable
         return Traffic(
-            key=self._key(version, "stable"), labelled=self._labelled(version, "stable", self.rollout)
+            key=self._key(version, "stable"),
+            labelled=self._labelled(version, "stable", self.rollout),
+            blocks=self._blocks(version, "stable", self.rollout),
         )
 
     def step(self) -> dict[str, Tally]:
@@ -209,6 +217,19 @@ class _Reading:
             if _holds_enough(chosen, rows) or starts < limit or limit >= MAX_STARTS:
                 return merge_windows(chosen) if chosen else None
             limit *= 4
+
+    def _blocks(
+        self, version: int, route: str, revisions: tuple[int, ...] | None = None, since_s: int = 0
+    ) -> tuple[Block, ...]:
+        timings = list_timings(
+            self.connection,
+            self.revision.endpoint,
+            version=version,
+            route=route,
+            revisions=revisions,
+            since_s=since_s,
+        )
+        return tuple(Block.of(one, one.error_run_count) for one in timings)
 
     def _labelled(
         self,

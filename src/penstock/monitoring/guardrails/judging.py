@@ -12,25 +12,28 @@ import msgspec
 
 from penstock.base.clock import format_ms
 from penstock.monitoring.findings import Finding, Kind, Unjudged
+from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.drift import judge_drift
 from penstock.monitoring.guardrails.errors import judge_errors
 from penstock.monitoring.guardrails.judgeable import obstacles
 from penstock.monitoring.guardrails.latency import judge_latency
-from penstock.monitoring.guardrails.measured import MIN_REQUESTS, Reference, make_unjudged
+from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, Reference, make_unjudged
 from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
 from penstock.monitoring.settings import GuardrailEntry, QualityLimit
 from penstock.monitoring.windows import Window, WindowKey
+from penstock.stats.evidence import split
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
 
-    `last_s` is when its newest window ended, also when that is too long ago to be judged.
+    `blocks` are its traffic since what is compared began, in spans of time, oldest first. `last_s` is when its newest window ended, also when that is too long ago to be judged.
     """
 
     key: WindowKey
     recent: Window | None = None
     labelled: Window | None = None
+    blocks: tuple[Block, ...] = ()
     last_s: int | None = None
     reference: Reference = Reference()
 
@@ -50,15 +53,16 @@ def judge(
         beside: the stable route since the canary came, which the canary is compared with; else `stable`.
     """
     found: list[Finding] = []
+    alpha = split(ALPHA, len(guardrails))
     for entry in guardrails:
         for traffic in (stable, canary):
             if traffic is not None:
-                asked = _ask(entry, traffic, (beside or stable) if traffic is canary else None)
+                asked = _ask(entry, traffic, (beside or stable) if traffic is canary else None, alpha)
                 found += (msgspec.structs.replace(one, action=entry.own_action) for one in asked)
     return found
 
 
-def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> list[Finding]:
+def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: float) -> list[Finding]:
     if entry.quality is not None and _is_elsewhere(entry.quality, rival):
         return []
     kind, name, limit = _named(entry)
@@ -70,19 +74,20 @@ def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> list
         return unjudged
     if entry.quality is None and traffic.recent is None:
         return [make_unjudged(kind, traffic.key, name, limit, 0, ("no_traffic", _since(traffic.last_s)))]
-    judged = _judged(entry, traffic, rival)
+    judged = _judged(entry, traffic, rival, alpha)
     if not judged and not unjudged:
         count, why = _too_few(entry, traffic, rival)
         return [make_unjudged(kind, traffic.key, name, limit, count, why)]
     return judged + unjudged
 
 
-def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> list[Finding]:
+def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: float) -> list[Finding]:
     recent, labelled = traffic.recent, traffic.labelled
+    others = None if rival is None else rival.blocks
     if entry.errors is not None and recent is not None:
-        return list(judge_errors(entry.errors, recent))
+        return list(judge_errors(entry.errors, recent, traffic.blocks, others, alpha=alpha))
     if entry.latency is not None and recent is not None:
-        return list(judge_latency(entry.latency, recent))
+        return list(judge_latency(entry.latency, recent, traffic.blocks, others, alpha=alpha))
     if entry.drift is not None and recent is not None and traffic.reference.profile is not None:
         return list(judge_drift(entry.drift, recent, traffic.reference.profile))
     if entry.quality is not None and labelled is not None:

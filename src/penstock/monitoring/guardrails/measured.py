@@ -12,7 +12,9 @@ from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Window, WindowKey
 
 MIN_REQUESTS = 20
-"""Fewer requests tell nothing about errors or latency."""
+"""With fewer requests a guardrail that is not breached does not count as held."""
+ALPHA = 0.01
+"""Chance that a rollout without any fault is ended by its guardrails; they share it."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):

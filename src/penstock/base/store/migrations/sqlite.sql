@@ -438,7 +438,7 @@ CREATE TABLE windows (
 	latency BLOB, 
 	features BLOB, 
 	outputs BLOB, 
-	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, 
+	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, 
 	CONSTRAINT pk_windows PRIMARY KEY (endpoint, start_s, revision, version, route, worker, sequence)
 );
 CREATE TABLE worker_revisions (

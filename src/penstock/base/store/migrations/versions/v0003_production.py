@@ -29,6 +29,7 @@ def upgrade() -> None:
     )
     op.add_column("model_alias_moves", sa.Column("cause", sa.JSON(), nullable=True))
     op.add_column("windows", sa.Column("label_count", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("windows", sa.Column("error_run_count", sa.Integer(), nullable=True))
     op.create_table(
         "policies",
         sa.Column("endpoint", sa.String(length=256), nullable=False),
