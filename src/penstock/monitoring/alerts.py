@@ -184,6 +184,7 @@ def claim_due(connection: sa.Connection, time_ms: int, until_ms: int, limit: int
     waits = sa.exists().where(
         earlier.c.alert_id == columns.alert_id,
         earlier.c.url == columns.url,
+        earlier.c.format == columns.format,
         earlier.c.id < columns.id,
         earlier.c.next_ms.is_not(None),
     )

@@ -8,8 +8,9 @@ import pytest
 from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
-from penstock.monitoring.findings import add_findings, list_findings
-from penstock.monitoring.guardrails.judging import judge
+from penstock.monitoring.findings import Finding, add_findings, list_findings
+from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.judging import Traffic, judge
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
@@ -30,6 +31,22 @@ DRIFT = "drift: {features: any, psi_max: 0.25, action: alert}"
 QUALITY = "quality: {metric: roc_auc, max_drop: 0.03}"
 
 
+def judge_windows(
+    guardrails: list[GuardrailEntry],
+    *,
+    stable: Window,
+    canary: Window | None,
+    reference: Reference | None,
+) -> list[Finding]:
+    """Judge whole windows as the traffic of their routes."""
+
+    def traffic(one: Window) -> Traffic:
+        reference_of = reference or Reference()
+        return Traffic(key=one.key, recent=one, labelled=one, blocks=(Block.of(one),), reference=reference_of)
+
+    return judge(guardrails, traffic(stable), traffic(canary) if canary else None)
+
+
 def scored(rng: np.random.Generator, rows: int, effect: float) -> Quality:
     labels = (rng.random(rows) < 0.3).astype(float)
     return Quality.of(1 / (1 + np.exp(-(rng.normal(size=rows) + effect * labels))), labels)
@@ -44,13 +61,19 @@ def test_drift_names_every_feature_over_the_limit_or_the_largest() -> None:
         )
 
     reference = Reference(profile=table(10_000, 0))
-    moved = judge([entry(DRIFT)], stable=window(features=table(500, 1)), canary=None, reference=reference)
+    moved = judge_windows(
+        [entry(DRIFT)], stable=window(features=table(500, 1)), canary=None, reference=reference
+    )
     assert sorted(one.name for one in moved) == ["a", "b"]
     assert all(one.breached and one.action == "alert" for one in moved)
-    (calm,) = judge([entry(DRIFT)], stable=window(features=table(500, 0)), canary=None, reference=reference)
+    (calm,) = judge_windows(
+        [entry(DRIFT)], stable=window(features=table(500, 0)), canary=None, reference=reference
+    )
     assert not calm.breached
     only_c = entry("drift: {features: [c], psi_max: 0.25}")
-    (found,) = judge([only_c], stable=window(features=table(500, 1)), canary=None, reference=reference)
+    (found,) = judge_windows(
+        [only_c], stable=window(features=table(500, 1)), canary=None, reference=reference
+    )
     assert (found.name, found.breached) == ("c", False)
 
 
@@ -60,12 +83,12 @@ def test_a_worse_canary_is_found_and_an_equal_one_never() -> None:
     worse = equal = 0
     for _ in range(300):
         stable = window(quality=scored(rng, 2000, 1.0))
-        equal += judge(
+        equal += judge_windows(
             guard, stable=stable, canary=window("canary", quality=scored(rng, 400, 1.0)), reference=None
-        )[0].breached
-        worse += judge(
+        )[-1].breached
+        worse += judge_windows(
             guard, stable=stable, canary=window("canary", quality=scored(rng, 400, 0.0)), reference=None
-        )[0].breached
+        )[-1].breached
     assert equal <= 3
     assert worse >= 290
 
@@ -73,26 +96,30 @@ def test_a_worse_canary_is_found_and_an_equal_one_never() -> None:
 def test_stable_quality_is_compared_with_the_offline_metric() -> None:
     rng = np.random.default_rng(5)
     live = window(quality=scored(rng, 2000, 0.3))
-    (found,) = judge(
+    (found,) = judge_windows(
         [entry(QUALITY)], stable=live, canary=None, reference=Reference(metrics={"roc_auc": 0.71})
     )
     assert found.breached
     assert found.against == 0.71
     assert "its offline evaluation" in found.sentence
-    assert judge([entry(QUALITY)], stable=live, canary=None, reference=Reference()) == []
 
 
-def test_too_few_labels_give_no_finding() -> None:
+def test_too_few_labels_of_a_canary_are_told_and_not_judged() -> None:
     rng = np.random.default_rng(6)
     few = window("canary", quality=scored(rng, 150, 0.0))
-    assert [one.route for one in judge([entry(QUALITY)], stable=window(quality=scored(rng, 2000, 2.0)), canary=few, reference=None)] == []  # fmt: skip
+    stable = window(quality=scored(rng, 2000, 2.0))
+    guard = [entry("quality: {metric: roc_auc, max_drop: 0.03, against: stable}")]
+    (found,) = judge_windows(guard, stable=stable, canary=few, reference=None)
+    assert (found.route, found.unjudged, found.is_waiting) == ("canary", "too_few", True)
+    assert "150 of 200 labels yet" in found.sentence
+    assert judge_windows(guard, stable=stable, canary=None, reference=None) == []
 
 
 def test_for_a_loss_a_rise_is_the_drop() -> None:
     rng = np.random.default_rng(7)
     guard = entry("quality: {metric: brier, max_drop: 0.01}")
     live = window(quality=scored(rng, 3000, 0.0))
-    (found,) = judge([guard], stable=live, canary=None, reference=Reference(metrics={"brier": 0.1}))
+    (found,) = judge_windows([guard], stable=live, canary=None, reference=Reference(metrics={"brier": 0.1}))
     assert found.breached
 
 
@@ -123,12 +150,12 @@ def test_rollout_steps_must_grow_within_100_percent(text: str) -> None:
 
 def test_the_guardrails_own_action_stands_in_its_findings() -> None:
     both = [entry("{errors: {max_ratio: 0.5}, action: rollback}"), entry(ERRORS)]
-    found = judge(both, stable=window(request_count=100), canary=None, reference=None)
+    found = judge_windows(both, stable=window(request_count=100), canary=None, reference=None)
     assert [one.action for one in found] == ["rollback", None]
 
 
 def test_findings_survive_the_store(database: Database) -> None:
-    found = judge(
+    found = judge_windows(
         [entry(ERRORS)], stable=window(request_count=100, error_count=50), canary=None, reference=None
     )
     with database.write() as connection:

@@ -39,8 +39,6 @@ from penstock.serving.deployments import Revision, get_revision, list_revisions
 
 SLACK_S = 5
 """How much later than its end a window may be written."""
-BLOCKS = 240
-"""How many of its newest windows the stable version is judged over alone."""
 MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
 
@@ -159,7 +157,7 @@ class _Reading:
             key=self._key(version, "stable"),
             recent=recent(listed, "stable", monitor.windows),
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
-            blocks=self._blocks(version, "stable", since_s=self.time_ms // 1000 - BLOCKS * monitor.window_s),
+            blocks=self._blocks(version, "stable", since_s=fresh_s)[-monitor.windows :],
             last_s=last_traffic_s(self.connection, self.revision.endpoint, version, "stable"),
         )
 
