@@ -235,6 +235,7 @@ def test_every_decision_left_an_event_with_its_evidence(sample: Sample) -> None:
         "gate.passed",
         "model.registered",
         "model.promoted",
+        "policy.applied",
         "endpoint.deployed",
     ]
     assert events[2].cause["verdict"]
