@@ -61,6 +61,6 @@ def _judge(
     if entry.quality is not None:
         if rival is not None:
             if entry.quality.against != "offline":
-                yield from judge_against_rival(entry.quality, window, rival)
+                yield from judge_against_rival(entry.quality, window, rival, alpha=alpha)
         elif window.key.route == "stable" and reference is not None and entry.quality.against != "stable":
-            yield from judge_against_offline(entry.quality, window, reference)
+            yield from judge_against_offline(entry.quality, window, reference, alpha=alpha)

@@ -17,10 +17,14 @@ ALPHA = 0.01
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model was like when it passed its gate: its training profile and offline metrics."""
+    """What a model was like when it passed its gate: its training profile and offline metrics.
+
+    `row_count` is how many held-out rows the metrics are of; None where nobody knows.
+    """
 
     profile: Profile | None = None
     metrics: Mapping[str, float] = {}
+    row_count: int | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
