@@ -77,7 +77,8 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
 class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How much worse a live metric may be than the stable version's, or than the offline one.
 
-    `max_drop` is in the metric's own unit; for losses (brier, log_loss, mae, rmse) it is a rise. `against`
+    `max_drop` is in the metric's own unit; for losses (brier, log_loss, calibration_error, mae, rmse, mape)
+    it is a rise. It is breached when the metric is surely worse by more than that. `against`
     limits it to one comparison: a canary's with the stable version (`stable`), or the stable version's
     with its offline evaluation (`offline`), which needs more labels where they come in bunches. Labels
     count that come within `horizon_s` of their prediction's window, however much traffic came since.
@@ -124,7 +125,9 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How live traffic is watched.
 
     `windows` is how many recent windows with traffic are judged together; `feature_ratio` the share of
-    requests in [0, 1] whose features are stored.
+    requests in [0, 1] whose features are stored. `classes` are the classes of a classifier in the model's
+    order, where its predictions do not tell them; labels of another class are misfits. `positive` is the
+    class that precision, recall and the probability are about, when it is not the last.
     """
 
     window_s: int = 60
@@ -132,12 +135,16 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     windows: int = 5
     flush_s: float = 1.0
     feature_ratio: float = 0.1
+    classes: tuple[str | int | float | bool, ...] | None = None
+    positive: str | int | float | bool | None = None
 
     def __post_init__(self) -> None:
         if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:
             raise ValueError("window_s, windows and flush_s are positive")
         if not 0 <= self.feature_ratio <= 1:
             raise ValueError("feature_ratio is a ratio in [0, 1]")
+        if self.classes is not None and (len(self.classes) < 2 or self.positive not in (None, *self.classes)):
+            raise ValueError("classes are at least two, and positive is one of them")
 
 
 class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,6 +73,7 @@ def feedback(
         _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
     )
     totals: dict[str, int] = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0, "rejected": 0}
+    reasons: dict[str, str] = {}
     for start in range(0, len(entries), 1000):
         answer = _post(
             f"{url.rstrip('/')}/v2/models/{quote(endpoint, safe='')}/feedback", entries[start : start + 1000]
@@ -80,9 +81,10 @@ def feedback(
         for name in totals:
             found = answer.get(name, 0)
             totals[name] += len(found) if isinstance(found, list) else found
-    session.emit(
-        totals, ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"
-    )
+        reasons |= answer.get("reasons", {})
+    told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"]
+    told += [f"misfit {identity}: {reason}" for identity, reason in list(reasons.items())[:5]]
+    session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
 
 
 def _value(label: str | None) -> Any:

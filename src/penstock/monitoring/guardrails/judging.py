@@ -92,9 +92,9 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(judge_drift(entry.drift, recent, traffic.reference.profile))
     if entry.quality is not None and labelled is not None:
         if rival is None:
-            return list(judge_against_offline(entry.quality, labelled, traffic.reference))
+            return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
         if rival.labelled is not None:
-            return list(judge_against_rival(entry.quality, labelled, rival.labelled))
+            return list(judge_against_rival(entry.quality, labelled, rival.labelled, alpha=alpha))
     return []
 
 

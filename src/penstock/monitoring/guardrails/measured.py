@@ -22,12 +22,14 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     `outputs` are the names of what it answers; None where nobody knows. `problem` says why a profile that
     there is cannot be read.
+    `row_count` is how many held-out rows the metrics are of; None where nobody knows.
     """
 
     profile: Profile | None = None
     metrics: Mapping[str, float] = {}
     outputs: frozenset[str] | None = None
     problem: str = ""
+    row_count: int | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
