@@ -176,3 +176,14 @@ def test_the_first_experiment_has_the_time_of_its_store(either_store: Database) 
         )
     upgrade(either_store)
     assert times() == (77, made[1])
+
+
+def test_what_is_read_is_one_state_on_either_store(either_store: Database) -> None:
+    count = sa.text("SELECT count(*) FROM events")
+    with either_store.read() as connection:
+        before = connection.scalar(count)
+        with either_store.write() as other:
+            record_event(other, "a.b", "x:1", "me", "meanwhile")
+        assert connection.scalar(count) == before
+    with either_store.read() as connection:
+        assert connection.scalar(count) == (before or 0) + 1

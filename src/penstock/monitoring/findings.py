@@ -23,7 +23,8 @@ findings = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
     sa.Index("ix_findings_endpoint_id", "endpoint", "id"),
 )
-Kind = Literal["errors", "latency", "drift", "quality"]
+Kind = Literal["errors", "latency", "drift", "quality", "load"]
+"""`load` is no guardrail of a policy: no serve process could load what is deployed."""
 Unjudged = Literal[
     "too_few", "no_traffic", "no_reference", "feature_unknown", "metric_absent", "no_probability", "undecided"
 ]

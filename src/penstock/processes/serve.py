@@ -25,7 +25,7 @@ from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
-from penstock.serving.workers import WorkerRevision, beat, register_worker, report_revision
+from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
 RETRY_S = 5.0
@@ -90,12 +90,14 @@ class ServeProcess:
         self._tried: dict[str, tuple[int, float]] = {}
         self._stop = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="penstock-revisions", daemon=True)
+        self._heart = threading.Thread(target=self._beat, name="penstock-heartbeat", daemon=True)
         self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
         self._thread: threading.Thread | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
+            self._heart.start()  # before anything is loaded, which may take long
             self.follow()
             self._poller.start()
             serve_on(self._socket, self._server)
@@ -117,8 +119,9 @@ class ServeProcess:
 
     def _end(self) -> None:
         self._stop.set()
-        if self._poller.is_alive():
-            self._poller.join()
+        for thread in (self._poller, self._heart):
+            if thread.is_alive():
+                thread.join()
         self._socket.close()
         self.dataplane.close()
         try:
@@ -128,15 +131,21 @@ class ServeProcess:
         except PenstockError as error:
             logger.error("the last monitoring data could not be written: %s", error.message)
 
+    def _beat(self) -> None:
+        """Say that the process lives, also while a model loads."""
+        while not self._stop.wait(self._options.beat_s):
+            try:
+                with self._database.write() as connection:
+                    beat(connection, self.worker, now_ms())
+            except PenstockError as error:
+                logger.warning("the sign of life was not written: %s", error.message)
+            except Exception:
+                logger.exception("the sign of life was not written")
+
     def _poll(self) -> None:
-        beaten_s = 0.0
         while not self._stop.wait(self._options.poll_s):
             try:
                 self.follow()
-                if time.monotonic() - beaten_s >= self._options.beat_s:
-                    with self._database.write() as connection:
-                        beat(connection, self.worker, now_ms())
-                    beaten_s = time.monotonic()
             except Unavailable as error:
                 logger.warning("serving on without the store: %s", error.message)
             except Exception:
@@ -164,16 +173,17 @@ class ServeProcess:
 
     def _take_over(self, revision: Revision) -> None:
         message = ""
+        state: State = "ready"
         again_s = float("inf")
         try:
             self._repository.apply(revision)
         except PenstockError as error:
-            message = error.message
+            message, state = error.message, "failed"
             if isinstance(error, Unavailable):
-                again_s = time.monotonic() + RETRY_S
+                state, again_s = "waiting", time.monotonic() + RETRY_S
             logger.error("%s#%s is not served: %s", revision.endpoint, revision.number, message)
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
+            message, state = f"{type(error).__name__}: {error}", "failed"
             logger.exception("%s#%s is not served", revision.endpoint, revision.number)
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
@@ -181,7 +191,7 @@ class ServeProcess:
         report = WorkerRevision(
             endpoint=revision.endpoint,
             revision=revision.number,
-            state="failed" if message else "ready",
+            state=state,
             message=message,
             time_ms=now_ms(),
         )

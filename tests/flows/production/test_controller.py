@@ -262,3 +262,31 @@ def test_an_endpoint_without_traffic_is_idle_and_one_without_policy_is_not_healt
     world.policy(POLICY.replace("guardrails:\n", "guardrails:\n  - drift: {psi_max: 0.2}\n"))
     shown = overview(world.project)[0]
     assert (shown.health, shown.findings[0].unjudged) == ("unjudged", "no_reference")
+
+
+def test_what_no_process_can_load_is_taken_back_at_the_first_evidence(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    revision = world.deploy(1, 2)
+
+    def report(state: str) -> None:
+        with world.project.database.write() as connection:
+            worker = register_worker(connection, host="h", pid=1, url="http://h", time_ms=now_ms())
+            said = WorkerRevision(
+                endpoint="delay",
+                revision=revision.number,
+                state=state,
+                message="no module named x",
+                time_ms=1,
+            )  # type: ignore[arg-type]
+            report_revision(connection, worker, said)
+
+    report("waiting")
+    world.controller.tick()
+    assert world.current().canary is not None
+    with world.project.database.write() as connection:
+        connection.execute(sa.text("DELETE FROM worker_revisions"))
+    report("failed")
+    world.controller.tick()
+    assert (world.current().canary, world.current().kind) == (None, "rolled_back")
+    assert "cannot be loaded: no module named x" in world.current().reason

@@ -40,7 +40,7 @@ def wait_until_served(project: Project, revision: Revision, timeout_s: float) ->
                     code="serving.model_does_not_load",
                     hint=f"penstock rollback {revision.endpoint}",
                 )
-        if all(state is not None for state in states):
+        if all(state is not None and state.state == "ready" for state in states):
             return len(states)
         if time.monotonic() > deadline:
             raise NotFound(

@@ -188,6 +188,8 @@ def _gone(look: Look, alert: Alert) -> str:
     serving = {"stable": look.revision.stable, "canary": canary.version if canary else None}
     if str(serving.get(str(route))) != version:
         return f"version {version} is not {route} any more"
+    if alert.labels.get("kind") == "load" and not any(one.kind == "load" for one in look.findings):
+        return "no serve process says so any more"
     if not any(one.kind == alert.labels.get("kind") for one in look.findings):
         return "the policy has no such guardrail any more"
     return ""

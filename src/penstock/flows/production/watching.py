@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import History, Look
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.monitoring.alerts import list_open_alerts
@@ -36,6 +37,7 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_revisions
+from penstock.serving.workers import Worker, list_workers
 
 SLACK_S = 5
 """How much later than its end a window may be written."""
@@ -108,16 +110,48 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
             alerts=tuple(list_open_alerts(connection, endpoint)),
         )
         reading = _Reading(connection, revision, policy.settings, _rollout(revision, revisions), time_ms)
+        workers = list_workers(connection, time_ms - WORKER_ALIVE_MS)
         stable, canary, beside, step = reading.stable(), reading.canary(), reading.beside(), reading.step()
     problems: list[str] = []
     stable = _refer(project, stable, version, problems)
     if canary is not None and rival is not None:
         canary = _refer(project, canary, rival, problems)
     findings = judge(policy.settings.guardrails, stable, canary, beside)
+    findings += _load_failures(revision, (canary or stable).key, workers)
     return Observation(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
     )  # fmt: skip
+
+
+def _load_failures(revision: Revision, key: WindowKey, workers: list[Worker]) -> list[Finding]:
+    """Return the finding that what is deployed cannot be loaded: every process that tried says so.
+
+    What was served before is served further. What came last is to blame: the canary where there is one.
+    """
+    states = [one.state_of(revision.endpoint, revision.number) for one in workers]
+    told = [one for one in states if one is not None]
+    if not told or any(one.state != "failed" for one in told):
+        return []
+    return [
+        Finding(
+            kind="load",
+            endpoint=key.endpoint,
+            revision=revision.number,
+            version=key.version,
+            route=key.route,
+            start_s=key.start_s,
+            end_s=key.start_s,
+            name="model",
+            observed=float(len(told)),
+            limit=0.0,
+            count=len(told),
+            statistic="processes",
+            statistic_value=float(len(told)),
+            breached=True,
+            sentence=f"{key.route} version {key.version} cannot be loaded: {told[0].message}",
+        )
+    ]
 
 
 def _rollout(revision: Revision, revisions: tuple[Revision, ...]) -> tuple[int, ...]:
