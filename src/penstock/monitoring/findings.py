@@ -128,6 +128,11 @@ def list_findings(
     ]
 
 
+def delete_findings(connection: sa.Connection, before_ms: int) -> int:
+    """Delete the findings of before a time and return how many; events keep what they quote of them."""
+    return int(connection.execute(findings.delete().where(findings.c.time_ms < before_ms)).rowcount)
+
+
 def _numbers(body: dict[str, Any]) -> dict[str, Any]:
     nan = float("nan")
     filled = {name: nan for name in ("observed", "limit", "statistic_value") if body.get(name) is None}

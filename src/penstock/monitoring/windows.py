@@ -138,7 +138,7 @@ def list_windows(
     query = sa.select(windows).where(wanted, windows.c.start_s >= first)
     found: dict[WindowKey, list[Window]] = {}
     for row in connection.execute(query.order_by(windows.c.worker, windows.c.sequence)):
-        window = _unpack(row)
+        window = unpack(row)
         found.setdefault(window.key, []).append(window)
     return [merge_windows(found[key]) for key in sorted(found)]
 
@@ -235,7 +235,7 @@ def labelled(
         wanted &= windows.c.revision.in_(revisions)
     if enough is not None:
         wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
-    found = [_unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
+    found = [unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
     return merge_windows(found) if found else None
 
 
@@ -307,7 +307,12 @@ def _pack(partial: Partial) -> dict[str, Any]:
     }
 
 
-def _unpack(row: sa.Row[Any]) -> Window:
+def unpack(row: sa.Row[Any]) -> Window:
+    """Return a row as the window it is a part of.
+
+    Raises:
+        Corrupt: its sketches cannot be read.
+    """
     return Window(
         key=WindowKey(row.endpoint, row.start_s, row.revision, row.version, row.route),
         window_s=row.window_s,

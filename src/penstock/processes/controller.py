@@ -9,6 +9,7 @@ from dataclasses import replace
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.housekeeping import Housekeeping
 from penstock.flows.production.responding import Controller
 from penstock.flows.production.telling import AlertLoop
 from penstock.project.project import Project
@@ -23,14 +24,16 @@ class ControllerLoop:
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._controller = Controller(project)
         self._alerts = AlertLoop(project)
+        self._housekeeping = Housekeeping(project)
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-controller", daemon=True)
         self.health = ControllerHealth(None, 0, None)
 
     def start(self) -> None:
-        """Begin to tick, and to post what is to be told."""
+        """Begin to tick, to post what is to be told, and to tidy the store."""
         self._alerts.start()
+        self._housekeeping.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -38,6 +41,7 @@ class ControllerLoop:
         self._stop.set()
         self._thread.join()
         self._alerts.stop()
+        self._housekeeping.stop()
 
     def _run(self) -> None:
         while True:

@@ -41,6 +41,20 @@ class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     tests: str | None = None
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How many days the store keeps what; None keeps it for ever. Events, revisions and policies stay."""
+
+    windows_days: float | None = 400.0
+    predictions_days: float | None = 90.0
+    features_days: float | None = 90.0
+    findings_days: float | None = 400.0
+
+    def __post_init__(self) -> None:
+        kept = (self.windows_days, self.predictions_days, self.features_days, self.findings_days)
+        if any(days is not None and days <= 0 for days in kept):
+            raise ValueError("days are positive, or null to keep for ever")
+
+
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     """penstock.yaml."""
 
@@ -52,6 +66,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertSettings = AlertSettings()
     webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
+    retention: RetentionSettings = RetentionSettings()
     store: str = DEFAULT_STORE
     artifacts: str = DEFAULT_ARTIFACTS
 
