@@ -132,9 +132,21 @@ def differences(before: PolicyBody | None, after: PolicyBody) -> list[str]:
     if before is None:
         return []
     old, new = _flat(msgspec.to_builtins(before)), _flat(msgspec.to_builtins(after))
+    count = len(before.endpoint.guardrails), len(after.endpoint.guardrails)
+    if count[0] != count[1]:
+        return [*_but_guardrails(old, new), f"{count[1]} guardrails instead of {count[0]}"]
     names = [
         name for name in [*old, *(key for key in new if key not in old)] if old.get(name) != new.get(name)
     ]
+    return _told(old, new, names)
+
+
+def _but_guardrails(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    names = [name for name in {**old, **new} if not name.startswith("endpoint.guardrails")]
+    return _told(old, new, [name for name in names if old.get(name) != new.get(name)])
+
+
+def _told(old: dict[str, Any], new: dict[str, Any], names: list[str]) -> list[str]:
     return [
         f"{name.removeprefix('endpoint.')}"
         + ("" if name.startswith("alerts.") else f" {_word(old.get(name))} → {_word(new.get(name))}")

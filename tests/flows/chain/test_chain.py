@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -280,3 +281,12 @@ def test_a_run_whose_process_is_gone_counts_as_killed(sample: Sample) -> None:
     reproduce_and_record(sample.project)
     with sample.project.database.read() as connection:
         assert get_run(connection, run.id).status == "KILLED"
+
+
+def test_a_folder_that_is_not_the_pipelines_model_does_not_get_its_metrics(sample: Sample) -> None:
+    train(sample)
+    shutil.copytree(sample.root / "models/late", sample.root / "models/foreign")
+    foreign, _ = register_model(sample.project, "foreign", "models/foreign")
+    own, _ = register_model(sample.project)
+    assert foreign.metrics == {}
+    assert own.metrics["roc_auc"] > 0.5

@@ -14,8 +14,7 @@ from penstock.base.store.events import record_event
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
-from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
-from penstock.pipeline.parameters import load_values, numbers
+from penstock.flows.models.registering import Candidate, find_candidate, metrics_of, require_as_made
 from penstock.project.project import Project
 from penstock.project.settings import require_model
 from penstock.registry.aliases import find_alias
@@ -109,8 +108,7 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
         NotFound, Invalid: the model, its settings or its files cannot be used.
     """
     candidate = find_candidate(project, path)
-    metrics_file = candidate.settings.metrics
-    metrics = numbers(load_values(project.root / metrics_file)) if metrics_file else {}
+    metrics = metrics_of(project, candidate)
     for gate in project.settings.gates:
         if gate.schema is not None:
             require_as_made(project, gate.schema.table)

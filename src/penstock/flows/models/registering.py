@@ -101,7 +101,7 @@ def register_model(
     code = capture_code(project)
     with project.database.read() as connection:
         run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
-    metrics = numbers(load_values(project.root / settings.metrics)) if settings.metrics else {}
+    metrics = metrics_of(project, candidate)
     store_model(project, candidate.folder, candidate.manifest)
     draft = ModelVersion(
         model=name or settings.name,
@@ -131,6 +131,19 @@ def register_model(
     )
     is_new = version.number not in before
     return version, is_new
+
+
+def metrics_of(project: Project, candidate: Candidate) -> dict[str, float]:
+    """Return the metrics that the pipeline wrote of a model; none of a folder that is not the pipeline's model.
+
+    Raises:
+        NotFound, Invalid: the metrics file cannot be read.
+    """
+    settings = candidate.settings
+    own = (project.root / settings.path).resolve()
+    if settings.metrics is None or candidate.folder.resolve() != own:
+        return {}
+    return numbers(load_values(project.root / settings.metrics))
 
 
 def describe_version(version: ModelVersion) -> str:

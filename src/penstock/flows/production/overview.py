@@ -227,4 +227,4 @@ def _route(model: str, version: int, percent: float, traffic: Traffic, step: dic
 
 
 def _milliseconds(window: Window, rank: float) -> float | None:
-    return window.quantile_s(rank) * 1000 if window.request_count else None
+    return window.quantile_s(rank) * 1000 if window.latency.count else None

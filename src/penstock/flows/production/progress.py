@@ -81,7 +81,13 @@ def progress_of(
     blocked = [f"{one.kind} is breached" for one in on_canary if one.breached and one.kind != "drift"]
     if rollout.unjudged == "hold":
         unjudged = [one for one in on_canary if one.unjudged is not None]
-        waits += [f"{one.kind} {one.name} not judged yet" for one in unjudged if one.is_waiting]
+        told = {"quality": step.label_count < settings.required_labels}
+        told |= dict.fromkeys(("errors", "latency"), step.request_count < rollout.min_requests)
+        waits += [
+            f"{one.kind} {one.name} not judged yet"
+            for one in unjudged
+            if one.is_waiting and not told.get(one.kind)
+        ]
         blocked += [f"{one.kind} is not judged: {one.sentence}" for one in unjudged if not one.is_waiting]
     return Progress(
         version=canary.version,
