@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -57,6 +58,24 @@ def test_a_model_changed_by_hand_is_not_registered(sample: Sample) -> None:
     (sample.root / "models/late/extra").write_text("x")
     with pytest.raises(Invalid, match="is not what stage `train` made"):
         register_model(sample.project)
+
+
+def test_a_model_at_another_path_gets_neither_metrics_nor_reference_of_the_pipeline(sample: Sample) -> None:
+    train(sample)
+    own, _ = register_model(sample.project, path="models/late")
+    shutil.copytree(sample.root / "models/late", sample.root / "foreign")
+    (sample.root / "foreign/notes.txt").write_text("from elsewhere")
+    foreign, _ = register_model(sample.project, "elsewhere", "foreign")
+    assert own.metrics and own.profile_digest is not None
+    assert (foreign.path, foreign.metrics, foreign.profile_digest) == ("foreign", {}, None)
+
+
+def test_the_reference_is_put_in_order_of_its_time_column(sample: Sample) -> None:
+    train(sample)
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace("model:\n", "model:\n  time: nosuch\n", 1))
+    with pytest.raises(Invalid, match="has no column 'nosuch'"):
+        register_model(open_workspace(sample.root, {}))
 
 
 def test_no_alias_without_a_passing_verdict_for_exactly_this_model(sample: Sample) -> None:
