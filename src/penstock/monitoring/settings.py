@@ -59,15 +59,23 @@ class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Population stability index that a feature may reach; `features` are names, or `any`.
+    """How far a feature may be from the reference; `features` are names, or `any`.
 
-    Fewer than `min_rows` rows are not judged: what comes in bunches (an hour's weather) needs many.
+    Two measures are limited: the population stability index, and for numbers the Kolmogorov-Smirnov
+    distance. The defaults find a shift of the mean by half a standard deviation. Neither is breached within
+    what chance, or the reference's own variation over time, explains. Fewer than `min_rows` rows are not
+    judged.
     """
 
     features: Literal["any"] | list[str] = "any"
-    psi_max: float
+    psi_max: float = 0.1
+    ks_max: float = 0.1
     min_rows: int = 500
     action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if self.psi_max < 0 or not 0 <= self.ks_max <= 1:
+            raise ValueError("psi_max is not negative, ks_max a distance in [0, 1]")
 
     def covers(self, feature: str) -> bool:
         """Whether the limit is on this feature."""

@@ -18,7 +18,11 @@ DEFAULT_ARTIFACTS = ".penstock/artifacts"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The model a pipeline makes and what belongs to it; paths are relative to the root."""
+    """The model a pipeline makes and what belongs to it; paths are relative to the root.
+
+    `time` is the column that puts the rows of `reference` in order of time; without it they are taken as
+    they stand. From their order follows how much windows vary without drift.
+    """
 
     name: str
     path: str
@@ -27,6 +31,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     test: str | None = None
     label: str | None = None
+    time: str | None = None
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,6 +62,24 @@ def test_a_model_changed_by_hand_is_not_registered(sample: Sample) -> None:
         register_model(sample.project)
 
 
+def test_a_model_at_another_path_gets_neither_metrics_nor_reference_of_the_pipeline(sample: Sample) -> None:
+    train(sample)
+    own, _ = register_model(sample.project, path="models/late")
+    shutil.copytree(sample.root / "models/late", sample.root / "foreign")
+    (sample.root / "foreign/notes.txt").write_text("from elsewhere")
+    foreign, _ = register_model(sample.project, "elsewhere", "foreign")
+    assert own.metrics and own.profile_digest is not None
+    assert (foreign.path, foreign.metrics, foreign.profile_digest) == ("foreign", {}, None)
+
+
+def test_the_reference_is_put_in_order_of_its_time_column(sample: Sample) -> None:
+    train(sample)
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace("model:\n", "model:\n  time: nosuch\n", 1))
+    with pytest.raises(Invalid, match="has no column 'nosuch'"):
+        register_model(open_workspace(sample.root, {}))
+
+
 def test_no_alias_without_a_passing_verdict_for_exactly_this_model(sample: Sample) -> None:
     train(sample)
     register_model(sample.project)
@@ -281,12 +299,3 @@ def test_a_run_whose_process_is_gone_counts_as_killed(sample: Sample) -> None:
     reproduce_and_record(sample.project)
     with sample.project.database.read() as connection:
         assert get_run(connection, run.id).status == "KILLED"
-
-
-def test_a_folder_that_is_not_the_pipelines_model_does_not_get_its_metrics(sample: Sample) -> None:
-    train(sample)
-    shutil.copytree(sample.root / "models/late", sample.root / "models/foreign")
-    foreign, _ = register_model(sample.project, "foreign", "models/foreign")
-    own, _ = register_model(sample.project)
-    assert foreign.metrics == {}
-    assert own.metrics["roc_auc"] > 0.5

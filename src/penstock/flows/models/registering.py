@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.data.cache.hashing import hash_path
@@ -12,7 +14,7 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment, stage_of_output
 from penstock.flows.models.stored import keep_stored
-from penstock.monitoring.profile import Profile
+from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
 from penstock.project.settings import ModelSettings, require_model
@@ -91,7 +93,8 @@ def register_model(
     """Register the pipeline's model; return the version and whether it is new.
 
     The files, the reference profile, the lock and any uncommitted changes go to the artifact store
-    first; the version and its event are one transaction.
+    first; the version and its event are one transaction. The pipeline's metrics file and reference are of
+    the pipeline's model: a model at another path gets neither.
 
     Raises:
         NotFound, Invalid: as `find_candidate`; or a reference table or metrics file cannot be read.
@@ -101,7 +104,8 @@ def register_model(
     code = capture_code(project)
     with project.database.read() as connection:
         run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
-    metrics = metrics_of(project, candidate)
+    is_own = candidate.folder.resolve() == (project.root / settings.path).resolve()
+    metrics = numbers(load_values(project.root / settings.metrics)) if settings.metrics and is_own else {}
     store_model(project, candidate.folder, candidate.manifest)
     draft = ModelVersion(
         model=name or settings.name,
@@ -121,7 +125,7 @@ def register_model(
             environment=environment(),
         ),
         metrics=metrics,
-        profile_digest=_reference_profile(project, candidate),
+        profile_digest=_reference_profile(project, candidate) if is_own else None,
     )
     with project.database.write() as connection:
         before = {item.number for item in list_versions(connection, draft.model)}
@@ -131,19 +135,6 @@ def register_model(
     )
     is_new = version.number not in before
     return version, is_new
-
-
-def metrics_of(project: Project, candidate: Candidate) -> dict[str, float]:
-    """Return the metrics that the pipeline wrote of a model; none of a folder that is not the pipeline's model.
-
-    Raises:
-        NotFound, Invalid: the metrics file cannot be read.
-    """
-    settings = candidate.settings
-    own = (project.root / settings.path).resolve()
-    if settings.metrics is None or candidate.folder.resolve() != own:
-        return {}
-    return numbers(load_values(project.root / settings.metrics))
 
 
 def describe_version(version: ModelVersion) -> str:
@@ -158,5 +149,17 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
         return None
     names = [column.name for column in describe_model(candidate.folder).signature.inputs]
     frame = load_table(project.root / reference)
+    if candidate.settings.time is not None:
+        frame = _in_order(frame, candidate.settings.time, reference)
     present = [name for name in names if name in frame.columns]
-    return project.artifacts.put(Profile.of(to_columns(frame, present)).to_bytes())
+    return project.artifacts.put(reference_profile(to_columns(frame, present)).to_bytes())
+
+
+def _in_order(frame: pl.DataFrame, column: str, reference: str) -> pl.DataFrame:
+    if column not in frame.columns:
+        raise Invalid(
+            f"{reference} has no column {column!r} to put its rows in order of time",
+            code="registry.no_time_column",
+            hint="name one of its columns as `time:` under `model:` in penstock.yaml, or none",
+        )
+    return frame.sort(column, maintain_order=True)
