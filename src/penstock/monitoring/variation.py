@@ -96,7 +96,7 @@ def noise_of(spreads: tuple[Spread, ...], row_count: int) -> Noise | None:
 
     def of(name: str, power: float) -> float:
         values = np.log([max(getattr(spread, name), 1e-12) for spread in spreads])
-        return float(np.exp(np.interp(at, rows, values))) / beyond**power / within**power
+        return float(np.exp(np.interp(at, rows, values)) / beyond**power / within**power)
 
     psi_mean, psi_deviation = of("psi_mean", 1.0), of("psi_deviation", 1.0)
     ks_mean, ks_deviation = of("ks_mean", 0.5), of("ks_deviation", 0.5)
