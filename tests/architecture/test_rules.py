@@ -87,6 +87,25 @@ def test_the_environment_is_read_in_one_place() -> None:
     assert readers == ["penstock/data/configuration/places.py", "penstock/workspace.py"]
 
 
+def test_threads_are_made_in_one_place() -> None:
+    """A thread made by hand forgets to tell its failure or to end; `Background`, `begin` and pools do not."""
+    makers = {
+        name_of(path)
+        for path in FILES
+        if any(
+            isinstance(node, ast.Attribute)
+            and node.attr == "Thread"
+            and getattr(node.value, "id", "") == "threading"
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+    }
+    production = {name for name in makers if name.startswith("penstock/flows/production/")}
+    assert makers - production - {"penstock/processes/controller.py"} == {
+        "penstock/base/background.py",
+        "penstock/base/threads.py",
+    }
+
+
 def test_functions_import_only_in_commands_and_where_start_up_is_worth_it() -> None:
     offenders = [
         name_of(path)
