@@ -91,16 +91,17 @@ class ServeProcess:
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
         )
+        # apart from the poller: a model that takes long to load must not make this process look dead
         self._heart = Background(
-            "penstock-heartbeat", self._beat, options.beat_s, failing="not seen to be alive"
+            "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
         self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
         self._running: Future[None] | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
-        self._heart.start()  # on its own: loading a model may take a minute
         try:
+            self._heart.start()
             self.follow()
             self._poller.start()
             serve_on(self._socket, self._server)
