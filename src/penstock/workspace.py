@@ -17,12 +17,14 @@ from penstock.project.project import HOME, Places, Project
 from penstock.project.settings import ProjectSettings, load_project_settings
 
 
-def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> Project:
+def open_workspace(
+    start: Path, variables: Mapping[str, str] | None = None, *, actor: str | None = None
+) -> Project:
     """Return the project that `start` lies in; nothing is opened or written yet.
 
     A directory in which a server keeps its state is a project too, one without code and data; so is every
     directory where `PENSTOCK_STORE` names a store. `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win
-    over penstock.yaml.
+    over penstock.yaml. `actor` is who acts where that is no person.
 
     Raises:
         NotARepository: there is neither here.
@@ -36,7 +38,7 @@ def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> P
         if not variables.get("PENSTOCK_STORE") and not (root / HOME / "penstock.db").is_file():
             raise
     settings = load_project_settings(root)
-    actor = variables.get("PENSTOCK_ACTOR") or f"person:{_user(variables)}"
+    actor = actor or variables.get("PENSTOCK_ACTOR") or f"person:{_user(variables)}"
     return Project(_places(root, settings, variables), settings, actor)
 
 
@@ -46,6 +48,7 @@ def open_server(
     store: str | None = None,
     artifacts: str | None = None,
     variables: Mapping[str, str] | None = None,
+    actor: str | None = None,
 ) -> Project:
     """Return the project that a server at `start` works on; outside of a repository, one without code.
 
@@ -61,11 +64,11 @@ def open_server(
     given = {"PENSTOCK_STORE": store, "PENSTOCK_ARTIFACTS": artifacts}
     variables.update({name: value for name, value in given.items() if value})
     try:
-        return open_workspace(start, variables)
+        return open_workspace(start, variables, actor=actor)
     except NotARepository:
         root = start.resolve()
         settings = load_project_settings(root)
-        return Project(_places(root, settings, variables), settings, f"person:{_user(variables)}")
+        return Project(_places(root, settings, variables), settings, actor or f"person:{_user(variables)}")
 
 
 class TrackingSettings(NamedTuple):

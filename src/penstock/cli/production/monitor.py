@@ -57,8 +57,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
     from penstock.processes.controller import ControllerLoop
     from penstock.workspace import open_workspace
 
-    project = open_workspace(session.directory)
-    project.actor = "controller"
+    project = open_workspace(session.directory, actor="controller")
     try:
         if once:
             controller = Controller(project)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from penstock.access.roles import Kind
-    from penstock.base.store.database import Database
     from penstock.project.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,24 +53,6 @@ def _project(session: Session, store: str | None) -> Iterator[Project]:
         yield project
     finally:
         project.close()
-
-
-def require_admin(database: Database) -> None:
-    """Check that there is somebody who can administer a server that asks for credentials.
-
-    Raises:
-        Refused: there is nobody.
-    """
-    from penstock.access.users import has_admin
-    from penstock.base.errors import Refused
-
-    with database.read() as connection:
-        if not has_admin(connection):
-            raise Refused(
-                "there is no user with the role admin, so nobody could use this server",
-                code="access.no_admin",
-                hint="penstock user add NAME --role admin && penstock token create NAME",
-            )
 
 
 @click.group()
