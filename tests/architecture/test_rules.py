@@ -40,7 +40,7 @@ LAZY = {
     "penstock/data/pointers/rendering.py": "ruamel, only for a name that needs quoting",
     "penstock/data/verbs/stale.py": "git, only where something may be left of another commit",
     "penstock/data/verbs/status.py": "DVC 2's hashes",
-    "penstock/data/files/workers.py": "ctypes, pickle and signal, only to fork",
+    "penstock/data/files/forking.py": "ctypes, pickle and signal, only to fork",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",
