@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.data.imports import REV, key_values, override_options, overrides_of, repository_for
-from penstock.cli.data.text import natural_size, render_columns
+from penstock.cli.data.text import natural_size
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_columns
 
 if TYPE_CHECKING:
     from penstock.flows.sources.listing import Item

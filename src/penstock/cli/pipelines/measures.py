@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.data.targets import TARGETS, history_options, opened
-from penstock.cli.grid import render_grid
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_grid
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository

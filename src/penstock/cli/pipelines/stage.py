@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.data.targets import TARGETS, opened
-from penstock.cli.data.text import render_columns
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_columns
 
 if TYPE_CHECKING:
     from penstock.pipeline.stage import OutputKind

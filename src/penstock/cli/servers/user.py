@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -111,7 +112,7 @@ def user_list(session: Session, store: str | None) -> None:
     session.emit(
         rows,
         lambda: (
-            table(
+            render_table(
                 [
                     (row["name"], row["role"], "yes" if row["has_password"] else "no", row["tokens"])
                     for row in rows
@@ -282,7 +283,7 @@ def token_list(session: Session, name: str | None, store: str | None) -> None:
     session.emit(
         msgspec.to_builtins(found),
         lambda: (
-            table(rows, ("id", "user", "made", "revoked"))
+            render_table(rows, ("id", "user", "made", "revoked"))
             if rows
             else "No tokens yet: penstock token create NAME"
         ),
