@@ -41,6 +41,8 @@ LAZY = {
     "penstock/data/verbs/stale.py": "git, only where something may be left of another commit",
     "penstock/data/verbs/status.py": "DVC 2's hashes",
     "penstock/data/files/forking.py": "ctypes, pickle and signal, only to fork",
+    "penstock/flows/tracked/made.py": "the pipeline, only where there is one",
+    "penstock/flows/tracked/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.data.imports import target_of
-from penstock.cli.data.targets import GLOB, SOME_TARGETS, complete_remotes, opened, pipeline_outputs
+from penstock.cli.data.targets import GLOB, SOME_TARGETS, complete_remotes, opened
 from penstock.cli.data.text import render_advice
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -70,13 +69,11 @@ def _add(
         target = session.directory / flags["out"]
         if not (flags["force"] and pointer_path(target).is_file()):  # what is tracked is replaced as a whole
             target = target_of(session, targets[0], flags["out"])
-        around = partial(pipeline_outputs, repo, (target,))
-        return add_from(repo, targets[0], target, session.directory, around, force=flags["force"])
+        return add_from(repo, targets[0], target, session.directory, force=flags["force"])
     from penstock.flows.tracked import working_tree
 
     paths = [session.directory / name for name in _expand(session.directory, targets, flags["use_glob"])]
-    around = partial(pipeline_outputs, repo, paths)
-    return working_tree.add(repo, paths, around, store=not flags["no_commit"], relink=not flags["no_relink"])
+    return working_tree.add(repo, paths, store=not flags["no_commit"], relink=not flags["no_relink"])
 
 
 def _expand(base: Path, targets: tuple[str, ...], use_glob: bool) -> list[str]:

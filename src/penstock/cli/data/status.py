@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.data.targets import TARGETS, complete_remotes, opened, pipeline_outputs
+from penstock.cli.data.targets import TARGETS, complete_remotes, opened
 from penstock.cli.output import Session, json_option, pass_session
 
 LABELS = {
@@ -64,7 +64,7 @@ def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **fla
             flags["remote"],
             resolve_targets(repo, targets, session.directory),
         )
-        found = data_status(repo, options, lambda: pipeline_outputs(repo))
+        found = data_status(repo, options)
     if not unchanged:
         del found["unchanged"]
     found = {key: value for key, value in found.items() if value}

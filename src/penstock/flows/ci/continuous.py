@@ -18,7 +18,6 @@ from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
-from penstock.pipeline.outputs import list_outputs
 from penstock.pipeline.process import run_command
 from penstock.pipeline.runner import Watcher
 from penstock.project.project import Project
@@ -207,7 +206,7 @@ def _register(tree: Project, progress: _Progress) -> _Outcome:
 
 
 def _push(tree: Project) -> _Outcome:
-    report = push(tree.data, (), lambda: list_outputs(tree.data))
+    report = push(tree.data)
     raise_failures(report, "pushed")
     return _Outcome(f"{report.done} objects pushed")
 
