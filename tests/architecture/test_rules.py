@@ -89,6 +89,19 @@ def test_the_environment_is_read_in_one_place() -> None:
     assert readers == ["penstock/data/configuration/places.py", "penstock/workspace.py"]
 
 
+def test_the_options_that_a_command_takes_together_have_types() -> None:
+    untyped = [
+        f"{name_of(path)}: {node.name}"
+        for path in FILES
+        if "cli" in path.relative_to(SOURCE).parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and node.args.kwarg is not None
+        and not ast.unparse(node.args.kwarg.annotation or ast.Constant(None)).startswith("Unpack[")
+    ]
+    assert untyped == []
+
+
 def test_threads_are_made_in_one_place() -> None:
     """A thread made by hand forgets to tell its failure or to end; `Background`, `begin` and pools do not."""
     makers = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 
@@ -29,6 +29,16 @@ HINTS = {
 }
 
 
+class DataStatusFlags(TypedDict):
+    """What `data status` looks at."""
+
+    granular: bool
+    untracked_files: str
+    not_in_remote: bool
+    remote: str | None
+    no_remote_refresh: bool
+
+
 @click.group()
 def data() -> None:
     """Show the state of tracked data."""
@@ -51,7 +61,9 @@ def data() -> None:
 @click.option("--no-remote-refresh", is_flag=True, help="Accepted for DVC's sake.")
 @json_option
 @pass_session
-def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **flags: Any) -> None:
+def status(
+    session: Session, /, targets: tuple[str, ...], unchanged: bool, **flags: Unpack[DataStatusFlags]
+) -> None:
     """Show changes between the last commit, the metafiles and the workspace."""
     from penstock.flows.tracked.comparing import resolve_targets
     from penstock.flows.tracked.report import ReportOptions, data_status
