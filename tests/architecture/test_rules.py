@@ -162,3 +162,36 @@ def test_every_command_can_be_loaded_and_has_help() -> None:
         command = cli.get_command(context, name)
         assert command is not None
         assert command.help
+
+
+def test_the_typed_options_of_a_command_are_those_it_has() -> None:
+    import inspect
+
+    import click
+
+    from penstock.cli.catalogue import COMMANDS
+    from penstock.cli.main import cli
+
+    context = click.Context(cli)
+    waiting = [cli.get_command(context, name) for name in COMMANDS]
+    checked = 0
+    while waiting:
+        command = waiting.pop()
+        if isinstance(command, click.Group):
+            waiting += command.commands.values()
+            continue
+        assert command is not None and command.callback is not None
+        function = inspect.unwrap(command.callback)
+        parameters = inspect.signature(function).parameters.values()
+        [typed] = [one for one in parameters if one.kind is one.VAR_KEYWORD] or [None]
+        if typed is None or not str(typed.annotation).startswith("Unpack["):
+            continue  # none, or click's own
+        name = str(typed.annotation).removeprefix("Unpack[").removesuffix("]")
+        told = set(function.__globals__[name].__annotations__) | {one.name for one in parameters}
+        has = {str(one.name) for one in command.params if one.expose_value}
+        assert has <= told or command.name == "add", (
+            command.name
+        )  # `stage add` has an option for each kind of output
+        assert told - has <= {typed.name, "session", "context"}, command.name
+        checked += 1
+    assert checked > 15
