@@ -88,15 +88,18 @@ class ServeProcess:
         self._recorder = LiveRecorder(database, self.worker, options.monitors, flush_s=options.flush_s)
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
-        self._beaten_s = 0.0
         self._poller = Background(
-            "penstock-revisions", self._poll, options.poll_s, failing="serving on with what is known"
+            "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
+        )
+        self._heart = Background(
+            "penstock-heartbeat", self._beat, options.beat_s, failing="not seen to be alive"
         )
         self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
         self._running: Future[None] | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
+        self._heart.start()  # on its own: loading a model may take a minute
         try:
             self.follow()
             self._poller.start()
@@ -121,6 +124,7 @@ class ServeProcess:
 
     def _end(self) -> None:
         self._poller.stop()
+        self._heart.stop()
         self._socket.close()
         self.dataplane.close()
         try:
@@ -130,12 +134,9 @@ class ServeProcess:
         except PenstockError as error:
             logger.error("the last monitoring data could not be written: %s", error.message)
 
-    def _poll(self) -> None:
-        self.follow()
-        if time.monotonic() - self._beaten_s >= self._options.beat_s:
-            with self._database.write() as connection:
-                beat(connection, self.worker, now_ms())
-            self._beaten_s = time.monotonic()
+    def _beat(self) -> None:
+        with self._database.write() as connection:
+            beat(connection, self.worker, now_ms())
 
     def follow(self) -> None:
         """Take over every endpoint's current revision that is not served yet.
