@@ -112,6 +112,18 @@ def test_the_options_that_a_command_takes_together_have_types() -> None:
     assert untyped == []
 
 
+def test_servers_are_called_through_one_client() -> None:
+    clients = {"http.client", "urllib.request", "urllib3", "httpx", "requests"}
+    callers = {
+        name_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and clients & {one.name for one in node.names})
+        or (isinstance(node, ast.ImportFrom) and node.module in clients)
+    }
+    assert callers == {"penstock/base/web.py"}
+
+
 def test_threads_are_made_in_one_place() -> None:
     """A thread made by hand forgets to tell its failure or to end; `Background`, `begin` and pools do not."""
     makers = {
