@@ -16,7 +16,7 @@ from penstock.base.errors import Invalid
 from penstock.base.schema import read_statements
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 
 
 def upgrade(database: Database) -> None:

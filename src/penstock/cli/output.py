@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from penstock.base import errors
+from penstock.base.printing import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,7 +105,7 @@ def table(rows: list[tuple[object, ...]], headers: tuple[str, ...]) -> str:
         a      1
         bc    20
     """
-    cells = [tuple("-" if cell is None else str(cell) for cell in row) for row in rows]
+    cells = [tuple("-" if cell is None else one_line(cell) for cell in row) for row in rows]
     widths = [max(len(row[i]) for row in [headers, *cells]) for i in range(len(headers))]
     right = [
         bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)

@@ -81,6 +81,7 @@ def run_show(session: Session, run_id: str) -> None:
 @pass_session
 def run_compare(session: Session, first: str, second: str) -> None:
     """Compare parameters, metrics and inputs of two runs."""
+    from penstock.base.numbers import format_exactly
     from penstock.tracking.runs import get_run
     from penstock.workspace import open_workspace
 
@@ -95,7 +96,7 @@ def run_compare(session: Session, first: str, second: str) -> None:
             key: [before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)
         }
     rows: list[tuple[object, ...]] = [
-        (kind, key, str(pair[0]), str(pair[1]))
+        (kind, key, *(format_exactly(value) for value in pair))
         for kind, pairs in document.items()
         for key, pair in pairs.items()
     ]
@@ -156,6 +157,8 @@ def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 
 def _render(found: Run) -> str:
     from penstock.base.clock import format_ms
+    from penstock.base.numbers import format_plainly
+    from penstock.base.printing import one_line
 
     lines = [
         f"run      {found.id}",
@@ -164,6 +167,6 @@ def _render(found: Run) -> str:
         *(f"stage    {stage.name} {stage.action} in {stage.seconds:.1f} s" for stage in found.stages),
         *(f"input    {path} {digest}" for path, digest in found.inputs.items()),
         *(f"param    {key} = {value}" for key, value in found.params.items()),
-        *(f"metric   {key} = {value:g}" for key, value in found.metrics.items()),
+        *(f"metric   {key} = {format_plainly(value)}" for key, value in found.metrics.items()),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

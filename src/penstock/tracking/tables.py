@@ -169,9 +169,10 @@ logged_model_metrics = sa.Table(
     sa.Column("time_ms", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("value", sa.Float, nullable=False),
-    sa.Column("is_nan", sa.Boolean, nullable=False),
-    sa.Column("dataset_name", sa.String(500)),
-    sa.Column("dataset_digest", sa.String(36)),
+    # empty where no data set was named: a key has no place for NULL
+    sa.Column("dataset_name", sa.String(500), primary_key=True, server_default=""),
+    sa.Column("dataset_digest", sa.String(36), primary_key=True, server_default=""),
+    sa.Column("value", sa.Float, primary_key=True),
+    sa.Column("is_nan", sa.Boolean, primary_key=True),
     sa.Index("ix_logged_model_metrics_key_value", "key", "value"),
 )

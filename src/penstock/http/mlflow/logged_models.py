@@ -226,8 +226,8 @@ def _metric(row: Any) -> dict[str, Any]:
         value=number_out(row.value, row.is_nan),
         timestamp=row.time_ms,
         step=row.step,
-        dataset_name=row.dataset_name,
-        dataset_digest=row.dataset_digest,
+        dataset_name=row.dataset_name or None,
+        dataset_digest=row.dataset_digest or None,
         model_id=row.model_id,
         run_id=row.run_id,
     )
