@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
-from urllib.parse import unquote
 
 import msgspec
 import sqlalchemy as sa
@@ -76,7 +75,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One row of the table; `path` may hold `{name}` parts, which become fields of the request."""
+    """One row of the table; `path` may hold `{name}` parts, which become fields of the request; `{name:path}` has slashes too."""
 
     method: str
     path: str
@@ -121,6 +120,7 @@ class MlflowApi:
         for endpoint in endpoints:
             if "{" in endpoint.path:
                 pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", endpoint.path)
+                pattern = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", pattern)
                 self._patterns.append((endpoint.method, re.compile(pattern + r"\Z"), endpoint))
             else:
                 self._exact[endpoint.method, endpoint.path] = endpoint
@@ -155,7 +155,7 @@ class MlflowApi:
         for known, pattern, endpoint in self._patterns:
             match = pattern.match(path) if known == method else None
             if match is not None:
-                return endpoint, {name: unquote(value) for name, value in match.groupdict().items()}
+                return endpoint, match.groupdict()
         raise NotFound(f"there is no endpoint {method} {path[:200]}", code="http.no_endpoint")
 
     async def _work(self, endpoint: Endpoint, request: Any, caller: Caller) -> Any:

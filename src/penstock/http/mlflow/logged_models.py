@@ -260,6 +260,6 @@ ENDPOINTS = (
     Endpoint("PATCH", _ID, Finish, _WRITE, "writes", finish),
     Endpoint("DELETE", _ID, One, _WRITE, "writes", delete),
     Endpoint("PATCH", f"{_ID}/tags", SetTags, _WRITE, "writes", set_tags),
-    Endpoint("DELETE", f"{_ID}/tags/{{tag_key}}", DeleteTag, _WRITE, "writes", delete_tag),
+    Endpoint("DELETE", f"{_ID}/tags/{{tag_key:path}}", DeleteTag, _WRITE, "writes", delete_tag),
     Endpoint("POST", f"{_ID}/params", LogParams, _WRITE, "writes", log_params),
 )

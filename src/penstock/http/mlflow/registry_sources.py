@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import NoReturn
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -133,7 +133,7 @@ def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, calle
         root, run_id = proxied_path(_model_uri(model)), run_id or model.source_run_id
     elif asked.run_id:
         root = proxied_path(_run_uri(_run(connection, asked, caller)))
-    folder = "/".join(part for part in parts.path.split("/") if part not in {"", "."})
+    folder = "/".join(part for part in unquote(parts.path).split("/") if part not in {"", "."})
     if parts.netloc or parts.scheme.lower() in {"http", "https"} or root is None:
         _not_inside(asked, name)
     if folder != root and not folder.startswith(f"{root}/"):
