@@ -50,8 +50,8 @@ PORT = click.IntRange(0, 65535)
     "--allowed-hosts",
     default="",
     envvar="MLFLOW_SERVER_ALLOWED_HOSTS",
-    help="Names it may be called by beside its address, with commas; * stands for all, also for what a foreign page "
-    "may call it.",
+    help="Names it may be called by beside its address, with commas; *.example.org stands for all below that, * for all, "
+    "also for what a foreign page may call it.",
 )
 @click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")

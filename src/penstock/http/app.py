@@ -16,6 +16,7 @@ from penstock.http.auth import Authenticate, Authenticator, ReadsEverything
 from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
+from penstock.http.mlflow.traces import absent_routes
 from penstock.http.pages import page_exception_handlers, page_routes
 
 
@@ -57,6 +58,7 @@ def build_server_app(
         Route("/version", version, methods=["GET"]),
         *mlflow_routes(services),
         *api_routes(project),
+        *absent_routes(),
         Mount(
             "",
             routes=page_routes(project, controller, services.artifacts),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from penstock.base.database import metadata
+from penstock.tracking.entities import PARENT_TAG
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """Ids that MLflow's file store made have 18 digits; SQLite's INTEGER holds them, PostgreSQL's does not."""
@@ -55,7 +56,8 @@ runs = sa.Table(
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("experiment_id", sa.ForeignKey("experiments.id"), nullable=False),
-    sa.Column("name", sa.String(250), nullable=False),
+    # as long as the tag it is kept equal to; SQLite does not look at lengths, and is not made anew for one
+    sa.Column("name", sa.Text().with_variant(sa.String(250), "sqlite"), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("start_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("end_ms", sa.BigInteger),
@@ -69,6 +71,10 @@ runs = sa.Table(
 )
 run_params = _pairs("run_params", "runs")
 run_tags = _pairs("run_tags", "runs")
+_IS_PARENT = sa.text(f"key = '{PARENT_TAG}'")
+parent_id = sa.func.substr(run_tags.c.value, 1, 32)
+"""Which run is a run's parent, of the rows whose key is `PARENT_TAG`."""
+sa.Index("ix_run_tags_parent", parent_id, sqlite_where=_IS_PARENT, postgresql_where=_IS_PARENT)
 run_metrics = sa.Table(
     "run_metrics",
     metadata,

@@ -26,10 +26,11 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.access.roles import Kind, Role
 from penstock.base.database import Database
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.flows.project import Project
 from penstock.http.caller import Caller, caller_of
 from penstock.http.errors import json_response
+from penstock.http.mlflow.absent import no_endpoint
 from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.errors import mlflow_error_response
 from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, decode_query
@@ -156,7 +157,7 @@ class MlflowApi:
             match = pattern.match(path) if known == method else None
             if match is not None:
                 return endpoint, match.groupdict()
-        raise NotFound(f"there is no endpoint {method} {path[:200]}", code="http.no_endpoint")
+        raise no_endpoint(method, path)
 
     async def _work(self, endpoint: Endpoint, request: Any, caller: Caller) -> Any:
         services, work, need = self._services, endpoint.work, endpoint.need

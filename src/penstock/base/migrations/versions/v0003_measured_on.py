@@ -1,4 +1,4 @@
-"""Points of a logged model's metric are told apart by data set and value too, as a run's are by value."""
+"""Points of a logged model's metric are told apart by data set and value; a run's name may be long, its children are found."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -50,3 +50,13 @@ def upgrade() -> None:
     )
     op.execute(f"INSERT INTO logged_model_metrics ({COLUMNS}) SELECT {told} FROM kept")
     op.execute("DROP TABLE kept")
+    is_parent = sa.text("key = 'mlflow.parentRunId'")
+    op.create_index(
+        "ix_run_tags_parent",
+        "run_tags",
+        [sa.text("substr(value, 1, 32)")],
+        sqlite_where=is_parent,
+        postgresql_where=is_parent,
+    )
+    if op.get_bind().dialect.name == "postgresql":  # SQLite does not look at lengths
+        op.alter_column("runs", "name", type_=sa.Text())
