@@ -18,7 +18,6 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.limits import invalid_value
 from penstock.tracking.entities import (
-    PARENT_TAG,
     RUN_STATUSES,
     MetricPoint,
     Run,
@@ -29,8 +28,8 @@ from penstock.tracking.entities import (
 from penstock.tracking.experiments import ensure_experiment, require_active
 from penstock.tracking.metrics import RunReference, list_latest, log_points
 from penstock.tracking.tables import (
+    IS_PARENT,
     experiments,
-    parent_id,
     run_inputs,
     run_params,
     run_stages,
@@ -308,8 +307,7 @@ def list_children(connection: sa.Connection, run_id: str, *, limit: int = 50) ->
     query = (
         sa.select(runs.c.id, runs.c.name)
         .join(run_tags, run_tags.c.run_id == runs.c.id)
-        # the key is written out, so that the database can see that the index holds just these
-        .where(sa.text(f"run_tags.key = '{PARENT_TAG}'"), parent_id == run_id, runs.c.deleted_ms.is_(None))
+        .where(IS_PARENT, run_tags.c.value == run_id, runs.c.deleted_ms.is_(None))
         .order_by(runs.c.start_ms, runs.c.id)
         .limit(limit)
     )

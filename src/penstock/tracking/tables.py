@@ -71,10 +71,9 @@ runs = sa.Table(
 )
 run_params = _pairs("run_params", "runs")
 run_tags = _pairs("run_tags", "runs")
-_IS_PARENT = sa.text(f"key = '{PARENT_TAG}'")
-parent_id = sa.func.substr(run_tags.c.value, 1, 32)
-"""Which run is a run's parent, of the rows whose key is `PARENT_TAG`."""
-sa.Index("ix_run_tags_parent", parent_id, sqlite_where=_IS_PARENT, postgresql_where=_IS_PARENT)
+IS_PARENT = sa.text(f"key = '{PARENT_TAG}' AND length(value) <= 64")
+"""Of the tags, those that name a parent; written out, so that a database sees that the index holds just these."""
+sa.Index("ix_run_tags_parent", run_tags.c.value, sqlite_where=IS_PARENT, postgresql_where=IS_PARENT)
 run_metrics = sa.Table(
     "run_metrics",
     metadata,

@@ -60,8 +60,8 @@ for number in "12":
 got["latest"] = [client.get_model_version_by_alias("many", word).version for word in ("latest", "LATEST")]
 client.set_registered_model_alias("many", "champ", "2")
 got["aliases"] = [
-    client.get_registered_model("many").latest_versions[0].aliases,
-    client.search_registered_models("name = 'many'")[0].latest_versions[0].aliases,
+    list(client.get_registered_model("many").latest_versions[0].aliases),
+    list(client.search_registered_models("name = 'many'")[0].latest_versions[0].aliases),
 ]
 
 # a copy of a version that lies elsewhere

@@ -424,5 +424,5 @@ CREATE INDEX ix_run_models_model_id ON run_models (model_id);
 CREATE INDEX ix_runs_experiment_id_start_ms_id ON runs (experiment_id, start_ms, id);
 CREATE INDEX ix_model_versions_logged_model_id ON model_versions (logged_model_id);
 CREATE INDEX ix_logged_model_metrics_key_value ON logged_model_metrics ("key", value);
-CREATE INDEX ix_run_tags_parent ON run_tags (substr(value, 1, 32)) WHERE key = 'mlflow.parentRunId';
+CREATE INDEX ix_run_tags_parent ON run_tags (value) WHERE key = 'mlflow.parentRunId' AND length(value) <= 64;
 DELETE FROM "sqlite_sequence";

@@ -96,11 +96,11 @@ def create(project: Project, request: Create, caller: Caller) -> dict[str, Any]:
     if len(request.run_id) > MAX_RUN_ID:
         raise invalid_value("run_id", request.run_id, f"it may have {MAX_RUN_ID} characters")
     tags = {tag.key: tag.value for tag in request.tags}
-    check_no_prompt(tags)
     asked = Asked(request.source, request.run_id, request.model_id)
     with project.database.read() as connection:
         get_model(connection, request.name)
         source = find_source(connection, asked, caller)
+    check_no_prompt(tags)  # after the source, so that no tag changes what is said of it
     version = register_uploaded(
         project,
         Registration(

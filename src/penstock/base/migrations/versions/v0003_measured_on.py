@@ -50,11 +50,11 @@ def upgrade() -> None:
     )
     op.execute(f"INSERT INTO logged_model_metrics ({COLUMNS}) SELECT {told} FROM kept")
     op.execute("DROP TABLE kept")
-    is_parent = sa.text("key = 'mlflow.parentRunId'")
+    is_parent = sa.text("key = 'mlflow.parentRunId' AND length(value) <= 64")
     op.create_index(
         "ix_run_tags_parent",
         "run_tags",
-        [sa.text("substr(value, 1, 32)")],
+        ["value"],
         sqlite_where=is_parent,
         postgresql_where=is_parent,
     )
