@@ -9,7 +9,7 @@ REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
-.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
+.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs test-clients
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
@@ -50,6 +50,10 @@ bench-tracking: $(VENV)/.tested $(PEERS)/.installed
 bench-serving: $(VENV)/.tested
 	$(BIN)/python bench/bench_serving.py
 
+# MLflow's clients from 2.9 on against our server; writes the table of docs/reference/mlflow-clients.md.
+test-clients: $(VENV)/.tested
+	$(BIN)/python bench/mlflow_clients.py
+
 # The product with what the demo needs.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	bin/ensure-venv $(PYTHON) $(VENV)
@@ -77,4 +81,4 @@ programs:
 	@bin/ensure-programs $(PROGRAMS)
 
 clean:
-	rm -rf $(VENV) $(PEERS) .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(PEERS) .venv-clients .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("chain:restore", "Bring back code, data and model of a subject into a directory."),
     "rollback": ("deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data:root", "Print the repository's root."),
-    "run": ("run:run", "List, show, compare, delete and send recorded runs."),
+    "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
     "serve": ("serve:serve", "Serve models over the Open Inference Protocol."),
     "server": ("server:server", "Run the tracking server, the registry, the controller and the pages."),
     "stage": ("stage:stage", "Add, list and remove the stages of dvc.yaml."),

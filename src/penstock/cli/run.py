@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.run_export import run_export
 
 if TYPE_CHECKING:
     from penstock.tracking.entities import Run
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def run() -> None:
-    """List, show, compare, delete and send recorded runs."""
+    """List, show, compare, export, delete and send recorded runs."""
 
 
 @run.command("list")
@@ -148,6 +149,9 @@ def run_restore(session: Session, run_id: str) -> None:
         whole = get_run(connection, run_id).id
         restore_run(connection, whole)
     session.emit({"run": whole}, lambda: f"{whole[:8]} is back")
+
+
+run.add_command(run_export)
 
 
 def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:

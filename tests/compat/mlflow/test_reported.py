@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from penstock.base.database import connect
+from penstock.base.migrate import upgrade
 from penstock.http.mlflow.absent import FAMILIES
 from penstock.http.mlflow.routes import AJAX_ENDPOINTS
-from servers.tracking import Tracking
+from servers.tracking import Tracking, mlflow_python
 
 pytestmark = pytest.mark.slow
 
@@ -206,3 +212,25 @@ def test_every_route_of_mlflow_answers_in_its_form(got: dict[str, Any], tracking
         else:
             assert answer.status in {400, 404, 405, 501}, (method, path, told)
     assert seen > 50
+
+
+def test_mlflows_garbage_collector_leaves_a_store_as_it_is(tmp_path: Path) -> None:
+    """It makes its tables before it looks whose database it was given."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    database = connect(url)
+    upgrade(database)
+    with database.read() as connection:
+        before = set(sa.inspect(connection).get_table_names())
+    command = [mlflow_python(), "-m", "mlflow", "gc", "--backend-store-uri", url]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    assert done.returncode != 0
+    with database.read() as connection:
+        assert set(sa.inspect(connection).get_table_names()) == before
+    database.close()

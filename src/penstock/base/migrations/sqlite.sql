@@ -425,4 +425,7 @@ CREATE INDEX ix_runs_experiment_id_start_ms_id ON runs (experiment_id, start_ms,
 CREATE INDEX ix_model_versions_logged_model_id ON model_versions (logged_model_id);
 CREATE INDEX ix_logged_model_metrics_key_value ON logged_model_metrics ("key", value);
 CREATE INDEX ix_run_tags_parent ON run_tags (value) WHERE key = 'mlflow.parentRunId' AND length(value) <= 64;
+CREATE VIEW metrics AS SELECT 'a store of Penstock, not of MLflow' AS note;
+CREATE VIEW params AS SELECT 'a store of Penstock, not of MLflow' AS note;
+CREATE VIEW tags AS SELECT 'a store of Penstock, not of MLflow' AS note;
 DELETE FROM "sqlite_sequence";

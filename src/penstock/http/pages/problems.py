@@ -32,9 +32,9 @@ TITLES = {
 Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def page_exception_handlers(project_name: str) -> dict[Any, Answer]:
+def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answer]:
     """Return the handlers of a server that has pages and an API."""
-    renderer = Renderer(project_name)
+    renderer = Renderer(project_name, base)
 
     def show(status: int, sentence: str, hint: str | None) -> Response:
         title = TITLES.get(status, "Something went wrong")

@@ -24,9 +24,10 @@ HEALTH_MARKS = {"healthy": "●", "breached": "▲", "idle": "○", "down": "■
 
 
 class Renderer:
-    """Renders templates for one project. Thread-safe."""
+    """Renders templates for one project. Thread-safe. `base` is what every address of ours begins with."""
 
-    def __init__(self, project_name: str) -> None:
+    def __init__(self, project_name: str, base: str = "") -> None:
+        self.base = base
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -49,6 +50,7 @@ class Renderer:
         }
         self._environment.tests |= {"named": is_named, "findings": is_findings}
         self._environment.globals["project_name"] = project_name
+        self._environment.globals["base"] = base
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a template as an answer that is not cached."""

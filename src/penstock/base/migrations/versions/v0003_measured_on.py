@@ -8,6 +8,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+MLFLOW_TABLES = ("metrics", "params", "tags")
 COLUMNS = "model_id, key, time_ms, step, run_id, dataset_name, dataset_digest, value, is_nan"
 
 
@@ -60,3 +61,12 @@ def upgrade() -> None:
     )
     if op.get_bind().dialect.name == "postgresql":  # SQLite does not look at lengths
         op.alter_column("runs", "name", type_=sa.Text())
+    _say_whose_store_this_is()
+
+
+def _say_whose_store_this_is() -> None:
+    """Take the names of the tables that MLflow makes in any database it is pointed at before it looks whose it is."""
+    present = sa.inspect(op.get_bind()).get_table_names()
+    for name in MLFLOW_TABLES:
+        if name not in present:
+            op.execute(f"CREATE VIEW {name} AS SELECT 'a store of Penstock, not of MLflow' AS note")
