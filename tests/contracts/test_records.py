@@ -17,7 +17,7 @@ from penstock.cli.main import cli
 from penstock.client.embedded import StoreSink
 from penstock.client.records import Artifact
 from penstock.client.sink import Batch, RunDraft
-from penstock.data.creation import init_repository
+from penstock.data.verbs.creation import init_repository
 from penstock.registry.models import create_model
 from penstock.tracking.entities import MetricPoint
 from penstock.workspace import open_workspace

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.flows.deploy import apply_deployment, plan_deployment
-from penstock.flows.execute import reproduce_and_record
-from penstock.flows.gate import run_gate
-from penstock.flows.model_aliases import apply_promotion, plan_promotion
-from penstock.flows.register import register_model
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.production.deploying import apply_deployment, plan_deployment
 from projects import Sample
 from serving.fixtures import database, server, source
 

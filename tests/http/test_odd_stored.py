@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
-from penstock.base.database import metadata
-from penstock.base.events import record_event
+from penstock.base.store.database import metadata
+from penstock.base.store.events import record_event
 from penstock.cli.main import cli
-from penstock.flows.supervise import ControllerLoop
 from penstock.http.app import build_server_app
+from penstock.processes.controller import ControllerLoop
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.metrics import RunReference, log_points
 from penstock.tracking.runs import list_runs

@@ -9,9 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from penstock.base.errors import Invalid
-from penstock.flows.supervise import ControllerLoop
 from penstock.http.app import build_server_app
 from penstock.http.prefix import parse_prefix
+from penstock.processes.controller import ControllerLoop
 from projects import Sample
 
 PAGES = ("/", "/models", "/models/late/1", "/runs", "/endpoints/delay", "/lineage/late/1", "/why", "/nothing")

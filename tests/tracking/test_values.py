@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.base.limits import MAX_JSON_TAG_VALUE, MAX_TAG_VALUE
+from penstock.records.limits import MAX_JSON_TAG_VALUE, MAX_TAG_VALUE
 from penstock.tracking.values import fit_tag
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penstock.client.catalogue import Catalogue, RunQuery
     from penstock.client.export import Exported
     from penstock.client.rest import Address
-    from penstock.flows.project import Project
+    from penstock.project.project import Project
     from penstock.tracking.entities import Run
 
 MAX_RUNS = 100_000

@@ -16,7 +16,7 @@ from penstock.client.records import Artifact, Endpoint, Model, Records
 from penstock.client.rest import Address
 from penstock.client.server_records import ServerRecords
 from penstock.client.store_records import StoreRecords
-from penstock.flows.project import Project
+from penstock.project.project import Project
 from penstock.tracking.entities import Experiment, MetricPoint, Run
 
 

@@ -6,16 +6,16 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.base.limits import check_key
+from penstock.artifacts.files import ArtifactFiles
 from penstock.client.records import Artifact, Endpoint, Model
-from penstock.flows.model_places import folder_of_run
-from penstock.flows.overview import overview
-from penstock.flows.project import Project
+from penstock.flows.models.places import folder_of_run
+from penstock.flows.production.overview import overview
+from penstock.project.project import Project
+from penstock.records.limits import check_key
 from penstock.registry.aliases import list_aliases
 from penstock.registry.models import list_models
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.versions import find_newest
-from penstock.storage.artifact_files import ArtifactFiles
 from penstock.tracking import runs
 from penstock.tracking.entities import Experiment, MetricPoint
 from penstock.tracking.metrics import list_history

@@ -9,8 +9,6 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 import penstock
-from penstock.flows.project import Project
-from penstock.flows.supervise import ControllerLoop
 from penstock.http.api import api_routes
 from penstock.http.auth import Authenticate, Authenticator, ReadsEverything
 from penstock.http.errors import json_response
@@ -19,6 +17,8 @@ from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.mlflow.traces import absent_routes
 from penstock.http.pages import page_exception_handlers, page_routes
 from penstock.http.prefix import Unprefix
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
 
 
 def build_server_app(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from penstock.base.database import metadata
+from penstock.base.store.database import metadata
 from penstock.tracking.entities import PARENT_TAG
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")

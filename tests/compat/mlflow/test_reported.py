@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from penstock.base.database import connect
-from penstock.base.migrate import upgrade
+from penstock.base.store.database import connect
+from penstock.base.store.migrate import upgrade
 from penstock.http.mlflow.absent import FAMILIES
 from penstock.http.mlflow.routes import AJAX_ENDPOINTS
 from servers.tracking import Tracking, mlflow_python
