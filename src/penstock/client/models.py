@@ -63,7 +63,7 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a model takes: some rows (a polars DataFrame), and further numeric columns that may be left out."""
+    """What a model takes: some rows, and further numeric columns that may be left out."""
 
     inputs: Any
     optional: Sequence[str] = ()
@@ -74,6 +74,7 @@ def log_model(
     name: str = "model",
     *,
     inputs: Any = None,
+    input_example: Any = None,
     optional: Sequence[str] = (),
     params: Mapping[str, object] | None = None,
     registered_model_name: str | None = None,
@@ -83,7 +84,9 @@ def log_model(
     Args:
         model: a fitted scikit-learn estimator, or the path of a model folder that was written before.
         name: what the run calls it.
-        inputs: some rows of what the estimator takes, a polars DataFrame; as for `save_model`.
+        inputs: some rows of what the estimator takes: a frame of pandas or polars, a mapping of columns or an
+            array, as for `save_model`.
+        input_example: the same under MLflow's name.
         optional: further numeric columns that a caller may leave out.
         params: what is told of the model itself.
         registered_model_name: registers it as the next version of this name.
@@ -94,7 +97,7 @@ def log_model(
         Unavailable: it is to be registered, but the server cannot be reached.
     """
     run = active_run() or start_run()
-    with _folder_of(model, Columns(inputs, optional)) as folder:
+    with _folder_of(model, Columns(input_example if inputs is None else inputs, optional)) as folder:
         logged = _log(run, folder, name, {key: str(value) for key, value in (params or {}).items()})
     if registered_model_name is None:
         return logged
@@ -258,11 +261,11 @@ def _folder_of(model: Any, columns: Columns) -> Iterator[Path]:
     if isinstance(model, str | Path):
         yield Path(model)
         return
-    if not hasattr(columns.inputs, "to_dict") or not hasattr(columns.inputs, "schema"):
+    if columns.inputs is None:
         raise Invalid(
-            "log_model needs some rows of what the estimator takes, as a polars DataFrame",
+            "log_model needs some rows of what the estimator takes",
             code="registry.no_inputs",
-            hint="log_model(model, inputs=frame.head()); for pandas, polars.from_pandas(frame)",
+            hint="log_model(model, inputs=frame.head())",
         )
     with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
         folder = Path(scratch) / "model"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from penstock.base.threads import begin
 from penstock.demo.deliveries import TEXT, Request
 from penstock.stats.significance import score
 
@@ -60,12 +61,8 @@ class Replay:
         """Send the requests, and each one's labels `LABEL_LAG_REQUESTS` later; stop early when `until` says so."""
         queue: Queue[tuple[int, Request] | None] = Queue(maxsize=2 * CLIENTS)
         learned: Queue[dict[str, Any] | None] = Queue()
-        clients = [
-            threading.Thread(target=self._ask, args=(queue, learned), daemon=True) for _ in range(CLIENTS)
-        ]
-        teacher = threading.Thread(target=self._teach, args=(learned,), daemon=True)
-        for thread in (*clients, teacher):
-            thread.start()
+        clients = [begin("demo-client", lambda: self._ask(queue, learned)) for _ in range(CLIENTS)]
+        teacher = begin("demo-teacher", lambda: self._teach(learned))
         for number, request in enumerate(self._paced(requests)):
             queue.put((number, request))
             self.tally.day = request.day
@@ -74,9 +71,9 @@ class Replay:
         for _ in clients:
             queue.put(None)
         for client in clients:
-            client.join()
+            client.result()
         learned.put(None)
-        teacher.join()
+        teacher.result()
         return self.tally
 
     def _paced(self, requests: Iterable[Request]) -> Iterator[Request]:

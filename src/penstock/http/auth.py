@@ -2,7 +2,7 @@
 
 Every request is asked, whatever its path, before anything is looked up; only `/health` and `/version` answer
 everybody. What the caller may then do is checked where the request is understood (`http/mlflow/dispatch`,
-`http/mlflow/artifacts`) and, for pages and the product's own API, by `ReadsEverything`.
+`http/mlflow/files/access`) and, for pages and the product's own API, by `ReadsEverything`.
 """
 
 from __future__ import annotations

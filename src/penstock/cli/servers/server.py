@@ -86,12 +86,12 @@ def server(
 
     gc.disable()  # nothing of what starting makes is garbage; `serve_on` turns it on again
     from penstock.cli.servers.user import require_admin
-    from penstock.flows.models.webhooks import WebhookLoop
     from penstock.http.app import build_server_app
     from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.http.prefix import parse_prefix
     from penstock.processes.controller import ControllerLoop
+    from penstock.processes.webhooks import WebhookLoop
     from penstock.workspace import open_server
 
     prefix = parse_prefix(static_prefix)

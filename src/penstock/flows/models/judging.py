@@ -1,4 +1,4 @@
-"""Judge a model by the project's gates. What a verdict allows is in `model_aliases` and `deploy`."""
+"""Judge a model by the project's gates. What a verdict allows is in `flows/models/aliases` and `flows/production/deploying`."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from penstock.base.errors import PenstockError
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import Output
-from penstock.data.objects import has
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.data.pointers.pointer import Pointer, load_pointer
 from penstock.data.repository import DataRepository

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.base.errors import NotFound
+from penstock.data.cache.presence import has
 from penstock.data.cache.transfer import fetch_objects
 from penstock.data.formats.output import HashInfo
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.versioning import Chosen, checkout, select
 from penstock.pipeline.outputs import list_outputs

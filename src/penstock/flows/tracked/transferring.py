@@ -12,9 +12,9 @@ from pathlib import Path
 from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data.cache import transfer
 from penstock.data.cache.legacy_transfer import fetch_legacy, push_legacy
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import HashInfo, Output, is_within
 from penstock.data.lock import repository_lock
-from penstock.data.objects import has
 from penstock.data.pointers.pointer import Pointer
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import Change

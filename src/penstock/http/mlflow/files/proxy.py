@@ -141,7 +141,7 @@ def join_root(root: str, inner: str) -> str:
 
 
 async def list_artifacts(service: ArtifactService, root: str, inner: str = "") -> list[dict[str, Any]]:
-    """Return the `files` of `artifacts/list`: what lies in a folder of an artifact root.
+    """Return the `files` of the request `list`: what lies in a folder of an artifact root.
 
     `root` is the artifact root's own path; the paths in the answer are relative to it.
 
