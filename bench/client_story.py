@@ -154,7 +154,7 @@ def evaluate() -> None:
             targets="label",
             model_type="classifier",
             evaluators=["default"],
-            evaluator_config={"log_model_explainability": False},
+            evaluator_config={"default": {"log_model_explainability": False}},
         )
     assert done.metrics["accuracy_score"] > 0.5
     assert CLIENT.get_run(run.info.run_id).data.metrics["accuracy_score"] == done.metrics["accuracy_score"]

@@ -15,7 +15,7 @@ import penstock
 from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.cli.main import cli
 from penstock.client.embedded import StoreSink
-from penstock.client.records import Artifact
+from penstock.client.records.contract import Artifact
 from penstock.client.sink import Batch, RunDraft
 from penstock.data.verbs.creation import init_repository
 from penstock.registry.models import create_model

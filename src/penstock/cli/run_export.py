@@ -12,7 +12,7 @@ from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.client.catalogue import Catalogue, RunQuery
-    from penstock.client.export import Exported
+    from penstock.client.export.runs import Exported
     from penstock.client.rest import Address
     from penstock.project.project import Project
     from penstock.tracking.entities import Run
@@ -66,7 +66,7 @@ def run_export(
     from penstock.client.catalogue import RunQuery
     from penstock.client.client import download_files, records_of
     from penstock.client.connect import catalogue_of, server_address
-    from penstock.client.export import collect
+    from penstock.client.export.runs import collect
     from penstock.workspace import open_workspace
 
     if not run_ids and not experiments and not filter_text:
@@ -114,7 +114,7 @@ def _wanted(
 
 
 def _render(found: list[Exported], kind: str, *, history: bool) -> bytes:
-    from penstock.client import export
+    from penstock.client.export import runs as export
 
     if kind == "json":
         return export.render_json(export.make_document(found)).encode(errors="backslashreplace")
@@ -122,6 +122,6 @@ def _render(found: list[Exported], kind: str, *, history: bool) -> bytes:
     columns = export.POINT if history else export.OWN
     if kind == "csv":
         return export.render_csv(rows, columns).encode()
-    from penstock.client.export_parquet import render_parquet
+    from penstock.client.export.parquet import render_parquet
 
     return render_parquet(rows, columns)

@@ -1,6 +1,6 @@
 """Client: everything that is kept, asked for and changed from Python; the same with and without a server.
 
-Answers are frozen structs: `Run`, `Experiment`, `MetricPoint`, `Version`, and those of `penstock.client.records`.
+Answers are frozen structs: `Run`, `Experiment`, `MetricPoint`, `Version`, and those of `penstock.client.records.contract`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from penstock.base.errors import Conflict, Corrupt, NotFound
 from penstock.client.catalogue import RunQuery
 from penstock.client.connect import catalogue_of, find_place
 from penstock.client.models import Models
-from penstock.client.records import Artifact, Endpoint, Model, Records
+from penstock.client.records.contract import Artifact, Endpoint, Model, Records
+from penstock.client.records.server import ServerRecords
+from penstock.client.records.store import StoreRecords
 from penstock.client.rest import Address
-from penstock.client.server_records import ServerRecords
-from penstock.client.store_records import StoreRecords
 from penstock.project.project import Project
 from penstock.tracking.entities import Experiment, MetricPoint, Run
 

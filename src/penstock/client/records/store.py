@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.artifacts.files import ArtifactFiles
-from penstock.client.records import Artifact, Endpoint, Model
+from penstock.client.records.contract import Artifact, Endpoint, Model
 from penstock.flows.models.places import folder_of_run
 from penstock.flows.production.overview import overview
 from penstock.project.project import Project

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from penstock.client.export import Row
+from penstock.client.export.runs import Row
 
 WHOLE = {"start_ms", "end_ms", "time_ms", "step"}
 

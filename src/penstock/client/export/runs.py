@@ -20,7 +20,7 @@ import msgspec
 from penstock.base.clock import iso_ms
 from penstock.base.numbers import is_endless
 from penstock.client.client import list_files
-from penstock.client.records import Artifact, Records
+from penstock.client.records.contract import Artifact, Records
 from penstock.tracking.entities import MetricPoint, Run
 
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.base.errors import NotFound, Refused
-from penstock.client.records import Artifact, Endpoint, Model
+from penstock.client.records.contract import Artifact, Endpoint, Model
 from penstock.client.rest import API, PROXY, Address, Rest, proxied
 from penstock.tracking.entities import Experiment, MetricPoint
 
