@@ -82,7 +82,7 @@ MISTAKES: list[tuple[str, Callable[[Sample], None] | None, list[str], int, str, 
         ["repro"],
         1,
         "params.yaml does not exist",
-        "create params.yaml",
+        "penstock repro, where a stage makes it",
     ),
     ("nothing trained", None, ["gate", "run"], 1, "there is no model at", "penstock repro"),
     (

@@ -88,9 +88,12 @@ class ServeProcess:
         self._recorder = LiveRecorder(database, self.worker, options.monitors, flush_s=options.flush_s)
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
-        self._beaten_s = 0.0
         self._poller = Background(
-            "penstock-revisions", self._poll, options.poll_s, failing="serving on with what is known"
+            "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
+        )
+        # apart from the poller: a model that takes long to load must not make this process look dead
+        self._heart = Background(
+            "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
         self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
         self._running: Future[None] | None = None
@@ -98,6 +101,7 @@ class ServeProcess:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
+            self._heart.start()
             self.follow()
             self._poller.start()
             serve_on(self._socket, self._server)
@@ -121,6 +125,7 @@ class ServeProcess:
 
     def _end(self) -> None:
         self._poller.stop()
+        self._heart.stop()
         self._socket.close()
         self.dataplane.close()
         try:
@@ -130,12 +135,9 @@ class ServeProcess:
         except PenstockError as error:
             logger.error("the last monitoring data could not be written: %s", error.message)
 
-    def _poll(self) -> None:
-        self.follow()
-        if time.monotonic() - self._beaten_s >= self._options.beat_s:
-            with self._database.write() as connection:
-                beat(connection, self.worker, now_ms())
-            self._beaten_s = time.monotonic()
+    def _beat(self) -> None:
+        with self._database.write() as connection:
+            beat(connection, self.worker, now_ms())
 
     def follow(self) -> None:
         """Take over every endpoint's current revision that is not served yet.

@@ -47,17 +47,27 @@ UP_TO_DATE = "Data and pipelines are up to date."
 @click.option("--no-scm", is_flag=True, help="Work without git.")
 @click.option("--subdir", is_flag=True, help="Allow a subdirectory of a git repository.")
 @click.option("-f", "--force", is_flag=True, help="Begin anew with empty settings; the cache is kept.")
+@click.option(
+    "--project", is_flag=True, help="Write a commented penstock.yaml too, as `penstock start` proposes it."
+)
+@json_option
 @pass_session
-def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
+def init(session: Session, no_scm: bool, subdir: bool, force: bool, project: bool) -> None:
     """Make this directory a repository (DVC's layout)."""
     from penstock.data.verbs.creation import init_repository
 
     init_repository(session.directory, no_scm=no_scm, subdir=subdir, force=force)
-    session.emit(
-        {"root": str(session.directory)},
-        f"Initialized a repository in {session.directory}.\nNext: penstock add DATA"
-        + ("" if no_scm else ", then git commit."),
-    )
+    document = {"root": str(session.directory)}
+    text = f"Initialized a repository in {session.directory}."
+    if project:
+        from penstock.cli.setup import plan_of
+        from penstock.flows.setup.writing import apply_settings
+
+        plan = plan_of(session)
+        apply_settings(plan, force=force)
+        document["settings"] = plan.path.name
+        text += "".join(f"\nnote: {note}" for note in plan.notes) + f"\nWrote {plan.path.name}."
+    session.emit(document, f"{text}\nNext: penstock add DATA" + ("" if no_scm else ", then git commit."))
 
 
 @click.command()

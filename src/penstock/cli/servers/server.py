@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.output import EXIT_FAILED, Session, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, pass_session, report_error
 
 PORT = click.IntRange(0, 65535)
 
@@ -158,13 +158,18 @@ def up(
     """Run server and serve together; when one ends, so does the other."""
     import sys
 
+    from penstock.base.errors import PenstockError
+    from penstock.http.listen import bind
     from penstock.processes.together import run_together
     from penstock.workspace import open_workspace
+
+    for option, number in (("--port", port), ("--serve-port", serve_port)):
+        bind(host, number, option).close()
 
     project = open_workspace(session.directory)
     root = str(project.root)
     command = [sys.executable, "-m", "penstock.cli", *(["-q"] if session.quiet else []), "-C", root]
-    code = run_together(
+    ended = run_together(
         {
             "server": [
                 *(*command, "server", "--host", host, "--port", str(port)),
@@ -174,5 +179,11 @@ def up(
             "serve": [*command, "serve", "--host", host, "--port", str(serve_port)],
         }
     )
-    if code:
-        context.exit(code if code in {1, 2, 3, 4, 5} else EXIT_FAILED)
+    if ended is not None:
+        told = PenstockError(
+            f"{ended.sentence}, so the other was stopped too",
+            code="up.half_ended",
+            hint="its own words are above; penstock up starts both again",
+        )
+        report_error(told, as_json=session.as_json)
+        context.exit(ended.code if ended.code in {2, 3, 4, 5} else EXIT_FAILED)

@@ -15,6 +15,7 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
+from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
 from penstock.project.settings import require_model
@@ -114,7 +115,7 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
     for gate in project.settings.gates:
         if gate.schema is not None:
             require_as_made(project, gate.schema.table)
-    return _judge(project, candidate, metrics, data_digests(project))
+    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file))
 
 
 def run_gate_on(project: Project, reference: str) -> Verdict:
@@ -135,18 +136,34 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
             require_as_made(project, name)
     named = msgspec.structs.replace(settings, name=version.model)
     candidate = Candidate(named, fetch_model(project, version), version.manifest, None)
-    return _judge(project, candidate, version.metrics, data_digests(project))
+    return _judge(project, candidate, version.metrics, f"what {version.ref} was registered with")
 
 
-def _judge(
-    project: Project, candidate: Candidate, metrics: dict[str, float], data: dict[str, str]
-) -> Verdict:
+def _metrics_from(project: Project, file: str | None) -> str:
+    """Return where metrics were read.
+
+    Raises:
+        Invalid: a gate asks for one, nothing says where they are, and dvc.yaml would know.
+    """
+    if file is not None or not any(gate.metric for gate in project.settings.gates):
+        return file or ""
+    declared = [path.relative_to(project.root).as_posix() for path in list_kind(project.data, "metric")]
+    if not declared:
+        return ""
+    raise Invalid(
+        "a gate asks for a metric, and penstock.yaml does not say where the metrics are",
+        code="gate.no_metrics_file",
+        hint=f"write `metrics: {declared[0]}` under `model:` in penstock.yaml",
+    )
+
+
+def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], metrics_from: str) -> Verdict:
     name = candidate.settings.name
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
     gates = project.settings.gates
-    checks = run_checks(gates, Evidence(project.root, metrics, held_out))
-    verdict = make_verdict(name, candidate.digest, gates, checks, data, project.actor)
+    checks = run_checks(gates, Evidence(project.root, metrics, held_out, metrics_from))
+    verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
     failed = [check for check in checks if check.status != "pass"]
     with project.database.write() as connection:
         add_verdict(connection, verdict)

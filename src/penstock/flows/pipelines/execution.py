@@ -122,7 +122,7 @@ def _start(project: Project) -> Run:
     run = Run(
         id=runs.new_run_id(),
         experiment=project.settings.project,
-        name=f"repro-{(code.commit or 'uncommitted')[:7]}",
+        name=f"repro-{code.commit[:7] if code.commit else 'uncommitted'}",
         status="RUNNING",
         start_ms=now_ms(),
         commit=code.commit,

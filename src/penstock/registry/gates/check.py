@@ -38,11 +38,15 @@ class HeldOut(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checks look at: the tree of the commit, its metrics, and the held-out rows."""
+    """What the checks look at: the tree of the commit, its metrics, and the held-out rows.
+
+    `metrics_from` says where the metrics were read; empty where nothing names such a place.
+    """
 
     root: Path
     metrics: Mapping[str, float]
     held_out: HeldOut
+    metrics_from: str = ""
 
 
 class Check(Protocol):

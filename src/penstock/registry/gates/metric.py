@@ -8,6 +8,8 @@ from penstock.registry.entities import CheckResult
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.settings import MetricGate, Severity
 
+UNNAMED = "is not known: penstock.yaml names no `metrics:` file under `model:`"
+
 
 def check_metric(gate: MetricGate, severity: Severity, evidence: Evidence) -> CheckResult:
     """Compare a metric of the metrics file with its limits; a metric that is absent or NaN fails."""
@@ -21,7 +23,8 @@ def check_metric(gate: MetricGate, severity: Severity, evidence: Evidence) -> Ch
         if text
     )
     if observed is None or math.isnan(observed):
-        what = "is not in the metrics file" if observed is None else "is not a number"
+        absent = f"is not in {evidence.metrics_from}" if evidence.metrics_from else UNNAMED
+        what = absent if observed is None else "is not a number"
         return _result(gate, severity, "fail", f"{gate.name} {what}; it must be {limits}", observed)
     inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
     sentence = f"{gate.name} is {observed:.4f}, must be {limits}"
