@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +29,7 @@ from penstock.tracking.experiments import create_experiment, list_experiments
 from penstock.tracking.logged_models import list_models
 from penstock.tracking.metrics import list_history
 from penstock.workspace import open_workspace
+from servers.forking import run_penstock
 from servers.mlflow_server import run_mlflow
 from servers.postgres import PostgresServer
 from servers.tracking import Tracking
@@ -315,10 +314,7 @@ def test_what_no_gate_has_judged_does_not_become_champion_by_an_import(
         assert get_card(connection, "line", 1).aliases == ("candidate",)
         assert list_alias_moves(connection, "line", "champion") == []
     project.close()
-    program = Path(sys.executable).with_name("penstock")
-    shown = subprocess.run(
-        [program, "db", "import", str(folder)], cwd=root, capture_output=True, text=True, check=True
-    )
+    shown = run_penstock(root, "db", "import", str(folder))
     assert "left out, since no gate has judged it: line/1 as champion" in shown.stdout
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from projects import Sample
+from servers.forking import run_penstock
 from stories.live import Client, Up, is_running, wait_until, webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stories")]
@@ -20,13 +19,7 @@ CHEATING = "features: [hour, wind, carrier, leak]\nstrength: 1.0\n"
 
 
 def penstock(sample: Sample, *arguments: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "--json", *arguments],
-        cwd=sample.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_penstock(sample.root, "--json", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

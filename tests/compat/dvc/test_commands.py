@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, copy_tree, git, listing
-from .samples import plain_directory
+from compat.dvc.samples import plain_directory
+from compat.dvc.tools import Tool, copy_tree, git, listing
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, cache_of, git, listing
-from .samples import ODD_NAMES, odd_directory, plain_directory
+from compat.dvc.samples import ODD_NAMES, odd_directory, plain_directory
+from compat.dvc.tools import Tool, cache_of, git, listing
 
 pytestmark = pytest.mark.slow
 

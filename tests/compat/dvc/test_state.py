@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, git
+from compat.dvc.tools import Tool, git
 
 pytestmark = pytest.mark.slow
 
