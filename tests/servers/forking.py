@@ -59,12 +59,21 @@ class ForkServer:
         python: the interpreter.
         command: the command line that a call stands for, used where forks cannot do it.
         program: the code that runs the program with `sys.argv`.
+        variables: what the interpreter finds in its environment while it imports.
         imports: the modules to import before, by name, `package.*` for all below; those that are missing, or named with a `-`, are left out.
     """
 
-    def __init__(self, python: str, command: Sequence[str], program: str, imports: Sequence[str]) -> None:
+    def __init__(
+        self,
+        python: str,
+        command: Sequence[str],
+        program: str,
+        imports: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._python, self._command = python, tuple(command)
         self._program, self._imports = program, tuple(imports)
+        self._variables = dict(variables or {})
         self._path: str | None = None
         self._lock = threading.Lock()
 
@@ -76,13 +85,17 @@ class ForkServer:
         env: Mapping[str, str],
         stdin: str = "",
         timeout: float = 300,
+        program: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run one call and return its exit code and output, as `subprocess.run` does with `text=True`.
+
+        Args:
+            program: code to run in place of the server's program.
 
         Raises:
             subprocess.TimeoutExpired: it took too long and was killed.
         """
-        command = (*self._command, *arguments)
+        command = (self._python, "-c", program, *arguments) if program else (*self._command, *arguments)
         if _changes_the_start(env):
             return subprocess.run(
                 command, cwd=cwd, env=dict(env), input=stdin, capture_output=True, text=True,
@@ -90,7 +103,8 @@ class ForkServer:
             )  # fmt: skip
         pipes = [os.pipe() for _ in range(3)]
         (in_read, in_write), (out_read, out_write), (err_read, err_write) = pipes
-        running = self.start(arguments, cwd=cwd, env=env, streams=(in_read, out_write, err_write))
+        streams = in_read, out_write, err_write
+        running = self.start(arguments, cwd=cwd, env=env, streams=streams, program=program)
         for one in (in_read, out_write, err_write):
             os.close(one)
         threads = [threading.Thread(target=_feed, args=(in_write, stdin.encode()))]
@@ -110,11 +124,17 @@ class ForkServer:
         return subprocess.CompletedProcess(command, code, _text(found[out_read]), _text(found[err_read]))
 
     def start(
-        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], streams: tuple[int, int, int]
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        streams: tuple[int, int, int],
+        program: str | None = None,
     ) -> Forked:
         """Start one call on descriptors for its three streams."""
         request = {
-            "program": self._program,
+            "program": program or self._program,
             "arguments": [os.fsencode(one).hex() for one in arguments],
             "cwd": os.fsencode(cwd).hex(),
             "env": {os.fsencode(name).hex(): os.fsencode(value).hex() for name, value in env.items()},
@@ -141,6 +161,7 @@ class ForkServer:
                 process = subprocess.Popen(
                     [self._python, __file__, str(listening.fileno()), str(theirs.fileno()), *self._imports],
                     pass_fds=(listening.fileno(), theirs.fileno()), stdin=subprocess.DEVNULL, cwd="/",
+                    env={**os.environ, **self._variables},
                 )  # fmt: skip
                 listening.close()
                 theirs.close()
