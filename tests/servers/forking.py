@@ -39,7 +39,7 @@ PENSTOCK_IMPORTS = [
     "penstock.base.*",
     "penstock.data.*",
     "penstock.pipeline.*",
-    "-penstock.data.tables",
+    "-penstock.data.formats.tables",
     "asyncio",
     "concurrent.futures",
     "configobj",

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
 from penstock.base.staging import new_token, remove_stale
-from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
-from penstock.data.packed import DIGEST_BYTES, place_of
-from penstock.data.tree import parse_tree, tree_md5
-from penstock.data.treefiles import TreeFiles, parse_files
+from penstock.data.formats.output import TREE_SUFFIX, HashInfo, check_md5
+from penstock.data.formats.packed import DIGEST_BYTES, place_of
+from penstock.data.formats.tree import parse_tree, tree_md5
+from penstock.data.formats.treefiles import TreeFiles, parse_files
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository

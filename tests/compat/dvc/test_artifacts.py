@@ -9,7 +9,7 @@ import pytest
 from compat.dvc.sides import Comparison, Side
 from compat.dvc.tools import git
 from penstock.base.errors import Invalid, NotFound
-from penstock.flows.artifacts import Tag, choose_commit, split_name, version_key
+from penstock.flows.sources.artifacts import Tag, choose_commit, split_name, version_key
 
 DECLARED = "artifacts:\n  delay:\n    path: model\n    type: model\n  notes:\n    path: notes.txt\n"
 

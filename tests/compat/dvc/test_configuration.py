@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compat.dvc.tools import Tool
-from penstock.data.config_schema import ALIAS, NAMED, REMOTES, SECTIONS
+from penstock.data.configuration.schema import ALIAS, NAMED, REMOTES, SECTIONS
 
 TELL = """
 import json
