@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from penstock.base.store.database import Database, connect
@@ -15,6 +16,9 @@ from servers.azure import AzureServer, run_azure
 from servers.postgres import PostgresServer, find_programs, postgres_server
 from servers.programs import missing
 from servers.ssh import SshServer, run_ssh
+
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True)
