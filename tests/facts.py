@@ -11,6 +11,7 @@ A file's content stands in a fact as text only where it is a document of the for
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import inspect
@@ -37,17 +38,23 @@ def is_recording() -> bool:
 
 
 def fact(
-    scenario: Callable[..., object], make: Callable[[], object], *, program: str, case: object = ()
+    scenario: Callable[..., object],
+    make: Callable[[], object],
+    *,
+    program: str,
+    case: object = (),
+    inputs: object = None,
 ) -> Any:
     """Return what the real program did in a scenario, as JSON; `make` runs it where facts are recorded.
 
     Args:
         program: the name of its distribution in `constraints-peers.txt`.
-        case: what tells the calls of one scenario apart; a value whose `repr` is always the same.
+        case: what tells the calls of one scenario apart.
+        inputs: what else the fact depends on.
     """
     name = f"{scenario.__name__} {json.dumps(case)}" if case != () else scenario.__name__
     path = FOLDER / f"{scenario.__module__.removeprefix('tests.')}.json"
-    digest = digest_of(scenario, case, version_of(program))
+    digest = digest_of(scenario, case, inputs, version_of(program))
     if is_recording():
         found = plain(make())
         _write(path, name, {"digest": digest, "found": found})
@@ -110,7 +117,7 @@ def _gather(name: str, thing: object, texts: dict[str, str]) -> None:
         items = thing.items() if isinstance(thing, dict) else enumerate(thing)
         for key, item in items:
             _gather(f"{name}.{key}", item, texts)
-    elif isinstance(thing, str | bytes | int | float | bool | None):
+    elif dataclasses.is_dataclass(thing) or isinstance(thing, str | bytes | int | float | bool | None):
         texts[name] = repr(thing)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from penstock.data.verbs.creation import init_repository
 from servers.forking import ForkServer
+from servers.ports import reserve
 from servers.programs import missing
-from stories.live import free_port, get, wait_until
+from stories.live import get, wait_until
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
 MLFLOW_IMPORTS = ("mlflow", "mlflow.cli", "mlflow.sklearn", "pandas", "sklearn.linear_model")
@@ -123,7 +124,7 @@ def run_tracking(
     store = store or f"sqlite:///{root}/.penstock/penstock.db"
     if before is not None:
         before(root)
-    port = free_port()
+    port = reserve()
     command = [
         sys.executable,
         "-m",

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from servers.ports import reserve
+
 READY_S = 60.0
 
 
@@ -30,19 +31,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 class Up:
     """`penstock up` on free ports."""
 
     def __init__(self, root: Path, log: Path) -> None:
         self.root = root
         self.log = log
-        self.server_port, self.serve_port = free_port(), free_port()
+        self.server_port, self.serve_port = reserve(), reserve()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

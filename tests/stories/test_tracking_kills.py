@@ -21,7 +21,8 @@ from penstock.data.verbs.creation import init_repository
 from penstock.tracking.metrics import list_history
 from penstock.tracking.runs import get_run, list_rows
 from penstock.workspace import open_workspace
-from stories.live import free_port, get, wait_until
+from servers.ports import reserve
+from stories.live import get, wait_until
 
 KILLS = 100
 CLIENTS = 4
@@ -75,7 +76,7 @@ def test_a_hundred_kills_lose_no_acknowledged_write(tmp_path: Path) -> None:
     root = tmp_path / "server"
     root.mkdir()
     init_repository(root, no_scm=True, subdir=False, force=False)
-    port, pick, kept = free_port(), random.Random(5), Acknowledged()
+    port, pick, kept = reserve(), random.Random(5), Acknowledged()
     command = [sys.executable, "-m", "penstock.cli", "-q", "-C", str(root), "server", "--port", str(port)]
     for _ in range(KILLS):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

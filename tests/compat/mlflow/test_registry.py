@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compat.mlflow.beside import Step, ask, difference, post, read
-from servers.mlflow_server import run_mlflow
+from facts import fact, plain
 from servers.tracking import Tracking, run_tracking
 
 pytestmark = pytest.mark.slow
@@ -179,15 +180,13 @@ MODELS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
-    with run_mlflow(tmp_path_factory.mktemp("registry") / "mlflow") as server:
-        yield server
+def answers_of_mlflow(server: Tracking) -> list[tuple[int, Any]]:
+    return ask(server.port, MODELS)
 
 
-@pytest.mark.xdist_group("mlflow-server")
-def test_the_registry_answers_as_mlflow_does(tracking: Tracking, theirs: Tracking) -> None:
-    ours, peers = ask(tracking.port, MODELS), ask(theirs.port, MODELS)
+def test_the_registry_answers_as_mlflow_does(tracking: Tracking, own_mlflow: Callable[[], Tracking]) -> None:
+    ours = plain(answers_of_mlflow(tracking))
+    peers = fact(answers_of_mlflow, lambda: answers_of_mlflow(own_mlflow()), program="mlflow")
     wrong = [
         f"{step}\n  {difference(mine, peer)}"
         for step, mine, peer in zip(MODELS, ours, peers, strict=True)

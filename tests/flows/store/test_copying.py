@@ -153,7 +153,6 @@ answer([run.info.run_id, run.info.experiment_id, deleted.info.run_id])
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("mlflow-server")
 def test_what_an_mlflow_server_kept_comes_along(tmp_path: Path) -> None:
     with run_mlflow(tmp_path / "mlflow") as peer:
         run_id, experiment_id, deleted = peer.drive(SCRIPT)

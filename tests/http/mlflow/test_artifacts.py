@@ -18,7 +18,8 @@ from contracts.artifact_server import PROXY, ROOT, Proxy, run_proxy
 from penstock.access.roles import Role
 from penstock.storage.local import STAGING
 from penstock.storage.resolve import open_backend
-from servers.s3 import run_s3
+from servers.ports import reserve
+from servers.s3 import S3Server
 
 AJAX = PROXY.replace("/api/", "/ajax-api/")
 MEBIBYTE = 1 << 20
@@ -212,9 +213,7 @@ def test_a_client_that_dies_leaves_nothing(proxy: Proxy, tmp_path: Path, sent: i
 
 
 def run_program(root: Path) -> tuple[subprocess.Popen[bytes], int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = reserve()
     program = contracts.artifact_server.__file__
     running = subprocess.Popen([sys.executable, program, str(port), str(root)])
     for _ in range(400):
@@ -278,23 +277,22 @@ def test_the_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_works_over_an_object_store(tmp_path: Path) -> None:
-    with run_s3(tmp_path / "s3") as server:
-        backend = open_backend(f"s3://{server.make_bucket()}/p", server.options())
-        with run_proxy(backend) as proxy:
-            data = os.urandom(40 * MEBIBYTE)
-            assert proxy.ask("PUT", f"{PROXY}/{ROOT}/d/big", data)[0] == 200
-            assert proxy.ask("PUT", f"{PROXY}/{ROOT}/small", b"x")[0] == 200
-            assert proxy.ask("GET", f"{PROXY}/{ROOT}/d/big")[2] == data
-            answer = proxy.ask("GET", f"{PROXY}/{ROOT}/d/big", headers={"Range": "bytes=-5"})
-            assert answer[::2] == (206, data[-5:])
-            assert listing(proxy, ROOT) == {
-                "files": [
-                    {"path": "d", "is_dir": True},
-                    {"path": "small", "is_dir": False, "file_size": 1},
-                ]
-            }
-            with start_upload(proxy.port, 40 * MEBIBYTE):
-                pass
-            assert proxy.ask("DELETE", f"{PROXY}/{ROOT}/d")[0] == 200
-            assert [entry.key for entry in backend.list("")] == [f"files/{ROOT}/small"]
+def test_it_works_over_an_object_store(s3_server: S3Server) -> None:
+    backend = open_backend(f"s3://{s3_server.make_bucket()}/p", s3_server.options())
+    with run_proxy(backend) as proxy:
+        data = os.urandom(40 * MEBIBYTE)
+        assert proxy.ask("PUT", f"{PROXY}/{ROOT}/d/big", data)[0] == 200
+        assert proxy.ask("PUT", f"{PROXY}/{ROOT}/small", b"x")[0] == 200
+        assert proxy.ask("GET", f"{PROXY}/{ROOT}/d/big")[2] == data
+        answer = proxy.ask("GET", f"{PROXY}/{ROOT}/d/big", headers={"Range": "bytes=-5"})
+        assert answer[::2] == (206, data[-5:])
+        assert listing(proxy, ROOT) == {
+            "files": [
+                {"path": "d", "is_dir": True},
+                {"path": "small", "is_dir": False, "file_size": 1},
+            ]
+        }
+        with start_upload(proxy.port, 40 * MEBIBYTE):
+            pass
+        assert proxy.ask("DELETE", f"{PROXY}/{ROOT}/d")[0] == 200
+        assert [entry.key for entry in backend.list("")] == [f"files/{ROOT}/small"]
