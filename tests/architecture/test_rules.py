@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import penstock
+from tables import table
 
 SOURCE = Path(penstock.__file__).parent
 FILES = sorted(path for path in SOURCE.rglob("*.py") if "migrations" not in path.parts)
@@ -53,7 +52,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE.parent).as_posix()
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@table("path", FILES, ids=name_of)
 def test_a_file_is_small_named_for_what_it_holds_and_says_so(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_LINES
@@ -61,7 +60,7 @@ def test_a_file_is_small_named_for_what_it_holds_and_says_so(path: Path) -> None
     assert ast.get_docstring(ast.parse(text)) or path.name == "__main__.py"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@table("path", FILES, ids=name_of)
 def test_public_functions_and_classes_have_docstrings(path: Path) -> None:
     bare = [
         node.name

@@ -13,7 +13,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote
 
 import msgspec
-import pytest
 import yaml
 
 from penstock.base.settings import parse_settings
@@ -21,6 +20,7 @@ from penstock.cli.catalogue import COMMANDS
 from penstock.cli.output import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from penstock.http.errors import CODES, STATUSES
 from penstock.project.settings import ProjectSettings
+from tables import table
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,14 +39,14 @@ def prose_of(path: Path) -> str:
     return FENCE.sub("", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_name)
+@table("path", PAGES, ids=page_name)
 def test_every_relative_link_leads_to_a_file(path: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(path))
     local = [one.partition("#")[0] for one in targets if "://" not in one and not one.startswith("mailto:")]
     assert [one for one in local if one and not (path.parent / unquote(one)).exists()] == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_name)
+@table("path", PAGES, ids=page_name)
 def test_code_blocks_can_be_read(path: Path) -> None:
     for language, text in FENCE.findall(path.read_text(encoding="utf-8")):
         if language == "python":
@@ -57,7 +57,7 @@ def test_code_blocks_can_be_read(path: Path) -> None:
             yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_name)
+@table("path", PAGES, ids=page_name)
 def test_a_page_begins_with_its_title(path: Path) -> None:
     if "changelog" in path.parts and path.name != "README.md":
         assert re.fullmatch(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md", path.name)
@@ -70,7 +70,7 @@ def test_the_page_of_commands_is_in_step() -> None:
     assert COMMANDS_PAGE.read_text(encoding="utf-8") == generator["render"](), "run docs/generate_commands.py"
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@table("name", sorted(COMMANDS))
 def test_every_command_is_documented(name: str) -> None:
     assert f"\n## `penstock {name}`\n" in COMMANDS_PAGE.read_text(encoding="utf-8")
 
@@ -111,7 +111,7 @@ def rows_of(heading: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", rest.partition("\n## ")[0], re.MULTILINE))
 
 
-@pytest.mark.parametrize(("heading", "kind"), STRUCTS, ids=[name or "root" for name, _ in STRUCTS])
+@table(("heading", "kind"), STRUCTS, ids=[name or "root" for name, _ in STRUCTS])
 def test_every_setting_is_documented_with_its_default(heading: str, kind: type[msgspec.Struct]) -> None:
     rows = rows_of(heading)
     fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}

@@ -24,6 +24,7 @@ from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace
 from projects import Sample, rows
+from tables import table
 
 
 def train(sample: Sample) -> str:
@@ -191,7 +192,7 @@ def test_what_ci_made_counts_as_clean_and_is_restored_with_its_metrics(
     assert reproduce_and_record(open_workspace(done.root, {})).is_up_to_date
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "<b>", "-x", "a b", "é", "x" * 129])
+@table("name", ["", "a/b", "<b>", "-x", "a b", "é", "x" * 129])
 def test_an_endpoint_name_that_cannot_be_addressed_is_refused(sample: Sample, name: str) -> None:
     with pytest.raises(Invalid, match="cannot be an endpoint's name"):
         plan_deployment(sample.project, name, "late/1")
@@ -234,11 +235,13 @@ def test_every_decision_left_an_event_with_its_evidence(released: Sample) -> Non
     json.dumps([event.cause for event in events])
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "data/test.csv", "data/train.csv"])
+@table("name", ["metrics.json", "data/test.csv", "data/train.csv"])
 def test_a_gate_judges_only_what_the_pipeline_made(trained: Sample, name: str) -> None:
+    before = (trained.root / name).read_text()
     trained.write(name, '{"roc_auc": 0.999}')
-    with pytest.raises(Invalid, match="is not what stage"):
+    with pytest.raises(Invalid, match=f"{name} is not what stage"):
         run_gate(trained.project)
+    trained.write(name, before)
 
 
 def test_nothing_is_deployed_under_gates_that_changed(released: Sample) -> None:

@@ -20,6 +20,7 @@ from penstock.storage.local import STAGING
 from penstock.storage.resolve import open_backend
 from servers.ports import reserve
 from servers.s3 import S3Server
+from tables import table
 
 AJAX = PROXY.replace("/api/", "/ajax-api/")
 MEBIBYTE = 1 << 20
@@ -151,7 +152,7 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize(("method", "url", "role"), MOVES)
+@table(("method", "url", "role"), MOVES)
 def test_the_guard_is_asked_first_on_every_route(proxy: Proxy, method: str, url: str, role: Role) -> None:
     proxy.ask("PUT", f"{PROXY}/{ROOT}/f", b"x")
     proxy.seen.clear()
