@@ -7,15 +7,35 @@ PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
-.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
+.PHONY: demo test test-fast test-real durations cover check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs
-	$(REAL) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(REAL) $(PYTEST) $(ARGS)
+
+# What a developer runs all day: no real programs, and no file that takes long.
+test-fast: $(VENV)/.tested
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+# The comparisons with the real DVC and MLflow once more: nightly, and when a scenario or a version changes.
+# It writes tests/recorded/ anew; what differs there afterwards is to be judged and committed.
+test-real: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs
+	PENSTOCK_RECORD_FACTS=1 $(REAL) $(PYTEST) tests/compat $(ARGS)
+	git --no-pager diff --stat -- tests/recorded
+
+# All tests, timed: writes the order in which they start anew, the longest file first.
+durations: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs
+	PENSTOCK_RECORD_DURATIONS=1 $(REAL) $(PYTEST) $(ARGS)
+
+# Which lines and branches of each room the tests reach, in this process and in those they start.
+cover: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs
+	$(REAL) $(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/python bin/coverage-by-room
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

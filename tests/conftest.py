@@ -12,7 +12,7 @@ import pytest
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
-from scheduling import record_durations, sort_items
+from scheduling import mark_slow, record_durations, sort_items
 from servers.azure import AzureServer
 from servers.postgres import PostgresServer
 from servers.s3 import S3Server
@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of long files come first."""
+    """Let the tests of long files come first, and mark those that `make test-fast` leaves out."""
+    mark_slow(items)
     sort_items(items)
 
 

@@ -16,14 +16,48 @@ import pytest
 RECORDED = Path(__file__).with_name("durations.json")
 RECORD = "PENSTOCK_RECORD_DURATIONS"
 UNKNOWN_S = 30.0
+FAST_RATIO = 0.08
+REAL_PROGRAMS = {
+    "azure_server",
+    "dvc",
+    "mlflow_server",
+    "postgres",
+    "s3_server",
+    "sides",
+    "ssh_server",
+    "tracking",
+}
 
 
 def sort_items(items: list[pytest.Item]) -> None:
     """Sort items by the time that their files take, the longest first; each file keeps its order."""
-    known: dict[str, float] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    known = load_durations()
     files = sorted({file_of(item.nodeid) for item in items})
     rank = {name: -known.get(name, UNKNOWN_S if name.startswith("tests/") else 0.0) for name in files}
     items.sort(key=lambda item: (rank[file_of(item.nodeid)], file_of(item.nodeid)))
+
+
+def mark_slow(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out: what needs a real program, and the files that take longest.
+
+    The others are the shortest files that together take `FAST_RATIO` of the time of all.
+    """
+    known = load_durations()
+    left_s = sum(known.values()) * FAST_RATIO
+    long = set()
+    for name, seconds in sorted(known.items(), key=lambda pair: pair[1]):
+        left_s -= seconds
+        if left_s < 0:
+            long.add(name)
+    for item in items:
+        if file_of(item.nodeid) in long or REAL_PROGRAMS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+def load_durations() -> dict[str, float]:
+    """Return the recorded seconds of each file."""
+    known: dict[str, float] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    return known
 
 
 def file_of(nodeid: str) -> str:
@@ -43,9 +77,8 @@ class Durations:
 
     def pytest_sessionfinish(self) -> None:
         """Write the sums of what ran; other files keep theirs, if they still exist."""
-        known: dict[str, float] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
         root = RECORDED.parents[1]
-        sums = {name: seconds for name, seconds in known.items() if (root / name).exists()}
+        sums = {name: seconds for name, seconds in load_durations().items() if (root / name).exists()}
         sums |= {name: round(seconds, 1) for name, seconds in self._seconds.items() if seconds >= 0.1}
         RECORDED.write_text(json.dumps(sums, indent=1, sort_keys=True) + "\n")
 

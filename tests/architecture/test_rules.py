@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -52,19 +53,24 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE.parent).as_posix()
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 @table("path", FILES, ids=name_of)
 def test_a_file_is_small_named_for_what_it_holds_and_says_so(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_LINES
     assert path.stem not in FORBIDDEN_NAMES
-    assert ast.get_docstring(ast.parse(text)) or path.name == "__main__.py"
+    assert ast.get_docstring(tree_of(path)) or path.name == "__main__.py"
 
 
 @table("path", FILES, ids=name_of)
 def test_public_functions_and_classes_have_docstrings(path: Path) -> None:
     bare = [
         node.name
-        for node in ast.parse(path.read_text()).body
+        for node in tree_of(path).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
@@ -80,7 +86,7 @@ def test_the_environment_is_read_in_one_place() -> None:
             isinstance(node, ast.Attribute)
             and node.attr in {"environ", "getenv"}
             and getattr(node.value, "id", "") == "os"
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(tree_of(path))
         )
     ]
     assert readers == ["penstock/data/configuration/places.py", "penstock/workspace.py"]
@@ -94,7 +100,7 @@ def test_functions_import_only_in_commands_and_where_start_up_is_worth_it() -> N
         and name_of(path) not in LAZY
         and any(
             isinstance(inner, ast.Import | ast.ImportFrom)
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(tree_of(path))
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             for inner in ast.walk(node)
         )
