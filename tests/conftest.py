@@ -107,7 +107,7 @@ def sample(tmp_path: Path) -> Iterator[Sample]:
     """A small project with data, pipeline and gates, committed, not yet reproduced."""
     made = Sample.make(tmp_path / "project")
     yield made
-    made.project.close()
+    made.close()
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def trained(tmp_path: Path) -> Iterator[Sample]:
     """The same, reproduced and committed."""
     made = Sample.make(tmp_path / "project", "trained")
     yield made
-    made.project.close()
+    made.close()
 
 
 @pytest.fixture
@@ -123,4 +123,4 @@ def released(tmp_path: Path) -> Iterator[Sample]:
     """The same with the model version `late/1`, which is champion."""
     made = Sample.make(tmp_path / "project", "released")
     yield made
-    made.project.close()
+    made.close()

@@ -186,6 +186,11 @@ class Sample:
         """The opened project."""
         return open_workspace(self.root, {"USER": "ada"})
 
+    def close(self) -> None:
+        """Close the project, if it was opened."""
+        if "project" in self.__dict__:
+            self.project.close()
+
     def add(self, name: str) -> None:
         """Track a path."""
         versioning.add(self.project.data, [self.root / name])
