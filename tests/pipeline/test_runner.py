@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.pipeline.lockfile import load_lock
 from penstock.pipeline.runner import ReproduceOptions
 from projects import Sample, rows
-from stories.live import is_running
+from stories.live import is_running, wait_until
 
 
 def actions(sample: Sample, **options: object) -> dict[str, str]:
@@ -117,10 +116,7 @@ def test_a_killed_reproduction_is_taken_up_again_and_its_children_end(sample: Sa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while not marker.exists() or not marker.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: marker.exists() and marker.read_text() != "")
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     child = int(marker.read_text())

@@ -20,7 +20,7 @@ import numpy as np
 
 from servers.ports import reserve
 
-READY_S = 60.0
+READY_S = 120.0
 
 
 def is_running(pid: int) -> bool:
@@ -90,10 +90,11 @@ class Up:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = READY_S) -> None:
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, 0.005
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.05)
 
 
 def get(port: int, path: str) -> tuple[int, Any]:

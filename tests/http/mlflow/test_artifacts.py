@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from penstock.storage.local import STAGING
 from penstock.storage.resolve import open_backend
 from servers.ports import reserve
 from servers.s3 import S3Server
+from stories.live import wait_until
 from tables import table
 
 AJAX = PROXY.replace("/api/", "/ajax-api/")
@@ -193,13 +193,14 @@ def start_upload(port: int, sent: int, declared: int = 64 * MEBIBYTE) -> socket.
 
 
 def wait_for_parts(root: Path, count: int, *, at_least: int = 0) -> list[Path]:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        found = list((root / STAGING).glob("*"))
-        if len(found) == count and all(path.stat().st_size >= at_least for path in found):
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not {count} temporary files: {found}")
+    found: list[Path] = []
+
+    def are_there() -> bool:
+        found[:] = (root / STAGING).glob("*")
+        return len(found) == count and all(path.stat().st_size >= at_least for path in found)
+
+    wait_until(are_there)
+    return found
 
 
 @pytest.mark.parametrize("sent", [0, 100, 20 * MEBIBYTE])
@@ -217,14 +218,17 @@ def run_program(root: Path) -> tuple[subprocess.Popen[bytes], int]:
     port = reserve()
     program = contracts.artifact_server.__file__
     running = subprocess.Popen([sys.executable, program, str(port), str(root)])
-    for _ in range(400):
+
+    def answers() -> bool:
+        assert running.poll() is None
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
         except OSError:
-            time.sleep(0.05)
-        else:
-            return running, port
-    raise AssertionError("the server does not answer")
+            return False
+        return True
+
+    wait_until(answers)
+    return running, port
 
 
 def test_a_server_that_is_killed_leaves_nothing_after_the_next_upload(tmp_path: Path) -> None:
