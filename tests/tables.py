@@ -37,11 +37,11 @@ def table(
             assert not wrong, f"{len(wrong)} of {len(rows)} cases do not hold\n" + "\n".join(wrong)
 
         signature = inspect.signature(test)
+        run.__dict__.update(test.__dict__)  # its marks
         kept = [one for name, one in signature.parameters.items() if name not in words]
         run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
         for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
             setattr(run, attribute, getattr(test, attribute))
-        run.__dict__.update(test.__dict__)
         return run
 
     return decorate

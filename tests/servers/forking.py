@@ -192,6 +192,18 @@ class Forked:
             self._connection.close()
         return self._code
 
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        try:
+            return self.wait(0)
+        except TimeoutError:
+            return None
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """End it at once and wait until it has."""
         if self._code is None:
@@ -201,11 +213,24 @@ class Forked:
 
 
 @functools.cache
-def penstock_server() -> ForkServer:
-    """Return the one server of this process for `penstock`; the product's own modules are imported by every call."""
+def penstock_server(*more: str) -> ForkServer:
+    """Return the one server of this process for `penstock`, with further modules imported."""
     beside = str(Path(sys.executable).with_name("penstock"))
     run = "import sys\nsys.argv[0] = 'penstock'\nfrom penstock.cli.main import main\nmain()\n"
-    return ForkServer(sys.executable, (beside,), run, PENSTOCK_IMPORTS)
+    return ForkServer(sys.executable, (beside,), run, (*PENSTOCK_IMPORTS, *more))
+
+
+def start_penstock(arguments: Sequence[str], cwd: Path, log: int, **variables: str) -> Forked:
+    """Start a `penstock` that serves HTTP until it is ended; it writes to the descriptor `log`."""
+    server = penstock_server(
+        "penstock.http.app", "uvicorn.protocols.http.httptools_impl", "uvicorn.loops.uvloop"
+    )
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        env = {**os.environ, **variables}
+        return server.start(arguments, cwd=cwd, env=env, streams=(nothing, log, log))
+    finally:
+        os.close(nothing)
 
 
 def run_penstock(cwd: Path, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.data.verbs.creation import init_repository
-from servers.forking import ForkServer
+from servers.forking import ForkServer, start_penstock
 from servers.ports import reserve
 from servers.programs import missing
 from stories.live import get, wait_until
@@ -125,21 +123,9 @@ def run_tracking(
     if before is not None:
         before(root)
     port = reserve()
-    command = [
-        sys.executable,
-        "-m",
-        "penstock.cli",
-        "-C",
-        str(root),
-        "server",
-        "--port",
-        str(port),
-        *arguments,
-    ]
+    command = ["-C", str(root), "server", "--port", str(port), *arguments]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "PENSTOCK_STORE": store}
-        )
+        process = start_penstock(command, Path.cwd(), log.fileno(), PENSTOCK_STORE=store)
     try:
 
         def is_ready() -> bool:
