@@ -23,6 +23,8 @@ from sharing import begin, end, shared_server
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
+pytest.register_assert_rewrite("compat.dvc.sides", "tables")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin what the processes of this run share, in the process that controls it."""

@@ -13,7 +13,6 @@ from compat.dvc.sides import Comparison
 from compat.dvc.tools import ENVIRONMENT, Tool, git
 from servers.forking import ForkServer, penstock_server
 
-pytest.register_assert_rewrite("compat.dvc.sides")
 ROOT = Path(__file__).parents[3]
 RUN_DVC = "import sys\nsys.argv[0] = 'dvc'\nfrom dvc.cli import main\nsys.exit(main(sys.argv[1:]))\n"
 IMPORTS = [
