@@ -109,7 +109,7 @@ def test_evaluate_measures_a_logged_model(tracking: Tracking) -> None:
         X, y = load_iris(return_X_y=True, as_frame=True)
         mlflow.set_experiment("evaluate")
         with mlflow.start_run() as run:
-            info = mlflow.sklearn.log_model(LogisticRegression(max_iter=200).fit(X, y), name="model", input_example=X[:2])
+            info = mlflow.sklearn.log_model(LogisticRegression(max_iter=200).fit(X, y), name="model", pip_requirements=["scikit-learn"], input_example=X[:2])
         with mlflow.start_run() as judged:
             result = mlflow.models.evaluate(info.model_uri, X.assign(target=y), targets="target",
                                             model_type="classifier", evaluator_config={"log_explainer": False})

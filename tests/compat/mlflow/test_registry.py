@@ -26,7 +26,7 @@ def test_a_model_goes_from_training_to_loading_by_alias(tracking: Tracking) -> N
         from sklearn.linear_model import LinearRegression
         model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
         with mlflow.start_run() as run:
-            info = mlflow.sklearn.log_model(model, name="model", registered_model_name="line")
+            info = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"], registered_model_name="line")
         second = mlflow.register_model(f"runs:/{run.info.run_id}/model", "line")
         client.set_registered_model_alias("line", "champion", second.version)
         client.set_registered_model_tag("line", "team", "ü")
@@ -80,7 +80,7 @@ def test_a_protected_alias_needs_a_verdict_through_mlflow_too(tmp_path: Path) ->
             """
             from sklearn.linear_model import LinearRegression
             with mlflow.start_run():
-                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m",
+                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m", pip_requirements=["scikit-learn"],
                                          registered_model_name="line")
             client.set_registered_model_alias("line", "candidate", "1")
             answer([refused(client.set_registered_model_alias, "line", "champion", "1"),
@@ -98,7 +98,7 @@ def test_a_version_whose_files_were_changed_is_not_loaded(tmp_path: Path) -> Non
             """
             from sklearn.linear_model import LinearRegression
             with mlflow.start_run():
-                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m",
+                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m", pip_requirements=["scikit-learn"],
                                          registered_model_name="line")
             """
         )

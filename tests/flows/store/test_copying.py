@@ -145,7 +145,7 @@ with mlflow.start_run(run_name="whole") as run:
     mlflow.log_text("hello", "notes/a.txt")
     mlflow.log_input(mlflow.data.from_pandas(pd.DataFrame({"x": [1]}), source="x.csv", name="d"), context="training")
     from sklearn.linear_model import LinearRegression
-    mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", registered_model_name="line")
+    mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", pip_requirements=["scikit-learn"], registered_model_name="line")
 client.set_registered_model_alias("line", "champion", 1)
 deleted = client.create_run("0"); client.delete_run(deleted.info.run_id)
 answer([run.info.run_id, run.info.experiment_id, deleted.info.run_id])
@@ -194,7 +194,7 @@ with mlflow.start_run(run_name="whole") as run:
     data = mlflow.data.from_pandas(pd.DataFrame({"x": [1]}), source="x.csv", name="my data")
     mlflow.log_input(data, context="training")
     from sklearn.linear_model import LinearRegression
-    info = mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", registered_model_name="line")
+    info = mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", pip_requirements=["scikit-learn"], registered_model_name="line")
     mlflow.log_metric("accuracy", 0.5, model_id=info.model_id)
 client.set_registered_model_alias("line", "champion", 1)
 client.set_registered_model_alias("line", "candidate", 1)
