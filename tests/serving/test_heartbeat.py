@@ -1,50 +1,55 @@
-"""A serve process says that it lives while a model loads, however long that takes."""
+"""A serve process is seen to be alive while it loads a model, however long that takes."""
 
 from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 from penstock.base.store.database import Database
+from penstock.base.threads import begin
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
-from penstock.serving.loaders.model import ModelFiles
+from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers
-from serving.models import FolderSource, deploy
+from serving.models import FolderSource, deploy, save_model
 
 
-class SlowSource:
-    """Gives a model's files only when it is told to."""
+class HeldSource(FolderSource):
+    """Gives a model only when it is let go."""
 
-    def __init__(self, source: FolderSource) -> None:
-        self.source = source
-        self.asked, self.go_on = threading.Event(), threading.Event()
+    def __init__(self, *files: ModelFiles) -> None:
+        super().__init__(*files)
+        self.go = threading.Event()
 
     def fetch(self, model: str, version: int) -> ModelFiles:
-        """Wait, then return the files."""
-        self.asked.set()
-        self.go_on.wait(30)
-        return self.source.fetch(model, version)
+        self.go.wait(60)
+        return super().fetch(model, version)
 
 
-def test_a_process_that_loads_for_long_is_seen_to_run(database: Database, source: FolderSource) -> None:
+def test_a_process_beats_while_its_first_model_loads(database: Database, tmp_path: Path) -> None:
+    source = HeldSource(save_model(tmp_path / "models", 1, seed=1))
     deploy(database, "delay", 1)
-    slow = SlowSource(source)
-    options = ServeOptions(port=0, poll_s=0.02, flush_s=0.1, beat_s=0.02)
-    process = ServeProcess(database, slow, build_inference_app, options)
-    thread = threading.Thread(target=process.start)
-    thread.start()
-    try:
-        assert slow.asked.wait(30)
-        seen: set[int] = set()
-        deadline = time.monotonic() + 30
-        while len(seen) < 3 and time.monotonic() < deadline:
-            with database.read() as connection:
-                seen |= {one.seen_ms for one in list_workers(connection, 0)}
-        assert len(seen) >= 3
+    process = ServeProcess(
+        database, source, build_inference_app, ServeOptions(port=0, beat_s=0.02, poll_s=0.02)
+    )
+
+    def seen_ms() -> int:
         with database.read() as connection:
-            assert list_workers(connection, 0)[0].state_of("delay", 1) is None
+            return list_workers(connection, 0)[0].seen_ms
+
+    registered_ms = seen_ms()
+    running = begin("serving", process.run)
+    try:
+        deadline = time.monotonic() + 60
+        while seen_ms() <= registered_ms:
+            assert time.monotonic() < deadline, "it was not seen to be alive"
+            time.sleep(0.01)
     finally:
-        slow.go_on.set()
-        thread.join()
+        source.go.set()
+        while not process._server.started:
+            time.sleep(0.01)
         process.stop()
+        running.result()
+    with database.read() as connection:
+        assert list_workers(connection, 1) == []

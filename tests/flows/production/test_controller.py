@@ -192,9 +192,8 @@ def test_a_canary_whose_gate_changed_is_held_with_the_reason(world: World) -> No
     world.policy()
     world.deploy(1)
     world.deploy(1, 2)
-    world.project.settings = parse_settings(
-        "project: world\ngates: [{metric: {name: a, min: 1}}]\n", ProjectSettings, "penstock.yaml"
-    )
+    gated = "project: world\ngates: [{metric: {name: a, min: 1}}]\n"
+    world.project.go_by(parse_settings(gated, ProjectSettings, "penstock.yaml"))
     world.traffic("stable", 400)
     world.traffic("canary", 100)
     for _ in range(3):

@@ -33,7 +33,7 @@ def held(world: World) -> Policy | None:
 
 def write(world: World, text: str) -> None:
     (world.root / "penstock.yaml").write_text(text)
-    world.project.settings = load_project_settings(world.root)
+    world.project.go_by(load_project_settings(world.root))
 
 
 def test_a_changed_file_is_applied_by_the_running_controller_and_an_event_says_what_changed(

@@ -22,7 +22,11 @@ TIMEOUT_OPTION = click.option(
 
 @click.command()
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--model", "reference", required=True, help="NAME/3, NAME@champion, or NAME for its champion.")
+@click.option(
+    "--model",
+    "reference",
+    help="NAME/3, NAME@champion, or NAME for its champion; by default what penstock.yaml says.",
+)
 @click.option(
     "--canary", type=click.FloatRange(0, 100, min_open=True, max_open=True), help="Percent of the traffic."
 )
@@ -36,7 +40,7 @@ TIMEOUT_OPTION = click.option(
 def deploy(
     session: Session,
     name: str,
-    reference: str,
+    reference: str | None,
     canary: float | None,
     reason: str | None,
     force: bool,
@@ -52,6 +56,10 @@ def deploy(
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
+    known = project.settings.endpoints.get(name)
+    if reference is None and known is None:
+        raise click.UsageError(f"--model is needed: penstock.yaml knows no endpoint {name!r}")
+    reference = reference or (known.model if known else "")
     plan = plan_deployment(project, name, reference, canary=canary, reason=reason, force=force)
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
 

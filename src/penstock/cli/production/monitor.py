@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.overview import EndpointView
@@ -66,8 +67,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
     from penstock.processes.controller import ControllerLoop
     from penstock.workspace import open_workspace
 
-    project = open_workspace(session.directory)
-    project.actor = "controller"
+    project = open_workspace(session.directory, actor="controller")
     try:
         if once:
             controller = Controller(project)
@@ -110,7 +110,7 @@ def _render(view: EndpointView) -> str:
     headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
     why = f": {view.health_reason}" if view.health_reason else ""
     lines = [f"{view.name} (revision {view.revision}, policy {view.policy}): {view.health}{why}"]
-    lines += [table(rows, headers)] if rows else []
+    lines += [render_table(rows, headers)] if rows else []
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
     lines += [f"{words[one.state]:6}  {one.kind}: {one.sentence}" for one in view.findings]

@@ -60,7 +60,7 @@ def _reference(project: Project, version: ModelVersion, outputs: frozenset[str] 
     profile, problem = None, ""
     if version.profile_digest is not None:
         try:
-            profile = Profile.from_bytes(project.artifacts.get(version.profile_digest))
+            profile = project.artifacts.load(version.profile_digest, Profile.from_bytes)
         except PenstockError as error:
             problem = f"the reference profile of {version.ref} cannot be read: {error.message}"
     return Reference(profile=profile, metrics=version.metrics, outputs=outputs, problem=problem)

@@ -6,18 +6,16 @@ what it merged and deleted so far.
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 
+from penstock.base.background import Background
 from penstock.base.clock import now_ms
-from penstock.base.errors import Conflict, PenstockError
+from penstock.base.errors import Conflict
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
 from penstock.project.project import Project
 from penstock.serving.predictions import delete_predictions, forget_features
 
-logger = logging.getLogger(__name__)
 INTERVAL_S = 5.0
 REST_S = 0.05
 """Between two transactions, so that others come in."""
@@ -31,20 +29,18 @@ class Housekeeping:
 
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._project = project
-        self._interval_s = interval_s
         self._whole_s = float("-inf")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-housekeeping", daemon=True)
+        self._background = Background(
+            "penstock-housekeeping", self._turn, interval_s, failing="the store is not tidied"
+        )
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._background.start()
 
     def stop(self) -> None:
         """Finish what is under way."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._background.stop()
 
     def clean(self) -> int:
         """Merge what can be merged now, and at times delete what is too old; return how many rows were merged.
@@ -56,19 +52,20 @@ class Housekeeping:
         is_whole = time.monotonic() - self._whole_s >= WHOLE_EVERY_S
         since_s = 0 if is_whole else now_s - 2 * HOUR_S
         merged = 0
-        while not self._stop.is_set():
+        while not self._background.is_stopping:
             with self._project.database.read() as connection:
                 bundles = find_bundles(connection, now_s, since_s=since_s)
             if not bundles:
                 break
             for bundle in bundles:
-                if self._stop.wait(REST_S if merged else 0.0):
+                if self._background.is_stopping:
                     break
                 try:
                     with self._project.database.write() as connection:
                         merged += merge_bundle(connection, bundle)
                 except Conflict:
                     return merged
+                time.sleep(REST_S)
         if is_whole:
             self._delete(now_s)
             self._whole_s = time.monotonic()
@@ -86,16 +83,10 @@ class Housekeeping:
             (kept.predictions_days, delete_predictions),
         ):
             done = 1
-            while days is not None and done and not self._stop.wait(REST_S):
+            while days is not None and done and not self._background.is_stopping:
                 with self._project.database.write() as connection:
                     done = work(connection, 1000 * now_s - int(days * DAY_MS))
+                time.sleep(REST_S)
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            try:
-                self.clean()
-            except PenstockError as error:
-                logger.warning("the store is not tidied: %s", error.message)
-            except Exception:  # tidying must outlive a defect in one row
-                logger.exception("the store is not tidied")
-                self._stop.wait(60)
+    def _turn(self) -> None:
+        self.clean()

@@ -129,11 +129,12 @@ class FileFollower:
             return
         try:
             settings = load_project_settings(self._project.root)
-            before, self._project.settings = self._project.settings, settings
+            before = self._project.settings
+            self._project.go_by(settings)
             try:
                 apply_policies(self._project, plan_policies(self._project))
             except PenstockError:
-                self._project.settings = before
+                self._project.go_by(before)
                 raise
         except PenstockError as error:
             self._refuse(error.message)

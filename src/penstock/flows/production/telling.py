@@ -8,9 +8,8 @@ the claim runs out.
 from __future__ import annotations
 
 import json
-import logging
-import threading
 
+from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.posting import post_bytes
@@ -19,7 +18,6 @@ from penstock.monitoring.alerts import Delivery, claim_due, finish_delivery, has
 from penstock.monitoring.wording import body_of
 from penstock.project.project import Project
 
-logger = logging.getLogger(__name__)
 INTERVAL_S = 0.25
 CLAIM_MS = 60_000
 BACKOFF_S = (1, 2, 5, 15, 60, 300, 900, 3600, 3600, 3600, 3600, 3600)
@@ -31,19 +29,15 @@ class AlertLoop:
 
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._project = project
-        self._interval_s = interval_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-alerts", daemon=True)
+        self._background = Background("penstock-alerts", self._turn, interval_s, failing="alerts wait")
 
     def start(self) -> None:
         """Begin to post."""
-        self._thread.start()
+        self._background.start()
 
     def stop(self) -> None:
         """Finish what is being posted; the rest stays in the outbox."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._background.stop()
 
     def send_due(self) -> int:
         """Post what is due now and return how much that was.
@@ -58,7 +52,7 @@ class AlertLoop:
         with self._project.database.write() as connection:
             due = claim_due(connection, time_ms, time_ms + CLAIM_MS)
         for delivery in due:
-            if self._stop.is_set():
+            if self._background.is_stopping:
                 break
             self._send(delivery)
         return len(due)
@@ -91,12 +85,6 @@ class AlertLoop:
                     cause={"alert": delivery.alert.id, "attempts": tries + 1},
                 )
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            try:
-                while self.send_due() and not self._stop.is_set():
-                    pass
-            except PenstockError as error:
-                logger.warning("alerts wait: %s", error.message)
-            except Exception:  # the sender must outlive a defect in one delivery
-                logger.exception("sending alerts failed")
+    def _turn(self) -> None:
+        while self.send_due() and not self._background.is_stopping:
+            pass
