@@ -71,6 +71,7 @@ def make_unjudged(
 
 
 def make_finding(kind: Kind, window: Window, measured: Measured, sentence: str) -> Finding:
+    """Make the finding of what a guardrail measured in a window."""
     key = window.key
     return Finding(
         kind=kind,
