@@ -9,7 +9,7 @@ REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
-.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
+.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement clean programs
 
 demo: $(VENV)/.installed
 	$(BIN)/penstock demo --force
@@ -49,6 +49,10 @@ bench-tracking: $(VENV)/.tested $(PEERS)/.installed
 
 bench-serving: $(VENV)/.tested
 	$(BIN)/python bench/bench_serving.py
+
+# How often the guardrails are wrong, and how soon they are right: simulations on one core.
+bench-judgement: $(VENV)/.tested
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_judgement.py
 
 # The product with what the demo needs.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -142,3 +142,4 @@ def test_runs_are_counted_and_a_breakdown_is_every_request_from_one_on() -> None
     assert count_runs([True, True, False, True]) == 2
     assert breakdown(blocks(np.ones(2, dtype=bool), 1), lambda one: one.error_count) == (0, 0)
     assert breakdown(blocks(np.ones(6, dtype=bool), 2), lambda one: one.error_count) == (6, 0)
+    assert breakdown(blocks(np.ones(6, dtype=bool), 2), lambda one: one.error_count, usual_run=4) == (0, 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
@@ -74,6 +75,25 @@ class HeldOutTable:
                 hint="write 0 and 1 for classes",
                 column=column,
             ) from None
+
+    def groups(self, column: str) -> NDArray[np.int64]:
+        """Return the number of each row's group.
+
+        Raises:
+            Invalid: the table has no such column.
+        """
+        frame = load_table(self._table)
+        if column not in frame.columns:
+            raise Invalid(
+                f"{self._settings.test} has no column {column!r} to group its rows by",
+                code="gate.no_group_column",
+                hint="name one of its columns as `group:` of the champion gate in penstock.yaml, or none",
+                column=column,
+            )
+        _, numbers_of_rows = np.unique(
+            frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True
+        )
+        return numbers_of_rows.astype(np.int64)
 
     def candidate_scores(self) -> Floats:
         """Return the candidate's scores."""

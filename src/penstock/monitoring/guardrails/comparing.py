@@ -33,14 +33,16 @@ def evidence_against_rival(blocks: Sequence[Block], rival: Sequence[Block], bad:
         return 0.0
     ours, theirs = (table(each, starts, bad.count) for each in (blocks, rival))
     requests, others = (table(each, starts, lambda one: one.request_count) for each in (blocks, rival))
+    usual_run = 1.0
     if bad.runs is None:
         found = evidence.rate_evidence_dispersed(ours, requests, theirs, others, times=times)
     else:
         our_runs, their_runs = (table(each, starts, bad.runs) for each in (blocks, rival))
+        usual_run = float(theirs.sum() / their_runs.sum()) if their_runs.any() else 1.0
         found = evidence.rate_evidence(
             our_runs, requests - ours + our_runs, their_runs, others - theirs + their_runs, times=times
         )
-    length, start = breakdown(blocks, bad.count)
+    length, start = breakdown(blocks, bad.count, usual_run=usual_run)
     if not length:
         return found + math.log(1 - BREAKDOWN_WEIGHT)
     meanwhile = [block for block in rival if block.start_s >= start]
