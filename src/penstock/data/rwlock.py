@@ -17,6 +17,7 @@ from typing import Any
 
 from penstock.base.errors import Conflict, Corrupt
 from penstock.base.files import locked
+from penstock.base.running import is_running
 from penstock.data.repository import DataRepository
 
 WAIT_S = 5.0
@@ -43,7 +44,7 @@ def check_writable(repo: DataRepository, paths: Iterable[Path]) -> None:
     wanted = [os.path.abspath(path) for path in paths]
     for held, pid, command in entries:
         path = next((path for path in wanted if _overlap(path, held)), None)
-        if path is not None and pid != os.getpid() and _is_running(pid):
+        if path is not None and pid != os.getpid() and is_running(pid):
             raise Conflict(
                 f"{path} is in use by process {pid}: {command}",
                 code="data.path_in_use",
@@ -75,13 +76,3 @@ def _entries(text: str, file: str) -> Iterator[tuple[str, int, str]]:
 
 def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True

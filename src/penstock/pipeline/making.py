@@ -11,9 +11,9 @@ from typing import Any
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.base.files import remove_path
 from penstock.data.cache.hashing import hash_path, save_path
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.git.ignored import ignore_path
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import check_parents, checkout_output
 from penstock.pipeline.lockfile import LockedPath, LockEntry

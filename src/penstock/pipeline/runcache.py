@@ -19,9 +19,9 @@ from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.data.cache.hashing import store_file
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import Output
 from penstock.data.formats.yamltext import dump_document
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
 from penstock.pipeline.lockfile import LockEntry, parse_entry

@@ -8,11 +8,15 @@ Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from penstock.stats.quantiles import beta_quantile
 
 Floats = NDArray[np.float64]
 WeightedMetric = Callable[[Floats], float]
@@ -175,10 +179,13 @@ def _independent_count(metric: str, labels: Floats, group_count: int) -> int:
 
 
 def _student_factor(count: int, alpha: float) -> float:
-    """Return how much wider an interval from `count` pieces is than the percentiles of its bootstrap."""
+    """Return how much wider an interval from `count` pieces is than the percentiles of its bootstrap.
+
+    Source: Abramowitz, Stegun, Handbook of Mathematical Functions, 26.7.1 (Student's law by the beta's).
+    """
     if count < 2:
         return 1.0
-    from scipy import special
-
-    student = float(special.stdtrit(count - 1, 1 - alpha / 2))
-    return student / float(special.ndtri(1 - alpha / 2)) * float(np.sqrt(count / (count - 1)))
+    rest = beta_quantile((count - 1) / 2, 0.5, alpha)
+    student = math.sqrt((count - 1) * (1 - rest) / rest)
+    normal = NormalDist().inv_cdf(1 - alpha / 2)
+    return student / normal * math.sqrt(count / (count - 1))

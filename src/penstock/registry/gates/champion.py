@@ -7,9 +7,9 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.registry.entities import CheckResult
+from penstock.registry.entities import CheckResult, CheckStatus, Severity
 from penstock.registry.gates.check import Evidence, Floats
-from penstock.registry.gates.settings import ChampionGate, Severity
+from penstock.registry.gates.settings import ChampionGate
 from penstock.stats.significance import paired_bootstrap
 
 OF_SCORES = frozenset({"roc_auc", "log_loss"})
@@ -40,7 +40,7 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
         alpha=gate.alpha,
     )
     is_same = bool(np.array_equal(candidate, baseline))
-    status = "pass" if is_same or found.low > -gate.max_drop else "fail"
+    status: CheckStatus = "pass" if is_same or found.low > -gate.max_drop else "fail"
     sentence = (
         f"{gate.metric} {found.candidate:.4f} against {found.baseline:.4f} of {champion}: "
         f"{'better' if found.difference >= 0 else 'worse'} by {abs(found.difference):.4f} "
@@ -74,7 +74,7 @@ def _obstacle(
 
 
 def _result(
-    gate: ChampionGate, severity: Severity, status: str, sentence: str, evidence: dict[str, object]
+    gate: ChampionGate, severity: Severity, status: CheckStatus, sentence: str, evidence: dict[str, object]
 ) -> CheckResult:
     return CheckResult(
         kind="champion",
