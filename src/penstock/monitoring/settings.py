@@ -88,16 +88,20 @@ class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
     `max_drop` is in the metric's own unit; for losses (brier, log_loss, calibration_error, mae, rmse, mape)
     it is a rise. It is breached when the metric is surely worse by more than that. `against`
     limits it to one comparison: a canary's with the stable version (`stable`), or the stable version's
-    with its offline evaluation (`offline`), which needs more labels where they come in bunches.
+    with its offline evaluation (`offline`), which needs more labels where they come in bunches. Labels
+    count that come within `horizon_s` of their prediction's window, however much traffic came since.
     """
 
     metric: str
     max_drop: float
     against: Literal["any", "stable", "offline"] = "any"
     min_labels: int = 200
+    horizon_s: float = 604_800.0
     action: Action | None = None
 
     def __post_init__(self) -> None:
+        if self.horizon_s <= 0:
+            raise ValueError("horizon_s is positive")
         if self.metric not in METRICS:
             raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
 
@@ -168,15 +172,68 @@ class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a canary grows: its percents, and what each step needs before the next."""
+    """How a canary grows: its percents, and what each step needs before the next.
+
+    Requests and labels count since the step began. `min_labels` None means as many as the quality
+    guardrails need, none where quality is not guarded. `unjudged` says whether a canary may advance though
+    a guardrail on it was not judged; `alias` whether a rollback takes the endpoint's alias along.
+    `deadline_s` is how long a step may wait before somebody is told. A stable version is taken back by
+    itself only within `probation_s` of becoming stable: later it is not what changed.
+    """
 
     steps: tuple[float, ...] = (5.0, 25.0, 100.0)
     min_requests: int = 500
     hold_s: float = 60.0
-    min_labels: int = 0
+    min_labels: int | None = None
+    unjudged: Literal["hold", "allow"] = "hold"
+    alias: Literal["follow", "stay"] = "follow"
+    deadline_s: float = 3600.0
+    probation_s: float = 604_800.0
 
     def __post_init__(self) -> None:
         if not self.steps or sorted(set(self.steps)) != list(self.steps):
             raise ValueError("steps must grow")
         if not all(0 < step <= 100 for step in self.steps):
             raise ValueError("steps are percents in (0, 100]")
+        if min(self.min_requests, self.hold_s, self.min_labels or 0, self.probation_s) < 0:
+            raise ValueError("min_requests, min_labels, hold_s and probation_s are not negative")
+        if self.deadline_s <= 0:
+            raise ValueError("deadline_s is positive")
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one endpoint is rolled out, watched and answered for."""
+
+    model: str
+    rollout: RolloutSettings = RolloutSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    guardrails: tuple[GuardrailEntry, ...] = ()
+    on_breach: tuple[Action, ...] = ("alert",)
+    retrain: RetrainSettings | None = None
+
+    @property
+    def alias(self) -> tuple[str, str] | None:
+        """The model and the alias that follow a canary that wins; None when no alias is named."""
+        name, _, alias = self.model.partition("@")
+        return (name, alias) if alias else None
+
+    @property
+    def required_labels(self) -> int:
+        """Labels of the canary that a step needs before the next."""
+        if self.rollout.min_labels is not None:
+            return self.rollout.min_labels
+        guards = (entry.quality for entry in self.guardrails)
+        return max((one.min_labels for one in guards if one and one.against != "offline"), default=0)
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alerts are posted, and in whose words: Alertmanager's, Slack's, or plain JSON."""
+
+    url: str
+    format: Literal["alertmanager", "json", "slack"] = "alertmanager"
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told."""
+
+    webhooks: tuple[Webhook, ...] = ()

@@ -19,7 +19,9 @@ from penstock.flows.models.folders import fetch_model
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import PROCESS_TAG, reproduce_and_record
-from penstock.flows.production.deploying import apply_deployment, plan_deployment, plan_rollback
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.rolling_back import plan_rollback
 from penstock.registry.versions import get_version
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
@@ -245,6 +247,7 @@ def test_every_decision_left_an_event_with_its_evidence(released: Sample) -> Non
         "gate.passed",
         "model.registered",
         "model.promoted",
+        "policy.applied",
         "endpoint.deployed",
     ]
     assert events[2].cause["verdict"]

@@ -7,11 +7,13 @@ from monitoring.traffic import window
 from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
-from penstock.monitoring.findings import add_findings, list_findings
-from penstock.monitoring.guardrails.judging import judge
+from penstock.monitoring.findings import Finding, add_findings, list_findings
+from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.judging import Traffic, judge
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import GuardrailEntry, RolloutSettings
+from penstock.monitoring.windows import Window
 
 
 def entry(text: str) -> GuardrailEntry:
@@ -20,6 +22,22 @@ def entry(text: str) -> GuardrailEntry:
 
 ERRORS = "errors: {max_ratio: 0.01}"
 DRIFT = "drift: {features: any, psi_max: 0.25, action: alert}"
+
+
+def judge_windows(
+    guardrails: list[GuardrailEntry],
+    *,
+    stable: Window,
+    canary: Window | None,
+    reference: Reference | None,
+) -> list[Finding]:
+    """Judge whole windows as the traffic of their routes."""
+
+    def traffic(one: Window) -> Traffic:
+        reference_of = reference or Reference()
+        return Traffic(key=one.key, recent=one, labelled=one, blocks=(Block.of(one),), reference=reference_of)
+
+    return judge(guardrails, traffic(stable), traffic(canary) if canary else None)
 
 
 def test_drift_names_every_feature_over_the_limit_or_the_largest() -> None:
@@ -31,13 +49,19 @@ def test_drift_names_every_feature_over_the_limit_or_the_largest() -> None:
         )
 
     reference = Reference(profile=table(10_000, 0))
-    moved = judge([entry(DRIFT)], stable=window(features=table(500, 1)), canary=None, reference=reference)
+    moved = judge_windows(
+        [entry(DRIFT)], stable=window(features=table(500, 1)), canary=None, reference=reference
+    )
     assert sorted(one.name for one in moved) == ["a", "b"]
     assert all(one.breached and one.action == "alert" for one in moved)
-    (calm,) = judge([entry(DRIFT)], stable=window(features=table(500, 0)), canary=None, reference=reference)
+    (calm,) = judge_windows(
+        [entry(DRIFT)], stable=window(features=table(500, 0)), canary=None, reference=reference
+    )
     assert not calm.breached
     only_c = entry("drift: {features: [c], psi_max: 0.25}")
-    (found,) = judge([only_c], stable=window(features=table(500, 1)), canary=None, reference=reference)
+    (found,) = judge_windows(
+        [only_c], stable=window(features=table(500, 1)), canary=None, reference=reference
+    )
     assert (found.name, found.breached) == ("c", False)
 
 
@@ -68,12 +92,12 @@ def test_rollout_steps_must_grow_within_100_percent(text: str) -> None:
 
 def test_the_guardrails_own_action_stands_in_its_findings() -> None:
     both = [entry("{errors: {max_ratio: 0.5}, action: rollback}"), entry(ERRORS)]
-    found = judge(both, stable=window(request_count=100), canary=None, reference=None)
+    found = judge_windows(both, stable=window(request_count=100), canary=None, reference=None)
     assert [one.action for one in found] == ["rollback", None]
 
 
 def test_findings_survive_the_store(database: Database) -> None:
-    found = judge(
+    found = judge_windows(
         [entry(ERRORS)], stable=window(request_count=100, error_count=50), canary=None, reference=None
     )
     with database.write() as connection:

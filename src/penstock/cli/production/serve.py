@@ -39,9 +39,7 @@ def serve(session: Session, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
-    monitors = {name: one.monitor for name, one in project.settings.endpoints.items()}
-    flush_s = min((one.flush_s for one in monitors.values()), default=1.0)
-    options = ServeOptions(host=host, port=port, monitors=monitors, flush_s=flush_s)
+    options = ServeOptions(host=host, port=port)
     try:
         process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
@@ -108,7 +106,7 @@ def _running(session: Session) -> str | None:
     """Return the URL of a serve process over the store of the session's directory, if one is alive."""
     from penstock.base.clock import now_ms
     from penstock.base.errors import PenstockError
-    from penstock.flows.production.deploying import WORKER_ALIVE_MS
+    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
 

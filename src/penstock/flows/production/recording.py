@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
+from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import misfit, score
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
@@ -82,6 +83,11 @@ class LiveRecorder:
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
+    def watch(self, monitors: Mapping[str, MonitorSettings]) -> None:
+        """Take the settings by endpoint that hold from now on."""
+        if monitors != self._monitors:
+            self._monitors = dict(monitors)
+
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
         self._queue.append(observation)
@@ -93,13 +99,17 @@ class LiveRecorder:
         self.flush()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._flush_s):
+        while not self._stop.wait(self._interval_s()):
             try:
                 self.flush()
             except PenstockError as error:
                 logger.warning("monitoring data wait for the store: %s", error.message)
             except Exception:
                 logger.exception("a flush of monitoring data failed")
+
+    def _interval_s(self) -> float:
+        """Return the time between flushes: the shortest that is asked for."""
+        return min(self._flush_s, *(one.flush_s for one in self._monitors.values()), 60.0)
 
     def flush(self) -> None:
         """Write everything recorded so far in one transaction; a failed flush is repeated by the next.
@@ -171,6 +181,7 @@ class LiveRecorder:
             window_s=self._monitor(key.endpoint).window_s,
             request_count=len(observations),
             error_count=len(observations) - len(answered),
+            error_run_count=count_runs([one.error is not None for one in observations]),
             row_count=features.row_count,
             latency=latency,
             features=features,
