@@ -151,17 +151,21 @@ def scored(rng: np.random.Generator, rows: int, positives: float) -> tuple[Array
     return 1 / (1 + np.exp(-logits)), labels
 
 
-def running(metric: str, scores: Array, labels: Array, size: int) -> Array:
-    """Return a metric of the first rows after each look."""
+def running(metric: str, scores: Array, labels: Array, size: int) -> tuple[Array, Array]:
+    """Return a metric of the first rows after each look, and an error that its standard error never is below."""
     looks = len(labels) // size
+    count = np.arange(1, looks + 1) * size
     if metric == "roc_auc":
         bins = np.minimum((scores * 1000).astype(int), 999)
-        at = np.arange(len(labels)) // size
         counts = np.zeros((2, looks, 1000))
-        np.add.at(counts, (labels.astype(int), at, bins), 1)
-        return np.asarray(area(*np.cumsum(counts, axis=1)))
+        np.add.at(counts, (labels.astype(int), np.arange(len(labels)) // size, bins), 1)
+        both = np.cumsum(counts, axis=1)
+        found = np.nan_to_num(np.asarray(area(both[0], both[1])), nan=0.5)
+        fewest = np.maximum(both.sum(axis=2).min(axis=0), 1)
+        return found, np.sqrt(found * (1 - found) / (3 * fewest))
     losses = np.square(scores - labels) if metric == "brier" else ((scores >= 0.5) == (labels > 0.5)) * 1.0
-    return np.cumsum(losses)[size - 1 :: size] / (np.arange(1, looks + 1) * size)
+    mean, squares = (np.cumsum(one)[size - 1 :: size] / count for one in (losses, np.square(losses)))
+    return mean, np.sqrt(np.maximum(squares - mean * mean, 0) / count)
 
 
 def false_quality(rng: np.random.Generator, scale: float) -> list[dict[str, Any]]:
@@ -172,9 +176,9 @@ def false_quality(rng: np.random.Generator, scale: float) -> list[dict[str, Any]
             limit = QualityLimit(metric=metric, max_drop=max_drop, min_labels=200)
             for _ in range(rollouts):
                 ours, theirs = scored(rng, 20 * LOOKS, positives), scored(rng, 180 * LOOKS, positives)
-                drop = running(metric, *theirs, 180) - running(metric, *ours, 20)
-                drop = -drop if metric == "brier" else drop
-                for look in (np.flatnonzero(drop > max_drop) + 1).tolist():
+                (own, error), (other, _) = running(metric, *ours, 20), running(metric, *theirs, 180)
+                drop = own - other if metric == "brier" else other - own
+                for look in (np.flatnonzero(drop > max_drop + 1.5 * error) + 1).tolist():
                     live = window("canary", quality=Quality.of(*(one[: 20 * look] for one in ours)))
                     rival = window("stable", quality=Quality.of(*(one[: 180 * look] for one in theirs)))
                     found = next(judge_against_rival(limit, live, rival), None)

@@ -51,8 +51,12 @@ def evidence_against_rival(blocks: Sequence[Block], rival: Sequence[Block], bad:
     return evidence.weighed(found, broken, weight=BREAKDOWN_WEIGHT)
 
 
-def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float) -> float:
-    """Return the log evidence that a route has, or came to have, more bad requests than a limit allows."""
+def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float, earlier: int = 0) -> float:
+    """Return the log evidence that a route has, or came to have, more bad requests than a limit allows.
+
+    Args:
+        earlier: how many blocks came before the first that is given.
+    """
     used = [block for block in blocks if block.request_count]
     starts = [block.start_s for block in used]
     if not starts:
@@ -65,8 +69,11 @@ def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float) -> f
         run_count = table(used, starts, bad.runs).sum()
         length = float(ours.sum() / run_count) if run_count else 1.0
         spread = max(length, evidence.limit_dispersion(ours, requests, prior=1.0))
-    found = evidence.limit_evidence(ours, requests, limit, spread=spread)
+    found = evidence.limit_evidence(ours, requests, limit, spread=spread, earlier=earlier)
     length, _ = breakdown(used, bad.count)
     if not length:
         return found + math.log(1 - BREAKDOWN_WEIGHT)
-    return evidence.weighed(found, -length * math.log(max(limit, 1e-6)), weight=BREAKDOWN_WEIGHT)
+    broken = -length * math.log(max(limit, 1e-6))
+    if earlier:
+        broken += float(evidence.change_weights(1, earlier)[0])
+    return evidence.weighed(found, broken, weight=BREAKDOWN_WEIGHT)
