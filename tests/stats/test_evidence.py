@@ -55,8 +55,11 @@ def test_a_breakdown_is_the_inverse_of_its_chance(ours: int, hits: int, theirs: 
 
 
 def test_the_weights_of_all_moments_of_change_sum_to_one() -> None:
-    total = float(np.exp(ev.change_weights(100_000)).sum())
-    assert 0.999 < total <= 1.0
+    whole = ev.change_weights(100_000)
+    assert 0.999 < float(np.exp(whole).sum()) <= 1.0
+    assert ev.change_weights(7, earlier=500).tolist() == pytest.approx(whole[500:507].tolist())
+    hits, trials = np.array([9.0, 8.0]), np.array([100.0, 90.0])
+    assert ev.limit_evidence(hits, trials, 0.01, earlier=1000) < ev.limit_evidence(hits, trials, 0.01)
 
 
 def test_a_rate_that_rises_after_a_long_time_is_found() -> None:

@@ -95,8 +95,9 @@ def noise_of(spreads: tuple[Spread, ...], row_count: int) -> Noise | None:
     within = min(1.0, row_count / spreads[0].row_count)
 
     def of(name: str, power: float) -> float:
-        values = np.log([max(getattr(spread, name), 1e-12) for spread in spreads])
-        return float(np.exp(np.interp(at, rows, values)) / beyond**power / within**power)
+        values = np.log([max(float(getattr(spread, name)), 1e-12) for spread in spreads])
+        between = float(np.exp(np.interp(at, rows, values)))
+        return between / float(beyond**power * within**power)
 
     psi_mean, psi_deviation = of("psi_mean", 1.0), of("psi_deviation", 1.0)
     ks_mean, ks_deviation = of("ks_mean", 0.5), of("ks_deviation", 0.5)

@@ -10,6 +10,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from penstock.stats.quantiles import chi_square_quantile
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -51,9 +53,7 @@ def stability_noise(bin_count: int, n: float, m: float, *, confidence: float = 0
     """
     if bin_count < 2 or n <= 0 or m <= 0:
         return 0.0
-    from scipy import special
-
-    upper = 2 * float(special.gammaincinv((bin_count - 1) / 2, confidence))  # the chi-square quantile
+    upper = chi_square_quantile(bin_count - 1, confidence)
     return (upper - (bin_count - 1)) * (1 / n + 1 / m)
 
 

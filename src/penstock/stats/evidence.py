@@ -81,7 +81,9 @@ def rate_evidence_dispersed(
     return _changed(steps / spread)
 
 
-def limit_evidence(hits: Floats, trials: Floats, limit: float, *, spread: float = 1.0) -> float:
+def limit_evidence(
+    hits: Floats, trials: Floats, limit: float, *, spread: float = 1.0, earlier: int = 0
+) -> float:
     """Return the log evidence that the rate of hits is, or became, higher than `limit`.
 
     Args:
@@ -89,12 +91,14 @@ def limit_evidence(hits: Floats, trials: Floats, limit: float, *, spread: float 
         trials: (n_blocks,) trials.
         limit: rate in [0, 1); 0 is taken as one in a million.
         spread: dispersion of the blocks, at least 1.
+        earlier: how many blocks came before the first that is given; what is looked at is then a window
+            that moves, and the promise holds for all its places together.
     """
     floor = min(max(limit, 1e-6), 1 - 1e-9)
     rates = TIMES * floor / (1 - floor + TIMES * floor)
     gain, loss = np.log(rates / floor), np.log((1 - rates) / (1 - floor))
     steps = np.outer(gain, hits) + np.outer(loss, trials - hits)
-    return _changed(steps / spread)
+    return _changed(steps / spread, earlier)
 
 
 def limit_dispersion(hits: Floats, trials: Floats, *, prior: float = UNKNOWN_DISPERSION) -> float:
@@ -160,21 +164,24 @@ def _odds(hits: float, expected: float, both: float) -> float:
     return share * (1 - null) / ((1 - share) * null)
 
 
-def _changed(steps: Floats) -> float:
+def _changed(steps: Floats, earlier: int = 0) -> float:
     """Mix over alternatives and over the block from which on the alternative holds."""
     alternatives, blocks = steps.shape
     if not blocks:
         return 0.0
     ends = steps.sum(axis=1, keepdims=True)
     since = np.concatenate([ends, ends - np.cumsum(steps, axis=1)[:, :-1]], axis=1)
-    return _log_sum(since + change_weights(blocks)) - math.log(alternatives)
+    return _log_sum(since + change_weights(blocks, earlier)) - math.log(alternatives)
 
 
-def change_weights(blocks: int) -> Floats:
-    """Return the log weights of a change before each of `blocks` blocks; the sum of all that ever come is 1."""
-    place = np.arange(1, blocks, dtype=np.float64)
-    later = math.log(1 - FIRST_SHARE) - np.log(place * (place + 1))
-    return np.concatenate([[math.log(FIRST_SHARE)], later])
+def change_weights(blocks: int, earlier: int = 0) -> Floats:
+    """Return the log weights of a change before each of `blocks` blocks that come after `earlier` others.
+
+    The weights of all blocks that ever come sum to 1.
+    """
+    place = np.arange(max(1, earlier), earlier + blocks, dtype=np.float64)
+    later: Floats = math.log(1 - FIRST_SHARE) - np.log(place * (place + 1))
+    return later if earlier else np.concatenate([[math.log(FIRST_SHARE)], later])
 
 
 def _log_sum(values: Floats) -> float:

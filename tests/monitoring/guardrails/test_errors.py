@@ -121,6 +121,24 @@ def test_looking_at_every_moment_of_a_day_at_the_limit_alarms_almost_never() -> 
     assert alarms <= 1
 
 
+def test_looking_at_a_window_that_moves_for_a_day_alarms_almost_never() -> None:
+    rng = np.random.default_rng(18)
+    alarms = 0
+    for _ in range(10):
+        errors = rng.binomial(1200, 0.01, 1440).tolist()
+        day = [
+            Block(start_s=60 * index, request_count=1200, error_count=one, error_run_count=one)
+            for index, one in enumerate(errors)
+        ]
+        found = (
+            next(judge_errors(LIMIT, window(), day[at : at + 5], earlier=at)) for at in range(0, 1435, 3)
+        )
+        alarms += any(one.breached for one in found)
+    assert alarms <= 1
+    bad = [Block(start_s=i, request_count=1200, error_count=60, error_run_count=57) for i in range(5)]
+    assert next(judge_errors(LIMIT, window(), bad, earlier=130_000)).breached
+
+
 def test_a_stable_version_that_fails_after_months_is_found_within_a_minute() -> None:
     day = [Block(start_s=60 * i, request_count=1200, error_count=6, error_run_count=6) for i in range(5000)]
     bad = Block(start_s=60 * 5000, request_count=600, error_count=60, error_run_count=55)
@@ -142,3 +160,4 @@ def test_runs_are_counted_and_a_breakdown_is_every_request_from_one_on() -> None
     assert count_runs([True, True, False, True]) == 2
     assert breakdown(blocks(np.ones(2, dtype=bool), 1), lambda one: one.error_count) == (0, 0)
     assert breakdown(blocks(np.ones(6, dtype=bool), 2), lambda one: one.error_count) == (6, 0)
+    assert breakdown(blocks(np.ones(6, dtype=bool), 2), lambda one: one.error_count, usual_run=4) == (0, 0)

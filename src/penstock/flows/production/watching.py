@@ -34,6 +34,7 @@ from penstock.monitoring.windows import (
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
+from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.serving.workers import Worker, list_workers
@@ -108,7 +109,14 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
             rolled_back=frozenset(list_rolled_back(connection, revision.model)),
             alerts=tuple(list_open_alerts(connection, endpoint)),
         )
-        reading = _Reading(connection, revision, policy.settings, _rollout(revision, revisions), time_ms)
+        reading = _Reading(
+            connection,
+            revision,
+            policy.settings,
+            _rollout(revision, revisions),
+            _stable_since_ms(revision, revisions),
+            time_ms,
+        )
         workers = list_workers(connection, time_ms - WORKER_ALIVE_MS)
         stable, canary, beside, step = reading.stable(), reading.canary(), reading.beside(), reading.step()
     problems: list[str] = []
@@ -166,6 +174,16 @@ def _rollout(revision: Revision, revisions: tuple[Revision, ...]) -> tuple[int, 
     return tuple(numbers)
 
 
+def _stable_since_ms(revision: Revision, revisions: tuple[Revision, ...]) -> int:
+    """Return when the stable version became it, without a break since."""
+    since_ms = revision.created_ms
+    for old in (one for one in revisions if one.number < revision.number):
+        if (old.model, old.stable) != (revision.model, revision.stable):
+            break
+        since_ms = old.created_ms
+    return since_ms
+
+
 @dataclass(frozen=True)
 class _Reading:
     """One look at the store."""
@@ -174,6 +192,7 @@ class _Reading:
     revision: Revision
     settings: EndpointSettings
     rollout: tuple[int, ...]
+    stable_since_ms: int
     time_ms: int
 
     def stable(self) -> Traffic:
@@ -191,6 +210,7 @@ class _Reading:
             recent=recent(listed, "stable", monitor.windows),
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=self._blocks(version, "stable", since_s=fresh_s)[-monitor.windows :],
+            earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
             last_s=last_traffic_s(self.connection, self.revision.endpoint, version, "stable"),
         )
 
@@ -308,10 +328,19 @@ def _refer(project: Project, traffic: Traffic, version: ModelVersion, problems: 
     reference = Reference(
         profile=profile,
         metrics=version.metrics,
+        row_count=_held_out_rows(project, version),
         outputs=frozenset(answered.column_names) if answered and answered.row_count else None,
         problem=problem,
     )
     return msgspec.structs.replace(traffic, reference=reference)
+
+
+def _held_out_rows(project: Project, version: ModelVersion) -> int | None:
+    """Return how many held-out rows its verdict compared it on; None where no champion was there."""
+    with project.database.read() as connection:
+        verdict = find_verdict(connection, version.model, version.digest)
+    counts = [check.evidence.get("row_count") for check in verdict.checks] if verdict else []
+    return next((count for count in counts if isinstance(count, int) and count > 0), None)
 
 
 def _profile(project: Project, digest: str | None) -> Profile | None:

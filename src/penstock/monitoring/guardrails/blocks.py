@@ -16,6 +16,7 @@ LARGEST_BURST = 25
 """A stretch of more failures in a row, whatever came before it, is no burst but a fault."""
 SMALLEST_BREAKDOWN = 3
 """So many failures and no success since the beginning are judged."""
+RUNS_OF_A_BREAKDOWN = 3.0
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,16 +71,23 @@ def knows_runs(blocks: Sequence[Block]) -> bool:
     return all(block.error_run_count is not None or not block.error_count for block in blocks)
 
 
-def breakdown(blocks: Sequence[Block], bad: Callable[[Block], int]) -> tuple[int, int]:
+def breakdown(
+    blocks: Sequence[Block], bad: Callable[[Block], int], *, usual_run: float = 1.0
+) -> tuple[int, int]:
     """Return the length of a breakdown and its start: every request bad from the first on, or at the end.
 
     (0, 0) where there is none: at the beginning `SMALLEST_BREAKDOWN` requests make one, later on a stretch
-    longer than `LARGEST_BURST`.
+    longer than `LARGEST_BURST`; and it must be several times as long as bad requests usually follow each
+    other.
+
+    Args:
+        usual_run: mean length of a run of bad requests where nothing is wrong.
     """
+    usual = RUNS_OF_A_BREAKDOWN * usual_run if usual_run > 1 else 0.0
     length, start = 0, 0
     for block in reversed(blocks):
         if bad(block) < block.request_count:
-            return (length, start) if length > LARGEST_BURST else (0, 0)
+            return (length, start) if length > max(LARGEST_BURST, usual) else (0, 0)
         length += block.request_count
         start = block.start_s if block.request_count else start
-    return (length, start) if length >= SMALLEST_BREAKDOWN else (0, 0)
+    return (length, start) if length >= max(SMALLEST_BREAKDOWN, usual) else (0, 0)

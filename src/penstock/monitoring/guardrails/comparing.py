@@ -33,14 +33,16 @@ def evidence_against_rival(blocks: Sequence[Block], rival: Sequence[Block], bad:
         return 0.0
     ours, theirs = (table(each, starts, bad.count) for each in (blocks, rival))
     requests, others = (table(each, starts, lambda one: one.request_count) for each in (blocks, rival))
+    usual_run = 1.0
     if bad.runs is None:
         found = evidence.rate_evidence_dispersed(ours, requests, theirs, others, times=times)
     else:
         our_runs, their_runs = (table(each, starts, bad.runs) for each in (blocks, rival))
+        usual_run = float(theirs.sum() / their_runs.sum()) if their_runs.any() else 1.0
         found = evidence.rate_evidence(
             our_runs, requests - ours + our_runs, their_runs, others - theirs + their_runs, times=times
         )
-    length, start = breakdown(blocks, bad.count)
+    length, start = breakdown(blocks, bad.count, usual_run=usual_run)
     if not length:
         return found + math.log(1 - BREAKDOWN_WEIGHT)
     meanwhile = [block for block in rival if block.start_s >= start]
@@ -49,8 +51,12 @@ def evidence_against_rival(blocks: Sequence[Block], rival: Sequence[Block], bad:
     return evidence.weighed(found, broken, weight=BREAKDOWN_WEIGHT)
 
 
-def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float) -> float:
-    """Return the log evidence that a route has, or came to have, more bad requests than a limit allows."""
+def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float, earlier: int = 0) -> float:
+    """Return the log evidence that a route has, or came to have, more bad requests than a limit allows.
+
+    Args:
+        earlier: how many blocks came before the first that is given.
+    """
     used = [block for block in blocks if block.request_count]
     starts = [block.start_s for block in used]
     if not starts:
@@ -63,8 +69,11 @@ def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float) -> f
         run_count = table(used, starts, bad.runs).sum()
         length = float(ours.sum() / run_count) if run_count else 1.0
         spread = max(length, evidence.limit_dispersion(ours, requests, prior=1.0))
-    found = evidence.limit_evidence(ours, requests, limit, spread=spread)
+    found = evidence.limit_evidence(ours, requests, limit, spread=spread, earlier=earlier)
     length, _ = breakdown(used, bad.count)
     if not length:
         return found + math.log(1 - BREAKDOWN_WEIGHT)
-    return evidence.weighed(found, -length * math.log(max(limit, 1e-6)), weight=BREAKDOWN_WEIGHT)
+    broken = -length * math.log(max(limit, 1e-6))
+    if earlier:
+        broken += float(evidence.change_weights(1, earlier)[0])
+    return evidence.weighed(found, broken, weight=BREAKDOWN_WEIGHT)

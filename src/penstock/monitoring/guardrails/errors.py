@@ -20,6 +20,7 @@ def judge_errors(
     rival: Sequence[Block] | None = None,
     *,
     alpha: float = ALPHA,
+    earlier: int = 0,
 ) -> Iterator[Finding]:
     """Judge the failures of a route against those of the stable route, or against the limit.
 
@@ -30,6 +31,7 @@ def judge_errors(
         window: the recent traffic of the route; the finding names it.
         blocks: the route's traffic since the revision began, oldest first; without them `window` is one.
         rival: the stable route's in the same time, when a canary is judged.
+        earlier: how many blocks there were before the first of `blocks`.
     """
     ours = blocks or (Block.of(window),)
     count = sum(block.request_count for block in ours)
@@ -42,7 +44,7 @@ def judge_errors(
     if is_compared:
         found = evidence_against_rival(ours, rival or (), bad, limit.max_times)
     else:
-        found = evidence_against_limit(ours, bad, limit.max_ratio)
+        found = evidence_against_limit(ours, bad, limit.max_ratio, earlier)
     breached = count > 0 and found >= threshold(alpha)
     if count < MIN_REQUESTS and not breached:
         return

@@ -27,13 +27,15 @@ from penstock.stats.evidence import split
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
 
-    `blocks` are its traffic since what is compared began, in spans of time, oldest first. `last_s` is when its newest window ended, also when that is too long ago to be judged.
+    `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
+    many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged.
     """
 
     key: WindowKey
     recent: Window | None = None
     labelled: Window | None = None
     blocks: tuple[Block, ...] = ()
+    earlier: int = 0
     last_s: int | None = None
     reference: Reference = Reference()
 
@@ -84,10 +86,13 @@ def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: 
 def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: float) -> list[Finding]:
     recent, labelled = traffic.recent, traffic.labelled
     others = None if rival is None else rival.blocks
+    earlier = traffic.earlier if traffic.blocks else 0
     if entry.errors is not None and recent is not None:
-        return list(judge_errors(entry.errors, recent, traffic.blocks, others, alpha=alpha))
+        return list(judge_errors(entry.errors, recent, traffic.blocks, others, alpha=alpha, earlier=earlier))
     if entry.latency is not None and recent is not None:
-        return list(judge_latency(entry.latency, recent, traffic.blocks, others, alpha=alpha))
+        return list(
+            judge_latency(entry.latency, recent, traffic.blocks, others, alpha=alpha, earlier=earlier)
+        )
     if entry.drift is not None and recent is not None and traffic.reference.profile is not None:
         return list(judge_drift(entry.drift, recent, traffic.reference.profile))
     if entry.quality is not None and labelled is not None:
@@ -126,6 +131,10 @@ def _too_few(
             other = rival.labelled.quality.label_count if rival.labelled else 0
             if other < needed:
                 return own, ("too_few", f"{other} of {needed} labels of the stable version yet")
+        for one, whose in ((traffic, ""), (rival, " of the stable version")):
+            lacking = one.labelled.quality.lacking(entry.quality.metric) if one and one.labelled else None
+            if own >= needed and lacking is not None:
+                return own, ("too_few", lacking + whose)
         if own >= needed:
             return own, ("undecided", f"{own} labels do not tell it yet")
         return own, ("too_few", f"{own} of {needed} labels yet")

@@ -30,6 +30,7 @@ def judge_latency(
     rival: Sequence[Block] | None = None,
     *,
     alpha: float = ALPHA,
+    earlier: int = 0,
 ) -> Iterator[Finding]:
     """Judge the share of slow requests of a route: more than the limit allows, and more than on stable.
 
@@ -42,7 +43,7 @@ def judge_latency(
     timed, timed_rival = [_timed(one) for one in ours], [_timed(one) for one in rival or ()]
     bad = Bad(count=lambda one: one.latency.count_above(limit.limit_s))
     others = sum(block.request_count for block in timed_rival)
-    found = evidence_against_limit(timed, bad, 1 - limit.rank)
+    found = evidence_against_limit(timed, bad, 1 - limit.rank, earlier)
     if others and limit.against != "limit":
         compared = evidence_against_rival(timed, timed_rival, bad, 1.0)
         found = compared if limit.against == "stable" else min(found, compared)
