@@ -164,7 +164,7 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
     remove = tuple(name for name in files if name not in wanted)
     lost = {name: files[name] for name in (*write, *remove) if name in files}
-    absent = _missing(repo, lost, legacy=is_legacy)
+    absent = _missing(repo, lost, legacy=True) if is_legacy else repo.cache.missing(set(lost.values()))
     at_risk = tuple(output.path / name for name, md5 in lost.items() if md5 in absent)
     change: Change = "modified" if write or remove else "unchanged"
     replaced = sum(name in files for name in write)
@@ -278,9 +278,8 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
 def _missing(repo: DataRepository, files: Mapping[str, str], *, legacy: bool) -> set[str]:
     if legacy:
         return {md5 for md5 in files.values() if not os.path.exists(repo.cache.legacy_path(md5))}
-    if isinstance(files, TreeFiles):
-        return {files.md5_at(at) for at in repo.cache.absent(files.digests)}
-    return repo.cache.missing(set(files.values()))
+    listed = TreeFiles.of(files)
+    return {listed.md5_at(at) for at in repo.cache.absent(listed.digests)}
 
 
 def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:

@@ -1,8 +1,9 @@
 """The cache: objects by content at `files/md5/xx/rest`, shared with DVC.
 
 An object is written under `<cache>/tmp`, gets mode 0444 once its bytes are known to match its name, and is
-renamed into place: 0444 is what DVC takes as proof. Objects of DVC 2 (`<cache>/xx/rest`) are read, never
-written. Nothing here knows workspaces.
+renamed into place: a mode that lets nobody write is taken as proof, as DVC takes 0444. An object with any other
+mode is read before it counts as there. Objects of DVC 2 (`<cache>/xx/rest`) are read, never written. Nothing here
+knows workspaces.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import errno
 import itertools
 import os
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +22,17 @@ from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unava
 from penstock.base.staging import new_token, remove_stale
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.packed import DIGEST_BYTES, place_of
+from penstock.data.soundness import Soundness
+from penstock.data.state import State
 from penstock.data.tree import parse_tree, tree_md5
 from penstock.data.treefiles import TreeFiles, parse_files
+from penstock.data.workers import map_forked
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository
 
 OBJECT_MODE = 0o444
+WRITABLE = 0o222
 SMALL_BYTES = 4 << 20  # read whole; larger files are streamed
 FEW = 512  # up to so many are asked for one by one, more by listing directories
 PREFIXES = tuple(f"{number:02x}" for number in range(256))
@@ -36,8 +41,9 @@ PREFIXES = tuple(f"{number:02x}" for number in range(256))
 class ObjectStore:
     """One cache directory, made at the first write. Safe for several processes at once."""
 
-    def __init__(self, root: Path, shared: bool = False) -> None:
+    def __init__(self, root: Path, shared: bool = False, state: State | None = None) -> None:
         self.root = root
+        self._soundness = Soundness(state)
         self.shared = shared
         self._files = f"{root}/files/md5"
         self._made: set[str] = set()
@@ -53,13 +59,18 @@ class ObjectStore:
         return f"{self.root}/{md5[:2]}/{md5[2:]}"
 
     def find(self, info: HashInfo) -> str | None:
-        """Return the path of an object that is there, or None."""
+        """Return the path of an object that is there, or None; whoever reads it checks its bytes."""
         path = self.path(info.md5) if info.algorithm == "md5" else self.legacy_path(info.md5)
         return path if os.path.exists(path) else None
 
     def has_md5(self, md5: str) -> bool:
-        """Say whether there is an object of this name."""
-        return os.path.exists(self.path(md5))
+        """Say whether there is an object of this name; one that may be written to is read first."""
+        path = f"{self._files}/{md5[:2]}/{md5[2:]}"
+        try:
+            info = os.stat(path)
+        except OSError:
+            return False
+        return not info.st_mode & WRITABLE or self._soundness.is_sound(path, md5, info)
 
     def missing(self, md5s: Collection[str]) -> set[str]:
         """Return those of the given names that are not there."""
@@ -69,16 +80,25 @@ class ObjectStore:
         for md5 in md5s:
             by_prefix.setdefault(md5[:2], []).append(md5)
         absent: set[str] = set()
+        listed: list[str] = []
         for prefix, wanted in by_prefix.items():
             names = self._names(prefix)
-            absent.update([md5 for md5 in wanted if md5[2:] not in names])
+            for md5 in wanted:
+                (listed.append if md5[2:] in names else absent.add)(md5)
+        absent.update(map_forked(listed, self._unsound))
         return absent
 
+    def _unsound(self, md5s: Sequence[str]) -> list[str]:
+        return [md5 for md5 in md5s if not self.has_md5(md5)]
+
     def absent(self, digests: bytes | bytearray) -> list[int]:
-        """Return the places, in order, of those packed digests whose objects are not there."""
+        """Return the places, in order, of those packed digests whose objects are not there.
+
+        Modes are not looked at: for whoever reads the objects, which checks them.
+        """
         count = len(digests) // DIGEST_BYTES
         if count < FEW:
-            return [at for at in range(count) if not self.has_md5(digests[place_of(at)].hex())]
+            return [at for at in range(count) if not os.path.exists(self.path(digests[place_of(at)].hex()))]
         by_prefix = [array("l") for _ in PREFIXES]
         for at, first in enumerate(digests[0::DIGEST_BYTES]):
             by_prefix[first].append(at)
@@ -87,6 +107,15 @@ class ObjectStore:
             names = self._names(PREFIXES[first]) if places else set()
             found += [at for at in places if digests[place_of(at)].hex()[2:] not in names]
         return sorted(found)
+
+    def lacking(self, digests: bytes | bytearray) -> list[int]:
+        """Return what `absent` does, every mode looked at: for whoever takes an object as proof and reads nothing."""
+        listed = set(self.absent(digests))
+
+        def work(places: Sequence[int]) -> list[int]:
+            return [at for at in places if at in listed or not self.has_md5(digests[place_of(at)].hex())]
+
+        return map_forked(range(len(digests) // DIGEST_BYTES), work)
 
     def _names(self, prefix: str) -> set[str]:
         try:
@@ -278,16 +307,21 @@ def corrupt_object(md5: str, path: str) -> Corrupt:
 def has(repo: DataRepository, info: HashInfo) -> bool:
     """Say whether everything that `info` names is in the cache: the object and, for a tree, all its files.
 
-    A tree that was once seen complete is not looked through again while no object was added or removed.
+    A large tree that was once seen complete is not looked through again while no object was added or removed.
     """
     check_md5(info.md5, "hash")
     cache = repo.cache
-    if cache.find(info) is None:
+    if not (cache.has_md5(info.md5) if info.algorithm == "md5" else cache.find(info)):
         return False
     if not info.md5.endswith(TREE_SUFFIX):
         return True
     if info.algorithm != "md5":
         return all(os.path.exists(cache.legacy_path(md5)) for md5 in cache.load_tree(info).values())
+    if info.nfiles is None or info.nfiles < FEW:
+        try:
+            return not cache.lacking(cache.load_files(info).digests)
+        except Corrupt:
+            return False
     fingerprint = cache.fingerprint()
     if repo.state.find_complete(info.md5) == fingerprint:
         return True

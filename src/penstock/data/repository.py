@@ -59,7 +59,7 @@ class DataRepository:
         cache_path = cache_dir or (Path(configured) if configured else dvc_dir / "cache")
         state = State(dvc_dir / "tmp" / "penstock-state.db")
         shared = config.get("cache", "shared") == "group"
-        return cls(root, dvc_dir, config, ObjectStore(cache_path, shared), state, IgnoreRules(str(root)))
+        return cls(root, dvc_dir, config, ObjectStore(cache_path, shared, state), state, IgnoreRules(str(root)))
 
     def remote(self, name: str | None = None) -> Backend:
         """Open a remote by name, or the default one.
