@@ -64,6 +64,11 @@ def opened(session: Session) -> Iterator[DataRepository]:
                 f"warning: git cannot ignore {repo.relative(path)!r}: a name of several lines fits no .gitignore;"
                 " do not git add it"
             )
+        for path in repo.emptied:
+            name = repo.relative(path)
+            session.note(
+                f"warning: .dvcignore excludes every file of {name}: it is tracked as an empty directory"
+            )
         for folder in repo.kept:
             session.note(
                 f"what was there and in no cache is kept in {os.path.relpath(folder, session.directory)}"

@@ -90,6 +90,8 @@ def add_path(
     info, tree = (_save if store and is_cached else _measure)(repo, path)
     if tree is not None:
         _check_nested(repo, path, tree)
+        if not tree.scan.names and any(names for _, _, names in os.walk(path)):
+            repo.emptied.append(path)
     where = pointer.path if pointer else pointer_path(path)
     text = render_new(path.name, info) if pointer is None else _updated(pointer, path, info)
     changed: list[Path] = []
