@@ -14,6 +14,7 @@ from penstock.data.objects import FEW
 from penstock.data.pointer import load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.status import output_state
+
 from .conftest import write_files
 
 

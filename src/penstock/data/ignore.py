@@ -102,9 +102,7 @@ class IgnoreRules:
     def _parts(self, path: str) -> list[str]:
         """Return the components of a path below the root; none for what is outside."""
         relative = os.path.relpath(path, self.root)
-        return (
-            [] if relative == "." or relative == ".." or relative.startswith("../") else relative.split("/")
-        )
+        return [] if relative in {".", ".."} or relative.startswith("../") else relative.split("/")
 
 
 def _read(path: str) -> bytes:

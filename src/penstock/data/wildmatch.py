@@ -97,7 +97,6 @@ def _stars(pattern: bytes, start: int, end: int, inside: bytes) -> tuple[bytes, 
 
 def _set(pattern: bytes, at: int, *, in_path: bool) -> tuple[bytes, int]:
     """Return what a set means, from behind its bracket, and where the pattern goes on; an open one never matches."""
-    never = (_NEVER, len(pattern))
     negated = pattern[at : at + 1] in {b"!", b"^"}
     at += negated
     chosen: set[int] = set()
@@ -105,40 +104,33 @@ def _set(pattern: bytes, at: int, *, in_path: bool) -> tuple[bytes, int]:
     first = True
     while first or pattern[at : at + 1] != b"]":
         first = False
-        if at >= len(pattern):
-            return never
-        byte = pattern[at]
-        ahead = pattern[at + 1 : at + 2]
-        if byte == 0x5C:
-            if not ahead:
-                return never
-            at, byte = at + 1, ahead[0]
-            chosen.add(byte)
-        elif byte == 0x2D and before and ahead not in {b"", b"]"}:
-            at += 1
-            if ahead == b"\\":
-                at += 1
-                if at >= len(pattern):
-                    return never
-            chosen.update(range(before, pattern[at] + 1))
-            byte = 0
-        elif byte == 0x5B and ahead == b":":
-            close = pattern.find(b"]", at + 2)
-            if close < 0:
-                return never
-            name = pattern[at + 2 : close - 1]
-            if close - at < 3 or pattern[close - 1 : close] != b":":
-                chosen.add(byte)  # no class after all
-            else:
-                if name not in _CLASSES:
-                    return never
-                chosen.update(map(ord, _CLASSES[name]))
-                at, byte = close, 0
-        else:
-            chosen.add(byte)
-        before = byte
-        at += 1
+        member = _member(pattern, at, before)
+        if member is None:
+            return _NEVER, len(pattern)
+        more, before, at = member
+        chosen |= more
     allowed = (set(range(256)) - chosen) if negated else chosen
     allowed -= {0x2F} if in_path else set()
     listed = b"".join(re.escape(bytes([byte])) for byte in sorted(allowed))
     return (b"[" + listed + b"]" if listed else _NEVER), at + 1
+
+
+def _member(pattern: bytes, at: int, before: int) -> tuple[set[int], int, int] | None:
+    """Return the bytes that one member of a set adds, where a range may start from now, and where the set goes on.
+
+    None where the set can never match.
+    """
+    byte, ahead = pattern[at : at + 1], pattern[at + 1 : at + 2]
+    if byte == b"-" and before and ahead not in {b"", b"]"}:
+        at += 1 + (ahead == b"\\")
+        return (set(range(before, pattern[at] + 1)), 0, at + 1) if at < len(pattern) else None
+    if byte == b"[" and ahead == b":":
+        close = pattern.find(b"]", at + 2)
+        if close < 0:
+            return None
+        if close - at >= 3 and pattern[close - 1 : close] == b":":  # else it is no class after all
+            members = _CLASSES.get(pattern[at + 2 : close - 1])
+            return (set(map(ord, members)), 0, close + 1) if members is not None else None
+    if byte == b"\\":
+        at, byte = at + 1, ahead
+    return ({byte[0]}, byte[0], at + 1) if byte else None
