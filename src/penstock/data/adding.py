@@ -14,7 +14,7 @@ from pathlib import Path
 from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
 from penstock.base.files import remove_path
 from penstock.data.checkout import check_parents
-from penstock.data.gitignore import check_seen_by_git, ignore_path, unignore_path
+from penstock.data.gitignore import check_not_tracked, check_seen_by_git, ignore_path, unignore_path
 from penstock.data.hashing import HashedTree, hash_path, hash_tree, save_path, save_tree
 from penstock.data.metafiles import SUFFIX
 from penstock.data.output import HashInfo, Output
@@ -87,6 +87,8 @@ def add_path(
     if pointer is None:
         check_seen_by_git(repo, pointer_path(path))
     is_cached = pointer is None or all(one.cached for one in pointer.outputs if one.path == path)
+    if pointer is None:
+        check_not_tracked(repo, path)
     info, tree = (_save if store and is_cached else _measure)(repo, path)
     if tree is not None:
         _check_nested(repo, path, tree)

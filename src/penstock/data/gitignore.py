@@ -51,13 +51,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     if any(line.rstrip("\r") == entry for line in text.split("\n")):
         return None
     relative = os.path.relpath(path, root)
-    if is_tracked_by_git(root, relative):
-        raise Conflict(
-            f"{repo.relative(path)} is already tracked by git",
-            code="data.tracked_by_git",
-            hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
-            path=relative,
-        )
+    check_not_tracked(repo, path)
     if _is_ignored(root, relative):
         return None
     if "\n" in entry:
@@ -67,6 +61,25 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
         text += "\n"
     _write(file, f"{text}{entry}\n")
     return file
+
+
+def check_not_tracked(repo: DataRepository, path: Path) -> None:
+    """Refuse what git tracks, or tracks something of: two would keep it.
+
+    Raises:
+        Conflict: as said.
+    """
+    root = repo.git_root()
+    if root is None:
+        return
+    relative = os.path.relpath(path, root)
+    if is_tracked_by_git(root, relative):
+        raise Conflict(
+            f"{repo.relative(path)} is already tracked by git",
+            code="data.tracked_by_git",
+            hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
+            path=relative,
+        )
 
 
 def check_seen_by_git(repo: DataRepository, pointer: Path) -> None:

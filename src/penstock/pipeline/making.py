@@ -11,14 +11,14 @@ from typing import Any
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.base.files import remove_path
 from penstock.data.checkout import check_parents, checkout_output
-from penstock.data.gitignore import ignore_path
+from penstock.data.gitignore import check_not_tracked, ignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 from penstock.pipeline.lockfile import LockedPath, LockEntry
 from penstock.pipeline.outputs import stage_outputs
-from penstock.pipeline.parameters import select_values
+from penstock.pipeline.parameters import require_values
 from penstock.pipeline.process import run_command
 from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
 from penstock.pipeline.stage import Stage, StageOutput
@@ -41,13 +41,17 @@ class Work:
 
 
 def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bring | None = None) -> Work:
-    """Return a stage as work to be done; one whose outputs lead out of the repository is refused untouched.
+    """Return a stage as work to be done; one whose outputs are not its own is refused untouched.
 
     Raises:
         Invalid: one lies outside, belongs to git or DVC, or has a symbolic link among its parents.
+        Conflict: git tracks one that the cache is to hold: git's next checkout would undo it.
     """
     for path in stage.makes:
         check_parents(repo, repo.root / path)
+    for output in stage.outputs:
+        if output.is_cached:
+            check_not_tracked(repo, repo.root / stage.place(output.path))
     return Work(repo, repo.root, stage, commit, bring)
 
 
@@ -130,6 +134,24 @@ def record(work: Work) -> LockEntry:
     return entry
 
 
+def record_frozen(work: Work, entry: LockEntry | None) -> LockEntry:
+    """Return what is to be locked of a stage that stays as it is: its outputs, and what they were made from.
+
+    Outputs that are as locked keep their entry. Of others nobody knows what they were made from: no dependencies and
+    parameters are claimed.
+
+    Raises:
+        Invalid: an output does not exist.
+
+    Source: differs from dvc/stage/__init__.py (3.67), `Stage.run`, which claims what is there now.
+    """
+    outputs = _keep_all(work)
+    same = entry is not None and [(one.path, one.hash.md5) for one in entry.outputs] == [
+        (one.path, one.hash.md5) for one in outputs
+    ]
+    return entry if same and entry is not None else LockEntry(command_of(work.stage), outputs=outputs)
+
+
 def commands_of(stage: Stage) -> tuple[str, ...]:
     """Return the commands one by one: a text of several lines is one for each, as in DVC."""
     return stage.commands if stage.is_command_list else tuple(stage.commands[0].splitlines())
@@ -160,7 +182,9 @@ def _run_commands(work: Work, directory: Path, say: Say) -> None:
 
 def _inputs(work: Work) -> tuple[tuple[LockedPath, ...], dict[str, dict[str, Any]]]:
     directory = work.root / work.stage.directory
-    parameters = {ref.file: select_values(directory, ref) for ref in work.stage.parameters}
+    parameters = {
+        ref.file: require_values(directory, ref, work.stage.address) for ref in work.stage.parameters
+    }
     return _hash_dependencies(work), parameters
 
 

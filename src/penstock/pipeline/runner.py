@@ -20,7 +20,7 @@ from penstock.data.output import Output
 from penstock.data.repository import DataRepository
 from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock
-from penstock.pipeline.making import Bring, begin, check_out, record, restore, run, store
+from penstock.pipeline.making import Bring, begin, check_out, record_frozen, restore, run, store
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.sources import Source, changes_of, list_sources, record_source
 from penstock.pipeline.stage import Stage
@@ -199,6 +199,8 @@ class _Reproduction:
             status = present
         force = options.force or stage.address in self.forced
         pending = options.dry and not stage.is_frozen and any(path in self.changed for path in stage.reads)
+        if stage.is_frozen and entry is not None and not status.outputs:
+            return StageResult(stage.address, "frozen", 0.0, entry)
         if not (status.is_changed or force or pending):
             return StageResult(stage.address, "frozen" if stage.is_frozen else "up to date", 0.0, entry)
         reasons = tuple(status.reasons()) or (("an input will change",) if pending else ("forced",))
@@ -229,7 +231,7 @@ class _Reproduction:
         options = self.options
         work = begin(self.repo, stage, commit=options.commit, bring=options.bring)
         if stage.is_frozen:
-            return "recorded", record(work)
+            return "recorded", record_frozen(work, entry)
         if entry is not None and not force and status.only_outputs("deleted") and check_out(work, entry):
             return "checked out", entry
         if entry is not None and not force and status.only_outputs("not in cache") and store(work, entry):
