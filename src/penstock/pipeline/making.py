@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from penstock.data.hashing import hash_path, save_path
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
+from penstock.data.rwlock import in_use
 from penstock.pipeline.lockfile import LockedPath, LockEntry
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.parameters import require_values
@@ -27,20 +28,32 @@ from penstock.pipeline.status import command_of
 KEPT_LINES = 20
 Bring = Callable[[Sequence[Output]], None]
 Say = Callable[[str], None]
+Unlocked = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing."""
+    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing.
+
+    `unlocked` is entered while a command runs: others may have the repository then.
+    """
 
     repo: DataRepository
     root: Path
     stage: Stage
     commit: bool = True
     bring: Bring | None = None
+    unlocked: Unlocked = nullcontext
 
 
-def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bring | None = None) -> Work:
+def begin(
+    repo: DataRepository,
+    stage: Stage,
+    *,
+    commit: bool = True,
+    bring: Bring | None = None,
+    unlocked: Unlocked = nullcontext,
+) -> Work:
     """Return a stage as work to be done; one whose outputs are not its own is refused untouched.
 
     Raises:
@@ -52,7 +65,7 @@ def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bri
     for output in stage.outputs:
         if output.is_cached:
             check_not_tracked(repo, repo.root / stage.place(output.path))
-    return Work(repo, repo.root, stage, commit, bring)
+    return Work(repo, repo.root, stage, commit, bring, unlocked)
 
 
 def check_out(work: Work, entry: LockEntry) -> bool:
@@ -98,6 +111,7 @@ def run(work: Work, say: Say) -> LockEntry:
     Raises:
         NotFound: a dependency does not exist.
         Refused: a command failed (code `pipeline.command_failed`).
+        Conflict: another process works on what the stage reads or makes; nothing was run.
         Invalid: an output was not made, or a dependency changed meanwhile.
     """
     stage, root = work.stage, work.root
@@ -105,12 +119,16 @@ def run(work: Work, say: Say) -> LockEntry:
     if not directory.is_dir():
         raise _fail(stage, f"its working directory {stage.wdir} does not exist")
     dependencies, parameters = _inputs(work)
-    for output in stage.outputs:
-        place = root / stage.place(output.path)
-        if not output.is_persistent:
-            remove_path(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-    _run_commands(work, directory, say)
+    reads = [root / path for path in (*stage.reads, *(stage.place(ref.file) for ref in stage.parameters))]
+    writes = [root / path for path in stage.makes]
+    with in_use(work.repo, reads, writes, f"penstock repro {stage.address}"):
+        for output in stage.outputs:
+            place = root / stage.place(output.path)
+            if not output.is_persistent:
+                remove_path(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+        with work.unlocked():
+            _run_commands(work, directory, say)
     after = _hash_dependencies(work)
     if after != dependencies:
         moved = [item.path for item, now in zip(dependencies, after, strict=True) if item != now]
