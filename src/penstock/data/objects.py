@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
+from penstock.base.files import write_atomic
 from penstock.base.staging import new_token, remove_stale
 from penstock.data.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.packed import DIGEST_BYTES, place_of
@@ -152,7 +153,7 @@ class ObjectStore:
         """Return a new name under `<cache>/tmp`; the process id in it tells whose it is."""
         folder = f"{self.root}/tmp"
         if folder not in self._made:
-            self._make(folder)
+            self.make_folder(folder)
         return f"{folder}/{os.getpid()}-{self._token}-{next(self._count)}"
 
     def accept(self, temporary: str, md5: str) -> None:
@@ -164,7 +165,7 @@ class ObjectStore:
         """Like `accept`, for a file that already has mode 0444."""
         folder = f"{self._files}/{md5[:2]}"
         if folder not in self._made:
-            self._make(folder)
+            self.make_folder(folder)
         os.rename(temporary, f"{folder}/{md5[2:]}")
 
     def put_bytes(self, data: bytes, md5: str) -> None:
@@ -244,10 +245,13 @@ class ObjectStore:
         """Remove what killed processes left under `<cache>/tmp`."""
         remove_stale(f"{self.root}/tmp")
 
-    def _make(self, folder: str) -> None:
+    def make_folder(self, folder: str) -> None:
+        """Make a directory of the cache, the cache itself if need be; where the cache is a group's, so is it."""
+        if folder in self._made:
+            return
         before = folder
         made = []
-        while self.shared and len(before) > len(str(self.root)) and not os.path.isdir(before):
+        while self.shared and len(before) >= len(str(self.root)) and not os.path.isdir(before):
             made.append(before)
             before = os.path.dirname(before)
         os.makedirs(folder, exist_ok=True)
@@ -255,6 +259,11 @@ class ObjectStore:
             with suppress(PermissionError):
                 os.chmod(path, 0o2775)
         self._made.add(folder)
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        """Write a file of the cache that is no object, in one step."""
+        self.make_folder(str(path.parent))
+        write_atomic(path, data, mode=0o664 if self.shared else None, durable=False)
 
 
 def write_failed(error: OSError, place: str) -> PenstockError:

@@ -17,7 +17,6 @@ from typing import Any
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
-from penstock.base.files import write_atomic
 from penstock.data.checkout import checkout_output
 from penstock.data.hashing import store_file
 from penstock.data.objects import has
@@ -53,7 +52,7 @@ def save_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry) -
     document = entry.to_document()
     path = _folder(repo, document) / _digest(document)
     if not path.exists():
-        write_atomic(path, dump_document(document).encode(), durable=False)
+        repo.cache.write_file(path, dump_document(document).encode())
 
 
 def find_run(
