@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from penstock.data.pointer import Pointer
     from penstock.data.repository import DataRepository
     from penstock.flows.selection import Chosen
-    from penstock.flows.transferring import TransferOptions, TransferReport
+    from penstock.flows.transfer_report import TransferReport
+    from penstock.flows.transferring import TransferOptions
 
 
 def _transfer_options(command: Any) -> Any:
@@ -55,13 +56,13 @@ def _transfer_options(command: Any) -> Any:
 @pass_session
 def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
     """Upload tracked data from the cache to a remote."""
-    from penstock.flows import transferring
+    from penstock.flows import transfer_report, transferring
 
     with opened(session) as repo, shown_progress(session, "push") as show:
         options = _options(session, repo, flags, show)
         chosen = _targets(session, repo, targets, flags)
         report = transferring.push(repo, chosen, lambda: pipeline_outputs(repo), options=options)
-    transferring.raise_failures(report, "pushed")
+    transfer_report.raise_failures(report, "pushed")
     _emit_report(session, repo, report, "pushed")
 
 
@@ -80,13 +81,13 @@ def fetch(
     session: Session, /, targets: tuple[str, ...], max_size: int | None, types: tuple[str, ...], **flags: Any
 ) -> None:
     """Download tracked data from a remote into the cache."""
-    from penstock.flows import transferring
+    from penstock.flows import transfer_report, transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = _options(session, repo, flags, show, only=_filter(repo, max_size, types))
         chosen = _targets(session, repo, targets, flags, options)
         report = transferring.fetch(repo, chosen, lambda: pipeline_outputs(repo), options=options)
-    transferring.raise_failures(report, "fetched")
+    transfer_report.raise_failures(report, "fetched")
     _emit_report(session, repo, report, "fetched")
 
 
@@ -99,14 +100,17 @@ def pull(
     session: Session, /, targets: tuple[str, ...], force: bool, allow_missing: bool, **flags: Any
 ) -> None:
     """Fetch, then check out."""
-    from penstock.flows import transferring
+    from penstock.flows import transfer_report, transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = _options(session, repo, flags, show, allow_missing=allow_missing)
         chosen = _targets(session, repo, targets, flags, options)
         report = transferring.pull(repo, chosen, lambda: pipeline_outputs(repo), options=options, force=force)
     for where, paths in report.lacking.items():
-        session.note(f"left out: {transferring.shorten(paths)} not in {where}")
+        session.note(f"left out: {transfer_report.shorten(paths)} not in {where}")
+    if report.kept_back:
+        names = [repo.relative(path) for path in report.kept_back]
+        session.note(f"left out: {transfer_report.shorten(names)} never pushed (push: false)")
     _emit_report(session, repo, report, "fetched")
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.base.errors import Invalid, NotFound, Refused
+from penstock.base.files import remove_path
 from penstock.data.hashing import hash_path, hash_tree
-from penstock.data.keeping import find_unsaved, keep
+from penstock.data.keeping import find_odd, find_unsaved, keep
 from penstock.data.legacy import holds_legacy, legacy_files, legacy_md5
 from penstock.data.objects import object_missing
 from penstock.data.obstacles import find_obstacles
@@ -211,8 +212,9 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
     _require_objects(repo, plan, legacy=legacy)
     keep(repo, plan.at_risk)
     placer = Placer(repo, legacy=legacy)
-    if plan.replace_all:
-        keep(repo, (output.path,))
+    if plan.replace_all and os.path.lexists(output.path):
+        keep(repo, tuple(find_odd(output.path)))
+        remove_path(output.path)
     if output.hash is not None and output.hash.is_tree:
         if not os.path.lexists(output.path):
             files = TreeFiles.of(plan.write)
@@ -270,7 +272,9 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
         raise NotFound(
             f"{repo.relative(plan.output.path)} cannot be checked out: object {min(absent)}{more} not in the cache",
             code=error.code,
-            hint=f"penstock pull {plan.output.source}",
+            hint=f"penstock pull {plan.output.source}"
+            if plan.output.push
+            else f"penstock repro {plan.output.source.rpartition(':')[2]}: it is never pushed (push: false)",
             missing=len(absent),
         )
 

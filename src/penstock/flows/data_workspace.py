@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
 from penstock.data import adding
-from penstock.data.checkout import Change, apply_checkout, plan_checkout, plan_present
+from penstock.data.checkout import SHOWN, Change, apply_checkout, plan_checkout, plan_present
 from penstock.data.dvc_places import site_cache
 from penstock.data.lock import repository_lock
 from penstock.data.output import HashInfo, Output
@@ -22,7 +22,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.data.stale import apply_stale, note_outputs, plan_stale
 from penstock.data.status import output_state
-from penstock.flows.selection import ExtraOutputs, Targets, no_outputs, select
+from penstock.flows.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
 
 
 def add(
@@ -114,7 +114,7 @@ def checkout(
     base: Path | None = None,
     force: bool = False,
     relink: bool = False,
-    allow_missing: bool = False,
+    allow_missing: bool | Callable[[Output], bool] = False,
     counts: Counter[str] | None = None,
 ) -> dict[str, Change]:
     """Bring tracked paths to their recorded content; return what changed by path.
@@ -123,18 +123,21 @@ def checkout(
 
     All plans are made before any is applied: a refusal or a missing object changes nothing. Without targets,
     what another commit brought and this one does not declare is removed (`penstock.data.stale`). `relink` gives
-    files that stay the configured kind of link too. `allow_missing` leaves out what the cache lacks.
+    files that stay the configured kind of link too. `allow_missing` leaves out what the cache lacks and what
+    is recorded nowhere, of all outputs or of some.
 
     Raises:
         Refused: unsaved work would be lost and `force` was not given.
-        NotFound: objects are missing from the cache.
+        NotFound: objects are missing from the cache, or nothing says what an output holds.
         Conflict: a running DVC stage uses one of the paths that would change.
     """
     with repository_lock(repo):
         chosen = select(repo, targets, extra_outputs, base=base)
+        may_lack = allow_missing if callable(allow_missing) else lambda _: bool(allow_missing)
+        _check_recorded(repo, [one for one in chosen if not may_lack(one.output)])
         plans = [
             plan_present(repo, one.output, one.within)
-            if allow_missing
+            if may_lack(one.output)
             else plan_checkout(repo, one.output, one.within)
             for one in chosen
         ]
@@ -161,6 +164,34 @@ def checkout(
             if counts is not None:
                 counts["deleted"] += len(stale.remove)
     return changes
+
+
+def _check_recorded(repo: DataRepository, chosen: Sequence[Chosen]) -> None:
+    """Refuse to pass over outputs that are neither here nor recorded; an import that is still to come has its source."""
+    lost = [
+        one.output
+        for one in chosen
+        if one.output.hash is None
+        and one.output.cached
+        and not (one.pointer is not None and one.pointer.dependencies)
+        and not os.path.lexists(one.output.path)
+    ]
+    if not lost:
+        return
+    names = [repo.relative(output.path) for output in lost]
+    stage = lost[0].source.rpartition(":")[2]
+    told = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    raise NotFound(
+        f"nothing says what {told} should hold: no hash is recorded",
+        code="data.not_recorded",
+        hint=(
+            f"penstock commit {stage} where the data are"
+            if stage == lost[0].source
+            else f"commit dvc.lock where it was made, or penstock repro {stage}"
+        )
+        + "; --allow-missing goes on without",
+        paths=names,
+    )
 
 
 def remove(

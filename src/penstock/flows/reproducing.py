@@ -14,7 +14,8 @@ from penstock.data.repository import DataRepository
 from penstock.flows.imports import fetch_import
 from penstock.flows.run_history import fetch_runs
 from penstock.flows.selection import Chosen
-from penstock.flows.transferring import TransferOptions, fetch_chosen, raise_failures
+from penstock.flows.transfer_report import raise_failures
+from penstock.flows.transferring import TransferOptions, fetch_chosen
 
 
 def bringer(

@@ -6,12 +6,10 @@ What is missing where it should come from does not stop the rest; it is named at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data import transfer
-from penstock.data.checkout import Change
 from penstock.data.legacy_transfer import fetch_legacy, push_legacy
 from penstock.data.lock import repository_lock
 from penstock.data.objects import has
@@ -21,10 +19,10 @@ from penstock.data.repository import DataRepository
 from penstock.flows.data_workspace import checkout
 from penstock.flows.run_history import fetch_runs, push_runs
 from penstock.flows.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
+from penstock.flows.transfer_report import TransferReport, raise_failures, require_pushed
 from penstock.storage.backend import Backend
 
 Progress = transfer.Progress
-SHOWN = 3  # paths named in an error
 
 
 @dataclass(frozen=True)
@@ -45,40 +43,6 @@ class TransferOptions:
     run_cache: bool = False
     allow_missing: bool = False
     only: Callable[[Output], bool] | None = None
-
-
-@dataclass
-class TransferReport:
-    """What a push, fetch or pull did, remote by remote, and what was checked out after a pull.
-
-    `lacking` names the paths whose content is not where it should come from, by the place. `imported` holds what
-    came from the sources of imports, by output path.
-    """
-
-    transfers: dict[str, transfer.Transfer] = field(default_factory=dict)
-    changes: dict[str, Change] = field(default_factory=dict)
-    lacking: dict[str, list[str]] = field(default_factory=dict)
-    imported: dict[Path, HashInfo] = field(default_factory=dict)
-
-    @property
-    def done(self) -> int:
-        """Objects that were transferred."""
-        return sum(one.done for one in self.transfers.values())
-
-    @property
-    def failed(self) -> dict[str, str]:
-        """Objects that failed, with the reason."""
-        return {md5: why for one in self.transfers.values() for md5, why in one.failed.items()}
-
-    @property
-    def missing(self) -> set[str]:
-        """Those of the failed that are not where they should come from."""
-        return {md5 for one in self.transfers.values() for md5 in one.missing}
-
-    @property
-    def damaged(self) -> set[str]:
-        """Those of the failed whose bytes are not what their names say."""
-        return {md5 for one in self.transfers.values() for md5 in one.damaged}
 
 
 def push(
@@ -126,6 +90,8 @@ def pull(
     """
     options = options or TransferOptions()
     report = fetch(repo, targets, extra_outputs, options=options)
+    if targets:
+        require_pushed(repo, report)
     raise_failures(report, "fetched", allow_missing=options.allow_missing)
     report.changes = checkout(
         repo,
@@ -133,7 +99,7 @@ def pull(
         extra_outputs,
         base=options.base,
         force=force,
-        allow_missing=options.allow_missing,
+        allow_missing=lambda output: options.allow_missing or output.path in report.kept_back,
     )
     promised = [
         replace(one, output=replace(one.output, hash=report.imported[one.output.path]))
@@ -228,10 +194,34 @@ def _serve_remote(
             done.done += (push_runs if is_push else fetch_runs)(repo, backend)
     finally:
         backend.close()
+    if not is_push and done.missing:
+        _excuse(repo, parts, done, report)
     report.transfers.setdefault(place, transfer.Transfer()).add(done)
     if done.missing:
         where = "the cache" if is_push else f"remote {place!r} ({backend.url})"
         report.lacking.setdefault(where, []).extend(_paths_of(repo, parts, done.missing))
+
+
+def _excuse(
+    repo: DataRepository, parts: Sequence[Chosen], done: transfer.Transfer, report: TransferReport
+) -> None:
+    """Take out of the failures what no remote is expected to have: of outputs that are never pushed."""
+    expected = {md5 for one in parts if one.output.push for md5 in _names_of(repo, one)}
+    for one in parts:
+        lost = _names_of(repo, one) & done.missing if not one.output.push else set()
+        if lost:
+            report.kept_back[one.output.path] = one.output.source
+        for md5 in lost - expected:
+            done.missing.discard(md5)
+            done.failed.pop(md5, None)
+
+
+def _names_of(repo: DataRepository, one: Chosen) -> set[str]:
+    info = one.output.hash
+    if info is None:
+        return set()
+    inner = repo.cache.load_tree(info).values() if info.is_tree and repo.cache.find(info) is not None else ()
+    return {info.md5, *inner}
 
 
 def _is_here(repo: DataRepository, one: Chosen) -> bool:
@@ -335,57 +325,3 @@ def _paths_of(repo: DataRepository, parts: list[Chosen], md5s: set[str]) -> list
         ]
         found.update(dict.fromkeys(lost or ([path] if info.md5 in md5s else [])))
     return list(found)
-
-
-def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = False) -> None:
-    """Raise when some objects failed, naming the paths, or how many and the first reason.
-
-    Raises:
-        NotFound: all that failed is not where it should come from (`allow_missing` lets that pass).
-        Corrupt: what failed is not what its name says.
-        Unavailable: the rest; another try may help.
-    """
-    failed, missing, damaged = report.failed, report.missing, report.damaged
-    if damaged and not failed.keys() - missing - damaged:
-        md5 = min(damaged)
-        raise Corrupt(
-            f"{len(failed)} objects were not {verb}: {failed[md5]}",
-            code="data.object_corrupt",
-            hint="penstock repair"
-            if verb == "pushed"
-            else "penstock repair --cloud in a repository that has them",
-            first=md5,
-            failed=len(failed),
-        )
-    if failed.keys() - missing:
-        md5, why = next((md5, why) for md5, why in failed.items() if md5 not in missing)
-        raise Unavailable(
-            f"{len(failed)} objects were not {verb}: {why}",
-            code="data.incomplete",
-            hint="run the same command again; what arrived is kept",
-            first=md5,
-            failed=len(failed),
-        )
-    if not missing or allow_missing:
-        return
-    told = "; ".join(f"{shorten(paths)} not in {where}" for where, paths in report.lacking.items())
-    first = next((paths[0] for paths in report.lacking.values() if paths), "")
-    raise NotFound(
-        f"not everything was {verb}: {told}",
-        code="data.object_missing",
-        hint=(
-            f"penstock fetch {first} from a remote that has it, or penstock commit what the workspace holds"
-            if verb == "pushed"
-            else f"penstock push {first} where it was added, or go on without it with penstock pull --allow-missing"
-        ),
-        paths=[path for paths in report.lacking.values() for path in paths],
-        failed=len(failed),
-    )
-
-
-def shorten(paths: list[str]) -> str:
-    """Name the first few paths and how many more there are, with the verb that fits."""
-    more = (
-        f" and {len(paths) - SHOWN} more are" if len(paths) > SHOWN else " are" if len(paths) > 1 else " is"
-    )
-    return ", ".join(paths[:SHOWN]) + more

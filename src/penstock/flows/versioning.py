@@ -10,14 +10,13 @@ from __future__ import annotations
 from penstock.flows.cloud import cloud_status
 from penstock.flows.data_workspace import add, checkout, commit, remove
 from penstock.flows.selection import Chosen, no_outputs, select, status
+from penstock.flows.transfer_report import TransferReport, raise_failures
 from penstock.flows.transferring import (
     TransferOptions,
-    TransferReport,
     bring_trees,
     fetch,
     pull,
     push,
-    raise_failures,
 )
 
 __all__ = [
