@@ -115,3 +115,30 @@ def test_a_value_that_no_lock_holds_is_named_with_its_file(
         line.repro()
     with pytest.raises(Invalid, match=f"{name}: {key}"):
         select_values(line.root, ParameterRef(name, (root_key,)))
+
+
+def test_an_output_that_git_holds_from_now_on_is_ignored_no_more(line: Line) -> None:
+    cached = "stages:\n  s: {cmd: echo 1 > o, outs: [o]}\n"
+    held = "stages:\n  s: {cmd: echo 1 > o, outs: [{o: {cache: false}}]}\n"
+    line.put(dvc_yaml=cached)
+    line.repro()
+    line.put(dvc_yaml=held)
+    line.repro(force=True)
+    assert not (line.root / ".gitignore").exists()
+    line.put(dvc_yaml=cached)
+    line.repro(force=True)
+    for name, value in (("user.email", "a@example.org"), ("user.name", "a")):
+        line.git.run("config", name, value)
+    line.git.run("add", "--all")
+    line.git.run("commit", "--quiet", "--message", "one")
+    line.repo.state.take_ignored("o")  # as in a clone
+    line.put(dvc_yaml=held)
+    line.repro(force=True)
+    assert not (line.root / ".gitignore").exists()
+
+
+def test_what_the_user_has_git_ignore_stays_so(line: Line) -> None:
+    line.put(dvc_yaml="stages:\n  s: {cmd: echo 1 > o, outs: [{o: {cache: false}}]}\n", _gitignore="/o\n")
+    line.repro()
+    line.repro(force=True)
+    assert line.read(".gitignore") == "/o\n"

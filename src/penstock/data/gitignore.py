@@ -60,6 +60,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     if text and not text.endswith("\n"):
         text += "\n"
     _write(file, f"{text}{entry}\n")
+    repo.state.note_ignored(repo.relative(path))
     return file
 
 
@@ -117,6 +118,14 @@ def _is_ignored(root: Path, relative: str) -> bool:
     from penstock.base.git import Git
 
     return bool(Git(root).run("check-ignore", "--no-index", "--", relative, check=False))
+
+
+def has_entry(repo: DataRepository, path: Path) -> bool:
+    """Say whether the entry of `path` stands where `ignore_path` would write it."""
+    if repo.git_root() is None:
+        return False
+    entry = render_entry(path)
+    return any(line.rstrip("\r") == entry for line in _read(path.parent / ".gitignore").split("\n"))
 
 
 def unignore_path(repo: DataRepository, path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -10,15 +11,16 @@ from typing import Any
 
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.base.files import remove_path
+from penstock.base.git import Git
 from penstock.data.checkout import check_parents, checkout_output
-from penstock.data.gitignore import check_not_tracked, ignore_path
+from penstock.data.gitignore import check_not_tracked, has_entry, ignore_path, unignore_path
 from penstock.data.hashing import hash_path, save_path
 from penstock.data.objects import has
 from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import in_use
-from penstock.pipeline.lockfile import LockedPath, LockEntry
-from penstock.pipeline.outputs import stage_outputs
+from penstock.pipeline.lockfile import LOCK_FILE, LockedPath, LockEntry
+from penstock.pipeline.outputs import parse_outputs, stage_outputs
 from penstock.pipeline.parameters import require_values
 from penstock.pipeline.process import run_command
 from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
@@ -235,7 +237,27 @@ def _keep(work: Work, output: StageOutput) -> HashInfo:
         raise _fail(work.stage, f"its command made no {output.path}")
     if output.is_cached:
         ignore_path(work.repo, place)
+    elif has_entry(work.repo, place) and _was_cached(work, place):
+        unignore_path(work.repo, place)
     return (save_path if output.is_cached and work.commit else hash_path)(work.repo, place)
+
+
+def _was_cached(work: Work, place: Path) -> bool:
+    """Say whether an output was the cache's before, so that its entry in `.gitignore` is ours and not the user's."""
+    if work.repo.state.take_ignored(work.repo.relative(place)):
+        return True
+    git_root = work.repo.git_root()
+    if git_root is None:
+        return False
+    texts = []
+    lock = work.root / work.stage.home / LOCK_FILE
+    for place_of in (lock, work.root / work.stage.file):
+        where = os.path.relpath(place_of, git_root)
+        texts.append(Git(git_root).run("show", f"HEAD:{where}", check=False))
+    with suppress(PenstockError):
+        before = parse_outputs(work.root, lock, *texts)
+        return any(one.cached and one.path == place for one in before)
+    return False
 
 
 def _bringer(work: Work) -> Callable[[LockEntry], None] | None:
