@@ -157,7 +157,8 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
     name, slash, number = reference.partition("/")
     project = open_workspace(session.directory)
     if not force:
-        click.confirm(f"Delete {reference}{'' if slash else ' and all its versions'}?", abort=True)
+        question = f"Delete {reference}{'' if slash else ' and all its versions'}?"
+        click.confirm(question, abort=True, err=True)
     policy = AliasPolicy.of(project.settings)
     with project.database.write() as connection:
         if slash:

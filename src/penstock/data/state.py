@@ -180,8 +180,10 @@ class State:
 
     def take_ignored(self, path: str) -> bool:
         """Say whether we had git ignore a path, and forget it."""
+        count = 0
         with self._writing() as connection:
-            return connection.execute("DELETE FROM ignored WHERE path = ?", (os.fsencode(path),)).rowcount > 0
+            count = connection.execute("DELETE FROM ignored WHERE path = ?", (os.fsencode(path),)).rowcount
+        return count > 0
 
     def _writing(self) -> _Transaction:
         return _Transaction(self._open())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import logging
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.base.jsontext import render_json
 from penstock.base.posting import Answer, post_bytes
 from penstock.flows.project import Project
 from penstock.registry.webhooks import (
@@ -135,7 +135,7 @@ def send_event(webhook: Webhook, body: Mapping[str, Any], delivery_id: str, allo
         Invalid: its address may not be posted to.
         Unavailable: nobody answered.
     """
-    text = json.dumps(body)
+    text = render_json(body)
     sent = str(int(time.time()))
     headers = {
         "Content-Type": "application/json",

@@ -6,13 +6,13 @@ the same alert twice (it carries a fingerprint).
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from penstock.base.digest import digest_value
 from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.jsontext import render_json
 from penstock.base.posting import post_bytes
 
 ATTEMPTS = 3
@@ -46,7 +46,7 @@ def post_alert(url: str, body: Mapping[str, Any]) -> None:
     Raises:
         Unavailable: no such answer after `ATTEMPTS` tries.
     """
-    data = json.dumps(body).encode()
+    data = render_json(body).encode()
     problem = ""
     for attempt in range(ATTEMPTS):
         try:

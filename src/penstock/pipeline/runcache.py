@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from penstock.base.digest import digest_bytes
+from penstock.base.digest import digest_bytes, sortable
 from penstock.base.errors import Invalid
 from penstock.data.checkout import checkout_output
 from penstock.data.hashing import store_file
@@ -117,7 +117,7 @@ def _newest_first(folder: Path) -> Iterator[Path]:
 
 
 def _digest(document: object) -> str:
-    return digest_bytes(json.dumps(_without(document), sort_keys=True).encode())
+    return digest_bytes(json.dumps(sortable(_without(document)), sort_keys=True).encode())
 
 
 def _without(value: object) -> object:
