@@ -16,6 +16,7 @@ from penstock.cli.data_targets import (
     complete_remotes,
     find_history,
     history_options,
+    lists_of,
     opened,
     pipeline_outputs,
     reach_options,
@@ -268,6 +269,7 @@ def diff(
             b_rev,
             targets=comparing.resolve_targets(repo, targets, session.directory),
             extra_outputs=lambda: pipeline_outputs(repo),
+            load_lists=lists_of(repo),
         )
     if b_rev or hide_missing:
         found.pop("not in cache", None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from penstock.cli.data_targets import TARGETS, complete_remotes, opened, pipeline_outputs
+from penstock.cli.data_targets import TARGETS, complete_remotes, lists_of, opened, pipeline_outputs
 from penstock.cli.output import Session, json_option, pass_session
 
 LABELS = {
@@ -64,7 +64,7 @@ def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **fla
             flags["remote"],
             resolve_targets(repo, targets, session.directory),
         )
-        found = data_status(repo, options, lambda: pipeline_outputs(repo))
+        found = data_status(repo, options, lambda: pipeline_outputs(repo), lists_of(repo))
     if not unchanged:
         del found["unchanged"]
     found = {key: value for key, value in found.items() if value}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ from penstock.cli.output import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from penstock.data.output import Output
+    from penstock.data.output import HashInfo, Output
     from penstock.data.repository import DataRepository
+    from penstock.flows.comparing import LoadLists
     from penstock.flows.selection import Chosen
 
 
@@ -75,6 +76,17 @@ def opened(session: Session) -> Iterator[DataRepository]:
             )
     finally:
         repo.close()
+
+
+def lists_of(repo: DataRepository) -> LoadLists:
+    """Return what reads the lists of directories from the remote; what that takes is imported when one is wanted."""
+
+    def load(infos: Sequence[HashInfo]) -> Mapping[str, Mapping[str, str]]:
+        from penstock.flows.remote_lists import load_lists
+
+        return load_lists(repo, infos)
+
+    return load
 
 
 def pipeline_outputs(repo: DataRepository, above: Sequence[Path] | None = None) -> list[Output]:

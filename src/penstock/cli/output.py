@@ -36,7 +36,6 @@ ASKED = frozenset(
         "cache dir",
         "config",
         "dag",
-        "data ls",
         "data status",
         "diff",
         "du",
