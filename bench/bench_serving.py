@@ -26,10 +26,10 @@ import uvloop
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from penstock.base.database import connect, metadata
-from penstock.base.signature import Column, Signature
+from penstock.base.store.database import connect, metadata
 from penstock.http.inference import InferenceOptions, build_inference_app
-from penstock.http.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.records.signature import Column, Signature
 from penstock.serving.deployments import RevisionDraft, append_revision
 from penstock.serving.loaders import ModelFiles
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.database import Database, connect
-from penstock.base.migrate import upgrade
+from penstock.base.store.database import Database, connect
+from penstock.base.store.migrate import upgrade
 from projects import Sample
 from servers.azure import AzureServer, run_azure
 from servers.postgres import PostgresServer, find_programs, postgres_server

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from penstock.base.git import Git
-from penstock.data.creation import init_repository
-from penstock.flows import versioning
-from penstock.flows.project import Project
+from penstock.data.verbs.creation import init_repository
+from penstock.flows.tracked import versioning
+from penstock.project.project import Project
 from penstock.workspace import open_workspace
 
 PENSTOCK_YAML = """\

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         start_run,
     )
     from penstock.client.models import Client, load_model, log_model, register_model
-    from penstock.flows.data_access import open_data as open
-    from penstock.flows.data_access import read_bytes
+    from penstock.flows.sources.access import open_data as open
+    from penstock.flows.sources.access import read_bytes
     from penstock.registry.flavours.sklearn import save_model
 
 __version__ = "0.1.0"
@@ -77,8 +77,8 @@ _PUBLIC = {
         name: ("penstock.client.models", name)
         for name in ("Client", "log_model", "register_model", "load_model")
     },
-    "open": ("penstock.flows.data_access", "open_data"),
-    "read_bytes": ("penstock.flows.data_access", "read_bytes"),
+    "open": ("penstock.flows.sources.access", "open_data"),
+    "read_bytes": ("penstock.flows.sources.access", "read_bytes"),
     "save_model": ("penstock.registry.flavours.sklearn", "save_model"),
 }
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from penstock.base.errors import NotARepository
 from penstock.data.repository import find_root
-from penstock.flows.project import HOME, Places, Project
-from penstock.flows.settings import ProjectSettings, load_project_settings
+from penstock.project.project import HOME, Places, Project
+from penstock.project.settings import ProjectSettings, load_project_settings
 
 
 def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> Project:

@@ -19,9 +19,9 @@ from penstock.access.users import (
     modify_user,
     remove_user,
 )
-from penstock.base.database import Database
 from penstock.base.errors import Conflict, Invalid, NotFound, Refused
-from penstock.base.events import list_events
+from penstock.base.store.database import Database
+from penstock.base.store.events import list_events
 
 PASSWORD = "correct horse battery"
 

@@ -18,30 +18,30 @@ FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager", "core"}
 LAZY = {
     "penstock/__init__.py": "public names load their module when used",
     "penstock/access/passwords.py": "argon2, only where a password is checked",
-    "penstock/base/database.py": "the PostgreSQL dialect, an eighth of the server's start, only there",
+    "penstock/base/store/database.py": "the PostgreSQL dialect, an eighth of the server's start, only there",
     "penstock/base/digest.py": "OpenSSL, 2 ms, only where something is hashed",
     "penstock/base/files.py": "shutil, only to remove a directory",
     "penstock/base/links.py": "shutil, 2 ms, only where a file is copied",
-    "penstock/base/migrate.py": "Alembic, once in a store's life",
+    "penstock/base/store/migrate.py": "Alembic, once in a store's life",
     "penstock/base/staging.py": "shutil, only to remove what a killed process left",
     "penstock/client/system.py": "pynvml, an optional dependency",
-    "penstock/data/adding.py": "unprotecting, only where tracking ends",
-    "penstock/data/config.py": "configobj, only to write",
-    "penstock/data/config_values.py": "difflib, only to suggest",
-    "penstock/data/gitignore.py": "subprocess, only where git's files do not answer",
-    "penstock/data/hashing.py": "OpenSSL, only for a file whose hash is not known",
-    "penstock/data/ignore.py": "pathspec, only where there is a .dvcignore",
-    "penstock/data/placing.py": "shutil, only to move across file systems or to clear up",
-    "penstock/data/keeping.py": "shutil, only where something would be lost",
-    "penstock/data/metafiles.py": "subprocess, only where patterns are git's to decide",
-    "penstock/data/pointer.py": "ruamel, only for a pointer DVC would not have written",
-    "penstock/data/private.py": "git, only where there is a link",
+    "penstock/data/verbs/adding.py": "unprotecting, only where tracking ends",
+    "penstock/data/configuration/config.py": "configobj, only to write",
+    "penstock/data/configuration/values.py": "difflib, only to suggest",
+    "penstock/data/git/ignored.py": "subprocess, only where git's files do not answer",
+    "penstock/data/cache/hashing.py": "OpenSSL, only for a file whose hash is not known",
+    "penstock/data/files/ignore.py": "pathspec, only where there is a .dvcignore",
+    "penstock/data/cache/placing.py": "shutil, only to move across file systems or to clear up",
+    "penstock/data/verbs/keeping.py": "shutil, only where something would be lost",
+    "penstock/data/pointers/metafiles.py": "subprocess, only where patterns are git's to decide",
+    "penstock/data/pointers/pointer.py": "ruamel, only for a pointer DVC would not have written",
+    "penstock/data/files/private.py": "git, only where there is a link",
     "penstock/data/repository.py": "storage and DVC's schema, only for a remote",
-    "penstock/data/rendering.py": "ruamel, only for a name that needs quoting",
-    "penstock/data/stale.py": "git, only where something may be left of another commit",
-    "penstock/data/status.py": "DVC 2's hashes",
-    "penstock/data/workers.py": "ctypes, pickle and signal, only to fork",
-    "penstock/flows/data_workspace.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
+    "penstock/data/pointers/rendering.py": "ruamel, only for a name that needs quoting",
+    "penstock/data/verbs/stale.py": "git, only where something may be left of another commit",
+    "penstock/data/verbs/status.py": "DVC 2's hashes",
+    "penstock/data/files/workers.py": "ctypes, pickle and signal, only to fork",
+    "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",
     "penstock/stats/distances.py": "the same",
@@ -84,7 +84,7 @@ def test_the_environment_is_read_in_one_place() -> None:
             for node in ast.walk(ast.parse(path.read_text()))
         )
     ]
-    assert readers == ["penstock/data/dvc_places.py", "penstock/workspace.py"]
+    assert readers == ["penstock/data/configuration/places.py", "penstock/workspace.py"]
 
 
 def test_functions_import_only_in_commands_and_where_start_up_is_worth_it() -> None:

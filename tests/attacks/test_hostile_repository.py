@@ -11,10 +11,10 @@ import pytest
 
 from penstock.base.errors import PenstockError
 from penstock.data.repository import DataRepository
-from penstock.flows import versioning
-from penstock.flows.data_garbage import GarbageOptions, collect_garbage
-from penstock.flows.import_getting import get_path
-from penstock.flows.import_source import open_source
+from penstock.flows.sources.getting import get_path
+from penstock.flows.sources.repositories import open_source
+from penstock.flows.tracked import versioning
+from penstock.flows.tracked.collecting import GarbageOptions, collect_garbage
 from penstock.pipeline.outputs import list_outputs, parse_outputs
 
 EVIL = b"evil"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid
-from penstock.data.adding import add_path
-from penstock.data.creation import init_repository
 from penstock.data.lock import repository_lock
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path
+from penstock.data.verbs.creation import init_repository
 
 TMP = (
     "lock",

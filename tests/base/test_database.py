@@ -14,11 +14,11 @@ from alembic.migration import MigrationContext
 
 import penstock
 from penstock.base.clock import now_ms
-from penstock.base.database import Database, connect, metadata
 from penstock.base.errors import Corrupt, Invalid, Unavailable
-from penstock.base.events import list_events, record_event
-from penstock.base.migrate import run_migrations, upgrade
-from penstock.base.schema import SCRIPT, dump_schema
+from penstock.base.store.database import Database, connect, metadata
+from penstock.base.store.events import list_events, record_event
+from penstock.base.store.migrate import run_migrations, upgrade
+from penstock.base.store.schema import SCRIPT, dump_schema
 from servers.postgres import PostgresServer
 
 

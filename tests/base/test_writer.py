@@ -7,10 +7,10 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from penstock.base.database import Database
 from penstock.base.errors import Invalid, Unavailable
-from penstock.base.events import list_events, record_event
-from penstock.base.writer import GroupWriter
+from penstock.base.store.database import Database
+from penstock.base.store.events import list_events, record_event
+from penstock.base.store.writer import GroupWriter
 
 
 def test_every_caller_gets_its_own_result(either_store: Database) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from penstock.base.errors import Conflict
-from penstock.flows.ci_files import apply_ci_file, plan_ci_file
+from penstock.flows.ci.files import apply_ci_file, plan_ci_file
 from projects import Sample
 
 pytestmark = pytest.mark.slow

@@ -116,6 +116,6 @@ def test_judging_the_configuration_costs_nothing_where_no_remote_is_opened(desk:
     desk.variables["PYTHONPROFILEIMPORTTIME"] = "1"
     for command in (["add", "f"], ["status"]):
         loaded = desk.run(*command).stderr
-        assert "penstock.data.config" in loaded and "penstock.data.config_" not in loaded
-    assert "penstock.data.config_values" in (loaded := desk.run("push").stderr)
+        assert "penstock.data.configuration.config" in loaded and "penstock.data.config_" not in loaded
+    assert "penstock.data.configuration.values" in (loaded := desk.run("push").stderr)
     assert "difflib" not in loaded

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.flows.execute import reproduce_and_record
+from penstock.flows.pipelines.execution import reproduce_and_record
 from projects import Sample
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data.adding import add_path
-from penstock.data.creation import init_repository
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path
+from penstock.data.verbs.creation import init_repository
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 

@@ -14,8 +14,8 @@ import pytest
 
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import send_journals
-from penstock.data.creation import init_repository
-from penstock.flows.project import Project
+from penstock.data.verbs.creation import init_repository
+from penstock.project.project import Project
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import list_runs
 from penstock.workspace import open_workspace

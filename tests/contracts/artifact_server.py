@@ -17,19 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock.access.roles import Role
+from penstock.artifacts.files import ArtifactFiles, ArtifactTree, Manifest, VersionFiles
 from penstock.base.errors import Denied, PenstockError
 from penstock.http.errors import json_response
 from penstock.http.listen import bind, make_server, serve_on
-from penstock.http.mlflow.artifact_transfer import ArtifactService
-from penstock.http.mlflow.artifacts import (
+from penstock.http.mlflow.errors import mlflow_error_response
+from penstock.http.mlflow.files.proxy import (
     artifact_routes,
     download_artifact,
     list_artifacts,
     single_parameter,
     upload_artifact,
 )
-from penstock.http.mlflow.errors import mlflow_error_response
-from penstock.storage.artifact_files import ArtifactFiles, ArtifactTree, Manifest, VersionFiles
+from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.storage.backend import Backend
 from penstock.storage.content import ContentStore
 from penstock.storage.resolve import open_backend

@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import penstock
 from penstock.base.errors import Corrupt, Invalid, NotFound, PenstockError, Refused
-from penstock.data.creation import init_repository
+from penstock.data.verbs.creation import init_repository
 from penstock.tracking.entities import Run
 from penstock.workspace import open_workspace
 from servers.mlflow_server import run_mlflow

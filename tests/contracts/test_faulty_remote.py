@@ -16,11 +16,11 @@ import pytest
 
 from penstock.base.digest import FileBlocks
 from penstock.base.errors import PenstockError, Unavailable
-from penstock.data.adding import add_path
-from penstock.data.creation import init_repository
-from penstock.data.output import HashInfo
+from penstock.data.cache.transfer import Transfer, fetch_objects, find_absent, push_objects
+from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
-from penstock.data.transfer import Transfer, fetch_objects, find_absent, push_objects
+from penstock.data.verbs.adding import add_path
+from penstock.data.verbs.creation import init_repository
 from penstock.storage.resolve import open_backend
 from servers.faulty import Faults, faulty
 from servers.s3 import S3Server

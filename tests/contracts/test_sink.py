@@ -13,8 +13,8 @@ from penstock.client.embedded import StoreSink
 from penstock.client.offline import JournalSink, send_journals
 from penstock.client.server import Address, ServerSink
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
-from penstock.data.creation import init_repository
-from penstock.flows.project import Project
+from penstock.data.verbs.creation import init_repository
+from penstock.project.project import Project
 from penstock.tracking import runs
 from penstock.tracking.datasets import list_models as list_links
 from penstock.tracking.entities import MetricPoint, Run

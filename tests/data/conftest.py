@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data.creation import init_repository
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.creation import init_repository
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Corrupt, Invalid, NotFound
-from penstock.data.adding import add_path
+from penstock.data.cache.transfer import push_objects
 from penstock.data.repository import DataRepository
-from penstock.data.transfer import push_objects
-from penstock.flows.data_access import open_data, read_bytes
+from penstock.data.verbs.adding import add_path
+from penstock.flows.sources.access import open_data, read_bytes
 from penstock.storage.local import LocalBackend
 
 from .conftest import write_files

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Corrupt, Invalid, NotFound, PenstockError, Refused
-from penstock.data.adding import add_path
-from penstock.data.checkout import checkout_output
-from penstock.data.output import HashInfo, Output
-from penstock.data.pointer import list_pointers, load_pointer
+from penstock.data.formats.output import HashInfo, Output
+from penstock.data.formats.tree import render_tree
+from penstock.data.pointers.pointer import list_pointers, load_pointer
 from penstock.data.repository import DataRepository
-from penstock.data.tree import render_tree
+from penstock.data.verbs.adding import add_path
+from penstock.data.verbs.checkout import checkout_output
 
 from .conftest import write_files
 

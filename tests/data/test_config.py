@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.data.config import load_config, read_level, set_value
+from penstock.data.configuration.config import load_config, read_level, set_value
 from penstock.data.repository import DataRepository
 
 

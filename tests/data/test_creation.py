@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from penstock.base.errors import Conflict
-from penstock.data.creation import init_repository
-from penstock.data.hashing import save_path
+from penstock.data.cache.hashing import save_path
 from penstock.data.objects import has
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.creation import init_repository
 
 
 def test_a_forced_init_keeps_the_cache(repo: DataRepository) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import penstock
 from penstock.base.errors import Corrupt
-from penstock.data.adding import add_path
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path
 
 from .conftest import write_files
 from .test_garbage import commit

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import NotFound, Refused
-from penstock.data import garbage
-from penstock.data.adding import add_path
+from penstock.data.cache import garbage
+from penstock.data.cache.transfer import push_objects, remote_key
 from penstock.data.objects import has
 from penstock.data.repository import DataRepository
-from penstock.data.transfer import push_objects, remote_key
-from penstock.flows.data_garbage import GarbageOptions, collect_garbage, plan_garbage
-from penstock.flows.data_history import Scope
+from penstock.data.verbs.adding import add_path
+from penstock.flows.tracked.collecting import GarbageOptions, collect_garbage, plan_garbage
+from penstock.flows.tracked.history import Scope
 from penstock.storage.memory import MemoryBackend
 
 from .conftest import write_files
@@ -97,7 +97,7 @@ def test_a_missing_tree_stops_it(repo: DataRepository, two_versions: list[str]) 
 
 
 def test_on_a_remote_trees_go_first(repo: DataRepository, two_versions: list[str]) -> None:
-    from penstock.data.output import HashInfo
+    from penstock.data.formats.output import HashInfo
 
     remote = MemoryBackend()
     push_objects(repo, [HashInfo(md5) for md5 in two_versions], remote)

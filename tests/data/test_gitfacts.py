@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data.gitfacts import is_ignored, is_tracked
+from penstock.data.git.facts import is_ignored, is_tracked
 
 
 def git(root: Path, *arguments: str) -> str:

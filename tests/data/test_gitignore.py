@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data.adding import add_path, remove_pointer
-from penstock.data.pointer import load_pointer, pointer_path
+from penstock.data.pointers.pointer import load_pointer, pointer_path
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path, remove_pointer
 
 NAMES = [
     "plain",

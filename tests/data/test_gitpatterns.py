@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from penstock.data.config import Config
-from penstock.data.metafiles import find_pointer_files
+from penstock.data.configuration.config import Config
+from penstock.data.pointers.metafiles import find_pointer_files
 from penstock.data.repository import DataRepository
 
 from .conftest import write_files

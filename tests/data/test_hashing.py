@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import NotFound
-from penstock.data import hashing
-from penstock.data.hashing import hash_path, save_path
+from penstock.data.cache import hashing
+from penstock.data.cache.hashing import hash_path, save_path
 from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.data.adding import add_path
-from penstock.data.checkout import checkout_output
-from penstock.data.ignore import IgnoreRules
-from penstock.data.pointer import load_pointer
+from penstock.data.files.ignore import IgnoreRules
+from penstock.data.pointers.pointer import load_pointer
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path
+from penstock.data.verbs.checkout import checkout_output
 
 from .conftest import write_files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.data.merging import merge, merge_trees
+from penstock.data.formats.merging import merge, merge_trees
 
 SIDES = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3), max_size=5)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Conflict
-from penstock.cli.data_targets import pipeline_outputs
-from penstock.data.adding import add_path
-from penstock.data.metafiles import definitions_above, find_definitions
+from penstock.cli.data.targets import pipeline_outputs
+from penstock.data.pointers.metafiles import definitions_above, find_definitions
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path
 
 from .conftest import write_files
 

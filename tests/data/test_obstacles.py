@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid, Refused
-from penstock.data.adding import add_path, commit_pointer
-from penstock.data.checkout import checkout_output
-from penstock.data.output import Output
-from penstock.data.pointer import list_pointers, load_pointer
+from penstock.data.formats.output import Output
+from penstock.data.pointers.pointer import list_pointers, load_pointer
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.adding import add_path, commit_pointer
+from penstock.data.verbs.checkout import checkout_output
 
 from .conftest import write_files
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
-from penstock.data.output import HashInfo
-from penstock.data.pointer import parse_pointer
-from penstock.data.rendering import render_new, render_updated
+from penstock.data.formats.output import HashInfo
+from penstock.data.formats.yamltext import dump_document, load_document
+from penstock.data.pointers.pointer import parse_pointer
+from penstock.data.pointers.rendering import render_new, render_updated
 from penstock.data.repository import DataRepository
-from penstock.data.yamltext import dump_document, load_document
 
 MD5S = st.text("0123456789abcdef", min_size=32, max_size=32)
 

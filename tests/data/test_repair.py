@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data.adding import add_path
-from penstock.data.output import HashInfo
+from penstock.data.cache.transfer import push_objects
+from penstock.data.cache.verification import verify_cache
+from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
-from penstock.data.transfer import push_objects
-from penstock.data.verification import verify_cache
-from penstock.flows.data_repair import repair
+from penstock.data.verbs.adding import add_path
+from penstock.flows.tracked.repairing import repair
 from penstock.storage.local import LocalBackend
 
 from .conftest import write_files

@@ -13,9 +13,9 @@ import pytest
 from penstock.base.errors import Conflict, Corrupt
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_free, check_writable, in_use
-from penstock.flows import data_workspace
-from penstock.flows.data_paths import move_path
-from penstock.flows.imports import ImportOptions, import_url, update_import
+from penstock.flows.sources.imports import ImportOptions, import_url, update_import
+from penstock.flows.tracked import working_tree
+from penstock.flows.tracked.paths import move_path
 
 from .conftest import write_files
 
@@ -31,7 +31,7 @@ def write_lock(repo: DataRepository, kind: str, path: Path, pid: int) -> None:
 def data(repo: DataRepository) -> Path:
     """A tracked directory with one file missing."""
     write_files(repo.root, {"data/a": "a", "data/b": "b"})
-    data_workspace.add(repo, [repo.root / "data"])
+    working_tree.add(repo, [repo.root / "data"])
     (repo.root / "data" / "a").unlink()
     return repo.root / "data"
 
@@ -41,10 +41,10 @@ def data(repo: DataRepository) -> Path:
 def test_a_path_in_use_is_not_written(repo: DataRepository, data: Path, kind: str, held: str) -> None:
     write_lock(repo, kind, repo.root if held == "." else repo.root / held, os.getppid())
     with pytest.raises(Conflict, match=f"process {os.getppid()}: dvc repro train") as raised:
-        data_workspace.checkout(repo)
+        working_tree.checkout(repo)
     assert raised.value.fields["pid"] == os.getppid()
     assert not (data / "a").exists()
-    for verb in (lambda: data_workspace.add(repo, [data]), lambda: data_workspace.commit(repo)):
+    for verb in (lambda: working_tree.add(repo, [data]), lambda: working_tree.commit(repo)):
         with pytest.raises(Conflict):
             verb()
 
@@ -64,7 +64,7 @@ def test_dead_processes_and_other_paths_do_not_matter(repo: DataRepository, data
     write_lock(repo, "write", data, process.pid)
     check_writable(repo, [data])
     write_lock(repo, "write", repo.root / "data2", os.getppid())
-    data_workspace.checkout(repo)
+    working_tree.checkout(repo)
     assert (data / "a").read_text() == "a"
 
 

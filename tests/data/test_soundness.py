@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from penstock.base.digest import digest_bytes
-from penstock.data.adding import add_path, commit_pointer
-from penstock.data.checkout import checkout_output
 from penstock.data.objects import FEW
-from penstock.data.pointer import load_pointer
+from penstock.data.pointers.pointer import load_pointer
 from penstock.data.repository import DataRepository
-from penstock.data.status import output_state
+from penstock.data.verbs.adding import add_path, commit_pointer
+from penstock.data.verbs.checkout import checkout_output
+from penstock.data.verbs.status import output_state
 
 from .conftest import write_files
 

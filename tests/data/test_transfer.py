@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Unavailable
-from penstock.data.adding import add_path
-from penstock.data.output import HashInfo
+from penstock.data.cache.transfer import fetch_objects, find_absent, push_objects, remote_key
+from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
-from penstock.data.transfer import fetch_objects, find_absent, push_objects, remote_key
+from penstock.data.verbs.adding import add_path
 from penstock.storage.local import LocalBackend
 from penstock.storage.memory import MemoryBackend
 

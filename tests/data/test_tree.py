@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Corrupt, Invalid
-from penstock.data.tree import check_relpath, parse_tree, render_tree, tree_md5
+from penstock.data.formats.tree import check_relpath, parse_tree, render_tree, tree_md5
 
 MD5S = st.text("0123456789abcdef", min_size=32, max_size=32)
 PARTS = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=8).filter(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from penstock.data.adding import add_path
+from penstock.data.cache.verification import verify_cache
 from penstock.data.repository import DataRepository
-from penstock.data.verification import verify_cache
+from penstock.data.verbs.adding import add_path
 
 from .conftest import write_files
 

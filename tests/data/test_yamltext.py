@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.data.yamltext import dump_document, load_document
+from penstock.data.formats.yamltext import dump_document, load_document
 
 ODD = "ab \x85\u2028\u2029\ufeff'\"#:-\n\t\r\\é\U0001f600\udcff,[]{}&*!|>%@`\x07\x1b\xa0"
 

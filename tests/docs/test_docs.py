@@ -19,8 +19,8 @@ import yaml
 from penstock.base.settings import parse_settings
 from penstock.cli.catalogue import COMMANDS
 from penstock.cli.output import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
-from penstock.flows.settings import ProjectSettings
 from penstock.http.errors import CODES, STATUSES
+from penstock.project.settings import ProjectSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

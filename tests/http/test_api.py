@@ -12,16 +12,16 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from penstock.flows.deploy import apply_deployment, plan_deployment
-from penstock.flows.execute import reproduce_and_record
-from penstock.flows.gate import run_gate
-from penstock.flows.model_aliases import apply_promotion, plan_promotion
-from penstock.flows.register import register_model
-from penstock.flows.supervise import ControllerLoop
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.production.deploying import apply_deployment, plan_deployment
 from penstock.http.api import PREFIX, api_routes
 from penstock.http.app import build_server_app
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.processes.controller import ControllerLoop
 from projects import Sample
 
 HERE = f"{PREFIX}/openapi.json"

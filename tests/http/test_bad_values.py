@@ -8,7 +8,7 @@ import struct
 import httpx
 import pytest
 
-from penstock.http.serve import ServeProcess
+from penstock.processes.serve import ServeProcess
 
 GOOD = {"hour": [12], "distance": [900.0], "carrier": ["AA"]}
 TYPES = {"hour": "INT64", "distance": "FP64", "carrier": "BYTES"}

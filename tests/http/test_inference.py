@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from penstock.http.serve import ServeProcess
+from penstock.processes.serve import ServeProcess
 from serving.models import request_body
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import subprocess
 import httpx
 import pytest
 
-from penstock.http.serve import ServeProcess
+from penstock.processes.serve import ServeProcess
 from servers.programs import missing
 from serving.models import request_body
 

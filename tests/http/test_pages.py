@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 import penstock
-from penstock.base.events import list_events, record_event
-from penstock.flows.deploy import apply_deployment, plan_deployment
-from penstock.flows.execute import reproduce_and_record
-from penstock.flows.gate import run_gate
-from penstock.flows.model_aliases import apply_promotion, plan_promotion
-from penstock.flows.project import Project
-from penstock.flows.register import register_model
-from penstock.flows.supervise import ControllerLoop
+from penstock.base.store.events import list_events, record_event
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.production.deploying import apply_deployment, plan_deployment
 from penstock.http.api import WindowView
 from penstock.http.app import build_server_app
 from penstock.http.hosts import host_name
 from penstock.http.pages.charts import bar_chart, line_chart
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
 from projects import Sample
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"

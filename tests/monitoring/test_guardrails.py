@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.base.database import Database
 from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
+from penstock.base.store.database import Database
 from penstock.monitoring.findings import add_findings, list_findings
 from penstock.monitoring.guardrails import Reference, judge
 from penstock.monitoring.latency import LatencyHistogram

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from penstock.base.database import Database
+from penstock.base.store.database import Database
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.lease import acquire, release, renew
 from penstock.monitoring.profile import Profile

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from penstock.base.git import Git
-from penstock.data.creation import init_repository
 from penstock.data.repository import DataRepository
-from penstock.flows.pipeline_status import pipeline_status
+from penstock.data.verbs.creation import init_repository
+from penstock.flows.pipelines.status import pipeline_status
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.runner import ReproduceOptions, StageResult, reproduce
 from penstock.pipeline.stage import Stage

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
-from penstock.data.creation import init_repository
-from penstock.data.output import HashInfo
+from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.creation import init_repository
 from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, parse_lock, save_lock
 from penstock.pipeline.outputs import list_outputs
 

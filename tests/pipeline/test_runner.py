@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid, NotFound, Refused
-from penstock.flows.execute import reproduce_and_record
+from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.pipeline.lockfile import load_lock
 from penstock.pipeline.runner import ReproduceOptions
 from projects import Sample, rows

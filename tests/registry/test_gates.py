@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
-from penstock.flows.settings import ProjectSettings
+from penstock.project.settings import ProjectSettings
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.judge import make_verdict, run_checks
 from penstock.registry.gates.schema import TableSchema, load_schema, validate

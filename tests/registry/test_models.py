@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.base.database import Database
 from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.base.events import list_events
+from penstock.base.store.database import Database
+from penstock.base.store.events import list_events
 from penstock.registry import aliases, models, notes, verdicts, versions
 from penstock.registry.cards import get_card, latest_cards
 from penstock.registry.entities import AliasMove, FileDigest, Manifest, ModelVersion, Provenance, Verdict

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound
-from penstock.base.signature import Column
+from penstock.records.signature import Column
 from penstock.registry.flavours.sklearn import save_model
 from penstock.registry.package import describe_model, digest_manifest, scan_model, verify_model
 

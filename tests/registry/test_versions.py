@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.base.database import Database
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.store.database import Database
 from penstock.registry.aliases import find_alias, list_alias_moves, move_alias
 from penstock.registry.entities import AliasMove, FileDigest, Manifest, ModelVersion, Provenance
 from penstock.registry.names import check_name

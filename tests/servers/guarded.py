@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 from penstock.access.roles import Role
 from penstock.access.tokens import create_token
 from penstock.access.users import add_user
-from penstock.data.creation import init_repository
-from penstock.flows.project import Project
-from penstock.flows.supervise import ControllerLoop
+from penstock.data.verbs.creation import init_repository
 from penstock.http.app import build_server_app
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
 from penstock.workspace import open_workspace
 
 API = "/api/2.0/mlflow/"

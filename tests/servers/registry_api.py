@@ -11,7 +11,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from penstock.data.creation import init_repository
+from penstock.data.verbs.creation import init_repository
 from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.workspace import open_workspace
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.data.creation import init_repository
+from penstock.data.verbs.creation import init_repository
 from servers.programs import missing
 from stories.live import free_port, get, wait_until
 

@@ -8,9 +8,9 @@ import pytest
 import penstock.monitoring.findings
 import penstock.monitoring.lease
 import penstock.serving.workers  # noqa: F401 - each declares its tables
-from penstock.base.database import Database, connect, metadata
+from penstock.base.store.database import Database, connect, metadata
 from penstock.http.inference import build_inference_app
-from penstock.http.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeOptions, ServeProcess
 from serving.models import FolderSource, deploy, save_model
 
 

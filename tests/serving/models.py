@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from penstock.base.database import Database
 from penstock.base.errors import NotFound
-from penstock.base.signature import Column, Signature
+from penstock.base.store.database import Database
+from penstock.records.signature import Column, Signature
 from penstock.serving.deployments import Canary, Revision, RevisionDraft, append_revision, find_revision
 from penstock.serving.loaders import ModelFiles
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from penstock.base.database import connect
+from penstock.base.store.database import connect
 from penstock.http.inference import build_inference_app
-from penstock.http.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.serving.loaders import ModelFiles
 from serving.models import SIGNATURE, FolderSource
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.output import Session
-from penstock.cli.serve import feedback
-from penstock.http.serve import ServeProcess
+from penstock.cli.production.serve import feedback
+from penstock.processes.serve import ServeProcess
 from serving.models import request_body
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
-from penstock.base.signature import Column, Signature
+from penstock.records.signature import Column, Signature
 from penstock.serving.codecs import (
     Encoding,
     InferResponse,

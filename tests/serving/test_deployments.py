@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from penstock.base.database import Database
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.store.database import Database
 from penstock.serving.deployments import (
     Canary,
     RevisionDraft,

@@ -9,12 +9,12 @@ import httpx
 import msgspec
 import pytest
 
-from penstock.base.database import Database
 from penstock.base.errors import Conflict
-from penstock.base.signature import Column
+from penstock.base.store.database import Database
 from penstock.http.inference import build_inference_app
-from penstock.http.serve import ServeOptions, ServeProcess
 from penstock.monitoring.windows import list_windows
+from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.records.signature import Column
 from penstock.serving.workers import WorkerRevision, list_workers
 from serving.models import FolderSource, deploy, request_body, save_model
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.base.database import Database, connect, metadata
 from penstock.base.errors import Unavailable
-from penstock.flows.record import LiveRecorder
+from penstock.base.store.database import Database, connect, metadata
+from penstock.flows.production.recording import LiveRecorder
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.serving.prediction_id import PredictionId

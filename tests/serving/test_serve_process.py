@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from penstock.base.database import Database
+from penstock.base.store.database import Database
 from penstock.monitoring.windows import list_windows
 from penstock.serving.predictions import list_labels, list_predictions
 from serving.models import FolderSource, deploy, request_body

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.storage.object_options import (
+from penstock.storage.object_store.options import (
     EMULATOR_KEY,
     azure_options,
     gcs_options,

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Denied, PenstockError, Unavailable
-from penstock.data.creation import init_repository
 from penstock.data.repository import DataRepository
-from penstock.flows.import_remote import download_url, open_remote
-from penstock.flows.imports import ImportOptions, import_url, update_import
+from penstock.data.verbs.creation import init_repository
+from penstock.flows.sources.imports import ImportOptions, import_url, update_import
+from penstock.flows.sources.urls import download_url, open_remote
 from penstock.storage.resolve import open_backend
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from penstock.data.creation import init_repository
+from penstock.data.verbs.creation import init_repository
 from penstock.tracking.metrics import list_history
 from penstock.tracking.runs import get_run, list_rows
 from penstock.workspace import open_workspace

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from penstock.base.database import Database
 from penstock.base.errors import Invalid
-from penstock.base.search.grammar import parse_order_field
-from penstock.base.search.keyset import Cursor
+from penstock.base.store.database import Database
 from penstock.http.mlflow.paging import after_of, encode_token, page_behind
+from penstock.records.search.grammar import parse_order_field
+from penstock.records.search.keyset import Cursor
 from penstock.registry import search as registry
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.versions import add_version

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from penstock.base.clock import now_ms
-from penstock.base.database import Database
 from penstock.base.errors import Invalid, NotFound
+from penstock.base.store.database import Database
 from penstock.tracking import runs as store
 from penstock.tracking.entities import MetricPoint, Run, StageRecord
 from penstock.tracking.metrics import log_points

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from penstock.access.roles import Kind, Role, includes, parse_role
 from penstock.access.tables import grants
 from penstock.access.users import OWNER, User, get_user
-from penstock.base.database import upsert
 from penstock.base.errors import NotFound
-from penstock.base.events import record_event
+from penstock.base.store.database import upsert
+from penstock.base.store.events import record_event
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

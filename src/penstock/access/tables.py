@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from penstock.base.database import metadata
+from penstock.base.store.database import metadata
 
 users = sa.Table(
     "users",

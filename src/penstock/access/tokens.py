@@ -18,7 +18,7 @@ from penstock.access.tables import tokens
 from penstock.access.users import User, find_user, get_user
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound
-from penstock.base.events import record_event
+from penstock.base.store.events import record_event
 
 PREFIX = "penstock_"
 _FORM = re.compile(r"penstock_([0-9a-f]{16})_([\w-]{43})\Z", re.ASCII)

@@ -16,7 +16,7 @@ from penstock.access.roles import Role, parse_role
 from penstock.access.tables import grants, tokens, users
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound, Refused
-from penstock.base.events import record_event
+from penstock.base.store.events import record_event
 
 NAME = re.compile(r"[A-Za-z0-9][\w.@+-]{0,99}\Z", re.ASCII)
 OWNER: Final = "owner"

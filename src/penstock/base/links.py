@@ -1,7 +1,7 @@
 """Links from one file to another: reflink, hard link, symbolic link, copy.
 
 One function per kind, each creating `target` (which must not exist), and a probe that says which kinds a
-pair of directories supports. It does not decide which to use; that is `penstock.data.checkout`.
+pair of directories supports. It does not decide which to use; that is `penstock.data.verbs.checkout`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def why(session: Session, subject: str) -> None:
     """Explain a prediction, MODEL/VERSION, endpoint, run, data file or commit."""
     import msgspec
 
-    from penstock.flows.lineage import explain
+    from penstock.flows.chain.lineage import explain
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -67,7 +67,7 @@ def _short(value: object) -> str:
 @pass_session
 def restore(session: Session, subject: str, into: Path) -> None:
     """Bring back the code, data and model a subject stands on."""
-    from penstock.flows.restore import restore as restore_subject
+    from penstock.flows.chain.restoring import restore as restore_subject
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -99,7 +99,7 @@ def log(session: Session, limit: int, subject: str | None, kind: str | None) -> 
     import msgspec
 
     from penstock.base.clock import format_ms
-    from penstock.base.events import list_events
+    from penstock.base.store.events import list_events
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

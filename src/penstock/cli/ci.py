@@ -28,8 +28,8 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
     import msgspec
 
     from penstock.ci.report import render_markdown
-    from penstock.cli.repro import Narrator
-    from penstock.flows.continuous import run_ci
+    from penstock.cli.pipelines.repro import Narrator
+    from penstock.flows.ci.continuous import run_ci
     from penstock.workspace import open_workspace
 
     def on_step(step: StepReport) -> None:
@@ -54,7 +54,7 @@ def ci_report(session: Session) -> None:
     import msgspec
 
     from penstock.ci.report import render_markdown
-    from penstock.flows.continuous import load_report
+    from penstock.flows.ci.continuous import load_report
     from penstock.workspace import open_workspace
 
     report = load_report(open_workspace(session.directory))
@@ -68,7 +68,7 @@ def ci_report(session: Session) -> None:
 @pass_session
 def ci_init(session: Session, system: str, dry_run: bool, force: bool) -> None:
     """Write the CI system's file that runs `penstock ci run` on every push."""
-    from penstock.flows.ci_files import apply_ci_file, plan_ci_file
+    from penstock.flows.ci.files import apply_ci_file, plan_ci_file
     from penstock.workspace import open_workspace
 
     plan = plan_ci_file(open_workspace(session.directory), system)

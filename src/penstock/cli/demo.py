@@ -20,9 +20,9 @@ def demo(session: Session, directory: Path, force: bool) -> None:
 
     from rich.console import Console
 
-    from penstock.flows.demo.deliveries import Flights
-    from penstock.flows.demo.shop import Shop, find_example
-    from penstock.flows.demo.story import STEPS, Story, further_commands
+    from penstock.demo.deliveries import Flights
+    from penstock.demo.shop import Shop, find_example
+    from penstock.demo.story import STEPS, Story, further_commands
     from penstock.workspace import environment
 
     folder = session.directory / directory

@@ -26,7 +26,7 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     """Judge the pipeline's model in the working tree, or a registered MODEL/N; exit 1 when a gate refuses."""
     import msgspec
 
-    from penstock.flows.gate import run_gate, run_gate_on
+    from penstock.flows.models.judging import run_gate, run_gate_on
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

@@ -27,7 +27,7 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
     """Register the pipeline's model as the next version of NAME (from penstock.yaml)."""
     import msgspec
 
-    from penstock.flows.register import describe_version, register_model
+    from penstock.flows.models.registering import describe_version, register_model
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -105,7 +105,7 @@ def model_verify(session: Session, reference: str | None) -> None:
     """Check every stored file of a version, or of all, against its manifest."""
     import tempfile
 
-    from penstock.flows.models import write_model
+    from penstock.flows.models.folders import write_model
     from penstock.registry.references import resolve_version
     from penstock.registry.versions import list_versions
     from penstock.workspace import open_workspace
@@ -128,7 +128,7 @@ def model_verify(session: Session, reference: str | None) -> None:
 def model_download(session: Session, reference: str, out: Path | None) -> None:
     """Write a version's verified files into a folder."""
     from penstock.base.errors import Conflict
-    from penstock.flows.models import write_model
+    from penstock.flows.models.folders import write_model
     from penstock.registry.references import resolve_version
     from penstock.workspace import open_workspace
 
@@ -149,8 +149,8 @@ def model_download(session: Session, reference: str, out: Path | None) -> None:
 @pass_session
 def model_delete(session: Session, reference: str, force: bool) -> None:
     """Take a version, or a whole model, away; numbers are not given again, files stay until a purge."""
-    from penstock.flows.model_aliases import AliasPolicy
-    from penstock.flows.model_removal import delete_model, delete_version
+    from penstock.flows.models.aliases import AliasPolicy
+    from penstock.flows.models.removing import delete_model, delete_version
     from penstock.registry.names import parse_number
     from penstock.workspace import open_workspace
 
@@ -175,8 +175,8 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
 @pass_session
 def model_rename(session: Session, name: str, new_name: str) -> None:
     """Give a model another name; references by the old one still find its versions."""
-    from penstock.flows.model_aliases import AliasPolicy
-    from penstock.flows.model_removal import rename_model
+    from penstock.flows.models.aliases import AliasPolicy
+    from penstock.flows.models.removing import rename_model
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -193,7 +193,7 @@ def model_rename(session: Session, name: str, new_name: str) -> None:
 @pass_session
 def promote(session: Session, reference: str, alias: str, dry_run: bool) -> None:
     """Move an alias to a version (NAME/3 or NAME@challenger) that passed its gate."""
-    from penstock.flows.model_aliases import apply_promotion, plan_promotion
+    from penstock.flows.models.aliases import apply_promotion, plan_promotion
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -222,7 +222,7 @@ def alias() -> None:
 @pass_session
 def alias_set(session: Session, name: str, version: int) -> None:
     """Point MODEL@ALIAS at a version; a protected alias needs a passing verdict, as with promote."""
-    from penstock.flows.model_aliases import apply_promotion, plan_promotion
+    from penstock.flows.models.aliases import apply_promotion, plan_promotion
     from penstock.workspace import open_workspace
 
     registered, label = _split(name)
@@ -238,7 +238,7 @@ def alias_set(session: Session, name: str, version: int) -> None:
 @pass_session
 def alias_delete(session: Session, name: str) -> None:
     """Take MODEL@ALIAS away; its history stays."""
-    from penstock.flows.model_aliases import delete_alias
+    from penstock.flows.models.aliases import delete_alias
     from penstock.workspace import open_workspace
 
     registered, label = _split(name)

@@ -16,11 +16,11 @@ from typing import Any
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
-from penstock.base.limits import check_key
 from penstock.client.buffer import Buffer
 from penstock.client.offline import JournalSink
 from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
 from penstock.client.system import INTERVAL_S, SystemMetrics
+from penstock.records.limits import check_key
 from penstock.tracking.entities import MetricPoint, RunStatus
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from penstock.client.server import ServerSink
 from penstock.client.server_catalogue import ServerCatalogue
 from penstock.client.sink import Sink
 from penstock.client.store_catalogue import StoreCatalogue
-from penstock.flows.project import Project
+from penstock.project.project import Project
 from penstock.workspace import TrackingSettings, open_workspace, tracking_settings
 
 HOME = ".penstock"

@@ -13,8 +13,8 @@ from penstock.base.digest import digest_bytes
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
 from penstock.client.sink import COMMIT_TAG, RunDraft
-from penstock.flows.project import Project
-from penstock.flows.provenance import capture_code, data_digests
+from penstock.flows.models.provenance import capture_code, data_digests
+from penstock.project.project import Project
 from penstock.tracking.runs import new_run_name
 
 DIRTY_TAG, LOCK_TAG = "penstock.dirty_digest", "penstock.lock_digest"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from penstock.artifacts.files import ArtifactFiles
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
 from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft
-from penstock.flows.project import Project
-from penstock.storage.artifact_files import ArtifactFiles
+from penstock.project.project import Project
 from penstock.tracking import logged_models, runs
 from penstock.tracking.datasets import link_models, log_datasets
 from penstock.tracking.entities import LoggedModel, ModelLink, Run, RunStatus

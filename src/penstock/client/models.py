@@ -31,9 +31,9 @@ from penstock.client.catalogue import (
 from penstock.client.connect import open_catalogue
 from penstock.client.fluent import active_run, start_run
 from penstock.client.sink import ModelDraft
-from penstock.flows.model_loading import Trust, digest_folder, load_folder
-from penstock.flows.provenance import environment
-from penstock.flows.uploaded import ENVIRONMENT_TAG
+from penstock.flows.models.loading import Trust, digest_folder, load_folder
+from penstock.flows.models.provenance import environment
+from penstock.flows.models.uploaded import ENVIRONMENT_TAG
 from penstock.registry.flavours import save_estimator
 from penstock.tracking.entities import Run
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import msgspec
 import sqlalchemy as sa
 
+from penstock.artifacts.files import VERSIONS, ArtifactFiles
 from penstock.base.errors import NotFound
 from penstock.client.catalogue import DIGEST_TAG, Located, RunQuery, Version, parse_number, parse_uri
-from penstock.flows.model_aliases import AliasPolicy, apply_move, drop_alias, plan_move
-from penstock.flows.model_places import PROXY, ModelPlace, place_in_run, place_of_model
-from penstock.flows.models import require_files, write_model
-from penstock.flows.project import Project
-from penstock.flows.uploaded import Registration, register_uploaded
+from penstock.flows.models.aliases import AliasPolicy, apply_move, drop_alias, plan_move
+from penstock.flows.models.folders import require_files, write_model
+from penstock.flows.models.places import PROXY, ModelPlace, place_in_run, place_of_model
+from penstock.flows.models.uploaded import Registration, register_uploaded
+from penstock.project.project import Project
 from penstock.registry.cards import get_card
 from penstock.registry.entities import ModelVersion
 from penstock.registry.models import ensure_model, get_model
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
 from penstock.registry.versions import get_version, list_versions
-from penstock.storage.artifact_files import VERSIONS, ArtifactFiles
 from penstock.tracking import runs
 from penstock.tracking.entities import Run
 from penstock.tracking.experiments import get_by_name

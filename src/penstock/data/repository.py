@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from penstock.base.errors import Invalid, NotARepository, NotFound
 from penstock.base.links import LINK_KINDS, LinkKind
-from penstock.data.config import Config, load_config
-from penstock.data.ignore import IgnoreRules
+from penstock.data.configuration.config import Config, load_config
+from penstock.data.files.ignore import IgnoreRules
+from penstock.data.files.private import check_private
+from penstock.data.files.state import State
 from penstock.data.objects import ObjectStore
-from penstock.data.private import check_private
-from penstock.data.state import State
 
 if TYPE_CHECKING:
     from penstock.storage.backend import Backend
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataRepository:
-    """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.metafiles`).
+    """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.pointers.metafiles`).
 
-    `not_ignored` are data that git was to ignore and cannot, for the user to know (`penstock.data.gitignore`);
+    `not_ignored` are data that git was to ignore and cannot, for the user to know (`penstock.data.git.ignored`);
     `emptied` are tracked directories of whose files `.dvcignore` excludes every one;
-    `kept` are directories with copies of what a command replaced or removed (`penstock.data.keeping`).
+    `kept` are directories with copies of what a command replaced or removed (`penstock.data.verbs.keeping`).
     """
 
     root: Path
@@ -121,7 +121,7 @@ class DataRepository:
         return url, options
 
     def _own_settings(self, name: str) -> tuple[str, dict[str, str]]:
-        from penstock.data.config_values import no_url
+        from penstock.data.configuration.values import no_url
 
         options = dict(self.config.remotes()[name])
         url = options.pop("url", "")
@@ -130,7 +130,7 @@ class DataRepository:
         return url, options
 
     def _check_config(self) -> None:
-        from penstock.data.config_values import check_config
+        from penstock.data.configuration.values import check_config
 
         check_config(self.config, self.dvc_dir)
 

@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 
 from penstock.base.digest import CHUNK_BYTES
-from penstock.data.state import FileKey, State
+from penstock.data.files.state import FileKey, State
 
 _TREE_SUFFIX = ".dir"
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from penstock.base.errors import Corrupt, NotFound, PenstockError
 from penstock.base.threads import thread_pool
-from penstock.data.legacy_transfer import legacy_key
-from penstock.data.output import HashInfo
+from penstock.data.cache.legacy_transfer import legacy_key
+from penstock.data.cache.transfer import remote_key
+from penstock.data.formats.output import HashInfo
+from penstock.data.formats.tree import parse_tree, tree_md5
 from penstock.data.repository import DataRepository
-from penstock.data.transfer import remote_key
-from penstock.data.tree import parse_tree, tree_md5
 
 
 def load_lists(repo: DataRepository, infos: Sequence[HashInfo]) -> dict[str, Mapping[str, str]]:

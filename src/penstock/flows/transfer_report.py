@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.base.errors import Corrupt, NotFound, Unavailable
-from penstock.data import transfer
-from penstock.data.checkout import Change
-from penstock.data.output import HashInfo
+from penstock.data.cache import transfer
+from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.checkout import Change
 
 SHOWN = 3  # paths named in an error
 

@@ -20,14 +20,14 @@ from starlette.routing import Route
 
 import penstock
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.events import Event, list_events
-from penstock.flows.lineage import Explanation, explain
-from penstock.flows.overview import EndpointView, overview
-from penstock.flows.project import Project
+from penstock.base.store.events import Event, list_events
+from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.production.overview import EndpointView, overview
 from penstock.http.caller import caller_of
 from penstock.http.errors import json_response
 from penstock.monitoring.quality import METRICS
 from penstock.monitoring.windows import Window, list_windows
+from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.references import resolve_version

@@ -24,12 +24,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.access.passwords import is_password
 from penstock.access.tokens import PREFIX, find_owner
 from penstock.access.users import User, find_user
-from penstock.base.database import Database
 from penstock.base.errors import Denied, PenstockError
+from penstock.base.store.database import Database
 from penstock.http.caller import Caller, caller_of, set_caller
 from penstock.http.errors import error_response
 from penstock.http.mlflow.errors import mlflow_error_response
-from penstock.http.mlflow.multipart import PART_ROUTE
+from penstock.http.mlflow.files.multipart import PART_ROUTE
 
 PUBLIC = frozenset({"/health", "/version"})
 MLFLOW_PATHS = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/")

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.database import metadata
+from penstock.base.store.database import metadata
 
 findings = sa.Table(
     "findings",

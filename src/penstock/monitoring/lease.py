@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from penstock.base.database import metadata, upsert
+from penstock.base.store.database import metadata, upsert
 
 leases = sa.Table(
     "leases",

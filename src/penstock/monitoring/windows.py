@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.database import metadata, upsert
+from penstock.base.store.database import metadata, upsert
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality

@@ -15,7 +15,7 @@ import msgspec
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.settings import load_settings
-from penstock.data.metafiles import DEFINITION_FILE, find_definitions
+from penstock.data.pointers.metafiles import DEFINITION_FILE, find_definitions
 from penstock.data.repository import DataRepository
 from penstock.pipeline.stage import OutputKind, ParameterRef, Stage, StageOutput
 from penstock.pipeline.templates import needs_templates, resolve_stages

@@ -19,8 +19,8 @@ from penstock.base.digest import digest_value
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.base.yaml12 import load
-from penstock.data.output import HashInfo, check_md5
-from penstock.data.yamltext import dump_document, load_document
+from penstock.data.formats.output import HashInfo, check_md5
+from penstock.data.formats.yamltext import dump_document, load_document
 from penstock.pipeline.stage import Stage
 
 LOCK_FILE = "dvc.lock"

@@ -12,13 +12,13 @@ from typing import Any
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.base.files import remove_path
 from penstock.base.git import Git
-from penstock.data.checkout import check_parents, checkout_output
-from penstock.data.gitignore import check_not_tracked, has_entry, ignore_path, unignore_path
-from penstock.data.hashing import hash_path, save_path
+from penstock.data.cache.hashing import hash_path, save_path
+from penstock.data.formats.output import HashInfo, Output
+from penstock.data.git.ignored import check_not_tracked, has_entry, ignore_path, unignore_path
 from penstock.data.objects import has
-from penstock.data.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import in_use
+from penstock.data.verbs.checkout import check_parents, checkout_output
 from penstock.pipeline.lockfile import LOCK_FILE, LockedPath, LockEntry
 from penstock.pipeline.outputs import parse_outputs, stage_outputs
 from penstock.pipeline.parameters import require_values

@@ -11,7 +11,7 @@ import yaml
 
 from penstock.base.errors import Invalid
 from penstock.base.yaml12 import load
-from penstock.data.output import Output
+from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import LockEntry, load_entries, parse_lock

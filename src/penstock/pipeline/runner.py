@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from penstock.base.errors import PenstockError, Refused
-from penstock.data.output import Output
+from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
 from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.base.errors import NotFound
-from penstock.data.adding import commit_pointer
-from penstock.data.output import Output
-from penstock.data.pointer import Pointer, list_pointers
+from penstock.data.formats.output import Output
+from penstock.data.pointers.pointer import Pointer, list_pointers
 from penstock.data.repository import DataRepository
-from penstock.data.status import State, output_state
+from penstock.data.verbs.adding import commit_pointer
+from penstock.data.verbs.status import State, output_state
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from penstock.data.metafiles import DEFINITION_FILE
+from penstock.data.pointers.metafiles import DEFINITION_FILE
 
 OutputKind = Literal["out", "metric", "plot"]
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from penstock.base.errors import NotFound
-from penstock.data.metafiles import DEFINITION_FILE, SUFFIX
+from penstock.data.pointers.metafiles import DEFINITION_FILE, SUFFIX
 from penstock.pipeline.graph import N
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid, PenstockError
-from penstock.data.config import load_config
+from penstock.data.configuration.config import load_config
 from penstock.pipeline.context import Context, has_template, text_of
 
 DEFAULT_VALUES = "params.yaml"

@@ -1,6 +1,6 @@
 """Aliases in the store: where a name points, and where it pointed at any time.
 
-Whether an alias may move is a policy of `penstock.flows.model_aliases`; every door goes through that.
+Whether an alias may move is a policy of `penstock.flows.models.aliases`; every door goes through that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.errors import Conflict
-from penstock.base.events import record_event
+from penstock.base.store.events import record_event
 from penstock.registry.entities import Alias, AliasMove
 from penstock.registry.tables import alias_moves, aliases
 from penstock.registry.webhooks import announce

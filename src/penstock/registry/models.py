@@ -12,10 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.database import upsert
 from penstock.base.errors import Conflict, NotFound
-from penstock.base.events import record_event
-from penstock.base.limits import check_key
+from penstock.base.store.database import upsert
+from penstock.base.store.events import record_event
+from penstock.records.limits import check_key
 from penstock.registry.entities import RegisteredModel
 from penstock.registry.names import check_name, check_tag
 from penstock.registry.tables import (

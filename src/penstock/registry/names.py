@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from penstock.base.errors import Invalid
-from penstock.base.limits import (
+from penstock.records.limits import (
     MAX_REGISTRY_TAG_VALUE,
     another_path,
     check_key,

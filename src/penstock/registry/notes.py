@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.database import upsert
 from penstock.base.errors import Invalid
-from penstock.base.events import record_event
-from penstock.base.limits import check_key
+from penstock.base.store.database import upsert
+from penstock.base.store.events import record_event
+from penstock.records.limits import check_key
 from penstock.registry.cards import get_card
 from penstock.registry.entities import VersionCard
 from penstock.registry.models import touch

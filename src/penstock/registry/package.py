@@ -18,8 +18,8 @@ import yaml
 from penstock.base.digest import digest_file, digest_value
 from penstock.base.errors import Corrupt, Invalid, NotFound
 from penstock.base.files import write_atomic
-from penstock.base.signature import Column, Datatype, Signature
 from penstock.base.yaml12 import load
+from penstock.records.signature import Column, Datatype, Signature
 from penstock.registry.entities import FileDigest, Manifest
 
 MODEL_FILE = "MLmodel"

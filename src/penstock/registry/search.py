@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from penstock.base.search.entities import MODEL_VERSIONS, REGISTERED_MODELS
-from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
-from penstock.base.search.joining import all_of
-from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
-from penstock.base.search.pairs import pair_matches
-from penstock.base.search.sql import compare
+from penstock.records.search.entities import MODEL_VERSIONS, REGISTERED_MODELS
+from penstock.records.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
+from penstock.records.search.joining import all_of
+from penstock.records.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
+from penstock.records.search.pairs import pair_matches
+from penstock.records.search.sql import compare
 from penstock.registry.cards import load_cards, select_cards
 from penstock.registry.entities import VersionCard
 from penstock.registry.tables import model_tags, models, version_tags, versions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from penstock.base.database import metadata
+from penstock.base.store.database import metadata
 
 models = sa.Table(
     "registered_models",

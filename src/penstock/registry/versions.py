@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.events import record_event
+from penstock.base.store.events import record_event
 from penstock.registry.cards import no_version, tags_of
 from penstock.registry.entities import Manifest, ModelVersion, VersionCard
 from penstock.registry.models import ensure_model, follow_name, get_model, take_number, touch

@@ -1,7 +1,7 @@
 """Webhooks of the registry: who is told of which change, and what has still to be sent.
 
 A change writes what is to be sent in its own transaction (`announce`), so nothing is sent of a change that
-did not happen, and nothing that happened is forgotten. Sending is `penstock.flows.webhooks`.
+did not happen, and nothing that happened is forgotten. Sending is `penstock.flows.models.webhooks`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.base.events import record_event
+from penstock.base.store.events import record_event
 from penstock.registry.tables import webhook_deliveries, webhooks
 
 Status = Literal["ACTIVE", "DISABLED"]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.base.errors import Invalid
-from penstock.base.signature import DATATYPES, Signature
+from penstock.records.signature import DATATYPES, Signature
 from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary
 

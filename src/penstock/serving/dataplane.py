@@ -20,7 +20,7 @@ import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.base.signature import Column
+from penstock.records.signature import Column
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id

@@ -13,8 +13,8 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.database import metadata
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.base.store.database import metadata
 
 endpoints = sa.Table(
     "endpoints",

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from penstock.base.database import metadata, upsert
 from penstock.base.errors import Corrupt, NotFound
+from penstock.base.store.database import metadata, upsert
 from penstock.serving.loaders.model import Array, Columns
 
 predictions = sa.Table(

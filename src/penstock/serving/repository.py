@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
-from penstock.base.signature import Signature
+from penstock.records.signature import Signature
 from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor, numpy_dtype

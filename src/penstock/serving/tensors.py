@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
-from penstock.base.signature import Column, Signature
+from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
 
 EXACT_INTEGER_MAX = 2**53

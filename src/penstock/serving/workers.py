@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.database import metadata
+from penstock.base.store.database import metadata
 
 serving_workers = sa.Table(
     "serving_workers",

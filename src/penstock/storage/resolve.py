@@ -103,8 +103,8 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Backend:
-    from penstock.storage import object_options
-    from penstock.storage import objectstore as adapter
+    from penstock.storage.object_store import backend as adapter
+    from penstock.storage.object_store import options as store_options
 
     place, _, path = url.partition("://")[2].partition("/")
     prefix = path.strip("/")
@@ -112,15 +112,15 @@ def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Bac
     shown = shown_url(url)
     backend: adapter.ObjectStoreBackend
     if scheme == "s3":
-        backend = adapter.open_s3(place, prefix, object_options.s3_options(options), shown)
+        backend = adapter.open_s3(place, prefix, store_options.s3_options(options), shown)
     elif scheme == "gs":
-        backend = adapter.open_gcs(place, prefix, object_options.gcs_options(options), shown)
+        backend = adapter.open_gcs(place, prefix, store_options.gcs_options(options), shown)
     elif scheme == "azure":
-        backend = adapter.open_azure(place, prefix, object_options.azure_options(options), shown)
+        backend = adapter.open_azure(place, prefix, store_options.azure_options(options), shown)
     else:
-        from penstock.storage.webserver import HttpBackend
+        from penstock.storage.object_store.webserver import HttpBackend
 
-        settings = object_options.http_options(url, options)
+        settings = store_options.http_options(url, options)
         bare = f"{scheme}://{place.rpartition('@')[2]}/{path}"  # the settings have who asks
         store = adapter.open_http(bare, settings, shown)
         backend = HttpBackend(store, shown)
@@ -131,8 +131,8 @@ def _open_object_store(scheme: str, url: str, options: Mapping[str, str]) -> Bac
 
 def _open_ssh(url: str, options: Mapping[str, str]) -> Backend:
     try:
-        from penstock.storage.ssh import JOBS, SshBackend
-        from penstock.storage.ssh_connection import CHANNELS, SshTarget
+        from penstock.storage.sftp.backend import JOBS, SshBackend
+        from penstock.storage.sftp.connection import CHANNELS, SshTarget
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"ssh:// needs a package that is not installed: {error.name}",

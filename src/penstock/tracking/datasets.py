@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from penstock.base.database import upsert
-from penstock.base.limits import limit_count, limit_length
+from penstock.base.store.database import upsert
+from penstock.records.limits import limit_count, limit_length
 from penstock.tracking.entities import Dataset, DatasetInput, ModelLink
 from penstock.tracking.inputs import digests_of
 from penstock.tracking.metrics import RunReference

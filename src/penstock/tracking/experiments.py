@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.database import upsert
 from penstock.base.errors import Conflict, Invalid, NotFound
-from penstock.base.limits import MAX_EXPERIMENT_TAG_VALUE, MAX_INT64, check_key, limit_length
+from penstock.base.store.database import upsert
+from penstock.records.limits import MAX_EXPERIMENT_TAG_VALUE, MAX_INT64, check_key, limit_length
 from penstock.tracking.entities import Experiment
 from penstock.tracking.tables import experiment_tags, experiments, runs
 

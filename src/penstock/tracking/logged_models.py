@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.database import upsert
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.limits import invalid_value
+from penstock.base.store.database import upsert
+from penstock.records.limits import invalid_value
 from penstock.tracking.entities import LoggedModel
 from penstock.tracking.experiments import require_active
 from penstock.tracking.tables import (

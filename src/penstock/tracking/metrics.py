@@ -15,8 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from penstock.base.database import insert_rows, upsert
 from penstock.base.errors import Invalid, NotFound
+from penstock.base.store.database import insert_rows, upsert
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.tables import logged_model_metrics, logged_models, run_latest_metrics, run_metrics
 from penstock.tracking.values import in_parts

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.limits import invalid_value
+from penstock.records.limits import invalid_value
 from penstock.tracking.entities import RUN_STATUSES, MetricPoint, Run, RunRow, RunStatus, StageRecord
 from penstock.tracking.experiments import ensure_experiment, require_active
 from penstock.tracking.metrics import RunReference, list_latest, log_points

@@ -15,13 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
-from penstock.base.limits import invalid_value, limit_count
-from penstock.base.search.entities import EXPERIMENTS, RUNS
-from penstock.base.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
-from penstock.base.search.joining import all_of
-from penstock.base.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
-from penstock.base.search.pairs import pair_matches
-from penstock.base.search.sql import compare
+from penstock.records.limits import invalid_value, limit_count
+from penstock.records.search.entities import EXPERIMENTS, RUNS
+from penstock.records.search.grammar import Comparison, OrderBy, parse_filter, parse_order_by
+from penstock.records.search.joining import all_of
+from penstock.records.search.keyset import Cursor, Key, beyond, in_order, ranked, read_cursor
+from penstock.records.search.pairs import pair_matches
+from penstock.records.search.sql import compare
 from penstock.tracking.entities import Experiment
 from penstock.tracking.experiments import list_experiments
 from penstock.tracking.tables import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from penstock.base.database import metadata
+from penstock.base.store.database import metadata
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """Ids that MLflow's file store made have 18 digits; SQLite's INTEGER holds them, PostgreSQL's does not."""

@@ -7,9 +7,9 @@ from functools import cache
 
 import sqlalchemy as sa
 
-from penstock.base.database import upsert
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.limits import MAX_PARAM_VALUE, MAX_TAG_VALUE
+from penstock.base.store.database import upsert
+from penstock.records.limits import MAX_PARAM_VALUE, MAX_TAG_VALUE
 from penstock.tracking.tables import run_params, run_tags, runs
 
 NAME_TAG = "mlflow.runName"

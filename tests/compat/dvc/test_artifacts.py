@@ -11,7 +11,7 @@ import pytest
 from compat.dvc.conftest import Tool, git
 from compat.dvc.sides import Side, assert_same
 from penstock.base.errors import Invalid, NotFound
-from penstock.flows.artifacts import Tag, choose_commit, split_name, version_key
+from penstock.flows.sources.artifacts import Tag, choose_commit, split_name, version_key
 
 DECLARED = "artifacts:\n  delay:\n    path: model\n    type: model\n  notes:\n    path: notes.txt\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data.config_schema import ALIAS, NAMED, REMOTES, SECTIONS
+from penstock.data.configuration.schema import ALIAS, NAMED, REMOTES, SECTIONS
 
 from .conftest import Tool
 

@@ -5,7 +5,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from penstock.http.serve import ServeProcess
+from penstock.processes.serve import ServeProcess
 
 pytestmark = pytest.mark.slow
 

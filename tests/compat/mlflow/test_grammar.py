@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import Invalid
-from penstock.base.search.entities import (
+from penstock.records.search.entities import (
     EXPERIMENTS,
     LOGGED_MODELS,
     MODEL_VERSIONS,
@@ -23,7 +23,7 @@ from penstock.base.search.entities import (
     RUNS,
     Entity,
 )
-from penstock.base.search.grammar import parse_filter, parse_order_by, parse_order_field
+from penstock.records.search.grammar import parse_filter, parse_order_by, parse_order_field
 from servers.programs import missing
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from contracts.artifact_server import PROXY, Proxy, run_proxy
+from penstock.artifacts.files import WHOLE_BYTES
 from penstock.base.digest import digest_bytes
-from penstock.storage.artifact_files import WHOLE_BYTES
 from penstock.storage.resolve import open_backend
 
 SMALL, LARGE = b"flavors: {}", os.urandom(WHOLE_BYTES + (3 << 20) + 1)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from contracts.artifact_server import PROXY, ROOT, Proxy, run_proxy
-from penstock.storage.part_uploads import KEEP_MS, PartUpload
+from penstock.artifacts.parts import KEEP_MS, PartUpload
 from penstock.storage.resolve import open_backend
 
 MPU = "/api/2.0/mlflow-artifacts/mpu"

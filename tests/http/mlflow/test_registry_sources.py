@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.events import list_events
-from penstock.flows.uploaded import manifest_of
+from penstock.base.store.events import list_events
+from penstock.flows.models.uploaded import manifest_of
 from penstock.registry.versions import get_version
 from servers.registry_api import Api, run_api
 

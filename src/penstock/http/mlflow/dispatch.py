@@ -26,14 +26,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.access.roles import Kind, Role
-from penstock.base.database import Database
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.flows.project import Project
+from penstock.base.store.database import Database
 from penstock.http.caller import Caller, caller_of
 from penstock.http.errors import json_response
-from penstock.http.mlflow.artifact_transfer import ArtifactService
 from penstock.http.mlflow.errors import mlflow_error_response
+from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, decode_query
+from penstock.project.project import Project
 
 MAX_READERS = 8
 T = TypeVar("T")

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
-from penstock.base.search.keyset import Cursor
+from penstock.records.search.keyset import Cursor
 
 MAX_OFFSET = 10**9
 

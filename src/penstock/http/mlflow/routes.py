@@ -8,24 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from penstock.flows.project import Project
-from penstock.flows.uploaded import manifest_of
+from penstock.artifacts.files import ArtifactFiles, ArtifactTree, VersionFiles
+from penstock.flows.models.uploaded import manifest_of
 from penstock.http.errors import json_response
-from penstock.http.mlflow import (
-    experiments,
-    logged_models,
-    metrics,
-    registry,
-    run_artifacts,
-    runs,
-    versions,
-    webhooks,
-)
-from penstock.http.mlflow.artifact_access import check_artifact
-from penstock.http.mlflow.artifact_transfer import ArtifactService
-from penstock.http.mlflow.artifacts import artifact_routes
 from penstock.http.mlflow.dispatch import Endpoint, MlflowApi, Services
-from penstock.storage.artifact_files import ArtifactFiles, ArtifactTree, VersionFiles
+from penstock.http.mlflow.files import run_artifacts
+from penstock.http.mlflow.files.access import check_artifact
+from penstock.http.mlflow.files.proxy import artifact_routes
+from penstock.http.mlflow.files.transfer import ArtifactService
+from penstock.http.mlflow.models import models, versions, webhooks
+from penstock.http.mlflow.tracking import experiments, logged_models, metrics, runs
+from penstock.project.project import Project
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
@@ -33,7 +26,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *experiments.ENDPOINTS,
     *logged_models.ENDPOINTS,
     *run_artifacts.ENDPOINTS,
-    *registry.ENDPOINTS,
+    *models.ENDPOINTS,
     *versions.ENDPOINTS,
     *webhooks.ENDPOINTS,
 )

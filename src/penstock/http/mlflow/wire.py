@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origi
 import msgspec
 
 from penstock.base.errors import Invalid
-from penstock.base.limits import invalid_value, missing_value
+from penstock.records.limits import invalid_value, missing_value
 
 MAX_BODY_BYTES = 32 << 20
 MAX_DEPTH = 50

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.errors import Invalid, PenstockError
-from penstock.flows.project import Project
-from penstock.http.mlflow.artifact_transfer import ArtifactService
-from penstock.http.mlflow.artifacts import list_artifacts
-from penstock.http.mlflow.metrics import thin_out
-from penstock.http.mlflow.places import proxied_path, run_root
+from penstock.http.mlflow.files.places import proxied_path, run_root
+from penstock.http.mlflow.files.proxy import list_artifacts
+from penstock.http.mlflow.files.transfer import ArtifactService
+from penstock.http.mlflow.tracking.metrics import thin_out
 from penstock.http.pages.charts import Chart
 from penstock.http.pages.histories import history_chart
 from penstock.http.pages.render import Renderer
+from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_versions
 from penstock.tracking import runs as tracking
 from penstock.tracking.experiments import get_experiment, parse_experiment_id

@@ -13,19 +13,19 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from penstock.base.clock import now_ms
-from penstock.base.events import list_events
-from penstock.flows.lineage import Link
-from penstock.flows.overview import overview
-from penstock.flows.project import Project
-from penstock.flows.supervise import ControllerLoop
-from penstock.flows.watch import Observation, observe
+from penstock.base.store.events import list_events
+from penstock.flows.chain.lineage import Link
+from penstock.flows.production.overview import overview
+from penstock.flows.production.watching import Observation, observe
 from penstock.http.api import WindowView, explain_subject, version_view, windows_of
-from penstock.http.mlflow.artifact_transfer import ArtifactService
+from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.charts import Chart, bar_chart, line_chart
 from penstock.http.pages.render import STATIC, Renderer, path
 from penstock.http.pages.run_views import RunPages
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.verdicts import find_verdict

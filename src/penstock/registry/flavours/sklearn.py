@@ -17,7 +17,7 @@ import sklearn
 import skops.io
 
 from penstock.base.errors import Conflict, Invalid
-from penstock.base.signature import Column, Datatype, Signature
+from penstock.records.signature import Column, Datatype, Signature
 from penstock.registry.package import MODEL_FILE, write_description, write_example
 
 EXAMPLE_ROWS = 5

@@ -17,7 +17,7 @@ import pandera.polars as pa
 import polars as pl
 
 from penstock.base.errors import Invalid
-from penstock.data.tables import load_table
+from penstock.data.formats.tables import load_table
 from penstock.registry.entities import CheckResult
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.settings import SchemaGate, Severity

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.signature import Signature
+from penstock.records.signature import Signature
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid, Refused
-from penstock.base.signature import Signature
+from penstock.records.signature import Signature
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, numpy_dtype
 
 # estimators whose predict is the class of the largest probability, so that one call gives both outputs

@@ -1,0 +1,1 @@
+"""The files of runs, logged models and versions under the paths clients know."""

@@ -1,0 +1,1 @@
+"""The store: the database, its schema, its writer and the audit events."""

@@ -1,0 +1,1 @@
+"""Commands on tracked data and their sources."""

@@ -1,0 +1,157 @@
+"""What data commands share: the opened repository, its pipeline's outputs, and targets with what they reach."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from penstock.data.formats.output import HashInfo, Output
+    from penstock.data.repository import DataRepository
+    from penstock.flows.tracked.comparing import LoadLists
+    from penstock.flows.tracked.selection import Chosen
+
+
+def complete_files(_context: Any, _parameter: Any, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a path."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_remotes(_context: Any, _parameter: Any, incomplete: str) -> list[str]:
+    """Return the remotes whose names begin so."""
+    from penstock.base.errors import PenstockError
+    from penstock.data.configuration.config import load_config
+    from penstock.data.repository import find_root
+
+    try:
+        names = load_config(find_root(Path()) / ".dvc").remotes()
+    except PenstockError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+TARGETS = click.argument("targets", nargs=-1, shell_complete=complete_files)
+SOME_TARGETS = click.argument("targets", nargs=-1, required=True, shell_complete=complete_files)
+RECURSIVE = click.option(
+    "-R", "--recursive", is_flag=True, help="Take all that is tracked below a directory."
+)
+WITH_DEPS = click.option(
+    "-d", "--with-deps", is_flag=True, help="Take what a target was made from too, all the way up."
+)
+GLOB = click.option("--glob", "use_glob", is_flag=True, help="Expand patterns in TARGETS.")
+
+
+@contextmanager
+def opened(session: Session) -> Iterator[DataRepository]:
+    """Open the repository of the session's directory for a command; say at its end what git cannot ignore and what was kept."""
+    from penstock.data.repository import DataRepository
+
+    repo = DataRepository.open(session.directory)
+    try:
+        yield repo
+        for path in repo.not_ignored:
+            session.note(
+                f"warning: git cannot ignore {repo.relative(path)!r}: a name of several lines fits no .gitignore;"
+                " do not git add it"
+            )
+        for path in repo.emptied:
+            name = repo.relative(path)
+            session.note(
+                f"warning: .dvcignore excludes every file of {name}: it is tracked as an empty directory"
+            )
+        for folder in repo.kept:
+            session.note(
+                f"what was there and in no cache is kept in {os.path.relpath(folder, session.directory)}"
+            )
+    finally:
+        repo.close()
+
+
+def lists_of(repo: DataRepository) -> LoadLists:
+    """Return what reads the lists of directories from the remote; what that takes is imported when one is wanted."""
+
+    def load(infos: Sequence[HashInfo]) -> Mapping[str, Mapping[str, str]]:
+        from penstock.flows.remote_lists import load_lists
+
+        return load_lists(repo, infos)
+
+    return load
+
+
+def pipeline_outputs(repo: DataRepository, above: Sequence[Path] | None = None) -> list[Output]:
+    """Return the pipelines' outputs; nothing is imported where there is no pipeline.
+
+    With `above`, only of the pipelines in directories around these paths.
+    """
+    from penstock.data.pointers.metafiles import definitions_above, find_definitions
+
+    definitions = find_definitions(repo) if above is None else definitions_above(repo, above)
+    if not definitions:
+        return []
+    from penstock.pipeline.outputs import list_outputs
+
+    return list_outputs(repo, definitions)
+
+
+def reach_options(command: Any) -> Any:
+    """Add `-R` and `-d`."""
+    return RECURSIVE(WITH_DEPS(command))
+
+
+def history_options(command: Any) -> Any:
+    """Add `-a`, `-T` and `-A`."""
+    for option in (
+        click.option("-a", "--all-branches", is_flag=True, help="For the tips of all branches too."),
+        click.option("-T", "--all-tags", is_flag=True, help="For all tags too."),
+        click.option("-A", "--all-commits", is_flag=True, help="For all commits too."),
+    ):
+        command = option(command)
+    return command
+
+
+def widened(
+    session: Session,
+    repo: DataRepository,
+    targets: tuple[str, ...],
+    *,
+    recursive: bool = False,
+    with_deps: bool = False,
+    use_glob: bool = False,
+    bring_trees: Callable[[Any], None] | None = None,
+) -> tuple[str | Chosen, ...]:
+    """Return targets with what they reach; as they are where no flag asks for more.
+
+    The command ends, successfully, where nothing is tracked below what `-R` names.
+    """
+    if not targets or not (recursive or with_deps or use_glob):
+        return targets
+    from penstock.flows.tracked.reach import Reach, widen
+
+    reach = Reach(session.directory, recursive, use_glob, with_deps, bring_trees)
+    found = widen(repo, targets, lambda: pipeline_outputs(repo), reach)
+    if not found:
+        session.emit({}, "Nothing is tracked there.")
+        raise click.exceptions.Exit(0)
+    return tuple(found)
+
+
+def find_history(repo: DataRepository, flags: dict[str, Any]) -> Any:
+    """Return what yields the outputs of other commits, or None when none are asked for."""
+    scope = (flags["all_branches"], flags["all_tags"], flags["all_commits"])
+    if not any(scope):
+        return None
+    from penstock.base.git import Git
+    from penstock.flows.tracked.history import Scope, list_commits, outputs_at
+
+    return lambda: outputs_at(repo, list_commits(Git(repo.root), Scope(*scope)))

@@ -1,0 +1,325 @@
+"""Commands on tracked data: `init status checkout commit diff remove root`.
+
+Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -q`, which is 1 on changes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.data.targets import (
+    SOME_TARGETS,
+    TARGETS,
+    complete_remotes,
+    find_history,
+    history_options,
+    lists_of,
+    opened,
+    pipeline_outputs,
+    reach_options,
+    widened,
+)
+from penstock.cli.data.text import (
+    by_change,
+    render_changes,
+    render_diff,
+    render_status,
+    render_summary,
+    shown_paths,
+)
+from penstock.cli.many_values import ManyValues
+from penstock.cli.output import Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from penstock.data.pointers.pointer import Pointer
+    from penstock.data.repository import DataRepository
+    from penstock.flows.tracked.selection import Chosen
+
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+@click.command()
+@click.option("--no-scm", is_flag=True, help="Work without git.")
+@click.option("--subdir", is_flag=True, help="Allow a subdirectory of a git repository.")
+@click.option("-f", "--force", is_flag=True, help="Begin anew with empty settings; the cache is kept.")
+@pass_session
+def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
+    """Make this directory a repository (DVC's layout)."""
+    from penstock.data.verbs.creation import init_repository
+
+    init_repository(session.directory, no_scm=no_scm, subdir=subdir, force=force)
+    session.emit(
+        {"root": str(session.directory)},
+        f"Initialized a repository in {session.directory}.\nNext: penstock add DATA"
+        + ("" if no_scm else ", then git commit."),
+    )
+
+
+@click.command()
+@pass_session
+def root(session: Session) -> None:
+    """Print the repository's root, relative to the current directory."""
+    import os
+
+    from penstock.data.repository import find_root
+
+    relative = os.path.relpath(find_root(session.directory), session.directory)
+    session.emit({"root": relative}, relative)
+
+
+@click.command()
+@TARGETS
+@click.option("-c", "--cloud", is_flag=True, help="Compare the cache with the remote.")
+@click.option("-r", "--remote", shell_complete=complete_remotes, help="Remote to compare with.")
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Requests at once.")
+@history_options
+@reach_options
+@click.option("--no-updates", is_flag=True, help="Do not ask the sources of imports.")
+@click.option("-q", "--quiet", "silent", is_flag=True, help="Print nothing; exit 1 when something changed.")
+@json_option
+@click.pass_context
+def status(
+    context: click.Context, /, targets: tuple[str, ...], cloud: bool, silent: bool, **flags: Any
+) -> None:
+    """Show what changed in tracked data and pipelines."""
+    session = context.find_object(Session) or context.ensure_object(Session)
+    with opened(session) as repo:
+        if cloud or flags["remote"]:
+            found: dict[str, Any] = _cloud_status(session, repo, targets, flags)
+            depth, clean = 1, "Cache and remote are in sync."
+        else:
+            if any(flags[name] for name in ("all_branches", "all_tags", "all_commits", "jobs")):
+                raise click.UsageError("--all-branches, --all-tags, --all-commits and --jobs go with --cloud")
+            found = _workspace_status(session, repo, targets, flags)
+            depth, clean = 0, UP_TO_DATE
+    if silent or session.quiet:
+        context.exit(1 if found else 0)
+    session.emit(found, lambda: render_status(found, depth) or clean)
+
+
+def _cloud_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+) -> dict[str, str]:
+    from penstock.flows.tracked.cloud import cloud_status
+    from penstock.flows.tracked.transferring import TransferOptions
+
+    options = TransferOptions(
+        flags["remote"], flags["jobs"], session.directory, history=find_history(repo, flags)
+    )
+    chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
+    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo), options=options)
+
+
+def _workspace_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+) -> dict[str, Any]:
+    from penstock.flows.tracked import selection
+
+    find_behind = None if flags["no_updates"] else lambda pointers: _behind(session, pointers)
+    if targets and (flags["recursive"] or flags["with_deps"]):
+        chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
+        stages = _stage_targets(session, repo, chosen)
+        extra = _pipeline_status(session, repo, stages)[0] if stages else {}
+        return selection.status(repo, chosen, base=session.directory, extra=extra, find_behind=find_behind)
+    extra, known = _pipeline_status(session, repo, targets)
+    rest = tuple(target for target in targets if target not in known)
+    if targets and not rest:
+        return extra
+    return selection.status(repo, rest, base=session.directory, extra=extra, find_behind=find_behind)
+
+
+def _stage_targets(session: Session, repo: DataRepository, chosen: Sequence[str | Chosen]) -> tuple[str, ...]:
+    """Return targets as words: those that were widened to a stage's outputs by the stage's name."""
+    sources = [one if isinstance(one, str) else one.output.source for one in chosen]
+    return tuple(
+        os.path.relpath(repo.root / source, session.directory) if source != one else source
+        for source, one in zip(sources, chosen, strict=True)
+        if source == one or ":" in source
+    )
+
+
+def _behind(session: Session, pointers: Sequence[Pointer]) -> dict[Path, str]:
+    from penstock.flows.sources.updates import find_updates  # what that takes, where there are imports
+
+    found, unknown = find_updates(pointers)
+    for line in unknown:
+        session.note(f"the source of an import cannot be asked: {line}")
+    return found
+
+
+def _pipeline_status(
+    session: Session, repo: DataRepository, targets: tuple[str, ...]
+) -> tuple[dict[str, list[Any]], set[str]]:
+    from penstock.data.pointers.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return {}, set()
+    from penstock.flows.pipelines.status import pipeline_status
+
+    return pipeline_status(repo, targets, session.directory)
+
+
+@click.command()
+@TARGETS
+@click.option("-f", "--force", is_flag=True, help="Overwrite unsaved work, keeping a copy under .dvc/tmp.")
+@click.option("--relink", is_flag=True, help="Make links or copies anew, as cache.type says now.")
+@click.option("--summary", is_flag=True, help="Print only how many files changed.")
+@click.option("--allow-missing", is_flag=True, help="Leave out what is not in the cache.")
+@reach_options
+@json_option
+@pass_session
+def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **flags: bool) -> None:
+    """Bring the workspace to what pointers and lock say."""
+    from collections import Counter
+
+    from penstock.flows.tracked import working_tree
+
+    counts: Counter[str] = Counter()
+    with opened(session) as repo:
+        recursive, with_deps = flags.pop("recursive"), flags.pop("with_deps")
+        changes = working_tree.checkout(
+            repo,
+            widened(session, repo, targets, recursive=recursive, with_deps=with_deps),
+            lambda: pipeline_outputs(repo),
+            base=session.directory,
+            counts=counts,
+            **flags,
+        )
+        root = repo.root
+    session.emit(
+        by_change(changes),
+        lambda: (
+            render_summary(counts)
+            if summary
+            else render_changes(shown_paths(changes, root, session.directory))
+        ),
+    )
+
+
+@click.command()
+@TARGETS
+@click.option("-f", "--force", is_flag=True, help="Accepted for DVC's sake; there is no prompt.")
+@click.option("--no-relink", is_flag=True, help="Leave files as they are, even where links are configured.")
+@reach_options
+@json_option
+@pass_session
+def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **flags: bool) -> None:
+    """Record changed tracked data as the new state."""
+    from penstock.flows.tracked import working_tree
+
+    with opened(session) as repo:
+        chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
+        named = _stage_targets(session, repo, chosen)
+        stages, known = _commit_stages(session, repo, named) if named or not targets else ([], set[str]())
+        rest = tuple(one for one in chosen if not (isinstance(one, str) and one in known))
+        done = (
+            working_tree.commit(repo, rest, base=session.directory, relink=not no_relink)
+            if rest or not targets
+            else []
+        )
+        document = [{"pointer": repo.relative(one.pointer), "md5": one.hash.md5} for one in done]
+    document += [{"stage": name} for name in stages]
+    lines = [f"M       {one.get('pointer') or one['stage']}" for one in document]
+    session.emit(document, "\n".join(lines) or "Nothing changed.")
+
+
+def _commit_stages(
+    session: Session, repo: DataRepository, targets: tuple[str, ...]
+) -> tuple[list[str], set[str]]:
+    from penstock.data.pointers.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return [], set()
+    from penstock.flows.pipelines.committing import commit_stages
+
+    return commit_stages(repo, targets, session.directory)
+
+
+@click.command(cls=ManyValues)
+@click.argument("a_rev", default="HEAD")
+@click.argument("b_rev", required=False)
+@click.option("--targets", multiple=True, help="Limit to these paths.")
+@click.option("--show-hash", is_flag=True, help="Show digests.")
+@click.option("--hide-missing", is_flag=True, help="Hide what is not in the cache.")
+@click.option("--md", "--show-md", "markdown", is_flag=True, help="Print a Markdown table.")
+@json_option
+@pass_session
+def diff(
+    session: Session,
+    a_rev: str,
+    b_rev: str | None,
+    targets: tuple[str, ...],
+    show_hash: bool,
+    hide_missing: bool,
+    markdown: bool,
+) -> None:
+    """Show what changed in tracked data between two revisions."""
+    from penstock.flows.tracked import comparing
+
+    with opened(session) as repo:
+        found = comparing.compare_revisions(
+            repo,
+            a_rev,
+            b_rev,
+            targets=comparing.resolve_targets(repo, targets, session.directory),
+            extra_outputs=lambda: pipeline_outputs(repo),
+            load_lists=lists_of(repo),
+        )
+    if b_rev or hide_missing:
+        found.pop("not in cache", None)
+    if not show_hash:
+        found = {
+            kind: [{key: value for key, value in entry.items() if key != "hash"} for entry in entries]
+            for kind, entries in found.items()
+        }
+    session.emit(found, lambda: render_diff(found, markdown=markdown))
+
+
+@click.command()
+@SOME_TARGETS
+@click.option("--outs", is_flag=True, help="Delete the data from the workspace too.")
+@json_option
+@pass_session
+def remove(session: Session, targets: tuple[str, ...], outs: bool) -> None:
+    """Stop tracking: delete pointers and their .gitignore entries."""
+    from penstock.flows.tracked import working_tree
+
+    with opened(session) as repo:
+        stages = _stages_among(session, repo, targets)
+        changed = _remove_stages(session, repo, stages, with_data=outs)
+        rest = tuple(target for target in targets if target not in stages)
+        changed += working_tree.remove(repo, rest, base=session.directory, with_data=outs) if rest else []
+        document = [repo.relative(path) for path in changed]
+    session.emit(document, "")
+
+
+def _stages_among(session: Session, repo: DataRepository, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the targets that name stages; what is a path here is none."""
+    named = [target for target in targets if not (session.directory / target).exists()]
+    if not named:
+        return ()
+    from penstock.data.pointers.metafiles import find_definitions
+
+    if not find_definitions(repo):
+        return ()
+    from penstock.flows.pipelines.editing import is_stage
+
+    return tuple(target for target in named if is_stage(repo, target, session.directory))
+
+
+def _remove_stages(
+    session: Session, repo: DataRepository, stages: tuple[str, ...], *, with_data: bool
+) -> list[Path]:
+    if not stages:
+        return []
+    from penstock.flows.pipelines.editing import remove_stage
+
+    return [
+        path for one in stages for path in remove_stage(repo, one, session.directory, with_data=with_data)
+    ]

@@ -1,0 +1,157 @@
+"""`penstock repro`: run what changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.data.targets import TARGETS
+from penstock.cli.output import Session, is_terminal, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.flows.pipelines.execution import Reproduction
+    from penstock.pipeline.graph import Extent
+    from penstock.pipeline.runner import ReproduceOptions, StageResult
+    from penstock.pipeline.stage import Stage
+
+
+class Narrator:
+    """Tells on standard error how a reproduction goes."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def started(self, stage: Stage, reasons: Sequence[str]) -> None:
+        """Name the stage, why it runs and its command."""
+        self.session.note(f"Running stage '{stage.address}' ({', '.join(reasons[:3])}):")
+        for command in stage.commands:
+            self.session.note(f"> {command}")
+
+    def printed(self, stage: Stage, line: str) -> None:
+        """Pass the command's output on."""
+        if not self.session.quiet:
+            click.echo(line, file=sys.stderr)
+
+    def finished(self, result: StageResult) -> None:
+        """Say what became of the stage."""
+        took = f" in {result.seconds:.1f} s" if result.action in {"ran", "restored"} else ""
+        told = {"would run", "would record", "recorded", "failed"}
+        why = f" ({', '.join(result.reasons[:3])})" if result.action in told else ""
+        what = "restored from the run cache" if result.action == "restored" else result.action
+        self.session.note(f"Stage '{result.stage}' {what}{took}{why}.")
+
+
+@click.command()
+@TARGETS
+@click.option("-f", "--force", is_flag=True, help="Run stages that are up to date too.")
+@click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
+@click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")
+@click.option("-p", "--pipeline", is_flag=True, help="The whole pipeline that the targets belong to.")
+@click.option("-P", "--all-pipelines", is_flag=True, help="Every pipeline of the repository.")
+@click.option("-R", "--recursive", is_flag=True, help="Take the stages of all files below a directory.")
+@click.option("--downstream", is_flag=True, help="Start at the targets: only they and what depends on them.")
+@click.option(
+    "--force-downstream", is_flag=True, help="Run what depends on a stage that ran, changed or not."
+)
+@click.option("--pull", is_flag=True, help="Fetch what is missing, results of earlier runs too.")
+@click.option("--allow-missing", is_flag=True, help="Leave stages alone where data are only missing.")
+@click.option("--dry", is_flag=True, help="Say what would run.")
+@click.option(
+    "-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."
+)
+@click.option("--ignore-errors", is_flag=True, help="After a failure, go on with everything.")
+@click.option("--glob", "use_glob", is_flag=True, help="Take names with wildcards in TARGETS.")
+@click.option("--no-commit", is_flag=True, help="Do not put outputs into the cache.")
+@click.option("--no-run-cache", is_flag=True, help="Run even where an earlier run had the same inputs.")
+@json_option
+@pass_session
+def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: bool) -> None:
+    """Run the pipeline's stages whose inputs changed, and record the run.
+
+    A target is a stage, a dvc.yaml, DIR/dvc.yaml:STAGE, a pointer or an output. Without targets it is the
+    dvc.yaml of the current directory.
+    """
+    from dataclasses import replace
+
+    from penstock.flows.pipelines.execution import reproduce_and_record
+    from penstock.workspace import open_workspace
+
+    options = _options(targets, flags)
+    if flags["interactive"]:
+        options = replace(options, confirm=_asker())
+    project = open_workspace(session.directory)
+    try:
+        if options.selection is not None:
+            base = session.directory.relative_to(project.root).as_posix()
+            options = replace(options, selection=replace(options.selection, base="" if base == "." else base))
+        if flags["pull"]:
+            from penstock.flows.pipelines.pulling import bringer  # the remotes, only for it
+
+            options = replace(options, bring=bringer(project.data, session.note, with_runs=options.run_cache))
+        done = reproduce_and_record(project, replace(options, dry=dry), Narrator(session))
+    finally:
+        project.close()
+    session.emit(_document(done), lambda: _text(done, dry=dry))
+
+
+def _options(targets: tuple[str, ...], flags: dict[str, bool]) -> ReproduceOptions:
+    from penstock.pipeline.runner import ReproduceOptions
+    from penstock.pipeline.targets import Selection
+
+    if flags["keep_going"] and flags["ignore_errors"]:
+        raise click.UsageError("--keep-going and --ignore-errors exclude each other")
+    extent: Extent = "upstream"
+    if flags["pipeline"]:
+        extent = "pipeline"
+    elif flags["single"]:
+        extent = "single"
+    elif flags["downstream"]:
+        extent = "downstream"
+    selection = Selection(targets, "", flags["recursive"], flags["use_glob"])
+    return ReproduceOptions(
+        None if flags["all_pipelines"] else selection,
+        extent,
+        force=flags["force"],
+        force_downstream=flags["force_downstream"],
+        run_cache=not flags["no_run_cache"],
+        commit=not flags["no_commit"],
+        allow_missing=flags["allow_missing"],
+        on_error="keep going" if flags["keep_going"] else "ignore" if flags["ignore_errors"] else "stop",
+    )
+
+
+def _asker() -> Callable[[str], bool]:
+    if not (sys.stdin.isatty() and is_terminal()):
+        raise click.UsageError("--interactive needs a terminal to ask on")
+    return lambda stage: click.confirm(f"Reproduce {stage}?", err=True)
+
+
+def _document(done: Reproduction) -> dict[str, Any]:
+    return {
+        "run": done.run.id if done.run else None,
+        "up_to_date": done.is_up_to_date,
+        "stages": [
+            {
+                "name": item.stage,
+                "action": item.action,
+                "seconds": round(item.seconds, 3),
+                "reasons": item.reasons,
+            }
+            for item in done.results
+        ],
+        "metrics": dict(done.run.metrics) if done.run else {},
+    }
+
+
+def _text(done: Reproduction, *, dry: bool) -> str:
+    changed = [item.stage for item in done.results if item.action not in {"up to date", "frozen"}]
+    if not changed:
+        text = "Data and pipelines are up to date."
+    elif dry:
+        text = f"Would run: {', '.join(changed)}."
+    else:
+        text = "Recorded: git add dvc.lock, and what it names, to keep this state."
+    return f"{text}\nRun {done.run.id}" if done.run else text

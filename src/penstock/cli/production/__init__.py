@@ -1,0 +1,1 @@
+"""Commands on endpoints, their models' servers and live traffic."""

@@ -1,0 +1,101 @@
+"""Commands on live traffic: `monitor status`, `monitor run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session, table
+
+if TYPE_CHECKING:
+    from penstock.flows.production.overview import EndpointView
+
+
+@click.group()
+def monitor() -> None:
+    """Show live windows, drift, quality and findings."""
+
+
+@monitor.command("status")
+@click.argument("name", metavar="[ENDPOINT]", required=False)
+@json_option
+@pass_session
+def monitor_status(session: Session, name: str | None) -> None:
+    """Show recent traffic of every endpoint (or one), judged against its guardrails."""
+    import msgspec
+
+    from penstock.base.errors import NotFound
+    from penstock.flows.production.overview import overview
+    from penstock.workspace import open_workspace
+
+    found = [one for one in overview(open_workspace(session.directory)) if name in (None, one.name)]
+    if name is not None and not found:
+        raise NotFound(
+            f"there is no endpoint {name!r}", code="serving.endpoint_unknown", hint="penstock endpoint list"
+        )
+    text = "\n\n".join(_render(one) for one in found) or "No endpoints yet: penstock deploy"
+    session.emit(msgspec.to_builtins(found), text)
+
+
+@monitor.command("run")
+@click.option("--once", is_flag=True, help="Look once and act, then end.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=0.5,
+    show_default=True,
+    help="Seconds between looks.",
+)
+@pass_session
+def monitor_run(session: Session, once: bool, interval: float) -> None:
+    """Run the controller alone: judge windows, roll back, advance canaries, retrain."""
+    import signal
+    import threading
+
+    from penstock.flows.production.responding import Controller
+    from penstock.processes.controller import ControllerLoop
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    project.actor = "controller"
+    try:
+        if once:
+            controller = Controller(project)
+            count = controller.tick()
+            controller.close()
+            session.emit({"endpoints": count}, f"Looked at {count} endpoints.")
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _number, _frame: stop.set())
+        loop = ControllerLoop(project, interval)
+        loop.start()
+        session.note("controller running; stop with Ctrl-C")
+        stop.wait()
+        loop.stop()
+    finally:
+        project.close()
+
+
+def _render(view: EndpointView) -> str:
+    rows: list[tuple[object, ...]] = []
+    for route in view.routes:
+        quality = ", ".join(f"{name} {value:.3f}" for name, value in route.quality.items())
+        rows.append(
+            (
+                route.route,
+                route.version,
+                f"{route.percent:g} %",
+                route.request_count,
+                f"{route.error_ratio:.2%}",
+                "-" if route.p50_ms is None else f"{route.p50_ms:.1f}",
+                "-" if route.p99_ms is None else f"{route.p99_ms:.1f}",
+                route.label_count,
+                quality or "-",
+            )
+        )
+    headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
+    lines = [f"{view.name} (revision {view.revision}): {view.health}", table(rows, headers)]
+    lines += [f"{'BREACH' if one.breached else 'ok':6}  {one.kind}: {one.sentence}" for one in view.findings]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Commands on the server, its users and its store."""

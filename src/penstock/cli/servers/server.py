@@ -1,0 +1,169 @@
+"""`penstock server` (tracking, registry, controller, pages) and `penstock up` (server and serve together)."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.output import EXIT_FAILED, Session, pass_session
+
+PORT = click.IntRange(0, 65535)
+
+
+@click.command(context_settings={"help_option_names": ["--help"]})
+@click.option(
+    "--host", "-h", default="127.0.0.1", envvar="MLFLOW_HOST", show_default=True, help="Address to listen on."
+)
+@click.option(
+    "--port",
+    "-p",
+    default=5000,
+    envvar="MLFLOW_PORT",
+    show_default=True,
+    type=PORT,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--backend-store-uri",
+    help="The store, such as sqlite:///FILE or postgresql://…; by default what penstock.yaml says.",
+)
+@click.option(
+    "--artifacts-destination",
+    "--default-artifact-root",
+    "artifacts",
+    help="Where artifacts are kept: a folder or a URL such as s3://bucket/path.",
+)
+@click.option(
+    "--serve-artifacts/--no-serve-artifacts",
+    default=True,
+    help="Move artifacts through this server; there is no other way.",
+)
+@click.option(
+    "--workers", "-w", type=int, hidden=True, expose_value=False, help="Accepted: one process serves."
+)
+@click.option(
+    "--uvicorn-opts", "--gunicorn-opts", hidden=True, expose_value=False, help="Accepted, and not used."
+)
+@click.option("--dev", is_flag=True, hidden=True, expose_value=False, help="Accepted, and not used.")
+@click.option("--registry-store-uri", hidden=True, help="The registry is in the same store.")
+@click.option("--app-name", type=click.Choice(["basic-auth"]), hidden=True, help="MLflow's name for --auth.")
+@click.option(
+    "--allowed-hosts",
+    default="",
+    envvar="MLFLOW_SERVER_ALLOWED_HOSTS",
+    help="Names it may be called by beside its address, with commas; * stands for all, also for what a foreign page "
+    "may call it.",
+)
+@click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
+@click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
+@pass_session
+def server(
+    session: Session,
+    host: str,
+    port: int,
+    backend_store_uri: str | None,
+    artifacts: str | None,
+    serve_artifacts: bool,
+    registry_store_uri: str | None,
+    app_name: str | None,
+    allowed_hosts: str,
+    auth: bool,
+    insecure: bool,
+) -> None:
+    """Run the tracking server, the registry, the controller and the pages until interrupted.
+
+    MLflow's clients work against it: set MLFLOW_TRACKING_URI to its address. Outside of a repository it keeps
+    its state in ./.penstock.
+    """
+    import gc
+    import logging
+
+    gc.disable()  # nothing of what starting makes is garbage; `serve_on` turns it on again
+    from penstock.cli.servers.user import require_admin
+    from penstock.flows.models.webhooks import WebhookLoop
+    from penstock.http.app import build_server_app
+    from penstock.http.hosts import is_loopback
+    from penstock.http.listen import bind, make_server, serve_on, url_of
+    from penstock.processes.controller import ControllerLoop
+    from penstock.workspace import open_server
+
+    auth = auth or app_name is not None
+    if registry_store_uri not in {None, backend_store_uri}:
+        raise click.UsageError("runs and models are kept in one store: --backend-store-uri names it")
+    if not serve_artifacts:
+        raise click.UsageError(
+            "clients reach artifacts through this server only; name where it keeps them with "
+            "--artifacts-destination, such as s3://bucket/path"
+        )
+    if not is_loopback(host) and not auth and not insecure:
+        raise click.UsageError(
+            f"{host} can be reached by others, who could change and delete everything; ask for credentials with "
+            "--auth, or say --insecure"
+        )
+    logging.basicConfig(
+        level=logging.WARNING if session.quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    for noisy in ("alembic", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts)
+    project.actor = "controller"
+    if auth:
+        require_admin(project.database)
+    with bind(host, port) as bound:
+        try:
+            loop = ControllerLoop(project)
+            names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
+            application = build_server_app(project, loop, names, asks_for_credentials=auth)
+            loop.start()
+            webhooks = WebhookLoop(project)
+            webhooks.start()
+            session.note(f"tracking, pages and controller on {url_of(bound, host)}; stop with Ctrl-C")
+            try:
+                serve_on(bound, make_server(application, drain_s=5))
+            finally:
+                webhooks.stop()
+                loop.stop()
+        finally:
+            project.close()
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5000, show_default=True, type=PORT, help="Port of pages and controller.")
+@click.option("--serve-port", default=8080, show_default=True, type=PORT, help="Port of the model server.")
+@click.option(
+    "--auth", is_flag=True, help="Let the server ask every caller for a token, or user and password."
+)
+@click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
+@pass_session
+@click.pass_context
+def up(
+    context: click.Context,
+    session: Session,
+    host: str,
+    port: int,
+    serve_port: int,
+    auth: bool,
+    insecure: bool,
+) -> None:
+    """Run server and serve together; when one ends, so does the other."""
+    import sys
+
+    from penstock.processes.together import run_together
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    root = str(project.root)
+    command = [sys.executable, "-m", "penstock.cli", *(["-q"] if session.quiet else []), "-C", root]
+    code = run_together(
+        {
+            "server": [
+                *(*command, "server", "--host", host, "--port", str(port)),
+                *(["--auth"] if auth else []),
+                *(["--insecure"] if insecure else []),
+            ],
+            "serve": [*command, "serve", "--host", host, "--port", str(serve_port)],
+        }
+    )
+    if code:
+        context.exit(code if code in {1, 2, 3, 4, 5} else EXIT_FAILED)

@@ -1,0 +1,345 @@
+"""Users of a server that runs with `--auth`, their tokens, and what they are granted.
+
+These commands work on the store itself, so whoever can write it can make the first admin.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session, table
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from penstock.access.roles import Kind
+    from penstock.base.store.database import Database
+    from penstock.project.project import Project
+
+F = TypeVar("F", bound=Callable[..., Any])
+ROLE = click.Choice(["none", "reader", "writer", "admin"])
+
+
+def _store_option(command: F) -> F:
+    return click.option(
+        "--backend-store-uri", "store", help="The server's store; by default what penstock.yaml says."
+    )(command)
+
+
+def _password_options(command: F) -> F:
+    command = click.option(
+        "--password", help="At least 12 characters. Others can see it in the list of processes."
+    )(command)
+    return click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")(
+        command
+    )
+
+
+def _resource_options(command: F) -> F:
+    command = click.option("--experiment", help="An experiment, by id or name.")(command)
+    return click.option("--model", help="A registered model, by name.")(command)
+
+
+@contextmanager
+def _project(session: Session, store: str | None) -> Iterator[Project]:
+    from penstock.workspace import open_server
+
+    project = open_server(session.directory, store=store)
+    try:
+        yield project
+    finally:
+        project.close()
+
+
+def require_admin(database: Database) -> None:
+    """Check that there is somebody who can administer a server that asks for credentials.
+
+    Raises:
+        Refused: there is nobody.
+    """
+    from penstock.access.users import has_admin
+    from penstock.base.errors import Refused
+
+    with database.read() as connection:
+        if not has_admin(connection):
+            raise Refused(
+                "there is no user with the role admin, so nobody could use this server",
+                code="access.no_admin",
+                hint="penstock user add NAME --role admin && penstock token create NAME",
+            )
+
+
+@click.group()
+def user() -> None:
+    """Say who may call a server that asks for credentials (`penstock server --auth`).
+
+    Roles: reader reads, writer also logs and registers, admin also deletes, renames and manages users; none has
+    only what is granted. Who makes an experiment or model owns it: other writers read it and do not change it.
+    """
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", type=ROLE, required=True, help="What the user may do.")
+@_password_options
+@_store_option
+@json_option
+@pass_session
+def user_add(
+    session: Session, name: str, role: str, password: str | None, password_stdin: bool, store: str | None
+) -> None:
+    """Add a user; without a password, one who uses tokens only."""
+    from penstock.access.roles import parse_role
+    from penstock.access.users import add_user
+
+    secret = _password(password, password_stdin)
+    with _project(session, store) as project, project.database.write() as connection:
+        made = add_user(connection, name, parse_role(role), secret, project.actor)
+    session.emit(
+        {"name": made.name, "role": made.role, "has_password": secret is not None},
+        f"Added {name} as {role}." + ("" if secret else f"\nNext: penstock token create {name}"),
+    )
+
+
+@user.command("list")
+@_store_option
+@json_option
+@pass_session
+def user_list(session: Session, store: str | None) -> None:
+    """List users."""
+    from penstock.access.tokens import list_tokens
+    from penstock.access.users import list_users
+
+    with _project(session, store) as project, project.database.read() as connection:
+        users, tokens = list_users(connection), list_tokens(connection)
+    rows = [
+        {
+            "name": one.name,
+            "role": one.role,
+            "has_password": one.password_hash is not None,
+            "tokens": sum(token.user == one.name and token.revoked_ms is None for token in tokens),
+        }
+        for one in users
+    ]
+    headers = ("name", "role", "password", "tokens")
+    session.emit(
+        rows,
+        lambda: (
+            table(
+                [
+                    (row["name"], row["role"], "yes" if row["has_password"] else "no", row["tokens"])
+                    for row in rows
+                ],
+                headers,
+            )
+            if rows
+            else "No users yet: penstock user add NAME --role admin"
+        ),
+    )
+
+
+@user.command("show")
+@click.argument("name")
+@_store_option
+@json_option
+@pass_session
+def user_show(session: Session, name: str, store: str | None) -> None:
+    """Show a user's role and grants."""
+    import msgspec
+
+    from penstock.access.grants import list_grants
+    from penstock.access.users import get_user
+
+    with _project(session, store) as project, project.database.read() as connection:
+        found, grants = get_user(connection, name), list_grants(connection, name)
+    session.emit(
+        {"name": name, "role": found.role, "grants": msgspec.to_builtins(grants)},
+        lambda: "\n".join(
+            [
+                f"{name}: {found.role}",
+                *(f"  {one.role} on {one.kind} {one.resource}" for one in grants),
+            ]
+        ),
+    )
+
+
+@user.command("modify")
+@click.argument("name")
+@click.option("--role", type=ROLE, help="What the user may do from now on.")
+@_password_options
+@_store_option
+@json_option
+@pass_session
+def user_modify(
+    session: Session,
+    name: str,
+    role: str | None,
+    password: str | None,
+    password_stdin: bool,
+    store: str | None,
+) -> None:
+    """Change a user's role or password; a running server knows at once."""
+    from penstock.access.roles import parse_role
+    from penstock.access.users import modify_user
+
+    secret = _password(password, password_stdin)
+    if role is None and secret is None:
+        raise click.UsageError("say what to change: --role, --password or --password-stdin")
+    with _project(session, store) as project, project.database.write() as connection:
+        wanted = None if role is None else parse_role(role)
+        changed = modify_user(connection, name, project.actor, role=wanted, password=secret)
+    session.emit({"name": name, "role": changed.role}, f"{name} is {changed.role}.")
+
+
+@user.command("remove")
+@click.argument("name")
+@_store_option
+@json_option
+@pass_session
+def user_remove(session: Session, name: str, store: str | None) -> None:
+    """Remove a user with all tokens and grants; a running server knows at once."""
+    from penstock.access.users import remove_user
+
+    with _project(session, store) as project, project.database.write() as connection:
+        remove_user(connection, name, project.actor)
+    session.emit({"removed": name}, f"Removed {name}.")
+
+
+@user.command("grant")
+@click.argument("name")
+@click.argument("role", type=ROLE)
+@_resource_options
+@_store_option
+@json_option
+@pass_session
+def user_grant(
+    session: Session, name: str, role: str, experiment: str | None, model: str | None, store: str | None
+) -> None:
+    """Give a user a role on one experiment or model, in place of the user's own role there."""
+    from penstock.access.grants import Grant, set_grant
+    from penstock.access.roles import parse_role
+
+    with _project(session, store) as project, project.database.write() as connection:
+        kind, resource = _resource(connection, experiment, model)
+        grant = Grant(user=name, kind=kind, resource=resource, role=parse_role(role))
+        set_grant(connection, grant, project.actor)
+    session.emit(
+        {"user": name, "kind": kind, "resource": resource, "role": role},
+        f"{name} is {role} on {kind} {resource}.",
+    )
+
+
+@user.command("revoke")
+@click.argument("name")
+@_resource_options
+@_store_option
+@json_option
+@pass_session
+def user_revoke(
+    session: Session, name: str, experiment: str | None, model: str | None, store: str | None
+) -> None:
+    """Take a grant away; the user's own role holds again."""
+    from penstock.access.grants import remove_grant
+
+    with _project(session, store) as project, project.database.write() as connection:
+        kind, resource = _resource(connection, experiment, model)
+        remove_grant(connection, name, kind, resource, project.actor)
+    session.emit(
+        {"user": name, "kind": kind, "resource": resource},
+        f"{name} has no grant on {kind} {resource} any more.",
+    )
+
+
+@click.group()
+def token() -> None:
+    """Make and revoke the tokens of users (MLFLOW_TRACKING_TOKEN)."""
+
+
+@token.command("create")
+@click.argument("name")
+@_store_option
+@json_option
+@pass_session
+def token_create(session: Session, name: str, store: str | None) -> None:
+    """Make a token for a user and print it; it cannot be shown again."""
+    from penstock.access.tokens import create_token
+
+    with _project(session, store) as project, project.database.write() as connection:
+        made, text = create_token(connection, name, project.actor)
+    session.note(f"Token {made.id} of {name}; it is shown this once:")
+    session.emit({"id": made.id, "user": name, "token": text}, text)
+
+
+@token.command("list")
+@click.argument("name", required=False)
+@_store_option
+@json_option
+@pass_session
+def token_list(session: Session, name: str | None, store: str | None) -> None:
+    """List the tokens of one user or of all."""
+    import msgspec
+
+    from penstock.access.tokens import list_tokens
+    from penstock.base.clock import format_ms
+
+    with _project(session, store) as project, project.database.read() as connection:
+        found = list_tokens(connection, name)
+    rows: list[tuple[object, ...]] = [
+        (
+            one.id,
+            one.user,
+            format_ms(one.created_ms),
+            "" if one.revoked_ms is None else format_ms(one.revoked_ms),
+        )
+        for one in found
+    ]
+    session.emit(
+        msgspec.to_builtins(found),
+        lambda: (
+            table(rows, ("id", "user", "made", "revoked"))
+            if rows
+            else "No tokens yet: penstock token create NAME"
+        ),
+    )
+
+
+@token.command("revoke")
+@click.argument("token_")
+@_store_option
+@json_option
+@pass_session
+def token_revoke(session: Session, token_: str, store: str | None) -> None:
+    """Revoke a token, by its id or the token itself; a running server knows at once."""
+    from penstock.access.tokens import revoke_token
+
+    with _project(session, store) as project, project.database.write() as connection:
+        gone = revoke_token(connection, token_, project.actor)
+    session.emit({"id": gone.id, "user": gone.user}, f"Revoked token {gone.id} of {gone.user}.")
+
+
+def _password(given: str | None, from_stdin: bool) -> str | None:
+    if given is not None and from_stdin:
+        raise click.UsageError("--password and --password-stdin exclude each other")
+    return sys.stdin.readline().rstrip("\r\n") if from_stdin else given
+
+
+def _resource(connection: sa.Connection, experiment: str | None, model: str | None) -> tuple[Kind, str]:
+    from penstock.registry.models import get_model
+    from penstock.tracking.experiments import get_by_name, get_experiment
+
+    if (experiment is None) == (model is None):
+        raise click.UsageError("name one --experiment or one --model")
+    if model is not None:
+        return "model", get_model(connection, model).name
+    text = str(experiment)
+    found = (
+        get_experiment(connection, int(text))
+        if text.isascii() and text.isdigit()
+        else get_by_name(connection, text)
+    )
+    return "experiment", str(found.id)

@@ -1,0 +1,1 @@
+"""The cache: objects hashed, placed, verified, collected and sent."""

@@ -1,0 +1,1 @@
+"""DVC's configuration files."""

@@ -1,0 +1,1 @@
+"""Files of the working tree: walked, opened, remembered, kept."""

@@ -1,0 +1,1 @@
+"""DVC's formats: trees, outputs, merges, YAML as DVC writes it."""

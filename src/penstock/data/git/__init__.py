@@ -1,0 +1,1 @@
+"""What data need of git: facts, ignored paths, hooks."""

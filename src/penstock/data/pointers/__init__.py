@@ -1,0 +1,1 @@
+"""Pointers: where they are, read strictly, written byte for byte as DVC does."""

@@ -1,0 +1,1 @@
+"""What is done with tracked data: added, checked out, moved, compared."""

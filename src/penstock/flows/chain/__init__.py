@@ -1,0 +1,1 @@
+"""The chain walked and brought back."""

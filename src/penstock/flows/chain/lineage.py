@@ -1,0 +1,346 @@
+"""The chain, walked both ways: from a prediction back to its data, from data forward to deployments.
+
+Every entity knows its neighbours by small functions over the keys of the data model; `why` strings them
+together. Nothing is computed here that is not in the store or in git.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.base.clock import format_ms
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.numbers import format_number
+from penstock.base.store.events import list_events
+from penstock.project.project import Project
+from penstock.registry.entities import ModelVersion
+from penstock.registry.references import resolve_version
+from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import (
+    get_version,
+    list_versions,
+    list_versions_of_commit,
+    list_versions_of_run,
+)
+from penstock.serving.deployments import (
+    Revision,
+    find_endpoint_name,
+    find_revision,
+    get_revision,
+    list_endpoints,
+    list_revisions,
+)
+from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.predictions import decode_columns, list_labels, list_predictions
+from penstock.tracking import runs as tracking
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """One link of the chain: what it is, its key, and what there is to say of it."""
+
+    kind: str
+    key: str
+    text: str
+    details: dict[str, Any] = {}
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The chain of one subject, nearest link first. `version` is the model version it leads to."""
+
+    subject: str
+    kind: str
+    links: tuple[Link, ...]
+    version: str | None = None
+    commit: str | None = None
+
+
+def explain(project: Project, subject: str) -> Explanation:
+    """Return the chain of a prediction id, `model/version`, `model@alias`, endpoint, run, data file or commit.
+
+    Raises:
+        NotFound: nothing is called so.
+    """
+    prediction = _as_prediction(subject)
+    with project.database.read() as connection:
+        if prediction is not None:
+            return _explain_prediction(connection, subject, prediction)
+        if "/" in subject or "@" in subject:
+            version = _as_version(connection, subject)
+            if version is not None:
+                links = [*_version_links(connection, version), *_served_links(connection, version)]
+                return _explanation(subject, "model version", links, version)
+        revision = _as_revision(connection, subject)
+        if revision is not None:
+            version = get_version(connection, revision.model, revision.stable, deleted=True)
+            links = [_revision_link(revision), *_version_links(connection, version)]
+            return _explanation(subject, "deployment", links, version)
+        if find_revision(connection, subject) is not None:
+            return _explain_endpoint(connection, subject)
+        run = _as_run(connection, subject)
+        if run is not None:
+            return _explain_run(connection, subject, run)
+        data = _as_data(connection, subject)
+        if data is not None:
+            return data
+        commit = _as_commit(project, subject)
+        if commit is not None:
+            return _explain_commit(connection, subject, commit)
+    raise NotFound(
+        f"nothing is called {subject!r}",
+        code="chain.no_subject",
+        hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
+        subject=subject,
+    )
+
+
+def _explain_prediction(connection: sa.Connection, subject: str, prediction: PredictionId) -> Explanation:
+    endpoint = find_endpoint_name(connection, prediction.endpoint_id)
+    if endpoint is None:
+        raise NotFound(
+            f"prediction {subject} was made by an endpoint this store does not know",
+            code="chain.foreign_prediction",
+            hint="ask the store of the system that answered it",
+        )
+    details: dict[str, Any] = {"route": prediction.route, "time_ms": prediction.time_ms}
+    for stored in list_predictions(connection, [subject]):
+        details["outputs"] = _values(stored.outputs)
+        if stored.features is not None:
+            details["features"] = _values(stored.features)
+    for label in list_labels(connection, [subject]):
+        details["label"] = label.values
+    if prediction.route == "direct":
+        revision = get_revision(connection, endpoint)
+        number = prediction.revision
+        reached = f"asked for version {number} directly"
+        links = []
+    else:
+        revision = get_revision(connection, endpoint, prediction.revision)
+        number = (
+            revision.canary.version if prediction.route == "canary" and revision.canary else revision.stable
+        )
+        reached = f"{endpoint}#{revision.number}, {prediction.route} route"
+        links = [_revision_link(revision)]
+    first = Link(
+        kind="prediction", key=subject, text=f"{format_ms(prediction.time_ms)}, {reached}", details=details
+    )
+    version = get_version(connection, revision.model, number, deleted=True)
+    return _explanation(subject, "prediction", [first, *links, *_version_links(connection, version)], version)
+
+
+def _values(packed: bytes) -> dict[str, Any]:
+    return {name: array.tolist() for name, array in decode_columns(packed).items()}
+
+
+def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
+    revision = get_revision(connection, endpoint)
+    events = list_events(connection, subject=f"endpoint:{endpoint}", limit=5)
+    links = [_revision_link(revision)]
+    links += [
+        Link(
+            kind="event",
+            key=str(event.id),
+            text=f"{format_ms(event.time_ms)} {event.summary}",
+            details={"cause": event.cause},
+        )
+        for event in reversed(events)
+    ]
+    version = get_version(connection, revision.model, revision.stable, deleted=True)
+    return _explanation(endpoint, "endpoint", [*links, *_version_links(connection, version)], version)
+
+
+def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explanation:
+    versions = list_versions_of_run(connection, run_id)
+    links = [*_run_links(connection, run_id)]
+    for version in versions:
+        links += [_version_link(version), *_served_links(connection, version)]
+    return _explanation(
+        subject, "run", links, versions[-1] if versions else None, tracking.get_run(connection, run_id).commit
+    )
+
+
+def _explain_commit(connection: sa.Connection, subject: str, commit: str) -> Explanation:
+    links = [Link(kind="commit", key=commit, text=commit[:10])]
+    found = {version.ref: version for version in list_versions_of_commit(connection, commit)}
+    for run_id in tracking.list_runs_of_commit(connection, commit):
+        links.append(_run_links(connection, run_id)[0])
+        found |= {version.ref: version for version in list_versions_of_run(connection, run_id)}
+    for version in found.values():
+        links += [_version_link(version), *_served_links(connection, version)]
+    newest = max(found.values(), key=lambda version: version.created_ms, default=None)
+    return _explanation(subject, "commit", links, newest, commit)
+
+
+def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
+    """Explain a tracked path, or one inside a tracked directory."""
+    named = Path(subject).as_posix().removesuffix(".dvc")
+    for path in (named, *(parent.as_posix() for parent in Path(named).parents)):
+        found = _explain_data(connection, subject, path)
+        if found is not None:
+            return found
+    return None
+
+
+def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
+    versions = [item for item in list_versions(connection, deleted=True) if path in item.provenance.data]
+    rows = tracking.list_inputs_of_path(connection, path)
+    if not versions and not rows:
+        return None
+    links = []
+    for digest in dict.fromkeys(
+        [used for _, used in rows] + [item.provenance.data[path] for item in versions]
+    ):
+        runs = [run_id for run_id, used in rows if used == digest]
+        links.append(
+            Link(
+                kind="data",
+                key=digest,
+                text=f"{path} {digest[:16]}, used by {len(runs)} run{'' if len(runs) == 1 else 's'}",
+                details={"runs": runs},
+            )
+        )
+        for version in versions:
+            if version.provenance.data[path] == digest:
+                links += [_version_link(version), *_served_links(connection, version)]
+    return _explanation(subject, "data", links, versions[0] if versions else None)
+
+
+def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+    links = [_version_link(version)]
+    verdict = find_verdict(connection, version.model, version.digest)
+    if verdict is not None:
+        word = "passed" if verdict.passed else "refused"
+        links.append(
+            Link(
+                kind="verdict",
+                key=verdict.id,
+                text=f"{word}, {format_ms(verdict.created_ms)}",
+                details={"checks": [f"{check.status}: {check.sentence}" for check in verdict.checks]},
+            )
+        )
+    origin = version.provenance
+    if origin.run_id is not None:
+        try:
+            links += _run_links(connection, origin.run_id)
+        except NotFound:  # a client may name a run of another server
+            links.append(Link(kind="run", key=origin.run_id, text="not kept here"))
+    if origin.commit is not None:
+        dirty = "with uncommitted changes kept as an artifact" if origin.dirty_digest else "clean"
+        links.append(
+            Link(
+                kind="commit",
+                key=origin.commit,
+                text=f"{origin.commit[:10]}, {dirty}",
+                details={"patch": origin.dirty_digest},
+            )
+        )
+    links += [
+        Link(kind="data", key=digest, text=f"{path} {digest[:16]}", details={"path": path})
+        for path, digest in origin.data.items()
+    ]
+    return links
+
+
+def _version_link(version: ModelVersion) -> Link:
+    metrics = ", ".join(
+        f"{name} {format_number(value)}" for name, value in sorted(version.metrics.items())[:4]
+    )
+    return Link(
+        kind="model version",
+        key=version.ref,
+        text=f"sha256 {version.digest[:12]}" + (f", offline {metrics}" if metrics else ""),
+        details={
+            "digest": version.digest,
+            "metrics": version.metrics,
+            "registered_ms": version.created_ms,
+            "actor": version.actor,
+        },
+    )
+
+
+def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
+    run = tracking.get_run(connection, run_id)
+    stages = ", ".join(f"{stage.name} {stage.action}" for stage in run.stages)
+    params = ", ".join(f"{key}={value}" for key, value in run.params.items())
+    links = [
+        Link(
+            kind="run",
+            key=run.id,
+            text=f"{format_ms(run.start_ms)}, {run.status.lower()}: {stages}",
+            details={"metrics": run.metrics},
+        )
+    ]
+    if params:
+        links.append(
+            Link(kind="parameters", key=run.lock_digest or "", text=params, details=dict(run.params))
+        )
+    return links
+
+
+def _served_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+    links = []
+    for endpoint in list_endpoints(connection):
+        for revision in list_revisions(connection, endpoint.endpoint):
+            if revision.model == version.model and version.number in revision.versions:
+                links.append(_revision_link(revision))
+    return links
+
+
+def _revision_link(revision: Revision) -> Link:
+    return Link(
+        kind="deployment",
+        key=f"{revision.endpoint}#{revision.number}",
+        text=f"{format_ms(revision.created_ms)} by {revision.actor}: {revision.reason}",
+        details={"cause": revision.cause},
+    )
+
+
+def _explanation(
+    subject: str, kind: str, links: list[Link], version: ModelVersion | None, commit: str | None = None
+) -> Explanation:
+    return Explanation(
+        subject=subject,
+        kind=kind,
+        links=tuple(links),
+        version=version.ref if version else None,
+        commit=commit or (version.provenance.commit if version else None),
+    )
+
+
+def _as_prediction(subject: str) -> PredictionId | None:
+    try:
+        return parse_prediction_id(subject)
+    except Invalid:
+        return None
+
+
+def _as_revision(connection: sa.Connection, subject: str) -> Revision | None:
+    """Return the revision that `endpoint#number` names, or None."""
+    endpoint, _, number = subject.rpartition("#")
+    if not (endpoint and number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    return find_revision(connection, endpoint, int(number))
+
+
+def _as_version(connection: sa.Connection, subject: str) -> ModelVersion | None:
+    try:
+        return resolve_version(connection, subject)
+    except (NotFound, Invalid):
+        return None
+
+
+def _as_run(connection: sa.Connection, subject: str) -> str | None:
+    try:
+        return tracking.get_run(connection, subject).id
+    except NotFound:
+        return None
+
+
+def _as_commit(project: Project, subject: str) -> str | None:
+    try:
+        return project.git.resolve(subject)
+    except (NotFound, Invalid):
+        return None

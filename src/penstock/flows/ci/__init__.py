@@ -1,0 +1,1 @@
+"""Continuous integration of a repository."""

@@ -1,0 +1,257 @@
+"""One CI run: a commit in a clean tree is tested, reproduced, judged and registered, and reported on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import NotFound, PenstockError, Refused
+from penstock.base.files import write_atomic
+from penstock.ci.report import CheckReport, CiReport, StepReport
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.tracked.bring import bring_outputs
+from penstock.flows.tracked.versioning import push, raise_failures
+from penstock.pipeline.outputs import list_outputs
+from penstock.pipeline.process import run_command
+from penstock.pipeline.runner import Watcher
+from penstock.project.project import Project
+from penstock.project.worktree import clean_worktree
+from penstock.registry.aliases import find_alias
+from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.versions import get_version
+
+REPORT_FILE = "ci/report.json"
+KEPT_LINES = 40
+
+
+@dataclass
+class _Progress:
+    """What the run found so far; turned into the report at its end."""
+
+    steps: list[StepReport] = field(default_factory=list)
+    verdict: Verdict | None = None
+    version: ModelVersion | None = None
+    is_new: bool = False
+    run_id: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def has_failed(self) -> bool:
+        return any(step.status == "failed" for step in self.steps)
+
+
+@dataclass
+class _Outcome:
+    status: str = "passed"
+    sentence: str = ""
+    details: tuple[str, ...] = ()
+
+
+OnStep = Callable[[StepReport], None]
+
+
+def run_ci(
+    project: Project,
+    revision: str = "HEAD",
+    *,
+    push_outputs: bool = False,
+    on_step: OnStep | None = None,
+    watcher: Watcher | None = None,
+) -> CiReport:
+    """Validate a commit and return the report, which is also kept for `ci report`.
+
+    The steps are data, tests, pipeline, gate, register and, when asked for, push; after a failure the
+    rest is skipped. A failure is in the report, not raised. Nothing in the user's tree changes.
+
+    Raises:
+        NotFound: no such revision.
+        Invalid: not in git, or no penstock repository at that commit.
+    """
+    commit = project.git.resolve(revision)
+    started_ms = now_ms()
+    progress = _Progress()
+    with clean_worktree(project, commit, "ci") as tree:
+        run = _Run(tree, progress, on_step or (lambda step: None))
+        run.step("data", lambda outcome: _bring_data(project, tree, outcome))
+        run.step("tests", lambda outcome: _run_tests(tree, outcome))
+        run.step("pipeline", lambda outcome: _reproduce(tree, progress, outcome, watcher))
+        run.step("gate", lambda outcome: _judge(tree, progress, outcome))
+        run.step("register", lambda outcome: _register(tree, progress, outcome))
+        if push_outputs:
+            run.step("push", lambda outcome: _push(tree, outcome))
+        report = _report(tree, progress, commit, started_ms)
+    write_atomic(project.home / REPORT_FILE, msgspec.json.encode(report))
+    return report
+
+
+def load_report(project: Project) -> CiReport:
+    """Return the report of the last CI run here.
+
+    Raises:
+        NotFound: there was none.
+    """
+    try:
+        return msgspec.json.decode((project.home / REPORT_FILE).read_bytes(), type=CiReport)
+    except FileNotFoundError:
+        raise NotFound(
+            "no CI run has reported here yet", code="ci.no_report", hint="penstock ci run"
+        ) from None
+
+
+@dataclass
+class _Run:
+    tree: Project
+    progress: _Progress
+    on_step: OnStep
+
+    def step(self, name: str, work: Callable[[_Outcome], None]) -> None:
+        """Run one step and note how it went; skip it when an earlier one failed."""
+        outcome = _Outcome()
+        began = time.monotonic()
+        if self.progress.has_failed:
+            outcome = _Outcome("skipped", "an earlier step failed")
+        else:
+            with _failures_noted(outcome):
+                work(outcome)
+        status = (
+            "failed" if outcome.status == "failed" else "skipped" if outcome.status == "skipped" else "passed"
+        )
+        report = StepReport(
+            name=name,
+            status=status,  # type: ignore[arg-type]
+            seconds=time.monotonic() - began,
+            sentence=outcome.sentence,
+            details=outcome.details,
+        )
+        self.progress.steps.append(report)
+        self.on_step(report)
+
+
+@contextmanager
+def _failures_noted(outcome: _Outcome) -> Iterator[None]:
+    try:
+        yield
+    except PenstockError as error:
+        outcome.status = "failed"
+        outcome.sentence = error.message
+        output = error.fields.get("output")
+        outcome.details = tuple(str(line) for line in output) if isinstance(output, list) else ()
+
+
+def _bring_data(project: Project, tree: Project, outcome: _Outcome) -> None:
+    brought = bring_outputs(tree, project.data)
+    outcome.sentence = (
+        f"{brought.output_count} tracked paths in place, {brought.fetched_count} objects fetched"
+    )
+    if brought.absent:
+        outcome.sentence += f"; to be made again: {', '.join(brought.absent)}"
+
+
+def _run_tests(tree: Project, outcome: _Outcome) -> None:
+    command = tree.settings.ci.tests
+    if command is None:
+        outcome.status, outcome.sentence = "skipped", "penstock.yaml names no tests (`ci: {tests: …}`)"
+        return
+    lines: list[str] = []
+    code = run_command(command, tree.root, lines.append)
+    if code != 0:
+        raise Refused(
+            f"`{command}` exited with {code}",
+            code="ci.tests_failed",
+            hint="run the tests where you are",
+            output=lines[-KEPT_LINES:],
+        )
+    outcome.sentence = lines[-1].strip("= ") if lines else f"`{command}` passed"
+
+
+def _reproduce(tree: Project, progress: _Progress, outcome: _Outcome, watcher: Watcher | None) -> None:
+    done = reproduce_and_record(tree, watcher=watcher)
+    ran = [item.stage for item in done.results if item.action == "ran"]
+    restored = sum(item.action == "restored" for item in done.results)
+    kept = len(done.results) - len(ran) - restored
+    progress.run_id = done.run.id if done.run else None
+    progress.metrics = dict(done.run.metrics) if done.run else {}
+    words = [f"ran {', '.join(ran)}" if ran else "nothing had to run"]
+    words += [f"{restored} restored from earlier runs"] if restored else []
+    words += [f"{kept} unchanged"] if kept else []
+    outcome.sentence = "; ".join(words)
+
+
+def _judge(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
+    verdict = run_gate(tree)
+    progress.verdict = verdict
+    passed = sum(check.status == "pass" for check in verdict.checks)
+    outcome.sentence = f"{passed} of {len(verdict.checks)} checks passed"
+    if tree.settings.model is not None and any(check.kind == "champion" for check in verdict.checks):
+        with tree.database.read() as connection:
+            if find_alias(connection, tree.settings.model.name, "champion") is None:
+                outcome.sentence = _warn_of_empty_store(tree, outcome.sentence)
+    if not verdict.passed:
+        outcome.status = "failed"
+        outcome.sentence = next(
+            check.sentence for check in verdict.checks if check.status != "pass" and check.severity == "block"
+        )
+
+
+def _warn_of_empty_store(tree: Project, sentence: str) -> str:
+    """Say so where a shared store is missing: the comparison with the champion was none."""
+    is_local = tree.places.store_url.startswith("sqlite")
+    return (
+        f"{sentence}; this store knows no champion (PENSTOCK_STORE names a shared one)"
+        if is_local
+        else sentence
+    )
+
+
+def _register(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
+    version, is_new = register_model(tree)
+    progress.version, progress.is_new = version, is_new
+    outcome.sentence = f"{version.ref} registered" if is_new else f"this is {version.ref} already"
+
+
+def _push(tree: Project, outcome: _Outcome) -> None:
+    report = push(tree.data, (), lambda: list_outputs(tree.data))
+    raise_failures(report, "pushed")
+    outcome.sentence = f"{report.done} objects pushed"
+
+
+def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) -> CiReport:
+    champion = None
+    model = tree.settings.model
+    if model is not None:
+        with tree.database.read() as connection:
+            alias = find_alias(connection, model.name, "champion")
+            champion = get_version(connection, model.name, alias.version) if alias else None
+    checks = progress.verdict.checks if progress.verdict else ()
+    return CiReport(
+        project=tree.settings.project,
+        commit=commit,
+        subject=tree.git.run("log", "-1", "--format=%s", commit),
+        started_ms=started_ms,
+        passed=not progress.has_failed,
+        steps=tuple(progress.steps),
+        checks=tuple(
+            CheckReport(
+                kind=check.kind,
+                name=check.name,
+                status=check.status,
+                severity=check.severity,
+                sentence=check.sentence,
+            )
+            for check in checks
+        ),
+        metrics=progress.metrics,
+        champion=champion.ref if champion else None,
+        champion_metrics=champion.metrics if champion else {},
+        version=progress.version.ref if progress.version else None,
+        is_new_version=progress.is_new,
+        verdict_id=progress.verdict.id if progress.verdict else None,
+        run_id=progress.run_id,
+    )

@@ -1,0 +1,1 @@
+"""Models judged, registered, named, loaded and removed."""

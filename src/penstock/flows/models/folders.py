@@ -1,0 +1,130 @@
+"""Model versions as folders on the local disk, verified, and as what the serving part loads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from penstock.base.errors import Corrupt, Invalid, Refused
+from penstock.project.project import Project
+from penstock.registry.entities import Manifest, ModelVersion
+from penstock.registry.package import describe_model, verify_model
+from penstock.registry.versions import get_version
+from penstock.serving.loaders import LOADERS, ModelFiles
+
+
+def store_model(project: Project, folder: Path, manifest: Manifest) -> None:
+    """Put every file of a model folder into the artifact store."""
+    for file in manifest.files:
+        project.artifacts.put_file(folder / file.path, file.sha256)
+
+
+def fetch_model(project: Project, version: ModelVersion) -> Path:
+    """Return the folder of a version under `.penstock/models`, fetching what is not there.
+
+    Every file is checked against the manifest each time; a damaged copy is fetched anew.
+
+    Raises:
+        NotFound: an artifact is missing.
+        Corrupt: an artifact does not match its digest.
+        Refused: the version's files are elsewhere.
+    """
+    require_files(version)
+    folder = project.home / "models" / version.digest
+    if folder.exists():
+        try:
+            verify_model(folder, version.manifest)
+            return folder
+        except Corrupt:
+            shutil.rmtree(folder)
+    write_model(project, version, folder)
+    return folder
+
+
+def require_files(version: ModelVersion) -> None:
+    """Check that a version's files are kept here.
+
+    Raises:
+        Refused: they are at a place that only clients open.
+    """
+    if not version.digest:
+        raise Refused(
+            f"the files of {version.ref} are not kept here but at {version.source or 'an unknown place'}",
+            code="registry.files_elsewhere",
+            hint="log the model to a run of this server and register it from there",
+            model=version.model,
+            version=version.number,
+        )
+
+
+def write_model(project: Project, version: ModelVersion, folder: Path) -> None:
+    """Write a version's files into a new folder, in one step.
+
+    Raises:
+        NotFound: an artifact is missing.
+        Corrupt: an artifact does not match its digest.
+        Refused: the version's files are elsewhere.
+    """
+    require_files(version)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        for file in version.manifest.files:
+            target = temporary / file.path
+            if not target.resolve().is_relative_to(temporary.resolve()):
+                raise Invalid(
+                    f"{version.ref} names a file outside its folder: {file.path}", code="registry.bad_path"
+                )
+            project.artifacts.fetch(file.sha256, target)
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def files_of_folder(folder: Path, name: str, number: int, digest: str) -> ModelFiles:
+    """Return what the serving part needs to load the model in `folder`.
+
+    Raises:
+        Invalid: the folder's description cannot be used, or none of its flavours can be served.
+    """
+    description = describe_model(folder)
+    flavour = next((known for known in LOADERS if known in description.flavours), None)
+    if flavour is None:
+        raise Invalid(
+            f"model {name} has the flavours {', '.join(sorted(description.flavours))}; none can be served",
+            code="serving.flavour_unknown",
+            hint=f"save it as one of {', '.join(sorted(LOADERS))}",
+        )
+    return ModelFiles(
+        path=folder,
+        name=name,
+        version=number,
+        digest=digest,
+        flavour=flavour,
+        options=description.flavours[flavour],
+        signature=description.signature,
+        example=description.example,
+    )
+
+
+class RegistrySource:
+    """Model files for the serving part, out of the registry. Thread-safe."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def fetch(self, model: str, version: int) -> ModelFiles:
+        """Return a version's verified files.
+
+        Raises:
+            NotFound, Corrupt, Invalid: as `fetch_model` and `files_of_folder`.
+        """
+        with self.project.database.read() as connection:
+            found = get_version(connection, model, version, deleted=True)
+        return files_of_folder(fetch_model(self.project, found), model, version, found.digest)

@@ -1,0 +1,171 @@
+"""Judge a model by the project's gates. What a verdict allows is in `model_aliases` and `deploy`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.base.errors import Invalid
+from penstock.base.store.events import record_event
+from penstock.data.formats.tables import load_table, to_columns
+from penstock.flows.models.folders import fetch_model, files_of_folder
+from penstock.flows.models.provenance import data_digests
+from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
+from penstock.pipeline.parameters import load_values, numbers
+from penstock.project.project import Project
+from penstock.project.settings import require_model
+from penstock.registry.aliases import find_alias
+from penstock.registry.entities import Verdict
+from penstock.registry.gates.check import Evidence
+from penstock.registry.gates.judge import make_verdict, run_checks
+from penstock.registry.references import resolve_version
+from penstock.registry.verdicts import add_verdict
+from penstock.registry.versions import get_version
+from penstock.serving.loaders import ModelFiles, load_model
+
+Floats = NDArray[np.float64]
+
+
+class HeldOutTable:
+    """The project's held-out table, scored by candidate and champion when a check asks."""
+
+    def __init__(
+        self, root: Path, candidate: Candidate, files: ModelFiles, champion: ModelFiles | None
+    ) -> None:
+        self._root = root
+        self._settings = candidate.settings
+        self._files = files
+        self._champion = champion
+
+    @property
+    def champion(self) -> str | None:
+        """The champion's name, or None."""
+        return f"{self._champion.name}/{self._champion.version}" if self._champion else None
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether the candidate is the champion itself."""
+        return self._champion is not None and self._champion.digest == self._files.digest
+
+    @cached_property
+    def _table(self) -> Path:
+        if self._settings.test is None or self._settings.label is None:
+            raise Invalid(
+                "a champion check needs the held-out table and its label",
+                code="gate.no_held_out",
+                hint="write `test:` and `label:` under `model:` in penstock.yaml",
+            )
+        return self._root / self._settings.test
+
+    def labels(self) -> Floats:
+        """Return the truth."""
+        column = self._settings.label or ""
+        values = to_columns(load_table(self._table), [column])[column]
+        try:
+            return values.astype(np.float64)
+        except ValueError:
+            raise Invalid(
+                f"label {column!r} of {self._settings.test} is not a number",
+                code="gate.bad_label",
+                hint="write 0 and 1 for classes",
+                column=column,
+            ) from None
+
+    def candidate_scores(self) -> Floats:
+        """Return the candidate's scores."""
+        return score_table(self._files, self._table)
+
+    def champion_scores(self) -> Floats | None:
+        """Return the champion's scores on the same rows."""
+        if self._champion is None or self.is_champion:
+            return None
+        return score_table(self._champion, self._table)
+
+
+def score_table(files: ModelFiles, table: Path) -> Floats:
+    """Return a model's scores of every row: the probability where it gives one, else the prediction.
+
+    A column the model can do without and the table does not have is left out.
+
+    Raises:
+        Invalid: the model does not load, or the table lacks a column it needs.
+    """
+    frame = load_table(table)
+    names = [
+        column.name for column in files.signature.inputs if column.required or column.name in frame.columns
+    ]
+    outputs = load_model(files).predict(to_columns(frame, names), frame.height)
+    return np.asarray(outputs.get("probability", outputs.get("prediction")), dtype=np.float64)
+
+
+def run_gate(project: Project, path: str | None = None) -> Verdict:
+    """Judge the model in the working tree, write the verdict and its event, and return it.
+
+    Raises:
+        NotFound, Invalid: the model, its settings or its files cannot be used.
+    """
+    candidate = find_candidate(project, path)
+    metrics_file = candidate.settings.metrics
+    metrics = numbers(load_values(project.root / metrics_file)) if metrics_file else {}
+    for gate in project.settings.gates:
+        if gate.schema is not None:
+            require_as_made(project, gate.schema.table)
+    return _judge(project, candidate, metrics, data_digests(project))
+
+
+def run_gate_on(project: Project, reference: str) -> Verdict:
+    """Judge a registered version, also one that a client uploaded, on the data of the working tree.
+
+    Its metrics are those it was registered with; what is measured on the held-out table is measured here.
+
+    Raises:
+        NotFound: there is no such version.
+        Refused: its files are not kept here.
+        Invalid: the project names no model, or the version's files cannot be used.
+    """
+    settings = require_model(project.settings, project.root)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+    for name in (settings.test, *(gate.schema.table for gate in project.settings.gates if gate.schema)):
+        if name is not None:
+            require_as_made(project, name)
+    named = msgspec.structs.replace(settings, name=version.model)
+    candidate = Candidate(named, fetch_model(project, version), version.manifest, None)
+    return _judge(project, candidate, version.metrics, data_digests(project))
+
+
+def _judge(
+    project: Project, candidate: Candidate, metrics: dict[str, float], data: dict[str, str]
+) -> Verdict:
+    name = candidate.settings.name
+    files = files_of_folder(candidate.folder, name, 0, candidate.digest)
+    held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
+    gates = project.settings.gates
+    checks = run_checks(gates, Evidence(project.root, metrics, held_out))
+    verdict = make_verdict(name, candidate.digest, gates, checks, data, project.actor)
+    failed = [check for check in checks if check.status != "pass"]
+    with project.database.write() as connection:
+        add_verdict(connection, verdict)
+        record_event(
+            connection,
+            "gate.passed" if verdict.passed else "gate.refused",
+            f"model:{name}",
+            project.actor,
+            f"{len(checks) - len(failed)} of {len(checks)} checks passed"
+            + (f": {failed[0].sentence}" if failed else ""),
+            cause={"verdict": verdict.id, "digest": candidate.digest},
+        )
+    return verdict
+
+
+def _champion_files(project: Project, name: str) -> ModelFiles | None:
+    with project.database.read() as connection:
+        alias = find_alias(connection, name, "champion")
+        version = get_version(connection, name, alias.version) if alias else None
+    if version is None:
+        return None
+    return files_of_folder(fetch_model(project, version), name, version.number, version.digest)

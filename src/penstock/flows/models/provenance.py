@@ -1,0 +1,145 @@
+"""What a result stands on: commit, uncommitted changes, pipeline lock, data and environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata as packages
+from pathlib import Path
+
+from penstock.base.digest import digest_bytes
+from penstock.base.errors import Invalid
+from penstock.base.files import write_atomic
+from penstock.data.formats.output import HashInfo
+from penstock.data.pointers.metafiles import find_definitions
+from penstock.data.pointers.pointer import list_pointers
+from penstock.data.repository import DataRepository
+from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import LOCK_FILE
+from penstock.pipeline.outputs import list_outputs
+from penstock.project.project import Project
+
+
+@dataclass(frozen=True)
+class CodeState:
+    """The code and pipeline state of a working tree; digests name artifacts.
+
+    `dirty_digest` is None when the tree is clean but for the lock; `lock_digest` is None without a lock.
+    """
+
+    commit: str | None
+    dirty_digest: str | None
+    lock_digest: str | None
+
+
+def capture_code(project: Project) -> CodeState:
+    """Store what cannot be had from git (uncommitted changes, the lock) and return the state's keys.
+
+    What the pipeline makes is not code: the lock names it, whether git holds it or the cache.
+    """
+    made = [*_lock_files(project.data), *(path for path, _ in uncached_outputs(project.data))]
+    patch = project.git.dirty_patch(leave_out=made) if _is_git(project.root) else b""
+    locks = _read_locks(project.data)
+    return CodeState(
+        commit=project.git.head() if _is_git(project.root) else None,
+        dirty_digest=project.artifacts.put(patch) if patch else None,
+        lock_digest=project.artifacts.put(locks) if locks is not None else None,
+    )
+
+
+def lock_digest(repo: DataRepository) -> str | None:
+    """Return the digest of the pipelines' locks as they are, or None where there are none."""
+    locks = _read_locks(repo)
+    return digest_bytes(locks) if locks is not None else None
+
+
+def write_locks(root: Path, locks: bytes) -> None:
+    """Write the locks that `capture_code` stored to their places."""
+    texts = json.loads(locks) if locks.startswith(b"{") else {LOCK_FILE: locks.decode()}
+    for name, text in texts.items():
+        place = Path(os.path.normpath(root / name))
+        if place.name != LOCK_FILE or not place.is_relative_to(root):
+            raise Invalid(f"{name} is not a lock of this repository", code="data.outside", path=name)
+        write_atomic(place, text.encode())
+
+
+def _lock_files(repo: DataRepository) -> list[str]:
+    """Return the locks there may be, relative to the root."""
+    found = [path.with_name(LOCK_FILE) for path in find_definitions(repo)]
+    return [path.relative_to(repo.root).as_posix() for path in found] or [LOCK_FILE]
+
+
+def _read_locks(repo: DataRepository) -> bytes | None:
+    """Return the root's lock as it is, or, where others are, a JSON mapping of all their texts by path."""
+    found = {
+        name: (repo.root / name).read_bytes() for name in _lock_files(repo) if (repo.root / name).is_file()
+    }
+    if list(found) == [LOCK_FILE]:
+        return found[LOCK_FILE]
+    return json.dumps({name: data.decode() for name, data in found.items()}).encode() if found else None
+
+
+def uncached_outputs(repo: DataRepository) -> list[tuple[str, HashInfo]]:
+    """Return the pipeline's outputs that git holds (`cache: false`) with their locked content."""
+    return [
+        (output.path.relative_to(repo.root).as_posix(), output.hash)
+        for output in list_outputs(repo)
+        if not output.cached and output.hash is not None
+    ]
+
+
+def data_digests(project: Project) -> dict[str, str]:
+    """Return the digests (`md5:…`) of all tracked data the pipeline reads, by path.
+
+    Tracked data is what a pointer declares; what a stage makes is not an input.
+    """
+    root = project.root
+    stages = load_all_stages(project.data)
+    if not stages:
+        return {}
+    pointers = [
+        (output.path.relative_to(root).as_posix(), output.hash)
+        for pointer in list_pointers(project.data)
+        for output in pointer.outputs
+        if output.hash is not None
+    ]
+    reads = {path for stage in stages for path in stage.reads}
+    return {
+        path: f"md5:{info.md5}"
+        for path, info in sorted(pointers, key=lambda item: item[0])
+        if any(_related(path, read) for read in reads)
+    }
+
+
+def stage_of_output(repo: DataRepository, path: str) -> tuple[str, HashInfo] | None:
+    """Return the stage that makes `path` (relative to the root) and what it locked, or None.
+
+    A path inside an output directory is not one the lock knows by itself.
+    """
+    for output in list_outputs(repo):
+        if output.path == repo.root / path and output.hash is not None:
+            return output.source.partition(":")[2], output.hash
+    return None
+
+
+def environment() -> dict[str, str]:
+    """Return the interpreter, the platform and every installed package with its version."""
+    found = {
+        distribution.metadata["Name"].lower(): distribution.version
+        for distribution in packages.distributions()
+    }
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **dict(sorted(found.items())),
+    }
+
+
+def _related(path: str, read: str) -> bool:
+    return path == read or path.startswith(f"{read}/") or read.startswith(f"{path}/")
+
+
+def _is_git(root: Path) -> bool:
+    return any((directory / ".git").exists() for directory in (root, *root.parents))

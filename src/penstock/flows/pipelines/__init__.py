@@ -1,0 +1,1 @@
+"""Pipelines run, compared, listed and edited."""

@@ -1,0 +1,196 @@
+"""Reproduce the pipeline and record it as a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid, PenstockError
+from penstock.data.lock import repository_lock
+from penstock.data.rwlock import check_free
+from penstock.flows.models.provenance import capture_code, data_digests, lock_digest
+from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import load_entries
+from penstock.pipeline.parameters import flatten, numbers, parse_any
+from penstock.pipeline.runner import IDLE, ReproduceOptions, StageResult, Watcher, reproduce
+from penstock.pipeline.stage import Stage
+from penstock.project.project import Project
+from penstock.tracking import runs
+from penstock.tracking.entities import MetricPoint, Run, RunStatus, StageRecord
+from penstock.tracking.metrics import log_points
+from penstock.tracking.values import log_params, set_tags
+
+WAIT_FOR_LOCK_S = 3.0
+PROCESS_TAG = "penstock.process"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What a reproduction did. `run` is the recorded run: an earlier one when nothing had to be done."""
+
+    results: tuple[StageResult, ...]
+    run: Run | None
+    is_up_to_date: bool
+
+
+class _Silent:
+    def started(self, stage: Stage, reasons: object) -> None:
+        """Say nothing."""
+
+    def printed(self, stage: Stage, line: str) -> None:
+        """Say nothing."""
+
+    def finished(self, result: StageResult) -> None:
+        """Say nothing."""
+
+
+def reproduce_and_record(
+    project: Project,
+    options: ReproduceOptions | None = None,
+    watcher: Watcher | None = None,
+) -> Reproduction:
+    """Bring the pipeline up to date and record what happened as a run.
+
+    Where nothing has to be done and a run with this lock exists, that run is the record. A failed
+    reproduction is recorded as a failed run, and its error raised.
+
+    Raises:
+        NotFound, Invalid, Refused: as `pipeline.runner.reproduce`.
+        Conflict: another command holds the repository, or a running stage uses what this one makes or reads.
+    """
+    options = options or ReproduceOptions()
+    watcher = watcher or _Silent()
+    stages = load_all_stages(project.data)
+    with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S) as lock:
+        planned = reproduce(project.data, stages, replace(options, dry=True), _Silent())
+        if options.dry:
+            return Reproduction(tuple(planned), None, all(item.action in IDLE for item in planned))
+        _check_free(project, stages, planned)
+        idle = all(item.action in IDLE for item in planned)
+        known = _run_of_lock(project) if idle else None
+        if known is not None:
+            for item in planned:
+                watcher.finished(item)
+            return Reproduction(tuple(planned), known, True)
+        run = _start(project)
+        try:
+            results = reproduce(project.data, stages, replace(options, unlocked=lock.lent), watcher)
+        except (PenstockError, KeyboardInterrupt) as error:
+            with project.database.write() as connection:
+                status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+                set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
+                runs.finish_run(connection, run.id, status)
+            raise
+    return Reproduction(tuple(results), _finish(project, run, stages, results), idle)
+
+
+def _check_free(project: Project, stages: tuple[Stage, ...], planned: list[StageResult]) -> None:
+    """Make sure that no running stage makes what would be read, or uses what would be written."""
+    due = {item.stage for item in planned if item.action not in IDLE}
+    chosen = [stage for stage in stages if stage.address in due]
+    check_free(
+        project.data,
+        [project.root / path for stage in chosen for path in stage.reads],
+        [project.root / path for stage in chosen for path in stage.makes],
+    )
+
+
+def _run_of_lock(project: Project) -> Run | None:
+    digest = lock_digest(project.data)
+    if digest is None:
+        return None
+    with project.database.read() as connection:
+        return runs.find_run_of_lock(connection, digest)
+
+
+def _end_abandoned(connection: sa.Connection) -> None:
+    """Mark the runs of processes of this machine that are gone: they were killed."""
+    host = socket.gethostname()
+    for run_id, process in runs.list_running(connection, PROCESS_TAG).items():
+        name, _, pid = process.rpartition(":")
+        if name == host and not Path(f"/proc/{pid}").exists():
+            runs.finish_run(connection, run_id, "KILLED")
+
+
+def _start(project: Project) -> Run:
+    code = capture_code(project)
+    run = Run(
+        id=runs.new_run_id(),
+        experiment=project.settings.project,
+        name=f"repro-{(code.commit or 'uncommitted')[:7]}",
+        status="RUNNING",
+        start_ms=now_ms(),
+        commit=code.commit,
+        dirty_digest=code.dirty_digest,
+        tags={
+            "penstock.actor": project.actor,
+            "penstock.source": "repro",
+            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+        },
+        inputs=data_digests(project),
+    )
+    with project.database.write() as connection:
+        _end_abandoned(connection)
+        runs.create_run(connection, run)
+    return run
+
+
+def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list[StageResult]) -> Run:
+    addresses = {stage.address for stage in stages}
+    records = [
+        StageRecord(item.stage, item.entry.digest if item.entry else "", item.action, item.seconds)
+        for item in results
+        if item.stage in addresses
+    ]
+    with project.database.write() as connection:
+        log_params(connection, run.id, _parameters(project.root, stages))
+        points = [
+            MetricPoint(key, value, now_ms()) for key, value in load_metrics(project.root, stages).items()
+        ]
+        log_points(connection, runs.require_writable(connection, run.id), points)
+        runs.log_stages(connection, run.id, records)
+        runs.finish_run(connection, run.id, "FINISHED", lock_digest=capture_code(project).lock_digest)
+        return runs.get_run(connection, run.id)
+
+
+def _parameters(root: Path, stages: Sequence[Stage]) -> dict[str, str]:
+    by_address = {stage.address: stage for stage in stages}
+    found: dict[str, Any] = {}
+    for address, entry in load_entries(root, stages).items():
+        for file, values in entry.parameters.items():
+            place = by_address[address].place(file)
+            prefix = "" if place == "params.yaml" else f"{place}:"
+            found.update({f"{prefix}{key}": value for key, value in flatten(values).items()})
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in sorted(found.items())
+    }
+
+
+def load_metrics(root: Path, stages: Sequence[Stage]) -> Mapping[str, float]:
+    """Return every number of the pipeline's metric files; keys of one file stand as they are.
+
+    A file that holds a number alone is a metric of the file's name; what cannot be read is none.
+    """
+    files = [
+        stage.place(output.path) for stage in stages for output in stage.outputs if output.kind == "metric"
+    ]
+    found: dict[str, float] = {}
+    for file in files:
+        try:
+            value = parse_any((root / file).read_text(encoding="utf-8"), Path(file))
+        except (OSError, UnicodeDecodeError, Invalid):
+            continue
+        if isinstance(value, Mapping):
+            prefix = "" if len(files) == 1 else f"{file}:"
+            found.update({f"{prefix}{key}": number for key, number in numbers(value).items()})
+        else:
+            found.update(numbers({Path(file).stem: value}))
+    return found

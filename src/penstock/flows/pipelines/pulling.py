@@ -1,0 +1,59 @@
+"""What `penstock repro --pull` fetches: records of runs first, then the data that turn out to be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from penstock.base.errors import PenstockError
+from penstock.data.formats.output import Output
+from penstock.data.objects import has
+from penstock.data.pointers.metafiles import SUFFIX
+from penstock.data.pointers.pointer import Pointer, load_pointer
+from penstock.data.repository import DataRepository
+from penstock.data.verbs.checkout import checkout_output
+from penstock.flows.sources.imports import fetch_import
+from penstock.flows.tracked.run_history import fetch_runs
+from penstock.flows.tracked.selection import Chosen
+from penstock.flows.tracked.transferring import TransferOptions, fetch_chosen
+from penstock.flows.transfer_report import raise_failures
+
+
+def bringer(
+    repo: DataRepository, note: Callable[[str], None], *, with_runs: bool
+) -> Callable[[Sequence[Output]], None]:
+    """Return what fetches outputs into the cache and puts those that are not there into the workspace.
+
+    The caller of what is returned holds the repository's lock.
+
+    Args:
+        note: is told when the records of runs cannot be had; the reproduction goes on without them.
+        with_runs: fetch those records, now.
+    """
+    if with_runs:
+        try:
+            backend = repo.remote()
+            try:
+                fetch_runs(repo, backend)
+            finally:
+                backend.close()
+        except PenstockError as error:
+            note(f"earlier runs were not fetched: {error.message}")
+
+    def bring(outputs: Sequence[Output]) -> None:
+        chosen = [
+            Chosen(output, "", _pointer(repo, output))
+            for output in outputs
+            if output.hash is not None and output.cached
+        ]
+        wanted = [one for one in chosen if one.output.hash is not None and not has(repo, one.output.hash)]
+        options = TransferOptions(fetch_import=fetch_import)
+        raise_failures(fetch_chosen(repo, wanted, options), "fetched")
+        for one in chosen:
+            if not one.output.path.exists():
+                checkout_output(repo, one.output)
+
+    return bring
+
+
+def _pointer(repo: DataRepository, output: Output) -> Pointer | None:
+    return load_pointer(repo, repo.root / output.source) if output.source.endswith(SUFFIX) else None

@@ -1,0 +1,1 @@
+"""Endpoints deployed, watched and acted on."""

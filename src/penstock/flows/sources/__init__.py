@@ -1,0 +1,1 @@
+"""Data of other repositories and behind URLs."""

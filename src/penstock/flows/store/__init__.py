@@ -1,0 +1,1 @@
+"""The store copied, purged, and filled from MLflow's."""

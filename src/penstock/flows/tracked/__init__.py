@@ -1,0 +1,1 @@
+"""Tracked data between working tree, cache and remotes."""

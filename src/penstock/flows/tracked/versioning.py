@@ -1,0 +1,39 @@
+"""The data verbs over everything that is tracked, in one place: pointers' outputs and the pipeline's together.
+
+The verbs that need no remote are in `penstock.flows.tracked.working_tree`, those that do in
+`penstock.flows.tracked.transferring` and `cloud`, selection of targets and `status` in `penstock.flows.tracked.selection`, `diff` in
+`penstock.flows.tracked.comparing`.
+"""
+
+from __future__ import annotations
+
+from penstock.flows.tracked.cloud import cloud_status
+from penstock.flows.tracked.selection import Chosen, no_outputs, select, status
+from penstock.flows.tracked.transferring import (
+    TransferOptions,
+    bring_trees,
+    fetch,
+    pull,
+    push,
+)
+from penstock.flows.tracked.working_tree import add, checkout, commit, remove
+from penstock.flows.transfer_report import TransferReport, raise_failures
+
+__all__ = [
+    "Chosen",
+    "TransferOptions",
+    "TransferReport",
+    "add",
+    "bring_trees",
+    "checkout",
+    "cloud_status",
+    "commit",
+    "fetch",
+    "no_outputs",
+    "pull",
+    "push",
+    "raise_failures",
+    "remove",
+    "select",
+    "status",
+]

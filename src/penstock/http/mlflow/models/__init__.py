@@ -1,0 +1,1 @@
+"""Registered models, versions and webhooks on MLflow's wire."""

@@ -1,0 +1,1 @@
+"""Experiments, runs, metrics and logged models on MLflow's wire."""

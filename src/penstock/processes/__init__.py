@@ -1,0 +1,1 @@
+"""Processes that run for long: what they start, watch and end."""

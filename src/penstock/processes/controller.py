@@ -1,0 +1,66 @@
+"""Run the controller in the background of a server process, tick after tick."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
+from penstock.flows.production.responding import Controller
+from penstock.project.project import Project
+
+logger = logging.getLogger(__name__)
+INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True)
+class ControllerHealth:
+    """When the controller last looked, at how many endpoints, and what went wrong last."""
+
+    ticked_ms: int | None
+    endpoint_count: int
+    problem: str | None
+
+
+class ControllerLoop:
+    """Ticks a controller in a thread of its own. A tick that fails is logged and the next one tried."""
+
+    def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
+        self._controller = Controller(project)
+        self._interval_s = interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="penstock-controller", daemon=True)
+        self.health = ControllerHealth(None, 0, None)
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the tick under way, end a retraining, give the lease back."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                count = self._controller.tick()
+                self.health = ControllerHealth(now_ms(), count, None)
+            except PenstockError as error:
+                self._note(error.message)
+            except Exception as error:  # the watch must outlive a defect in one look
+                logger.exception("the controller's tick failed")
+                self._note(f"{type(error).__name__}: {error}")
+            if self._stop.wait(self._interval_s):
+                break
+        try:
+            self._controller.close()
+        except PenstockError as error:
+            logger.warning("the controller's lease was not given back: %s", error.message)
+
+    def _note(self, problem: str) -> None:
+        if problem != self.health.problem:
+            logger.warning("the controller's tick failed: %s", problem)
+        self.health = ControllerHealth(self.health.ticked_ms, self.health.endpoint_count, problem)

@@ -1,0 +1,185 @@
+"""The serve process: follow the endpoints' revisions, answer requests, end without losing one.
+
+The HTTP application is given by the caller; this module knows when models change and when to stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.store.database import Database
+from penstock.flows.production.recording import LiveRecorder
+from penstock.http.listen import bind, make_server, serve_on, url_of
+from penstock.monitoring.settings import MonitorSettings
+from penstock.serving.dataplane import DataPlane
+from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.loaders.model import ModelFiles
+from penstock.serving.repository import ModelRepository
+from penstock.serving.workers import WorkerRevision, beat, register_worker, report_revision
+
+logger = logging.getLogger(__name__)
+RETRY_S = 5.0
+"""A revision whose model could not be fetched is tried again after this long."""
+
+
+class ModelSource(Protocol):
+    """Where the files of model versions come from."""
+
+    def fetch(self, model: str, version: int) -> ModelFiles:
+        """Return a version's files on the local disk.
+
+        Raises:
+            PenstockError: there is no such version, or it cannot be had now.
+        """
+        ...
+
+
+class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    poll_s: float = 0.2
+    beat_s: float = 1.0
+    flush_s: float = 1.0
+    drain_s: int = 30
+    monitors: Mapping[str, MonitorSettings] = {}
+
+
+class ServeProcess:
+    """One serve process. `run` blocks; `start` and `stop` run it in a thread, for tests and embedding.
+
+    Args:
+        application: makes the ASGI application for the data plane.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        source: ModelSource,
+        application: Callable[[DataPlane], Any],
+        options: ServeOptions,
+    ) -> None:
+        self._database = database
+        self._options = options
+        self._socket = bind(options.host, options.port)
+        self.url = url_of(self._socket, options.host)
+        try:
+            with database.write() as connection:
+                self.worker = register_worker(
+                    connection, host=socket.gethostname(), pid=os.getpid(), url=self.url, time_ms=now_ms()
+                )
+        except PenstockError:
+            self._socket.close()
+            raise
+        self._repository = ModelRepository(source.fetch)
+        self._recorder = LiveRecorder(database, self.worker, options.monitors, flush_s=options.flush_s)
+        self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
+        self._tried: dict[str, tuple[int, float]] = {}
+        self._stop = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="penstock-revisions", daemon=True)
+        self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
+        try:
+            self.follow()
+            self._poller.start()
+            serve_on(self._socket, self._server)
+        finally:
+            self._end()
+
+    def start(self) -> None:
+        """Serve in a thread and return when requests are answered."""
+        self._thread = threading.Thread(target=self.run, name="penstock-serve", daemon=True)
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """End a process begun with `start`, as SIGTERM does."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._poller.is_alive():
+            self._poller.join()
+        self._socket.close()
+        self.dataplane.close()
+        try:
+            self._recorder.close()
+            with self._database.write() as connection:
+                beat(connection, self.worker, 0)
+        except PenstockError as error:
+            logger.error("the last monitoring data could not be written: %s", error.message)
+
+    def _poll(self) -> None:
+        beaten_s = 0.0
+        while not self._stop.wait(self._options.poll_s):
+            try:
+                self.follow()
+                if time.monotonic() - beaten_s >= self._options.beat_s:
+                    with self._database.write() as connection:
+                        beat(connection, self.worker, now_ms())
+                    beaten_s = time.monotonic()
+            except Unavailable as error:
+                logger.warning("serving on without the store: %s", error.message)
+            except Exception:
+                logger.exception("following the deployments failed")
+
+    def follow(self) -> None:
+        """Take over every endpoint's current revision that is not served yet.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        with self._database.read() as connection:
+            current = list_endpoints(connection)
+        self._repository.expect(frozenset(revision.endpoint for revision in current))
+        for revision in current:
+            served = self._repository.served.get(revision.endpoint)
+            if (served is None or served.revision.number != revision.number) and self._is_due(revision):
+                self._take_over(revision)
+
+    def _is_due(self, revision: Revision) -> bool:
+        number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
+        return number != revision.number or time.monotonic() >= again_s
+
+    def _take_over(self, revision: Revision) -> None:
+        message = ""
+        again_s = float("inf")
+        try:
+            self._repository.apply(revision)
+        except PenstockError as error:
+            message = error.message
+            if isinstance(error, Unavailable):
+                again_s = time.monotonic() + RETRY_S
+            logger.error("%s#%s is not served: %s", revision.endpoint, revision.number, message)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            logger.exception("%s#%s is not served", revision.endpoint, revision.number)
+        else:
+            logger.info("%s#%s is served", revision.endpoint, revision.number)
+        self._tried[revision.endpoint] = (revision.number, again_s)
+        report = WorkerRevision(
+            endpoint=revision.endpoint,
+            revision=revision.number,
+            state="failed" if message else "ready",
+            message=message,
+            time_ms=now_ms(),
+        )
+        with self._database.write() as connection:
+            report_revision(connection, self.worker, report)

@@ -1,0 +1,1 @@
+"""The composition root: one root with its settings and the parts it works on."""

@@ -1,0 +1,97 @@
+"""A project: one root with its settings and the parts it works on, each opened when first used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from penstock.base.files import write_atomic
+from penstock.base.git import Git
+from penstock.base.store.database import Database, connect
+from penstock.base.store.migrate import upgrade
+from penstock.base.store.writer import GroupWriter
+from penstock.data.repository import DataRepository
+from penstock.project.settings import ProjectSettings
+from penstock.storage.content import ContentStore
+from penstock.storage.resolve import open_backend
+
+HOME = ".penstock"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a project's state lies; URLs are absolute."""
+
+    root: Path
+    home: Path
+    store_url: str
+    artifacts_url: str
+    cache_dir: Path | None = None
+
+
+class Project:
+    """What flows work on. Not thread-safe while parts open; share it after that.
+
+    `actor` is who acts, for the audit: `person:ada`, `ci`, `controller`.
+    """
+
+    def __init__(self, places: Places, settings: ProjectSettings, actor: str) -> None:
+        self.places = places
+        self.settings = settings
+        self.actor = actor
+
+    @property
+    def root(self) -> Path:
+        """The root of the working tree."""
+        return self.places.root
+
+    @cached_property
+    def git(self) -> Git:
+        """Git in the working tree."""
+        return Git(self.root)
+
+    @cached_property
+    def home(self) -> Path:
+        """The `.penstock` directory; it exists and ignores itself in git."""
+        home = self.places.home
+        if not (home / ".gitignore").exists():
+            write_atomic(home / ".gitignore", b"*\n", durable=False)
+        return home
+
+    @cached_property
+    def database(self) -> Database:
+        """The store, its schema current."""
+        if self.places.store_url.startswith("sqlite"):
+            _ = self.home
+        database = connect(self.places.store_url)
+        upgrade(database)
+        return database
+
+    @cached_property
+    def writer(self) -> GroupWriter:
+        """The store's writer for servers, where many write at once."""
+        return GroupWriter(self.database)
+
+    @cached_property
+    def artifacts(self) -> ContentStore:
+        """The artifact store."""
+        return ContentStore(open_backend(self.places.artifacts_url))
+
+    @cached_property
+    def data(self) -> DataRepository:
+        """The data repository of the working tree."""
+        return DataRepository.open(self.root, cache_dir=self.places.cache_dir)
+
+    def at(self, root: Path, settings: ProjectSettings, actor: str) -> Project:
+        """Return the project of another tree with the same store, artifacts, models and cache."""
+        places = Places(
+            root, self.places.home, self.places.store_url, self.places.artifacts_url, self.data.cache.root
+        )
+        return Project(places, settings, actor)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("writer", "database", "data"):
+            if name in self.__dict__:
+                getattr(self, name).close()

@@ -1,0 +1,230 @@
+"""From the keys of a DVC remote to the settings of an object store's client.
+
+One function for each kind of store. Keys that only DVC's own clients understand (`acl`, `grant_*`,
+`exclude_*_credential`, …) are left out; what is not given is looked for in the environment by obstore itself.
+
+Source: dvc/config_schema.py (3.67), dvc_s3, dvc_azure and dvc_http's `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from penstock.base.errors import Invalid
+from penstock.storage.object_store.aws_profile import read_aws_profile
+from penstock.storage.object_store.backend import Options
+
+CONNECT_S = 20
+SILENT_S = 60  # DVC's; how long a store may say nothing
+TRUE = {"true", "1", "yes", "on"}
+EMULATOR_ACCOUNT = "devstoreaccount1"  # the published account and key of Azure's emulators
+EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+EMULATOR_ENDPOINT = f"http://127.0.0.1:10000/{EMULATOR_ACCOUNT}"
+
+
+def s3_options(options: Mapping[str, str]) -> Options:
+    """Read the keys of an `s3://` remote."""
+    config: dict[str, Any] = {}
+    if {"profile", "configpath", "credentialpath"} & options.keys():
+        profile = options.get("profile", "default")
+        for name, default in (("configpath", "~/.aws/config"), ("credentialpath", "~/.aws/credentials")):
+            config.update(read_aws_profile(Path(options.get(name, default)).expanduser(), profile))
+    config.update(
+        _renamed(
+            options,
+            access_key_id="access_key_id",
+            secret_access_key="secret_access_key",
+            session_token="session_token",
+            region="region",
+            endpointurl="endpoint",
+            sse="server_side_encryption",
+            sse_kms_key_id="sse_kms_key_id",
+        )
+    )
+    if "sse_customer_key" in options:
+        config["server_side_encryption"] = "sse-c"
+        config["sse_customer_key_base64"] = options["sse_customer_key"]
+    if is_set(options, "allow_anonymous_login"):
+        config["skip_signature"] = True
+    if not is_set(options, "use_ssl", True) and "endpoint" in config:
+        config["endpoint"] = "http://" + str(config["endpoint"]).partition("://")[2]
+    return Options(config, _client(options, str(config.get("endpoint", ""))))
+
+
+def gcs_options(options: Mapping[str, str]) -> Options:
+    """Read the keys of a `gs://` remote; `projectname` is needed only to make buckets, which is not done."""
+    config: dict[str, Any] = _renamed(options, credentialpath="service_account", endpointurl="base_url")
+    if "service_account" in config:
+        path = Path(config["service_account"]).expanduser()
+        if not path.is_file():
+            raise Invalid(
+                f"the remote's credentialpath {path} is no file",
+                code="storage.bad_options",
+                hint="penstock remote modify --local NAME credentialpath FILE",
+            )
+        config["service_account"] = str(path)
+    if is_set(options, "allow_anonymous_login"):
+        config["skip_signature"] = True
+    return Options(config, _client(options, str(config.get("base_url", ""))))
+
+
+def azure_options(options: Mapping[str, str]) -> Options:
+    """Read the keys of an `azure://` remote; what a connection string says yields to single keys."""
+    config: dict[str, Any] = {}
+    if "connection_string" in options:
+        config = parse_connection_string(options["connection_string"])
+    config.update(
+        _renamed(
+            options,
+            account_name="account_name",
+            account_key="account_key",
+            sas_token="sas_key",
+            tenant_id="tenant_id",
+            client_id="client_id",
+            client_secret="client_secret",
+        )
+    )
+    if is_set(options, "allow_anonymous_login"):
+        config["skip_signature"] = True
+    if "account_key" in config:
+        try:
+            base64.b64decode(config["account_key"], validate=True)
+        except ValueError:
+            raise Invalid(
+                "the remote's account_key is not base64, as Azure's keys are",
+                code="storage.bad_options",
+                hint="penstock remote modify --local NAME account_key KEY",
+            ) from None
+    return Options(config, _client(options, str(config.get("endpoint", ""))))
+
+
+def parse_connection_string(text: str) -> dict[str, Any]:
+    """Return an Azure connection string as settings: account, key or signature, endpoint.
+
+    Raises:
+        Invalid: it has another form; its text is not repeated.
+
+    Source: https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
+    """
+    pairs = [part.partition("=") for part in text.split(";") if part.strip()]
+    found = {name.strip().lower(): value for name, equals, value in pairs if equals}
+    if len(found) != len(pairs) or not found:
+        raise Invalid(
+            "the remote's connection_string is not a list of NAME=VALUE with semicolons between",
+            code="storage.bad_options",
+            hint="copy it from the account's access keys",
+        )
+    if found.get("usedevelopmentstorage", "").lower() == "true":
+        endpoint = found.get("developmentstorageproxyuri", EMULATOR_ENDPOINT)
+        return {"account_name": EMULATOR_ACCOUNT, "account_key": EMULATOR_KEY, "endpoint": endpoint}
+    config = _renamed(
+        found,
+        accountname="account_name",
+        accountkey="account_key",
+        sharedaccesssignature="sas_key",
+        blobendpoint="endpoint",
+    )
+    if "endpoint" not in config and "account_name" in config:
+        protocol, suffix = found.get("defaultendpointsprotocol", "https"), found.get("endpointsuffix")
+        if suffix:
+            config["endpoint"] = f"{protocol}://{config['account_name']}.blob.{suffix}"
+    if "endpoint" in config and "account_name" not in config:
+        place = urlsplit(config["endpoint"])
+        host = (place.hostname or "").partition(".blob.")
+        config["account_name"] = host[0] if host[1] else place.path.strip("/")
+    return config
+
+
+def http_options(url: str, options: Mapping[str, str]) -> Options:
+    """Read the keys of an `http://` or `https://` remote, and a user and password in the URL.
+
+    Raises:
+        Invalid: what the method of `auth` needs is missing, or the method is unknown.
+    """
+    client = _client(options, url)
+    method = options.get("auth", "").lower()
+    place = urlsplit(url)
+    user, password = options.get("user"), options.get("password")
+    if not method and place.username is not None:
+        method, user, password = "basic", unquote(place.username), unquote(place.password or "")
+    if method == "basic":
+        if user is None or password is None:
+            raise _incomplete("basic", "user", "password")
+        token = base64.b64encode(f"{user}:{password}".encode()).decode()
+        client["default_headers"] = {"authorization": f"Basic {token}"}
+    elif method == "custom":
+        header = options.get("custom_auth_header")
+        if header is None or password is None:
+            raise _incomplete("custom", "custom_auth_header", "password")
+        client["default_headers"] = {header.lower(): password}
+    elif method:
+        raise Invalid(
+            f"auth {method!r} of an HTTP remote is not supported",
+            code="storage.bad_options",
+            hint="use basic or custom",
+        )
+    return Options({}, client)
+
+
+def _incomplete(method: str, *keys: str) -> Invalid:
+    return Invalid(
+        f"auth {method} of an HTTP remote needs {' and '.join(keys)}",
+        code="storage.bad_options",
+        hint=f"penstock remote modify --local NAME {keys[-1]} VALUE",
+    )
+
+
+def _client(options: Mapping[str, str], endpoint: str) -> dict[str, Any]:
+    client: dict[str, Any] = {}
+    if endpoint.startswith("http://"):
+        client["allow_http"] = True
+    verify = options.get("ssl_verify", "true")
+    if verify.lower() in {"false", "no", "off", "0"}:
+        client["allow_invalid_certificates"] = True
+    elif verify.lower() not in TRUE:
+        try:
+            client["root_certificate"] = Path(verify).expanduser().read_bytes()
+        except OSError as error:
+            raise Invalid(
+                f"the remote's ssl_verify names {verify}, which cannot be read: {error.strerror}",
+                code="storage.bad_options",
+                hint="penstock remote modify NAME ssl_verify FILE",
+            ) from error
+    # obstore's own bound of 30 s for a whole request would cut large objects on slow lines.
+    connect_s = number(options, "connect_timeout", number(options, "connection_timeout", CONNECT_S))
+    silent_s = number(options, "read_timeout", number(options, "timeout", SILENT_S))
+    client.update(connect_timeout=f"{connect_s}s", read_timeout=f"{silent_s}s", timeout="24h")
+    return client
+
+
+def is_set(options: Mapping[str, str], key: str, default: bool = False) -> bool:
+    """Return a boolean option."""
+    text = options.get(key)
+    return default if text is None else text.lower() in TRUE
+
+
+def number(options: Mapping[str, str], key: str, default: int) -> int:
+    """Return a whole number of seconds or jobs.
+
+    Raises:
+        Invalid: it is not one.
+    """
+    text = options.get(key)
+    if text is None:
+        return default
+    try:
+        return int(float(text))
+    except ValueError:
+        raise Invalid(
+            f"remote option {key} must be a whole number, not {text!r}",
+            code="storage.bad_options",
+            option=key,
+        ) from None
+
+
+def _renamed(options: Mapping[str, str], **names: str) -> dict[str, Any]:
+    return {name: options[key] for key, name in names.items() if key in options}

@@ -1,0 +1,279 @@
+"""From a commit to a prediction and back: register, gate, promote, deploy, why, restore."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, Refused
+from penstock.base.store.events import list_events
+from penstock.flows.chain.lineage import explain
+from penstock.flows.chain.restoring import restore
+from penstock.flows.ci.continuous import load_report, run_ci
+from penstock.flows.models.aliases import apply_promotion, delete_alias, plan_promotion
+from penstock.flows.models.folders import fetch_model
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import PROCESS_TAG, reproduce_and_record
+from penstock.flows.production.deploying import apply_deployment, plan_deployment, plan_rollback
+from penstock.registry.versions import get_version
+from penstock.tracking.entities import Run
+from penstock.tracking.runs import create_run, get_run, new_run_id
+from penstock.workspace import open_workspace
+from projects import Sample, rows
+
+
+def train(sample: Sample) -> str:
+    reproduce_and_record(sample.project)
+    return sample.commit("Train")
+
+
+def release(sample: Sample) -> None:
+    train(sample)
+    assert run_gate(sample.project).passed
+    register_model(sample.project)
+    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
+
+
+def test_a_version_carries_its_whole_provenance(sample: Sample) -> None:
+    commit = train(sample)
+    version, is_new = register_model(sample.project)
+    assert is_new
+    origin = version.provenance
+    assert (origin.commit, origin.dirty_digest) == (commit, None)
+    assert set(origin.data) == {"data/raw.csv"}
+    assert origin.run_id is not None
+    assert origin.environment["polars"]
+    assert version.profile_digest is not None
+    assert register_model(sample.project) == (version, False)
+
+
+def test_a_model_changed_by_hand_is_not_registered(sample: Sample) -> None:
+    train(sample)
+    (sample.root / "models/late/extra").write_text("x")
+    with pytest.raises(Invalid, match="is not what stage `train` made"):
+        register_model(sample.project)
+
+
+def test_no_alias_without_a_passing_verdict_for_exactly_this_model(sample: Sample) -> None:
+    train(sample)
+    register_model(sample.project)
+    with pytest.raises(Refused, match="no gate has judged"):
+        plan_promotion(sample.project, "late/1")
+    assert run_gate(sample.project).passed
+    plan = plan_promotion(sample.project, "late/1")
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
+    with pytest.raises(Refused, match="the gates changed"):
+        plan_promotion(open_workspace(sample.root, {}), "late/1")
+    apply_promotion(sample.project, plan)
+    with pytest.raises(Conflict):
+        apply_promotion(sample.project, plan)
+    with pytest.raises(Refused, match="protected"):
+        delete_alias(sample.project, "late", "champion")
+
+
+def test_a_gate_that_refuses_says_why_in_the_promotion_too(sample: Sample) -> None:
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.999"))
+    project = open_workspace(sample.root, {})
+    reproduce_and_record(project)
+    register_model(project)
+    assert not run_gate(project).passed
+    with pytest.raises(Refused, match=r"its gate refused it: roc_auc is 0\.\d+, must be at least 0\.999"):
+        plan_promotion(project, "late/1")
+    with pytest.raises(Refused, match="no passing verdict"):
+        plan_deployment(project, "delay", "late/1")
+
+
+def test_deployments_are_planned_on_what_was_seen(sample: Sample) -> None:
+    release(sample)
+    plan = plan_deployment(sample.project, "delay", "late/1")
+    apply_deployment(sample.project, plan)
+    with pytest.raises(Conflict, match="is at revision 2"):
+        apply_deployment(sample.project, plan)
+    with pytest.raises(Refused, match="never served another version"):
+        plan_rollback(sample.project, "delay")
+    back = apply_deployment(sample.project, plan_rollback(sample.project, "delay", to=1))
+    assert (back.number, back.stable, back.previous) == (3, 1, 2)
+    with pytest.raises(NotFound, match="no revision 9"):
+        plan_rollback(sample.project, "delay", to=9)
+
+
+def test_a_damaged_artifact_is_never_deployed(sample: Sample) -> None:
+    release(sample)
+    with sample.project.database.read() as connection:
+        version = get_version(connection, "late", 1)
+    file = next(one for one in version.manifest.files if one.path == "model.skops")
+    stored = sample.root / ".penstock/artifacts/objects" / file.sha256[:2] / file.sha256[2:]
+    stored.chmod(0o644)
+    stored.write_bytes(b"x" * file.size)
+    local = fetch_model(sample.project, version)
+    (local / "model.skops").write_bytes(b"damaged")
+    with pytest.raises(Corrupt):
+        plan_deployment(sample.project, "delay", "late/1")
+
+
+def test_the_chain_is_walked_both_ways(sample: Sample) -> None:
+    release(sample)
+    back = {link.kind for link in explain(sample.project, "delay").links}
+    assert {"deployment", "model version", "verdict", "run", "parameters", "commit", "data"} <= back
+    forward = [link.kind for link in explain(sample.project, "data/raw.csv").links]
+    assert forward == ["data", "model version", "deployment"]
+    commit = sample.git.resolve("HEAD~1")
+    assert [link.kind for link in explain(sample.project, commit[:9]).links] == [
+        "commit",
+        "run",
+        "model version",
+        "deployment",
+    ]
+    for subject in ("late/1", "late@champion"):
+        assert explain(sample.project, subject).version == "late/1"
+    assert explain(sample.project, "delay#1").kind == "deployment"
+    for subject in ("nonsense", "delay#9", "delay#x"):
+        with pytest.raises(NotFound, match="nothing is called"):
+            explain(sample.project, subject)
+
+
+def test_an_earlier_state_is_restored_and_has_nothing_to_reproduce(sample: Sample, tmp_path: Path) -> None:
+    release(sample)
+    old_data = (sample.root / "data/raw.csv").read_text()
+    sample.write("data/raw.csv", rows(1200, seed=9))
+    sample.add("data/raw.csv")
+    train(sample)
+    done = restore(sample.project, "late/1", tmp_path / "back")
+    assert (tmp_path / "back/data/raw.csv").read_text() == old_data
+    again = open_workspace(done.root, {})
+    assert reproduce_and_record(again).is_up_to_date
+    with pytest.raises(Conflict, match="not empty"):
+        restore(sample.project, "late/1", tmp_path / "back")
+    assert (tmp_path / "back/data/raw.csv").exists()
+
+
+def test_uncommitted_code_is_restored_too(sample: Sample, tmp_path: Path) -> None:
+    sample.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 2.0\n")
+    (sample.root / "notes ü.txt").write_text("new, not committed")
+    reproduce_and_record(sample.project)
+    version, _ = register_model(sample.project)
+    assert version.provenance.dirty_digest is not None
+    sample.git.run("checkout", "--quiet", "--", "params.yaml")
+    restore(sample.project, "late/1", tmp_path / "back")
+    assert "strength: 2.0" in (tmp_path / "back/params.yaml").read_text()
+    assert (tmp_path / "back/notes ü.txt").read_text() == "new, not committed"
+
+
+def test_ci_validates_a_commit_without_touching_the_tree(sample: Sample) -> None:
+    (sample.root / "params.yaml").write_text("features: [nonsense]\n")
+    before = sample.git.run("status", "--porcelain")
+    report = run_ci(sample.project, "HEAD")
+    assert report.passed, report.steps
+    assert [step.status for step in report.steps] == ["passed"] * 5
+    assert report.version == "late/1"
+    assert sample.git.run("status", "--porcelain") == before
+    assert sample.git.run("worktree", "list").count("\n") == 0
+    assert load_report(sample.project) == report
+    assert run_ci(sample.project, "HEAD").version == "late/1"
+
+
+def test_what_ci_made_counts_as_clean_and_is_restored_with_its_metrics(
+    sample: Sample, tmp_path: Path
+) -> None:
+    (sample.root / "metrics.json").write_text('{"roc_auc": 0.5}')
+    (sample.root / "models").mkdir()
+    (sample.root / "models/.gitignore").write_text("/late\n")
+    (sample.root / "data/.gitignore").write_text("/raw.csv\n/test.csv\n/train.csv\n")
+    sample.commit("Keep old metrics")
+    report = run_ci(sample.project)
+    with sample.project.database.read() as connection:
+        version = get_version(connection, "late", 1)
+    assert version.provenance.dirty_digest is None
+    done = restore(sample.project, "late/1", tmp_path / "x" / ".." / "back")
+    assert done.root == tmp_path / "back"
+    assert json.loads((done.root / "metrics.json").read_text())["roc_auc"] == report.metrics["roc_auc"]
+    assert reproduce_and_record(open_workspace(done.root, {})).is_up_to_date
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "<b>", "-x", "a b", "é", "x" * 129])
+def test_an_endpoint_name_that_cannot_be_addressed_is_refused(sample: Sample, name: str) -> None:
+    with pytest.raises(Invalid, match="cannot be an endpoint's name"):
+        plan_deployment(sample.project, name, "late/1")
+
+
+def test_ci_refuses_a_broken_delivery_and_registers_nothing(sample: Sample) -> None:
+    sample.write("data/raw.csv", rows(1200, wind_unit=20.0))
+    sample.add("data/raw.csv")
+    sample.commit("Deliver wind in another unit")
+    report = run_ci(sample.project, "HEAD")
+    assert not report.passed
+    assert report.version is None
+    failed = [check for check in report.checks if check.status != "pass"]
+    assert [check.kind for check in failed] == ["schema"]
+    assert "wind" in failed[0].sentence
+    assert [step.status for step in report.steps] == ["passed", "passed", "passed", "failed", "skipped"]
+
+
+def test_ci_stops_at_failing_tests_and_keeps_their_output(sample: Sample) -> None:
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace('tests: "true"', "tests: echo it is broken; exit 3"))
+    sample.commit("Break the tests")
+    report = run_ci(sample.project, "HEAD")
+    assert [step.status for step in report.steps] == ["passed", "failed", "skipped", "skipped", "skipped"]
+    assert report.steps[1].details == ("it is broken",)
+
+
+def test_every_decision_left_an_event_with_its_evidence(sample: Sample) -> None:
+    release(sample)
+    with sample.project.database.read() as connection:
+        events = list_events(connection)
+    assert [event.kind for event in events] == [
+        "gate.passed",
+        "model.registered",
+        "model.promoted",
+        "endpoint.deployed",
+    ]
+    assert events[2].cause["verdict"]
+    assert {event.actor for event in events} == {"person:ada"}
+    json.dumps([event.cause for event in events])
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "data/test.csv", "data/train.csv"])
+def test_a_gate_judges_only_what_the_pipeline_made(sample: Sample, name: str) -> None:
+    train(sample)
+    sample.write(name, '{"roc_auc": 0.999}')
+    with pytest.raises(Invalid, match="is not what stage"):
+        run_gate(sample.project)
+
+
+def test_nothing_is_deployed_under_gates_that_changed(sample: Sample) -> None:
+    release(sample)
+    settings = (sample.root / "penstock.yaml").read_text()
+    sample.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
+    with pytest.raises(Refused, match="under the gates as they are now"):
+        plan_deployment(open_workspace(sample.root, {}), "delay", "late/1")
+
+
+def test_the_commit_of_a_version_leads_to_it(sample: Sample) -> None:
+    release(sample)
+    found = explain(sample.project, sample.git.resolve("HEAD"))
+    assert found.version == "late/1"
+    assert "deployment" in [link.kind for link in found.links]
+
+
+def test_a_run_whose_process_is_gone_counts_as_killed(sample: Sample) -> None:
+    run = Run(
+        id=new_run_id(),
+        experiment="e",
+        name="n",
+        status="RUNNING",
+        start_ms=0,
+        tags={PROCESS_TAG: f"{socket.gethostname()}:999999999"},
+    )
+    with sample.project.database.write() as connection:
+        create_run(connection, run)
+    reproduce_and_record(sample.project)
+    with sample.project.database.read() as connection:
+        assert get_run(connection, run.id).status == "KILLED"

@@ -1,0 +1,142 @@
+"""One policy for aliases, whichever door is tried; and versions of clients judged like the pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.artifacts.files import ArtifactFiles
+from penstock.base.errors import Conflict, Refused
+from penstock.flows.models.aliases import (
+    AliasPolicy,
+    apply_promotion,
+    delete_alias,
+    drop_alias,
+    plan_promotion,
+)
+from penstock.flows.models.folders import fetch_model
+from penstock.flows.models.judging import run_gate, run_gate_on
+from penstock.flows.models.registering import register_model
+from penstock.flows.models.removing import delete_model, delete_version, rename_model
+from penstock.flows.models.uploaded import Registration, register_uploaded
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.production.deploying import apply_deployment, plan_deployment
+from penstock.registry.aliases import list_alias_moves
+from penstock.registry.versions import get_version
+from projects import Sample
+from servers.registry_api import Api, run_api
+
+GATED = "project: p\nprotected_aliases: [champion, live]\ngates:\n  - metric: {name: auc, min: 0.5}\n"
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Iterator[Api]:
+    with run_api(tmp_path / "gated", GATED) as api:
+        api.post("registered-models/create", name="m")
+        api.post("model-versions/create", name="m", source="s3://bucket/model")
+        yield api
+
+
+@pytest.mark.parametrize("alias", ["champion", "live"])
+def test_a_version_of_unknown_content_is_never_protected_aliases_version(gated: Api, alias: str) -> None:
+    status, answer = gated("POST", "registered-models/alias", name="m", alias=alias, version="1")
+    assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED")
+    assert "nobody can say what they are" in answer["message"]
+    assert gated("POST", "registered-models/alias", name="m", alias="other", version="1")[0] == 200
+    gated.post("model-versions/transition-stage", name="m", version="1", stage="Production")
+
+
+def test_without_gates_moves_are_free_and_kept_with_who_and_when(tmp_path: Path) -> None:
+    with run_api(tmp_path / "free") as api:
+        api.post("registered-models/create", name="m")
+        api.post("model-versions/create", name="m", source="s3://bucket/model")
+        api.post("registered-models/alias", name="m", alias="champion", version="1")
+        api.post("registered-models/alias", name="m", alias="champion", version="1")
+        assert api("DELETE", "registered-models/alias", name="m", alias="champion")[0] == 200
+        with api.project.database.read() as connection:
+            moves = list_alias_moves(connection, "m", "champion")
+    assert [(move.version, move.previous, move.actor) for move in moves] == [
+        (1, None, "client"),
+        (None, 1, "client"),
+    ]
+
+
+def made(sample: Sample) -> None:
+    reproduce_and_record(sample.project)
+    sample.commit("Train")
+    assert run_gate(sample.project).passed
+    register_model(sample.project)
+    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
+
+
+def test_a_protected_alias_is_not_lost_through_a_side_door(sample: Sample) -> None:
+    made(sample)
+    policy = AliasPolicy.of(sample.project.settings)
+    for door in (
+        lambda connection: drop_alias(connection, policy, ("late", "champion"), "me"),
+        lambda connection: delete_version(connection, policy, "late", 1, "me"),
+        lambda connection: delete_model(connection, policy, "late", "me"),
+        lambda connection: rename_model(connection, policy, "late", "later", "me"),
+    ):
+        with pytest.raises(Refused, match="is protected"), sample.project.database.write() as connection:
+            door(connection)
+    with pytest.raises(Refused, match="is protected"):
+        delete_alias(sample.project, "late", "champion")
+
+
+def test_what_an_endpoint_serves_is_neither_renamed_nor_deleted(sample: Sample) -> None:
+    made(sample)
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
+    policy = AliasPolicy.of(sample.project.settings)
+    for change in (
+        lambda connection: rename_model(connection, policy, "late", "later", "me"),
+        lambda connection: delete_model(connection, policy, "late", "me"),
+        lambda connection: delete_version(connection, policy, "late", 1, "me"),
+    ):
+        refused = pytest.raises(Conflict, match="endpoint delay serves late")
+        with refused, sample.project.database.write() as connection:
+            change(connection)
+
+
+def test_an_uploaded_version_is_judged_promoted_and_deployed_like_the_pipelines(sample: Sample) -> None:
+    made(sample)
+    project = sample.project
+    files = ArtifactFiles(project.artifacts.backend)
+    with project.database.read() as connection:
+        first = get_version(connection, "late", 1)
+    folder = fetch_model(project, first)
+    for file in first.manifest.files:
+        writer = files.writer(f"0/run/artifacts/model/{file.path}")
+        writer.write([(folder / file.path).read_bytes()])
+        writer.commit()
+    wanted = Registration(
+        model="late", source="runs:/run/model", actor="client", folder="0/run/artifacts/model", run_id="run"
+    )
+    second = register_uploaded(project, wanted)
+    assert (second.number, second.digest) == (2, first.digest)
+    verdict = run_gate_on(project, "late/1")
+    assert verdict.passed
+    assert verdict.model_digest == first.digest
+    apply_promotion(project, plan_promotion(project, "late/2"))
+    apply_deployment(project, plan_deployment(project, "delay", "late@champion"))
+
+
+def test_a_verdict_on_a_registered_version_uses_its_own_numbers(sample: Sample) -> None:
+    made(sample)
+    assert {check.kind: check.status for check in run_gate_on(sample.project, "late/1").checks} == {
+        "metric": "pass",
+        "schema": "pass",
+        "champion": "pass",
+    }
+
+
+def test_a_version_without_files_here_is_neither_fetched_nor_judged(sample: Sample) -> None:
+    made(sample)
+    elsewhere = Registration(model="late", source="s3://bucket/x", actor="client")
+    version = register_uploaded(sample.project, elsewhere)
+    with pytest.raises(Refused, match="not kept here but at s3://bucket/x"):
+        fetch_model(sample.project, version)
+    with pytest.raises(Refused, match="not kept here"):
+        run_gate_on(sample.project, version.ref)

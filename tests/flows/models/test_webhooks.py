@@ -1,0 +1,175 @@
+"""Webhooks are told of every change once it happened, signed, until they take it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from penstock.base.store.events import list_events
+from penstock.flows.models import webhooks as sending
+from penstock.flows.models.webhooks import WebhookLoop
+from penstock.registry.tables import webhook_deliveries
+from servers.receiver import Receiver, run_receiver
+from servers.registry_api import Api, run_api
+
+INSIDE = "project: p\nwebhooks: {allow_private: true}\n"
+MADE = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with run_api(tmp_path / "root", INSIDE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with run_receiver() as running:
+        yield running
+
+
+def hook(api: Api, url: str, events: list[dict[str, str]] | None = None, name: str = "h", **more: str) -> Any:
+    made = api.post("webhooks", name=name, url=url, events=events or [MADE], **more)
+    return made["webhook"]
+
+
+def waiting(api: Api) -> list[Any]:
+    with api.project.database.read() as connection:
+        return list(connection.execute(sa.select(webhook_deliveries)))
+
+
+def test_a_change_is_posted_signed_as_mlflow_signs(api: Api, receiver: Receiver) -> None:
+    shown = hook(api, receiver.url, secret="hush")
+    assert "hush" not in json.dumps(shown)
+    api.post("registered-models/create", name="m", tags=[{"key": "a", "value": "b"}], description="d")
+    assert WebhookLoop(api.project).send_due() == 1
+    [request] = receiver.requests
+    body = json.loads(request.body)
+    assert (body["entity"], body["action"]) == ("registered_model", "created")
+    assert body["data"] == {"name": "m", "tags": {"a": "b"}, "description": "d"}
+    identity, sent = request.headers["X-MLflow-Delivery-Id"], request.headers["X-MLflow-Timestamp"]
+    signed = f"{identity}.{sent}.{request.body.decode()}".encode()
+    expected = base64.b64encode(hmac.new(b"hush", signed, hashlib.sha256).digest()).decode()
+    assert request.headers["X-MLflow-Signature"] == f"v1,{expected}"
+    assert waiting(api) == []
+
+
+def test_every_kind_of_change_is_told_to_who_asked_for_it(api: Api, receiver: Receiver) -> None:
+    every = [
+        {"entity": entity, "action": action}
+        for entity, action in (name.upper().split(".") for name in sending.EXAMPLES)
+    ]
+    hook(api, receiver.url, every)
+    api.post("registered-models/create", name="m")
+    api.post("model-versions/create", name="m", source="s3://b/x")
+    api.post("model-versions/set-tag", name="m", version="1", key="k", value="v")
+    api("DELETE", "model-versions/delete-tag", name="m", version="1", key="k")
+    api.post("registered-models/alias", name="m", alias="champion", version="1")
+    api("DELETE", "registered-models/alias", name="m", alias="champion")
+    WebhookLoop(api.project).send_due()
+    told = [json.loads(one.body) for one in receiver.requests]
+    assert [f"{one['entity']}.{one['action']}" for one in told] == list(sending.EXAMPLES)
+    assert [set(one["data"]) for one in told] == [set(one) for one in sending.EXAMPLES.values()]
+
+
+def test_what_did_not_happen_is_not_told(api: Api, receiver: Receiver) -> None:
+    hook(api, receiver.url)
+    api.post("registered-models/create", name="m")
+    assert api("POST", "registered-models/create", name="m")[0] == 400
+    assert len(waiting(api)) == 1
+
+
+def test_a_failed_delivery_is_tried_again_under_its_id_and_given_up_at_last(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "BACKOFF_S", (0, 0))
+    loop = WebhookLoop(api.project)
+    with run_receiver([500, 302]) as receiver:
+        hook(api, receiver.url)
+        api.post("registered-models/create", name="m")
+        for _ in range(3):
+            loop.send_due()
+        assert len({one.headers["X-MLflow-Delivery-Id"] for one in receiver.requests}) == 1
+        assert len(receiver.requests) == 3
+        assert waiting(api) == []
+    api.post("registered-models/create", name="n")
+    for _ in range(4):
+        loop.send_due()
+    [given_up] = waiting(api)
+    assert (given_up.next_ms, given_up.attempt_count) == (None, 3)
+    with api.project.database.read() as connection:
+        assert list_events(connection)[-1].kind == "webhook.failed"
+
+
+def test_a_delivery_that_waits_is_left_alone(api: Api) -> None:
+    with run_receiver([500]) as receiver:
+        hook(api, receiver.url)
+        api.post("registered-models/create", name="m")
+        loop = WebhookLoop(api.project)
+        assert (loop.send_due(), loop.send_due()) == (1, 0)
+
+
+def test_an_address_inside_is_refused_unless_allowed(tmp_path: Path) -> None:
+    with run_api(tmp_path / "strict") as api:
+        status, answer = api("POST", "webhooks", name="h", url="http://169.254.169.254/", events=[MADE])
+        assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+        assert api.get("webhooks") == {}
+
+
+def test_an_address_allowed_once_is_checked_again_when_it_is_sent_to(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    with run_api(tmp_path / "root", INSIDE) as api:
+        hook(api, receiver.url)
+        api.post("registered-models/create", name="m")
+    (tmp_path / "root" / "penstock.yaml").write_text("project: p\n")
+    with run_api(tmp_path / "other", "project: p\n") as strict:
+        strict.project.places = api.project.places  # the same store under stricter settings
+        strict.project.__dict__.pop("database", None)
+        assert WebhookLoop(strict.project).send_due() == 1
+    assert receiver.requests == []
+
+
+def test_webhooks_are_shown_changed_tried_and_deleted(api: Api, receiver: Receiver) -> None:
+    made = hook(api, receiver.url, secret="hush", description="d")
+    one = f"webhooks/{made['webhook_id']}"
+    assert api.get(one) == {"webhook": made}
+    assert api.get("webhooks") == {"webhooks": [made]}
+    status, changed = api("PATCH", one, name="other", status="DISABLED")
+    assert (status, changed["webhook"]["name"], changed["webhook"]["status"]) == (200, "other", "DISABLED")
+    assert changed["webhook"]["url"] == receiver.url
+    api.post("registered-models/create", name="m")
+    assert waiting(api) == []
+    result = api.post(f"{one}/test")["result"]
+    assert result == {"success": True, "response_status": 200, "response_body": "fine"}
+    assert json.loads(receiver.requests[0].body)["data"]["name"] == "example_model"
+    assert "X-MLflow-Signature" in receiver.requests[0].headers
+    assert api("DELETE", one)[0] == 200
+    status, answer = api("GET", one)
+    assert (status, answer["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "-x"},
+        {"name": "x" * 64},
+        {"events": []},
+        {"events": [{"entity": "PROMPT", "action": "CREATED"}]},
+        {"events": [{"entity": "MODEL_VERSION", "action": "DELETED"}]},
+        {"status": "SLEEPING"},
+        {"url": ""},
+    ],
+)
+def test_a_webhook_that_cannot_be_is_refused(api: Api, receiver: Receiver, wrong: dict[str, Any]) -> None:
+    fields = {"name": "h", "url": receiver.url, "events": [MADE], **wrong}
+    status, answer = api("POST", "webhooks", **fields)
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
