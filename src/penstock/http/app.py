@@ -9,19 +9,19 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 import penstock
+from penstock.flows.production.health import Watched
 from penstock.http.api import api_routes
 from penstock.http.auth import Authenticate, Authenticator, ReadsEverything
 from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.pages import page_exception_handlers, page_routes
-from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 
 
 def build_server_app(
     project: Project,
-    controller: ControllerLoop,
+    controller: Watched,
     allowed_hosts: tuple[str, ...] = (),
     *,
     asks_for_credentials: bool = False,

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.flows.production.health import ControllerHealth
 from penstock.flows.production.responding import Controller
 from penstock.project.project import Project
 
 logger = logging.getLogger(__name__)
 INTERVAL_S = 0.5
-
-
-@dataclass(frozen=True)
-class ControllerHealth:
-    """When the controller last looked, at how many endpoints, and what went wrong last."""
-
-    ticked_ms: int | None
-    endpoint_count: int
-    problem: str | None
 
 
 class ControllerLoop:

@@ -63,7 +63,7 @@ def git_hook() -> None:
 @click.pass_context
 def pre_commit(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Show what changed in tracked data."""
-    from penstock.cli.data import status
+    from penstock.cli.data.working_tree import status
 
     context.invoke(status)
 

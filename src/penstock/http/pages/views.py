@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from penstock.base.clock import now_ms
 from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import Link
+from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import Observation, observe
 from penstock.http.api import WindowView, explain_subject, version_view, windows_of
@@ -24,7 +25,6 @@ from penstock.http.pages.render import STATIC, Renderer, path
 from penstock.http.pages.run_views import RunPages
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
-from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.search import RegistrySearch, search_models
@@ -45,7 +45,7 @@ STALE_MS = 10_000
 View = Callable[[Request], Response]
 
 
-def page_routes(project: Project, controller: ControllerLoop, artifacts: ArtifactService) -> list[BaseRoute]:
+def page_routes(project: Project, controller: Watched, artifacts: ArtifactService) -> list[BaseRoute]:
     """Return the routes of all pages and of what they load."""
     pages = _Pages(project, controller)
     runs = RunPages(project, artifacts, Renderer(project.settings.project))
@@ -72,7 +72,7 @@ def page_routes(project: Project, controller: ControllerLoop, artifacts: Artifac
 
 
 class _Pages:
-    def __init__(self, project: Project, controller: ControllerLoop) -> None:
+    def __init__(self, project: Project, controller: Watched) -> None:
         self._project = project
         self._controller = controller
         self._renderer = Renderer(project.settings.project)
