@@ -21,13 +21,13 @@ from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
 from penstock.base.files import write_atomic
 from penstock.base.staging import new_token, remove_stale
+from penstock.data.cache.soundness import Soundness
 from penstock.data.files.state import State
 from penstock.data.files.workers import map_forked
 from penstock.data.formats.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.formats.packed import DIGEST_BYTES, place_of
 from penstock.data.formats.tree import parse_tree, tree_md5
 from penstock.data.formats.treefiles import TreeFiles, parse_files
-from penstock.data.soundness import Soundness
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from penstock.data.pointers.pointer import Pointer
     from penstock.data.repository import DataRepository
     from penstock.flows.tracked.selection import Chosen
+    from penstock.flows.tracked.transfer_report import TransferReport
     from penstock.flows.tracked.transferring import TransferOptions
-    from penstock.flows.transfer_report import TransferReport
 
 
 def _transfer_options(command: Any) -> Any:
@@ -56,8 +56,7 @@ def _transfer_options(command: Any) -> Any:
 @pass_session
 def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
     """Upload tracked data from the cache to a remote."""
-    from penstock.flows import transfer_report
-    from penstock.flows.tracked import transferring
+    from penstock.flows.tracked import transfer_report, transferring
 
     with opened(session) as repo, shown_progress(session, "push") as show:
         options = _options(session, repo, flags, show)
@@ -82,8 +81,7 @@ def fetch(
     session: Session, /, targets: tuple[str, ...], max_size: int | None, types: tuple[str, ...], **flags: Any
 ) -> None:
     """Download tracked data from a remote into the cache."""
-    from penstock.flows import transfer_report
-    from penstock.flows.tracked import transferring
+    from penstock.flows.tracked import transfer_report, transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = _options(session, repo, flags, show, only=_filter(repo, max_size, types))
@@ -102,8 +100,7 @@ def pull(
     session: Session, /, targets: tuple[str, ...], force: bool, allow_missing: bool, **flags: Any
 ) -> None:
     """Fetch, then check out."""
-    from penstock.flows import transfer_report
-    from penstock.flows.tracked import transferring
+    from penstock.flows.tracked import transfer_report, transferring
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = _options(session, repo, flags, show, allow_missing=allow_missing)

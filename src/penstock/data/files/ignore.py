@@ -13,8 +13,8 @@ import os
 from dataclasses import dataclass, field
 
 from penstock.base.errors import NotFound
+from penstock.data.files.ignorefile import Pattern, parse_ignore_file
 from penstock.data.files.regular import open_regular
-from penstock.data.ignorefile import Pattern, parse_ignore_file
 
 BUILT_IN = frozenset({".git", ".hg", ".dvc"})
 FILE_NAME = ".dvcignore"

@@ -14,8 +14,8 @@ from penstock.data.verbs.checkout import checkout_output
 from penstock.flows.sources.imports import fetch_import
 from penstock.flows.tracked.run_history import fetch_runs
 from penstock.flows.tracked.selection import Chosen
+from penstock.flows.tracked.transfer_report import raise_failures
 from penstock.flows.tracked.transferring import TransferOptions, fetch_chosen
-from penstock.flows.transfer_report import raise_failures
 
 
 def bringer(

@@ -18,8 +18,8 @@ from penstock.data.pointers.pointer import Pointer
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.run_history import fetch_runs, push_runs
 from penstock.flows.tracked.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
+from penstock.flows.tracked.transfer_report import TransferReport, raise_failures, require_pushed
 from penstock.flows.tracked.working_tree import checkout
-from penstock.flows.transfer_report import TransferReport, raise_failures, require_pushed
 from penstock.storage.backend import Backend
 
 Progress = transfer.Progress

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from penstock.flows.tracked.cloud import cloud_status
 from penstock.flows.tracked.selection import Chosen, no_outputs, select, status
+from penstock.flows.tracked.transfer_report import TransferReport, raise_failures
 from penstock.flows.tracked.transferring import (
     TransferOptions,
     bring_trees,
@@ -17,7 +18,6 @@ from penstock.flows.tracked.transferring import (
     push,
 )
 from penstock.flows.tracked.working_tree import add, checkout, commit, remove
-from penstock.flows.transfer_report import TransferReport, raise_failures
 
 __all__ = [
     "Chosen",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.data.wildmatch import Match, match_name, match_path
+from penstock.data.files.wildmatch import Match, match_name, match_path
 
 _BOM = b"\xef\xbb\xbf"
 
