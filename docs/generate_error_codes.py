@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +62,7 @@ class Sources:
                 yield defaults | given | {one.arg: one.value for one in call.keywords if one.arg}
 
 
+@cache
 def collect() -> dict[str, Case]:
     """Return every code with what is said with it."""
     sources = Sources()

@@ -186,8 +186,6 @@ class Reader:
 
     def _penstock(self, words: list[str]) -> tuple[int, str]:
         """Run a command in this process, which costs no start."""
-        if words[0] == "feedback" and "--url" not in words and "http://127.0.0.1:8080" in self.replaced:
-            words = [*words, "--url", self.replaced["http://127.0.0.1:8080"]]
         printed = io.StringIO()
         with (
             contextlib.chdir(self.directory),
