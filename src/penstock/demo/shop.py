@@ -19,7 +19,7 @@ from typing import Any
 
 from penstock.base.errors import Conflict, NotFound, Refused, Unavailable
 
-READY_S = 60.0
+READY_S = 300.0
 POLL_S = 0.1
 
 
