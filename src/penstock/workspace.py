@@ -21,9 +21,11 @@ from penstock.project.project import Project
 __all__ = ["TrackingSettings", "environment", "open_server", "open_workspace", "tracking_settings"]
 
 
-def open_workspace(start: Path, variables: Mapping[str, str] | None = None) -> Project:
+def open_workspace(
+    start: Path, variables: Mapping[str, str] | None = None, *, actor: str | None = None
+) -> Project:
     """Return the project that `start` lies in, as `open_project` does; `variables` stand for the environment."""
-    return open_project(start, os.environ if variables is None else variables)
+    return open_project(start, os.environ if variables is None else variables, actor=actor)
 
 
 def open_server(
@@ -32,10 +34,11 @@ def open_server(
     store: str | None = None,
     artifacts: str | None = None,
     variables: Mapping[str, str] | None = None,
+    actor: str | None = None,
 ) -> Project:
     """Return the project that a server at `start` works on, as `open_server_project` does."""
     variables = os.environ if variables is None else variables
-    return open_server_project(start, variables, store=store, artifacts=artifacts)
+    return open_server_project(start, variables, store=store, artifacts=artifacts, actor=actor)
 
 
 def tracking_settings(variables: Mapping[str, str] | None = None) -> TrackingSettings:

@@ -14,10 +14,10 @@ from penstock.access.users import (
     add_user,
     find_user,
     get_user,
-    has_admin,
     list_users,
     modify_user,
     remove_user,
+    require_admin,
 )
 from penstock.base.errors import Conflict, Invalid, NotFound, Refused
 from penstock.base.store.database import Database
@@ -69,9 +69,10 @@ def test_without_a_kept_password_none_is_right() -> None:
 
 
 def test_the_last_admin_stays(store: sa.Connection) -> None:
-    assert not has_admin(store)
+    with pytest.raises(Refused, match="nobody could use this server"):
+        require_admin(store)
     add_user(store, "ann", "admin", None, "test")
-    assert has_admin(store)
+    require_admin(store)
     with pytest.raises(Refused):
         remove_user(store, "ann", "test")
     with pytest.raises(Refused):

@@ -38,7 +38,9 @@ LAZY = {
     "penstock/data/pointers/rendering.py": "ruamel, only for a name that needs quoting",
     "penstock/data/verbs/stale.py": "git, only where something may be left of another commit",
     "penstock/data/verbs/status.py": "DVC 2's hashes",
-    "penstock/data/files/workers.py": "ctypes, pickle and signal, only to fork",
+    "penstock/data/files/forking.py": "ctypes, pickle and signal, only to fork",
+    "penstock/flows/tracked/made.py": "the pipeline, only where there is one",
+    "penstock/flows/tracked/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",
@@ -95,6 +97,31 @@ def test_the_environment_is_read_in_one_place() -> None:
         )
     ]
     assert readers == ["penstock/data/configuration/places.py", "penstock/workspace.py"]
+
+
+def test_the_options_that_a_command_takes_together_have_types() -> None:
+    untyped = [
+        f"{name_of(path)}: {node.name}"
+        for path in FILES
+        if "cli" in path.relative_to(SOURCE).parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and node.args.kwarg is not None
+        and not ast.unparse(node.args.kwarg.annotation or ast.Constant(None)).startswith("Unpack[")
+    ]
+    assert untyped == []
+
+
+def test_servers_are_called_through_one_client() -> None:
+    clients = {"http.client", "urllib.request", "urllib3", "httpx", "requests"}
+    callers = {
+        name_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and clients & {one.name for one in node.names})
+        or (isinstance(node, ast.ImportFrom) and node.module in clients)
+    }
+    assert callers == {"penstock/base/web.py"}
 
 
 def test_threads_are_made_in_one_place() -> None:
@@ -171,3 +198,36 @@ def test_every_command_can_be_loaded_and_has_help() -> None:
         command = cli.get_command(context, name)
         assert command is not None
         assert command.help
+
+
+def test_the_typed_options_of_a_command_are_those_it_has() -> None:
+    import inspect
+
+    import click
+
+    from penstock.cli.catalogue import COMMANDS
+    from penstock.cli.main import cli
+
+    context = click.Context(cli)
+    waiting = [cli.get_command(context, name) for name in COMMANDS]
+    checked = 0
+    while waiting:
+        command = waiting.pop()
+        if isinstance(command, click.Group):
+            waiting += command.commands.values()
+            continue
+        assert command is not None and command.callback is not None
+        function = inspect.unwrap(command.callback)
+        parameters = inspect.signature(function).parameters.values()
+        [typed] = [one for one in parameters if one.kind is one.VAR_KEYWORD] or [None]
+        if typed is None or not str(typed.annotation).startswith("Unpack["):
+            continue  # none, or click's own
+        name = str(typed.annotation).removeprefix("Unpack[").removesuffix("]")
+        told = set(function.__globals__[name].__annotations__) | {one.name for one in parameters}
+        has = {str(one.name) for one in command.params if one.expose_value}
+        assert has <= told or command.name == "add", (
+            command.name
+        )  # `stage add` has an option for each kind of output
+        assert told - has <= {typed.name, "session", "context"}, command.name
+        checked += 1
+    assert checked > 15

@@ -23,7 +23,7 @@ from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.production.deploying import apply_deployment, plan_deployment
-from penstock.http.api import WindowView
+from penstock.flows.production.windows import WindowView
 from penstock.http.app import build_server_app
 from penstock.http.hosts import host_name
 from penstock.http.pages.charts import bar_chart, line_chart

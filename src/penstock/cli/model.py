@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.registry.entities import ModelVersion
@@ -71,7 +72,7 @@ def model_list(session: Session, name: str | None) -> None:
             for item in versions
         ]
         headers = ("version", "aliases", "digest", "registered", "commit", "metrics")
-        return table(rows, headers) if rows else "No models yet: penstock model register"
+        return render_table(rows, headers) if rows else "No models yet: penstock model register"
 
     document = [
         {**msgspec.to_builtins(item), "aliases": names.get((item.model, item.number), [])}
@@ -274,7 +275,7 @@ def alias_history(session: Session, name: str) -> None:
             for move in moves
         ]
         headers = ("time", "version", "before", "who", "verdict")
-        return table(rows, headers) if rows else f"{name} was never set."
+        return render_table(rows, headers) if rows else f"{name} was never set."
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 

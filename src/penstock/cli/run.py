@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.tracking.entities import Run
@@ -49,7 +50,7 @@ def run_list(session: Session, limit: int) -> None:
             for item in found
         ]
         return (
-            table(rows, ("run", "started", "status", "commit", "metrics"))
+            render_table(rows, ("run", "started", "status", "commit", "metrics"))
             if rows
             else "No runs yet: penstock repro"
         )
@@ -99,7 +100,7 @@ def run_compare(session: Session, first: str, second: str) -> None:
         for kind, pairs in document.items()
         for key, pair in pairs.items()
     ]
-    text = table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
+    text = render_table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
     session.emit(document, text)
 
 

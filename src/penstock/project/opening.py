@@ -16,12 +16,12 @@ from penstock.project.project import HOME, Places, Project
 from penstock.project.settings import ProjectSettings, load_project_settings
 
 
-def open_project(start: Path, variables: Mapping[str, str]) -> Project:
+def open_project(start: Path, variables: Mapping[str, str], *, actor: str | None = None) -> Project:
     """Return the project that `start` lies in; nothing is opened or written yet.
 
     A directory in which a server keeps its state is a project too, one without code and data; so is every
     directory where `PENSTOCK_STORE` names a store. `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win
-    over penstock.yaml.
+    over penstock.yaml. `actor` is who acts where that is no person.
 
     Raises:
         NotARepository: there is neither here.
@@ -33,11 +33,16 @@ def open_project(start: Path, variables: Mapping[str, str]) -> Project:
         root = start.absolute()
         if not variables.get("PENSTOCK_STORE") and not (root / HOME / "penstock.db").is_file():
             raise
-    return _compose(root, variables, variables.get("PENSTOCK_ACTOR") or None)
+    return _compose(root, variables, actor or variables.get("PENSTOCK_ACTOR") or None)
 
 
 def open_server_project(
-    start: Path, variables: Mapping[str, str], *, store: str | None = None, artifacts: str | None = None
+    start: Path,
+    variables: Mapping[str, str],
+    *,
+    store: str | None = None,
+    artifacts: str | None = None,
+    actor: str | None = None,
 ) -> Project:
     """Return the project that a server at `start` works on; outside of a repository, one without code.
 
@@ -52,9 +57,9 @@ def open_server_project(
     given = {"PENSTOCK_STORE": store, "PENSTOCK_ARTIFACTS": artifacts}
     variables = {**variables, **{name: value for name, value in given.items() if value}}
     try:
-        return open_project(start, variables)
+        return open_project(start, variables, actor=actor)
     except NotARepository:
-        return _compose(start.resolve(), variables, None)
+        return _compose(start.resolve(), variables, actor)
 
 
 class TrackingSettings(NamedTuple):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.deploying import DeploymentPlan
@@ -120,7 +121,7 @@ def endpoint_list(session: Session) -> None:
         found = list_endpoints(connection)
     rows = [_row(revision) for revision in found]
     text = (
-        table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
+        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
         if rows
         else "No endpoints yet: penstock deploy"
     )
@@ -188,7 +189,7 @@ def endpoint_history(session: Session, name: str) -> None:
         get_revision(connection, name)
         found = list_revisions(connection, name)
     rows = [(*_row(revision)[1:], revision.reason) for revision in found]
-    text = table(rows, ("revision", "stable", "canary", "since", "by", "reason"))
+    text = render_table(rows, ("revision", "stable", "canary", "since", "by", "reason"))
     session.emit([_document(revision) for revision in found], text)
 
 

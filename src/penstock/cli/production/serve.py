@@ -149,33 +149,41 @@ def _entries(source: IO[str]) -> list[Any]:
 
 def _post(url: str, entries: list[Any]) -> dict[str, Any]:
     import json
-    import urllib.error
-    import urllib.request
 
     from penstock.base.errors import Invalid, NotFound, Unavailable
+    from penstock.base.web import JSON, WebConnection
 
-    body, kind = json.dumps(entries).encode(), {"Content-Type": "application/json"}
     try:
-        request = urllib.request.Request(url, body, kind, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            answer: dict[str, Any] = json.load(response)
-            return answer
-    except urllib.error.HTTPError as error:
-        try:
-            sentence = json.load(error)["error"]
-        except (ValueError, KeyError, TypeError):
-            sentence = f"{url} answered {error.code}"
-        cause = {404: NotFound, 400: Invalid}.get(error.code, Unavailable)
-        raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL") from None
-    except ValueError as error:
-        raise Invalid(
-            f"not a server's URL, or no answer of one: {url} ({error})",
-            code="serving.bad_url",
-            hint="name a serve process, like http://127.0.0.1:8080",
-        ) from None
-    except OSError as error:
+        connection = WebConnection(url, timeout_s=60)
+        reply = connection.request("POST", "", json.dumps(entries).encode(), JSON)
+        connection.close()
+    except Invalid as error:
+        raise _bad_url(url, error.message) from None
+    except Unavailable as error:
         raise Unavailable(
-            f"{url} cannot be reached: {error}",
+            f"{url} cannot be reached: {error.fields['why']}",
             code="serving.unreachable",
             hint="start it with `penstock serve`, or name it with --url",
         ) from None
+    try:
+        answer = reply.json()
+    except ValueError as error:
+        if not reply.has_failed:
+            raise _bad_url(url, str(error)) from None
+        answer = None
+    found: dict[str, Any] = answer if isinstance(answer, dict) else {}
+    if reply.has_failed:
+        cause = {404: NotFound, 400: Invalid}.get(reply.status, Unavailable)
+        sentence = str(found.get("error") or f"{url} answered {reply.status}")
+        raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL")
+    return found
+
+
+def _bad_url(url: str, why: str) -> Exception:
+    from penstock.base.errors import Invalid
+
+    return Invalid(
+        f"not a server's URL, or no answer of one: {url} ({why})",
+        code="serving.bad_url",
+        hint="name a serve process, like http://127.0.0.1:8080",
+    )

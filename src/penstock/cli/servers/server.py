@@ -78,7 +78,7 @@ def server(
     import logging
 
     gc.disable()  # nothing of what starting makes is garbage; `serve_on` turns it on again
-    from penstock.cli.servers.user import require_admin
+    from penstock.access.users import require_admin
     from penstock.http.app import build_server_app
     from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
@@ -105,10 +105,10 @@ def server(
     )
     for noisy in ("alembic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts)
-    project.actor = "controller"
+    project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts, actor="controller")
     if auth:
-        require_admin(project.database)
+        with project.database.read() as connection:
+            require_admin(connection)
     with bind(host, port) as bound:
         try:
             loop = ControllerLoop(project)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
@@ -32,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 class HeldOutTable:
-    """The project's held-out table, scored by candidate and champion when a check asks."""
+    """The project's held-out table: read, and scored by candidate and champion, once, when a check first asks."""
 
     def __init__(
         self, root: Path, candidate: Candidate, files: ModelFiles, champion: ModelFiles | None
@@ -62,10 +63,14 @@ class HeldOutTable:
             )
         return self._root / self._settings.test
 
-    def labels(self) -> Floats:
-        """Return the truth."""
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        return load_table(self._table)
+
+    @cached_property
+    def _labels(self) -> Floats:
         column = self._settings.label or ""
-        values = to_columns(load_table(self._table), [column])[column]
+        values = to_columns(self._frame, [column])[column]
         try:
             return values.astype(np.float64)
         except ValueError:
@@ -76,18 +81,30 @@ class HeldOutTable:
                 column=column,
             ) from None
 
+    @cached_property
+    def _candidate_scores(self) -> Floats:
+        return score_rows(self._files, self._frame)
+
+    @cached_property
+    def _champion_scores(self) -> Floats | None:
+        if self._champion is None or self.is_champion:
+            return None
+        return score_rows(self._champion, self._frame)
+
+    def labels(self) -> Floats:
+        """Return the truth."""
+        return self._labels
+
     def candidate_scores(self) -> Floats:
         """Return the candidate's scores."""
-        return score_table(self._files, self._table)
+        return self._candidate_scores
 
     def champion_scores(self) -> Floats | None:
         """Return the champion's scores on the same rows."""
-        if self._champion is None or self.is_champion:
-            return None
-        return score_table(self._champion, self._table)
+        return self._champion_scores
 
 
-def score_table(files: ModelFiles, table: Path) -> Floats:
+def score_rows(files: ModelFiles, frame: pl.DataFrame) -> Floats:
     """Return a model's scores of every row: the probability where it gives one, else the prediction.
 
     A column the model can do without and the table does not have is left out.
@@ -95,7 +112,6 @@ def score_table(files: ModelFiles, table: Path) -> Floats:
     Raises:
         Invalid: the model does not load, or the table lacks a column it needs.
     """
-    frame = load_table(table)
     names = [
         column.name for column in files.signature.inputs if column.required or column.name in frame.columns
     ]

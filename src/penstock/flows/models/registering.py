@@ -19,7 +19,7 @@ from penstock.project.project import Project
 from penstock.project.settings import ModelSettings, require_model
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.package import describe_model, digest_manifest, scan_model
-from penstock.registry.versions import add_version, list_versions
+from penstock.registry.versions import add_version, count_versions
 from penstock.tracking.runs import find_run_of_lock
 
 
@@ -141,13 +141,12 @@ def register_model(
         profile_digest=_reference_profile(project, candidate),
     )
     with project.database.write() as connection:
-        before = {item.number for item in list_versions(connection, draft.model)}
+        before = [counted.newest for counted in count_versions(connection, draft.model)]
         version = add_version(connection, draft)
     keep_stored(
         project, candidate.manifest, lambda: store_model(project, candidate.folder, candidate.manifest)
     )
-    is_new = version.number not in before
-    return version, is_new
+    return version, version.number > max(before, default=0)
 
 
 def describe_version(version: ModelVersion) -> str:

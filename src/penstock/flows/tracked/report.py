@@ -17,7 +17,7 @@ from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.verbs import diff
 from penstock.flows.tracked.comparing import absent_from_cache, limit, state_at, workspace_state
-from penstock.flows.tracked.selection import ExtraOutputs, no_outputs, select
+from penstock.flows.tracked.selection import select
 
 Listing = dict[str, str]
 
@@ -33,16 +33,14 @@ class ReportOptions:
     targets: tuple[str, ...] = ()
 
 
-def data_status(
-    repo: DataRepository, options: ReportOptions, extra_outputs: ExtraOutputs = no_outputs
-) -> dict[str, Any]:
+def data_status(repo: DataRepository, options: ReportOptions) -> dict[str, Any]:
     """Return DVC's document: not_in_cache, not_in_remote, committed, uncommitted, untracked, unchanged."""
     trees: dict[str, Mapping[str, str]] = {}
-    outputs = [one.output for one in select(repo, (), extra_outputs) if one.output.cached]
+    outputs = [one.output for one in select(repo) if one.output.cached]
     recorded = {repo.relative(out.path): out.hash for out in outputs if out.hash is not None}
     with_git = repo.git_root() is not None
     head = state_at(repo, "HEAD") if with_git and Git(repo.root).head() else {}
-    workspace = workspace_state(repo, extra_outputs, trees)
+    workspace = workspace_state(repo, trees)
     listed = [
         _list(repo, state, known, granular=options.granular)
         for state, known in ((head, {}), (recorded, {}), (workspace, trees))

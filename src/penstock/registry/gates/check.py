@@ -1,4 +1,4 @@
-"""The role of a check, and what checks may look at."""
+"""What the checks of a gate may look at."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from penstock.registry.entities import CheckResult
 
 Floats = NDArray[np.float64]
 
@@ -47,11 +45,3 @@ class Evidence:
     metrics: Mapping[str, float]
     held_out: HeldOut
     metrics_from: str = ""
-
-
-class Check(Protocol):
-    """One check. A failed check is a result; only what the settings got wrong raises."""
-
-    def __call__(self, evidence: Evidence) -> CheckResult:
-        """Return what was found, with the numbers that prove it."""
-        ...

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from penstock.registry.entities import CheckResult
+from penstock.registry.entities import CheckResult, CheckStatus, Severity
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.settings import MetricGate, Severity
+from penstock.registry.gates.settings import MetricGate
 
 UNNAMED = "is not known: penstock.yaml names no `metrics:` file under `model:`"
 
@@ -32,7 +32,7 @@ def check_metric(gate: MetricGate, severity: Severity, evidence: Evidence) -> Ch
 
 
 def _result(
-    gate: MetricGate, severity: Severity, status: str, sentence: str, observed: float | None
+    gate: MetricGate, severity: Severity, status: CheckStatus, sentence: str, observed: float | None
 ) -> CheckResult:
     return CheckResult(
         kind="metric",

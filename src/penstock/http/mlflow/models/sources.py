@@ -44,7 +44,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class VersionSource:
     """Where a version comes from.
 
     `folder` is its place in the artifact proxy, `origin` the version it copies; neither means a place that
@@ -58,7 +58,7 @@ class Source:
     origin: ModelVersion | None = None
 
 
-def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> Source:
+def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> VersionSource:
     """Return what a request's source means.
 
     Raises:
@@ -83,7 +83,7 @@ def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> Sour
             "artifact directory of the run specified by the run_id.",
             code="registry.bad_source",
         )
-    return Source(asked.source, asked.run_id or None, asked.model_id or None)
+    return VersionSource(asked.source, asked.run_id or None, asked.model_id or None)
 
 
 def _check(source: str) -> SplitResult:
@@ -104,27 +104,27 @@ def _check(source: str) -> SplitResult:
     return parts
 
 
-def _logged_model(connection: sa.Connection, asked: Asked, model_id: str, caller: Caller) -> Source:
+def _logged_model(connection: sa.Connection, asked: Asked, model_id: str, caller: Caller) -> VersionSource:
     if asked.model_id != model_id:
         _not_inside(asked, "model_id")
     model = _model(connection, asked, model_id, caller)
     folder = proxied_path(_model_uri(model)) if model.status == READY else None
-    return Source(asked.source, asked.run_id or model.source_run_id, model_id, folder)
+    return VersionSource(asked.source, asked.run_id or model.source_run_id, model_id, folder)
 
 
-def _in_run(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> Source:
+def _in_run(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> VersionSource:
     run_id, _, inner = parts.path.strip("/").partition("/")
     if parts.netloc or asked.model_id or not asked.run_id or run_id != asked.run_id or not inner:
         _not_inside(asked, "model_id" if asked.model_id else "run_id")
     row = _run(connection, asked, caller)
     named = _model_of_run(connection, run_id, inner)
     if named is not None:
-        return Source(asked.source, run_id, named.id, proxied_path(_model_uri(named)))
+        return VersionSource(asked.source, run_id, named.id, proxied_path(_model_uri(named)))
     root = proxied_path(_run_uri(row))
-    return Source(asked.source, run_id, None, None if root is None else f"{root}/{inner.strip('/')}")
+    return VersionSource(asked.source, run_id, None, None if root is None else f"{root}/{inner.strip('/')}")
 
 
-def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> Source:
+def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> VersionSource:
     name = "model_id" if asked.model_id else "run_id"
     root = None
     run_id = asked.run_id or None
@@ -138,10 +138,10 @@ def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, calle
         _not_inside(asked, name)
     if folder != root and not folder.startswith(f"{root}/"):
         _not_inside(asked, name)
-    return Source(asked.source, run_id, asked.model_id or None, folder)
+    return VersionSource(asked.source, run_id, asked.model_id or None, folder)
 
 
-def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> Source:
+def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> VersionSource:
     """Find the version that `models:/name/3`, `models:/name@alias` or `models:/name/latest` names."""
     if parts.netloc:
         _not_inside(asked, "model_id")
@@ -159,7 +159,9 @@ def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: C
             "the referenced model version.",
             code="registry.bad_source",
         )
-    return Source(f"models:/{origin.model}/{origin.number}", run_id, origin.logged_model_id, origin=origin)
+    return VersionSource(
+        f"models:/{origin.model}/{origin.number}", run_id, origin.logged_model_id, origin=origin
+    )
 
 
 def _named_version(connection: sa.Connection, text: str) -> ModelVersion:
