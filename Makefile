@@ -11,7 +11,7 @@ PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking \
-	clean programs
+	test-clients clean programs
 
 help: ## List what can be made.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +56,9 @@ bench-tracking: $(VENV)/.tested $(PEERS)/.installed ## Measure the tracking serv
 bench-serving: $(VENV)/.tested ## Measure the model server.
 	$(BIN)/python bench/bench_serving.py
 
+test-clients: $(VENV)/.tested ## Run MLflow's clients from 2.9 on against the server; writes docs/reference/mlflow-clients.md.
+	$(BIN)/python bench/mlflow_clients.py
+
 # The product with what the demo needs.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	bin/ensure-venv $(PYTHON) $(VENV)
@@ -83,4 +86,4 @@ programs: ## Install the Debian packages that tests talk to, where that is possi
 	@bin/ensure-programs $(PROGRAMS)
 
 clean: ## Remove what was made, the environments too.
-	rm -rf $(VENV) $(PEERS) .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(PEERS) .venv-clients .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,6 +140,12 @@ class Sample:
         sample.add("data/raw.csv")
         sample.commit("Begin")
         return sample
+
+    @classmethod
+    def copy(cls, made: Path, root: Path) -> Sample:
+        """Copy a project that nothing has open."""
+        shutil.copytree(made, root, symlinks=True)
+        return cls(root)
 
     @cached_property
     def git(self) -> Git:

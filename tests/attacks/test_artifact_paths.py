@@ -84,7 +84,6 @@ CLIMBS = [
     "C:\\Windows\\win.ini",
     "c:",
     f"{ROOT}/C:/x",
-    f"{ROOT}/C:x",
     "\\\\server\\share",
     "\\..\\..\\secret",
     f"{ROOT}/..\\..\\..\\..\\secret",

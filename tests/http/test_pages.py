@@ -58,15 +58,9 @@ def add_window(project: Project, route: str, version: int, *, start_s: int, revi
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+def released(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """A project with one model version that is served, and some traffic."""
-    sample = Sample.make(tmp_path_factory.mktemp("pages") / "project")
-    reproduce_and_record(sample.project)
-    sample.commit("Train")
-    run_gate(sample.project)
-    register_model(sample.project)
-    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
-    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
+    sample = Sample.copy(released_root, tmp_path_factory.mktemp("pages") / "project")
     now = int(time.time())
     for index in range(6):
         add_window(sample.project, "stable", 1, start_s=now - 60 + index)

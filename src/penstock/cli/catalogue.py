@@ -67,7 +67,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("chain:restore", "Bring back code, data and model of a subject into a directory."),
     "rollback": ("production.deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data.working_tree:root", "Print the repository's root."),
-    "run": ("run:run", "List, show, compare, delete and send recorded runs."),
+    "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
     "serve": ("production.serve:serve", "Serve models over the Open Inference Protocol."),
     "server": (
         "servers.server:server",

@@ -289,6 +289,8 @@ def _split(name: str) -> tuple[str, str]:
 
 def _render(version: ModelVersion) -> str:
     from penstock.base.clock import format_ms
+    from penstock.base.numbers import format_plainly
+    from penstock.base.printing import one_line
 
     origin = version.provenance
     lines = [
@@ -300,10 +302,10 @@ def _render(version: ModelVersion) -> str:
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",
         *(f"data      {path} {digest}" for path, digest in origin.data.items()),
-        *(f"metric    {key} = {value:g}" for key, value in sorted(version.metrics.items())),
+        *(f"metric    {key} = {format_plainly(value)}" for key, value in sorted(version.metrics.items())),
         *([f"stage     {version.stage}"] if version.stage != "None" else []),
         *([f"words     {version.description}"] if version.description else []),
         *(f"tag       {key} = {value}" for key, value in version.tags.items()),
         *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from penstock.base.printing import one_line
+
 PADDING = 2
 
 
@@ -21,7 +23,7 @@ def render_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> st
         a      1
         bc    20
     """
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["-" if cell is None else one_line(cell) for cell in row] for row in rows]
     numbers = {
         at
         for at in range(len(headers))

@@ -1,4 +1,4 @@
-"""The functions for models of `import penstock`: log, register, load; and `Client`, which also looks things up.
+"""The functions for models of `import penstock`: log, register, load; and `Models`, the models' part of `Client`.
 
 They go to the server that `PENSTOCK_URI` or `MLFLOW_TRACKING_URI` names, else to the project of the working
 directory, and do the same in both.
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -25,17 +25,15 @@ from penstock.client.catalogue import (
     DIGEST_TAG,
     Catalogue,
     Located,
-    RunQuery,
     Version,
 )
-from penstock.client.connect import open_catalogue
+from penstock.client.connect import catalogue_of, find_place
 from penstock.client.fluent import active_run, start_run
 from penstock.client.sink import ModelDraft
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
 from penstock.flows.models.provenance import environment
 from penstock.flows.models.uploaded import ENVIRONMENT_TAG
 from penstock.registry.flavours import save_estimator
-from penstock.tracking.entities import Run
 
 
 class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +118,8 @@ def register_model(
         Invalid: name, tags or `uri` cannot be such.
         Unavailable: the server cannot be reached.
     """
-    with Client() as client:
-        return client.register_model(uri, name, tags=tags, description=description)
+    with _open() as models:
+        return models.register_model(uri, name, tags=tags, description=description)
 
 
 def load_model(uri: str, *, allow_pickle: bool = False, trusted: Sequence[str] = ()) -> Any:
@@ -140,58 +138,29 @@ def load_model(uri: str, *, allow_pickle: bool = False, trusted: Sequence[str] =
         Invalid: it has no flavour that is known here, or does not load.
         Unavailable: the server cannot be reached.
     """
-    with Client() as client:
-        return client.load_model(uri, allow_pickle=allow_pickle, trusted=trusted)
+    with _open() as models:
+        return models.load_model(uri, allow_pickle=allow_pickle, trusted=trusted)
 
 
-class Client:
-    """Looks up runs, models and versions, and changes the registry; the same with and without a server.
+class Models:
+    """Finds, registers and loads models at one place. As a context manager it closes itself."""
 
-    As a context manager it closes itself.
-
-    Args:
-        uri: a server's address; by default as the functions of `penstock`.
-
-    Raises:
-        NotARepository: there is neither a server's address nor a project here.
-    """
-
-    def __init__(self, uri: str | None = None) -> None:
-        self._catalogue: Catalogue
-        self._catalogue, self._home = open_catalogue(uri)
+    def __init__(self, catalogue: Catalogue, home: Path) -> None:
+        self._catalogue = catalogue
+        self._home = home
 
     def close(self) -> None:
         """Close connections and, without a server, the project."""
         self._catalogue.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def get_run(self, run_id: str) -> Run:
-        """Return a run with what was logged to it; raises NotFound."""
-        return self._catalogue.get_run(run_id)
-
-    def search_runs(
-        self,
-        experiments: Sequence[str] = (),
-        *,
-        filter: str = "",
-        order_by: Sequence[str] = (),
-        limit: int = 1000,
-    ) -> list[Run]:
-        """Return runs that match a filter in MLflow's grammar; of all experiments where none is named.
-
-        Raises:
-            NotFound: there is no such experiment.
-            Invalid: filter or order cannot be read.
-        """
-        return self._catalogue.search_runs(RunQuery(experiments, filter, order_by, limit))
-
     def get_version(self, reference: str) -> Version:
-        """Return the version that `NAME/3`, `NAME@alias` or `NAME@alias@time` means; raises NotFound."""
+        """Return the version that `NAME/3`, `NAME/latest`, `NAME@alias` or `NAME@alias@time` means; raises NotFound."""
         return self._catalogue.get_version(reference)
 
     def list_versions(self, name: str) -> list[Version]:
@@ -268,6 +237,11 @@ class Client:
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open() -> Models:
+    place, home = find_place()
+    return Models(catalogue_of(place), home)
 
 
 def _log(run: ActiveRun, folder: Path, name: str, params: dict[str, str]) -> LoggedModel:

@@ -92,6 +92,13 @@ def get_version(connection: sa.Connection, model: str, number: int, *, deleted: 
     return version
 
 
+def find_newest(connection: sa.Connection, model: str) -> ModelVersion | None:
+    """Return a model's newest version, or None where it has none; an old name of a renamed model has none."""
+    query = sa.select(versions).where(versions.c.model == model, _LIVE)
+    found = _load(connection, query.order_by(versions.c.number.desc()).limit(1))
+    return found[0] if found else None
+
+
 def list_versions(
     connection: sa.Connection, model: str | None = None, *, deleted: bool = False, limit: int | None = None
 ) -> list[ModelVersion]:

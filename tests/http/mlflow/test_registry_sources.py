@@ -165,6 +165,8 @@ def test_a_model_whose_upload_is_not_finished_is_not_taken_for_whole(api: Api) -
     made = api.post("logged-models", experiment_id="0", name="half")["model"]["info"]
     api.upload(f"{made['artifact_uri']}/MLmodel", b"x")
     source = f"models:/{made['model_id']}"
-    api.post("model-versions/create", name="mine", source=source, model_id=made["model_id"])
-    with api.project.database.read() as connection:
-        assert get_version(connection, "mine", 1).digest == ""
+    status, answer = api(
+        "POST", "model-versions/create", name="mine", source=source, model_id=made["model_id"]
+    )
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "never finished" in answer["message"]

@@ -50,8 +50,14 @@ PORT = click.IntRange(0, 65535)
     "--allowed-hosts",
     default="",
     envvar="MLFLOW_SERVER_ALLOWED_HOSTS",
-    help="Names it may be called by beside its address, with commas; * stands for all, also for what a foreign page "
-    "may call it.",
+    help="Names it may be called by beside its address, with commas; *.example.org stands for all below that, * for all, "
+    "also for what a foreign page may call it.",
+)
+@click.option(
+    "--static-prefix",
+    default="",
+    envvar="MLFLOW_STATIC_PREFIX",
+    help="What a proxy puts before every path, such as /penstock; links of pages begin with it.",
 )
 @click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
@@ -66,6 +72,7 @@ def server(
     registry_store_uri: str | None,
     app_name: str | None,
     allowed_hosts: str,
+    static_prefix: str,
     auth: bool,
     insecure: bool,
 ) -> None:
@@ -82,10 +89,12 @@ def server(
     from penstock.http.app import build_server_app
     from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
+    from penstock.http.prefix import parse_prefix
     from penstock.processes.controller import ControllerLoop
     from penstock.processes.webhooks import WebhookLoop
     from penstock.workspace import open_server
 
+    prefix = parse_prefix(static_prefix)
     auth = auth or app_name is not None
     if registry_store_uri not in {None, backend_store_uri}:
         raise click.UsageError("runs and models are kept in one store: --backend-store-uri names it")
@@ -113,7 +122,7 @@ def server(
         try:
             loop = ControllerLoop(project)
             names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
-            application = build_server_app(project, loop, names, asks_for_credentials=auth)
+            application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()

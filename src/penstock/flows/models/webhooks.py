@@ -16,10 +16,9 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from penstock.base.clock import now_ms
+from penstock.base.clock import find_moment, now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.posting import Answer, post_bytes
 from penstock.project.project import Project
@@ -137,7 +136,8 @@ def try_webhook(webhook: Webhook, event: str | None, allow_private: bool) -> Ans
 def make_body(event: str, data: Mapping[str, Any], time_ms: int) -> dict[str, Any]:
     """Return what is posted of an event."""
     entity, _, action = event.partition(".")
-    when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
+    moment = find_moment(time_ms)
+    when = str(time_ms) if moment is None else moment.isoformat()
     return {"entity": entity, "action": action, "timestamp": when, "data": dict(data)}
 
 

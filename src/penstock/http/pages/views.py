@@ -44,10 +44,13 @@ STALE_MS = 10_000
 View = Callable[[Request], Response]
 
 
-def page_routes(project: Project, controller: Watched, artifacts: ArtifactService) -> list[BaseRoute]:
-    """Return the routes of all pages and of what they load."""
-    pages = _Pages(project, controller)
-    runs = RunPages(project, artifacts, Renderer(project.settings.project))
+def page_routes(
+    project: Project, controller: Watched, artifacts: ArtifactService, base: str = ""
+) -> list[BaseRoute]:
+    """Return the routes of all pages and of what they load; their links begin with `base`."""
+    renderer = Renderer(project.settings.project, base)
+    pages = _Pages(project, controller, renderer)
+    runs = RunPages(project, artifacts, renderer)
 
     def route(address: str, view: View) -> Route:
         async def answer(request: Request) -> Response:
@@ -71,10 +74,10 @@ def page_routes(project: Project, controller: Watched, artifacts: ArtifactServic
 
 
 class _Pages:
-    def __init__(self, project: Project, controller: Watched) -> None:
+    def __init__(self, project: Project, controller: Watched, renderer: Renderer) -> None:
         self._project = project
         self._controller = controller
-        self._renderer = Renderer(project.settings.project)
+        self._renderer = renderer
 
     def overview(self, _request: Request) -> Response:
         """Every endpoint as a card, and what happened last."""
@@ -155,7 +158,7 @@ class _Pages:
         subject = request.query_params.get("subject", "").strip()
         if not subject:
             return self._renderer.page("why.html")
-        return RedirectResponse(f"/lineage/{quote(subject, safe='/@')}", 303)
+        return RedirectResponse(f"{self._renderer.base}/lineage/{quote(subject, safe='/@')}", 303)
 
     def runs(self, _request: Request) -> Response:
         """The newest runs."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import NoReturn
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -22,7 +22,6 @@ from penstock.http.caller import Caller
 from penstock.http.mlflow.files.places import PROXY, leaves_folder, model_root, proxied_path, run_root
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
-from penstock.registry.versions import get_version, list_versions
 from penstock.tracking.entities import LoggedModel, RunRow
 from penstock.tracking.logged_models import READY, get_model
 from penstock.tracking.runs import get_row
@@ -48,7 +47,7 @@ class VersionSource:
     """Where a version comes from.
 
     `folder` is its place in the artifact proxy, `origin` the version it copies; neither means a place that
-    only clients open, or one that holds nothing yet.
+    only clients open.
     """
 
     text: str
@@ -62,7 +61,8 @@ def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> Vers
     """Return what a request's source means.
 
     Raises:
-        Invalid: it hides a way out, is a local path, or is not inside what the request names.
+        Invalid: it hides a way out, is a local path, is not inside what the request names, or is a logged
+            model that was never finished.
         NotFound: there is no such version to copy.
     """
     parts = _check(asked.source)
@@ -108,7 +108,13 @@ def _logged_model(connection: sa.Connection, asked: Asked, model_id: str, caller
     if asked.model_id != model_id:
         _not_inside(asked, "model_id")
     model = _model(connection, asked, model_id, caller)
-    folder = proxied_path(_model_uri(model)) if model.status == READY else None
+    if model.status != READY:
+        raise Invalid(
+            f"models:/{model_id} was never finished: its status is {model.status}",
+            code="tracking.model_not_ready",
+            hint="log it again, or say that it is ready",
+        )
+    folder = proxied_path(_model_uri(model))
     return VersionSource(asked.source, asked.run_id or model.source_run_id, model_id, folder)
 
 
@@ -133,7 +139,7 @@ def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, calle
         root, run_id = proxied_path(_model_uri(model)), run_id or model.source_run_id
     elif asked.run_id:
         root = proxied_path(_run_uri(_run(connection, asked, caller)))
-    folder = "/".join(part for part in parts.path.split("/") if part not in {"", "."})
+    folder = "/".join(part for part in unquote(parts.path).split("/") if part not in {"", "."})
     if parts.netloc or parts.scheme.lower() in {"http", "https"} or root is None:
         _not_inside(asked, name)
     if folder != root and not folder.startswith(f"{root}/"):
@@ -151,7 +157,7 @@ def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: C
         _not_inside(asked, "model_id")
     if "/" not in text and "@" not in text:
         _not_inside(asked, "model_id")
-    origin = _named_version(connection, text)
+    origin = resolve_version(connection, text)
     run_id = origin.provenance.run_id
     if asked.run_id not in {"", run_id or ""} or asked.model_id not in {"", origin.logged_model_id or ""}:
         raise Invalid(
@@ -162,16 +168,6 @@ def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: C
     return VersionSource(
         f"models:/{origin.model}/{origin.number}", run_id, origin.logged_model_id, origin=origin
     )
-
-
-def _named_version(connection: sa.Connection, text: str) -> ModelVersion:
-    name, _, tail = text.partition("/")
-    if tail.lower() == "latest":
-        found = list_versions(connection, name)
-        if not found:
-            raise NotFound(f"Registered Model with name={name} not found", code="registry.no_model")
-        return get_version(connection, name, found[0].number)
-    return resolve_version(connection, text)
 
 
 def _is_own_place(connection: sa.Connection, asked: Asked) -> bool:
