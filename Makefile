@@ -7,10 +7,11 @@ PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking \
+.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking \
 	test-clients clean programs
 
 help: ## List what can be made.
@@ -20,7 +21,22 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests; ARGS="tests/data -k add" only some.
-	$(REAL) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(REAL) $(PYTEST) $(ARGS)
+
+test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: under a minute, all day.
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+# Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.
+test-real: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Ask the real DVC and MLflow once more; writes tests/recorded anew.
+	PENSTOCK_RECORD_FACTS=1 $(REAL) $(PYTEST) tests/compat $(ARGS)
+	git --no-pager diff --stat -- tests/recorded
+
+durations: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests and note the order in which their files start, the longest first.
+	PENSTOCK_RECORD_DURATIONS=1 $(REAL) $(PYTEST) $(ARGS)
+
+cover: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Show which lines and branches of each room all tests reach.
+	$(REAL) $(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/python bin/coverage-by-room
 
 check: $(VENV)/.tested ## Lint, types and the contracts of the layers; each submission must pass.
 	$(BIN)/ruff check .

@@ -13,17 +13,11 @@ import pytest
 
 from penstock.flows.pipelines.execution import reproduce_and_record
 from projects import Sample
+from servers.forking import run_penstock
 
 
 def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_penstock(cwd, *arguments)
     assert "Traceback" not in done.stdout + done.stderr
     assert "a defect in Penstock" not in done.stdout + done.stderr
     return done

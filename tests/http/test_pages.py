@@ -32,6 +32,7 @@ from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from projects import Sample
+from tables import table
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 PAGES = ("/", "/fragments/overview", "/models", "/runs", "/experiments/0", "/why")
@@ -95,16 +96,14 @@ class Outline(HTMLParser):
             self.inline.append(tag)
 
 
-@pytest.mark.parametrize("address", PAGES)
+@table("address", PAGES)
 def test_pages_exist_for_an_empty_store(sample: Sample, address: str) -> None:
     answer = client_of(sample.project).get(address)
     assert answer.status_code == 200, answer.text
     assert "penstock" in answer.text.lower()
 
 
-@pytest.mark.parametrize(
-    "address", [*PAGES, "/endpoints/delay", "/models/late/1", "/lineage/late/1", "/lineage/data/raw.csv"]
-)
+@table("address", [*PAGES, "/endpoints/delay", "/models/late/1", "/lineage/late/1", "/lineage/data/raw.csv"])
 def test_a_page_is_protected_and_loads_nothing_from_elsewhere(client: TestClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 200, answer.text

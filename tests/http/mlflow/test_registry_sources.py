@@ -11,6 +11,7 @@ from penstock.base.store.events import list_events
 from penstock.flows.models.uploaded import manifest_of
 from penstock.registry.versions import get_version
 from servers.registry_api import Api, run_api
+from tables import table
 
 FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"\0" * 100_000}
 HOSTILE = [
@@ -60,8 +61,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield opened
 
 
-@pytest.mark.parametrize("tags", [[], [{"key": "mlflow.prompt.is_prompt", "value": "true"}]])
-@pytest.mark.parametrize("source", HOSTILE)
+@table("tags", [[], [{"key": "mlflow.prompt.is_prompt", "value": "true"}]])
+@table("source", HOSTILE)
 def test_a_hostile_source_is_refused_whatever_its_tags(
     api: Api, source: str, tags: list[dict[str, str]]
 ) -> None:
