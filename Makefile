@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. Both make .venv first.
+# Two commands for a newcomer: `make demo` and `make test`. Both make .venv first. `make help` lists all.
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
@@ -7,48 +7,73 @@ PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
-.PHONY: demo test check format docs schema bench-data bench-dvc-suite bench-serving bench-tracking clean programs
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking \
+	test-clients clean programs
 
-demo: $(VENV)/.installed
+help: ## List what can be made.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-demo (3 minutes).
 	$(BIN)/penstock demo --force
 
-test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs
-	$(REAL) $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests; ARGS="tests/data -k add" only some.
+	$(REAL) $(PYTEST) $(ARGS)
 
-check: $(VENV)/.tested
+test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: under a minute, all day.
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+# Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.
+test-real: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Ask the real DVC and MLflow once more; writes tests/recorded anew.
+	PENSTOCK_RECORD_FACTS=1 $(REAL) $(PYTEST) tests/compat $(ARGS)
+	git --no-pager diff --stat -- tests/recorded
+
+durations: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests and note the order in which their files start, the longest first.
+	PENSTOCK_RECORD_DURATIONS=1 $(REAL) $(PYTEST) $(ARGS)
+
+cover: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Show which lines and branches of each room all tests reach.
+	$(REAL) $(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/python bin/coverage-by-room
+
+check: $(VENV)/.tested ## Lint, types and the contracts of the layers; each submission must pass.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
 
-format: $(VENV)/.tested
+format: $(VENV)/.tested ## Format, and mend what the linter can mend.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Write the reference of commands anew.
-docs: $(VENV)/.tested
+docs: $(VENV)/.tested ## Write the references of commands and error codes anew, from the code.
 	$(BIN)/python docs/generate_commands.py
+	$(BIN)/python docs/generate_error_codes.py
 
-# Write the schema of a new SQLite store anew, after a migration was added.
-schema: $(VENV)/.installed
+schema: $(VENV)/.installed ## Write the schema of a new SQLite store anew, after a migration was added.
 	$(BIN)/python bin/write-schema
 
-bench-data: $(VENV)/.tested $(PEERS)/.installed programs
+release: $(VENV)/.tested ## Make VERSION=0.2.0 and try it out in an empty directory; without VERSION show its notes.
+	$(BIN)/python bin/release $(VERSION)
+
+bench-data: $(VENV)/.tested $(PEERS)/.installed programs ## Measure the data commands beside DVC.
 	$(REAL) $(BIN)/python bench/bench_data.py
 
-# DVC's own benchmark suite, driven against both programs.
-bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed
+bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed ## Run DVC's own benchmark suite against both programs.
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt \
 		pytest pytest-benchmark pytest-mock pytest-rerunfailures pytest-xdist
 	$(REAL) $(BIN)/python bench/bench_dvc_suite.py
 
-bench-tracking: $(VENV)/.tested $(PEERS)/.installed
+bench-tracking: $(VENV)/.tested $(PEERS)/.installed ## Measure the tracking server beside MLflow's.
 	$(REAL) $(BIN)/python bench/bench_tracking.py
 
-bench-serving: $(VENV)/.tested
+bench-serving: $(VENV)/.tested ## Measure the model server.
 	$(BIN)/python bench/bench_serving.py
+
+test-clients: $(VENV)/.tested ## Run MLflow's clients from 2.9 on against the server; writes docs/reference/mlflow-clients.md.
+	$(BIN)/python bench/mlflow_clients.py
 
 # The product with what the demo needs.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -73,8 +98,8 @@ $(AZURITE)/.installed:
 	bin/ensure-npm $(AZURITE) azurite@3.35.0
 	touch $@
 
-programs:
+programs: ## Install the Debian packages that tests talk to, where that is possible.
 	@bin/ensure-programs $(PROGRAMS)
 
-clean:
-	rm -rf $(VENV) $(PEERS) .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+clean: ## Remove what was made, the environments too.
+	rm -rf $(VENV) $(PEERS) .venv-clients .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

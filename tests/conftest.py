@@ -6,15 +6,43 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
-from servers.azure import AzureServer, run_azure
-from servers.postgres import PostgresServer, find_programs, postgres_server
-from servers.programs import missing
-from servers.ssh import SshServer, run_ssh
+from scheduling import mark_slow, record_durations, sort_items
+from servers.azure import AzureServer
+from servers.postgres import PostgresServer
+from servers.s3 import S3Server
+from servers.ssh import SshServer
+from servers.tracking import Tracking
+from sharing import begin, end, shared_server
+
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
+
+pytest.register_assert_rewrite("compat.dvc.sides", "tables")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin what the processes of this run share, in the process that controls it."""
+    if not hasattr(config, "workerinput"):
+        begin()
+        record_durations(config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of long files come first, and mark those that `make test-fast` leaves out."""
+    mark_slow(items)
+    sort_items(items)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it."""
+    if not hasattr(config, "workerinput"):
+        end()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,27 +57,38 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres() -> PostgresServer:
     """A real PostgreSQL."""
-    programs = find_programs()
-    if programs is None:
-        missing("PostgreSQL", "postgresql")
-    with postgres_server(programs) as server:
-        yield server
+    server: PostgresServer = shared_server("postgres")
+    return server
 
 
 @pytest.fixture(scope="session")
-def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+def azure_server() -> AzureServer:
     """A real emulator of Azure Blob Storage."""
-    with run_azure(tmp_path_factory.mktemp("azurite") / "blobs") as server:
-        yield server
+    server: AzureServer = shared_server("azure")
+    return server
 
 
 @pytest.fixture(scope="session")
-def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+def ssh_server() -> SshServer:
     """A real OpenSSH server."""
-    with run_ssh(tmp_path_factory.mktemp("sshd") / "server") as server:
-        yield server
+    server: SshServer = shared_server("ssh")
+    return server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> S3Server:
+    """A real S3 server, Ceph's gateway; every test makes a bucket of its own."""
+    server: S3Server = shared_server("s3")
+    return server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server() -> Tracking:
+    """A real MLflow server; every test works in experiments and models of its own."""
+    server: Tracking = shared_server("mlflow")
+    return server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -70,4 +109,20 @@ def sample(tmp_path: Path) -> Iterator[Sample]:
     """A small project with data, pipeline and gates, committed, not yet reproduced."""
     made = Sample.make(tmp_path / "project")
     yield made
-    made.project.close()
+    made.close()
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Iterator[Sample]:
+    """The same, reproduced and committed."""
+    made = Sample.make(tmp_path / "project", "trained")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Iterator[Sample]:
+    """The same with the model version `late/1`, which is champion."""
+    made = Sample.make(tmp_path / "project", "released")
+    yield made
+    made.close()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+import sharing
 from penstock.base.git import Git
 from penstock.data.verbs.creation import init_repository
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.tracked import versioning
 from penstock.project.project import Project
 from penstock.workspace import open_workspace
@@ -109,6 +117,9 @@ def rows(count: int, seed: int = 0, *, wind_unit: float = 1.0) -> str:
     return "\n".join(["hour,wind,carrier,late", *lines]) + "\n"
 
 
+State = Literal["new", "trained", "released"]
+
+
 @dataclass
 class Sample:
     """The project's root and what tests do with it."""
@@ -116,8 +127,19 @@ class Sample:
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> Sample:
-        """Write, initialise and commit the project."""
+    def make(cls, root: Path, state: State = "new") -> Sample:
+        """Copy the project in a state that one process of the run made.
+
+        `new`: committed; `trained`: also reproduced and committed; `released`: also judged by its gate, registered
+        as `late/1` and its champion.
+        """
+        made = sharing.made(f"sample-{state}", lambda place: MAKERS[state](cls(place)))
+        shutil.copytree(made, root, symlinks=True, dirs_exist_ok=True)
+        return cls(root)
+
+    def begin(self) -> None:
+        """Write, initialise and commit it."""
+        root = self.root
         (root / "data").mkdir(parents=True)
         files = {
             "penstock.yaml": PENSTOCK_YAML,
@@ -135,10 +157,30 @@ class Sample:
         git.run("config", "user.name", "Ada")
         git.run("config", "user.email", "ada@example.org")
         init_repository(root)
-        sample = cls(root)
-        sample.add("data/raw.csv")
-        sample.commit("Begin")
-        return sample
+        self.add("data/raw.csv")
+        self.commit("Begin")
+        self.project.close()
+
+    def train(self) -> None:
+        """Bring a copy to the state `trained`."""
+        Sample.make(self.root)
+        reproduce_and_record(self.project)
+        self.commit("Train")
+        self.project.close()
+
+    def release(self) -> None:
+        """Bring a copy to the state `released`."""
+        Sample.make(self.root, "trained")
+        assert run_gate(self.project).passed
+        register_model(self.project)
+        apply_promotion(self.project, plan_promotion(self.project, "late/1"))
+        self.project.close()
+
+    @classmethod
+    def copy(cls, made: Path, root: Path) -> Sample:
+        """Copy a project that nothing has open."""
+        shutil.copytree(made, root, symlinks=True)
+        return cls(root)
 
     @cached_property
     def git(self) -> Git:
@@ -149,6 +191,11 @@ class Sample:
     def project(self) -> Project:
         """The opened project."""
         return open_workspace(self.root, {"USER": "ada"})
+
+    def close(self) -> None:
+        """Close the project, if it was opened."""
+        if "project" in self.__dict__:
+            self.project.close()
 
     def add(self, name: str) -> None:
         """Track a path."""
@@ -165,3 +212,10 @@ class Sample:
         self.git.run("add", "--all")
         self.git.run("commit", "--quiet", "--message", message)
         return self.git.resolve("HEAD")
+
+
+MAKERS: dict[State, Callable[[Sample], None]] = {
+    "new": Sample.begin,
+    "trained": Sample.train,
+    "released": Sample.release,
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.client.client import Client
     from penstock.client.fluent import (
         active_run,
         end_run,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         set_tags,
         start_run,
     )
-    from penstock.client.models import Client, load_model, log_model, register_model
+    from penstock.client.models import load_model, log_model, register_model
     from penstock.flows.sources.access import open_data as open
     from penstock.flows.sources.access import read_bytes
     from penstock.registry.flavours.sklearn import save_model
@@ -73,10 +74,8 @@ _PUBLIC = {
             "log_dict",
         )
     },
-    **{
-        name: ("penstock.client.models", name)
-        for name in ("Client", "log_model", "register_model", "load_model")
-    },
+    **{name: ("penstock.client.models", name) for name in ("log_model", "register_model", "load_model")},
+    "Client": ("penstock.client.client", "Client"),
     "open": ("penstock.flows.sources.access", "open_data"),
     "read_bytes": ("penstock.flows.sources.access", "read_bytes"),
     "save_model": ("penstock.registry.flavours.sklearn", "save_model"),

@@ -15,7 +15,7 @@ from penstock.flows.sources.getting import get_path
 from penstock.flows.sources.repositories import open_source
 from penstock.flows.tracked import versioning
 from penstock.flows.tracked.collecting import GarbageOptions, collect_garbage
-from penstock.pipeline.outputs import list_outputs, parse_outputs
+from penstock.pipeline.outputs import parse_outputs
 
 EVIL = b"evil"
 EVIL_MD5 = hashlib.md5(EVIL).hexdigest()
@@ -37,8 +37,8 @@ def pointer(repo: DataRepository, path: str, md5: str, extra: str = "") -> None:
 
 def refused(repo: DataRepository, *, force: bool = True) -> None:
     for attempt in (
-        lambda: versioning.checkout(repo, (), lambda: list_outputs(repo), force=force),
-        lambda: versioning.checkout(repo, ("x.dvc",), lambda: list_outputs(repo), force=force),
+        lambda: versioning.checkout(repo, force=force),
+        lambda: versioning.checkout(repo, ("x.dvc",), force=force),
     ):
         with pytest.raises(PenstockError):
             attempt()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PENSTOCK = Path(sys.executable).with_name("penstock")
+from servers.forking import run_penstock
+
 STAGE = "stages:\n  s:\n    cmd: {python} -c 0\n    {wdir}outs:\n    - {path}\n    - mine\n"
 POINTER = "{wdir}outs:\n- md5: 78b9861f74e15d7d0f077ba22421b8e4\n  size: 5\n  hash: md5\n  path: {path}\n"
 
@@ -24,7 +25,7 @@ def root(tmp_path: Path) -> Path:
         (victim / name).write_text("precious\n")
     (victim / ".gitignore").write_text("/v\n/sub\n/keep\n")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
-    subprocess.run([PENSTOCK, "init", "-q"], cwd=root, check=True)
+    assert run_penstock(root, "init", "-q").returncode == 0
     (root / "lnk").symlink_to(victim)
     (root / "mine").write_text("mine\n")
     return root
@@ -55,7 +56,7 @@ def test_a_stage_that_makes_what_lies_outside(root: Path, command: str, wdir: st
     text = STAGE.format(python=sys.executable, wdir=indent, path=path.format(victim=victim))
     (root / "dvc.yaml").write_text(text)
     before = state(victim)
-    done = subprocess.run([PENSTOCK, *command.split()], cwd=root, capture_output=True, text=True, check=False)
+    done = run_penstock(root, *command.split())
     assert state(victim) == before
     assert (root / "dvc.yaml").read_text() == text
     assert (root / "mine").read_text() == "mine\n"
@@ -76,7 +77,7 @@ def test_a_pointer_to_what_lies_outside(root: Path, command: str, wdir: str, pat
     text = POINTER.format(wdir=wdir, path=path.format(victim=victim))
     (root / "p.dvc").write_text(text)
     before = state(victim)
-    done = subprocess.run([PENSTOCK, *command.split()], cwd=root, capture_output=True, text=True, check=False)
+    done = run_penstock(root, *command.split())
     assert state(victim) == before
     assert (root / "p.dvc").read_text() == text
     assert done.returncode != 0

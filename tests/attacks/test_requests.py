@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from servers.tracking import Tracking, run_tracking
+from tables import table
 
 PREFIXES = ("/api/2.0/mlflow/", "/ajax-api/2.0/mlflow/")
 JSON = {"Content-Type": "application/json"}
@@ -42,8 +43,8 @@ def send(
     return answer.status, json.loads(text) if text[:1] == b"{" else text
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize(
+@table("prefix", PREFIXES)
+@table(
     "body",
     [
         b'{"run_id": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -74,8 +75,8 @@ def test_a_broken_metric_is_refused(server: Tracking, run: str, prefix: str, bod
     assert "metrics" not in shown["run"]["data"]
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize(
+@table("prefix", PREFIXES)
+@table(
     ("method", "path", "body"),
     [
         ("POST", "experiments/create", {"name": "x" * 100_000}),
@@ -118,8 +119,8 @@ def test_a_hostile_request_is_refused(
     assert 400 <= status < 500, answer
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
-@pytest.mark.parametrize(
+@table("prefix", PREFIXES)
+@table(
     "headers",
     [
         {"Content-Type": "text/plain"},

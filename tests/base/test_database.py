@@ -176,3 +176,27 @@ def test_the_first_experiment_has_the_time_of_its_store(either_store: Database) 
         )
     upgrade(either_store)
     assert times() == (77, made[1])
+
+
+def test_the_third_migration_keeps_every_point_and_what_mlflow_left(url: str) -> None:
+    """`mlflow gc` once made empty tables of its own here; they stay, and the upgrade goes on."""
+    import_every_module()
+    database = connect(url)
+    run_migrations(database, "0002")
+    point = "INSERT INTO logged_model_metrics (model_id, key, time_ms, step, run_id, value, is_nan, dataset_name) "
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE tags (key VARCHAR(250))")
+        connection.exec_driver_sql(
+            "INSERT INTO logged_models (id, experiment_id, name, status, created_ms, updated_ms) "
+            "VALUES ('m-1', 0, 'm', 'LOGGED_MODEL_READY', 1, 1)"
+        )
+        for step, name in ((1, "NULL"), (2, "'train'")):
+            connection.exec_driver_sql(f"{point} VALUES ('m-1', 'acc', 7, {step}, 'r', 0.5, false, {name})")
+    upgrade(database)
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT step, value, dataset_name, dataset_digest FROM logged_model_metrics ORDER BY step"
+        )
+        assert [tuple(row) for row in rows] == [(1, 0.5, "", ""), (2, 0.5, "train", "")]
+        assert sa.inspect(connection).has_table("tags")
+    database.close()

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from penstock.base.errors import Conflict
 from penstock.base.files import atomic_path, locked, write_atomic
+from stories.live import wait_until
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -39,9 +39,11 @@ def test_a_killed_writer_leaves_one_whole_version(tmp_path: Path) -> None:
         "while True:\n"
         "    for digit in b'123456789': write_atomic(path, bytes([digit]) * 100_000, durable=False)\n"
     )
-    for pause_s in (0.15, 0.2, 0.25):
+    for changes in (1, 5, 20):
         writer = subprocess.Popen([sys.executable, "-c", code, str(target)])
-        time.sleep(pause_s)
+        for _ in range(changes):
+            before = target.stat().st_ino
+            wait_until(lambda before=before: target.stat().st_ino != before)  # type: ignore[misc]
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         data = target.read_bytes()

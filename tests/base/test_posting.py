@@ -11,6 +11,7 @@ import pytest
 from penstock.base.errors import Invalid, Unavailable
 from penstock.base.posting import check_target, is_public, post_bytes
 from servers.receiver import run_receiver
+from tables import table
 
 INSIDE = [
     "http://127.0.0.1/",
@@ -57,20 +58,18 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("url", [*INSIDE, *BAD])
+@table("url", [*INSIDE, *BAD])
 def test_an_address_inside_or_malformed_is_refused(url: str) -> None:
     with pytest.raises(Invalid):
         check_target(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://8.8.8.8/", "https://8.8.8.8:8443/x?y=1", "http://[2001:4860:4860::8888]/"]
-)
+@table("url", ["http://8.8.8.8/", "https://8.8.8.8:8443/x?y=1", "http://[2001:4860:4860::8888]/"])
 def test_a_public_address_is_let_through(url: str) -> None:
     check_target(url)
 
 
-@pytest.mark.parametrize("url", BAD)
+@table("url", BAD)
 def test_what_is_malformed_is_refused_inside_too(url: str) -> None:
     with pytest.raises(Invalid):
         check_target(url, allow_private=True)

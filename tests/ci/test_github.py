@@ -13,6 +13,7 @@ import yaml
 from penstock.base.errors import Conflict
 from penstock.flows.ci.files import apply_ci_file, plan_ci_file
 from projects import Sample
+from servers.forking import run_penstock
 
 pytestmark = pytest.mark.slow
 
@@ -56,8 +57,8 @@ def test_the_steps_run_in_a_clone_as_they_stand(sample: Sample, tmp_path: Path) 
     """Every `run` of the workflow but the installation, with bash as a runner does; not GitHub itself."""
     remote = tmp_path / "storage"
     penstock = Path(sys.executable).with_name("penstock")
-    subprocess.run([penstock, "remote", "add", "-d", "storage", str(remote)], cwd=sample.root, check=True)
-    subprocess.run([penstock, "push"], cwd=sample.root, check=True, capture_output=True)
+    assert run_penstock(sample.root, "remote", "add", "-d", "storage", remote).returncode == 0
+    assert run_penstock(sample.root, "push").returncode == 0
     sample.commit("Name the remote")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(sample.root), str(clone)], check=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from servers.forking import penstock_server
+
 IDENTITY = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_AUTHOR_NAME": "t",
@@ -32,15 +34,20 @@ class Desk:
 
     def run(self, *arguments: str | Path, code: int = 0, cwd: str = "") -> subprocess.CompletedProcess[str]:
         """Run penstock as a user would, and expect this exit code and no traceback."""
-        done = subprocess.run(
-            [*self.before, sys.executable, "-m", "penstock.cli", *map(str, arguments)],
-            cwd=self.root / cwd,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, **IDENTITY, "HOME": str(self.home), **self.variables},
-        )
+        environment = {**os.environ, **IDENTITY, "HOME": str(self.home), **self.variables}
+        words = [*map(str, arguments)]
+        if self.before:
+            done = subprocess.run(
+                [*self.before, sys.executable, "-m", "penstock.cli", *words],
+                cwd=self.root / cwd,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+                env=environment,
+            )
+        else:
+            done = penstock_server().run(words, cwd=self.root / cwd, env=environment)
         assert "Traceback" not in done.stderr
         assert done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
         return done

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PENSTOCK = Path(sys.executable).with_name("penstock")
+from servers.forking import run_penstock
+
 STAGE = "stages:\n  s:\n    cmd: mkdir -p d/s && echo 1 > d/s/a\n    outs:\n    - d\n"
 
 
 def run(root: Path, *arguments: str) -> str:
-    done = subprocess.run([PENSTOCK, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    done = run_penstock(root, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stderr
 

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 
 import pytest
 
-from servers.s3 import S3Server, run_s3
+from servers.s3 import S3Server
 from servers.ssh import SshServer
 
 from .conftest import Desk
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with run_s3(tmp_path_factory.mktemp("ceph") / "s3") as server:
-        yield server
 
 
 @pytest.fixture
@@ -33,8 +26,8 @@ def use(desk: Desk, url: str, options: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_missing_bucket_is_named_by_whoever_asks_for_it(tracked: Desk, s3: S3Server) -> None:
-    use(tracked, "s3://nobucket/x", s3.options())
+def test_a_missing_bucket_is_named_by_whoever_asks_for_it(tracked: Desk, s3_server: S3Server) -> None:
+    use(tracked, "s3://nobucket/x", s3_server.options())
     commands = ["push", "repair -c", "verify -c", "status -c", "gc -w -c -f --grace 0", "push f"]
     for command in commands:
         told = tracked.error(*command.split(), code=5)
@@ -42,8 +35,8 @@ def test_a_missing_bucket_is_named_by_whoever_asks_for_it(tracked: Desk, s3: S3S
     shutil.rmtree(tracked.root / ".dvc/cache")
     for command in ("fetch", "pull", "fetch f"):
         assert "the bucket of s3://nobucket/x does not exist" in tracked.error(*command.split(), code=5)
-    tracked.run("remote", "add", "-f", "empty", f"s3://{s3.make_bucket()}/x")
-    for key, value in s3.options().items():
+    tracked.run("remote", "add", "-f", "empty", f"s3://{s3_server.make_bucket()}/x")
+    for key, value in s3_server.options().items():
         tracked.run("remote", "modify", "empty", key, value)
     assert "is not in" in tracked.error("fetch", "-r", "empty", "f")
 

@@ -13,17 +13,11 @@ import pytest
 
 from penstock.flows.pipelines.execution import reproduce_and_record
 from projects import Sample
+from servers.forking import run_penstock
 
 
 def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_penstock(cwd, *arguments)
     assert "Traceback" not in done.stdout + done.stderr
     assert "a defect in Penstock" not in done.stdout + done.stderr
     return done
@@ -82,7 +76,7 @@ MISTAKES: list[tuple[str, Callable[[Sample], None] | None, list[str], int, str, 
         ["repro"],
         1,
         "params.yaml does not exist",
-        "create params.yaml",
+        "penstock repro, where a stage makes it",
     ),
     ("nothing trained", None, ["gate", "run"], 1, "there is no model at", "penstock repro"),
     (

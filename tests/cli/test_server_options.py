@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from servers.forking import run_penstock
 from servers.tracking import run_tracking
 from stories.live import get
 
-PENSTOCK = [sys.executable, "-m", "penstock.cli"]
-
 
 def refused(folder: Path, *arguments: str, **variables: str) -> str:
-    done = subprocess.run(
-        [*PENSTOCK, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **variables},
-    )
+    done = run_penstock(folder, *arguments, **variables)
     assert done.returncode not in {0, -9}, done.stdout
     return done.stderr
 
@@ -72,7 +60,7 @@ def test_where_a_server_keeps_its_state_commands_work_without_a_repository(tmp_p
     for command in (("db", "upgrade"), ("run", "list"), ("log",), ("model", "list")):
         assert "penstock init" in refused(tmp_path, *command)
     store = f"sqlite:///{tmp_path}/.penstock/penstock.db"
-    assert subprocess.run([*PENSTOCK, "db", "upgrade", store], cwd=tmp_path, check=False).returncode == 0
+    assert run_penstock(tmp_path, "db", "upgrade", store).returncode == 0
     for command in (
         ("db", "upgrade"),
         ("run", "list"),
@@ -80,7 +68,5 @@ def test_where_a_server_keeps_its_state_commands_work_without_a_repository(tmp_p
         ("model", "list"),
         ("db", "purge", "--dry-run"),
     ):
-        done = subprocess.run(
-            [*PENSTOCK, *command], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = run_penstock(tmp_path, *command)
         assert done.returncode == 0, (command, done.stderr)

@@ -14,6 +14,7 @@ from penstock.base.digest import FileBlocks, digest_blocks, digest_bytes
 from penstock.base.errors import Corrupt, Denied, Invalid, NotFound, PenstockError, Unavailable
 from penstock.storage.backend import Backend, Child
 from penstock.storage.resolve import open_backend
+from tables import table
 
 SERVERS = ("s3", "azure", "ssh")
 KINDS = ["memory", "local", *(pytest.param(name, marks=pytest.mark.slow) for name in SERVERS)]
@@ -192,7 +193,7 @@ def test_odd_keys_are_plain_keys(backend: Backend, key: str) -> None:
     assert [entry.key for entry in backend.list("")] == [key]
 
 
-@pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", "a//b", "a/.", "a\0b"])
+@table("key", ["", "/a", "../a", "a/../b", "a//b", "a/.", "a\0b"])
 def test_a_key_that_is_no_plain_path_is_refused(backend: Backend, key: str) -> None:
     with pytest.raises(Invalid):
         backend.put(key, b"x")

@@ -18,14 +18,13 @@ from penstock.base.errors import Corrupt, Invalid, NotFound, PenstockError, Refu
 from penstock.data.verbs.creation import init_repository
 from penstock.tracking.entities import Run
 from penstock.workspace import open_workspace
-from servers.mlflow_server import run_mlflow
 from servers.tracking import Tracking, run_tracking
 
 FRAME = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [1.0, 0.0, 1.0, 0.0]})
 PLACES = [
     "embedded",
     "server",
-    pytest.param("mlflow", marks=[pytest.mark.slow, pytest.mark.xdist_group("mlflow-server")]),
+    pytest.param("mlflow", marks=pytest.mark.slow),
 ]
 
 
@@ -49,8 +48,12 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         init_repository(root, no_scm=True, subdir=False, force=False)
         yield Place("embedded", root, None)
         return
-    with (run_tracking if request.param == "server" else run_mlflow)(home / "s") as server:
-        yield Place(request.param, server.root, server)
+    if request.param == "mlflow":
+        peer: Tracking = request.getfixturevalue("mlflow_server")
+        yield Place("mlflow", peer.root, peer)
+        return
+    with run_tracking(home / "s") as server:
+        yield Place("server", server.root, server)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import random
 import shutil
 import signal
@@ -24,6 +25,7 @@ from penstock.data.verbs.creation import init_repository
 from penstock.storage.resolve import open_backend
 from servers.faulty import Faults, faulty
 from servers.s3 import S3Server
+from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
 COUNT = 80
@@ -167,7 +169,7 @@ def test_a_killed_push_and_fetch_continue_and_send_nothing_twice(
                 time.sleep(0.01)
             process.kill()
             process.communicate()
-            wait_for_silence(faults)  # what was on its way at the kill reaches the proxy's log late
+            wait_for_silence(faults, address)  # what was on its way at the kill reaches the proxy's log late
             done = object_requests(faults, method)
             assert len(done) < COUNT
             if command == "push":
@@ -229,12 +231,14 @@ def test_who_interrupts_does_not_wait_for_a_server_that_says_nothing(
     assert not list(Path(repo.cache.root, "tmp").glob("*"))
 
 
-def wait_for_silence(faults: Faults, silence_s: float = 0.5) -> None:
-    seen, since = len(faults.log), time.monotonic()
-    while time.monotonic() - since < silence_s:
-        time.sleep(0.05)
-        if len(faults.log) != seen:
-            seen, since = len(faults.log), time.monotonic()
+def wait_for_silence(faults: Faults, address: str) -> None:
+    """Wait until the proxy has done with every connection of a process that has ended."""
+    wait_until(lambda: faults.open_count == 0)
+    last = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    last.request("HEAD", "/")  # it is accepted after all that were made before
+    last.getresponse().read()
+    last.close()
+    wait_until(lambda: faults.open_count == 0)
 
 
 @pytest.mark.parametrize("command", [["push"], ["-v", "fetch"], ["--json", "status", "-c"]])

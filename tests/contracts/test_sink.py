@@ -34,6 +34,19 @@ DRAFT = RunDraft(
     tags={"mlflow.source.git.commit": "c" * 40, "t": "v"},
     inputs={"data/tabelle ü.csv": "md5:" + "d" * 32},
 )
+NAMES = (
+    "a b.txt",
+    "a%20b.txt",
+    "%41.txt",
+    "A.txt",
+    "t:1.txt",
+    "12:30/1:2.txt",
+    "100%",
+    "a+b",
+    "a?b",
+    "é",
+    "e\u0301",
+)
 
 
 class Place:
@@ -103,6 +116,19 @@ def test_a_run_arrives_whole(place: Place, tmp_path: Path) -> None:
     assert run.commit == "c" * 40
     assert run.inputs == DRAFT.inputs
     assert place.artifact(run.id, "folder/no tes ü.bin") == b"\x00\xff" * 1000
+
+
+def test_each_file_name_is_a_file_of_its_own(place: Place, tmp_path: Path) -> None:
+    run_id = place.sink.start(DRAFT)
+    for name in NAMES:
+        file = tmp_path / "named"
+        file.write_text(name)
+        place.sink.upload(run_id, file, name)
+    if place.journal is None:
+        with pytest.raises(Invalid, match=r"a name cannot hold '#'"):
+            place.sink.upload(run_id, file, "a#b")
+    run = place.run(run_id)
+    assert {name: place.artifact(run.id, name).decode() for name in NAMES} == {name: name for name in NAMES}
 
 
 def test_a_model_folder_arrives_whole_and_once(place: Place, tmp_path: Path) -> None:

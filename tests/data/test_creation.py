@@ -6,7 +6,7 @@ import pytest
 
 from penstock.base.errors import Conflict
 from penstock.data.cache.hashing import save_path
-from penstock.data.objects import has
+from penstock.data.cache.presence import has
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.forking import run_penstock
 from servers.programs import missing
 
 from .test_kills import assert_objects_are_sound, content, run
@@ -43,7 +44,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def refused(root: Path, *arguments: str) -> str:
-    done = subprocess.run([PENSTOCK, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    done = run_penstock(root, *arguments)
     assert done.returncode in {1, 5}, done
     assert "No space left on device" in done.stderr and "hint:" in done.stderr
     return done.stderr

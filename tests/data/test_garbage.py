@@ -9,8 +9,8 @@ import pytest
 
 from penstock.base.errors import NotFound, Refused
 from penstock.data.cache import garbage
+from penstock.data.cache.presence import has
 from penstock.data.cache.transfer import push_objects, remote_key
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.adding import add_path
 from penstock.flows.tracked.collecting import GarbageOptions, collect_garbage, plan_garbage

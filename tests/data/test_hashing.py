@@ -12,7 +12,7 @@ import pytest
 from penstock.base.errors import NotFound
 from penstock.data.cache import hashing
 from penstock.data.cache.hashing import hash_path, save_path
-from penstock.data.objects import has
+from penstock.data.cache.presence import has
 from penstock.data.repository import DataRepository
 
 from .conftest import write_files

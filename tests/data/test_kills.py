@@ -5,34 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import signal
 import subprocess
-import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from servers.forking import penstock_server, run_penstock
+
 from .conftest import write_files
 
 pytestmark = pytest.mark.slow
-PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 FILES = {f"{number % 7}/f{number}": os.urandom(2000) for number in range(600)}
 ROUNDS = 34  # times six commands: 204 kill points
 
 
 def run(root: Path, *arguments: str) -> None:
-    done = subprocess.run([PENSTOCK, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    done = run_penstock(root, *arguments)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
 
 
 def kill_during(root: Path, after_s: float, *arguments: str) -> None:
-    process = subprocess.Popen(
-        [PENSTOCK, *arguments], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    time.sleep(after_s)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        penstock_server().run(arguments, cwd=root, env=os.environ, timeout=after_s)
 
 
 def assert_objects_are_sound(store: Path) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Conflict
-from penstock.cli.data.targets import pipeline_outputs
 from penstock.data.pointers.metafiles import definitions_above, find_definitions
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.adding import add_path
+from penstock.flows.tracked.made import made_outputs
 
 from .conftest import write_files
 
@@ -35,4 +35,4 @@ def test_what_a_pipeline_around_it_makes_is_not_added(repo: DataRepository) -> N
     write_files(repo.root, {"a/dvc.yaml": STAGE.format(name="b/out"), "a/b/out": "1"})
     path = repo.root / "a/b/out"
     with pytest.raises(Conflict, match="make"):
-        add_path(repo, path, lambda: pipeline_outputs(repo, [path]))
+        add_path(repo, path, lambda: made_outputs(repo, [path]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from penstock.base.errors import Corrupt, Invalid
 from penstock.data.formats.tree import parse_tree, render_tree
 from penstock.data.formats.treefiles import TreeFiles, parse_files
+from tables import table
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 OTHER = "0cc175b9c0f1b6a831c399e269772661"
@@ -65,7 +66,7 @@ def named(name: str) -> str:
 PLAIN = named("a")
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import runpy
@@ -13,9 +14,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote
 
 import msgspec
-import pytest
 import yaml
 
+from pages import Unreadable, check_command, commands_of
 from penstock.base.settings import parse_settings
 from penstock.cli.catalogue import COMMANDS
 from penstock.cli.output import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
@@ -24,10 +25,11 @@ from penstock.project.settings import ProjectSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "examples/flights/README.md", *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "examples/flights/README.md", *DOCS.rglob("*.md")])
 COMMANDS_PAGE = DOCS / "reference/commands.md"
 SETTINGS_PAGE = DOCS / "reference/settings.md"
 ERRORS_PAGE = DOCS / "reference/errors.md"
+ERROR_CODES = runpy.run_path(str(DOCS / "generate_error_codes.py"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -39,30 +41,66 @@ def prose_of(path: Path) -> str:
     return FENCE.sub("", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_name)
-def test_every_relative_link_leads_to_a_file(path: Path) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(path))
-    local = [one.partition("#")[0] for one in targets if "://" not in one and not one.startswith("mailto:")]
-    assert [one for one in local if one and not (path.parent / unquote(one)).exists()] == []
+def test_every_relative_link_leads_to_a_file() -> None:
+    broken = []
+    for path in PAGES:
+        targets = re.findall(r"\]\(([^)\s]+)\)", prose_of(path))
+        local = [
+            one.partition("#")[0] for one in targets if "://" not in one and not one.startswith("mailto:")
+        ]
+        broken += [
+            f"{page_name(path)}: {one}" for one in local if one and not (path.parent / unquote(one)).exists()
+        ]
+    assert broken == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_name)
-def test_code_blocks_can_be_read(path: Path) -> None:
-    for language, text in FENCE.findall(path.read_text(encoding="utf-8")):
-        if language == "python":
-            compile(text, page_name(path), "exec")
-        elif language == "json":
-            json.loads(text)
-        elif language == "yaml":
-            yaml.safe_load(text)
+def test_code_blocks_can_be_read() -> None:
+    for path in PAGES:
+        for language, text in FENCE.findall(path.read_text(encoding="utf-8")):
+            if language == "python":
+                compile(text, page_name(path), "exec")
+            elif language == "json":
+                json.loads(text)
+            elif language == "yaml":
+                yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_name)
-def test_a_page_begins_with_its_title(path: Path) -> None:
-    if "changelog" in path.parts and path.name != "README.md":
-        assert re.fullmatch(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md", path.name)
-    else:
-        assert path.read_text(encoding="utf-8").startswith("# ")
+def test_a_page_begins_with_its_title_and_a_fragment_is_named_for_its_kind() -> None:
+    for path in PAGES:
+        if path.parent.name == "changelog.d" and path.name != "README.md":
+            assert re.fullmatch(r"[a-z0-9-]+\.(added|changed|fixed|removed|security)\.md", path.name), path
+        else:
+            assert path.read_text(encoding="utf-8").startswith("# "), path
+
+
+def test_every_page_is_on_the_index() -> None:
+    index = DOCS / "README.md"
+    linked = set(re.findall(r"\]\(([^)\s]+\.md)\)", index.read_text(encoding="utf-8")))
+    rooms = [DOCS, DOCS / "how-to", DOCS / "reference", DOCS / "explanation", DOCS / "decisions"]
+    pages = {one.relative_to(DOCS).as_posix() for room in rooms for one in room.glob("*.md")} - {"README.md"}
+    assert sorted(pages - linked) == [], "add them to docs/README.md"
+
+
+def test_every_command_line_of_the_pages_can_be_read() -> None:
+    wrong = []
+    for path in PAGES:
+        if path.parent.name == "changelog.d" or path == COMMANDS_PAGE:
+            continue
+        for line in commands_of(path.read_text(encoding="utf-8")):
+            try:
+                check_command(line)
+            except Unreadable as error:
+                wrong.append(f"{page_name(path)}: {error}")
+    assert wrong == []
+
+
+def test_the_modules_that_the_pages_name_exist() -> None:
+    names = {
+        (page_name(path), one)
+        for path in PAGES
+        for one in re.findall(r"(?:from|import) (penstock(?!\.yaml)[\w.]*)", path.read_text(encoding="utf-8"))
+    }
+    assert [one for one in sorted(names) if importlib.util.find_spec(one[1].rstrip(".")) is None] == []
 
 
 def test_the_page_of_commands_is_in_step() -> None:
@@ -70,18 +108,21 @@ def test_the_page_of_commands_is_in_step() -> None:
     assert COMMANDS_PAGE.read_text(encoding="utf-8") == generator["render"](), "run docs/generate_commands.py"
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_is_documented(name: str) -> None:
-    assert f"\n## `penstock {name}`\n" in COMMANDS_PAGE.read_text(encoding="utf-8")
+def test_the_index_of_error_codes_is_in_step() -> None:
+    text = (DOCS / "reference/error-codes.md").read_text(encoding="utf-8")
+    assert text == ERROR_CODES["render"](), "run make docs"
 
 
-def test_the_tutorial_uses_only_commands_and_options_that_exist() -> None:
+def test_a_code_names_its_part_and_its_case() -> None:
+    codes = ERROR_CODES["collect"]()
+    assert len(codes) > 250
+    assert [one for one in codes if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+|usage|defect", one)] == []
+    assert all(case.causes or code == "serving.feedback_refused" for code, case in codes.items())
+
+
+def test_every_command_is_documented() -> None:
     page = COMMANDS_PAGE.read_text(encoding="utf-8")
-    for path in (DOCS / "tutorial.md", ROOT / "README.md"):
-        for words in re.findall(r"penstock((?: -C \S+)?(?: [a-z-]+)+)", path.read_text(encoding="utf-8")):
-            name = re.sub(r"^ -C \S+", "", words).split()
-            if name and name[0] in COMMANDS:
-                assert f"`penstock {name[0]}`" in page
+    assert [name for name in sorted(COMMANDS) if f"\n## `penstock {name}`\n" not in page] == []
 
 
 def structs(kind: Any, where: str) -> Iterator[tuple[str, type[msgspec.Struct]]]:
@@ -111,12 +152,19 @@ def rows_of(heading: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", rest.partition("\n## ")[0], re.MULTILINE))
 
 
-@pytest.mark.parametrize(("heading", "kind"), STRUCTS, ids=[name or "root" for name, _ in STRUCTS])
-def test_every_setting_is_documented_with_its_default(heading: str, kind: type[msgspec.Struct]) -> None:
+def test_every_setting_is_documented_with_its_default() -> None:
+    wrong = [
+        f"{heading or 'root'}: {one}" for heading, kind in STRUCTS for one in _undocumented(heading, kind)
+    ]
+    assert wrong == []
+
+
+def _undocumented(heading: str, kind: type[msgspec.Struct]) -> Iterator[str]:
     rows = rows_of(heading)
     fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
-    assert set(rows) == set(fields)
-    for name, field in fields.items():
+    yield from sorted(set(rows) ^ set(fields))
+    for name in set(rows) & set(fields):
+        field = fields[name]
         if field.required:
             expected: tuple[str, ...] = ("required",)
         elif field.default is None:
@@ -127,7 +175,8 @@ def test_every_setting_is_documented_with_its_default(heading: str, kind: type[m
             expected = ("`[" + ", ".join(_text(one) for one in field.default) + "]`",)
         else:
             expected = (f"`{_text(field.default)}`",)
-        assert rows[name] in expected, name
+        if rows[name] not in expected:
+            yield f"{name} is {rows[name]}, not {expected[0]}"
 
 
 def _text(value: object) -> str:

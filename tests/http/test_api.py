@@ -12,10 +12,6 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from penstock.flows.models.aliases import apply_promotion, plan_promotion
-from penstock.flows.models.judging import run_gate
-from penstock.flows.models.registering import register_model
-from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.production.deploying import apply_deployment, plan_deployment
 from penstock.http.api import PREFIX, api_routes
 from penstock.http.app import build_server_app
@@ -30,12 +26,7 @@ HERE = f"{PREFIX}/openapi.json"
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """A project with one model version that is served, and one window of traffic."""
-    sample = Sample.make(tmp_path_factory.mktemp("api") / "project")
-    reproduce_and_record(sample.project)
-    sample.commit("Train")
-    run_gate(sample.project)
-    register_model(sample.project)
-    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
+    sample = Sample.make(tmp_path_factory.mktemp("api") / "project", "released")
     apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
     latency = LatencyHistogram()
     latency.update([0.01])

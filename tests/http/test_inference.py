@@ -10,6 +10,7 @@ import pytest
 
 from penstock.processes.serve import ServeProcess
 from serving.models import request_body
+from tables import table
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ def test_the_request_id_is_echoed(server: ServeProcess) -> None:
     assert infer(server, {**request_body(), "id": "mine"}).json()["id"] == "mine"
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         b"{",

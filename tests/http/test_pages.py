@@ -23,7 +23,7 @@ from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.production.deploying import apply_deployment, plan_deployment
-from penstock.http.api import WindowView
+from penstock.flows.production.windows import WindowView
 from penstock.http.app import build_server_app
 from penstock.http.hosts import host_name
 from penstock.http.pages.charts import bar_chart, line_chart
@@ -32,6 +32,7 @@ from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from projects import Sample
+from tables import table
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 PAGES = ("/", "/fragments/overview", "/models", "/runs", "/experiments/0", "/why")
@@ -58,15 +59,9 @@ def add_window(project: Project, route: str, version: int, *, start_s: int, revi
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+def released(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """A project with one model version that is served, and some traffic."""
-    sample = Sample.make(tmp_path_factory.mktemp("pages") / "project")
-    reproduce_and_record(sample.project)
-    sample.commit("Train")
-    run_gate(sample.project)
-    register_model(sample.project)
-    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
-    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
+    sample = Sample.copy(released_root, tmp_path_factory.mktemp("pages") / "project")
     now = int(time.time())
     for index in range(6):
         add_window(sample.project, "stable", 1, start_s=now - 60 + index)
@@ -101,16 +96,14 @@ class Outline(HTMLParser):
             self.inline.append(tag)
 
 
-@pytest.mark.parametrize("address", PAGES)
+@table("address", PAGES)
 def test_pages_exist_for_an_empty_store(sample: Sample, address: str) -> None:
     answer = client_of(sample.project).get(address)
     assert answer.status_code == 200, answer.text
     assert "penstock" in answer.text.lower()
 
 
-@pytest.mark.parametrize(
-    "address", [*PAGES, "/endpoints/delay", "/models/late/1", "/lineage/late/1", "/lineage/data/raw.csv"]
-)
+@table("address", [*PAGES, "/endpoints/delay", "/models/late/1", "/lineage/late/1", "/lineage/data/raw.csv"])
 def test_a_page_is_protected_and_loads_nothing_from_elsewhere(client: TestClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 200, answer.text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.pipeline.lockfile import load_lock
 from penstock.pipeline.runner import ReproduceOptions
 from projects import Sample, rows
-from stories.live import is_running
+from stories.live import is_running, wait_until
 
 
 def actions(sample: Sample, **options: object) -> dict[str, str]:
@@ -28,42 +27,37 @@ def test_a_second_reproduction_has_nothing_to_do(sample: Sample) -> None:
     assert actions(sample) == {"split": "up to date", "train": "up to date"}
 
 
-def test_what_changed_runs_and_what_depends_on_it(sample: Sample) -> None:
-    actions(sample)
-    sample.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 0.5\n")
-    assert actions(sample) == {"split": "up to date", "train": "ran"}
-    sample.write("data/raw.csv", rows(1200, seed=5))
+def test_what_changed_runs_and_what_depends_on_it(trained: Sample) -> None:
+    trained.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 0.5\n")
+    assert actions(trained) == {"split": "up to date", "train": "ran"}
+    trained.write("data/raw.csv", rows(1200, seed=5))
     planned = {"data/raw.csv.dvc": "would record", "split": "would run", "train": "would run"}
-    assert actions(sample, dry=True) == planned
-    assert actions(sample) == {"data/raw.csv.dvc": "recorded", "split": "ran", "train": "ran"}
+    assert actions(trained, dry=True) == planned
+    assert actions(trained) == {"data/raw.csv.dvc": "recorded", "split": "ran", "train": "ran"}
 
 
-def test_an_unrelated_parameter_does_not_run_anything(sample: Sample) -> None:
-    actions(sample)
-    sample.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 1.0\nother: 3\n")
-    assert set(actions(sample).values()) == {"up to date"}
+def test_an_unrelated_parameter_does_not_run_anything(trained: Sample) -> None:
+    trained.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 1.0\nother: 3\n")
+    assert set(actions(trained).values()) == {"up to date"}
 
 
-def test_equal_output_stops_the_chain(sample: Sample) -> None:
-    actions(sample)
-    sample.write("split.py", (sample.root / "split.py").read_text() + "# a remark\n")
-    assert actions(sample) == {"split": "ran", "train": "up to date"}
+def test_equal_output_stops_the_chain(trained: Sample) -> None:
+    trained.write("split.py", (trained.root / "split.py").read_text() + "# a remark\n")
+    assert actions(trained) == {"split": "ran", "train": "up to date"}
 
 
-def test_a_deleted_output_comes_from_the_cache(sample: Sample) -> None:
-    actions(sample)
-    (sample.root / "data/train.csv").unlink()
-    assert actions(sample) == {"split": "checked out", "train": "up to date"}
-    assert (sample.root / "data/train.csv").exists()
+def test_a_deleted_output_comes_from_the_cache(trained: Sample) -> None:
+    (trained.root / "data/train.csv").unlink()
+    assert actions(trained) == {"split": "checked out", "train": "up to date"}
+    assert (trained.root / "data/train.csv").exists()
 
 
-def test_a_changed_output_is_made_again(sample: Sample) -> None:
-    actions(sample)
-    sample.write("data/train.csv", "spoilt\n")
-    assert actions(sample)["split"] == "restored"
-    assert (sample.root / "data/train.csv").read_text().startswith("hour,")
-    sample.write("data/train.csv", "spoilt\n")
-    assert actions(sample, run_cache=False)["split"] == "ran"
+def test_a_changed_output_is_made_again(trained: Sample) -> None:
+    trained.write("data/train.csv", "spoilt\n")
+    assert actions(trained)["split"] == "restored"
+    assert (trained.root / "data/train.csv").read_text().startswith("hour,")
+    trained.write("data/train.csv", "spoilt\n")
+    assert actions(trained, run_cache=False)["split"] == "ran"
 
 
 def test_a_failing_stage_says_what_it_printed_and_keeps_what_came_before(sample: Sample) -> None:
@@ -122,10 +116,7 @@ def test_a_killed_reproduction_is_taken_up_again_and_its_children_end(sample: Sa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while not marker.exists() or not marker.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: marker.exists() and marker.read_text() != "")
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     child = int(marker.read_text())

@@ -10,6 +10,7 @@ from penstock.base.errors import Invalid
 from penstock.pipeline.context import Context, text_of
 from penstock.pipeline.definition import load_stages
 from penstock.pipeline.templates import resolve_stages
+from tables import table
 
 PARAMS = "a: 1\nb: {c: [x, y], d: true}\nname: out\n"
 
@@ -81,7 +82,7 @@ def test_files_and_literals_of_a_stage_are_its_own(tmp_path: Path) -> None:
         stages(tmp_path, text + "  t:\n    cmd: run ${own}\n", more="m: 1", part="k: 2\nother: 9")
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "said"),
     [
         ("stages:\n  s:\n    cmd: run ${nothing}\n", "nothing"),

@@ -14,9 +14,9 @@ from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
 from penstock.project.settings import ProjectSettings
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.judge import make_verdict, run_checks
+from penstock.registry.gates.judge import CHECKS, make_verdict, run_checks
 from penstock.registry.gates.schema import TableSchema, load_schema, validate
-from penstock.registry.gates.settings import GateEntry, settings_digest
+from penstock.registry.gates.settings import KINDS, GateEntry, settings_digest
 
 Floats = NDArray[np.float64]
 
@@ -157,3 +157,9 @@ def test_a_schema_with_an_unknown_rule_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"columns": {"a": {"type": "number", "maximum": 3}}}')
     with pytest.raises(Invalid, match="maximum"):
         load_schema(tmp_path / "s.json")
+
+
+def test_every_kind_of_an_entry_has_its_check_and_the_refusal_names_them_all() -> None:
+    assert tuple(CHECKS) == KINDS
+    with pytest.raises(Invalid, match="exactly one of `metric`, `champion`, `schema`"):
+        gates("  - severity: warn")

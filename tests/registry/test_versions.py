@@ -10,7 +10,7 @@ from penstock.registry.aliases import find_alias, list_alias_moves, move_alias
 from penstock.registry.entities import AliasMove, FileDigest, Manifest, ModelVersion, Provenance
 from penstock.registry.names import check_name
 from penstock.registry.references import resolve_version
-from penstock.registry.versions import add_version, get_version, list_versions
+from penstock.registry.versions import VersionCount, add_version, count_versions, get_version, list_versions
 
 
 def draft(digest: str = "d1", run: str = "r1", commit: str = "c" * 40) -> ModelVersion:
@@ -40,6 +40,9 @@ def test_versions_count_up_and_come_back_whole(either_store: Database) -> None:
     with either_store.read() as connection:
         assert get_version(connection, "m", 1) == first
         assert [version.number for version in list_versions(connection)] == [2, 1]
+        assert [version.number for version in list_versions(connection, limit=1)] == [2]
+        assert count_versions(connection) == count_versions(connection, "m") == [VersionCount("m", 2, 2)]
+        assert count_versions(connection, "nobody") == []
 
 
 def test_the_same_result_registered_twice_is_one_version(either_store: Database) -> None:

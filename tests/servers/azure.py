@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -23,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from servers.ports import reserve
 
 ACCOUNT = "devstoreaccount1"  # published by Microsoft for every emulator
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -74,9 +75,7 @@ def run_azure(root: Path) -> Iterator[AzureServer]:
     if shutil.which(program) is None:
         pytest.skip("PENSTOCK_AZURITE names no program; `make test` installs Azurite and sets it")
     root.mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = reserve()
     command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(root / "data")]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(

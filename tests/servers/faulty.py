@@ -28,7 +28,8 @@ APPLIES = {"truncate": ("GET",), "wrong": ("GET",), "garble": ("PUT",), "halve":
 class Faults:
     """What to break: `share` of all requests, by the given kinds in turn; `seen` counts them by kind.
 
-    Every request waits `pause_s`; `log` has method, path and status of those that were answered.
+    Every request waits `pause_s`; `log` has method, path and status of those that were answered; `open_count` is the
+    number of connections that are open.
     """
 
     kinds: tuple[str, ...]
@@ -37,6 +38,7 @@ class Faults:
     stall_s: float = 3.0
     pause_s: float = 0.0
     seen: Counter[str] = field(default_factory=Counter)
+    open_count: int = 0
     log: list[tuple[str, str, int]] = field(default_factory=list)
     chosen: random.Random = field(default_factory=lambda: random.Random(7))
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -63,6 +65,18 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
 
         def log_message(self, format: str, *args: object) -> None:
             return
+
+        def setup(self) -> None:
+            with faults.lock:
+                faults.open_count += 1
+            super().setup()
+
+        def finish(self) -> None:
+            try:
+                super().finish()
+            finally:
+                with faults.lock:
+                    faults.open_count -= 1
 
         def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))

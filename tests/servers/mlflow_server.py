@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from servers.ports import reserve
 from servers.tracking import Tracking, mlflow_python
-from stories.live import free_port, get, wait_until
+from stories.live import get, wait_until
 
 
 @contextmanager
 def run_mlflow(folder: Path) -> Iterator[Tracking]:
     """Run `mlflow server` with SQLite and a proxied artifact folder."""
     folder.mkdir(parents=True)
-    port, store = free_port(), f"sqlite:///{folder}/mlflow.db"
+    port, store = reserve(), f"sqlite:///{folder}/mlflow.db"
     programs = Path(mlflow_python()).parent
     command = [
         *(str(programs / "mlflow"), "server", "--port", str(port), "--workers", "1"),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from servers.ports import reserve
+from servers.programs import missing
 
 READY_S = 30.0
 
@@ -24,24 +26,23 @@ class PostgresServer:
     def __init__(self, port: int, programs: Path) -> None:
         self._port = port
         self._programs = programs
-        self._numbers = itertools.count()
-        self._shared: str | None = None
+        self._shared: dict[int, str] = {}
 
     def new_schema(self) -> str:
         """Make an empty schema and return the URL of its database with that schema as the only one seen.
 
         A database is 900 files, which take longer to make and to remove than most tests.
         """
-        if self._shared is None:
-            self._shared = self.new_database()
-        name = f"schema_{next(self._numbers)}"
-        command = [self._programs / "psql", "-q", "-d", self._shared, "-c", f"CREATE SCHEMA {name}"]
+        shared = self._shared.setdefault(os.getpid(), "") or self.new_database()
+        self._shared[os.getpid()] = shared
+        name = f"schema_{uuid.uuid4().hex[:12]}"
+        command = [self._programs / "psql", "-q", "-d", shared, "-c", f"CREATE SCHEMA {name}"]
         subprocess.run(command, check=True, capture_output=True)
-        return f"{self._shared}?options=-csearch_path%3D{name}"
+        return f"{shared}?options=-csearch_path%3D{name}"
 
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
-        name = f"test_{next(self._numbers)}"
+        name = f"test_{uuid.uuid4().hex[:12]}"
         base = ["-h", "127.0.0.1", "-p", str(self._port), "-U", "tester"]
         subprocess.run([self._programs / "createdb", *base, name], check=True, capture_output=True)
         return f"postgresql://tester@127.0.0.1:{self._port}/{name}"
@@ -57,11 +58,12 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def postgres_server(programs: Path) -> Iterator[PostgresServer]:
-    """Run a server in a temporary directory; as root it runs as the user `postgres`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def run_postgres(root: Path) -> Iterator[PostgresServer]:
+    """Run a server below `root`; as root it runs as the user `postgres`."""
+    programs = find_programs()
+    if programs is None:
+        missing("PostgreSQL", "postgresql")
+    port = reserve()
     with tempfile.TemporaryDirectory(prefix="penstock-postgres-") as folder:
         user = "postgres" if os.geteuid() == 0 else None
         if user:
@@ -83,6 +85,10 @@ def postgres_server(programs: Path) -> Iterator[PostgresServer]:
             "listen_addresses=127.0.0.1",
             "-c",
             "fsync=off",
+            "-c",
+            "synchronous_commit=off",
+            "-c",
+            "full_page_writes=off",
         ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
         try:

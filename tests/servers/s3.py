@@ -8,10 +8,8 @@ Debian packages: ceph-mon ceph-osd radosgw ceph-common. The data live in memory 
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -22,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from servers.ports import reserve
 from servers.programs import missing
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "ceph-authtool", "monmaptool")
@@ -114,7 +113,7 @@ def require_programs() -> None:
 def run_s3(root: Path, memory_bytes: int = 2 << 30) -> Iterator[S3Server]:
     """Start the server below `root`, yield its address, stop it."""
     require_programs()
-    port = _free_ports(61)
+    port = reserve(61)
     for name in ("mon", "osd", "log", "run"):
         (root / name).mkdir(parents=True)
     fsid = str(uuid.uuid4())
@@ -210,19 +209,6 @@ def _wait_for(url: str, limit_s: float = 90) -> None:
         except OSError:
             time.sleep(0.2)
     raise AssertionError(f"{url} did not answer in {limit_s} s")
-
-
-def _free_ports(count: int) -> int:
-    """Return the first of `count` neighbouring free ports."""
-    for start in range(21000 + os.getpid() % 200 * 50, 60000, 100):
-        try:
-            for port in (*range(start, start + 3), start + 10, start + count - 1):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return start
-    raise AssertionError("no free ports")
 
 
 def create_bucket(server: S3Server, name: str) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from servers.ports import reserve
 from servers.programs import missing
 
 CONFIG = """
@@ -73,9 +74,7 @@ def run_ssh(root: Path) -> Iterator[SshServer]:
             stdin=subprocess.DEVNULL,
         )
     shutil.copy(root / "user.pub", root / "authorized_keys")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = reserve()
     config = root / "sshd_config"
     config.write_text(CONFIG.format(port=port, root=root))
     with (root / "log").open("wb") as log:

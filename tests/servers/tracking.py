@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from penstock.data.verbs.creation import init_repository
+from servers.forking import ForkServer, start_penstock
+from servers.ports import reserve
 from servers.programs import missing
-from stories.live import free_port, get, wait_until
+from stories.live import get, wait_until
 
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+MLFLOW_IMPORTS = ("mlflow", "mlflow.cli", "mlflow.sklearn", "pandas", "sklearn.linear_model")
 PREAMBLE = """
 import json, os, sys, warnings
 warnings.filterwarnings("ignore")
@@ -46,6 +49,14 @@ def mlflow_python() -> str:
     return found
 
 
+@functools.cache
+def mlflow_client() -> ForkServer:
+    """Return the one server of this process for `mlflow` and for scripts that use its client."""
+    python = mlflow_python()
+    run = "import sys\nsys.argv[0] = 'mlflow'\nfrom mlflow.cli import cli\ncli()\n"
+    return ForkServer(python, (str(Path(python).with_name("mlflow")),), run, MLFLOW_IMPORTS, QUIET)
+
+
 @dataclass(frozen=True)
 class Tracking:
     """A running server over a folder."""
@@ -64,19 +75,15 @@ class Tracking:
         """
         self.scratch.mkdir(exist_ok=True)
         answers = self.scratch / f"answer-{len(list(self.scratch.iterdir()))}.json"
-        done = subprocess.run(
-            [mlflow_python(), "-c", PREAMBLE + textwrap.dedent(script)],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            check=False,
+        done = mlflow_client().run(
+            (),
+            program=PREAMBLE + textwrap.dedent(script),
+            stdin=json.dumps(given),
             cwd=self.scratch,
-            timeout=300,
             env={
                 **os.environ,
+                **QUIET,
                 "MLFLOW_TRACKING_URI": self.url,
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-                "DO_NOT_TRACK": "true",
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
                 "GIT_PYTHON_REFRESH": "quiet",
                 "ANSWER": str(answers),
@@ -115,22 +122,10 @@ def run_tracking(
     store = store or f"sqlite:///{root}/.penstock/penstock.db"
     if before is not None:
         before(root)
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "penstock.cli",
-        "-C",
-        str(root),
-        "server",
-        "--port",
-        str(port),
-        *arguments,
-    ]
+    port = reserve()
+    command = ["-C", str(root), "server", "--port", str(port), *arguments]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "PENSTOCK_STORE": store}
-        )
+        process = start_penstock(command, Path.cwd(), log.fileno(), PENSTOCK_STORE=store)
     try:
 
         def is_ready() -> bool:

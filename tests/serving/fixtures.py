@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 import penstock.monitoring.findings
 import penstock.monitoring.lease
 import penstock.serving.workers  # noqa: F401 - each declares its tables
+import sharing
 from penstock.base.store.database import Database, connect, metadata
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
-from serving.models import FolderSource, deploy, save_model
+from serving.models import FolderSource, deploy, files_of, save_model
 
 
 @pytest.fixture
@@ -22,12 +24,17 @@ def database(tmp_path: Path) -> Iterator[Database]:
     store.close()
 
 
+def train(folder: Path) -> None:
+    for number in (1, 2):
+        save_model(folder, number, seed=number)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> FolderSource:
-    """Two versions of a small real model."""
-    return FolderSource(
-        save_model(tmp_path / "models", 1, seed=1), save_model(tmp_path / "models", 2, seed=2)
-    )
+    """Two versions of a small real model, which one process of the run has trained."""
+    made = sharing.made("serving-models", train)
+    shutil.copytree(made, tmp_path / "models")
+    return FolderSource(*(files_of(tmp_path / "models", number, seed=number) for number in (1, 2)))
 
 
 @pytest.fixture

@@ -52,8 +52,13 @@ def save_model(folder: Path, version: int, *, seed: int = 0, name: str = "flight
     path = folder / f"{name}-{version}"
     path.mkdir(parents=True, exist_ok=True)
     skops.io.dump(model, path / "model.skops")
+    return files_of(folder, version, seed=seed, name=name)
+
+
+def files_of(folder: Path, version: int, *, seed: int = 0, name: str = "flight-delay") -> ModelFiles:
+    """Name the files of a version that was saved before."""
     return ModelFiles(
-        path=path,
+        path=folder / f"{name}-{version}",
         name=name,
         version=version,
         digest=f"{name}-{version}-{seed}",

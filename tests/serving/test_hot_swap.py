@@ -17,24 +17,28 @@ from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.records.signature import Column
 from penstock.serving.workers import WorkerRevision, list_workers
 from serving.models import FolderSource, deploy, request_body, save_model
+from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
 
 
 def wait_for(database: Database, endpoint: str, revision: int) -> WorkerRevision:
-    for _ in range(1000):
+    found: list[WorkerRevision] = []
+
+    def is_reported() -> bool:
         with database.read() as connection:
             (worker,) = list_workers(connection, 0)
         state = worker.state_of(endpoint, revision)
-        if state is not None:
-            return state
-        time.sleep(0.01)
-    raise TimeoutError(f"{endpoint}#{revision} was never reported")
+        found.extend([] if state is None else [state])
+        return bool(found)
+
+    wait_until(is_reported)
+    return found[0]
 
 
 def wait_for_requests(database: Database, revision: int, count: int) -> Counter[tuple[str, int]]:
     """Requests written down by (route, version), over every window: traffic may fall into two minutes."""
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while True:
         seen: Counter[tuple[str, int]] = Counter()
         with database.read() as connection:

@@ -17,7 +17,7 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.serving.prediction_id import PredictionId
 from penstock.serving.predictions import decode_columns, get_prediction, list_predictions, list_sampled
-from penstock.serving.recorder import Label, LabelCounts, Observation
+from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 TIME_MS = 1_700_000_040_000
 
@@ -26,7 +26,7 @@ def make_id(counter: int, time_ms: int = TIME_MS) -> PredictionId:
     return PredictionId(time_ms, 1, 1, "stable", 1, counter)
 
 
-def observe(counter: int, probabilities: list[float], **changes: Any) -> Observation:
+def observe(counter: int, probabilities: list[float], **changes: Any) -> Exchange:
     identity = make_id(counter, changes.get("time_ms", TIME_MS))
     scores = np.array(probabilities)
     values: dict[str, Any] = {
@@ -42,7 +42,7 @@ def observe(counter: int, probabilities: list[float], **changes: Any) -> Observa
         "row_count": len(scores),
         "latency_s": 0.003,
     }
-    return Observation(**{**values, **changes})
+    return Exchange(**{**values, **changes})
 
 
 def label(counter: int, values: list[Any]) -> Label:

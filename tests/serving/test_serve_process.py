@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from penstock.base.store.database import Database
 from penstock.monitoring.windows import list_windows
 from penstock.serving.predictions import list_labels, list_predictions
 from serving.models import FolderSource, deploy, request_body
+from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("serve_files.py")
@@ -33,13 +33,14 @@ def start(database: Database, source: FolderSource, tmp_path: Path) -> Iterator[
         running.append(process)
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        for _ in range(500):
+
+        def is_ready() -> bool:
             try:
-                if httpx.get(f"{url}/v2/models/delay/ready").status_code == 200:
-                    break
+                return httpx.get(f"{url}/v2/models/delay/ready").status_code == 200
             except httpx.TransportError:
-                pass
-            time.sleep(0.02)
+                return False
+
+        wait_until(is_ready)
         return process, url
 
     yield begin
@@ -68,8 +69,7 @@ def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_l
     threads = [threading.Thread(target=send) for _ in range(3)]
     for thread in threads:
         thread.start()
-    while len(acknowledged) < 60:
-        time.sleep(0.01)
+    wait_until(lambda: len(acknowledged) >= 60)
     process.send_signal(signal.SIGKILL)
     for thread in threads:
         thread.join()
@@ -104,8 +104,7 @@ def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
     threads = [threading.Thread(target=send) for _ in range(3)]
     for thread in threads:
         thread.start()
-    while len(ids) < 100:
-        time.sleep(0.01)
+    wait_until(lambda: len(ids) >= 100)
     process.terminate()
     assert process.wait(timeout=30) == 0
     for thread in threads:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from penstock.serving.deployments import Canary, Revision
 from penstock.serving.traffic import choose_route
+from tables import table
 
 
 def revision(percent: float | None) -> Revision:
@@ -26,8 +27,8 @@ def revision(percent: float | None) -> Revision:
     )
 
 
-@pytest.mark.parametrize("percent", [0.5, 5, 10, 33.3, 50, 99])
-@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+@table("percent", [0.5, 5, 10, 33.3, 50, 99])
+@table("stride", [1, 2, 3, 7])
 def test_the_canary_gets_its_percent_whatever_pattern_clients_have(percent: float, stride: int) -> None:
     routes = [choose_route(revision(percent), counter) for counter in range(0, 5000 * stride, stride)]
     assert routes.count("canary") / 5000 == pytest.approx(percent / 100, abs=0.005)

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-READY_S = 60.0
+from servers.ports import reserve
+
+READY_S = 120.0
 
 
 def is_running(pid: int) -> bool:
@@ -30,19 +31,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 class Up:
     """`penstock up` on free ports."""
 
     def __init__(self, root: Path, log: Path) -> None:
         self.root = root
         self.log = log
-        self.server_port, self.serve_port = free_port(), free_port()
+        self.server_port, self.serve_port = reserve(), reserve()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -95,10 +90,11 @@ class Up:
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = READY_S) -> None:
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, 0.005
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.05)
 
 
 def get(port: int, path: str) -> tuple[int, Any]:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stories")]
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,8 +31,10 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_demo_holds_and_real_dvc_agrees(tmp_path: Path) -> None:
-    folder = tmp_path / "dëmo 1"
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The folder that the demo left, and what it said."""
+    folder = tmp_path_factory.mktemp("demo") / "dëmo 1"
     done = subprocess.run(
         [sys.executable, "-m", "penstock.cli", "--json", "demo", str(folder)],
         capture_output=True,
@@ -39,14 +42,24 @@ def test_the_demo_holds_and_real_dvc_agrees(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    document = json.loads(done.stdout)
+    return folder, json.loads(done.stdout)
+
+
+def test_the_demo_holds(demo: tuple[Path, Any]) -> None:
+    _, document = demo
     assert [step["step"] for step in document["steps"]] == [1, 2, 3, 4, 5, 6]
     assert document["numbers"]["rollback_requests"] >= 2000
     assert document["numbers"]["rollback_failures"] == 0
-    repository = folder / "flights"
+
+
+def test_real_dvc_finds_nothing_to_do(demo: tuple[Path, Any]) -> None:
+    repository = demo[0] / "flights"
     assert "up to date" in dvc(repository, "status")
     assert "Running stage" not in dvc(repository, "repro", "--dry")
-    clone = tmp_path / "clone"
+
+
+def test_real_dvc_pulls_the_same_into_a_clone(demo: tuple[Path, Any], tmp_path: Path) -> None:
+    repository, clone = demo[0] / "flights", tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(repository), str(clone)], check=True)
     dvc(clone, "pull")
     for name in ("data/raw", "models/delay"):

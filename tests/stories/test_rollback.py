@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,31 +10,18 @@ from typing import Any
 import pytest
 
 from projects import Sample
+from servers.forking import run_penstock
 from stories.live import Client, Up, is_running, wait_until, webhook
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stories")]
+pytestmark = pytest.mark.slow
 
 CHEATING = "features: [hour, wind, carrier, leak]\nstrength: 1.0\n"
 
 
 def penstock(sample: Sample, *arguments: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "--json", *arguments],
-        cwd=sample.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_penstock(sample.root, "--json", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
-
-
-def release(sample: Sample) -> None:
-    penstock(sample, "repro")
-    sample.commit("Train")
-    penstock(sample, "gate", "run")
-    penstock(sample, "model", "register")
-    penstock(sample, "promote", "late/1")
 
 
 def train_cheat(sample: Sample) -> None:
@@ -82,8 +67,8 @@ def train_cheat(sample: Sample) -> None:
 
 
 @pytest.fixture
-def up(sample: Sample, tmp_path: Path) -> Iterator[Up]:
-    release(sample)
+def up(released: Sample, tmp_path: Path) -> Iterator[Up]:
+    sample = released
     running = Up(sample.root, tmp_path / "up.log")
     running.start()
     penstock(sample, "deploy", "delay", "--model", "late@champion")
@@ -91,11 +76,11 @@ def up(sample: Sample, tmp_path: Path) -> Iterator[Up]:
     assert running.stop() == 0, running.log.read_text()
 
 
-def test_a_cheating_canary_is_rolled_back_while_no_request_fails(sample: Sample, tmp_path: Path) -> None:
+def test_a_cheating_canary_is_rolled_back_while_no_request_fails(released: Sample, tmp_path: Path) -> None:
+    sample = released
     with webhook() as (url, alerts):
         settings = (sample.root / "penstock.yaml").read_text()
         sample.write("penstock.yaml", settings + f"alerts:\n  webhooks: [{{url: '{url}'}}]\n")
-        release(sample)
         train_cheat(sample)
         running = Up(sample.root, tmp_path / "up.log")
         running.start()
@@ -122,7 +107,8 @@ def test_a_cheating_canary_is_rolled_back_while_no_request_fails(sample: Sample,
     assert why["links"][0]["details"]["outputs"]["probability"]
 
 
-def test_killed_servers_come_back_to_the_same_state_and_finish_the_rollback(sample: Sample, up: Up) -> None:
+def test_killed_servers_come_back_to_the_same_state_and_finish_the_rollback(released: Sample, up: Up) -> None:
+    sample = released
     train_cheat(sample)
     penstock(sample, "deploy", "delay", "--model", "late/2", "--canary", "30")
     client = Client(up.serve_port)
@@ -146,7 +132,8 @@ def test_when_up_is_killed_its_servers_end_too(sample: Sample, tmp_path: Path) -
     wait_until(lambda: not any(is_running(pid) for pid in children))
 
 
-def test_a_good_canary_is_advanced_and_becomes_champion(sample: Sample, up: Up) -> None:
+def test_a_good_canary_is_advanced_and_becomes_champion(released: Sample, up: Up) -> None:
+    sample = released
     sample.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 0.7\n")
     sample.commit("Regularise")
     assert penstock(sample, "ci", "run")["version"] == "late/2"

@@ -6,11 +6,7 @@ import http.client
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,9 @@ from penstock.data.verbs.creation import init_repository
 from penstock.tracking.metrics import list_history
 from penstock.tracking.runs import get_run, list_rows
 from penstock.workspace import open_workspace
-from stories.live import free_port, get, wait_until
+from servers.forking import Forked, start_penstock
+from servers.ports import reserve
+from stories.live import get, wait_until
 
 KILLS = 100
 CLIENTS = 4
@@ -70,17 +68,22 @@ class Writer(threading.Thread):
             return
 
 
+def count_steps(kept: Acknowledged) -> int:
+    return sum(map(len, list(kept.steps.values())))
+
+
 @pytest.mark.slow
 def test_a_hundred_kills_lose_no_acknowledged_write(tmp_path: Path) -> None:
     root = tmp_path / "server"
     root.mkdir()
     init_repository(root, no_scm=True, subdir=False, force=False)
-    port, pick, kept = free_port(), random.Random(5), Acknowledged()
-    command = [sys.executable, "-m", "penstock.cli", "-q", "-C", str(root), "server", "--port", str(port)]
+    port, pick, kept = reserve(), random.Random(5), Acknowledged()
+    command = ["-q", "-C", str(root), "server", "--port", str(port)]
     for _ in range(KILLS):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        with open(os.devnull, "wb") as nowhere:
+            process = start_penstock(command, root, nowhere.fileno())
 
-        def is_ready(process: subprocess.Popen[bytes] = process) -> bool:
+        def is_ready(process: Forked = process) -> bool:
             assert process.poll() is None
             try:
                 return get(port, "/health")[0] == 200
@@ -91,9 +94,9 @@ def test_a_hundred_kills_lose_no_acknowledged_write(tmp_path: Path) -> None:
         writers = [Writer(port, kept) for _ in range(CLIENTS)]
         for writer in writers:
             writer.start()
-        time.sleep(pick.uniform(0.02, 0.15))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        seen = count_steps(kept) + pick.randint(1, 30)
+        wait_until(lambda seen=seen: count_steps(kept) >= seen)  # type: ignore[misc]
+        process.kill()
         for writer in writers:
             writer.join()
     assert sum(map(len, kept.steps.values())) > KILLS

@@ -33,6 +33,7 @@ from penstock.tracking.search import (
     search_experiments,
     search_runs,
 )
+from tables import table
 
 RUN_ORDERS: list[list[str]] = [
     [],
@@ -257,7 +258,7 @@ FORGED: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("place", FORGED, ids=str)
+@table("place", FORGED, ids=str)
 def test_a_forged_place_is_refused(either_store: Database, place: Cursor) -> None:
     with either_store.write() as connection:
         number = ensure_experiment(connection, "e")

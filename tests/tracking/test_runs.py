@@ -11,6 +11,7 @@ from penstock.tracking import runs as store
 from penstock.tracking.entities import MetricPoint, Run, StageRecord
 from penstock.tracking.metrics import log_points
 from penstock.tracking.values import log_params
+from tables import table
 
 
 def new_run(**values: object) -> Run:
@@ -56,7 +57,7 @@ def test_a_parameter_keeps_its_value(either_store: Database) -> None:
         log_params(connection, run.id, {"a": "2"})
 
 
-@pytest.mark.parametrize("run_id", ["", "abc", "nothex!", "%", "____", "0000"])
+@table("run_id", ["", "abc", "nothex!", "%", "____", "0000"])
 def test_an_unknown_run_is_named(either_store: Database, run_id: str) -> None:
     with pytest.raises(NotFound, match="no run"), either_store.read() as connection:
         store.get_run(connection, run_id)

@@ -142,6 +142,20 @@ def has_admin(connection: sa.Connection) -> bool:
     return bool(connection.execute(sa.select(sa.exists().where(users.c.role == "admin"))).scalar())
 
 
+def require_admin(connection: sa.Connection) -> None:
+    """Check that there is somebody who can administer a server that asks for credentials.
+
+    Raises:
+        Refused: there is nobody.
+    """
+    if not has_admin(connection):
+        raise Refused(
+            "there is no user with the role admin, so nobody could use this server",
+            code="access.no_admin",
+            hint="penstock user add NAME --role admin && penstock token create NAME",
+        )
+
+
 def _require_other_admin(connection: sa.Connection, name: str) -> None:
     others = sa.exists().where(users.c.role == "admin", users.c.name != name)
     if not connection.execute(sa.select(others)).scalar():

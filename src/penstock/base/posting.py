@@ -11,16 +11,15 @@ differs in that the checked address is the one connected to, instead of checking
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import re
 import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from penstock.base.errors import Invalid, Unavailable
+from penstock.base.web import WebConnection
 
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 10_000
@@ -68,17 +67,13 @@ def post_bytes(
     parts = _parse(url)
     found = _addresses(parts, allow_private=allow_private)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = _connection(parts, found[0], timeout_s)
+    server = f"{parts.scheme}://{parts.netloc}"
+    connection = WebConnection(server, timeout_s=timeout_s, address=found[0])
     try:
-        connection.request("POST", path, body, {"Host": parts.netloc.rpartition("@")[2], **headers})
-        response = connection.getresponse()
-        return Answer(response.status, response.read(MAX_ANSWER_BYTES).decode(errors="replace"))
-    except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(
-            f"{parts.hostname} did not answer: {str(error) or type(error).__name__}",
-            code="posting.no_answer",
-            hint="check the URL and that its server runs",
-        ) from None
+        reply = connection.request("POST", path, body, headers, limit_bytes=MAX_ANSWER_BYTES)
+        return Answer(reply.status, reply.body.decode(errors="replace"))
+    except Unavailable as error:
+        raise Unavailable(error.message, code="posting.no_answer", hint=error.hint) from None
     finally:
         connection.close()
 
@@ -141,25 +136,6 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _connection(parts: SplitResult, address: str, timeout_s: float) -> http.client.HTTPConnection:
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(address, parts.port, timeout=timeout_s)
-    return _PinnedHttps(address, parts.port, timeout_s, parts.hostname or "")
-
-
-class _PinnedHttps(http.client.HTTPSConnection):
-    """TLS to an address, with the certificate checked for the name that the URL has."""
-
-    def __init__(self, address: str, port: int | None, timeout_s: float, name: str) -> None:
-        super().__init__(address, port, timeout=timeout_s)
-        self._name = name
-
-    def connect(self) -> None:
-        """Connect to the address and shake hands under the name."""
-        bare = socket.create_connection((self.host, self.port), self.timeout)
-        self.sock = ssl.create_default_context().wrap_socket(bare, server_hostname=self._name)
 
 
 def _refuse(message: str) -> Invalid:

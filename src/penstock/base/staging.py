@@ -12,6 +12,8 @@ import stat
 import time
 from contextlib import suppress
 
+from penstock.base.running import is_running
+
 FOREIGN_S = 24 * 3600
 HOST = f"{int.from_bytes(os.uname().nodename.encode()) % 4294967291:08x}"
 _NAME = re.compile(r"(\d+)-([0-9a-f]{8})[0-9a-f]*(?:-\d+)?\Z")
@@ -45,7 +47,7 @@ def remove_stale(folder: str) -> None:
 
 def _remove_if_stale(path: str, pid: int, *, is_ours: bool) -> None:
     info = os.lstat(path)
-    if _is_running(pid) if is_ours else info.st_mtime > time.time() - FOREIGN_S:
+    if is_running(pid) if is_ours else info.st_mtime > time.time() - FOREIGN_S:
         return
     if stat.S_ISDIR(info.st_mode):
         import shutil
@@ -53,11 +55,3 @@ def _remove_if_stale(path: str, pid: int, *, is_ours: bool) -> None:
         shutil.rmtree(path)
     else:
         os.unlink(path)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    except (OSError, IndexError):
-        return False

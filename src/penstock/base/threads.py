@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from penstock.base.errors import PenstockError
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -23,3 +27,19 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=isinstance(error, PenstockError), cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def begin(name: str, work: Callable[[], T]) -> Future[T]:
+    """Do `work` in a thread of its own, which no exit waits for; return its result or failure to come."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the result
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("production.deploy:deploy", "Make an endpoint serve a model version, at once or as a canary."),
     "destroy": ("data.end:destroy", "Stop using this: remove pointers, settings and the cache."),
     "diff": ("data.working_tree:diff", "Show what changed in tracked data between two revisions."),
+    "doctor": ("setup:doctor", "Say what is still missing here, and the command that mends it."),
     "du": ("data.listing:du", "Show how much space a repository's data take."),
     "endpoint": ("production.deploy:endpoint", "List endpoints, show one, or its history."),
     "feedback": ("production.serve:feedback", "Send labels for predictions made earlier."),
@@ -66,13 +67,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("chain:restore", "Bring back code, data and model of a subject into a directory."),
     "rollback": ("production.deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data.working_tree:root", "Print the repository's root."),
-    "run": ("run:run", "List, show, compare, delete and send recorded runs."),
+    "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
     "serve": ("production.serve:serve", "Serve models over the Open Inference Protocol."),
     "server": (
         "servers.server:server",
         "Run the tracking server, the registry, the controller and the pages.",
     ),
     "stage": ("pipelines.stage:stage", "Add, list and remove the stages of dvc.yaml."),
+    "start": ("setup:start", "Propose a penstock.yaml from what the repository says."),
     "status": ("data.working_tree:status", "Show what changed in tracked data and pipelines."),
     "token": ("servers.user:token", "Make and revoke the tokens of users."),
     "unfreeze": ("pipelines.freezing:unfreeze", "Let frozen stages and imports follow their inputs again."),
@@ -86,7 +88,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-ALIASES = {"doctor": "version", "ls": "list", "ls-url": "list-url", "mv": "move", "rm": "remove"}  # DVC's
+ALIASES = {"ls": "list", "ls-url": "list-url", "mv": "move", "rm": "remove"}  # DVC's
 
 
 class Catalogue(click.Group):

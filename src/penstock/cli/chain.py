@@ -17,6 +17,7 @@ def why(session: Session, subject: str) -> None:
     """Explain a prediction, MODEL/VERSION, endpoint, run, data file or commit."""
     import msgspec
 
+    from penstock.cli.printing import one_line
     from penstock.flows.chain.lineage import explain
     from penstock.workspace import open_workspace
 
@@ -39,7 +40,7 @@ def why(session: Session, subject: str) -> None:
                     lines += [f"{'':{width}}    {check}" for check in value]
                 elif value is not None:
                     lines.append(f"{'':{width}}    {name} {_short(value)}")
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
 
     session.emit(msgspec.to_builtins(found), text)
 
@@ -100,6 +101,7 @@ def log(session: Session, limit: int, subject: str | None, kind: str | None) -> 
 
     from penstock.base.clock import format_ms
     from penstock.base.store.events import list_events
+    from penstock.cli.printing import one_line
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -108,4 +110,4 @@ def log(session: Session, limit: int, subject: str | None, kind: str | None) -> 
     lines = [
         f"{format_ms(event.time_ms)}  {event.kind:22}  {event.actor:18}  {event.summary}" for event in found
     ]
-    session.emit(msgspec.to_builtins(found), "\n".join(lines) or "Nothing happened yet.")
+    session.emit(msgspec.to_builtins(found), "\n".join(map(one_line, lines)) or "Nothing happened yet.")

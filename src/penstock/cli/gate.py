@@ -63,7 +63,7 @@ def render_verdict(verdict: Verdict) -> str:
     marks = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip"}
     lines = [
         f"{marks[check.status]:5}  {check.kind}: {check.sentence}"
-        + (" (only a warning)" if check.severity == "warn" and check.status != "pass" else "")
+        + (" (only a warning)" if check.status != "pass" and not check.is_blocking else "")
         for check in verdict.checks
     ]
     word = "passed" if verdict.passed else "refused"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import threading
@@ -96,6 +97,8 @@ def main() -> None:
     The interpreter is not taken apart, which takes longer (9 ms) than many a command.
     """
     cli._main_shell_completion({}, "penstock", COMPLETE)  # ends the process where a shell asks
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     code = run(sys.argv[1:])
     if threading.active_count() > 1 and code != EXIT_INTERRUPTED:
         sys.exit(code)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.registry.entities import ModelVersion
@@ -71,7 +72,7 @@ def model_list(session: Session, name: str | None) -> None:
             for item in versions
         ]
         headers = ("version", "aliases", "digest", "registered", "commit", "metrics")
-        return table(rows, headers) if rows else "No models yet: penstock model register"
+        return render_table(rows, headers) if rows else "No models yet: penstock model register"
 
     document = [
         {**msgspec.to_builtins(item), "aliases": names.get((item.model, item.number), [])}
@@ -275,7 +276,7 @@ def alias_history(session: Session, name: str) -> None:
             for move in moves
         ]
         headers = ("time", "version", "before", "who", "verdict")
-        return table(rows, headers) if rows else f"{name} was never set."
+        return render_table(rows, headers) if rows else f"{name} was never set."
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 
@@ -289,6 +290,8 @@ def _split(name: str) -> tuple[str, str]:
 
 def _render(version: ModelVersion) -> str:
     from penstock.base.clock import format_ms
+    from penstock.base.numbers import format_plainly
+    from penstock.cli.printing import one_line
 
     origin = version.provenance
     lines = [
@@ -300,10 +303,10 @@ def _render(version: ModelVersion) -> str:
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",
         *(f"data      {path} {digest}" for path, digest in origin.data.items()),
-        *(f"metric    {key} = {value:g}" for key, value in sorted(version.metrics.items())),
+        *(f"metric    {key} = {format_plainly(value)}" for key, value in sorted(version.metrics.items())),
         *([f"stage     {version.stage}"] if version.stage != "None" else []),
         *([f"words     {version.description}"] if version.description else []),
         *(f"tag       {key} = {value}" for key, value in version.tags.items()),
         *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -131,31 +131,6 @@ def report_error(error: errors.PenstockError, *, as_json: bool) -> None:
         click.echo(f"{click.style(' hint:', fg='cyan')} {error.hint}", err=True)
 
 
-def table(rows: list[tuple[object, ...]], headers: tuple[str, ...]) -> str:
-    """Render rows as aligned columns, numbers to the right; no rows give the headers alone.
-
-    Example:
-        >>> print(table([("a", 1), ("bc", 20)], ("name", "n")))
-        name   n
-        a      1
-        bc    20
-    """
-    cells = [tuple("-" if cell is None else str(cell) for cell in row) for row in rows]
-    widths = [max(len(row[i]) for row in [headers, *cells]) for i in range(len(headers))]
-    right = [
-        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
-        for i in range(len(headers))
-    ]
-
-    def line(row: tuple[str, ...]) -> str:
-        return "  ".join(
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-
-    return "\n".join(line(row) for row in [headers, *cells])
-
-
 def is_terminal() -> bool:
     """Say whether a person watches standard error, so that progress is worth drawing."""
     return sys.stderr.isatty()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.run_export import run_export
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.tracking.entities import Run
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def run() -> None:
-    """List, show, compare, delete and send recorded runs."""
+    """List, show, compare, export, delete and send recorded runs."""
 
 
 @run.command("list")
@@ -49,7 +51,7 @@ def run_list(session: Session, limit: int) -> None:
             for item in found
         ]
         return (
-            table(rows, ("run", "started", "status", "commit", "metrics"))
+            render_table(rows, ("run", "started", "status", "commit", "metrics"))
             if rows
             else "No runs yet: penstock repro"
         )
@@ -81,6 +83,7 @@ def run_show(session: Session, run_id: str) -> None:
 @pass_session
 def run_compare(session: Session, first: str, second: str) -> None:
     """Compare parameters, metrics and inputs of two runs."""
+    from penstock.base.numbers import format_exactly
     from penstock.tracking.runs import get_run
     from penstock.workspace import open_workspace
 
@@ -95,11 +98,11 @@ def run_compare(session: Session, first: str, second: str) -> None:
             key: [before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)
         }
     rows: list[tuple[object, ...]] = [
-        (kind, key, str(pair[0]), str(pair[1]))
+        (kind, key, *(format_exactly(value) for value in pair))
         for kind, pairs in document.items()
         for key, pair in pairs.items()
     ]
-    text = table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
+    text = render_table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
     session.emit(document, text)
 
 
@@ -149,6 +152,9 @@ def run_restore(session: Session, run_id: str) -> None:
     session.emit({"run": whole}, lambda: f"{whole[:8]} is back")
 
 
+run.add_command(run_export)
+
+
 def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return the first metrics of the model, not the machine's."""
     return [(name, value) for name, value in sorted(metrics.items()) if not name.startswith("system/")][:4]
@@ -156,6 +162,8 @@ def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 
 def _render(found: Run) -> str:
     from penstock.base.clock import format_ms
+    from penstock.base.numbers import format_plainly
+    from penstock.cli.printing import one_line
 
     lines = [
         f"run      {found.id}",
@@ -164,6 +172,6 @@ def _render(found: Run) -> str:
         *(f"stage    {stage.name} {stage.action} in {stage.seconds:.1f} s" for stage in found.stages),
         *(f"input    {path} {digest}" for path, digest in found.inputs.items()),
         *(f"param    {key} = {value}" for key, value in found.params.items()),
-        *(f"metric   {key} = {value:g}" for key, value in found.metrics.items()),
+        *(f"metric   {key} = {format_plainly(value)}" for key, value in found.metrics.items()),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from penstock.base.background import Background
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.client.sink import Batch
 from penstock.tracking.entities import MetricPoint
@@ -32,11 +33,9 @@ class Buffer:
         self._batch = Batch()
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        self._wake = threading.Event()
-        self._closed = False
         self._problem: PenstockError | None = None
-        self._thread = threading.Thread(target=self._run, name="penstock-log", daemon=True)
-        self._thread.start()
+        self._background = Background("penstock-log", self._send, FLUSH_S, failing="records were not sent")
+        self._background.start()
 
     def add(
         self,
@@ -51,7 +50,7 @@ class Buffer:
             self._batch.tags.update(tags or {})
             is_full = len(self._batch.metrics) >= FLUSH_COUNT
         if is_full:
-            self._wake.set()
+            self._background.wake()
 
     def flush(self) -> None:
         """Send what waits, now.
@@ -70,17 +69,8 @@ class Buffer:
         Raises:
             PenstockError: as `flush`.
         """
-        self._closed = True
-        self._wake.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        self._background.stop()
         self.flush()
-
-    def _run(self) -> None:
-        while not self._closed:
-            self._wake.wait(FLUSH_S)
-            self._wake.clear()
-            self._send()
 
     def _send(self) -> None:
         with self._sending:

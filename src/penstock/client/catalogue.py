@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.base.errors import Invalid
+from penstock.registry.names import is_latest
 from penstock.tracking.entities import Run
 
 DIGEST_TAG = "penstock.digest"
@@ -187,7 +188,7 @@ def parse_number(reference: str) -> tuple[str, int | None]:
         Invalid: it is neither.
     """
     name, _, tail = reference.partition("/")
-    if tail == "latest":
+    if is_latest(tail):
         return name, None
     if not (tail.isascii() and tail.isdigit() and len(tail) < 10):
         raise Invalid(

@@ -58,21 +58,31 @@ def open_sink(directory: Path) -> tuple[Sink, Path]:
     return _sink(tracking_settings(), project, directory), _home(project)
 
 
-def open_catalogue(uri: str | None = None) -> tuple[Catalogue, Path]:
-    """Return what is asked for runs and models from here, and where fetched models are kept.
+def server_address(uri: str) -> Address:
+    """Return a server with the credentials that the environment holds."""
+    settings = tracking_settings()
+    return Address(uri, settings.user, settings.password, settings.token)
+
+
+def find_place(uri: str | None = None) -> tuple[Address | Project, Path]:
+    """Return what is asked from here, a server where one is named, else the project, and where models are kept.
 
     Raises:
         NotARepository, Invalid: as `connect`.
     """
     directory = Path.cwd()
     project = _find_project(directory)
-    settings = tracking_settings()
-    if uri or settings.uri:
-        address = Address(uri or settings.uri, settings.user, settings.password, settings.token)
-        return ServerCatalogue(address), _home(project)
+    uri = uri or tracking_settings().uri
+    if uri:
+        return server_address(uri), _home(project)
     if project is not None:
-        return StoreCatalogue(project), _home(project)
+        return project, _home(project)
     raise _nowhere(directory)
+
+
+def catalogue_of(place: Address | Project) -> Catalogue:
+    """Return what is asked for models, versions and runs at a place."""
+    return ServerCatalogue(place) if isinstance(place, Address) else StoreCatalogue(place)
 
 
 def _sink(settings: TrackingSettings, project: Project | None, directory: Path) -> Sink:

@@ -23,8 +23,7 @@ from penstock.base.errors import Conflict, PenstockError
 from penstock.client.active import ActiveRun
 from penstock.client.connect import connect
 from penstock.client.context import draft_run
-from penstock.client.sink import PARENT_TAG
-from penstock.tracking.entities import RunStatus
+from penstock.tracking.entities import PARENT_TAG, RunStatus
 
 NOTE_TAG = "mlflow.note.content"
 _local = threading.local()

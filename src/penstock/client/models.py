@@ -1,4 +1,4 @@
-"""The functions for models of `import penstock`: log, register, load; and `Client`, which also looks things up.
+"""The functions for models of `import penstock`: log, register, load; and `Models`, the models' part of `Client`.
 
 They go to the server that `PENSTOCK_URI` or `MLFLOW_TRACKING_URI` names, else to the project of the working
 directory, and do the same in both.
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -25,17 +25,15 @@ from penstock.client.catalogue import (
     DIGEST_TAG,
     Catalogue,
     Located,
-    RunQuery,
     Version,
 )
-from penstock.client.connect import open_catalogue
+from penstock.client.connect import catalogue_of, find_place
 from penstock.client.fluent import active_run, start_run
 from penstock.client.sink import ModelDraft
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
 from penstock.flows.models.provenance import environment
 from penstock.flows.models.uploaded import ENVIRONMENT_TAG
 from penstock.registry.flavours import save_estimator
-from penstock.tracking.entities import Run
 
 
 class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +63,7 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a model takes: some rows (a polars DataFrame), and further numeric columns that may be left out."""
+    """What a model takes: some rows, and further numeric columns that may be left out."""
 
     inputs: Any
     optional: Sequence[str] = ()
@@ -76,6 +74,7 @@ def log_model(
     name: str = "model",
     *,
     inputs: Any = None,
+    input_example: Any = None,
     optional: Sequence[str] = (),
     params: Mapping[str, object] | None = None,
     registered_model_name: str | None = None,
@@ -85,7 +84,9 @@ def log_model(
     Args:
         model: a fitted scikit-learn estimator, or the path of a model folder that was written before.
         name: what the run calls it.
-        inputs: some rows of what the estimator takes, a polars DataFrame; as for `save_model`.
+        inputs: some rows of what the estimator takes: a frame of pandas or polars, a mapping of columns or an
+            array, as for `save_model`.
+        input_example: the same under MLflow's name.
         optional: further numeric columns that a caller may leave out.
         params: what is told of the model itself.
         registered_model_name: registers it as the next version of this name.
@@ -96,7 +97,7 @@ def log_model(
         Unavailable: it is to be registered, but the server cannot be reached.
     """
     run = active_run() or start_run()
-    with _folder_of(model, Columns(inputs, optional)) as folder:
+    with _folder_of(model, Columns(input_example if inputs is None else inputs, optional)) as folder:
         logged = _log(run, folder, name, {key: str(value) for key, value in (params or {}).items()})
     if registered_model_name is None:
         return logged
@@ -117,8 +118,8 @@ def register_model(
         Invalid: name, tags or `uri` cannot be such.
         Unavailable: the server cannot be reached.
     """
-    with Client() as client:
-        return client.register_model(uri, name, tags=tags, description=description)
+    with _open() as models:
+        return models.register_model(uri, name, tags=tags, description=description)
 
 
 def load_model(uri: str, *, allow_pickle: bool = False, trusted: Sequence[str] = ()) -> Any:
@@ -137,58 +138,29 @@ def load_model(uri: str, *, allow_pickle: bool = False, trusted: Sequence[str] =
         Invalid: it has no flavour that is known here, or does not load.
         Unavailable: the server cannot be reached.
     """
-    with Client() as client:
-        return client.load_model(uri, allow_pickle=allow_pickle, trusted=trusted)
+    with _open() as models:
+        return models.load_model(uri, allow_pickle=allow_pickle, trusted=trusted)
 
 
-class Client:
-    """Looks up runs, models and versions, and changes the registry; the same with and without a server.
+class Models:
+    """Finds, registers and loads models at one place. As a context manager it closes itself."""
 
-    As a context manager it closes itself.
-
-    Args:
-        uri: a server's address; by default as the functions of `penstock`.
-
-    Raises:
-        NotARepository: there is neither a server's address nor a project here.
-    """
-
-    def __init__(self, uri: str | None = None) -> None:
-        self._catalogue: Catalogue
-        self._catalogue, self._home = open_catalogue(uri)
+    def __init__(self, catalogue: Catalogue, home: Path) -> None:
+        self._catalogue = catalogue
+        self._home = home
 
     def close(self) -> None:
         """Close connections and, without a server, the project."""
         self._catalogue.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def get_run(self, run_id: str) -> Run:
-        """Return a run with what was logged to it; raises NotFound."""
-        return self._catalogue.get_run(run_id)
-
-    def search_runs(
-        self,
-        experiments: Sequence[str] = (),
-        *,
-        filter: str = "",
-        order_by: Sequence[str] = (),
-        limit: int = 1000,
-    ) -> list[Run]:
-        """Return runs that match a filter in MLflow's grammar; of all experiments where none is named.
-
-        Raises:
-            NotFound: there is no such experiment.
-            Invalid: filter or order cannot be read.
-        """
-        return self._catalogue.search_runs(RunQuery(experiments, filter, order_by, limit))
-
     def get_version(self, reference: str) -> Version:
-        """Return the version that `NAME/3`, `NAME@alias` or `NAME@alias@time` means; raises NotFound."""
+        """Return the version that `NAME/3`, `NAME/latest`, `NAME@alias` or `NAME@alias@time` means; raises NotFound."""
         return self._catalogue.get_version(reference)
 
     def list_versions(self, name: str) -> list[Version]:
@@ -267,6 +239,11 @@ class Client:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _open() -> Models:
+    place, home = find_place()
+    return Models(catalogue_of(place), home)
+
+
 def _log(run: ActiveRun, folder: Path, name: str, params: dict[str, str]) -> LoggedModel:
     digest = digest_folder(folder)
     installed = json.dumps(environment(), separators=(",", ":"))
@@ -284,11 +261,11 @@ def _folder_of(model: Any, columns: Columns) -> Iterator[Path]:
     if isinstance(model, str | Path):
         yield Path(model)
         return
-    if not hasattr(columns.inputs, "to_dict") or not hasattr(columns.inputs, "schema"):
+    if columns.inputs is None:
         raise Invalid(
-            "log_model needs some rows of what the estimator takes, as a polars DataFrame",
+            "log_model needs some rows of what the estimator takes",
             code="registry.no_inputs",
-            hint="log_model(model, inputs=frame.head()); for pandas, polars.from_pandas(frame)",
+            hint="log_model(model, inputs=frame.head())",
         )
     with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
         folder = Path(scratch) / "model"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.client.sink import PARENT_TAG, Batch, ModelDraft, RunDraft, Sink
-from penstock.tracking.entities import RunStatus
+from penstock.client.sink import Batch, ModelDraft, RunDraft, Sink
+from penstock.tracking.entities import PARENT_TAG, RunStatus
 
 FOLDER = "offline"
 JOURNAL = "journal"

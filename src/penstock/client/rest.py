@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import threading
 import time
@@ -14,12 +13,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from penstock.base.errors import Corrupt, Denied, Invalid, NotFound, PenstockError, Refused, Unavailable
+from penstock.base.web import JSON, WebConnection, parse_server
 
 TIMEOUT_S = 60.0
 WAITS_S = (0.2, 0.5, 1.0)
 API = "/api/2.0/mlflow"
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,12 @@ class Rest:
     """Calls of a server, one kept-alive connection for each thread; retries what a retry may help."""
 
     def __init__(self, address: Address) -> None:
-        parts = urlsplit(address.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Invalid(
-                f"not a server's address: {address.url!r}",
-                code="client.bad_uri",
-                hint="set PENSTOCK_URI to http://HOST:5000",
-            )
-        self._address, self._parts = address, parts
+        try:
+            parse_server(address.url)
+        except Invalid as error:
+            hint = "set PENSTOCK_URI to http://HOST:5000"
+            raise Invalid(error.message, code="client.bad_uri", hint=hint) from None
+        self._address = address
         self._local = threading.local()
 
     def after_fork(self) -> None:
@@ -66,9 +63,7 @@ class Rest:
 
     def post(self, path: str, body: Mapping[str, Any], method: str = "POST") -> Any:
         """Return the JSON that a POST, or another method with a body, answers."""
-        return json.loads(
-            self.send(method, path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        )
+        return json.loads(self.send(method, path, json.dumps(body).encode(), JSON))
 
     def download(self, path: str, target: Path) -> None:
         """Write the bytes that a GET answers to a new file, as they come.
@@ -113,50 +108,27 @@ class Rest:
         headers: dict[str, str],
         target: Path | None = None,
     ) -> bytes:
-        connection = self._connection()
         try:
-            if isinstance(body, Path):
-                with body.open("rb") as file:
-                    sized = {**headers, "Content-Length": str(body.stat().st_size)}
-                    connection.request(method, f"{self._parts.path.rstrip('/')}{path}", file, sized)
-            else:
-                connection.request(method, f"{self._parts.path.rstrip('/')}{path}", body, headers)
-            answer = connection.getresponse()
-            if target is None or answer.status >= 400:
-                data = answer.read()
-            else:
-                data = b""
-                with target.open("wb") as out:
-                    while block := answer.read(BLOCK_BYTES):
-                        out.write(block)
-                    if (
-                        answer.length
-                    ):  # http.client ends a short body without an error when it is read in parts
-                        raise http.client.IncompleteRead(b"", answer.length)
-        except (OSError, http.client.HTTPException) as error:
-            self.forget()
+            reply = self._connection().request(method, path, body, headers, into=target)
+        except Unavailable as error:
             raise Unavailable(
-                f"the server {self._address.url} did not answer: {error}",
+                f"the server {self._address.url} did not answer: {error.fields['why']}",
                 code="client.unavailable",
                 hint="check that it runs; records are kept and sent later",
             ) from error
-        if answer.status >= 400:
-            raise _error(answer.status, data, self._address.url)
-        return data
+        if reply.has_failed:
+            raise _error(reply.status, reply.body, self._address.url)
+        return reply.body
 
-    def _connection(self) -> http.client.HTTPConnection:
-        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> WebConnection:
+        known: WebConnection | None = getattr(self._local, "connection", None)
         if known is None:
-            kind = (
-                http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-            )
-            known = kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT_S)
-            self._local.connection = known
+            known = self._local.connection = WebConnection(self._address.url, timeout_s=TIMEOUT_S)
         return known
 
     def forget(self) -> None:
         """Close this thread's connection; the next call opens another."""
-        known: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        known: WebConnection | None = getattr(self._local, "connection", None)
         if known is not None:
             known.close()
             self._local.connection = None

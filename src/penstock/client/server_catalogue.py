@@ -24,6 +24,7 @@ from penstock.client.catalogue import (
 from penstock.client.context import DIRTY_TAG, LOCK_TAG
 from penstock.client.rest import API, PROXY, Address, Rest, proxied
 from penstock.client.sink import COMMIT_TAG
+from penstock.registry.names import is_latest
 from penstock.tracking.entities import Dataset, DatasetInput, Run
 from penstock.tracking.inputs import digests_of
 
@@ -61,9 +62,9 @@ class ServerCatalogue:
 
     def list_versions(self, name: str) -> list[Version]:
         """Return a model's versions."""
-        mark = '"' if "'" in name else "'"
-        wanted = f"name = {mark}{name}{mark}"
-        answer = self._rest.get(f"{API}/model-versions/search", filter=wanted, max_results=str(PAGE_VERSIONS))
+        answer = self._rest.get(
+            f"{API}/model-versions/search", filter=_named(name), max_results=str(PAGE_VERSIONS)
+        )
         found = answer.get("model_versions", [])
         if not found:
             return []
@@ -152,18 +153,29 @@ class ServerCatalogue:
         if "/" in reference:
             name, number = parse_number(reference)
             if number is None:
-                found = self.list_versions(name)
-                if not found:
-                    raise NotFound(f"{name!r} has no version", code="registry.no_model", model=name)
-                number = found[0].number
+                return self._newest(name)
         else:
             name, _, tail = reference.partition("@")
             alias, _, time = tail.partition("@")
+            if not time and is_latest(alias):
+                return self._newest(name)
             if not time:
                 return self._of_alias(name, alias or "champion")
             name, number = self._at_time(reference)
         answer = self._rest.get(f"{API}/model-versions/get", name=name, version=str(number))
         return dict(answer["model_version"])
+
+    def _newest(self, name: str) -> dict[str, Any]:
+        answer = self._rest.get(
+            f"{API}/model-versions/search",
+            filter=_named(name),
+            order_by="version_number DESC",
+            max_results="1",
+        )
+        found = answer.get("model_versions", [])
+        if not found:
+            raise NotFound(f"{name!r} has no version", code="registry.no_version", model=name)
+        return dict(found[0])
 
     def _of_alias(self, name: str, alias: str) -> dict[str, Any]:
         try:
@@ -309,6 +321,11 @@ class ServerCatalogue:
 def _model_in(source: str) -> str | None:
     """Return the logged model that a version's source names; MLflow's store keeps no other trace of it."""
     return source.removeprefix("models:/") if source.startswith("models:/m-") else None
+
+
+def _named(name: str) -> str:
+    mark = '"' if "'" in name else "'"
+    return f"name = {mark}{name}{mark}"
 
 
 def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:

@@ -18,7 +18,6 @@ import msgspec
 from penstock.tracking.entities import MetricPoint, RunStatus
 
 COMMIT_TAG = "mlflow.source.git.commit"
-PARENT_TAG = "mlflow.parentRunId"
 CLIENT_TAG = "penstock.client_run"
 """The id that the client gave a run, so that a start which is repeated finds the run it made."""
 CLIENT_MODEL_TAG = "penstock.client_model"

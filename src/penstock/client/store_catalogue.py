@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from penstock.artifacts.files import VERSIONS, ArtifactFiles
 from penstock.base.errors import NotFound
-from penstock.client.catalogue import DIGEST_TAG, Located, RunQuery, Version, parse_number, parse_uri
+from penstock.client.catalogue import DIGEST_TAG, Located, RunQuery, Version, parse_uri
 from penstock.flows.models.aliases import AliasPolicy, apply_move, drop_alias, plan_move
 from penstock.flows.models.folders import require_files, write_model
 from penstock.flows.models.places import PROXY, ModelPlace, place_in_run, place_of_model
@@ -56,7 +56,7 @@ class StoreCatalogue:
     def get_version(self, reference: str) -> Version:
         """Return the version that a reference means."""
         with self._project.database.read() as connection:
-            return _shown(connection, _resolve(connection, reference))
+            return _shown(connection, resolve_version(connection, reference))
 
     def list_versions(self, name: str) -> list[Version]:
         """Return a model's versions."""
@@ -68,7 +68,7 @@ class StoreCatalogue:
         kind, what = parse_uri(uri)
         with self._project.database.read() as connection:
             if kind == "version":
-                origin = _resolve(connection, what)
+                origin = resolve_version(connection, what)
                 source = f"models:/{origin.ref}"
                 run_id, model_id = origin.provenance.run_id, origin.logged_model_id
                 folder = None
@@ -116,7 +116,7 @@ class StoreCatalogue:
         kind, what = parse_uri(uri)
         with self._project.database.read() as connection:
             if kind == "version":
-                version = _resolve(connection, what)
+                version = resolve_version(connection, what)
                 require_files(version)
                 place = f"{VERSIONS}/{version.digest}"
                 return Located(uri, place, version.digest, _shown(connection, version))
@@ -145,17 +145,6 @@ class StoreCatalogue:
     def close(self) -> None:
         """Close the project."""
         self._project.close()
-
-
-def _resolve(connection: sa.Connection, reference: str) -> ModelVersion:
-    if "/" in reference:
-        name, number = parse_number(reference)
-        if number is None:
-            found = list_versions(connection, name)
-            if not found:
-                raise NotFound(f"{name!r} has no version", code="registry.no_model", model=name)
-            return found[0]
-    return resolve_version(connection, reference)
 
 
 def _place(connection: sa.Connection, kind: str, what: str) -> ModelPlace:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 
 import psutil
+
+from penstock.base.background import Background
 
 PREFIX = "system/"
 INTERVAL_S = 10.0
@@ -37,27 +38,27 @@ class SystemMetrics:
     def __init__(
         self, log: Callable[[Mapping[str, float], int], None], interval_s: float = INTERVAL_S
     ) -> None:
-        self._log, self._interval_s = log, interval_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-system", daemon=True)
-        self._thread.start()
+        self._log = log
+        self._before: tuple[float, float] | None = None
+        self._step = 0
+        self._background = Background(
+            "penstock-system", self._turn, interval_s, failing="the machine was not measured", at_once=True
+        )
+        self._background.start()
 
     def stop(self) -> None:
         """Take one last sample and end."""
-        self._stop.set()
-        self._thread.join()
+        self._background.stop()
+        self._turn()
 
-    def _run(self) -> None:
-        psutil.cpu_percent()
-        values, before = sample()
-        step = 0
-        while True:
-            is_last = self._stop.wait(self._interval_s)
-            values, before = sample(before)
-            self._log(values, step)
-            step += 1
-            if is_last:
-                return
+    def _turn(self) -> None:
+        if self._before is None:  # rates are told from the second look on
+            psutil.cpu_percent()
+            _, self._before = sample()
+            return
+        values, self._before = sample(self._before)
+        self._log(values, self._step)
+        self._step += 1
 
 
 def _gpus() -> dict[str, float]:

@@ -15,22 +15,18 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
 from penstock.base.files import write_atomic
 from penstock.base.staging import new_token, remove_stale
-from penstock.data.cache.soundness import Soundness
+from penstock.data.files.forking import map_forked
 from penstock.data.files.state import State
-from penstock.data.files.workers import map_forked
-from penstock.data.formats.output import TREE_SUFFIX, HashInfo, check_md5
+from penstock.data.formats.output import HashInfo
 from penstock.data.formats.packed import DIGEST_BYTES, place_of
 from penstock.data.formats.tree import parse_tree, tree_md5
 from penstock.data.formats.treefiles import TreeFiles, parse_files
-
-if TYPE_CHECKING:
-    from penstock.data.repository import DataRepository
+from penstock.data.soundness import Soundness
 
 OBJECT_MODE = 0o444
 WRITABLE = 0o222
@@ -311,33 +307,3 @@ def corrupt_object(md5: str, path: str) -> Corrupt:
         md5=md5,
         path=path,
     )
-
-
-def has(repo: DataRepository, info: HashInfo) -> bool:
-    """Say whether everything that `info` names is in the cache: the object and, for a tree, all its files.
-
-    A large tree that was once seen complete is not looked through again while no object was added or removed.
-    """
-    check_md5(info.md5, "hash")
-    cache = repo.cache
-    if not (cache.has_md5(info.md5) if info.algorithm == "md5" else cache.find(info)):
-        return False
-    if not info.md5.endswith(TREE_SUFFIX):
-        return True
-    if info.algorithm != "md5":
-        return all(os.path.exists(cache.legacy_path(md5)) for md5 in cache.load_tree(info).values())
-    if info.nfiles is None or info.nfiles < FEW:
-        try:
-            return not cache.lacking(cache.load_files(info).digests)
-        except Corrupt:
-            return False
-    fingerprint = cache.fingerprint()
-    if repo.state.find_complete(info.md5) == fingerprint:
-        return True
-    try:
-        complete = not cache.missing(set(cache.load_tree(info).values()))
-    except Corrupt:
-        return False
-    if complete and fingerprint == cache.fingerprint():
-        repo.state.save_complete(info.md5, fingerprint)
-    return complete

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from penstock.base.errors import Conflict, Corrupt
 from penstock.base.files import locked, write_atomic
+from penstock.base.running import is_running
 from penstock.data.repository import DataRepository
 
 WAIT_S = 5.0
@@ -81,7 +82,7 @@ def in_use(
             [Path(one.path) for one in ours if not one.is_write],
             [Path(one.path) for one in ours if one.is_write],
         )
-        return [*(one for one in entries if one.pid == os.getpid() or _is_running(one.pid)), *ours]
+        return [*(one for one in entries if one.pid == os.getpid() or is_running(one.pid)), *ours]
 
     _change(_file(repo), enter)
     try:
@@ -100,7 +101,7 @@ def _check(entries: list[_Entry], reads: Iterable[Path], writes: Iterable[Path])
     for held in entries:
         paths = wanted if held.is_write else wanted_writes
         path = next((path for path in paths if _overlap(path, held.path)), None)
-        if path is not None and held.pid != os.getpid() and _is_running(held.pid):
+        if path is not None and held.pid != os.getpid() and is_running(held.pid):
             raise Conflict(
                 f"{path} is in use by process {held.pid}: {held.command}",
                 code="data.path_in_use",
@@ -153,13 +154,3 @@ def _entries(text: str, file: str) -> Iterator[_Entry]:
 
 def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True

@@ -11,15 +11,14 @@ import subprocess
 import sys
 import sysconfig
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict, NotFound, Refused, Unavailable
+from penstock.base.web import Reply, WebConnection
 
-READY_S = 60.0
+READY_S = 300.0
 POLL_S = 0.1
 
 
@@ -156,15 +155,23 @@ class Shop:
 
     def ask(self, path: str) -> Any:
         """Return a document of the server's API."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.server_port}{path}", timeout=30) as response:
-            return json.load(response)
+        reply = self._get(self.server_port, path, timeout_s=30)
+        if reply.has_failed:
+            raise Unavailable(f"{path}: {reply.status}", code="demo.refused", hint=f"look at {self.folder}")
+        return reply.json()
 
     def _answers(self, port: int, path: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
+            return self._get(port, path, timeout_s=2).status == 200
+        except Unavailable:
             return False
+
+    def _get(self, port: int, path: str, *, timeout_s: float) -> Reply:
+        connection = WebConnection(f"http://127.0.0.1:{port}", timeout_s=timeout_s)
+        try:
+            return connection.request("GET", path)
+        finally:
+            connection.close()
 
 
 def find_example() -> Path:

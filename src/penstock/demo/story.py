@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from penstock.base.background import Background
 from penstock.base.errors import Refused
+from penstock.base.threads import begin
 from penstock.demo.deliveries import Flights, Request
 from penstock.demo.shop import Shop
 from penstock.demo.traffic import Replay, Tally, live_auc
@@ -19,7 +21,7 @@ ENDPOINT = "delay"
 MODEL = "flight-delay"
 ROWS_A_REQUEST = 12
 RATE = 260.0
-WAIT_S = 120.0
+WAIT_S = 900.0  # a limit, not a pause: beside four busy processes a retraining takes minutes
 
 Tell = Callable[[str], None]
 
@@ -128,7 +130,7 @@ class Story:
         replay, done = self._start_replay(5)
         shop.wait(lambda: replay.tally.sent >= 300, "May's traffic flows", WAIT_S)
         shop.penstock("deploy", ENDPOINT, "--model", version, "--canary", "25")
-        done.join()
+        done.result()
         tally = replay.tally
         rollback = self._event("endpoint.rolled_back")
         finding = next(
@@ -171,7 +173,7 @@ class Story:
         self.busy("July goes live, the retrained model as a canary")
         replay, done = self._start_replay(7)
         promoted = self._event("model.promoted")
-        done.join()
+        done.result()
         tally = replay.tally
         self.last_prediction = tally.last_id or ""
         after, before = live_auc([tally], "3"), live_auc([june, tally], "1")
@@ -220,25 +222,21 @@ class Story:
     def _replay(self, month: int, name: str, *, only_last: int = 0) -> Tally:
         replay = Replay(self.shop.serve_port, ENDPOINT, rate=RATE)
         requests = list(self.flights.requests(month, ROWS_A_REQUEST))[-only_last:]
-        shown = threading.Event()
-
-        def show() -> None:
-            while not shown.wait(0.5):
-                self.busy(f"{name}, day {replay.tally.day}: {replay.tally.sent:,} requests")
-
-        thread = threading.Thread(target=show, daemon=True)
-        thread.start()
+        telling = Background(
+            "demo-progress",
+            lambda: self.busy(f"{name}, day {replay.tally.day}: {replay.tally.sent:,} requests"),
+            0.5,
+            failing="progress is not shown",
+        )
+        telling.start()
         tally = replay.run(requests)
-        shown.set()
-        thread.join()
+        telling.stop()
         return tally
 
-    def _start_replay(self, month: int) -> tuple[Replay, threading.Thread]:
+    def _start_replay(self, month: int) -> tuple[Replay, Future[Tally]]:
         replay = Replay(self.shop.serve_port, ENDPOINT, rate=RATE)
         requests: list[Request] = list(self.flights.requests(month, ROWS_A_REQUEST))
-        thread = threading.Thread(target=replay.run, args=(requests,), daemon=True)
-        thread.start()
-        return replay, thread
+        return replay, begin("demo-replay", lambda: replay.run(requests))
 
     def _endpoint(self) -> dict[str, Any]:
         found: dict[str, Any] = self.shop.ask("/api/penstock/v1/endpoints")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import threading
 import time
@@ -13,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from penstock.base.errors import Unavailable
+from penstock.base.threads import begin
+from penstock.base.web import JSON, WebConnection
 from penstock.demo.deliveries import TEXT, Request
 from penstock.stats.significance import score
 
@@ -60,12 +62,8 @@ class Replay:
         """Send the requests, and each one's labels `LABEL_LAG_REQUESTS` later; stop early when `until` says so."""
         queue: Queue[tuple[int, Request] | None] = Queue(maxsize=2 * CLIENTS)
         learned: Queue[dict[str, Any] | None] = Queue()
-        clients = [
-            threading.Thread(target=self._ask, args=(queue, learned), daemon=True) for _ in range(CLIENTS)
-        ]
-        teacher = threading.Thread(target=self._teach, args=(learned,), daemon=True)
-        for thread in (*clients, teacher):
-            thread.start()
+        clients = [begin("demo-client", lambda: self._ask(queue, learned)) for _ in range(CLIENTS)]
+        teacher = begin("demo-teacher", lambda: self._teach(learned))
         for number, request in enumerate(self._paced(requests)):
             queue.put((number, request))
             self.tally.day = request.day
@@ -74,9 +72,9 @@ class Replay:
         for _ in clients:
             queue.put(None)
         for client in clients:
-            client.join()
+            client.result()
         learned.put(None)
-        teacher.join()
+        teacher.result()
         return self.tally
 
     def _paced(self, requests: Iterable[Request]) -> Iterator[Request]:
@@ -88,7 +86,7 @@ class Replay:
             yield request
 
     def _ask(self, queue: Queue[tuple[int, Request] | None], learned: Queue[dict[str, Any] | None]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=30)
         while (item := queue.get()) is not None:
             _, request = item
             began = time.perf_counter()
@@ -116,7 +114,7 @@ class Replay:
             tally.first_id = tally.first_id or tally.last_id
 
     def _teach(self, learned: Queue[dict[str, Any] | None]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=30)
         waiting: list[dict[str, Any]] = []
         is_over = False
         while not is_over:
@@ -162,12 +160,11 @@ def _prediction_id(answer: dict[str, Any]) -> str:
     return str(answer.get("parameters", {}).get("penstock-prediction-id") or answer.get("id"))
 
 
-def _post(connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+def _post(connection: WebConnection, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     try:
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-        return response.status, answer if isinstance(answer, dict) else {"error": answer}
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        reply = connection.request("POST", path, body, JSON)
+        answer = reply.json()
+        return reply.status, answer if isinstance(answer, dict) else {"error": answer}
+    except (Unavailable, ValueError) as error:
         connection.close()
-        return 0, {"error": f"{type(error).__name__}: {error}"}
+        return 0, {"error": str(error)}

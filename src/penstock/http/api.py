@@ -6,7 +6,6 @@ document are both made from that list, so neither can say what the other does no
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,64 +20,24 @@ from starlette.routing import Route
 import penstock
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import Event, list_events
-from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.chain.lineage import Explanation
+from penstock.flows.models.views import ModelView, VersionView, view_models
 from penstock.flows.production.overview import EndpointView, overview
+from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
 from penstock.http.errors import json_response
-from penstock.monitoring.quality import METRICS
-from penstock.monitoring.windows import Window, list_windows
+from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
-from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.references import resolve_version
-from penstock.registry.verdicts import find_verdict, get_verdict
-from penstock.registry.versions import get_version, list_versions
+from penstock.registry.verdicts import get_verdict
+from penstock.registry.versions import list_versions
 from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 
 PREFIX = "/api/penstock/v1"
 MAX_ITEMS = 1000
-MAX_SUBJECT = 500
-MAX_DIGITS = 9
-
-
-class WindowView(msgspec.Struct, frozen=True, kw_only=True):
-    """Traffic of one route over one window; times in milliseconds, ratios in [0, 1], null where unknown.
-
-    `revision` 0 is traffic that addressed a version directly (route `direct`).
-    """
-
-    start_s: int
-    end_s: int
-    revision: int
-    version: int
-    route: str
-    request_count: int
-    error_count: int
-    error_ratio: float
-    row_count: int
-    p50_ms: float | None
-    p99_ms: float | None
-    label_count: int
-    quality: dict[str, float]
-
-
-class ModelView(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered model: its newest version and what its aliases point at."""
-
-    name: str
-    newest_version: int
-    version_count: int
-    aliases: dict[str, int]
-
-
-class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version, the aliases that point at it, and the newest verdict on its content."""
-
-    version: ModelVersion
-    aliases: tuple[str, ...]
-    verdict: Verdict | None
 
 
 class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +124,7 @@ class _Api:
     def windows(self, request: Request) -> Any:
         """An endpoint's newest windows, oldest first; one start may have several routes."""
         revision = _number(request, "revision", -1)
-        return windows_of(
+        return view_windows(
             self._project,
             request.path_params["name"],
             revision=None if revision < 0 else revision,
@@ -184,20 +143,7 @@ class _Api:
 
     def models(self, _request: Request) -> Any:
         """Every registered model."""
-        with self._project.database.read() as connection:
-            versions, aliases = list_versions(connection), list_aliases(connection)
-        numbers: dict[str, list[int]] = {}
-        for version in versions:
-            numbers.setdefault(version.model, []).append(version.number)
-        return [
-            ModelView(
-                name=name,
-                newest_version=max(found),
-                version_count=len(found),
-                aliases={alias.name: alias.version for alias in aliases if alias.model == name},
-            )
-            for name, found in numbers.items()
-        ]
+        return view_models(self._project)
 
     def versions(self, request: Request) -> Any:
         """A model's versions, newest first."""
@@ -215,7 +161,7 @@ class _Api:
 
     def version(self, request: Request) -> Any:
         """A model version with its aliases and the newest verdict on it."""
-        return version_view(self._project, request.path_params["name"], request.path_params["number"])
+        return named_version(self._project, request.path_params["name"], request.path_params["number"])
 
     def reference(self, request: Request) -> Any:
         """The model version that NAME/3, NAME@alias or NAME@alias@TIME (what it was then) means."""
@@ -256,79 +202,6 @@ def _named_model(request: Request) -> str:
 
 def _referred_model(request: Request) -> str:
     return re.split("[/@]", str(request.path_params["reference"]), maxsplit=1)[0]
-
-
-def explain_subject(project: Project, subject: str) -> Explanation:
-    """Return the chain of a subject that came in a request.
-
-    Raises:
-        Invalid: no subject can look so: empty, too long, or with control characters.
-        NotFound: nothing is called so.
-    """
-    if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
-        raise Invalid(
-            f"a subject is 1 to {MAX_SUBJECT} printable characters",
-            code="http.bad_subject",
-            hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
-        )
-    model, slash, tail = subject.partition("/")
-    if slash and tail.isdigit():
-        version_view(project, model, tail)
-    return explain(project, subject)
-
-
-def version_view(project: Project, model: str, number: str) -> VersionView:
-    """Return a version by the text of its number.
-
-    Raises:
-        NotFound: there is none.
-    """
-    if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
-        raise NotFound(
-            f"there is no model version {model}/{number[:40]}",
-            code="registry.no_version",
-            hint="penstock model list",
-        )
-    with project.database.read() as connection:
-        version = get_version(connection, model, int(number))
-        aliases = list_aliases(connection, model)
-        verdict = find_verdict(connection, model, version.digest)
-    names = tuple(alias.name for alias in aliases if alias.version == version.number)
-    return VersionView(version=version, aliases=names, verdict=verdict)
-
-
-def windows_of(
-    project: Project, endpoint: str, *, revision: int | None = None, limit: int
-) -> list[WindowView]:
-    """Return an endpoint's newest `limit` window starts, oldest first.
-
-    Raises:
-        NotFound: no such endpoint.
-    """
-    with project.database.read() as connection:
-        get_revision(connection, endpoint)
-        return [_view(one) for one in list_windows(connection, endpoint, revision=revision, limit=limit)]
-
-
-def _view(window: Window) -> WindowView:
-    has_labels = window.quality.label_count > 0
-    quality = {name: window.quality.metric(name)[0] for name in sorted(METRICS)} if has_labels else {}
-    has_times = window.latency.count > 0
-    return WindowView(
-        start_s=window.key.start_s,
-        end_s=window.end_s,
-        revision=window.key.revision,
-        version=window.key.version,
-        route=window.key.route,
-        request_count=window.request_count,
-        error_count=window.error_count,
-        error_ratio=window.error_ratio,
-        row_count=window.row_count,
-        p50_ms=1000 * window.quantile_s(0.5) if has_times else None,
-        p99_ms=1000 * window.quantile_s(0.99) if has_times else None,
-        label_count=window.quality.label_count,
-        quality={name: value for name, value in quality.items() if math.isfinite(value)},
-    )
 
 
 def openapi(operations: tuple[Operation, ...]) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from penstock.http.auth import Authenticate, Authenticator, ReadsEverything
 from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
+from penstock.http.mlflow.traces import absent_routes
 from penstock.http.pages import page_exception_handlers, page_routes
+from penstock.http.prefix import Unprefix
 from penstock.project.project import Project
 
 
@@ -25,12 +27,14 @@ def build_server_app(
     allowed_hosts: tuple[str, ...] = (),
     *,
     asks_for_credentials: bool = False,
+    prefix: str = "",
 ) -> Starlette:
     """Return the ASGI application of one server process.
 
     Args:
         allowed_hosts: the names it may be called by beside the loopback and the address it listens on.
         asks_for_credentials: whether every request but `/health` and `/version` must come from a known user.
+        prefix: what a proxy puts before every path (`/penstock`); paths are answered with it and without.
     """
 
     async def health(_request: Request) -> Response:
@@ -57,17 +61,19 @@ def build_server_app(
         Route("/version", version, methods=["GET"]),
         *mlflow_routes(services),
         *api_routes(project),
+        *absent_routes(),
         Mount(
             "",
-            routes=page_routes(project, controller, services.artifacts),
+            routes=page_routes(project, controller, services.artifacts, prefix),
             middleware=[Middleware(ReadsEverything, database=project.database)],
         ),
     ]
-    middleware = [Middleware(Protect), Middleware(HostCheck, allowed=allowed_hosts)]
+    middleware = [Middleware(Unprefix, prefix=prefix)] if prefix else []
+    middleware += [Middleware(Protect), Middleware(HostCheck, allowed=allowed_hosts)]
     if asks_for_credentials:
         middleware.append(Middleware(Authenticate, authenticator=Authenticator(project.database)))
     return Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers=page_exception_handlers(project.settings.project),
+        exception_handlers=page_exception_handlers(project.settings.project, prefix),
     )

@@ -2,7 +2,7 @@
 
 Every request is asked, whatever its path, before anything is looked up; only `/health` and `/version` answer
 everybody. What the caller may then do is checked where the request is understood (`http/mlflow/dispatch`,
-`http/mlflow/artifacts`) and, for pages and the product's own API, by `ReadsEverything`.
+`http/mlflow/files/access`) and, for pages and the product's own API, by `ReadsEverything`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ from penstock.access.users import User, find_user
 from penstock.base.errors import Denied, PenstockError
 from penstock.base.store.database import Database
 from penstock.http.caller import Caller, caller_of, set_caller
-from penstock.http.errors import error_response
-from penstock.http.mlflow.errors import mlflow_error_response
+from penstock.http.mlflow.errors import response_for
 from penstock.http.mlflow.files.multipart import PART_ROUTE
 
 PUBLIC = frozenset({"/health", "/version"})
-MLFLOW_PATHS = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/")
 MAX_KNOWN = 1024
 UPLOADER = Caller("upload", User(name="upload", role="none", created_ms=0, password_hash=None))
 """Who sends parts: nobody who may do anything else."""
@@ -157,7 +155,7 @@ def _is_part(scope: Scope) -> bool:
 
 
 def _refusal(path: str, error: PenstockError) -> Response:
-    answer = mlflow_error_response(error) if path.startswith(MLFLOW_PATHS) else error_response(error)
+    answer = response_for(path, error)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         answer.headers.update(CHALLENGE)
     return answer

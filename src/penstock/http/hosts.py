@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.base.errors import Denied
-from penstock.http.errors import error_response
+from penstock.http.mlflow.errors import response_for
 
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROTECTION: dict[str, str] = {
@@ -25,17 +25,19 @@ PROTECTION: dict[str, str] = {
 
 
 class HostCheck:
-    """Let through what names the loopback, the address it reached, or one of `allowed`."""
+    """Let through what names the loopback, the address it reached, or one of `allowed`; `*.example.org` allows all below it."""
 
     def __init__(self, app: ASGIApp, allowed: Iterable[str] = ()) -> None:
         self._app = app
-        self._allowed = frozenset(name.lower().rstrip(".") for name in allowed)
+        names = [name.lower().rstrip(".") for name in allowed]
+        self._allowed = frozenset(name for name in names if not name.startswith("*."))
+        self._endings = tuple(name[1:] for name in names if name.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403 to a foreign name, and to a change that a foreign page asks for."""
         error = self._foreign(scope) if scope["type"] == "http" else None
         if error is not None:
-            await error_response(error)(scope, receive, send)
+            await response_for(str(scope["path"]), error)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -67,6 +69,7 @@ class HostCheck:
         return bool(name) and (
             "*" in self._allowed
             or name in self._allowed
+            or (bool(self._endings) and name.endswith(self._endings))
             or is_loopback(name)
             or name == str(reached[0]).lower().strip("[]")
         )

@@ -38,8 +38,8 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a bound TCP socket.
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
+    """Return a bound TCP socket; `option` is what names its port on the command line.
 
     Raises:
         Conflict: somebody else listens there (`serving.port_in_use`).
@@ -56,13 +56,13 @@ def bind(host: str, port: int) -> socket.socket:
             raise Conflict(
                 f"port {port} on {host} is in use by another program",
                 code="serving.port_in_use",
-                hint=f"stop it, or choose another port: --port {port + 1}",
+                hint=f"stop it, or choose another port: {option} {port + 1}",
                 port=port,
             ) from None
         raise Invalid(
             f"cannot listen on {host} port {port}: {error.strerror or error}",
             code="serving.cannot_listen",
-            hint="check --host and --port",
+            hint=f"check --host and {option}",
         ) from None
     return bound
 

@@ -1,6 +1,6 @@
 """The order of steps: who makes what another needs.
 
-A step is a stage of a `dvc.yaml`, or a pointer, whose data are made elsewhere (`sources.Source`).
+A step is a stage of a `dvc.yaml`, or a pointer, whose data are made elsewhere (`sources.PointerStep`).
 """
 
 from __future__ import annotations

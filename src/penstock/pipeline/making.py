@@ -13,9 +13,9 @@ from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.base.files import remove_path
 from penstock.base.git import Git
 from penstock.data.cache.hashing import hash_path, save_path
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.git.ignored import check_not_tracked, has_entry, ignore_path, unignore_path
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import in_use
 from penstock.data.verbs.checkout import check_parents, checkout_output

@@ -28,7 +28,10 @@ def load_values(path: Path) -> Mapping[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotFound(
-            f"{path} does not exist", code="pipeline.no_values", hint=f"create {path.name}", path=str(path)
+            f"{path} does not exist",
+            code="pipeline.no_values",
+            hint="penstock repro, where a stage makes it; else write it, or mend the name",
+            path=str(path),
         ) from None
     except UnicodeDecodeError as error:
         raise Invalid(

@@ -18,9 +18,9 @@ from typing import Any
 from penstock.base.digest import digest_bytes, sortable
 from penstock.base.errors import Invalid
 from penstock.data.cache.hashing import store_file
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import Output
 from penstock.data.formats.yamltext import dump_document
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
 from penstock.pipeline.lockfile import LockEntry, parse_entry

@@ -22,7 +22,7 @@ from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream
 from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock
 from penstock.pipeline.making import Bring, Unlocked, begin, check_out, record_frozen, restore, run, store
 from penstock.pipeline.outputs import stage_outputs
-from penstock.pipeline.sources import Source, changes_of, list_sources, record_source
+from penstock.pipeline.pointer_steps import PointerStep, changes_of, list_pointer_steps, record_source
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.status import MISSING, StageStatus, stage_status
 from penstock.pipeline.targets import Selection, choose
@@ -106,7 +106,7 @@ def reproduce(
         Refused: a stage's command failed (code `pipeline.command_failed`), or some did and the rest was done.
         Invalid: an output was not made; stages overlap or go in a circle.
     """
-    nodes: list[Stage | Source] = [*stages, *list_sources(repo)]
+    nodes: list[Stage | PointerStep] = [*stages, *list_pointer_steps(repo)]
     chosen = choose(repo.root, nodes, options.selection) if options.selection is not None else []
     if options.selection is not None and not chosen:
         return []
@@ -120,7 +120,7 @@ class _Reproduction:
     def __init__(
         self,
         repo: DataRepository,
-        nodes: Sequence[Stage | Source],
+        nodes: Sequence[Stage | PointerStep],
         options: ReproduceOptions,
         watcher: Watcher,
     ) -> None:
@@ -134,7 +134,7 @@ class _Reproduction:
             for node in nodes
             for output in (
                 node.outputs
-                if isinstance(node, Source)
+                if isinstance(node, PointerStep)
                 else stage_outputs(repo.root, node, self.entries.get(node.address))
             )
         ]
@@ -142,7 +142,7 @@ class _Reproduction:
         self.changed: set[str] = set()
         self.forced: set[str] = set()
 
-    def go_through(self, steps: Sequence[Stage | Source]) -> list[StageResult]:
+    def go_through(self, steps: Sequence[Stage | PointerStep]) -> list[StageResult]:
         results: list[StageResult] = []
         skipped: set[str] = set()
         failures: list[tuple[str, PenstockError]] = []
@@ -151,7 +151,7 @@ class _Reproduction:
                 results.append(self._tell(StageResult(step.address, "skipped", 0.0, None)))
                 continue
             try:
-                result = self._source(step) if isinstance(step, Source) else self._stage(step)
+                result = self._source(step) if isinstance(step, PointerStep) else self._stage(step)
             except PenstockError as error:
                 if self.options.on_error == "stop":
                     raise
@@ -159,7 +159,7 @@ class _Reproduction:
                 if self.options.on_error == "keep going":
                     skipped |= below(step.address, self.downstream)
                 result = StageResult(step.address, "failed", 0.0, None, (error.message,))
-            if isinstance(step, Source) and result.action in IDLE:
+            if isinstance(step, PointerStep) and result.action in IDLE:
                 continue
             results.append(self._tell(result))
             self._note(step, result)
@@ -171,7 +171,7 @@ class _Reproduction:
         self.watcher.finished(result)
         return result
 
-    def _note(self, step: Stage | Source, result: StageResult) -> None:
+    def _note(self, step: Stage | PointerStep, result: StageResult) -> None:
         if result.action in MADE:
             self.changed.update(step.makes)
             if self.options.force_downstream:
@@ -179,7 +179,7 @@ class _Reproduction:
         if isinstance(step, Stage) and result.entry is not None:
             self.made.update({step.place(item.path): item.hash.md5 for item in result.entry.outputs})
 
-    def _source(self, source: Source) -> StageResult:
+    def _source(self, source: PointerStep) -> StageResult:
         changes = changes_of(self.repo, source)
         if self.options.allow_missing:
             changes = {path: state for path, state in changes.items() if state not in MISSING}

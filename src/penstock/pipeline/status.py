@@ -9,8 +9,8 @@ from typing import Any
 
 from penstock.base.errors import NotFound
 from penstock.data.cache.hashing import hash_path
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import HashInfo
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.pipeline.lockfile import LockEntry
 from penstock.pipeline.parameters import is_same, select_values

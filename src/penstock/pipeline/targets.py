@@ -69,7 +69,7 @@ def _meant(root: Path, nodes: Sequence[N], target: str, selection: Selection) ->
         raise NotFound(
             f"there is no {file}",
             code="pipeline.no_definition",
-            hint="penstock repro -P takes every pipeline of the repository",
+            hint="penstock stage add writes a stage; penstock repro -P takes every dvc.yaml below",
             path=file,
         )
     if not name or selection.use_glob:

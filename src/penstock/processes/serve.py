@@ -8,16 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 import msgspec
 
+from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.store.database import Database
+from penstock.base.threads import begin
 from penstock.flows.production.recording import LiveRecorder
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.settings import MonitorSettings
@@ -86,14 +88,20 @@ class ServeProcess:
         self._recorder = LiveRecorder(database, self.worker, options.monitors, flush_s=options.flush_s)
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
-        self._stop = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="penstock-revisions", daemon=True)
+        self._poller = Background(
+            "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
+        )
+        # apart from the poller: a model that takes long to load must not make this process look dead
+        self._heart = Background(
+            "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
+        )
         self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
-        self._thread: threading.Thread | None = None
+        self._running: Future[None] | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
+            self._heart.start()
             self.follow()
             self._poller.start()
             serve_on(self._socket, self._server)
@@ -102,21 +110,22 @@ class ServeProcess:
 
     def start(self) -> None:
         """Serve in a thread and return when requests are answered."""
-        self._thread = threading.Thread(target=self.run, name="penstock-serve", daemon=True)
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
+        self._running = begin("penstock-serve", self.run)
+        while not self._server.started:
+            if self._running.done():
+                self._running.result()
+                return
             time.sleep(0.005)
 
     def stop(self) -> None:
         """End a process begun with `start`, as SIGTERM does."""
         self._server.should_exit = True
-        if self._thread is not None:
-            self._thread.join()
+        if self._running is not None:
+            self._running.result()
 
     def _end(self) -> None:
-        self._stop.set()
-        if self._poller.is_alive():
-            self._poller.join()
+        self._poller.stop()
+        self._heart.stop()
         self._socket.close()
         self.dataplane.close()
         try:
@@ -126,19 +135,9 @@ class ServeProcess:
         except PenstockError as error:
             logger.error("the last monitoring data could not be written: %s", error.message)
 
-    def _poll(self) -> None:
-        beaten_s = 0.0
-        while not self._stop.wait(self._options.poll_s):
-            try:
-                self.follow()
-                if time.monotonic() - beaten_s >= self._options.beat_s:
-                    with self._database.write() as connection:
-                        beat(connection, self.worker, now_ms())
-                    beaten_s = time.monotonic()
-            except Unavailable as error:
-                logger.warning("serving on without the store: %s", error.message)
-            except Exception:
-                logger.exception("following the deployments failed")
+    def _beat(self) -> None:
+        with self._database.write() as connection:
+            beat(connection, self.worker, now_ms())
 
     def follow(self) -> None:
         """Take over every endpoint's current revision that is not served yet.

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
+from typing import NamedTuple
 
 from penstock.base.process import die_with_parent
 
@@ -15,11 +16,27 @@ POLL_S = 0.1
 GRACE_S = 40.0
 
 
-def run_together(commands: Mapping[str, Sequence[str]]) -> int:
-    """Run the commands until one ends or this process is asked to stop; return 0 when it was asked.
+class Ended(NamedTuple):
+    """The first program to end by itself, which none should, and its exit code; a signal is negative."""
 
-    Otherwise the exit code of the first to end is returned (1 when it was 0: none should end by itself).
-    Each gets SIGTERM first and `GRACE_S` to finish its work. Main thread only.
+    name: str
+    code: int
+
+    @property
+    def sentence(self) -> str:
+        """Say how it ended."""
+        if self.code >= 0:
+            return f"{self.name} ended with exit code {self.code}"
+        try:
+            return f"{self.name} was ended by {signal.Signals(-self.code).name}"
+        except ValueError:
+            return f"{self.name} was ended by signal {-self.code}"
+
+
+def run_together(commands: Mapping[str, Sequence[str]]) -> Ended | None:
+    """Run the commands until one ends or this process is asked to stop; return None when it was asked.
+
+    The others get SIGTERM then and `GRACE_S` to finish their work. Main thread only.
     """
     asked = threading.Event()
 
@@ -34,8 +51,8 @@ def run_together(commands: Mapping[str, Sequence[str]]) -> int:
     try:
         while not asked.is_set() and all(process.poll() is None for process in processes.values()):
             time.sleep(POLL_S)
-        ended = [process.returncode for process in processes.values() if process.returncode is not None]
-        return 0 if asked.is_set() else (ended[0] or 1)
+        ended = [Ended(name, code) for name, one in processes.items() if (code := one.poll()) is not None]
+        return None if asked.is_set() else ended[0]
     finally:
         _end(list(processes.values()))
         for number, handler in previous.items():

@@ -37,9 +37,22 @@ class Project:
     """
 
     def __init__(self, places: Places, settings: ProjectSettings, actor: str) -> None:
-        self.places = places
-        self.settings = settings
-        self.actor = actor
+        self._places, self._settings, self._actor = places, settings, actor
+
+    @property
+    def places(self) -> Places:
+        """Where its state lies."""
+        return self._places
+
+    @property
+    def settings(self) -> ProjectSettings:
+        """What penstock.yaml says."""
+        return self._settings
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the audit."""
+        return self._actor
 
     @property
     def root(self) -> Path:

@@ -40,7 +40,7 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     retrain: RetrainSettings | None = None
 
 
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+class AlertWebhook(msgspec.Struct, frozen=True, kw_only=True):
     """Where alerts are posted as JSON."""
 
     url: str
@@ -49,7 +49,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who is told."""
 
-    webhooks: tuple[Webhook, ...] = ()
+    webhooks: tuple[AlertWebhook, ...] = ()
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from penstock.base.errors import Invalid
 from penstock.base.git import Git, find_git_root
+from penstock.base.running import is_running
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 
@@ -71,7 +72,7 @@ def _remove_abandoned(git_root: Path, home: Path) -> None:
     git = Git(git_root)
     for tree in home.iterdir():
         pid = tree.name.partition("-")[0]
-        if not (pid.isdigit() and _is_alive(int(pid))):
+        if not (pid.isdigit() and is_running(int(pid))):
             _remove(git, tree)
 
 
@@ -79,13 +80,3 @@ def _remove(git: Git, tree: Path) -> None:
     git.run("worktree", "remove", "--force", "--force", str(tree), check=False)
     shutil.rmtree(tree, ignore_errors=True)
     git.run("worktree", "prune", check=False)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

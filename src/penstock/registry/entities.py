@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+CheckStatus = Literal["pass", "fail", "error", "skipped"]
+Severity = Literal["block", "warn"]
 
 
 class FileDigest(msgspec.Struct, frozen=True):
@@ -119,14 +122,19 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One check's finding. `status` is `pass`, `fail`, `error` or `skipped`; `error` never passes."""
+    """One check's finding; an `error`, which could not be checked, never passes."""
 
     kind: str
     name: str
-    status: str
-    severity: str
+    status: CheckStatus
+    severity: Severity
     sentence: str
     evidence: dict[str, Any] = {}
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether it alone refuses the model."""
+        return self.status != "pass" and self.severity == "block"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,3 +149,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...]
     created_ms: int
     actor: str
+
+    @property
+    def blocking(self) -> tuple[CheckResult, ...]:
+        """The checks that refuse the model; none when it passed."""
+        return tuple(check for check in self.checks if check.is_blocking)

@@ -58,11 +58,16 @@ def check_alias(alias: str) -> str:
             "dashes (-)."
         )
     limit_length("Registered model alias name", alias, MAX_ALIAS)
-    if alias.lower() == "latest":
+    if is_latest(alias):
         raise _bad_alias("'latest' alias name (case insensitive) is reserved.")
     if _NUMBER.match(alias):
         raise _bad_alias(f"Version alias name '{alias}' is reserved.")
     return alias
+
+
+def is_latest(word: str) -> bool:
+    """Say whether a word stands for a model's newest version, where an alias or a number may stand."""
+    return word.lower() == "latest"
 
 
 def check_tag(key: str, value: str) -> tuple[str, str]:

@@ -1,4 +1,7 @@
-"""References to versions as people write them: `name/3`, `name@champion`, `name@champion@2026-11-20`."""
+"""References to versions as people write them: `name/3`, `name@champion`, `name@champion@2026-11-20`.
+
+`latest` stands for the newest version, where a number or an alias may stand and in either case of its letters.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.registry.aliases import find_alias, find_alias_at
 from penstock.registry.entities import ModelVersion
-from penstock.registry.names import MAX_DIGITS
-from penstock.registry.versions import get_version
+from penstock.registry.names import MAX_DIGITS, is_latest
+from penstock.registry.versions import find_newest, get_version
 
 
 def resolve_version(
     connection: sa.Connection, reference: str, default_alias: str = "champion"
 ) -> ModelVersion:
-    """Return the version a reference means: `name/3`, `name@alias`, `name` (its champion).
+    """Return the version a reference means: `name/3`, `name@alias`, `name` (its champion), `name/latest`.
 
     `name@alias@TIME` is what the alias meant at a time (see `parse_time`), also when that version was
     deleted since.
@@ -28,11 +31,13 @@ def resolve_version(
     """
     name, slash, number = reference.partition("/")
     if slash:
+        if is_latest(number):
+            return _newest(connection, name)
         if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
             raise Invalid(
                 f"{reference!r}: a version is a number",
                 code="registry.bad_reference",
-                hint="write NAME/3 or NAME@champion",
+                hint="write NAME/3, NAME/latest or NAME@champion",
             )
         return get_version(connection, name, int(number))
     name, _, tail = reference.partition("@")
@@ -42,6 +47,8 @@ def resolve_version(
         time_ms = parse_time(time)
         found = find_alias_at(connection, name, alias, time_ms)
         when = f" at {format_ms(time_ms)}"
+    elif is_latest(alias):
+        return _newest(connection, name)
     else:
         found, when = find_alias(connection, name, alias), ""
     if found is None:
@@ -55,6 +62,15 @@ def resolve_version(
             alias=alias,
         )
     return get_version(connection, name, found.version, deleted=bool(when))
+
+
+def _newest(connection: sa.Connection, name: str) -> ModelVersion:
+    found = find_newest(connection, name)
+    if found is None:
+        raise NotFound(
+            f"{name!r} has no version", code="registry.no_version", hint="penstock model list", model=name
+        )
+    return found
 
 
 def parse_time(text: str) -> int:

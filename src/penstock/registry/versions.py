@@ -6,7 +6,7 @@ version or the whole model is taken away.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -92,14 +92,38 @@ def get_version(connection: sa.Connection, model: str, number: int, *, deleted: 
     return version
 
 
+def find_newest(connection: sa.Connection, model: str) -> ModelVersion | None:
+    """Return a model's newest version, or None where it has none; an old name of a renamed model has none."""
+    query = sa.select(versions).where(versions.c.model == model, _LIVE)
+    found = _load(connection, query.order_by(versions.c.number.desc()).limit(1))
+    return found[0] if found else None
+
+
 def list_versions(
-    connection: sa.Connection, model: str | None = None, *, deleted: bool = False
+    connection: sa.Connection, model: str | None = None, *, deleted: bool = False, limit: int | None = None
 ) -> list[ModelVersion]:
-    """Return versions by model, newest first."""
-    query = sa.select(versions).order_by(versions.c.model, versions.c.number.desc())
+    """Return versions by model, newest first; the first `limit` of them."""
+    query = sa.select(versions).order_by(versions.c.model, versions.c.number.desc()).limit(limit)
     if model is not None:
         query = query.where(versions.c.model == model)
     return _load(connection, query if deleted else query.where(_LIVE))
+
+
+class VersionCount(NamedTuple):
+    """How many versions a model has, and the number of the newest."""
+
+    model: str
+    newest: int
+    total: int
+
+
+def count_versions(connection: sa.Connection, model: str | None = None) -> list[VersionCount]:
+    """Return the counts of one model's versions, or of every model that has some, by name."""
+    columns = versions.c.model, sa.func.max(versions.c.number), sa.func.count()
+    query = sa.select(*columns).where(_LIVE).group_by(versions.c.model).order_by(versions.c.model)
+    if model is not None:
+        query = query.where(versions.c.model == model)
+    return [VersionCount(*row) for row in connection.execute(query)]
 
 
 def list_versions_of_run(connection: sa.Connection, run_id: str) -> list[ModelVersion]:

@@ -24,7 +24,7 @@ from penstock.records.signature import Column
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
-from penstock.serving.recorder import Label, LabelCounts, Labels, Observation, Recorder
+from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
 from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.tensors import Tensor, to_columns
 from penstock.serving.traffic import choose_route
@@ -245,9 +245,9 @@ class DataPlane:
             rejected=rejected,
         )
 
-    def observe(self, observation: Observation) -> None:
-        """Pass an observation on."""
-        self._recorder.record(observation)
+    def observe(self, exchange: Exchange) -> None:
+        """Pass an exchange on."""
+        self._recorder.record(exchange)
 
     def _call(
         self, served: ServedRevision, model: LoadedModel, route: Route, counter: int, request: InferRequest
@@ -311,7 +311,7 @@ class _Call:
     def _tell(self, outputs: Columns, error: str | None) -> None:
         revision = self.served.revision
         self.plane.observe(
-            Observation(
+            Exchange(
                 endpoint=revision.endpoint,
                 revision=0 if self.route == "direct" else revision.number,
                 version=self.model.version,

@@ -14,8 +14,8 @@ from penstock.serving.loaders.model import Columns
 from penstock.serving.prediction_id import PredictionId, Route
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request that reached a model.
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request that reached a model, and what came back.
 
     `version` is the model version that answered (a shadow's own, although the client never saw it), `id`
     the request's prediction id. `error` is None, or the kind of failure that is not the client's fault;
@@ -37,10 +37,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Recorder(Protocol):
-    """Takes observations. Thread-safe, never blocks, never raises; about 1 us a call."""
+    """Takes exchanges. Thread-safe, never blocks, never raises; about 1 us a call."""
 
-    def record(self, observation: Observation) -> None:
-        """Take one observation; it may be lost when the process is killed within the flush interval."""
+    def record(self, exchange: Exchange) -> None:
+        """Take one exchange; it may be lost when the process is killed within the flush interval."""
         ...
 
 
@@ -79,7 +79,7 @@ class Labels(Protocol):
 class NoRecorder:
     """Forgets everything: for a data plane without monitoring."""
 
-    def record(self, observation: Observation) -> None:
+    def record(self, exchange: Exchange) -> None:
         """Do nothing."""
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:

@@ -120,7 +120,11 @@ class ModelRepository:
             raise Unavailable(
                 f"endpoint {endpoint} is not ready: its model is not loaded", code="serving.not_ready"
             )
-        raise NotFound(f"there is no model {endpoint[:128]!r}", code="serving.endpoint_unknown")
+        raise NotFound(
+            f"there is no endpoint {endpoint[:128]!r}",
+            code="serving.endpoint_unknown",
+            hint="a model's name on the wire is an endpoint's: penstock endpoint list",
+        )
 
     def expect(self, endpoints: frozenset[str]) -> None:
         """Say which endpoints exist; one that is served and not among them ends."""

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from penstock.base.digest import FileBlocks, digest_bytes, digest_file
 from penstock.base.errors import Corrupt, NotFound
 from penstock.base.files import atomic_path
 from penstock.storage.backend import Backend
+
+KEPT = 16  # decoded contents
+T = TypeVar("T")
 
 
 class ContentStore:
@@ -21,6 +25,7 @@ class ContentStore:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self._decoded: dict[tuple[str, object], Any] = {}
 
     def put(self, data: bytes) -> str:
         """Store bytes and return their sha256."""
@@ -74,6 +79,22 @@ class ContentStore:
         if digest_bytes(data) != digest:
             raise self._corrupt(digest)
         return data
+
+    def load(self, digest: str, decode: Callable[[bytes], T]) -> T:
+        """Return what `decode` makes of the bytes of a digest; the last few are kept, for all who ask to share.
+
+        Raises:
+            NotFound, Corrupt: as `get`.
+        """
+        key, known = (digest, decode), self._decoded
+        if key in known:
+            found: T = known[key]
+            return found
+        made = decode(self.get(digest))
+        self._decoded = dict(
+            [*list(known.items())[1 - KEPT :], (key, made)]
+        )  # others may be looking at `known`
+        return made
 
     def size(self, digest: str) -> int | None:
         """Return how many bytes are stored under a digest, or None; they are not checked."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 
 from penstock.base.errors import PenstockError
+from penstock.base.threads import begin
 from penstock.storage.backend import check_arrived, check_written
 
 PART = ".part"
@@ -92,31 +93,20 @@ class _Flush:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._asked = descriptor, 0
-        self._thread: threading.Thread | None = None
-        self._failure: OSError | None = None
+        self._flush: Future[None] | None = None
 
     def tell(self, written: int) -> None:
         """Start a flush when enough was written and none is under way."""
-        if written - self._asked < FLUSH_BYTES or (self._thread is not None and self._thread.is_alive()):
+        if written - self._asked < FLUSH_BYTES or (self._flush is not None and not self._flush.done()):
             return
+        self.wait()  # the kernel tells a failure once: the flush of the commit would succeed
         self._asked = written
-        self._thread = threading.Thread(target=self._run, name="penstock-flush", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            self._failure = (
-                self._failure or error
-            )  # the kernel tells it once: the flush of the commit would succeed
+        self._flush = begin("penstock-flush", lambda: os.fdatasync(self._descriptor))
 
     def wait(self) -> None:
-        """Wait for the flush under way; raises what one of them met."""
-        if self._thread is not None:
-            self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        """Wait for the flush under way; raises what it met."""
+        if self._flush is not None:
+            self._flush.result()
 
 
 def _create(name: str) -> tuple[str, int]:

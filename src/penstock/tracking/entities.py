@@ -9,6 +9,9 @@ import msgspec
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 RUN_STATUSES: tuple[RunStatus, ...] = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
+PARENT_TAG = "mlflow.parentRunId"
+"""The tag that names the run which a run is part of."""
+
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """A named group of runs. `artifact_uri` None means the server's own artifact store."""

@@ -156,14 +156,13 @@ def log_model_params(connection: sa.Connection, model_id: str, params: Mapping[s
 
 
 def list_model_metrics(connection: sa.Connection, model_ids: Sequence[str]) -> dict[str, list[Any]]:
-    """Return every point by model, in order of key, time and step."""
-    columns = logged_model_metrics.c
+    """Return every point by model, in order of key, time, step, run and data set."""
     found: dict[str, list[Any]] = {}
     for part in in_parts(model_ids):
         query = (
             sa.select(logged_model_metrics)
-            .where(columns.model_id.in_(part))
-            .order_by(columns.model_id, columns.key, columns.time_ms, columns.step, columns.run_id)
+            .where(logged_model_metrics.c.model_id.in_(part))
+            .order_by(*logged_model_metrics.primary_key.columns)
         )
         for row in connection.execute(query):
             found.setdefault(row.model_id, []).append(row)

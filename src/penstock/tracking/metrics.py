@@ -7,7 +7,6 @@ with a mark; the infinities are stored as the greatest finite numbers, since SQL
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid, NotFound
+from penstock.base.numbers import GREATEST
 from penstock.base.store.database import insert_rows, upsert
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.tables import logged_model_metrics, logged_models, run_latest_metrics, run_metrics
 from penstock.tracking.values import in_parts
 
-_GREATEST = sys.float_info.max
 _POINT = ("run_id", "key", "step", "time_ms", "value", "is_nan")
 Stored = tuple[str, float, int, int, bool]
 """A point as it is stored: key, value, time in ms, step, whether it is not a number."""
@@ -68,9 +67,9 @@ def log_points(connection: sa.Connection, run: RunReference, points: Sequence[Me
 
 def storable(value: float) -> float:
     """Return a value as it can be stored and compared in SQL."""
-    if -_GREATEST <= value <= _GREATEST:
+    if -GREATEST <= value <= GREATEST:
         return value
-    return 0.0 if math.isnan(value) else math.copysign(_GREATEST, value)
+    return 0.0 if math.isnan(value) else math.copysign(GREATEST, value)
 
 
 _LATEST = (
@@ -200,6 +199,6 @@ def _of_model(run_id: str, point: MetricPoint) -> dict[str, object]:
         "run_id": run_id,
         "value": storable(point.value),
         "is_nan": math.isnan(point.value),
-        "dataset_name": point.dataset_name or None,
-        "dataset_digest": point.dataset_digest or None,
+        "dataset_name": point.dataset_name or "",
+        "dataset_digest": point.dataset_digest or "",
     }

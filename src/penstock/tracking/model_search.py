@@ -144,6 +144,6 @@ def _order(order: ModelOrder) -> list[Key]:
         )
         if order.dataset is not None:
             query = query.where(_measured_on(points, [order.dataset]))
-        newest = query.order_by(points.c.step.desc(), points.c.time_ms.desc()).limit(1)
+        newest = query.order_by(points.c.step.desc(), points.c.time_ms.desc(), points.c.value.desc()).limit(1)
         value = newest.scalar_subquery()
     return ranked(value, order.by.ascending)

@@ -17,10 +17,18 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.records.limits import invalid_value
-from penstock.tracking.entities import RUN_STATUSES, MetricPoint, Run, RunRow, RunStatus, StageRecord
+from penstock.tracking.entities import (
+    RUN_STATUSES,
+    MetricPoint,
+    Run,
+    RunRow,
+    RunStatus,
+    StageRecord,
+)
 from penstock.tracking.experiments import ensure_experiment, require_active
 from penstock.tracking.metrics import RunReference, list_latest, log_points
 from penstock.tracking.tables import (
+    IS_PARENT,
     experiments,
     run_inputs,
     run_params,
@@ -292,6 +300,18 @@ def list_runs_of_commit(connection: sa.Connection, commit: str) -> list[str]:
     """Return the ids of every run made at this commit, oldest first."""
     query = sa.select(runs.c.id).where(runs.c.commit == commit).order_by(runs.c.start_ms)
     return list(connection.execute(query).scalars())
+
+
+def list_children(connection: sa.Connection, run_id: str, *, limit: int = 50) -> list[tuple[str, str]]:
+    """Return id and name of the runs that name this one as their parent, oldest first; deleted ones are left out."""
+    query = (
+        sa.select(runs.c.id, runs.c.name)
+        .join(run_tags, run_tags.c.run_id == runs.c.id)
+        .where(IS_PARENT, run_tags.c.value == run_id, runs.c.deleted_ms.is_(None))
+        .order_by(runs.c.start_ms, runs.c.id)
+        .limit(limit)
+    )
+    return [(row.id, row.name) for row in connection.execute(query)]
 
 
 def load_runs(connection: sa.Connection, ids: Sequence[str]) -> list[Run]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from penstock.base.store.database import metadata
+from penstock.tracking.entities import PARENT_TAG
 
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """Ids that MLflow's file store made have 18 digits; SQLite's INTEGER holds them, PostgreSQL's does not."""
@@ -55,7 +56,8 @@ runs = sa.Table(
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("experiment_id", sa.ForeignKey("experiments.id"), nullable=False),
-    sa.Column("name", sa.String(250), nullable=False),
+    # as long as the tag it is kept equal to; SQLite does not look at lengths, and is not made anew for one
+    sa.Column("name", sa.Text().with_variant(sa.String(250), "sqlite"), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("start_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("end_ms", sa.BigInteger),
@@ -69,6 +71,9 @@ runs = sa.Table(
 )
 run_params = _pairs("run_params", "runs")
 run_tags = _pairs("run_tags", "runs")
+IS_PARENT = sa.text(f"key = '{PARENT_TAG}' AND length(value) <= 64")
+"""Of the tags, those that name a parent; written out, so that a database sees that the index holds just these."""
+sa.Index("ix_run_tags_parent", run_tags.c.value, sqlite_where=IS_PARENT, postgresql_where=IS_PARENT)
 run_metrics = sa.Table(
     "run_metrics",
     metadata,
@@ -169,9 +174,10 @@ logged_model_metrics = sa.Table(
     sa.Column("time_ms", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("step", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("value", sa.Float, nullable=False),
-    sa.Column("is_nan", sa.Boolean, nullable=False),
-    sa.Column("dataset_name", sa.String(500)),
-    sa.Column("dataset_digest", sa.String(36)),
+    # empty where no data set was named: a key has no place for NULL
+    sa.Column("dataset_name", sa.String(500), primary_key=True, server_default=""),
+    sa.Column("dataset_digest", sa.String(36), primary_key=True, server_default=""),
+    sa.Column("value", sa.Float, primary_key=True),
+    sa.Column("is_nan", sa.Boolean, primary_key=True),
     sa.Index("ix_logged_model_metrics_key_value", "key", "value"),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
+import msgspec
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.database import upsert
-from penstock.records.limits import MAX_PARAM_VALUE, MAX_TAG_VALUE
+from penstock.records.limits import MAX_JSON_TAG_VALUE, MAX_PARAM_VALUE, MAX_TAG_VALUE
 from penstock.tracking.tables import run_params, run_tags, runs
 
 NAME_TAG = "mlflow.runName"
@@ -39,15 +40,48 @@ def log_params(connection: sa.Connection, run_id: str, params: Mapping[str, str]
 
 
 def set_tags(connection: sa.Connection, run_id: str, tags: Mapping[str, str]) -> None:
-    """Set tags, replacing those of the same name. Long values are cut."""
+    """Set tags, replacing those of the same name. Long values are cut, JSON as `fit_tag` says."""
     if not tags:
         return
     connection.execute(
         _put_tags(connection.dialect.name),
-        [{"run_id": run_id, "key": key, "value": value[:MAX_TAG_VALUE]} for key, value in tags.items()],
+        [{"run_id": run_id, "key": key, "value": fit_tag(value)} for key, value in tags.items()],
     )
     if NAME_TAG in tags:
-        connection.execute(runs.update().where(runs.c.id == run_id).values(name=tags[NAME_TAG][:250]))
+        connection.execute(runs.update().where(runs.c.id == run_id).values(name=fit_tag(tags[NAME_TAG])))
+
+
+def fit_tag(value: str) -> str:
+    """Return a tag's value as it is kept: a text's first `MAX_TAG_VALUE` characters, JSON so that it stays JSON.
+
+    An array or object is kept whole up to `MAX_JSON_TAG_VALUE`; beyond that an array loses its oldest entries.
+    Clients read such a tag, add to it and write it back.
+
+    Example:
+        >>> len(fit_tag("x" * 9000)), len(fit_tag("[" + ",".join(["7"] * 9000) + "]"))
+        (8000, 18001)
+    """
+    if len(value) <= MAX_TAG_VALUE:
+        return value
+    if value.lstrip()[:1] in {"[", "{"}:
+        try:
+            found = msgspec.json.decode(value, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return value[:MAX_TAG_VALUE]
+        if len(value) <= MAX_JSON_TAG_VALUE:
+            return value
+        if isinstance(found, list):
+            return msgspec.json.encode(_newest_that_fit(found)).decode()
+    return value[:MAX_TAG_VALUE]
+
+
+def _newest_that_fit(entries: list[msgspec.Raw]) -> list[msgspec.Raw]:
+    left = MAX_JSON_TAG_VALUE - 2
+    for place in range(len(entries) - 1, -1, -1):
+        left -= len(bytes(entries[place]).decode()) + 1
+        if left < 0:
+            return entries[place + 1 :]
+    return entries
 
 
 def delete_tag(connection: sa.Connection, run_id: str, key: str) -> None:

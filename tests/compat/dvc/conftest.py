@@ -2,63 +2,57 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from servers.s3 import S3Server, run_s3
+from compat.dvc.sides import Comparison
+from compat.dvc.tools import ENVIRONMENT, Tool, git
+from servers.forking import ForkServer, penstock_server
 
-pytest.register_assert_rewrite("compat.dvc.sides")
 ROOT = Path(__file__).parents[3]
-ENVIRONMENT = {
-    "DVC_NO_ANALYTICS": "1",
-    "DVC_TEST": "true",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_AUTHOR_NAME": "t",
-    "GIT_AUTHOR_EMAIL": "t@example.org",
-    "GIT_COMMITTER_NAME": "t",
-    "GIT_COMMITTER_EMAIL": "t@example.org",
-}
-
-
-@dataclass(frozen=True)
-class Tool:
-    """One of the two programs, run as a user would."""
-
-    name: str
-    command: tuple[str, ...]
-    environment: dict[str, str]
-
-    def __call__(self, cwd: Path, *arguments: str | Path, ok: bool = True) -> str:
-        done = self.run(cwd, *arguments)
-        if ok:
-            assert done.returncode == 0, f"{self.name} {arguments}: {done.stdout}{done.stderr}"
-        else:
-            assert done.returncode != 0, f"{self.name} {arguments} succeeded: {done.stdout}"
-        return done.stdout
-
-    def run(self, cwd: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.command, *map(str, arguments)],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            check=False,
-            env=self.environment,
-            timeout=300,
-        )
-
-    def json(self, cwd: Path, *arguments: str) -> Any:
-        return json.loads(self(cwd, *arguments, "--json"))
+RUN_DVC = "import sys\nsys.argv[0] = 'dvc'\nfrom dvc.cli import main\nsys.exit(main(sys.argv[1:]))\n"
+IMPORTS = [
+    "dvc.cli.parser",
+    "dvc.repo",
+    "dvc.repo.open_repo",
+    "dvc.repo.reproduce",
+    "dvc.repo.graph",
+    "dvc.repo.trie",
+    "dvc.repo.stage",
+    "dvc.repo.metrics.show",
+    "dvc.repo.params.show",
+    "dvc.repo.plots",
+    "dvc.repo.artifacts",
+    "dvc.repo.datasets",
+    "dvc.repo.experiments.cache",
+    "dvc.repo.worktree",
+    "dvc.cachemgr",
+    "dvc.data_cloud",
+    "dvc.dvcfile",
+    "dvc.stage.run",
+    "dvc.lock",
+    "dvc.rwlock",
+    "dvc_data.index.push",
+    "dvc_data.index.checkout",
+    "dvc_data.hashfile.db.local",
+    "dvc_data.hashfile.status",
+    "dvc_data.fs",
+    "dvc_s3",
+    "s3fs",
+    "dvc_azure",
+    "adlfs",
+    "dvc_ssh",
+    "sshfs",
+    "dvc_http",
+    "networkx",
+    "pygit2",
+    "scmrepo.git",
+    "dulwich.porcelain",
+]
 
 
 @pytest.fixture(scope="session")
@@ -79,31 +73,28 @@ def dvc(environment: dict[str, str]) -> Tool:
     found = os.environ.get("PENSTOCK_DVC") or str(ROOT / ".venv-peers" / "bin" / "dvc")
     if not Path(found).exists():
         pytest.skip("no dvc program: make .venv-peers/.installed, or set PENSTOCK_DVC")
-    return Tool("dvc", (found,), environment)
+    python = str(Path(found).with_name("python"))
+    return Tool("dvc", (found,), environment, ForkServer(python, (found,), RUN_DVC, IMPORTS))
 
 
 @pytest.fixture(scope="session")
 def penstock(environment: dict[str, str]) -> Tool:
     beside = Path(sys.executable).with_name("penstock")
-    return Tool("penstock", (str(beside),), environment)
+    return Tool("penstock", (str(beside),), environment, penstock_server())
+
+
+@pytest.fixture
+def compare(
+    make_repo: Callable[[str, Tool], Path], penstock: Tool, request: pytest.FixtureRequest
+) -> Comparison:
+    """Compare what a scenario leaves by Penstock with the facts of the real DVC."""
+    return Comparison(make_repo, penstock, lambda: request.getfixturevalue("dvc"))
 
 
 @pytest.fixture(params=["dvc writes", "penstock writes"])
 def sides(request: pytest.FixtureRequest, dvc: Tool, penstock: Tool) -> tuple[Tool, Tool]:
     """The tool that writes and the one that reads, in both roles."""
     return (dvc, penstock) if request.param == "dvc writes" else (penstock, dvc)
-
-
-def git(cwd: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, **ENVIRONMENT},
-    )
-    return done.stdout
 
 
 @pytest.fixture
@@ -118,31 +109,3 @@ def make_repo(tmp_path: Path) -> Callable[[str, Tool], Path]:
         return root
 
     return make
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with run_s3(tmp_path_factory.mktemp("ceph") / "s3") as server:
-        yield server
-
-
-def listing(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return content and mode of every file below a directory."""
-    found = {}
-    for parent, _, names in os.walk(os.fsencode(folder)):
-        for name in names:
-            path = os.path.join(parent, name)
-            with open(path, "rb") as file:
-                found[os.fsdecode(os.path.relpath(path, os.fsencode(folder)))] = (
-                    file.read(),
-                    os.stat(path).st_mode & 0o777,
-                )
-    return found
-
-
-def cache_of(root: Path) -> dict[str, tuple[bytes, int]]:
-    return listing(root / ".dvc" / "cache" / "files")
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, symlinks=True)

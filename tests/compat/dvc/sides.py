@@ -1,4 +1,4 @@
-"""One scenario run by both programs in repositories of their own; everything it leaves is compared."""
+"""One scenario by both programs in repositories of their own; everything it leaves is compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compat.dvc.conftest import Tool, git
+from compat.dvc.tools import Tool, git
+from facts import fact, plain
 
 OWN = (".git/", ".dvc/tmp", ".dvc/cache/tmp", ".penstock")
 
@@ -91,15 +92,28 @@ def tree_of(root: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def assert_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    """Run a scenario with both: what it returns, which calls succeed and the whole tree are the same."""
-    outcomes = []
-    for tool in (dvc, penstock):
-        side = Side(tool, make_repo(tool.name, tool))
-        outcomes.append((scenario(side), side.exits, tree_of(side.root)))
-    (theirs, their_exits, their_tree), (ours, our_exits, our_tree) = outcomes
-    assert ours == theirs
-    assert our_exits == their_exits
-    assert our_tree == their_tree
+@dataclass(frozen=True)
+class Comparison:
+    """Runs a scenario with Penstock and compares what it leaves with the recorded facts of the real DVC."""
+
+    make_repo: Callable[[str, Tool], Path]
+    penstock: Tool
+    dvc: Callable[[], Tool]
+
+    def __call__(self, scenario: Callable[..., object], *case: Any) -> None:
+        """Assert that what a scenario returns, which calls succeed and the whole tree are the same by both.
+
+        Args:
+            case: further arguments of the scenario, which tell its facts apart.
+        """
+
+        def outcome(tool: Tool) -> object:
+            side = Side(tool, self.make_repo(tool.name, tool))
+            found = scenario(side, *case)
+            return {"returned": found, "exits": side.exits, "tree": tree_of(side.root)}
+
+        theirs = fact(scenario, lambda: outcome(self.dvc()), program="dvc", case=case)
+        ours = plain(outcome(self.penstock))
+        assert ours["returned"] == theirs["returned"]
+        assert ours["exits"] == theirs["exits"]
+        assert ours["tree"] == theirs["tree"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, git
+from compat.dvc.sides import Comparison, Side
+from compat.dvc.tools import Tool, git
 
 pytestmark = pytest.mark.slow
 Scenario = Callable[[Path, Tool], None]
@@ -145,39 +145,27 @@ SCENARIOS: list[Scenario] = [
 ]
 
 
-def tree_of(root: Path) -> dict[str, tuple[object, ...]]:
-    """Return everything in a repository but git's and the programs' own state: kind, mode, links, content."""
-    found: dict[str, tuple[object, ...]] = {}
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if name.startswith((".git/", ".dvc/tmp", ".dvc/cache/tmp")):
-            continue
-        if path.is_symlink():
-            found[name] = ("link", os.readlink(path).replace(str(root), ""))
-        elif path.is_file():
-            info = path.stat()
-            found[name] = (oct(info.st_mode), info.st_nlink, path.read_bytes())
-    return found
+def by_side(scenario: Scenario) -> Callable[[Side], None]:
+    """Return a scenario whose every call must end as it says."""
+
+    def run(side: Side) -> None:
+        scenario(side.root, side.tool)
+
+    run.__name__ = scenario.__name__
+    return run
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_both_leave_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    trees = []
-    for tool in (dvc, penstock):
-        root = make_repo(tool.name, tool)
-        scenario(root, tool)
-        trees.append(tree_of(root))
-    assert trees[1] == trees[0]
+def test_both_leave_the_same(compare: Comparison, scenario: Scenario) -> None:
+    compare(by_side(scenario))
 
 
-def test_a_pipeline_s_output_is_not_added(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool
-) -> None:
-    for tool in (dvc, penstock):
-        root = make_repo(tool.name, tool)
-        write(root, {"dvc.yaml": "stages:\n  a:\n    cmd: echo 1 > out\n    outs: [out]\n"})
-        tool(root, "repro")
-        tool(root, "add", "out", ok=False)
-        assert not (root / "out.dvc").exists()
+def what_a_pipeline_makes(root: Path, tool: Tool) -> None:
+    write(root, {"dvc.yaml": "stages:\n  a:\n    cmd: echo 1 > out\n    outs: [out]\n"})
+    tool(root, "repro")
+    tool(root, "add", "out", ok=False)
+    assert not (root / "out.dvc").exists()
+
+
+def test_a_pipeline_s_output_is_not_added(compare: Comparison) -> None:
+    compare(by_side(what_a_pipeline_makes))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, git
-from compat.dvc.sides import Scenario, Side, assert_same, names, tree_of
+from compat.dvc.sides import Comparison, Scenario, Side, names, tree_of
+from compat.dvc.tools import Tool, git
 
 pytestmark = pytest.mark.slow
 
@@ -161,10 +161,8 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_both_do_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    assert_same(make_repo, dvc, penstock, scenario)
+def test_both_do_the_same(compare: Comparison, scenario: Scenario) -> None:
+    compare(scenario)
 
 
 def test_what_goes_to_a_remote_is_ignored_by_git(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, git
-from compat.dvc.sides import Side, assert_same
+from compat.dvc.sides import Comparison, Side
+from compat.dvc.tools import git
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.sources.artifacts import Tag, choose_commit, split_name, version_key
 
@@ -45,10 +43,8 @@ def got(side: Side) -> object:
 
 
 @pytest.mark.slow
-def test_both_programs_bring_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool
-) -> None:
-    assert_same(make_repo, dvc, penstock, got)
+def test_both_programs_bring_the_same(compare: Comparison) -> None:
+    compare(got)
 
 
 def tags(*found: str) -> list[Tag]:

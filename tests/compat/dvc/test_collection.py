@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, cache_of, copy_tree, git, listing
+from compat.dvc.tools import Tool, cache_of, copy_tree, git, listing
 
 pytestmark = pytest.mark.slow
 

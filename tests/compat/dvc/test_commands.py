@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, copy_tree, git, listing
-from .samples import plain_directory
+from compat.dvc.samples import plain_directory
+from compat.dvc.tools import Tool, copy_tree, git, listing
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,8 @@ def test_a_users_configuration_lies_where_dvc_has_it(
     }
     given = {name: value.format(home=home) for name, value in variables.items()}
     ours, theirs = (
-        Tool(tool.name, tool.command, {**bare, **given, "HOME": str(home)}) for tool in (penstock, dvc)
+        Tool(tool.name, tool.command, {**bare, **given, "HOME": str(home)}, tool.server)
+        for tool in (penstock, dvc)
     )
     theirs(repo, "config", "--global", "core.remote", "of-dvc")
     assert ours(repo, "config", "core.remote") == theirs(repo, "config", "core.remote") == "of-dvc\n"

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from compat.dvc.tools import Tool
 from penstock.data.configuration.schema import ALIAS, NAMED, REMOTES, SECTIONS
-
-from .conftest import Tool
 
 TELL = """
 import json

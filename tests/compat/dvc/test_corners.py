@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, git
-from compat.dvc.sides import Scenario, Side, assert_same, names
+from compat.dvc.sides import Comparison, Scenario, Side, names
+from compat.dvc.tools import Tool, git
 
 pytestmark = pytest.mark.slow
 ODD = [
@@ -191,10 +191,8 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_both_do_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    assert_same(make_repo, dvc, penstock, scenario)
+def test_both_do_the_same(compare: Comparison, scenario: Scenario) -> None:
+    compare(scenario)
 
 
 @pytest.mark.parametrize("name", ["a\x85b", "a\u2028b", "a\u2029b", "\ufeffa", "a b\x85 " * 12, "trail "])

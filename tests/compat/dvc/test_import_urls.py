@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from compat.dvc.test_remotes import know, use
+from compat.dvc.tools import Tool, copy_tree, listing
 from penstock.storage.backend import Backend
 from penstock.storage.resolve import open_backend
 from servers.azure import AzureServer
 from servers.s3 import S3Server
 from servers.ssh import SshServer
 from servers.web import run_web
-
-from .conftest import Tool, copy_tree, listing
-from .test_remotes import know, use
 
 pytestmark = pytest.mark.slow
 FILES = {"one.csv": b"a,b\n1,2\n", "d/x": b"x", "d/sub/y": b"why", "d/sub/ü b": b"odd"}

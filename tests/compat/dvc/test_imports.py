@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, git, listing
-from .samples import plain_directory
-from .test_commands import both, workspace
+from compat.dvc.samples import plain_directory
+from compat.dvc.test_commands import both, workspace
+from compat.dvc.tools import Tool, git, listing
 
 pytestmark = pytest.mark.slow
 

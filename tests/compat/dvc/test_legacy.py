@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, cache_of, copy_tree, git
+from compat.dvc.tools import Tool, cache_of, copy_tree, git
 
 Q = b"q\r\n"
 FILES = {"a.txt": b"a\r\nb\n", "b.bin": b"\0\r\n", "inner/c.txt": b"plain\n"}

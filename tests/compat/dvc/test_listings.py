@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool
-from compat.dvc.sides import Scenario, Side, assert_same
+from compat.dvc.sides import Comparison, Scenario, Side
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +90,5 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_both_print_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    assert_same(make_repo, dvc, penstock, scenario)
+def test_both_print_the_same(compare: Comparison, scenario: Scenario) -> None:
+    compare(scenario)

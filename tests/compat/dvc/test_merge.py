@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import ENVIRONMENT, Tool, git
+from compat.dvc.tools import ENVIRONMENT, Tool, git
 
 ATTRIBUTES = "*.dvc merge=dvc\ndvc.lock merge=dvc\n"
 

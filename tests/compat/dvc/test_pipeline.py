@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, git
+from compat.dvc.tools import Tool, git
 
 pytestmark = pytest.mark.slow
 

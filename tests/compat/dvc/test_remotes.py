@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from compat.dvc.samples import plain_directory
+from compat.dvc.tools import Tool, git, listing
 from penstock.storage.backend import Backend
 from penstock.storage.resolve import open_backend
 from servers.azure import AzureServer
 from servers.ssh import SshServer
 from servers.web import WebServer, run_web
-
-from .conftest import Tool, git, listing
-from .samples import plain_directory
 
 pytestmark = pytest.mark.slow
 SECRET = "never-show-this"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, git, listing
-from .samples import odd_directory, plain_directory
+from compat.dvc.samples import odd_directory, plain_directory
+from compat.dvc.tools import Tool, git, listing
 
 pytestmark = pytest.mark.slow
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from .conftest import Tool
-from .sides import Scenario, Side, assert_same
+from compat.dvc.sides import Comparison, Scenario, Side
 
 pytestmark = pytest.mark.slow
 WRITTEN = """\
@@ -102,7 +98,5 @@ SCENARIOS: list[Scenario] = [adding, adding_to_what_is_written, refusing, listin
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_both_do_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    assert_same(make_repo, dvc, penstock, scenario)
+def test_both_do_the_same(compare: Comparison, scenario: Scenario) -> None:
+    compare(scenario)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool, git
+from compat.dvc.tools import Tool, git
 
 FILES = {"one.txt": "1", "inner/two.txt": "2"}
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from .conftest import Tool, git
+from compat.dvc.tools import Tool, git
+from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ def test_dvc_does_not_read_what_penstock_added(
     for name in ("data/a", "data/sub/b", "file"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
-    time.sleep(0.1)
+        os.utime(root / name, (1_700_000_000, 1_700_000_000))  # written long before it is added
     penstock(root, "add", "data", "file")
     assert rows(environment, "hashes/local", root) >= {
         f"{root}/{name}" for name in ("data/a", "data/sub/b", "file")
@@ -106,18 +107,17 @@ def test_the_output_of_a_running_stage_is_not_written(root: Path, dvc: Tool, pen
         "out",
         "-d",
         "first",
-        "echo > started; sleep 3; echo 1 > out",
+        "echo > started; while [ ! -f seen ]; do sleep 0.05; done; echo 1 > out",
     )
     with subprocess.Popen(
         [*dvc.command, "repro"], cwd=root, env=dvc.environment, stdout=subprocess.DEVNULL
     ) as running:
-        deadline = time.monotonic() + 60
-        while not (root / "started").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until((root / "started").exists)
         (root / "first").write_text("changed")
         done = penstock.run(root, "add", "first")
         assert done.returncode == 4
         assert f"process {running.pid}" in done.stderr and "repro" in done.stderr
         (root / "first").write_text("first")
+        (root / "seen").touch()
         assert running.wait() == 0
     penstock(root, "status")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.conftest import Tool
-from compat.dvc.sides import Scenario, Side, assert_same, names
+from compat.dvc.sides import Comparison, Scenario, Side, names
+from compat.dvc.tools import Tool
 
 pytestmark = pytest.mark.slow
 PIPELINE = """\
@@ -168,10 +168,8 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_both_do_the_same(
-    make_repo: Callable[[str, Tool], Path], dvc: Tool, penstock: Tool, scenario: Scenario
-) -> None:
-    assert_same(make_repo, dvc, penstock, scenario)
+def test_both_do_the_same(compare: Comparison, scenario: Scenario) -> None:
+    compare(scenario)
 
 
 def test_a_pattern_finds_what_is_not_in_the_workspace(

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from servers.mlflow_server import run_mlflow
 from servers.postgres import PostgresServer
 from servers.tracking import Tracking, mlflow_python, run_tracking
+
+
+@pytest.fixture
+def own_mlflow(tmp_path: Path) -> Iterator[Callable[[], Tracking]]:
+    """Start a real MLflow server of the test's own: asked again, another one would find what it kept."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(run_mlflow(tmp_path / "mlflow"))
 
 
 @pytest.fixture(

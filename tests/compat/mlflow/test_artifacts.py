@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,10 @@ import pytest
 
 from contracts.artifact_server import ROOT, Proxy, run_proxy
 from penstock.storage.resolve import open_backend
-from servers.programs import missing
-from servers.tracking import run_tracking
+from servers.tracking import QUIET, mlflow_client, run_tracking
 
 pytestmark = pytest.mark.slow
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+OPTIONS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -64,16 +60,11 @@ def work(tmp_path: Path) -> Path:
 
 def drive(proxy: Proxy, work: Path, script: str, root: str = ROOT) -> None:
     """Run statements in a process that has the client; `repo` is the artifact root."""
-    python = os.environ.get("PENSTOCK_MLFLOW_PYTHON")
-    if not python:
-        missing("MLflow's client (PENSTOCK_MLFLOW_PYTHON)", "python3-venv, then pip install mlflow")
-    done = subprocess.run(
-        [python, "-c", PREAMBLE + script, f"mlflow-artifacts:/{root}", str(work)],
-        env={**os.environ, **QUIET, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = mlflow_client().run(
+        (f"mlflow-artifacts:/{root}", str(work)),
+        program=PREAMBLE + script,
+        cwd=Path.cwd(),
+        env={**os.environ, **QUIET, **OPTIONS, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{proxy.port}"},
     )
     assert done.returncode == 0, done.stderr
 

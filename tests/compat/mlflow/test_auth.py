@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from servers.forking import penstock_server
 from servers.tracking import Tracking, run_tracking
 
 PASSWORD = "correct horse battery"
@@ -28,15 +29,7 @@ answer(refused(work))
 
 
 def penstock(root: Path, *arguments: str, given: str = "", **variables: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "-C", str(root), *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **variables},
-    )
+    done = penstock_server().run(arguments, cwd=root, env={**os.environ, **variables}, stdin=given)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

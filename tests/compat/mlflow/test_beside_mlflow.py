@@ -5,13 +5,13 @@ A step names why its answers differ where they do; a reason that has become untr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from compat.mlflow.beside import Step, ask, difference, post, read
-from servers.mlflow_server import run_mlflow
+from facts import fact, plain
 from servers.tracking import Tracking
 
 LONG = "x" * 9000
@@ -478,19 +478,6 @@ VERSIONS_OF_RUNS = [
 ]
 
 
-class Peer:
-    """A real MLflow server, asked once for each list of steps: asking again would find what it kept."""
-
-    def __init__(self, server: Tracking) -> None:
-        self._server = server
-        self._answers: dict[str, list[tuple[int, Any]]] = {}
-
-    def ask(self, name: str, steps: list[Step]) -> list[tuple[int, Any]]:
-        if name not in self._answers:
-            self._answers[name] = ask(self._server.port, steps)
-        return self._answers[name]
-
-
 LISTS = {
     "experiments": EXPERIMENTS,
     "runs": RUNS,
@@ -502,19 +489,19 @@ LISTS = {
 }
 
 
-@pytest.fixture(scope="session")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
-    with run_mlflow(tmp_path_factory.mktemp("peer") / "mlflow") as server:
-        yield Peer(server)
+def answers_to(name: str, server: Tracking) -> list[tuple[int, Any]]:
+    return ask(server.port, LISTS[name])
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("mlflow-server")
 @pytest.mark.parametrize("name", LISTS)
-def test_answers_are_equal(tracking: Tracking, peer: Peer, name: str) -> None:
-    steps = LISTS[name]
+def test_answers_are_equal(tracking: Tracking, own_mlflow: Callable[[], Tracking], name: str) -> None:
+    ours = plain(answers_to(name, tracking))
+    peer = fact(
+        answers_to, lambda: answers_to(name, own_mlflow()), program="mlflow", case=name, inputs=LISTS[name]
+    )
     wrong = []
-    for step, mine, theirs in zip(steps, ask(tracking.port, steps), peer.ask(name, steps), strict=True):
+    for step, mine, theirs in zip(LISTS[name], ours, peer, strict=True):
         if step.differs:
             assert mine[0] < 500, (str(step), mine)
             if mine == theirs:

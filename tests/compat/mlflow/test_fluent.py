@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from servers.tracking import Tracking, mlflow_python
+from servers.tracking import QUIET, Tracking, mlflow_client
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +109,7 @@ def test_evaluate_measures_a_logged_model(tracking: Tracking) -> None:
         X, y = load_iris(return_X_y=True, as_frame=True)
         mlflow.set_experiment("evaluate")
         with mlflow.start_run() as run:
-            info = mlflow.sklearn.log_model(LogisticRegression(max_iter=200).fit(X, y), name="model", input_example=X[:2])
+            info = mlflow.sklearn.log_model(LogisticRegression(max_iter=200).fit(X, y), name="model", pip_requirements=["scikit-learn"], input_example=X[:2])
         with mlflow.start_run() as judged:
             result = mlflow.models.evaluate(info.model_uri, X.assign(target=y), targets="target",
                                             model_type="classifier", evaluator_config={"log_explainer": False})
@@ -152,21 +151,13 @@ def test_pages_and_asynchronous_logging_lose_nothing(tracking: Tracking) -> None
     assert found == [True, 200]
 
 
-# It takes the same requests as the client, and half a minute for its ten starts.
+# It takes the same requests as the client.
 @pytest.mark.parametrize("tracking", ["sqlite"], indirect=True, scope="module")
 def test_the_command_line_works(tracking: Tracking, tmp_path: Path) -> None:
-    program = str(Path(mlflow_python()).with_name("mlflow"))
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": tracking.url,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-    }
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": tracking.url}
 
     def mlflow(*arguments: str) -> str:
-        done = subprocess.run(
-            [program, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = mlflow_client().run(arguments, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

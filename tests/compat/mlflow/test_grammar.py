@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from penstock.records.search.entities import (
     Entity,
 )
 from penstock.records.search.grammar import parse_filter, parse_order_by, parse_order_field
-from servers.programs import missing
+from servers.tracking import mlflow_client
 
 pytestmark = pytest.mark.slow
 
@@ -298,18 +298,8 @@ def _cases() -> list[tuple[str, str, Any]]:
 @pytest.fixture(scope="session")
 def answers() -> list[tuple[str, str, Any, dict[str, Any]]]:
     """Every case with what the real parsers say."""
-    python = os.environ.get("PENSTOCK_MLFLOW_PYTHON")
-    if not python:
-        missing("MLflow 3.17.2 (set PENSTOCK_MLFLOW_PYTHON)", "python3-venv")
     cases = _cases()
-    done = subprocess.run(
-        [python, "-c", ORACLE],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = mlflow_client().run((), program=ORACLE, stdin=json.dumps(cases), cwd=Path.cwd(), env=os.environ)
     assert done.returncode == 0, done.stderr[-2000:]
     return [(*case, answer) for case, answer in zip(cases, json.loads(done.stdout), strict=True)]
 

@@ -61,12 +61,12 @@ def test_penstock_loads_what_mlflow_logged(to: Tracking, tmp_path: Path) -> None
         model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
         with mlflow.start_run() as run:
             info = mlflow.sklearn.log_model(model, name="line", registered_model_name="theirs")
-            pickled = mlflow.sklearn.log_model(model, name="pickled", serialization_format="cloudpickle",
+            pickled = mlflow.sklearn.log_model(model, name="pickled", pip_requirements=["scikit-learn"], serialization_format="cloudpickle",
                                                registered_model_name="pickled")
             class Twice(mlflow.pyfunc.PythonModel):
                 def predict(self, context, model_input, params=None):
                     return model_input
-            mlflow.pyfunc.log_model(name="own", python_model=Twice(), registered_model_name="own")
+            mlflow.pyfunc.log_model(name="own", python_model=Twice(), pip_requirements=[], registered_model_name="own")
         client.set_registered_model_alias("theirs", "champion", 1)
         answer([run.info.run_id, info.model_uri])
         """

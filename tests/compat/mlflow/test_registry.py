@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compat.mlflow.beside import Step, ask, difference, post, read
-from servers.mlflow_server import run_mlflow
+from facts import fact, plain
 from servers.tracking import Tracking, run_tracking
 
 pytestmark = pytest.mark.slow
@@ -25,7 +26,7 @@ def test_a_model_goes_from_training_to_loading_by_alias(tracking: Tracking) -> N
         from sklearn.linear_model import LinearRegression
         model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
         with mlflow.start_run() as run:
-            info = mlflow.sklearn.log_model(model, name="model", registered_model_name="line")
+            info = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"], registered_model_name="line")
         second = mlflow.register_model(f"runs:/{run.info.run_id}/model", "line")
         client.set_registered_model_alias("line", "champion", second.version)
         client.set_registered_model_tag("line", "team", "ü")
@@ -79,7 +80,7 @@ def test_a_protected_alias_needs_a_verdict_through_mlflow_too(tmp_path: Path) ->
             """
             from sklearn.linear_model import LinearRegression
             with mlflow.start_run():
-                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m",
+                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m", pip_requirements=["scikit-learn"],
                                          registered_model_name="line")
             client.set_registered_model_alias("line", "candidate", "1")
             answer([refused(client.set_registered_model_alias, "line", "champion", "1"),
@@ -97,7 +98,7 @@ def test_a_version_whose_files_were_changed_is_not_loaded(tmp_path: Path) -> Non
             """
             from sklearn.linear_model import LinearRegression
             with mlflow.start_run():
-                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m",
+                mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="m", pip_requirements=["scikit-learn"],
                                          registered_model_name="line")
             """
         )
@@ -179,15 +180,13 @@ MODELS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
-    with run_mlflow(tmp_path_factory.mktemp("registry") / "mlflow") as server:
-        yield server
+def answers_of_mlflow(server: Tracking) -> list[tuple[int, Any]]:
+    return ask(server.port, MODELS)
 
 
-@pytest.mark.xdist_group("mlflow-server")
-def test_the_registry_answers_as_mlflow_does(tracking: Tracking, theirs: Tracking) -> None:
-    ours, peers = ask(tracking.port, MODELS), ask(theirs.port, MODELS)
+def test_the_registry_answers_as_mlflow_does(tracking: Tracking, own_mlflow: Callable[[], Tracking]) -> None:
+    ours = plain(answers_of_mlflow(tracking))
+    peers = fact(answers_of_mlflow, lambda: answers_of_mlflow(own_mlflow()), program="mlflow")
     wrong = [
         f"{step}\n  {difference(mine, peer)}"
         for step, mine, peer in zip(MODELS, ours, peers, strict=True)

@@ -84,7 +84,7 @@ def test_a_version_stays_what_it_was_and_is_copied_whole(tracking: Tracking) -> 
         import requests
         from sklearn.linear_model import LinearRegression
         with mlflow.start_run() as run:
-            info = mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="model",
+            info = mlflow.sklearn.log_model(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), name="model", pip_requirements=["scikit-learn"],
                                             registered_model_name="kept")
         root = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow-artifacts/artifacts/"
         place = client.get_logged_model(info.model_id).artifact_location.split(":/")[1]

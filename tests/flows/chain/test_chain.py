@@ -24,6 +24,7 @@ from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace
 from projects import Sample, rows
+from tables import table
 
 
 def train(sample: Sample) -> str:
@@ -31,17 +32,13 @@ def train(sample: Sample) -> str:
     return sample.commit("Train")
 
 
-def release(sample: Sample) -> None:
-    train(sample)
-    assert run_gate(sample.project).passed
-    register_model(sample.project)
-    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
+def deploy(sample: Sample) -> None:
     apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
 
 
-def test_a_version_carries_its_whole_provenance(sample: Sample) -> None:
-    commit = train(sample)
-    version, is_new = register_model(sample.project)
+def test_a_version_carries_its_whole_provenance(trained: Sample) -> None:
+    commit = trained.git.resolve("HEAD")
+    version, is_new = register_model(trained.project)
     assert is_new
     origin = version.provenance
     assert (origin.commit, origin.dirty_digest) == (commit, None)
@@ -49,32 +46,30 @@ def test_a_version_carries_its_whole_provenance(sample: Sample) -> None:
     assert origin.run_id is not None
     assert origin.environment["polars"]
     assert version.profile_digest is not None
-    assert register_model(sample.project) == (version, False)
+    assert register_model(trained.project) == (version, False)
 
 
-def test_a_model_changed_by_hand_is_not_registered(sample: Sample) -> None:
-    train(sample)
-    (sample.root / "models/late/extra").write_text("x")
+def test_a_model_changed_by_hand_is_not_registered(trained: Sample) -> None:
+    (trained.root / "models/late/extra").write_text("x")
     with pytest.raises(Invalid, match="is not what stage `train` made"):
-        register_model(sample.project)
+        register_model(trained.project)
 
 
-def test_no_alias_without_a_passing_verdict_for_exactly_this_model(sample: Sample) -> None:
-    train(sample)
-    register_model(sample.project)
+def test_no_alias_without_a_passing_verdict_for_exactly_this_model(trained: Sample) -> None:
+    register_model(trained.project)
     with pytest.raises(Refused, match="no gate has judged"):
-        plan_promotion(sample.project, "late/1")
-    assert run_gate(sample.project).passed
-    plan = plan_promotion(sample.project, "late/1")
-    settings = (sample.root / "penstock.yaml").read_text()
-    sample.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
+        plan_promotion(trained.project, "late/1")
+    assert run_gate(trained.project).passed
+    plan = plan_promotion(trained.project, "late/1")
+    settings = (trained.root / "penstock.yaml").read_text()
+    trained.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
     with pytest.raises(Refused, match="the gates changed"):
-        plan_promotion(open_workspace(sample.root, {}), "late/1")
-    apply_promotion(sample.project, plan)
+        plan_promotion(open_workspace(trained.root, {}), "late/1")
+    apply_promotion(trained.project, plan)
     with pytest.raises(Conflict):
-        apply_promotion(sample.project, plan)
+        apply_promotion(trained.project, plan)
     with pytest.raises(Refused, match="protected"):
-        delete_alias(sample.project, "late", "champion")
+        delete_alias(trained.project, "late", "champion")
 
 
 def test_a_gate_that_refuses_says_why_in_the_promotion_too(sample: Sample) -> None:
@@ -90,67 +85,67 @@ def test_a_gate_that_refuses_says_why_in_the_promotion_too(sample: Sample) -> No
         plan_deployment(project, "delay", "late/1")
 
 
-def test_deployments_are_planned_on_what_was_seen(sample: Sample) -> None:
-    release(sample)
-    plan = plan_deployment(sample.project, "delay", "late/1")
-    apply_deployment(sample.project, plan)
+def test_deployments_are_planned_on_what_was_seen(released: Sample) -> None:
+    deploy(released)
+    plan = plan_deployment(released.project, "delay", "late/1")
+    apply_deployment(released.project, plan)
     with pytest.raises(Conflict, match="is at revision 2"):
-        apply_deployment(sample.project, plan)
+        apply_deployment(released.project, plan)
     with pytest.raises(Refused, match="never served another version"):
-        plan_rollback(sample.project, "delay")
-    back = apply_deployment(sample.project, plan_rollback(sample.project, "delay", to=1))
+        plan_rollback(released.project, "delay")
+    back = apply_deployment(released.project, plan_rollback(released.project, "delay", to=1))
     assert (back.number, back.stable, back.previous) == (3, 1, 2)
     with pytest.raises(NotFound, match="no revision 9"):
-        plan_rollback(sample.project, "delay", to=9)
+        plan_rollback(released.project, "delay", to=9)
 
 
-def test_a_damaged_artifact_is_never_deployed(sample: Sample) -> None:
-    release(sample)
-    with sample.project.database.read() as connection:
+def test_a_damaged_artifact_is_never_deployed(released: Sample) -> None:
+    deploy(released)
+    with released.project.database.read() as connection:
         version = get_version(connection, "late", 1)
     file = next(one for one in version.manifest.files if one.path == "model.skops")
-    stored = sample.root / ".penstock/artifacts/objects" / file.sha256[:2] / file.sha256[2:]
+    stored = released.root / ".penstock/artifacts/objects" / file.sha256[:2] / file.sha256[2:]
     stored.chmod(0o644)
     stored.write_bytes(b"x" * file.size)
-    local = fetch_model(sample.project, version)
+    local = fetch_model(released.project, version)
     (local / "model.skops").write_bytes(b"damaged")
     with pytest.raises(Corrupt):
-        plan_deployment(sample.project, "delay", "late/1")
+        plan_deployment(released.project, "delay", "late/1")
 
 
-def test_the_chain_is_walked_both_ways(sample: Sample) -> None:
-    release(sample)
-    back = {link.kind for link in explain(sample.project, "delay").links}
+def test_the_chain_is_walked_both_ways(released: Sample) -> None:
+    deploy(released)
+    back = {link.kind for link in explain(released.project, "delay").links}
     assert {"deployment", "model version", "verdict", "run", "parameters", "commit", "data"} <= back
-    forward = [link.kind for link in explain(sample.project, "data/raw.csv").links]
+    forward = [link.kind for link in explain(released.project, "data/raw.csv").links]
     assert forward == ["data", "model version", "deployment"]
-    commit = sample.git.resolve("HEAD~1")
-    assert [link.kind for link in explain(sample.project, commit[:9]).links] == [
+    commit = released.git.resolve("HEAD~1")
+    assert [link.kind for link in explain(released.project, commit[:9]).links] == [
         "commit",
         "run",
         "model version",
         "deployment",
     ]
     for subject in ("late/1", "late@champion"):
-        assert explain(sample.project, subject).version == "late/1"
-    assert explain(sample.project, "delay#1").kind == "deployment"
+        assert explain(released.project, subject).version == "late/1"
+    assert explain(released.project, "delay#1").kind == "deployment"
     for subject in ("nonsense", "delay#9", "delay#x"):
         with pytest.raises(NotFound, match="nothing is called"):
-            explain(sample.project, subject)
+            explain(released.project, subject)
 
 
-def test_an_earlier_state_is_restored_and_has_nothing_to_reproduce(sample: Sample, tmp_path: Path) -> None:
-    release(sample)
-    old_data = (sample.root / "data/raw.csv").read_text()
-    sample.write("data/raw.csv", rows(1200, seed=9))
-    sample.add("data/raw.csv")
-    train(sample)
-    done = restore(sample.project, "late/1", tmp_path / "back")
+def test_an_earlier_state_is_restored_and_has_nothing_to_reproduce(released: Sample, tmp_path: Path) -> None:
+    deploy(released)
+    old_data = (released.root / "data/raw.csv").read_text()
+    released.write("data/raw.csv", rows(1200, seed=9))
+    released.add("data/raw.csv")
+    train(released)
+    done = restore(released.project, "late/1", tmp_path / "back")
     assert (tmp_path / "back/data/raw.csv").read_text() == old_data
     again = open_workspace(done.root, {})
     assert reproduce_and_record(again).is_up_to_date
     with pytest.raises(Conflict, match="not empty"):
-        restore(sample.project, "late/1", tmp_path / "back")
+        restore(released.project, "late/1", tmp_path / "back")
     assert (tmp_path / "back/data/raw.csv").exists()
 
 
@@ -197,7 +192,7 @@ def test_what_ci_made_counts_as_clean_and_is_restored_with_its_metrics(
     assert reproduce_and_record(open_workspace(done.root, {})).is_up_to_date
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "<b>", "-x", "a b", "é", "x" * 129])
+@table("name", ["", "a/b", "<b>", "-x", "a b", "é", "x" * 129])
 def test_an_endpoint_name_that_cannot_be_addressed_is_refused(sample: Sample, name: str) -> None:
     with pytest.raises(Invalid, match="cannot be an endpoint's name"):
         plan_deployment(sample.project, name, "late/1")
@@ -225,9 +220,9 @@ def test_ci_stops_at_failing_tests_and_keeps_their_output(sample: Sample) -> Non
     assert report.steps[1].details == ("it is broken",)
 
 
-def test_every_decision_left_an_event_with_its_evidence(sample: Sample) -> None:
-    release(sample)
-    with sample.project.database.read() as connection:
+def test_every_decision_left_an_event_with_its_evidence(released: Sample) -> None:
+    deploy(released)
+    with released.project.database.read() as connection:
         events = list_events(connection)
     assert [event.kind for event in events] == [
         "gate.passed",
@@ -240,25 +235,26 @@ def test_every_decision_left_an_event_with_its_evidence(sample: Sample) -> None:
     json.dumps([event.cause for event in events])
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "data/test.csv", "data/train.csv"])
-def test_a_gate_judges_only_what_the_pipeline_made(sample: Sample, name: str) -> None:
-    train(sample)
-    sample.write(name, '{"roc_auc": 0.999}')
-    with pytest.raises(Invalid, match="is not what stage"):
-        run_gate(sample.project)
+@table("name", ["metrics.json", "data/test.csv", "data/train.csv"])
+def test_a_gate_judges_only_what_the_pipeline_made(trained: Sample, name: str) -> None:
+    before = (trained.root / name).read_text()
+    trained.write(name, '{"roc_auc": 0.999}')
+    with pytest.raises(Invalid, match=f"{name} is not what stage"):
+        run_gate(trained.project)
+    trained.write(name, before)
 
 
-def test_nothing_is_deployed_under_gates_that_changed(sample: Sample) -> None:
-    release(sample)
-    settings = (sample.root / "penstock.yaml").read_text()
-    sample.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
+def test_nothing_is_deployed_under_gates_that_changed(released: Sample) -> None:
+    deploy(released)
+    settings = (released.root / "penstock.yaml").read_text()
+    released.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
     with pytest.raises(Refused, match="under the gates as they are now"):
-        plan_deployment(open_workspace(sample.root, {}), "delay", "late/1")
+        plan_deployment(open_workspace(released.root, {}), "delay", "late/1")
 
 
-def test_the_commit_of_a_version_leads_to_it(sample: Sample) -> None:
-    release(sample)
-    found = explain(sample.project, sample.git.resolve("HEAD"))
+def test_the_commit_of_a_version_leads_to_it(released: Sample) -> None:
+    deploy(released)
+    found = explain(released.project, released.git.resolve("HEAD"))
     assert found.version == "late/1"
     assert "deployment" in [link.kind for link in found.links]
 

@@ -17,11 +17,9 @@ from penstock.flows.models.aliases import (
     plan_promotion,
 )
 from penstock.flows.models.folders import fetch_model
-from penstock.flows.models.judging import run_gate, run_gate_on
-from penstock.flows.models.registering import register_model
+from penstock.flows.models.judging import run_gate_on
 from penstock.flows.models.removing import delete_model, delete_version, rename_model
 from penstock.flows.models.uploaded import Registration, register_uploaded
-from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.production.deploying import apply_deployment, plan_deployment
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.versions import get_version
@@ -63,46 +61,35 @@ def test_without_gates_moves_are_free_and_kept_with_who_and_when(tmp_path: Path)
     ]
 
 
-def made(sample: Sample) -> None:
-    reproduce_and_record(sample.project)
-    sample.commit("Train")
-    assert run_gate(sample.project).passed
-    register_model(sample.project)
-    apply_promotion(sample.project, plan_promotion(sample.project, "late/1"))
-
-
-def test_a_protected_alias_is_not_lost_through_a_side_door(sample: Sample) -> None:
-    made(sample)
-    policy = AliasPolicy.of(sample.project.settings)
+def test_a_protected_alias_is_not_lost_through_a_side_door(released: Sample) -> None:
+    policy = AliasPolicy.of(released.project.settings)
     for door in (
         lambda connection: drop_alias(connection, policy, ("late", "champion"), "me"),
         lambda connection: delete_version(connection, policy, "late", 1, "me"),
         lambda connection: delete_model(connection, policy, "late", "me"),
         lambda connection: rename_model(connection, policy, "late", "later", "me"),
     ):
-        with pytest.raises(Refused, match="is protected"), sample.project.database.write() as connection:
+        with pytest.raises(Refused, match="is protected"), released.project.database.write() as connection:
             door(connection)
     with pytest.raises(Refused, match="is protected"):
-        delete_alias(sample.project, "late", "champion")
+        delete_alias(released.project, "late", "champion")
 
 
-def test_what_an_endpoint_serves_is_neither_renamed_nor_deleted(sample: Sample) -> None:
-    made(sample)
-    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
-    policy = AliasPolicy.of(sample.project.settings)
+def test_what_an_endpoint_serves_is_neither_renamed_nor_deleted(released: Sample) -> None:
+    apply_deployment(released.project, plan_deployment(released.project, "delay", "late@champion"))
+    policy = AliasPolicy.of(released.project.settings)
     for change in (
         lambda connection: rename_model(connection, policy, "late", "later", "me"),
         lambda connection: delete_model(connection, policy, "late", "me"),
         lambda connection: delete_version(connection, policy, "late", 1, "me"),
     ):
         refused = pytest.raises(Conflict, match="endpoint delay serves late")
-        with refused, sample.project.database.write() as connection:
+        with refused, released.project.database.write() as connection:
             change(connection)
 
 
-def test_an_uploaded_version_is_judged_promoted_and_deployed_like_the_pipelines(sample: Sample) -> None:
-    made(sample)
-    project = sample.project
+def test_an_uploaded_version_is_judged_promoted_and_deployed_like_the_pipelines(released: Sample) -> None:
+    project = released.project
     files = ArtifactFiles(project.artifacts.backend)
     with project.database.read() as connection:
         first = get_version(connection, "late", 1)
@@ -123,20 +110,18 @@ def test_an_uploaded_version_is_judged_promoted_and_deployed_like_the_pipelines(
     apply_deployment(project, plan_deployment(project, "delay", "late@champion"))
 
 
-def test_a_verdict_on_a_registered_version_uses_its_own_numbers(sample: Sample) -> None:
-    made(sample)
-    assert {check.kind: check.status for check in run_gate_on(sample.project, "late/1").checks} == {
+def test_a_verdict_on_a_registered_version_uses_its_own_numbers(released: Sample) -> None:
+    assert {check.kind: check.status for check in run_gate_on(released.project, "late/1").checks} == {
         "metric": "pass",
         "schema": "pass",
         "champion": "pass",
     }
 
 
-def test_a_version_without_files_here_is_neither_fetched_nor_judged(sample: Sample) -> None:
-    made(sample)
+def test_a_version_without_files_here_is_neither_fetched_nor_judged(released: Sample) -> None:
     elsewhere = Registration(model="late", source="s3://bucket/x", actor="client")
-    version = register_uploaded(sample.project, elsewhere)
+    version = register_uploaded(released.project, elsewhere)
     with pytest.raises(Refused, match="not kept here but at s3://bucket/x"):
-        fetch_model(sample.project, version)
+        fetch_model(released.project, version)
     with pytest.raises(Refused, match="not kept here"):
-        run_gate_on(sample.project, version.ref)
+        run_gate_on(released.project, version.ref)

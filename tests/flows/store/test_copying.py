@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +29,7 @@ from penstock.tracking.experiments import create_experiment, list_experiments
 from penstock.tracking.logged_models import list_models
 from penstock.tracking.metrics import list_history
 from penstock.workspace import open_workspace
+from servers.forking import run_penstock
 from servers.mlflow_server import run_mlflow
 from servers.postgres import PostgresServer
 from servers.tracking import Tracking
@@ -146,7 +145,7 @@ with mlflow.start_run(run_name="whole") as run:
     mlflow.log_text("hello", "notes/a.txt")
     mlflow.log_input(mlflow.data.from_pandas(pd.DataFrame({"x": [1]}), source="x.csv", name="d"), context="training")
     from sklearn.linear_model import LinearRegression
-    mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", registered_model_name="line")
+    mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", pip_requirements=["scikit-learn"], registered_model_name="line")
 client.set_registered_model_alias("line", "champion", 1)
 deleted = client.create_run("0"); client.delete_run(deleted.info.run_id)
 answer([run.info.run_id, run.info.experiment_id, deleted.info.run_id])
@@ -154,7 +153,6 @@ answer([run.info.run_id, run.info.experiment_id, deleted.info.run_id])
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("mlflow-server")
 def test_what_an_mlflow_server_kept_comes_along(tmp_path: Path) -> None:
     with run_mlflow(tmp_path / "mlflow") as peer:
         run_id, experiment_id, deleted = peer.drive(SCRIPT)
@@ -196,7 +194,7 @@ with mlflow.start_run(run_name="whole") as run:
     data = mlflow.data.from_pandas(pd.DataFrame({"x": [1]}), source="x.csv", name="my data")
     mlflow.log_input(data, context="training")
     from sklearn.linear_model import LinearRegression
-    info = mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", registered_model_name="line")
+    info = mlflow.sklearn.log_model(LinearRegression().fit([[0], [1]], [0, 1]), name="line", pip_requirements=["scikit-learn"], registered_model_name="line")
     mlflow.log_metric("accuracy", 0.5, model_id=info.model_id)
 client.set_registered_model_alias("line", "champion", 1)
 client.set_registered_model_alias("line", "candidate", 1)
@@ -315,10 +313,7 @@ def test_what_no_gate_has_judged_does_not_become_champion_by_an_import(
         assert get_card(connection, "line", 1).aliases == ("candidate",)
         assert list_alias_moves(connection, "line", "champion") == []
     project.close()
-    program = Path(sys.executable).with_name("penstock")
-    shown = subprocess.run(
-        [program, "db", "import", str(folder)], cwd=root, capture_output=True, text=True, check=True
-    )
+    shown = run_penstock(root, "db", "import", str(folder))
     assert "left out, since no gate has judged it: line/1 as champion" in shown.stdout
 
 

@@ -31,6 +31,7 @@ from penstock.tracking import logged_models, runs
 from penstock.tracking.experiments import create_experiment, delete_experiment, find_experiment
 from penstock.tracking.tables import datasets, run_metrics
 from penstock.workspace import open_workspace
+from servers.forking import run_penstock
 from servers.postgres import PostgresServer
 
 FRAME = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [1.0, 0.0, 1.0, 0.0]})
@@ -278,13 +279,7 @@ def test_the_command_shows_first_and_asks(project: Project) -> None:
     forget(project, logged.run_id, str(logged.id))
 
     def command(*arguments: str) -> tuple[int, dict[str, object]]:
-        done = subprocess.run(
-            [sys.executable, "-m", "penstock.cli", "db", "purge", "--json", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = run_penstock(Path.cwd(), "db", "purge", "--json", *arguments)
         return done.returncode, json.loads(done.stdout)
 
     code, shown = command("--dry-run")

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,10 @@ from contracts.artifact_server import PROXY, ROOT, Proxy, run_proxy
 from penstock.access.roles import Role
 from penstock.storage.local import STAGING
 from penstock.storage.resolve import open_backend
-from servers.s3 import run_s3
+from servers.ports import reserve
+from servers.s3 import S3Server
+from stories.live import wait_until
+from tables import table
 
 AJAX = PROXY.replace("/api/", "/ajax-api/")
 MEBIBYTE = 1 << 20
@@ -150,7 +152,7 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize(("method", "url", "role"), MOVES)
+@table(("method", "url", "role"), MOVES)
 def test_the_guard_is_asked_first_on_every_route(proxy: Proxy, method: str, url: str, role: Role) -> None:
     proxy.ask("PUT", f"{PROXY}/{ROOT}/f", b"x")
     proxy.seen.clear()
@@ -191,13 +193,14 @@ def start_upload(port: int, sent: int, declared: int = 64 * MEBIBYTE) -> socket.
 
 
 def wait_for_parts(root: Path, count: int, *, at_least: int = 0) -> list[Path]:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        found = list((root / STAGING).glob("*"))
-        if len(found) == count and all(path.stat().st_size >= at_least for path in found):
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not {count} temporary files: {found}")
+    found: list[Path] = []
+
+    def are_there() -> bool:
+        found[:] = (root / STAGING).glob("*")
+        return len(found) == count and all(path.stat().st_size >= at_least for path in found)
+
+    wait_until(are_there)
+    return found
 
 
 @pytest.mark.parametrize("sent", [0, 100, 20 * MEBIBYTE])
@@ -212,19 +215,20 @@ def test_a_client_that_dies_leaves_nothing(proxy: Proxy, tmp_path: Path, sent: i
 
 
 def run_program(root: Path) -> tuple[subprocess.Popen[bytes], int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = reserve()
     program = contracts.artifact_server.__file__
     running = subprocess.Popen([sys.executable, program, str(port), str(root)])
-    for _ in range(400):
+
+    def answers() -> bool:
+        assert running.poll() is None
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
         except OSError:
-            time.sleep(0.05)
-        else:
-            return running, port
-    raise AssertionError("the server does not answer")
+            return False
+        return True
+
+    wait_until(answers)
+    return running, port
 
 
 def test_a_server_that_is_killed_leaves_nothing_after_the_next_upload(tmp_path: Path) -> None:
@@ -278,23 +282,22 @@ def test_the_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_works_over_an_object_store(tmp_path: Path) -> None:
-    with run_s3(tmp_path / "s3") as server:
-        backend = open_backend(f"s3://{server.make_bucket()}/p", server.options())
-        with run_proxy(backend) as proxy:
-            data = os.urandom(40 * MEBIBYTE)
-            assert proxy.ask("PUT", f"{PROXY}/{ROOT}/d/big", data)[0] == 200
-            assert proxy.ask("PUT", f"{PROXY}/{ROOT}/small", b"x")[0] == 200
-            assert proxy.ask("GET", f"{PROXY}/{ROOT}/d/big")[2] == data
-            answer = proxy.ask("GET", f"{PROXY}/{ROOT}/d/big", headers={"Range": "bytes=-5"})
-            assert answer[::2] == (206, data[-5:])
-            assert listing(proxy, ROOT) == {
-                "files": [
-                    {"path": "d", "is_dir": True},
-                    {"path": "small", "is_dir": False, "file_size": 1},
-                ]
-            }
-            with start_upload(proxy.port, 40 * MEBIBYTE):
-                pass
-            assert proxy.ask("DELETE", f"{PROXY}/{ROOT}/d")[0] == 200
-            assert [entry.key for entry in backend.list("")] == [f"files/{ROOT}/small"]
+def test_it_works_over_an_object_store(s3_server: S3Server) -> None:
+    backend = open_backend(f"s3://{s3_server.make_bucket()}/p", s3_server.options())
+    with run_proxy(backend) as proxy:
+        data = os.urandom(40 * MEBIBYTE)
+        assert proxy.ask("PUT", f"{PROXY}/{ROOT}/d/big", data)[0] == 200
+        assert proxy.ask("PUT", f"{PROXY}/{ROOT}/small", b"x")[0] == 200
+        assert proxy.ask("GET", f"{PROXY}/{ROOT}/d/big")[2] == data
+        answer = proxy.ask("GET", f"{PROXY}/{ROOT}/d/big", headers={"Range": "bytes=-5"})
+        assert answer[::2] == (206, data[-5:])
+        assert listing(proxy, ROOT) == {
+            "files": [
+                {"path": "d", "is_dir": True},
+                {"path": "small", "is_dir": False, "file_size": 1},
+            ]
+        }
+        with start_upload(proxy.port, 40 * MEBIBYTE):
+            pass
+        assert proxy.ask("DELETE", f"{PROXY}/{ROOT}/d")[0] == 200
+        assert [entry.key for entry in backend.list("")] == [f"files/{ROOT}/small"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from penstock.base.errors import (
     Conflict,
     Corrupt,
@@ -17,6 +15,7 @@ from penstock.base.errors import (
     Unavailable,
 )
 from penstock.http.mlflow.errors import mlflow_error_response
+from tables import table
 
 CASES = [
     (NotFound, "tracking.no_run", "RESOURCE_DOES_NOT_EXIST", 404),
@@ -34,7 +33,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("cause", "code", "name", "status"), CASES)
+@table(("cause", "code", "name", "status"), CASES)
 def test_a_cause_has_its_name_and_status(
     cause: type[PenstockError], code: str, name: str, status: int
 ) -> None:

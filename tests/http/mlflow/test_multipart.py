@@ -15,6 +15,7 @@ import pytest
 from contracts.artifact_server import PROXY, ROOT, Proxy, run_proxy
 from penstock.artifacts.parts import KEEP_MS, PartUpload
 from penstock.storage.resolve import open_backend
+from tables import table
 
 MPU = "/api/2.0/mlflow-artifacts/mpu"
 DATA = os.urandom(2_500_000)
@@ -154,7 +155,7 @@ def test_what_was_not_sent_is_not_joined(proxy: Proxy, parts: list[tuple[int, st
     assert kept(proxy) == before
 
 
-@pytest.mark.parametrize(
+@table(
     ("folder", "body"),
     [
         (ROOT, {}),

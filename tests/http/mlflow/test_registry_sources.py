@@ -11,6 +11,7 @@ from penstock.base.store.events import list_events
 from penstock.flows.models.uploaded import manifest_of
 from penstock.registry.versions import get_version
 from servers.registry_api import Api, run_api
+from tables import table
 
 FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"\0" * 100_000}
 HOSTILE = [
@@ -60,8 +61,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield opened
 
 
-@pytest.mark.parametrize("tags", [[], [{"key": "mlflow.prompt.is_prompt", "value": "true"}]])
-@pytest.mark.parametrize("source", HOSTILE)
+@table("tags", [[], [{"key": "mlflow.prompt.is_prompt", "value": "true"}]])
+@table("source", HOSTILE)
 def test_a_hostile_source_is_refused_whatever_its_tags(
     api: Api, source: str, tags: list[dict[str, str]]
 ) -> None:
@@ -165,6 +166,8 @@ def test_a_model_whose_upload_is_not_finished_is_not_taken_for_whole(api: Api) -
     made = api.post("logged-models", experiment_id="0", name="half")["model"]["info"]
     api.upload(f"{made['artifact_uri']}/MLmodel", b"x")
     source = f"models:/{made['model_id']}"
-    api.post("model-versions/create", name="mine", source=source, model_id=made["model_id"])
-    with api.project.database.read() as connection:
-        assert get_version(connection, "mine", 1).digest == ""
+    status, answer = api(
+        "POST", "model-versions/create", name="mine", source=source, model_id=made["model_id"]
+    )
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert "never finished" in answer["message"]

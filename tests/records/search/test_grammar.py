@@ -27,6 +27,7 @@ from penstock.records.search.grammar import (
     parse_order_by,
     parse_order_field,
 )
+from tables import table
 
 ENTITIES = (RUNS, EXPERIMENTS, REGISTERED_MODELS, MODEL_VERSIONS, LOGGED_MODELS)
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -134,7 +135,7 @@ def test_any_text_is_a_filter_and_an_order_or_invalid(text: str) -> None:
         error.message.encode()
 
 
-@pytest.mark.parametrize(
+@table(
     "piece",
     [
         "(",
@@ -160,13 +161,13 @@ def test_any_text_is_a_filter_and_an_order_or_invalid(text: str) -> None:
 )
 def test_long_hostile_text_is_read_in_linear_time(piece: str) -> None:
     for text in (piece * 40_000, "name = " + piece * 40_000, "name IN (" + piece * 40_000):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(Invalid):
             parse_filter(text, RUNS)
-        assert time.perf_counter() - started < 5
+        assert time.thread_time() - started < 5
 
 
-@pytest.mark.parametrize(
+@table(
     ("entity", "text", "expected"),
     [
         (RUNS, "metric.`a b` >= -1e-3", Comparison("metric", "a b", ">=", -0.001)),
@@ -192,7 +193,7 @@ def test_a_filter_means(entity: Entity, text: str, expected: Comparison) -> None
     assert parse_filter(text, entity) == (expected,)
 
 
-@pytest.mark.parametrize(
+@table(
     ("entity", "text", "message"),
     [
         (RUNS, "metrics.a = 1 AND", "Invalid clause(s) in filter string: 'AND'"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from penstock.base.store.database import Database
 from penstock.records.search.sql import compare
+from tables import table
 
 TEXTS = (
     "",
@@ -69,21 +69,21 @@ def like(text: str | None, pattern: str, flags: int = 0) -> bool:
     return text is not None and re.fullmatch(expression, text, flags | re.DOTALL) is not None
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@table("pattern", PATTERNS)
 def test_like_knows_case_and_no_escape(either_store: Database, pattern: str) -> None:
     found = passing(either_store, TEXTS, sa.Text(), "LIKE", pattern)
 
     assert found == [text for text in TEXTS if like(text, pattern)]
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern in PATTERNS if pattern.isascii()])
+@table("pattern", [pattern for pattern in PATTERNS if pattern.isascii()])
 def test_ilike_ignores_the_case_of_ascii(either_store: Database, pattern: str) -> None:
     found = passing(either_store, TEXTS, sa.Text(), "ILIKE", pattern)
 
     assert found == [text for text in TEXTS if like(text, pattern, re.IGNORECASE | re.ASCII)]
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "value", "expected"),
     [
         ("=", "abc", ["abc"]),
@@ -100,7 +100,7 @@ def test_texts_compare_exactly(
     assert passing(either_store, TEXTS, sa.Text(), operator, value) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("operator", "value", "expected"),
     [
         ("=", 1, [1]),

@@ -16,7 +16,7 @@ from penstock.base.store.database import Database
 from penstock.base.store.schema import read_statements
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 
 
 def upgrade(database: Database) -> None:
@@ -48,8 +48,8 @@ def upgrade(database: Database) -> None:
     _date_default(database)
 
 
-def run_migrations(database: Database) -> None:
-    """Run the migrations that a store lacks, in one transaction."""
+def run_migrations(database: Database, target: str = "head") -> None:
+    """Run the migrations that a store lacks up to a version, in one transaction."""
     from alembic import command
     from alembic.config import Config
 
@@ -59,7 +59,7 @@ def run_migrations(database: Database) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7253611)")
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, target)
 
 
 def current_version(database: Database) -> str | None:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, unstorable
+from penstock.base.threads import begin
 
 MAX_GROUP = 128
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class GroupWriter:
         self._database = database
         self._waiting: deque[tuple[Work, Future[Any]]] = deque()
         self._wake = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._running: Future[None] | None = None
         self._closed = False
 
     def submit(self, work: Callable[[sa.Connection], T]) -> Future[T]:
@@ -50,9 +51,8 @@ class GroupWriter:
             if self._closed:
                 raise Unavailable("the store is closing", code="store.closing", hint="try again")
             self._waiting.append((work, future))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="penstock-writer", daemon=True)
-                self._thread.start()
+            if self._running is None:
+                self._running = begin("penstock-writer", self._run)
             self._wake.notify()
         return future
 
@@ -61,8 +61,8 @@ class GroupWriter:
         with self._wake:
             self._closed = True
             self._wake.notify()
-        if self._thread is not None:
-            self._thread.join()
+        if self._running is not None:
+            self._running.result()
 
     def _run(self) -> None:
         while True:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from penstock.cli.data.imports import target_of
-from penstock.cli.data.targets import GLOB, SOME_TARGETS, complete_remotes, opened, pipeline_outputs
+from penstock.cli.data.targets import GLOB, SOME_TARGETS, complete_remotes, opened
 from penstock.cli.data.text import render_advice
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -17,6 +16,20 @@ if TYPE_CHECKING:
 
     from penstock.data.repository import DataRepository
     from penstock.data.verbs.adding import Added
+
+
+class AddFlags(TypedDict):
+    """How targets are added."""
+
+    force: bool
+    jobs: int | None
+    use_glob: bool
+    out: str | None
+    to_remote: bool
+    remote: str | None
+    remote_jobs: int
+    no_commit: bool
+    no_relink: bool
 
 
 @click.command()
@@ -38,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--no-relink", is_flag=True, help="Leave files as they are, even where links are configured.")
 @json_option
 @pass_session
-def add(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
+def add(session: Session, /, targets: tuple[str, ...], **flags: Unpack[AddFlags]) -> None:
     """Put files or directories under version control."""
     _check(targets, flags)
     with opened(session) as repo:
@@ -48,7 +61,7 @@ def add(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
         _emit_added(session, repo, _add(session, repo, targets, flags))
 
 
-def _check(targets: tuple[str, ...], flags: dict[str, Any]) -> None:
+def _check(targets: tuple[str, ...], flags: AddFlags) -> None:
     elsewhere = flags["to_remote"] or flags["out"]
     if elsewhere and (len(targets) > 1 or flags["use_glob"]):
         raise click.UsageError("--out and --to-remote take one target")
@@ -60,9 +73,7 @@ def _check(targets: tuple[str, ...], flags: dict[str, Any]) -> None:
         raise click.UsageError("--remote and --remote-jobs go with --to-remote")
 
 
-def _add(
-    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
-) -> list[Added]:
+def _add(session: Session, repo: DataRepository, targets: tuple[str, ...], flags: AddFlags) -> list[Added]:
     if flags["out"]:
         from penstock.data.pointers.pointer import pointer_path
         from penstock.flows.sources.to_remote import add_from
@@ -70,13 +81,11 @@ def _add(
         target = session.directory / flags["out"]
         if not (flags["force"] and pointer_path(target).is_file()):  # what is tracked is replaced as a whole
             target = target_of(session, targets[0], flags["out"])
-        around = partial(pipeline_outputs, repo, (target,))
-        return add_from(repo, targets[0], target, session.directory, around, force=flags["force"])
+        return add_from(repo, targets[0], target, session.directory, force=flags["force"])
     from penstock.flows.tracked import working_tree
 
     paths = [session.directory / name for name in _expand(session.directory, targets, flags["use_glob"])]
-    around = partial(pipeline_outputs, repo, paths)
-    return working_tree.add(repo, paths, around, store=not flags["no_commit"], relink=not flags["no_relink"])
+    return working_tree.add(repo, paths, store=not flags["no_commit"], relink=not flags["no_relink"])
 
 
 def _expand(base: Path, targets: tuple[str, ...], use_glob: bool) -> list[str]:
@@ -87,7 +96,7 @@ def _expand(base: Path, targets: tuple[str, ...], use_glob: bool) -> list[str]:
     return [hit for name in targets for hit in glob.glob(name, root_dir=base, recursive=True) or [name]]
 
 
-def _send(session: Session, repo: DataRepository, source: str, flags: dict[str, Any]) -> None:
+def _send(session: Session, repo: DataRepository, source: str, flags: AddFlags) -> None:
     from penstock.flows.sources.to_remote import add_to_remote
 
     pointer = add_to_remote(

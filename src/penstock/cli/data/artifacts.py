@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import click
 
-from penstock.cli.data.imports import FORCE, JOBS, override_options, overrides_of, target_of
+from penstock.cli.data.imports import FORCE, JOBS, GetFlags, override_options, overrides_of, target_of
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -14,6 +14,13 @@ from penstock.cli.output import Session, json_option, pass_session
 @click.group()
 def artifacts() -> None:
     """Download registered artifacts of DVC repositories."""
+
+
+class ArtifactFlags(GetFlags):
+    """The options of `artifacts get`."""
+
+    version: str | None
+    stage: str | None
 
 
 @artifacts.command(cls=ManyValues)
@@ -30,7 +37,7 @@ def artifacts() -> None:
 @JOBS
 @json_option
 @pass_session
-def get(session: Session, /, url: str, name: str, out: str | None, **options: Any) -> None:
+def get(session: Session, /, url: str, name: str, out: str | None, **options: Unpack[ArtifactFlags]) -> None:
     """Download a registered version of an artifact: an entry under `artifacts` in the dvc.yaml of a repository.
 
     Versions and stages are annotated git tags, as DVC and GTO make them: NAME@v1.2.0 and NAME#STAGE.

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
 from penstock.cli.data.targets import complete_remotes, opened
 from penstock.cli.output import Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.data.repository import DataRepository
+
+
+class GcFlags(TypedDict):
+    """What to keep, where to collect and how."""
+
+    workspace: bool
+    rev: str | None
+    num: int | None
+    all_branches: bool
+    all_tags: bool
+    all_commits: bool
+    since: str | None
+    all_experiments: bool
+    not_in_remote: bool
+    cloud: bool
+    remote: str | None
+    skip_failed: bool
+    force: bool
+    jobs: int
+    projects: tuple[str, ...]
+    dry: bool
+    grace_s: float | None
 
 
 def _scope_options(command: Any) -> Any:
@@ -43,7 +69,7 @@ def _scope_options(command: Any) -> Any:
 @click.option("--empty-trash", is_flag=True, help="Delete for good what earlier collections took.")
 @json_option
 @pass_session
-def gc(session: Session, /, undo: bool, empty_trash: bool, **options: Any) -> None:
+def gc(session: Session, /, undo: bool, empty_trash: bool, **options: Unpack[GcFlags]) -> None:
     """Collect unused objects from the cache (into a trash) or a remote.
 
     On a remote, and in a cache outside the repository, objects younger than an hour stay unless --grace
@@ -62,7 +88,7 @@ def gc(session: Session, /, undo: bool, empty_trash: bool, **options: Any) -> No
         _collect(session, repo, options)
 
 
-def _collect(session: Session, repo: Any, options: dict[str, Any]) -> None:
+def _collect(session: Session, repo: DataRepository, options: GcFlags) -> None:
     from penstock.flows.tracked.collecting import GarbageOptions, collect_garbage
     from penstock.flows.tracked.history import Scope
 
@@ -89,7 +115,7 @@ def _collect(session: Session, repo: Any, options: dict[str, Any]) -> None:
         dry=options["dry"],
     )
     if not options["dry"] and not options["force"]:
-        _confirm(collect_garbage(repo, GarbageOptions(**{**vars(chosen), "dry": True})))
+        _confirm(collect_garbage(repo, replace(chosen, dry=True)))
     plan = collect_garbage(repo, chosen)
     document = {"dry": chosen.dry, "cache": _document(plan.cache)}
     if plan.remote is not None:
@@ -97,9 +123,17 @@ def _collect(session: Session, repo: Any, options: dict[str, Any]) -> None:
     session.emit(document, lambda: _render(plan, dry=chosen.dry))
 
 
-def _check(options: dict[str, Any]) -> None:
-    names = ("workspace", "rev", "all_branches", "all_tags", "all_commits", "since", "all_experiments")
-    if not any(options[name] for name in names):
+def _check(options: GcFlags) -> None:
+    kept = (
+        options["workspace"],
+        options["rev"],
+        options["all_branches"],
+        options["all_tags"],
+        options["all_commits"],
+        options["since"],
+        options["all_experiments"],
+    )
+    if not any(kept):
         raise click.UsageError("say what to keep: -w, -a, -T, -A, --rev, --date or --all-experiments")
     if options["num"] is not None and not (options["rev"] or options["all_branches"]):
         raise click.UsageError("--num goes with --rev or --all-branches")

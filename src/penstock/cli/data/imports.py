@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 import click
@@ -24,6 +24,52 @@ FORCE = click.option("-f", "--force", is_flag=True, help="Replace what is at the
 JOBS = click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Objects at once.")
 
 
+class OverrideFlags(TypedDict):
+    """What `override_options` adds."""
+
+    config: str | None
+    remote: str | None
+    remote_config: tuple[str, ...]
+
+
+class GetFlags(OverrideFlags):
+    """The options of `get`."""
+
+    show_url: bool
+    force: bool
+    jobs: int
+
+
+class ImportFlags(TypedDict):
+    """What `_import_options` adds."""
+
+    no_exec: bool
+    no_download: bool
+    force: bool
+    jobs: int
+
+
+class RepositoryImportFlags(ImportFlags, OverrideFlags):
+    """The options of `import`."""
+
+
+class UrlImportFlags(ImportFlags):
+    """The options of `import-url`."""
+
+    to_remote: bool
+    remote: str | None
+
+
+class UpdateFlags(TypedDict):
+    """The options of `update`, as the flow takes them."""
+
+    no_download: bool
+    to_remote: bool
+    remote: str | None
+    rev: str | None
+    jobs: int
+
+
 def override_options(command: Any) -> Any:
     """Add what goes over the configuration of a source repository."""
     for option in (
@@ -40,7 +86,7 @@ def override_options(command: Any) -> Any:
     return command
 
 
-def overrides_of(options: dict[str, Any]) -> Overrides:
+def overrides_of(options: OverrideFlags) -> Overrides:
     """Return what the options of `override_options` say."""
     from penstock.flows.sources.overrides import Overrides
 
@@ -69,7 +115,9 @@ def key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 @JOBS
 @json_option
 @pass_session
-def get(session: Session, /, url: str, path: str, out: str | None, rev: str | None, **options: Any) -> None:
+def get(
+    session: Session, /, url: str, path: str, out: str | None, rev: str | None, **options: Unpack[GetFlags]
+) -> None:
     """Download a file or directory of a repository without tracking it."""
     from penstock.flows.sources.getting import get_path, storage_url
     from penstock.flows.sources.repositories import open_source
@@ -140,16 +188,28 @@ def _import_options(command: Any) -> Any:
 @REV
 @_import_options
 @pass_session
-def import_(session: Session, /, url: str, path: str, out: str | None, rev: str | None, **flags: Any) -> None:
+def import_(
+    session: Session,
+    /,
+    url: str,
+    path: str,
+    out: str | None,
+    rev: str | None,
+    **flags: Unpack[RepositoryImportFlags],
+) -> None:
     """Bring data of another repository here, and track where they came from."""
     from penstock.flows.sources.imports import ImportOptions, import_path
 
     with opened(session) as repo:
         target = target_of(session, path, out)
-        overrides = overrides_of(flags)
-        for name in ("config", "remote", "remote_config"):
-            del flags[name]
-        options = ImportOptions(rev, **flags, overrides=overrides)
+        options = ImportOptions(
+            rev,
+            no_exec=flags["no_exec"],
+            no_download=flags["no_download"],
+            force=flags["force"],
+            jobs=flags["jobs"],
+            overrides=overrides_of(flags),
+        )
         pointer = import_path(repo, url, path, target, options, base=session.directory)
         _emit_pointer(session, repo, pointer)
 
@@ -163,7 +223,12 @@ def import_(session: Session, /, url: str, path: str, out: str | None, rev: str 
 @_import_options
 @pass_session
 def import_url(
-    session: Session, /, url: str, out: str | None, fs_config: tuple[str, ...], **flags: Any
+    session: Session,
+    /,
+    url: str,
+    out: str | None,
+    fs_config: tuple[str, ...],
+    **flags: Unpack[UrlImportFlags],
 ) -> None:
     """Bring a file or directory from elsewhere here, and track where it came from."""
     from penstock.flows.sources import imports
@@ -184,7 +249,9 @@ def import_url(
 @JOBS
 @json_option
 @pass_session
-def update(session: Session, /, targets: tuple[str, ...], recursive: bool, **flags: Any) -> None:
+def update(
+    session: Session, /, targets: tuple[str, ...], recursive: bool, **flags: Unpack[UpdateFlags]
+) -> None:
     """Bring imports to what their sources hold now."""
     from penstock.data.pointers.metafiles import SUFFIX
     from penstock.data.pointers.pointer import list_pointers

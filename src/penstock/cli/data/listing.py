@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from penstock.cli.data.imports import REV, key_values, override_options, overrides_of, repository_for
-from penstock.cli.data.text import natural_size, render_columns
+from penstock.cli.data.imports import (
+    REV,
+    OverrideFlags,
+    key_values,
+    override_options,
+    overrides_of,
+    repository_for,
+)
+from penstock.cli.data.text import natural_size
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_columns
 
 if TYPE_CHECKING:
     from penstock.flows.sources.listing import Item
@@ -19,6 +27,28 @@ LEVEL = click.option("-L", "--level", type=int, help="Depth of --recursive and -
 RECURSIVE = click.option("-R", "--recursive", is_flag=True, help="List every file below.")
 TREE = click.option("-T", "--tree", "as_tree", is_flag=True, help="Draw directories as a tree.")
 SIZE = click.option("--size", "with_size", is_flag=True, help="Show sizes.")
+
+
+class TreeFlags(TypedDict):
+    """How a listing goes down, and what it shows."""
+
+    recursive: bool
+    as_tree: bool
+    with_size: bool
+
+
+class ListFlags(TreeFlags, OverrideFlags):
+    """The options of `list`."""
+
+    level: int | None
+    dvc_only: bool
+    show_hash: bool
+
+
+class ListUrlFlags(TreeFlags):
+    """The options of `list-url`."""
+
+    fs_config: tuple[str, ...]
 
 
 @click.command("list", cls=ManyValues)
@@ -34,7 +64,7 @@ SIZE = click.option("--size", "with_size", is_flag=True, help="Show sizes.")
 @REV
 @json_option
 @pass_session
-def list_(session: Session, /, url: str, path: str, rev: str | None, **options: Any) -> None:
+def list_(session: Session, /, url: str, path: str, rev: str | None, **options: Unpack[ListFlags]) -> None:
     """List a repository's files, git's and tracked data as one tree."""
     from penstock.flows.sources.listing import list_items, list_tree
     from penstock.flows.sources.repositories import open_source
@@ -44,7 +74,9 @@ def list_(session: Session, /, url: str, path: str, rev: str | None, **options: 
     with open_source(url, rev, base=session.directory, overrides=overrides_of(options)) as source:
         if options["as_tree"]:
             tree = list_tree(source, path, dvc_only=options["dvc_only"], level=options["level"])
-            session.emit({}, _render(_draw(tree), options))
+            session.emit(
+                {}, _render(_draw(tree), with_size=options["with_size"], with_hash=options["show_hash"])
+            )
             return
         found = list_items(
             source,
@@ -54,7 +86,8 @@ def list_(session: Session, /, url: str, path: str, rev: str | None, **options: 
             level=options["level"] or 0,
         )
     rows = [(entry["path"], entry["size"], entry["isdir"], entry["md5"]) for entry in found]
-    session.emit(found, lambda: _render(rows, options))
+    size, digest = options["with_size"], options["show_hash"]
+    session.emit(found, lambda: _render(rows, with_size=size, with_hash=digest))
 
 
 def _draw(item: Item, prefix: str = "", mark: str = "", inner: str = "") -> list[tuple[Any, ...]]:
@@ -68,8 +101,7 @@ def _draw(item: Item, prefix: str = "", mark: str = "", inner: str = "") -> list
     return rows
 
 
-def _render(rows: list[tuple[Any, ...]], options: dict[str, Any]) -> str:
-    with_size, with_hash = options["with_size"], options.get("show_hash", False)
+def _render(rows: list[tuple[Any, ...]], *, with_size: bool, with_hash: bool = False) -> str:
     if not (with_size or with_hash):
         return "\n".join(str(row[0]) for row in rows)
     cells = []
@@ -88,7 +120,7 @@ def _render(rows: list[tuple[Any, ...]], options: dict[str, Any]) -> str:
 @click.option("--fs-config", multiple=True, metavar="NAME=VALUE", help="Options of a remote for the URL.")
 @json_option
 @pass_session
-def list_url(session: Session, /, url: str, level: int | None, **options: Any) -> None:
+def list_url(session: Session, /, url: str, level: int | None, **options: Unpack[ListUrlFlags]) -> None:
     """List a directory behind a URL, on a configured remote, or on this machine."""
     from penstock.flows.sources.listing import nest
     from penstock.flows.sources.url_listing import list_place
@@ -98,11 +130,11 @@ def list_url(session: Session, /, url: str, level: int | None, **options: Any) -
         deep = options["recursive"] or options["as_tree"]
         items = list_place(repo, url, session.directory, settings, recursive=deep, level=level or 0)
     if options["as_tree"]:
-        session.emit({}, _render(_draw(nest(items, url, level)), options))
+        session.emit({}, _render(_draw(nest(items, url, level)), with_size=options["with_size"]))
         return
     document = [{"path": one.path, "isdir": one.is_dir, "size": one.size} for one in items]
     rows = [(one.path, one.size, one.is_dir, None) for one in items]
-    session.emit(document, lambda: _render(rows, options))
+    session.emit(document, lambda: _render(rows, with_size=options["with_size"]))
 
 
 @click.command(cls=ManyValues)
@@ -113,7 +145,15 @@ def list_url(session: Session, /, url: str, level: int | None, **options: Any) -
 @REV
 @json_option
 @pass_session
-def du(session: Session, /, url: str, path: str, summarize: bool, rev: str | None, **options: Any) -> None:
+def du(
+    session: Session,
+    /,
+    url: str,
+    path: str,
+    summarize: bool,
+    rev: str | None,
+    **options: Unpack[OverrideFlags],
+) -> None:
     """Show how much space a repository's data take."""
     from penstock.flows.sources.listing import disk_usage
     from penstock.flows.sources.repositories import open_source

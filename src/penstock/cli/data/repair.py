@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.data.targets import TARGETS, complete_remotes, opened, pipeline_outputs
+from penstock.cli.data.targets import TARGETS, complete_remotes, opened
 from penstock.cli.output import Session, json_option
 from penstock.cli.progress import shown_progress
 
@@ -40,15 +40,15 @@ def verify(
     session = context.find_object(Session) or context.ensure_object(Session)
     if not (cloud or remote):
         with opened(session) as repo:
-            one = verifying.verify(repo, targets, lambda: pipeline_outputs(repo), base=session.directory)
+            one = verifying.verify(repo, targets, base=session.directory)
         session.emit(_document(one), lambda: "\n".join(_lines(one, "penstock repair")))
         context.exit(0 if one.found.is_sound else 1)
     with opened(session) as repo, shown_progress(session, "verify") as show:
         found = verifying.verify_remotes(
             repo,
             targets,
-            lambda: pipeline_outputs(repo),
-            options=_options(session, remote, jobs, show),
+            options=_options(session, remote, jobs),
+            progress=show,
         )
     session.emit(
         {"remotes": {name: _document(one) for name, one in found.items()}},
@@ -86,13 +86,11 @@ def repair(
             found = repairing.repair_remotes(
                 repo,
                 targets,
-                lambda: pipeline_outputs(repo),
-                options=_options(session, remote, jobs, show),
+                options=_options(session, remote, jobs),
+                progress=show,
             )
         else:
-            found = repairing.repair(
-                repo, targets, lambda: pipeline_outputs(repo), base=session.directory, remote=remote
-            )
+            found = repairing.repair(repo, targets, base=session.directory, remote=remote)
     document = {"workspace": found.from_workspace, "remote": found.from_remote, "lost": found.lost}
     if cloud:
         document = {"uploaded": found.uploaded, "lost": found.lost}
@@ -106,10 +104,10 @@ def repair(
     context.exit(1 if found.lost else 0)
 
 
-def _options(session: Session, remote: str | None, jobs: int, show: Any) -> TransferOptions:
+def _options(session: Session, remote: str | None, jobs: int) -> TransferOptions:
     from penstock.flows.tracked.transferring import TransferOptions
 
-    return TransferOptions(remote, jobs, session.directory, show)
+    return TransferOptions(remote, jobs, session.directory)
 
 
 def _document(one: Verified) -> dict[str, Any]:

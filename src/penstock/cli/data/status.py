@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import click
 
-from penstock.cli.data.targets import TARGETS, complete_remotes, lists_of, opened, pipeline_outputs
+from penstock.cli.data.targets import TARGETS, complete_remotes, lists_of, opened
 from penstock.cli.output import Session, json_option, pass_session
 
 LABELS = {
@@ -27,6 +27,16 @@ HINTS = {
     ),
     "untracked": ('use "git add <file> ..." or "penstock add <file>..." to commit to git or to penstock',),
 }
+
+
+class DataStatusFlags(TypedDict):
+    """What `data status` looks at."""
+
+    granular: bool
+    untracked_files: str
+    not_in_remote: bool
+    remote: str | None
+    no_remote_refresh: bool
 
 
 @click.group()
@@ -51,7 +61,9 @@ def data() -> None:
 @click.option("--no-remote-refresh", is_flag=True, help="Accepted for DVC's sake.")
 @json_option
 @pass_session
-def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **flags: Any) -> None:
+def status(
+    session: Session, /, targets: tuple[str, ...], unchanged: bool, **flags: Unpack[DataStatusFlags]
+) -> None:
     """Show changes between the last commit, the metafiles and the workspace."""
     from penstock.flows.tracked.comparing import resolve_targets
     from penstock.flows.tracked.report import ReportOptions, data_status
@@ -64,7 +76,7 @@ def status(session: Session, /, targets: tuple[str, ...], unchanged: bool, **fla
             flags["remote"],
             resolve_targets(repo, targets, session.directory),
         )
-        found = data_status(repo, options, lambda: pipeline_outputs(repo), lists_of(repo))
+        found = data_status(repo, options, lists_of(repo))
     if not unchanged:
         del found["unchanged"]
     found = {key: value for key, value in found.items() if value}

@@ -1,4 +1,4 @@
-"""What data commands share: the opened repository, its pipeline's outputs, and targets with what they reach."""
+"""What data commands share: the opened repository, and targets with what they reach."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -15,9 +15,10 @@ from penstock.cli.output import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from penstock.data.formats.output import HashInfo, Output
+    from penstock.data.formats.output import HashInfo
     from penstock.data.repository import DataRepository
     from penstock.flows.tracked.comparing import LoadLists
+    from penstock.flows.tracked.history import Scope
     from penstock.flows.tracked.selection import Chosen
 
 
@@ -89,19 +90,19 @@ def lists_of(repo: DataRepository) -> LoadLists:
     return load
 
 
-def pipeline_outputs(repo: DataRepository, above: Sequence[Path] | None = None) -> list[Output]:
-    """Return the pipelines' outputs; nothing is imported where there is no pipeline.
+class ReachFlags(TypedDict):
+    """What `reach_options` adds."""
 
-    With `above`, only of the pipelines in directories around these paths.
-    """
-    from penstock.data.pointers.metafiles import definitions_above, find_definitions
+    recursive: bool
+    with_deps: bool
 
-    definitions = find_definitions(repo) if above is None else definitions_above(repo, above)
-    if not definitions:
-        return []
-    from penstock.pipeline.outputs import list_outputs
 
-    return list_outputs(repo, definitions)
+class HistoryFlags(TypedDict):
+    """What `history_options` adds."""
+
+    all_branches: bool
+    all_tags: bool
+    all_commits: bool
 
 
 def reach_options(command: Any) -> Any:
@@ -139,19 +140,18 @@ def widened(
     from penstock.flows.tracked.reach import Reach, widen
 
     reach = Reach(session.directory, recursive, use_glob, with_deps, bring_trees)
-    found = widen(repo, targets, lambda: pipeline_outputs(repo), reach)
+    found = widen(repo, targets, reach)
     if not found:
         session.emit({}, "Nothing is tracked there.")
         raise click.exceptions.Exit(0)
     return tuple(found)
 
 
-def find_history(repo: DataRepository, flags: dict[str, Any]) -> Any:
-    """Return what yields the outputs of other commits, or None when none are asked for."""
+def scope_of(flags: HistoryFlags) -> Scope | None:
+    """Return which other commits are asked for, or None when none are."""
     scope = (flags["all_branches"], flags["all_tags"], flags["all_commits"])
     if not any(scope):
         return None
-    from penstock.base.git import Git
-    from penstock.flows.tracked.history import Scope, list_commits, outputs_at
+    from penstock.flows.tracked.history import Scope
 
-    return lambda: outputs_at(repo, list_commits(Git(repo.root), Scope(*scope)))
+    return Scope(*scope)

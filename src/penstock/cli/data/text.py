@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.cli.grid import render_grid
+from penstock.cli.tables import render_grid
 
 
 def render_status(found: dict[str, Any] | list[Any] | str, depth: int = 0) -> str:
@@ -92,19 +92,6 @@ def natural_size(size: int) -> str:
             return f"{value:3.0f}{unit}"
         value /= 1024
     return f"{value:3.1f}Y"
-
-
-def render_columns(rows: Sequence[tuple[str, ...]], *, numbers_first: bool) -> str:
-    """Align rows without a heading, two blanks apart; the first column to the right where it holds numbers."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if numbers_first and not at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def render_diff(found: dict[str, list[dict[str, Any]]], *, markdown: bool) -> str:

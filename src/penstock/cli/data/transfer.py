@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from penstock.cli.data.targets import (
     GLOB,
     TARGETS,
+    HistoryFlags,
+    ReachFlags,
     complete_remotes,
-    find_history,
     history_options,
     opened,
-    pipeline_outputs,
     reach_options,
+    scope_of,
     widened,
 )
 from penstock.cli.data.text import by_change, render_changes, shown_paths
@@ -29,6 +31,15 @@ if TYPE_CHECKING:
     from penstock.flows.tracked.selection import Chosen
     from penstock.flows.tracked.transfer_report import TransferReport
     from penstock.flows.tracked.transferring import TransferOptions
+
+
+class TransferFlags(ReachFlags, HistoryFlags):
+    """What `_transfer_options` adds besides targets."""
+
+    use_glob: bool
+    run_cache: bool
+    remote: str | None
+    jobs: int
 
 
 def _transfer_options(command: Any) -> Any:
@@ -54,15 +65,15 @@ def _transfer_options(command: Any) -> Any:
 @click.command()
 @_transfer_options
 @pass_session
-def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
+def push(session: Session, /, targets: tuple[str, ...], **flags: Unpack[TransferFlags]) -> None:
     """Upload tracked data from the cache to a remote."""
-    from penstock.flows.tracked import transfer_report, transferring
+    from penstock.flows.tracked import transferring
+    from penstock.flows.tracked.transfer_report import raise_failures
 
     with opened(session) as repo, shown_progress(session, "push") as show:
-        options = _options(session, repo, flags, show)
         chosen = _targets(session, repo, targets, flags)
-        report = transferring.push(repo, chosen, lambda: pipeline_outputs(repo), options=options)
-    transfer_report.raise_failures(report, "pushed")
+        report = transferring.push(repo, chosen, options=_options(session, flags), progress=show)
+    raise_failures(report, "pushed")
     _emit_report(session, repo, report, "pushed")
 
 
@@ -78,16 +89,23 @@ def push(session: Session, /, targets: tuple[str, ...], **flags: Any) -> None:
 )
 @pass_session
 def fetch(
-    session: Session, /, targets: tuple[str, ...], max_size: int | None, types: tuple[str, ...], **flags: Any
+    session: Session,
+    /,
+    targets: tuple[str, ...],
+    max_size: int | None,
+    types: tuple[str, ...],
+    **flags: Unpack[TransferFlags],
 ) -> None:
     """Download tracked data from a remote into the cache."""
-    from penstock.flows.tracked import transfer_report, transferring
+    from penstock.flows.tracked import transferring
+    from penstock.flows.tracked.transfer_report import raise_failures
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
-        options = _options(session, repo, flags, show, only=_filter(repo, max_size, types))
+        kinds = tuple(kind.removesuffix("s") for kind in types)
+        options = replace(_options(session, flags), max_size_bytes=max_size, kinds=kinds)
         chosen = _targets(session, repo, targets, flags, options)
-        report = transferring.fetch(repo, chosen, lambda: pipeline_outputs(repo), options=options)
-    transfer_report.raise_failures(report, "fetched")
+        report = transferring.fetch(repo, chosen, options=options, progress=show, fetch_import=_fetch_import)
+    raise_failures(report, "fetched")
     _emit_report(session, repo, report, "fetched")
 
 
@@ -97,37 +115,36 @@ def fetch(
 @click.option("--allow-missing", is_flag=True, help="Go on without what the remote does not have.")
 @pass_session
 def pull(
-    session: Session, /, targets: tuple[str, ...], force: bool, allow_missing: bool, **flags: Any
+    session: Session,
+    /,
+    targets: tuple[str, ...],
+    force: bool,
+    allow_missing: bool,
+    **flags: Unpack[TransferFlags],
 ) -> None:
     """Fetch, then check out."""
-    from penstock.flows.tracked import transfer_report, transferring
+    from penstock.flows.tracked import transferring
+    from penstock.flows.tracked.transfer_report import shorten
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
-        options = _options(session, repo, flags, show, allow_missing=allow_missing)
+        options = replace(_options(session, flags), allow_missing=allow_missing)
         chosen = _targets(session, repo, targets, flags, options)
-        report = transferring.pull(repo, chosen, lambda: pipeline_outputs(repo), options=options, force=force)
+        report = transferring.pull(
+            repo, chosen, options=options, progress=show, fetch_import=_fetch_import, force=force
+        )
     for where, paths in report.lacking.items():
-        session.note(f"left out: {transfer_report.shorten(paths)} not in {where}")
+        session.note(f"left out: {shorten(paths)} not in {where}")
     if report.kept_back:
         names = [repo.relative(path) for path in report.kept_back]
-        session.note(f"left out: {transfer_report.shorten(names)} never pushed (push: false)")
+        session.note(f"left out: {shorten(names)} never pushed (push: false)")
     _emit_report(session, repo, report, "fetched")
 
 
-def _options(
-    session: Session, repo: DataRepository, flags: dict[str, Any], show: Any, **more: Any
-) -> TransferOptions:
+def _options(session: Session, flags: TransferFlags) -> TransferOptions:
     from penstock.flows.tracked.transferring import TransferOptions
 
     return TransferOptions(
-        flags["remote"],
-        flags["jobs"],
-        session.directory,
-        show,
-        find_history(repo, flags),
-        _fetch_import,
-        flags["run_cache"],
-        **more,
+        flags["remote"], flags["jobs"], session.directory, scope_of(flags), run_cache=flags["run_cache"]
     )
 
 
@@ -135,7 +152,7 @@ def _targets(
     session: Session,
     repo: DataRepository,
     targets: tuple[str, ...],
-    flags: dict[str, Any],
+    flags: TransferFlags,
     options: TransferOptions | None = None,
 ) -> tuple[str | Chosen, ...]:
     """Resolve targets; a fetch (with `options`) may download directories' lists for patterns."""
@@ -155,26 +172,6 @@ def _targets(
         use_glob=flags["use_glob"],
         bring_trees=bring,
     )
-
-
-def _filter(
-    repo: DataRepository, max_size: int | None, types: tuple[str, ...]
-) -> Callable[[Output], bool] | None:
-    if max_size is None and not types:
-        return None
-    places = None
-    if types:
-        from penstock.pipeline.outputs import list_kind
-
-        places = {path for kind in types for path in list_kind(repo, kind.removesuffix("s"))}
-
-    def is_meant(output: Output) -> bool:
-        size = output.hash.size if output.hash is not None else None
-        if max_size is not None and size is not None and size >= max_size:
-            return False
-        return places is None or output.path in places
-
-    return is_meant
 
 
 def _fetch_import(repo: DataRepository, pointer: Pointer) -> HashInfo | None:

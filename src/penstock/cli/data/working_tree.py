@@ -6,20 +6,21 @@ Arguments, flags and JSON are DVC's; exit codes are Penstock's, except `status -
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from penstock.cli.data.targets import (
     SOME_TARGETS,
     TARGETS,
+    HistoryFlags,
+    ReachFlags,
     complete_remotes,
-    find_history,
     history_options,
     lists_of,
     opened,
-    pipeline_outputs,
     reach_options,
+    scope_of,
     widened,
 )
 from penstock.cli.data.text import (
@@ -48,17 +49,27 @@ UP_TO_DATE = "Data and pipelines are up to date."
 @click.option("--no-scm", is_flag=True, help="Work without git.")
 @click.option("--subdir", is_flag=True, help="Allow a subdirectory of a git repository.")
 @click.option("-f", "--force", is_flag=True, help="Begin anew with empty settings; the cache is kept.")
+@click.option(
+    "--project", is_flag=True, help="Write a commented penstock.yaml too, as `penstock start` proposes it."
+)
+@json_option
 @pass_session
-def init(session: Session, no_scm: bool, subdir: bool, force: bool) -> None:
+def init(session: Session, no_scm: bool, subdir: bool, force: bool, project: bool) -> None:
     """Make this directory a repository (DVC's layout)."""
     from penstock.data.verbs.creation import init_repository
 
     init_repository(session.directory, no_scm=no_scm, subdir=subdir, force=force)
-    session.emit(
-        {"root": str(session.directory)},
-        f"Initialized a repository in {session.directory}.\nNext: penstock add DATA"
-        + ("" if no_scm else ", then git commit."),
-    )
+    document = {"root": str(session.directory)}
+    text = f"Initialized a repository in {session.directory}."
+    if project:
+        from penstock.cli.setup import plan_of
+        from penstock.flows.setup.writing import apply_settings
+
+        plan = plan_of(session)
+        apply_settings(plan, force=force)
+        document["settings"] = plan.path.name
+        text += "".join(f"\nnote: {note}" for note in plan.notes) + f"\nWrote {plan.path.name}."
+    session.emit(document, f"{text}\nNext: penstock add DATA" + ("" if no_scm else ", then git commit."))
 
 
 @click.command()
@@ -73,6 +84,28 @@ def root(session: Session) -> None:
     session.emit({"root": relative}, relative)
 
 
+class StatusFlags(ReachFlags, HistoryFlags):
+    """The options of `status` that its two kinds share or have alone."""
+
+    remote: str | None
+    jobs: int
+    no_updates: bool
+
+
+class CheckoutFlags(ReachFlags):
+    """The options of `checkout` that the flow takes as they are, and its reach."""
+
+    force: bool
+    relink: bool
+    allow_missing: bool
+
+
+class CommitFlags(ReachFlags):
+    """The options of `commit` besides `--no-relink`."""
+
+    force: bool
+
+
 @click.command()
 @TARGETS
 @click.option("-c", "--cloud", is_flag=True, help="Compare the cache with the remote.")
@@ -85,7 +118,12 @@ def root(session: Session) -> None:
 @json_option
 @click.pass_context
 def status(
-    context: click.Context, /, targets: tuple[str, ...], cloud: bool, silent: bool, **flags: Any
+    context: click.Context,
+    /,
+    targets: tuple[str, ...],
+    cloud: bool,
+    silent: bool,
+    **flags: Unpack[StatusFlags],
 ) -> None:
     """Show what changed in tracked data and pipelines."""
     session = context.find_object(Session) or context.ensure_object(Session)
@@ -94,7 +132,7 @@ def status(
             found: dict[str, Any] = _cloud_status(session, repo, targets, flags)
             depth, clean = 1, "Cache and remote are in sync."
         else:
-            if any(flags[name] for name in ("all_branches", "all_tags", "all_commits", "jobs")):
+            if flags["jobs"] or any((flags["all_branches"], flags["all_tags"], flags["all_commits"])):
                 raise click.UsageError("--all-branches, --all-tags, --all-commits and --jobs go with --cloud")
             found = _workspace_status(session, repo, targets, flags)
             depth, clean = 0, UP_TO_DATE
@@ -104,20 +142,18 @@ def status(
 
 
 def _cloud_status(
-    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: StatusFlags
 ) -> dict[str, str]:
     from penstock.flows.tracked.cloud import cloud_status
     from penstock.flows.tracked.transferring import TransferOptions
 
-    options = TransferOptions(
-        flags["remote"], flags["jobs"], session.directory, history=find_history(repo, flags)
-    )
+    options = TransferOptions(flags["remote"], flags["jobs"], session.directory, scope_of(flags))
     chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
-    return cloud_status(repo, chosen, lambda: pipeline_outputs(repo), options=options)
+    return cloud_status(repo, chosen, options=options)
 
 
 def _workspace_status(
-    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: dict[str, Any]
+    session: Session, repo: DataRepository, targets: tuple[str, ...], flags: StatusFlags
 ) -> dict[str, Any]:
     from penstock.flows.tracked import selection
 
@@ -174,7 +210,9 @@ def _pipeline_status(
 @reach_options
 @json_option
 @pass_session
-def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **flags: bool) -> None:
+def checkout(
+    session: Session, /, targets: tuple[str, ...], summary: bool, **flags: Unpack[CheckoutFlags]
+) -> None:
     """Bring the workspace to what pointers and lock say."""
     from collections import Counter
 
@@ -182,14 +220,15 @@ def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **fla
 
     counts: Counter[str] = Counter()
     with opened(session) as repo:
-        recursive, with_deps = flags.pop("recursive"), flags.pop("with_deps")
+        chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
         changes = working_tree.checkout(
             repo,
-            widened(session, repo, targets, recursive=recursive, with_deps=with_deps),
-            lambda: pipeline_outputs(repo),
+            chosen,
             base=session.directory,
             counts=counts,
-            **flags,
+            force=flags["force"],
+            relink=flags["relink"],
+            allow_missing=flags["allow_missing"],
         )
         root = repo.root
     session.emit(
@@ -209,7 +248,9 @@ def checkout(session: Session, /, targets: tuple[str, ...], summary: bool, **fla
 @reach_options
 @json_option
 @pass_session
-def commit(session: Session, /, targets: tuple[str, ...], no_relink: bool, **flags: bool) -> None:
+def commit(
+    session: Session, /, targets: tuple[str, ...], no_relink: bool, **flags: Unpack[CommitFlags]
+) -> None:
     """Record changed tracked data as the new state."""
     from penstock.flows.tracked import working_tree
 
@@ -268,7 +309,6 @@ def diff(
             a_rev,
             b_rev,
             targets=comparing.resolve_targets(repo, targets, session.directory),
-            extra_outputs=lambda: pipeline_outputs(repo),
             load_lists=lists_of(repo),
         )
     if b_rev or hide_missing:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import click
 
 from penstock.cli.data.targets import complete_files, opened
 from penstock.cli.output import Session, json_option, pass_session
+
+
+class Formats(TypedDict):
+    """In which language a graph is printed; none of them is text."""
+
+    dot: bool
+    mermaid: bool
+    markdown: bool
 
 
 @click.command()
@@ -18,7 +28,9 @@ from penstock.cli.output import Session, json_option, pass_session
 @click.option("-o", "--outs", is_flag=True, help="Show outputs instead of stages.")
 @json_option
 @pass_session
-def dag(session: Session, /, target: str | None, collapse: bool, full: bool, outs: bool, **how: bool) -> None:
+def dag(
+    session: Session, /, target: str | None, collapse: bool, full: bool, outs: bool, **how: Unpack[Formats]
+) -> None:
     """Show which stage needs which.
 
     TARGET, a stage or an output, limits it to what that needs. Each line is a stage and, after an arrow, the stages whose

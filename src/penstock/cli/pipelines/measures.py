@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from penstock.cli.data.targets import TARGETS, history_options, opened
-from penstock.cli.grid import render_grid
+from penstock.cli.data.targets import TARGETS, HistoryFlags, history_options, opened
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_grid
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository
@@ -22,6 +22,28 @@ MARKDOWN = click.option("--md", "markdown", is_flag=True, help="Print a Markdown
 PRECISION = click.option("--precision", type=click.IntRange(0), default=5, help="Round to this many digits.")
 RECURSIVE = click.option("-R", "--recursive", is_flag=True, help="Accepted for DVC's sake: directories do.")
 NOTHING = "-"
+
+
+class DiffFlags(TypedDict):
+    """What `_diff_options` adds besides targets."""
+
+    a_rev: str
+    b_rev: str
+    with_unchanged: bool
+    markdown: bool
+    no_path: bool
+
+
+class MetricsDiffFlags(DiffFlags):
+    """The same with `-R`, which says nothing here."""
+
+    recursive: bool
+
+
+class MetricsShowFlags(HistoryFlags):
+    """The commits of `metrics show`, and `-R`."""
+
+    recursive: bool
 
 
 def _diff_options(command: Any) -> Any:
@@ -51,7 +73,12 @@ def metrics() -> None:
 @json_option
 @pass_session
 def metrics_show(
-    session: Session, /, targets: tuple[str, ...], markdown: bool, precision: int, **flags: bool
+    session: Session,
+    /,
+    targets: tuple[str, ...],
+    markdown: bool,
+    precision: int,
+    **flags: Unpack[MetricsShowFlags],
 ) -> None:
     """Show metrics of the workspace, or of branches, tags and commits."""
     from penstock.flows.pipelines.comparison import list_metrics, shown_from
@@ -80,7 +107,9 @@ def metrics_show(
 @PRECISION
 @json_option
 @pass_session
-def metrics_diff(session: Session, /, targets: tuple[str, ...], precision: int, **flags: Any) -> None:
+def metrics_diff(
+    session: Session, /, targets: tuple[str, ...], precision: int, **flags: Unpack[MetricsDiffFlags]
+) -> None:
     """Compare metrics of a revision with another, or with the workspace."""
     from penstock.flows.pipelines.measures import read_metrics
 
@@ -100,7 +129,9 @@ def params() -> None:
 @click.option("--deps", is_flag=True, help="Only what stages depend on.")
 @json_option
 @pass_session
-def params_diff(session: Session, /, targets: tuple[str, ...], deps: bool, **flags: Any) -> None:
+def params_diff(
+    session: Session, /, targets: tuple[str, ...], deps: bool, **flags: Unpack[DiffFlags]
+) -> None:
     """Compare parameters of a revision with another, or with the workspace."""
     from penstock.flows.pipelines.measures import read_parameters
 
@@ -116,7 +147,7 @@ def _rooted(session: Session, repo: DataRepository, targets: Sequence[str]) -> l
     return [os.path.relpath(session.directory / target, repo.root) for target in targets]
 
 
-def _compare(session: Session, repo: DataRepository, read: Read, flags: dict[str, Any]) -> Changes:
+def _compare(session: Session, repo: DataRepository, read: Read, flags: DiffFlags) -> Changes:
     from penstock.flows.pipelines.comparison import compare, shown_from
 
     found = compare(repo, flags["a_rev"], flags["b_rev"], read, with_unchanged=flags["with_unchanged"])
@@ -131,7 +162,7 @@ def _note_unread(session: Session, unread: dict[str, list[str]]) -> None:
 
 
 def _render_changes(
-    changes: Changes, title: str, flags: dict[str, Any], precision: int | None, *, with_change: bool
+    changes: Changes, title: str, flags: DiffFlags, precision: int | None, *, with_change: bool
 ) -> str:
     headers = ["Path", title, flags["a_rev"], flags["b_rev"], "Change"]
     rows = [

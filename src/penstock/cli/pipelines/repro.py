@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -44,6 +44,26 @@ class Narrator:
         self.session.note(f"Stage '{result.stage}' {what}{took}{why}.")
 
 
+class ReproFlags(TypedDict):
+    """How the pipeline is brought up to date."""
+
+    force: bool
+    interactive: bool
+    single: bool
+    pipeline: bool
+    all_pipelines: bool
+    recursive: bool
+    downstream: bool
+    force_downstream: bool
+    pull: bool
+    allow_missing: bool
+    keep_going: bool
+    ignore_errors: bool
+    use_glob: bool
+    no_commit: bool
+    no_run_cache: bool
+
+
 @click.command()
 @TARGETS
 @click.option("-f", "--force", is_flag=True, help="Run stages that are up to date too.")
@@ -68,7 +88,7 @@ class Narrator:
 @click.option("--no-run-cache", is_flag=True, help="Run even where an earlier run had the same inputs.")
 @json_option
 @pass_session
-def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: bool) -> None:
+def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unpack[ReproFlags]) -> None:
     """Run the pipeline's stages whose inputs changed, and record the run.
 
     A target is a stage, a dvc.yaml, DIR/dvc.yaml:STAGE, a pointer or an output. Without targets it is the
@@ -97,7 +117,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: boo
     session.emit(_document(done), lambda: _text(done, dry=dry))
 
 
-def _options(targets: tuple[str, ...], flags: dict[str, bool]) -> ReproduceOptions:
+def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
     from penstock.pipeline.runner import ReproduceOptions
     from penstock.pipeline.targets import Selection
 

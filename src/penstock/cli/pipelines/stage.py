@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 import click
 
 from penstock.cli.data.targets import TARGETS, opened
-from penstock.cli.data.text import render_columns
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_columns
 
 if TYPE_CHECKING:
     from penstock.pipeline.stage import OutputKind
@@ -37,6 +37,18 @@ def _output_options(command: Any) -> Any:
     return command
 
 
+class StageFlags(TypedDict):
+    """The options of `stage add`; `_output_options` adds one more for each of `OUTPUTS`."""
+
+    force: bool
+    deps: tuple[str, ...]
+    params: tuple[str, ...]
+    wdir: str
+    always_changed: bool
+    desc: str | None
+    run_now: bool
+
+
 @click.group()
 def stage() -> None:
     """Add, list and remove the stages of dvc.yaml."""
@@ -57,15 +69,16 @@ def stage() -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @json_option
 @pass_session
-def stage_add(session: Session, /, name: str, command: tuple[str, ...], **flags: Any) -> None:
+def stage_add(session: Session, /, name: str, command: tuple[str, ...], **flags: Unpack[StageFlags]) -> None:
     """Write a stage into the dvc.yaml of the current directory."""
     from penstock.flows.pipelines.editing import NewStage, add_stage
     from penstock.pipeline.stage import StageOutput
 
+    paths = cast("dict[str, tuple[str, ...]]", flags)
     outputs = tuple(
         StageOutput(path, kind, is_cached, is_persistent)
         for words, _, kind, is_cached, is_persistent in OUTPUTS
-        for path in flags[_name(words)]
+        for path in paths[_name(words)]
     )
     new = NewStage(
         name,

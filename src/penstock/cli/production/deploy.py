@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.deploying import DeploymentPlan
@@ -23,7 +24,11 @@ TIMEOUT_OPTION = click.option(
 
 @click.command()
 @click.argument("name", metavar="ENDPOINT")
-@click.option("--model", "reference", required=True, help="NAME/3, NAME@champion, or NAME for its champion.")
+@click.option(
+    "--model",
+    "reference",
+    help="NAME/3, NAME@champion, or NAME for its champion; by default what penstock.yaml says.",
+)
 @click.option(
     "--canary", type=click.FloatRange(0, 100, min_open=True, max_open=True), help="Percent of the traffic."
 )
@@ -36,7 +41,7 @@ TIMEOUT_OPTION = click.option(
 def deploy(
     session: Session,
     name: str,
-    reference: str,
+    reference: str | None,
     canary: float | None,
     reason: str | None,
     dry_run: bool,
@@ -48,6 +53,10 @@ def deploy(
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
+    known = project.settings.endpoints.get(name)
+    if reference is None and known is None:
+        raise click.UsageError(f"--model is needed: penstock.yaml knows no endpoint {name!r}")
+    reference = reference or (known.model if known else "")
     plan = plan_deployment(project, name, reference, canary=canary, reason=reason)
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
 
@@ -112,7 +121,7 @@ def endpoint_list(session: Session) -> None:
         found = list_endpoints(connection)
     rows = [_row(revision) for revision in found]
     text = (
-        table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
+        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
         if rows
         else "No endpoints yet: penstock deploy"
     )
@@ -180,7 +189,7 @@ def endpoint_history(session: Session, name: str) -> None:
         get_revision(connection, name)
         found = list_revisions(connection, name)
     rows = [(*_row(revision)[1:], revision.reason) for revision in found]
-    text = table(rows, ("revision", "stable", "canary", "since", "by", "reason"))
+    text = render_table(rows, ("revision", "stable", "canary", "since", "by", "reason"))
     session.emit([_document(revision) for revision in found], text)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.overview import EndpointView
@@ -57,8 +58,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
     from penstock.processes.controller import ControllerLoop
     from penstock.workspace import open_workspace
 
-    project = open_workspace(session.directory)
-    project.actor = "controller"
+    project = open_workspace(session.directory, actor="controller")
     try:
         if once:
             controller = Controller(project)
@@ -96,6 +96,6 @@ def _render(view: EndpointView) -> str:
             )
         )
     headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
-    lines = [f"{view.name} (revision {view.revision}): {view.health}", table(rows, headers)]
+    lines = [f"{view.name} (revision {view.revision}): {view.health}", render_table(rows, headers)]
     lines += [f"{'BREACH' if one.breached else 'ok':6}  {one.kind}: {one.sentence}" for one in view.findings]
     return "\n".join(lines)

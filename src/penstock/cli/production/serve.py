@@ -7,7 +7,14 @@ from typing import IO, Any
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+NOT_TAKEN = {
+    "unknown": "the store has no prediction of these ids",
+    "misfit": "a label needs one value for each row that was predicted, of a class that the model knows",
+    "rejected": "the id is none of this endpoint's, or the label is no value",
+}
 
 
 @click.command()
@@ -51,7 +58,9 @@ def serve(session: Session, host: str, port: int) -> None:
 )
 @click.option("--prediction", help="Id of one prediction.")
 @click.option("--label", help="The truth about it, as JSON (a list for several rows).")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The serve process.")
+@click.option(
+    "--url", help="The serve process; by default one that is running here, else http://127.0.0.1:8080."
+)
 @json_option
 @pass_session
 def feedback(
@@ -60,9 +69,9 @@ def feedback(
     source: IO[str] | None,
     prediction: str | None,
     label: str | None,
-    url: str,
+    url: str | None,
 ) -> None:
-    """Send labels for predictions that ENDPOINT made earlier.
+    """Send labels for predictions that ENDPOINT made earlier; exit 1 where one was not taken.
 
     Either one with --prediction and --label, or many with --file, each
     {"prediction_id": "…", "label": 1}.
@@ -74,6 +83,7 @@ def feedback(
     entries = (
         _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
     )
+    url = url or _running(session) or DEFAULT_URL
     totals: dict[str, int] = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0, "rejected": 0}
     for start in range(0, len(entries), 1000):
         answer = _post(
@@ -85,6 +95,29 @@ def feedback(
     session.emit(
         totals, ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"
     )
+    lost = [name for name in NOT_TAKEN if totals[name]]
+    for name in lost:
+        session.note(f"{totals[name]} {name}: {NOT_TAKEN[name]}")
+    if lost:
+        click.get_current_context().exit(EXIT_FAILED)
+
+
+def _running(session: Session) -> str | None:
+    """Return the URL of a serve process over the store of the session's directory, if one is alive."""
+    from penstock.base.clock import now_ms
+    from penstock.base.errors import PenstockError
+    from penstock.flows.production.deploying import WORKER_ALIVE_MS
+    from penstock.serving.workers import list_workers
+    from penstock.workspace import open_workspace
+
+    try:
+        project = open_workspace(session.directory)
+        with project.database.read() as connection:
+            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        project.close()
+    except PenstockError:
+        return None
+    return workers[0].url if workers else None
 
 
 def _value(label: str | None) -> Any:
@@ -116,33 +149,41 @@ def _entries(source: IO[str]) -> list[Any]:
 
 def _post(url: str, entries: list[Any]) -> dict[str, Any]:
     import json
-    import urllib.error
-    import urllib.request
 
     from penstock.base.errors import Invalid, NotFound, Unavailable
+    from penstock.base.web import JSON, WebConnection
 
-    body, kind = json.dumps(entries).encode(), {"Content-Type": "application/json"}
     try:
-        request = urllib.request.Request(url, body, kind, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            answer: dict[str, Any] = json.load(response)
-            return answer
-    except urllib.error.HTTPError as error:
-        try:
-            sentence = json.load(error)["error"]
-        except (ValueError, KeyError, TypeError):
-            sentence = f"{url} answered {error.code}"
-        cause = {404: NotFound, 400: Invalid}.get(error.code, Unavailable)
-        raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL") from None
-    except ValueError as error:
-        raise Invalid(
-            f"not a server's URL, or no answer of one: {url} ({error})",
-            code="serving.bad_url",
-            hint="name a serve process, like http://127.0.0.1:8080",
-        ) from None
-    except OSError as error:
+        connection = WebConnection(url, timeout_s=60)
+        reply = connection.request("POST", "", json.dumps(entries).encode(), JSON)
+        connection.close()
+    except Invalid as error:
+        raise _bad_url(url, error.message) from None
+    except Unavailable as error:
         raise Unavailable(
-            f"{url} cannot be reached: {error}",
+            f"{url} cannot be reached: {error.fields['why']}",
             code="serving.unreachable",
             hint="start it with `penstock serve`, or name it with --url",
         ) from None
+    try:
+        answer = reply.json()
+    except ValueError as error:
+        if not reply.has_failed:
+            raise _bad_url(url, str(error)) from None
+        answer = None
+    found: dict[str, Any] = answer if isinstance(answer, dict) else {}
+    if reply.has_failed:
+        cause = {404: NotFound, 400: Invalid}.get(reply.status, Unavailable)
+        sentence = str(found.get("error") or f"{url} answered {reply.status}")
+        raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL")
+    return found
+
+
+def _bad_url(url: str, why: str) -> Exception:
+    from penstock.base.errors import Invalid
+
+    return Invalid(
+        f"not a server's URL, or no answer of one: {url} ({why})",
+        code="serving.bad_url",
+        hint="name a serve process, like http://127.0.0.1:8080",
+    )

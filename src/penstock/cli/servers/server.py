@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.output import EXIT_FAILED, Session, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, pass_session, report_error
 
 PORT = click.IntRange(0, 65535)
 
@@ -50,8 +50,14 @@ PORT = click.IntRange(0, 65535)
     "--allowed-hosts",
     default="",
     envvar="MLFLOW_SERVER_ALLOWED_HOSTS",
-    help="Names it may be called by beside its address, with commas; * stands for all, also for what a foreign page "
-    "may call it.",
+    help="Names it may be called by beside its address, with commas; *.example.org stands for all below that, * for all, "
+    "also for what a foreign page may call it.",
+)
+@click.option(
+    "--static-prefix",
+    default="",
+    envvar="MLFLOW_STATIC_PREFIX",
+    help="What a proxy puts before every path, such as /penstock; links of pages begin with it.",
 )
 @click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
@@ -66,6 +72,7 @@ def server(
     registry_store_uri: str | None,
     app_name: str | None,
     allowed_hosts: str,
+    static_prefix: str,
     auth: bool,
     insecure: bool,
 ) -> None:
@@ -78,14 +85,16 @@ def server(
     import logging
 
     gc.disable()  # nothing of what starting makes is garbage; `serve_on` turns it on again
-    from penstock.cli.servers.user import require_admin
-    from penstock.flows.models.webhooks import WebhookLoop
+    from penstock.access.users import require_admin
     from penstock.http.app import build_server_app
     from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
+    from penstock.http.prefix import parse_prefix
     from penstock.processes.controller import ControllerLoop
+    from penstock.processes.webhooks import WebhookLoop
     from penstock.workspace import open_server
 
+    prefix = parse_prefix(static_prefix)
     auth = auth or app_name is not None
     if registry_store_uri not in {None, backend_store_uri}:
         raise click.UsageError("runs and models are kept in one store: --backend-store-uri names it")
@@ -105,15 +114,15 @@ def server(
     )
     for noisy in ("alembic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts)
-    project.actor = "controller"
+    project = open_server(session.directory, store=backend_store_uri, artifacts=artifacts, actor="controller")
     if auth:
-        require_admin(project.database)
+        with project.database.read() as connection:
+            require_admin(connection)
     with bind(host, port) as bound:
         try:
             loop = ControllerLoop(project)
             names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
-            application = build_server_app(project, loop, names, asks_for_credentials=auth)
+            application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()
@@ -149,13 +158,18 @@ def up(
     """Run server and serve together; when one ends, so does the other."""
     import sys
 
+    from penstock.base.errors import PenstockError
+    from penstock.http.listen import bind
     from penstock.processes.together import run_together
     from penstock.workspace import open_workspace
+
+    for option, number in (("--port", port), ("--serve-port", serve_port)):
+        bind(host, number, option).close()
 
     project = open_workspace(session.directory)
     root = str(project.root)
     command = [sys.executable, "-m", "penstock.cli", *(["-q"] if session.quiet else []), "-C", root]
-    code = run_together(
+    ended = run_together(
         {
             "server": [
                 *(*command, "server", "--host", host, "--port", str(port)),
@@ -165,5 +179,11 @@ def up(
             "serve": [*command, "serve", "--host", host, "--port", str(serve_port)],
         }
     )
-    if code:
-        context.exit(code if code in {1, 2, 3, 4, 5} else EXIT_FAILED)
+    if ended is not None:
+        told = PenstockError(
+            f"{ended.sentence}, so the other was stopped too",
+            code="up.half_ended",
+            hint="its own words are above; penstock up starts both again",
+        )
+        report_error(told, as_json=session.as_json)
+        context.exit(ended.code if ended.code in {2, 3, 4, 5} else EXIT_FAILED)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session, table
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from penstock.access.roles import Kind
-    from penstock.base.store.database import Database
     from penstock.project.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,24 +54,6 @@ def _project(session: Session, store: str | None) -> Iterator[Project]:
         yield project
     finally:
         project.close()
-
-
-def require_admin(database: Database) -> None:
-    """Check that there is somebody who can administer a server that asks for credentials.
-
-    Raises:
-        Refused: there is nobody.
-    """
-    from penstock.access.users import has_admin
-    from penstock.base.errors import Refused
-
-    with database.read() as connection:
-        if not has_admin(connection):
-            raise Refused(
-                "there is no user with the role admin, so nobody could use this server",
-                code="access.no_admin",
-                hint="penstock user add NAME --role admin && penstock token create NAME",
-            )
 
 
 @click.group()
@@ -130,7 +112,7 @@ def user_list(session: Session, store: str | None) -> None:
     session.emit(
         rows,
         lambda: (
-            table(
+            render_table(
                 [
                     (row["name"], row["role"], "yes" if row["has_password"] else "no", row["tokens"])
                     for row in rows
@@ -301,7 +283,7 @@ def token_list(session: Session, name: str | None, store: str | None) -> None:
     session.emit(
         msgspec.to_builtins(found),
         lambda: (
-            table(rows, ("id", "user", "made", "revoked"))
+            render_table(rows, ("id", "user", "made", "revoked"))
             if rows
             else "No tokens yet: penstock token create NAME"
         ),

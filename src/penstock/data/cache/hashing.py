@@ -16,10 +16,10 @@ from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.errors import Denied
+from penstock.data.files.forking import map_forked
 from penstock.data.files.regular import check_kind, open_regular, path_missing
 from penstock.data.files.scan import Scan, scan_tree
 from penstock.data.files.state import FileKey, Snapshot
-from penstock.data.files.workers import map_forked
 from penstock.data.formats.output import HashInfo
 from penstock.data.formats.packed import DIGEST_BYTES, iter_digests, iter_hex, place_of
 from penstock.data.formats.tree import blocks_md5, render_blocks

@@ -18,8 +18,8 @@ from pathlib import Path
 from penstock.base.digest import CHUNK_BYTES, read_up_to
 from penstock.base.links import LinkKind, choose_link, link
 from penstock.base.staging import remove_stale, staging_name
+from penstock.data.files.forking import map_forked
 from penstock.data.files.state import FileKey
-from penstock.data.files.workers import map_forked
 from penstock.data.formats.treefiles import TreeFiles
 from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, unreadable_object, write_failed
 from penstock.data.repository import DataRepository

@@ -21,7 +21,7 @@ from pathlib import Path
 from penstock.base.digest import FileBlocks, read_up_to
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Refused, Unavailable
 from penstock.base.threads import thread_pool
-from penstock.data.files.workers import Failure, map_forked
+from penstock.data.files.forking import Failure, map_forked
 from penstock.data.formats.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.formats.tree import parse_tree, tree_md5
 from penstock.data.objects import FEW, SMALL_BYTES, corrupt_object, object_missing, unreadable_object

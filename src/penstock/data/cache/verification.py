@@ -17,7 +17,7 @@ from penstock.data.cache.hashing import digest_md5
 from penstock.data.cache.legacy import is_legacy_content
 from penstock.data.cache.legacy_transfer import legacy_key
 from penstock.data.cache.transfer import SHOWN_AT_ONCE, Progress, remote_key
-from penstock.data.files.workers import map_forked
+from penstock.data.files.forking import map_forked
 from penstock.data.formats.output import TREE_SUFFIX, HashInfo
 from penstock.data.formats.packed import iter_digests
 from penstock.data.formats.tree import parse_tree, tree_md5

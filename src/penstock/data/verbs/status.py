@@ -7,9 +7,9 @@ from typing import Literal
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.data.cache.hashing import hash_path
+from penstock.data.cache.presence import has
 from penstock.data.files.regular import is_special
 from penstock.data.formats.output import HashInfo, Output
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 
 State = Literal["unchanged", "modified", "deleted", "not in cache"]

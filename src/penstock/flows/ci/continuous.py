@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Refused
 from penstock.base.files import write_atomic
-from penstock.ci.report import CheckReport, CiReport, StepReport
+from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
-from penstock.pipeline.outputs import list_outputs
 from penstock.pipeline.process import run_command
 from penstock.pipeline.runner import Watcher
 from penstock.project.project import Project
@@ -47,10 +46,11 @@ class _Progress:
         return any(step.status == "failed" for step in self.steps)
 
 
-@dataclass
-class _Outcome:
-    status: str = "passed"
-    sentence: str = ""
+class _Outcome(NamedTuple):
+    """How a step that could be made ended."""
+
+    sentence: str
+    status: StepStatus = "passed"
     details: tuple[str, ...] = ()
 
 
@@ -79,13 +79,13 @@ def run_ci(
     progress = _Progress()
     with clean_worktree(project, commit, "ci") as tree:
         run = _Run(tree, progress, on_step or (lambda step: None))
-        run.step("data", lambda outcome: _bring_data(project, tree, outcome))
-        run.step("tests", lambda outcome: _run_tests(tree, outcome))
-        run.step("pipeline", lambda outcome: _reproduce(tree, progress, outcome, watcher))
-        run.step("gate", lambda outcome: _judge(tree, progress, outcome))
-        run.step("register", lambda outcome: _register(tree, progress, outcome))
+        run.step("data", lambda: _bring_data(project, tree))
+        run.step("tests", lambda: _run_tests(tree))
+        run.step("pipeline", lambda: _reproduce(tree, progress, watcher))
+        run.step("gate", lambda: _judge(tree, progress))
+        run.step("register", lambda: _register(tree, progress))
         if push_outputs:
-            run.step("push", lambda outcome: _push(tree, outcome))
+            run.step("push", lambda: _push(tree))
         report = _report(tree, progress, commit, started_ms)
     write_atomic(project.home / REPORT_FILE, msgspec.json.encode(report))
     return report
@@ -111,21 +111,19 @@ class _Run:
     progress: _Progress
     on_step: OnStep
 
-    def step(self, name: str, work: Callable[[_Outcome], None]) -> None:
-        """Run one step and note how it went; skip it when an earlier one failed."""
-        outcome = _Outcome()
+    def step(self, name: str, work: Callable[[], _Outcome]) -> None:
+        """Make one step and note how it ended; skip it when an earlier one failed."""
         began = time.monotonic()
         if self.progress.has_failed:
-            outcome = _Outcome("skipped", "an earlier step failed")
+            outcome = _Outcome("an earlier step failed", "skipped")
         else:
-            with _failures_noted(outcome):
-                work(outcome)
-        status = (
-            "failed" if outcome.status == "failed" else "skipped" if outcome.status == "skipped" else "passed"
-        )
+            try:
+                outcome = work()
+            except PenstockError as error:
+                outcome = _failed(error)
         report = StepReport(
             name=name,
-            status=status,  # type: ignore[arg-type]
+            status=outcome.status,
             seconds=time.monotonic() - began,
             sentence=outcome.sentence,
             details=outcome.details,
@@ -134,31 +132,24 @@ class _Run:
         self.on_step(report)
 
 
-@contextmanager
-def _failures_noted(outcome: _Outcome) -> Iterator[None]:
-    try:
-        yield
-    except PenstockError as error:
-        outcome.status = "failed"
-        outcome.sentence = error.message
-        output = error.fields.get("output")
-        outcome.details = tuple(str(line) for line in output) if isinstance(output, list) else ()
+def _failed(error: PenstockError) -> _Outcome:
+    output = error.fields.get("output")
+    details = tuple(str(line) for line in output) if isinstance(output, list) else ()
+    return _Outcome(error.message, "failed", details)
 
 
-def _bring_data(project: Project, tree: Project, outcome: _Outcome) -> None:
+def _bring_data(project: Project, tree: Project) -> _Outcome:
     brought = bring_outputs(tree, project.data)
-    outcome.sentence = (
-        f"{brought.output_count} tracked paths in place, {brought.fetched_count} objects fetched"
-    )
+    sentence = f"{brought.output_count} tracked paths in place, {brought.fetched_count} objects fetched"
     if brought.absent:
-        outcome.sentence += f"; to be made again: {', '.join(brought.absent)}"
+        sentence += f"; to be made again: {', '.join(brought.absent)}"
+    return _Outcome(sentence)
 
 
-def _run_tests(tree: Project, outcome: _Outcome) -> None:
+def _run_tests(tree: Project) -> _Outcome:
     command = tree.settings.ci.tests
     if command is None:
-        outcome.status, outcome.sentence = "skipped", "penstock.yaml names no tests (`ci: {tests: …}`)"
-        return
+        return _Outcome("penstock.yaml names no tests (`ci: {tests: …}`)", "skipped")
     lines: list[str] = []
     code = run_command(command, tree.root, lines.append)
     if code != 0:
@@ -168,10 +159,10 @@ def _run_tests(tree: Project, outcome: _Outcome) -> None:
             hint="run the tests where you are",
             output=lines[-KEPT_LINES:],
         )
-    outcome.sentence = lines[-1].strip("= ") if lines else f"`{command}` passed"
+    return _Outcome(lines[-1].strip("= ") if lines else f"`{command}` passed")
 
 
-def _reproduce(tree: Project, progress: _Progress, outcome: _Outcome, watcher: Watcher | None) -> None:
+def _reproduce(tree: Project, progress: _Progress, watcher: Watcher | None) -> _Outcome:
     done = reproduce_and_record(tree, watcher=watcher)
     ran = [item.stage for item in done.results if item.action == "ran"]
     restored = sum(item.action == "restored" for item in done.results)
@@ -181,23 +172,21 @@ def _reproduce(tree: Project, progress: _Progress, outcome: _Outcome, watcher: W
     words = [f"ran {', '.join(ran)}" if ran else "nothing had to run"]
     words += [f"{restored} restored from earlier runs"] if restored else []
     words += [f"{kept} unchanged"] if kept else []
-    outcome.sentence = "; ".join(words)
+    return _Outcome("; ".join(words))
 
 
-def _judge(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
+def _judge(tree: Project, progress: _Progress) -> _Outcome:
     verdict = run_gate(tree)
     progress.verdict = verdict
+    if verdict.blocking:
+        return _Outcome(verdict.blocking[0].sentence, "failed")
     passed = sum(check.status == "pass" for check in verdict.checks)
-    outcome.sentence = f"{passed} of {len(verdict.checks)} checks passed"
+    sentence = f"{passed} of {len(verdict.checks)} checks passed"
     if tree.settings.model is not None and any(check.kind == "champion" for check in verdict.checks):
         with tree.database.read() as connection:
             if find_alias(connection, tree.settings.model.name, "champion") is None:
-                outcome.sentence = _warn_of_empty_store(tree, outcome.sentence)
-    if not verdict.passed:
-        outcome.status = "failed"
-        outcome.sentence = next(
-            check.sentence for check in verdict.checks if check.status != "pass" and check.severity == "block"
-        )
+                sentence = _warn_of_empty_store(tree, sentence)
+    return _Outcome(sentence)
 
 
 def _warn_of_empty_store(tree: Project, sentence: str) -> str:
@@ -210,16 +199,16 @@ def _warn_of_empty_store(tree: Project, sentence: str) -> str:
     )
 
 
-def _register(tree: Project, progress: _Progress, outcome: _Outcome) -> None:
+def _register(tree: Project, progress: _Progress) -> _Outcome:
     version, is_new = register_model(tree)
     progress.version, progress.is_new = version, is_new
-    outcome.sentence = f"{version.ref} registered" if is_new else f"this is {version.ref} already"
+    return _Outcome(f"{version.ref} registered" if is_new else f"this is {version.ref} already")
 
 
-def _push(tree: Project, outcome: _Outcome) -> None:
-    report = push(tree.data, (), lambda: list_outputs(tree.data))
+def _push(tree: Project) -> _Outcome:
+    report = push(tree.data)
     raise_failures(report, "pushed")
-    outcome.sentence = f"{report.done} objects pushed"
+    return _Outcome(f"{report.done} objects pushed")
 
 
 def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) -> CiReport:

@@ -1,4 +1,4 @@
-"""Judge a model by the project's gates. What a verdict allows is in `model_aliases` and `deploy`."""
+"""Judge a model by the project's gates. What a verdict allows is in `flows/models/aliases` and `flows/production/deploying`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
@@ -15,6 +16,7 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
+from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
 from penstock.project.settings import require_model
@@ -31,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 class HeldOutTable:
-    """The project's held-out table, scored by candidate and champion when a check asks."""
+    """The project's held-out table: read, and scored by candidate and champion, once, when a check first asks."""
 
     def __init__(
         self, root: Path, candidate: Candidate, files: ModelFiles, champion: ModelFiles | None
@@ -61,10 +63,14 @@ class HeldOutTable:
             )
         return self._root / self._settings.test
 
-    def labels(self) -> Floats:
-        """Return the truth."""
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        return load_table(self._table)
+
+    @cached_property
+    def _labels(self) -> Floats:
         column = self._settings.label or ""
-        values = to_columns(load_table(self._table), [column])[column]
+        values = to_columns(self._frame, [column])[column]
         try:
             return values.astype(np.float64)
         except ValueError:
@@ -75,18 +81,30 @@ class HeldOutTable:
                 column=column,
             ) from None
 
+    @cached_property
+    def _candidate_scores(self) -> Floats:
+        return score_rows(self._files, self._frame)
+
+    @cached_property
+    def _champion_scores(self) -> Floats | None:
+        if self._champion is None or self.is_champion:
+            return None
+        return score_rows(self._champion, self._frame)
+
+    def labels(self) -> Floats:
+        """Return the truth."""
+        return self._labels
+
     def candidate_scores(self) -> Floats:
         """Return the candidate's scores."""
-        return score_table(self._files, self._table)
+        return self._candidate_scores
 
     def champion_scores(self) -> Floats | None:
         """Return the champion's scores on the same rows."""
-        if self._champion is None or self.is_champion:
-            return None
-        return score_table(self._champion, self._table)
+        return self._champion_scores
 
 
-def score_table(files: ModelFiles, table: Path) -> Floats:
+def score_rows(files: ModelFiles, frame: pl.DataFrame) -> Floats:
     """Return a model's scores of every row: the probability where it gives one, else the prediction.
 
     A column the model can do without and the table does not have is left out.
@@ -94,7 +112,6 @@ def score_table(files: ModelFiles, table: Path) -> Floats:
     Raises:
         Invalid: the model does not load, or the table lacks a column it needs.
     """
-    frame = load_table(table)
     names = [
         column.name for column in files.signature.inputs if column.required or column.name in frame.columns
     ]
@@ -114,7 +131,7 @@ def run_gate(project: Project, path: str | None = None) -> Verdict:
     for gate in project.settings.gates:
         if gate.schema is not None:
             require_as_made(project, gate.schema.table)
-    return _judge(project, candidate, metrics, data_digests(project))
+    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file))
 
 
 def run_gate_on(project: Project, reference: str) -> Verdict:
@@ -135,18 +152,34 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
             require_as_made(project, name)
     named = msgspec.structs.replace(settings, name=version.model)
     candidate = Candidate(named, fetch_model(project, version), version.manifest, None)
-    return _judge(project, candidate, version.metrics, data_digests(project))
+    return _judge(project, candidate, version.metrics, f"what {version.ref} was registered with")
 
 
-def _judge(
-    project: Project, candidate: Candidate, metrics: dict[str, float], data: dict[str, str]
-) -> Verdict:
+def _metrics_from(project: Project, file: str | None) -> str:
+    """Return where metrics were read.
+
+    Raises:
+        Invalid: a gate asks for one, nothing says where they are, and dvc.yaml would know.
+    """
+    if file is not None or not any(gate.metric for gate in project.settings.gates):
+        return file or ""
+    declared = [path.relative_to(project.root).as_posix() for path in list_kind(project.data, "metric")]
+    if not declared:
+        return ""
+    raise Invalid(
+        "a gate asks for a metric, and penstock.yaml does not say where the metrics are",
+        code="gate.no_metrics_file",
+        hint=f"write `metrics: {declared[0]}` under `model:` in penstock.yaml",
+    )
+
+
+def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], metrics_from: str) -> Verdict:
     name = candidate.settings.name
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
     gates = project.settings.gates
-    checks = run_checks(gates, Evidence(project.root, metrics, held_out))
-    verdict = make_verdict(name, candidate.digest, gates, checks, data, project.actor)
+    checks = run_checks(gates, Evidence(project.root, metrics, held_out, metrics_from))
+    verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
     failed = [check for check in checks if check.status != "pass"]
     with project.database.write() as connection:
         add_verdict(connection, verdict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid, Refused
-from penstock.tracking.entities import LoggedModel
+from penstock.tracking.entities import LoggedModel, RunRow
 from penstock.tracking.logged_models import READY, get_model
 from penstock.tracking.runs import get_row
 from penstock.tracking.tables import logged_model_tags, logged_models
@@ -66,9 +66,17 @@ def place_in_run(connection: sa.Connection, run_id: str, path: str) -> ModelPlac
     found = connection.execute(newest).scalar()
     if found is not None:
         return _place(connection, get_model(connection, found))
-    root = f"{row.experiment_id}/{run_id}/artifacts"
-    uri = row.artifact_uri or _below(row.experiment_artifact_uri, f"{run_id}/artifacts")
-    return ModelPlace(f"{_folder(uri, root)}/{path}", run_id)
+    return ModelPlace(f"{folder_of_run(row)}/{path}", run_id)
+
+
+def folder_of_run(row: RunRow) -> str:
+    """Return where a run's artifacts are, below the prefix of the artifact proxy.
+
+    Raises:
+        Refused: they are at a place that needs its own client.
+    """
+    uri = row.artifact_uri or _below(row.experiment_artifact_uri, f"{row.id}/artifacts")
+    return _folder(uri, f"{row.experiment_id}/{row.id}/artifacts")
 
 
 def _place(connection: sa.Connection, model: LoggedModel) -> ModelPlace:

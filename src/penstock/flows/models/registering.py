@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.base.clock import format_ms
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.data.cache.hashing import hash_path
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment, stage_of_output
 from penstock.flows.models.stored import keep_stored
 from penstock.monitoring.profile import Profile
+from penstock.pipeline.outputs import list_outputs
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
 from penstock.project.settings import ModelSettings, require_model
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.package import describe_model, digest_manifest, scan_model
-from penstock.registry.versions import add_version, list_versions
+from penstock.registry.versions import add_version, count_versions
 from penstock.tracking.runs import find_run_of_lock
 
 
@@ -48,17 +49,33 @@ def find_candidate(project: Project, path: str | None = None) -> Candidate:
     relative = path or settings.path
     folder = project.root / relative
     if not folder.is_dir():
-        raise NotFound(
-            f"there is no model at {folder}",
-            code="registry.no_model",
-            hint="penstock repro",
-            path=str(folder),
-        )
+        raise _no_folder(project, relative, folder)
     output = require_as_made(project, relative)
     for name in (settings.metrics, settings.test, settings.reference):
         if name is not None:
             require_as_made(project, name)
     return Candidate(settings, folder, scan_model(folder), output)
+
+
+def _no_folder(project: Project, relative: str, folder: Path) -> PenstockError:
+    if folder.exists():
+        return Invalid(
+            f"{relative} is a file; what is registered and served is a folder with its files and signature",
+            code="registry.model_is_a_file",
+            hint=f'write one with penstock.save_model(model, "{Path(relative).with_suffix("")}", inputs=frame.head()), and '
+            "name it in dvc.yaml and penstock.yaml",
+            path=relative,
+        )
+    outputs = [output.path for output in list_outputs(project.data)]
+    is_made = any(folder == path or path in folder.parents for path in outputs)
+    return NotFound(
+        f"there is no model at {folder}",
+        code="registry.no_model",
+        hint="penstock repro, or penstock pull"
+        if is_made
+        else f"no stage of dvc.yaml makes {relative}: mend `path:` under `model:` in penstock.yaml",
+        path=str(folder),
+    )
 
 
 def require_as_made(project: Project, relative: str) -> str | None:
@@ -124,18 +141,17 @@ def register_model(
         profile_digest=_reference_profile(project, candidate),
     )
     with project.database.write() as connection:
-        before = {item.number for item in list_versions(connection, draft.model)}
+        before = [counted.newest for counted in count_versions(connection, draft.model)]
         version = add_version(connection, draft)
     keep_stored(
         project, candidate.manifest, lambda: store_model(project, candidate.folder, candidate.manifest)
     )
-    is_new = version.number not in before
-    return version, is_new
+    return version, version.number > max(before, default=0)
 
 
 def describe_version(version: ModelVersion) -> str:
     """Say in one line where a version came from."""
-    commit = (version.provenance.commit or "no commit")[:7]
+    commit = version.provenance.commit[:7] if version.provenance.commit else "no commit"
     return f"{version.ref} of {format_ms(version.created_ms)} from {commit}"
 
 

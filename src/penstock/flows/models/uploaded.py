@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.artifacts.files import ArtifactFiles
+from penstock.base.errors import NotFound
 from penstock.flows.models.stored import keep_stored
 from penstock.project.project import Project
 from penstock.registry.entities import FileDigest, Manifest, ModelVersion, Provenance
@@ -64,7 +65,7 @@ def register_uploaded(project: Project, wanted: Registration) -> ModelVersion:
     The files are stored first; version, event and the logged model's list of versions are one transaction.
 
     Raises:
-        NotFound: there is no such model.
+        NotFound: there is no such model, or there are no files in the folder.
         Invalid: a tag cannot be one.
     """
     with project.database.read() as connection:
@@ -72,8 +73,14 @@ def register_uploaded(project: Project, wanted: Registration) -> ModelVersion:
         draft = _origin_draft(wanted) if wanted.origin else _run_draft(connection, wanted)
     if wanted.folder is not None:
         manifest = store_folder(project, wanted.folder)
-        if manifest.files:
-            draft = msgspec.structs.replace(draft, manifest=manifest, digest=digest_manifest(manifest))
+        if not manifest.files:
+            raise NotFound(
+                f"there are no files at {wanted.source}, and a version is fixed once it is made",
+                code="artifacts.missing",
+                hint="log the model first, then register it",
+                uri=wanted.source,
+            )
+        draft = msgspec.structs.replace(draft, manifest=manifest, digest=digest_manifest(manifest))
 
     def write(connection: sa.Connection) -> ModelVersion:
         if wanted.origin is not None:

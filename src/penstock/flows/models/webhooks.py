@@ -1,7 +1,8 @@
 """Send what the registry noted for its webhooks, signed, until it is taken or given up.
 
 A delivery keeps its id over all attempts, so a receiver can drop what it has. Several servers over one store
-share the work: what one has claimed, another leaves alone until the claim runs out.
+share the work: what one has claimed, another leaves alone until the claim runs out. The loop that calls this is
+`penstock.processes.webhooks`.
 
 Source: the wire of mlflow/mlflow, mlflow/webhooks/delivery.py (headers, signature, body).
 """
@@ -11,15 +12,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import logging
-import threading
 import time
 import uuid
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from penstock.base.clock import now_ms
+from penstock.base.clock import find_moment, now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.jsontext import render_json
 from penstock.base.posting import Answer, post_bytes
@@ -33,8 +31,6 @@ from penstock.registry.webhooks import (
     put_off_delivery,
 )
 
-logger = logging.getLogger(__name__)
-INTERVAL_S = 0.5
 CLAIM_MS = 300_000
 BACKOFF_S = (1, 5, 30, 120, 600, 3600)
 """How long each next attempt waits; after the last one the delivery is given up."""
@@ -64,68 +60,41 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-class WebhookLoop:
-    """Sends what is due, in a thread of a server process."""
+def send_due(project: Project, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """Send what is due now, until `is_stopping`, and return how much was due.
 
-    def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
-        self._project = project
-        self._interval_s = interval_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="penstock-webhooks", daemon=True)
+    Raises:
+        Unavailable: the store cannot be reached.
+    """
+    time_ms = now_ms()
+    with project.database.read() as connection:
+        if not has_due(connection, time_ms):
+            return 0
+    with project.database.write() as connection:
+        due = claim_deliveries(connection, time_ms, time_ms + CLAIM_MS)
+    for delivery in due:
+        if is_stopping():
+            break
+        _send(project, delivery)
+    return len(due)
 
-    def start(self) -> None:
-        """Begin to send."""
-        self._thread.start()
 
-    def stop(self) -> None:
-        """Finish what is being sent; the rest stays noted."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def send_due(self) -> int:
-        """Send what is due now and return how much that was.
-
-        Raises:
-            Unavailable: the store cannot be reached.
-        """
-        time_ms = now_ms()
-        with self._project.database.write() as connection:
-            due = claim_deliveries(connection, time_ms, time_ms + CLAIM_MS)
-        for delivery in due:
-            if self._stop.is_set():
-                break
-            self._send(delivery)
-        return len(due)
-
-    def _send(self, delivery: Delivery) -> None:
-        problem = ""
-        if delivery.webhook.status == "ACTIVE":
-            allow = self._project.settings.webhooks.allow_private
-            try:
-                answer = send_event(delivery.webhook, _body_of(delivery), _id_of(delivery), allow)
-                problem = "" if answer.is_taken else f"it answered {answer.status}"
-            except PenstockError as error:
-                problem = error.message
-        with self._project.database.write() as connection:
-            if not problem:
-                finish_delivery(connection, delivery)
-                return
-            tries = delivery.attempt_count
-            next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
-            put_off_delivery(connection, delivery, problem, next_ms, self._project.actor)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            try:
-                with self._project.database.read() as connection:
-                    is_due = has_due(connection, now_ms())
-                while is_due and self.send_due() and not self._stop.is_set():
-                    pass
-            except PenstockError as error:
-                logger.warning("webhooks wait: %s", error.message)
-            except Exception:  # the sender must outlive a defect in one delivery
-                logger.exception("sending webhooks failed")
+def _send(project: Project, delivery: Delivery) -> None:
+    problem = ""
+    if delivery.webhook.status == "ACTIVE":
+        allow = project.settings.webhooks.allow_private
+        try:
+            answer = send_event(delivery.webhook, _body_of(delivery), _id_of(delivery), allow)
+            problem = "" if answer.is_taken else f"it answered {answer.status}"
+        except PenstockError as error:
+            problem = error.message
+    with project.database.write() as connection:
+        if not problem:
+            finish_delivery(connection, delivery)
+            return
+        tries = delivery.attempt_count
+        next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
+        put_off_delivery(connection, delivery, problem, next_ms, project.actor)
 
 
 def send_event(webhook: Webhook, body: Mapping[str, Any], delivery_id: str, allow_private: bool) -> Answer:
@@ -167,7 +136,8 @@ def try_webhook(webhook: Webhook, event: str | None, allow_private: bool) -> Ans
 def make_body(event: str, data: Mapping[str, Any], time_ms: int) -> dict[str, Any]:
     """Return what is posted of an event."""
     entity, _, action = event.partition(".")
-    when = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
+    moment = find_moment(time_ms)
+    when = str(time_ms) if moment is None else moment.isoformat()
     return {"entity": entity, "action": action, "timestamp": when, "data": dict(data)}
 
 

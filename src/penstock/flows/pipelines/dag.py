@@ -14,11 +14,11 @@ from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.listing import shown_step
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import needed_outputs, plan, upstream_of
-from penstock.pipeline.sources import Source, list_sources
+from penstock.pipeline.pointer_steps import PointerStep, list_pointer_steps
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.targets import Selection, choose
 
-Step = Stage | Source
+Step = Stage | PointerStep
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def build_dag(
         NotFound: the target names nothing.
         Invalid: stages go in a circle, or make the same output.
     """
-    steps: list[Step] = [*load_all_stages(repo), *list_sources(repo)]
+    steps: list[Step] = [*load_all_stages(repo), *list_pointer_steps(repo)]
     plan(steps, [])
     dag = _of_outputs(repo, steps, base) if outs else _of_steps(repo, steps, base)
     if target is None:

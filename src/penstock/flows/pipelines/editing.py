@@ -29,7 +29,7 @@ from penstock.flows.tracked.working_tree import stage_in_git
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages, load_stages, parse_stage
 from penstock.pipeline.graph import plan
 from penstock.pipeline.lockfile import drop_entries
-from penstock.pipeline.sources import Source, list_sources
+from penstock.pipeline.pointer_steps import PointerStep, list_pointer_steps
 from penstock.pipeline.stage import Stage, StageOutput
 from penstock.pipeline.targets import no_stage
 
@@ -78,7 +78,7 @@ def add_stage(repo: DataRepository, new: NewStage, base: Path, *, force: bool = 
             )
         entry = _entry(new, known or {})
         stage = parse_stage(path, new.name, entry, "" if home == "." else home)
-        nodes: list[Stage | Source] = [stage, *list_sources(repo)]
+        nodes: list[Stage | PointerStep] = [stage, *list_pointer_steps(repo)]
         nodes += [one for one in load_all_stages(repo) if one.address.partition("@")[0] != stage.address]
         plan(nodes, [])
         if known is None:

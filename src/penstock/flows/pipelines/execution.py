@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, PenstockError
+from penstock.base.running import is_running
 from penstock.data.lock import repository_lock
 from penstock.data.rwlock import check_free
 from penstock.flows.models.provenance import capture_code, data_digests, lock_digest
@@ -116,7 +117,7 @@ def _end_abandoned(connection: sa.Connection) -> None:
     host = socket.gethostname()
     for run_id, process in runs.list_running(connection, PROCESS_TAG).items():
         name, _, pid = process.rpartition(":")
-        if name == host and not Path(f"/proc/{pid}").exists():
+        if name == host and pid.isdecimal() and len(pid) < 12 and not is_running(int(pid)):
             runs.finish_run(connection, run_id, "KILLED")
 
 
@@ -125,7 +126,7 @@ def _start(project: Project) -> Run:
     run = Run(
         id=runs.new_run_id(),
         experiment=project.settings.project,
-        name=f"repro-{(code.commit or 'uncommitted')[:7]}",
+        name=f"repro-{code.commit[:7] if code.commit else 'uncommitted'}",
         status="RUNNING",
         start_ms=now_ms(),
         commit=code.commit,

@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.status import shown_address
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.sources import Source, list_sources
+from penstock.pipeline.pointer_steps import PointerStep, list_pointer_steps
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.targets import Selection, choose
 
@@ -31,22 +31,22 @@ def list_steps(
     Raises:
         NotFound: a target names nothing.
     """
-    nodes: list[Stage | Source] = [*load_all_stages(repo), *list_sources(repo)]
+    nodes: list[Stage | PointerStep] = [*load_all_stages(repo), *list_pointer_steps(repo)]
     if not everything:
         place = os.path.relpath(base, repo.root)
         nodes = choose(repo.root, nodes, Selection(targets, "" if place == "." else place, recursive))
     return {shown_step(repo, node, base): _describe(node) for node in nodes}
 
 
-def shown_step(repo: DataRepository, node: Stage | Source, base: Path) -> str:
+def shown_step(repo: DataRepository, node: Stage | PointerStep, base: Path) -> str:
     """Return what a step is called as seen from a directory."""
-    if isinstance(node, Source):
+    if isinstance(node, PointerStep):
         return os.path.relpath(node.pointer.path, base)
     return shown_address(repo, node, base)
 
 
-def _describe(node: Stage | Source) -> str:
-    if isinstance(node, Source):
+def _describe(node: Stage | PointerStep) -> str:
+    if isinstance(node, PointerStep):
         text = f"Outputs {', '.join(os.path.relpath(one.path, node.pointer.path.parent) for one in node.outputs)}"
     else:
         lines = (line.strip() for line in (node.description or "").splitlines())

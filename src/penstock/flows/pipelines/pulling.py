@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from penstock.base.errors import PenstockError
+from penstock.data.cache.presence import has
 from penstock.data.formats.output import Output
-from penstock.data.objects import has
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.data.pointers.pointer import Pointer, load_pointer
 from penstock.data.repository import DataRepository
@@ -15,7 +15,7 @@ from penstock.flows.sources.imports import fetch_import
 from penstock.flows.tracked.run_history import fetch_runs
 from penstock.flows.tracked.selection import Chosen
 from penstock.flows.tracked.transfer_report import raise_failures
-from penstock.flows.tracked.transferring import TransferOptions, fetch_chosen
+from penstock.flows.tracked.transferring import DEFAULTS, fetch_chosen
 
 
 def bringer(
@@ -46,8 +46,7 @@ def bringer(
             if output.hash is not None and output.cached
         ]
         wanted = [one for one in chosen if one.output.hash is not None and not has(repo, one.output.hash)]
-        options = TransferOptions(fetch_import=fetch_import)
-        raise_failures(fetch_chosen(repo, wanted, options), "fetched")
+        raise_failures(fetch_chosen(repo, wanted, DEFAULTS, fetch_import), "fetched")
         for one in chosen:
             if not one.output.path.exists():
                 checkout_output(repo, one.output)

@@ -38,7 +38,7 @@ from penstock.serving.predictions import (
     list_labels,
     list_predictions,
 )
-from penstock.serving.recorder import Label, LabelCounts, Observation
+from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.traffic import position
 
 logger = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class LiveRecorder:
         self._worker = worker
         self._monitors = dict(monitors or {})
         self._flush_s = flush_s
-        self._queue: deque[Observation] = deque(maxlen=QUEUE_MAX)
-        self._open: dict[WindowKey, list[Observation]] = {}
+        self._queue: deque[Exchange] = deque(maxlen=QUEUE_MAX)
+        self._open: dict[WindowKey, list[Exchange]] = {}
         self._predictions: list[Prediction] = []
         self._partials: list[Partial] = []
         self._sequence = itertools.count(1)
@@ -80,7 +80,7 @@ class LiveRecorder:
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
-    def record(self, observation: Observation) -> None:
+    def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
         self._queue.append(observation)
 
@@ -147,15 +147,15 @@ class LiveRecorder:
     def _monitor(self, endpoint: str) -> MonitorSettings:
         return self._monitors.get(endpoint, _DEFAULT)
 
-    def _is_sampled(self, one: Observation) -> bool:
+    def _is_sampled(self, one: Exchange) -> bool:
         return position(one.counter + SAMPLE_SHIFT) < self._monitor(one.endpoint).feature_ratio
 
-    def _key(self, one: Observation) -> WindowKey:
+    def _key(self, one: Exchange) -> WindowKey:
         span = self._monitor(one.endpoint).window_s
         start_s = one.time_ms // 1000 // span * span
         return WindowKey(one.endpoint, start_s, one.revision, one.version, one.route)
 
-    def _summarise(self, key: WindowKey, observations: Sequence[Observation]) -> Window:
+    def _summarise(self, key: WindowKey, observations: Sequence[Exchange]) -> Window:
         latency = LatencyHistogram()
         latency.update([one.latency_s for one in observations])
         features, outputs = Profile(), Profile()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -63,25 +62,4 @@ def _windows(connection: sa.Connection, revision: Revision, settings: EndpointSe
 
 
 def _profile(project: Project, digest: str | None) -> Profile | None:
-    return None if digest is None else _load_profile(_Source(project), digest)
-
-
-class _Source:
-    """A project as a cache key: two of the same artifact store are equal."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-
-    def __hash__(self) -> int:
-        return hash(self.project.places.artifacts_url)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Source)
-            and self.project.places.artifacts_url == other.project.places.artifacts_url
-        )
-
-
-@lru_cache(maxsize=16)
-def _load_profile(source: _Source, digest: str) -> Profile:
-    return Profile.from_bytes(source.project.artifacts.get(digest))
+    return None if digest is None else project.artifacts.load(digest, Profile.from_bytes)

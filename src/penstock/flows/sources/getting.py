@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from penstock.base.errors import Conflict, Corrupt, Unavailable
-from penstock.base.files import remove_path
+from penstock.base.errors import Corrupt, Unavailable
+from penstock.base.replacing import appearing
 from penstock.data.cache.hashing import digest_md5
 from penstock.data.cache.legacy import is_legacy_content
 from penstock.data.cache.legacy_transfer import fetch_legacy
@@ -38,19 +38,12 @@ def get_path(source: Source, path: str, target: Path, *, force: bool = False, jo
         NotFound: the source has no such path, or its data are nowhere.
         Conflict: something is at the target, and `force` was not given.
     """
-    if os.path.lexists(target) and not force:
-        raise Conflict(f"{target} exists already", code="data.exists", hint="--force replaces it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{os.urandom(11).hex()}.tmp"
-    store = ObjectStore(target.parent / f".{os.urandom(11).hex()}.objects")
-    try:
-        _materialise(source, path, temporary, store, jobs)
-        if os.path.lexists(target):
-            remove_path(target)
-        temporary.rename(target)
-    finally:
-        remove_path(temporary)
-        shutil.rmtree(store.root, ignore_errors=True)
+    with appearing(target, force=force) as temporary:
+        store = ObjectStore(target.parent / f".{os.urandom(11).hex()}.objects")
+        try:
+            _materialise(source, path, temporary, store, jobs)
+        finally:
+            shutil.rmtree(store.root, ignore_errors=True)
 
 
 def _materialise(source: Source, path: str, target: Path, store: ObjectStore, jobs: int) -> None:
@@ -193,16 +186,8 @@ def copy_path(path: Path, target: Path, *, force: bool = False) -> None:
     Raises:
         Conflict: something is at the target, and `force` was not given.
     """
-    if os.path.lexists(target) and not force:
-        raise Conflict(f"{target} exists already", code="data.exists", hint="--force replaces it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{os.urandom(11).hex()}.tmp"
-    try:
+    with appearing(target, force=force) as temporary:
         if path.is_dir():
             shutil.copytree(path, temporary, copy_function=shutil.copyfile)
         else:
             shutil.copyfile(path, temporary)
-        remove_path(target)
-        temporary.rename(target)
-    finally:
-        remove_path(temporary)

@@ -243,22 +243,27 @@ def update_import(repo: DataRepository, pointer_file: Path, options: ImportOptio
             else _update_url(repo, pointer, document, options)
         )
         if changed:
-            entry, target = document["outs"][0], pointer.outputs[0].path
-            for key in ("md5", "size", "nfiles", "isexec"):
-                entry.pop(key, None)
+            found: Mapping[str, Any] = {}
             if options.to_remote:
                 source = str(document["deps"][0]["path"])
                 info = send_to_remote(
                     repo, source, pointer.path.parent, remote=options.remote, jobs=options.jobs
                 )
-                for at, (key, value) in enumerate(hash_entry(info).items()):
-                    entry.insert(at, key, value)
+                found = hash_entry(info)
             elif not options.no_download:
-                for at, (key, value) in enumerate(hash_entry(save_path(repo, target)).items()):
-                    entry.insert(at, key, value)
+                found = hash_entry(save_path(repo, pointer.outputs[0].path))
+            _renew(document["outs"][0], found)
             document["md5"] = pointer_md5(document)
             save_text(pointer_file, dump_document(document))
     return changed
+
+
+def _renew(entry: Any, found: Mapping[str, Any]) -> None:
+    """Replace what an entry of a pointer notes of content by what was found, before what else the entry says."""
+    for key in (*NOTE_KEYS, "size", "nfiles", "isexec"):
+        entry.pop(key, None)
+    for at, (key, value) in enumerate(found.items()):
+        entry.insert(at, key, value)
 
 
 def _update_git(repo: DataRepository, pointer: Pointer, document: Any, options: ImportOptions) -> bool:
@@ -289,10 +294,7 @@ def _update_url(repo: DataRepository, pointer: Pointer, document: Any, options: 
     info = hash_path(repo, path)
     if dependency.get("md5") == info.md5:
         return False
-    for key in ("md5", "size", "nfiles", "isexec"):
-        dependency.pop(key, None)
-    for at, (key, value) in enumerate(hash_entry(info).items()):
-        dependency.insert(at, key, value)
+    _renew(dependency, hash_entry(info))
     if not (options.no_download or options.to_remote):
         keep_unsaved(repo, pointer.outputs[0].path)
         copy_path(path, pointer.outputs[0].path, force=True)
@@ -308,10 +310,7 @@ def _update_remote(repo: DataRepository, pointer: Pointer, dependency: Any, opti
         if not (options.no_download or options.to_remote):
             keep_unsaved(repo, pointer.outputs[0].path)
             download_url(source, pointer.outputs[0].path, force=True)
-    for key in (*NOTE_KEYS, "size", "nfiles", "isexec"):
-        dependency.pop(key, None)
-    for at, (key, value) in enumerate(found.items()):
-        dependency.insert(at, key, value)
+    _renew(dependency, found)
     return True
 
 
@@ -368,8 +367,7 @@ def _fetch_promised(repo: DataRepository, pointer: Pointer) -> HashInfo | None:
                 hint=f"penstock update {repo.relative(pointer.path)}",
             )
         info = save_path(repo, target)
-        for at, (key, value) in enumerate(hash_entry(info).items()):
-            entry.insert(at, key, value)
+        _renew(entry, hash_entry(info))
     finally:
         remove_path(target)
     document["md5"] = pointer_md5(document)

@@ -34,7 +34,6 @@ from penstock.data.verbs.adding import Added
 from penstock.data.verbs.checkout import check_parents
 from penstock.flows.sources.getting import copy_path
 from penstock.flows.sources.urls import download_url, is_remote, open_remote
-from penstock.flows.tracked.selection import ExtraOutputs, no_outputs
 from penstock.flows.tracked.working_tree import add
 from penstock.storage.backend import Backend
 
@@ -151,7 +150,6 @@ def add_from(
     source: str,
     target: Path,
     base: Path,
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     force: bool = False,
 ) -> list[Added]:
@@ -172,7 +170,7 @@ def add_from(
         if not path.exists():
             raise NotFound(f"{source} does not exist", code="data.path_missing", path=source)
         copy_path(path, target, force=force)
-    return add(repo, [target], extra_outputs)
+    return add(repo, [target])
 
 
 @contextmanager

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound
-from penstock.base.files import remove_path
+from penstock.base.errors import Corrupt, Invalid, NotFound
+from penstock.base.replacing import appearing
 from penstock.base.threads import thread_pool
 from penstock.data.formats.tree import check_relpath, parse_tree, render_tree, tree_md5
 from penstock.data.repository import DataRepository
@@ -203,13 +202,5 @@ def download_url(source: RemoteSource, target: Path, *, force: bool = False) -> 
     Raises:
         Conflict: something is at the target, and `force` was not given.
     """
-    if os.path.lexists(target) and not force:
-        raise Conflict(f"{target} exists already", code="data.exists", hint="--force replaces it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{os.urandom(11).hex()}.tmp"
-    try:
+    with appearing(target, force=force) as temporary:
         source.download(temporary)
-        remove_path(target)
-        temporary.rename(target)
-    finally:
-        remove_path(temporary)

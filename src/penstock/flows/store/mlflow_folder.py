@@ -247,8 +247,8 @@ def _model_metrics(model: Folder) -> Iterator[dict[str, Any]]:
                 "step": step,
                 "run_id": rest[0],
                 **value_of(value),
-                "dataset_name": " ".join(rest[1:-1]) or None,
-                "dataset_digest": rest[-1] if len(rest) > 2 else None,
+                "dataset_name": " ".join(rest[1:-1]),
+                "dataset_digest": rest[-1] if len(rest) > 2 else "",
             }
 
 

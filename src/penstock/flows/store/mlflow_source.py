@@ -81,7 +81,8 @@ _QUERIES: tuple[tuple[sa.Table, str], ...] = (
     (
         tracking.logged_model_metrics,
         "SELECT model_id, metric_name AS key, metric_timestamp_ms AS time_ms, metric_step AS step, run_id, "
-        "coalesce(metric_value, 0) AS value, metric_value IS NULL AS is_nan, dataset_name, dataset_digest "
+        "coalesce(metric_value, 0) AS value, metric_value IS NULL AS is_nan, "
+        "coalesce(dataset_name, '') AS dataset_name, coalesce(dataset_digest, '') AS dataset_digest "
         "FROM logged_model_metrics",
     ),
     (

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.base.errors import NotFound
+from penstock.data.cache.presence import has
 from penstock.data.cache.transfer import fetch_objects
 from penstock.data.formats.output import HashInfo
-from penstock.data.objects import has
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.versioning import Chosen, checkout, select
-from penstock.pipeline.outputs import list_outputs
 from penstock.project.project import Project
 
 
@@ -36,9 +35,7 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
         NotFound: data that a pointer names is neither in the cache nor on the remote.
     """
     repo = tree.data
-    chosen = [
-        one for one in select(repo, (), lambda: list_outputs(repo)) if one.output.hash and one.output.cached
-    ]
+    chosen = [one for one in select(repo) if one.output.hash and one.output.cached]
     absent = [one for one in chosen if not _is_here(repo, one)]
     fetched = _fetch(repo, remotes, [one.output.hash for one in absent if one.output.hash]) if absent else 0
     lost = [one for one in absent if not _is_here(repo, one)]
@@ -53,7 +50,7 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
         )
     present = [repo.relative(one.output.path) for one in chosen if one not in lost]
     if present:
-        checkout(repo, present, lambda: list_outputs(repo))
+        checkout(repo, present)
     return Brought(len(present), fetched, tuple(repo.relative(one.output.path) for one in lost))
 
 

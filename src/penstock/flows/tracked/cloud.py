@@ -6,16 +6,15 @@ from penstock.data.cache import transfer
 from penstock.data.cache.legacy_transfer import legacy_absent, missing_legacy
 from penstock.data.formats.output import is_within
 from penstock.data.repository import DataRepository
-from penstock.flows.tracked.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
-from penstock.flows.tracked.transferring import TransferOptions, is_meant, of_history
+from penstock.flows.tracked.selection import Chosen, Targets, select
+from penstock.flows.tracked.transferring import DEFAULTS, TransferOptions, is_meant, of_history
 
 
 def cloud_status(
     repo: DataRepository,
     targets: Targets = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
-    options: TransferOptions | None = None,
+    options: TransferOptions = DEFAULTS,
 ) -> dict[str, str]:
     """Compare cache and remotes in the shape of `dvc status -c --json`.
 
@@ -23,9 +22,8 @@ def cloud_status(
     `deleted` only on the remote, `missing` in neither. What is never pushed is left out. An output with a remote
     of its own is compared with that one, where DVC leaves it out.
     """
-    options = options or TransferOptions()
-    chosen = select(repo, targets, extra_outputs, base=options.base)
-    chosen += of_history(repo, targets, extra_outputs, options)
+    chosen = select(repo, targets, base=options.base)
+    chosen += of_history(repo, targets, options)
     by_remote: dict[str, dict[str, str]] = {}
     legacy: dict[str, dict[str, str]] = {}
     for one in chosen:

@@ -18,7 +18,6 @@ from penstock.data.lock import repository_lock
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.history import Scope, list_commits, outputs_at
 from penstock.flows.tracked.selection import select
-from penstock.pipeline.outputs import list_outputs
 from penstock.storage.backend import Backend
 
 SHARED_GRACE_S = 3600.0  # other repositories may be adding to a shared cache, other people pushing
@@ -103,7 +102,7 @@ def plan_garbage(
 
 
 def _needed(repo: DataRepository, options: GarbageOptions) -> Iterator[Output]:
-    for one in select(repo, (), lambda: list_outputs(repo)):
+    for one in select(repo):
         yield one.output
     if not options.scope.is_empty and repo.git_root() is not None:
         commits = list_commits(Git(repo.root), options.scope)

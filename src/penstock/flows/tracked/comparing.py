@@ -19,7 +19,7 @@ from penstock.data.pointers.pointer import load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.verbs import diff
 from penstock.flows.tracked.history import outputs_at
-from penstock.flows.tracked.selection import ExtraOutputs, no_outputs, select
+from penstock.flows.tracked.selection import select
 
 LoadLists = Callable[
     [Sequence[HashInfo]], Mapping[str, Mapping[str, str]]
@@ -32,7 +32,6 @@ def compare_revisions(
     new: str | None = None,
     *,
     targets: Sequence[str] = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     load_lists: LoadLists | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Compare tracked data of two revisions, or of a revision and the workspace (`new` None).
@@ -53,7 +52,7 @@ def compare_revisions(
     if Git(repo.root).head() is None:
         return {}
     before = state_at(repo, old, trees)
-    after = state_at(repo, new, trees) if new is not None else workspace_state(repo, extra_outputs, trees)
+    after = state_at(repo, new, trees) if new is not None else workspace_state(repo, trees)
     add_lists(repo, trees, [*before.values(), *after.values()], load_lists)
     old_list, old_unknown = diff.expand(repo, before, trees)
     new_list, new_unknown = diff.expand(repo, after, trees)
@@ -106,12 +105,10 @@ def note_lists(trees: dict[str, Mapping[str, str]], outputs: Iterable[Output]) -
             trees[output.hash.md5] = {name: info.md5 for name, info in output.files}
 
 
-def workspace_state(
-    repo: DataRepository, extra_outputs: ExtraOutputs, trees: dict[str, Mapping[str, str]]
-) -> dict[str, HashInfo]:
+def workspace_state(repo: DataRepository, trees: dict[str, Mapping[str, str]]) -> dict[str, HashInfo]:
     """Return what tracked paths hold now; `trees` receives the files of directories that no cache has."""
     state: dict[str, HashInfo] = {}
-    for one in select(repo, (), extra_outputs):
+    for one in select(repo):
         path, known = one.output.path, one.output.hash
         if not one.output.cached or not path.exists():
             continue

@@ -16,7 +16,7 @@ from pathlib import Path
 from penstock.base.errors import NotFound
 from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
-from penstock.flows.tracked.selection import Chosen, ExtraOutputs, select
+from penstock.flows.tracked.selection import Chosen, select
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
 
@@ -37,9 +37,7 @@ class Reach:
     bring_trees: Callable[[Sequence[Output]], None] | None = None
 
 
-def widen(
-    repo: DataRepository, targets: Sequence[str], extra_outputs: ExtraOutputs, reach: Reach
-) -> list[Chosen]:
+def widen(repo: DataRepository, targets: Sequence[str], reach: Reach) -> list[Chosen]:
     """Resolve targets with everything they reach. The result may be empty where `recursive` found nothing.
 
     Raises:
@@ -48,21 +46,21 @@ def widen(
     chosen: list[Chosen] = []
     for target in targets:
         if reach.use_glob and MAGIC.search(target):
-            chosen += _matching(repo, target, extra_outputs, reach)
+            chosen += _matching(repo, target, reach)
         else:
-            chosen += select(repo, [target], extra_outputs, base=reach.base, recursive=reach.recursive)
+            chosen += select(repo, [target], base=reach.base, recursive=reach.recursive)
     if reach.with_dependencies:
-        chosen += _upstream(repo, chosen, extra_outputs)
+        chosen += _upstream(repo, chosen)
     return select(repo, chosen) if chosen else []
 
 
-def _matching(repo: DataRepository, pattern: str, extra_outputs: ExtraOutputs, reach: Reach) -> list[Chosen]:
+def _matching(repo: DataRepository, pattern: str, reach: Reach) -> list[Chosen]:
     full = os.path.relpath(os.path.normpath(reach.base / pattern), repo.root)
     expression = compile_pattern(full)
     fixed = _fixed_part(full)
     whole: list[Chosen] = []
     partly: list[Chosen] = []
-    for one in select(repo, (), extra_outputs):
+    for one in select(repo):
         path = repo.relative(one.output.path)
         if expression.match(path) or (one.pointer and expression.match(repo.relative(one.pointer.path))):
             whole.append(one)
@@ -151,7 +149,7 @@ def _touches(path: str, fixed: str) -> bool:
     return not fixed or f"{path}/".startswith(f"{fixed}/") or fixed.startswith(f"{path}/")
 
 
-def _upstream(repo: DataRepository, chosen: Iterable[Chosen], extra_outputs: ExtraOutputs) -> list[Chosen]:
+def _upstream(repo: DataRepository, chosen: Iterable[Chosen]) -> list[Chosen]:
     """Return what the stages that made the chosen outputs depend on, directly or through other stages."""
     stages = load_all_stages(repo)
     needs = upstream_of(stages)
@@ -165,7 +163,7 @@ def _upstream(repo: DataRepository, chosen: Iterable[Chosen], extra_outputs: Ext
             pending += needs[address]
     read = [repo.root / path for stage in stages if stage.address in reached for path in stage.reads]
     found = []
-    for one in select(repo, (), extra_outputs):
+    for one in select(repo):
         place = one.output.path
         is_made = addresses.get(one.output.source) in reached
         if is_made or any(place.is_relative_to(path) or path.is_relative_to(place) for path in read):

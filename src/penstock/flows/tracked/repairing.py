@@ -24,8 +24,8 @@ from penstock.data.formats.output import HashInfo
 from penstock.data.formats.tree import render_tree, tree_md5
 from penstock.data.lock import repository_lock
 from penstock.data.repository import DataRepository
-from penstock.flows.tracked.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
-from penstock.flows.tracked.transferring import TransferOptions
+from penstock.flows.tracked.selection import Chosen, Targets, select
+from penstock.flows.tracked.transferring import Progress, TransferOptions
 from penstock.flows.tracked.verifying import bad_of, by_remote, name_objects, needed
 
 
@@ -46,7 +46,6 @@ class Repair:
 def repair(
     repo: DataRepository,
     targets: Sequence[str] = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     base: Path | None = None,
     remote: str | None = None,
@@ -55,7 +54,7 @@ def repair(
     result = Repair()
     with repository_lock(repo):
         repo.cache.remove_stale_staging()
-        chosen = select(repo, targets, extra_outputs, base=base)
+        chosen = select(repo, targets, base=base)
         for kind in split(chosen):
             for _ in range(2):  # a restored tree names files that were not known before
                 found = verify_cache(repo, needed(repo, kind.parts))
@@ -75,9 +74,9 @@ def repair(
 def repair_remotes(
     repo: DataRepository,
     targets: Targets = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     options: TransferOptions,
+    progress: Progress | None = None,
 ) -> Repair:
     """Read every needed object of the remotes, and upload the cache's over what is missing or damaged there.
 
@@ -85,13 +84,13 @@ def repair_remotes(
         Unavailable, Denied, Refused: a remote does not answer, or takes nothing.
     """
     result = Repair()
-    chosen = select(repo, targets, extra_outputs, base=options.base)
+    chosen = select(repo, targets, base=options.base)
     for place, parts in by_remote(repo, chosen, options).items():
         backend = repo.remote(place)
         try:
             for kind in split(parts):
                 hashes = needed(repo, kind.parts)
-                found = verify_remote(repo, hashes, backend, jobs=options.jobs, progress=options.progress)
+                found = verify_remote(repo, hashes, backend, jobs=options.jobs, progress=progress)
                 bad = bad_of(found)
                 with repository_lock(repo):
                     done = (replace_legacy if kind.is_old else replace_objects)(repo, bad, backend)

@@ -25,7 +25,7 @@ from penstock.flows.tracked.comparing import (
     state_at,
     workspace_state,
 )
-from penstock.flows.tracked.selection import ExtraOutputs, no_outputs, select
+from penstock.flows.tracked.selection import select
 
 Listing = dict[str, str]
 
@@ -42,22 +42,19 @@ class ReportOptions:
 
 
 def data_status(
-    repo: DataRepository,
-    options: ReportOptions,
-    extra_outputs: ExtraOutputs = no_outputs,
-    load_lists: LoadLists | None = None,
+    repo: DataRepository, options: ReportOptions, load_lists: LoadLists | None = None
 ) -> dict[str, Any]:
     """Return DVC's document: not_in_cache, not_in_remote, committed, uncommitted, untracked, unchanged.
 
     `load_lists` has the lists of directories that no cache has.
     """
     trees: dict[str, Mapping[str, str]] = {}
-    outputs = [one.output for one in select(repo, (), extra_outputs) if one.output.cached]
+    outputs = [one.output for one in select(repo) if one.output.cached]
     recorded = {repo.relative(out.path): out.hash for out in outputs if out.hash is not None}
     with_git = repo.git_root() is not None
     note_lists(trees, outputs)
     head = state_at(repo, "HEAD", trees) if with_git and Git(repo.root).head() else {}
-    workspace = workspace_state(repo, extra_outputs, trees)
+    workspace = workspace_state(repo, trees)
     if options.granular:
         add_lists(repo, trees, [*head.values(), *recorded.values()], load_lists)
     listed = [_list(repo, state, trees, granular=options.granular) for state in (head, recorded, workspace)]

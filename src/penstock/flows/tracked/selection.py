@@ -1,14 +1,13 @@
 """Which outputs a command is about, and what changed in them.
 
-Pipeline outputs come in as a parameter (`extra_outputs`), so that the data part stays ignorant of
-pipelines. A target is a pointer file, a tracked path, a path below a tracked directory, or a stage name;
-one target is found without reading the other pointers.
+What pointers track and what pipelines make are chosen from together. A target is a pointer file, a tracked path, a
+path below a tracked directory, or a stage name; one target is found without reading the other pointers.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,7 @@ from penstock.data.pointers.metafiles import DEFINITION_FILE, SUFFIX
 from penstock.data.pointers.pointer import Pointer, find_owner, list_pointers, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.status import output_state
-
-ExtraOutputs = Callable[[], Iterable[Output]]
-
-
-def no_outputs() -> Iterable[Output]:
-    """Return no pipeline outputs: for repositories without a pipeline."""
-    return ()
+from penstock.flows.tracked.made import made_outputs
 
 
 @dataclass(frozen=True)
@@ -43,27 +36,30 @@ Targets = Sequence[str | Path | Chosen]
 def select(
     repo: DataRepository,
     targets: Targets = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     base: Path | None = None,
     recursive: bool = False,
+    pointers_only: bool = False,
 ) -> list[Chosen]:
     """Resolve targets to outputs; no targets means all. Relative targets start at `base` (the root).
 
-    What is chosen already stays as it is. With `recursive`, a directory with nothing tracked below is no error.
+    What is chosen already stays as it is. With `recursive`, a directory with nothing tracked below is no error;
+    with `pointers_only`, what pipelines make is not looked at.
 
     Raises:
         NotFound: a target is not tracked.
     """
     if not targets:
         chosen = [Chosen(out, "", pointer) for pointer in list_pointers(repo) for out in pointer.outputs]
-        return chosen + [Chosen(output) for output in extra_outputs()]
+        return chosen if pointers_only else chosen + [Chosen(output) for output in made_outputs(repo)]
     found: dict[tuple[str, Path, Within], Chosen] = {}
     for target in targets:
         resolved = (
             [target]
             if isinstance(target, Chosen)
-            else _resolve(repo, str(target), extra_outputs, base or repo.root, recursive)
+            else _resolve(
+                repo, str(target), base or repo.root, recursive=recursive, pointers_only=pointers_only
+            )
         )
         for one in resolved:
             found.setdefault((one.output.source, one.output.path, one.within), one)
@@ -71,7 +67,7 @@ def select(
 
 
 def _resolve(
-    repo: DataRepository, target: str, extra_outputs: ExtraOutputs, base: Path, recursive: bool
+    repo: DataRepository, target: str, base: Path, *, recursive: bool, pointers_only: bool
 ) -> list[Chosen]:
     path = Path(os.path.normpath(base / target))
     if path.name.endswith(SUFFIX) and path.name != SUFFIX:
@@ -83,7 +79,7 @@ def _resolve(
             return [
                 _within(output, path, owner) for output in owner.outputs if path.is_relative_to(output.path)
             ]
-    outputs = list(extra_outputs())
+    outputs = [] if pointers_only else made_outputs(repo)
     by_stage = [Chosen(out) for out in outputs if _is_of_stage(repo, out.source, target, base)]
     if by_stage:
         return by_stage
@@ -91,7 +87,9 @@ def _resolve(
     if owners:
         return owners
     if path.is_dir():
-        below = [one for one in select(repo, (), extra_outputs) if one.output.path.is_relative_to(path)]
+        below = [
+            one for one in select(repo, pointers_only=pointers_only) if one.output.path.is_relative_to(path)
+        ]
         if below or recursive:
             return below
     for pointer in list_pointers(repo):
@@ -135,7 +133,7 @@ def status(
     """
     base = base or repo.root
     result: dict[str, list[Any]] = dict(extra or {})
-    chosen = select(repo, targets, base=base)
+    chosen = select(repo, targets, base=base, pointers_only=True)
     imports = {one.pointer.path: one.pointer for one in chosen if one.pointer and one.pointer.dependencies}
     behind = find_behind(list(imports.values())) if find_behind is not None and imports else {}
     for path, source in behind.items():

@@ -10,8 +10,8 @@ from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data.cache.verification import Verification, verify_cache, verify_remote
 from penstock.data.formats.output import HashInfo, is_within
 from penstock.data.repository import DataRepository
-from penstock.flows.tracked.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
-from penstock.flows.tracked.transferring import TransferOptions, is_meant
+from penstock.flows.tracked.selection import Chosen, Targets, select
+from penstock.flows.tracked.transferring import Progress, TransferOptions, is_meant
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,11 @@ class Verified:
 def verify(
     repo: DataRepository,
     targets: Targets = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     base: Path | None = None,
 ) -> Verified:
     """Read what tracked data need of the cache."""
-    chosen = select(repo, targets, extra_outputs, base=base)
+    chosen = select(repo, targets, base=base)
     found = verify_cache(repo, needed(repo, chosen))
     return Verified(found, name_objects(repo, chosen, bad_of(found)))
 
@@ -38,9 +37,9 @@ def verify(
 def verify_remotes(
     repo: DataRepository,
     targets: Targets = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     options: TransferOptions,
+    progress: Progress | None = None,
 ) -> dict[str, Verified]:
     """Read what tracked data need of their remotes, by the remotes' names; imports are on none.
 
@@ -48,14 +47,10 @@ def verify_remotes(
         Unavailable, Denied: a remote does not exist, does not answer, or refuses.
     """
     result = {}
-    for place, parts in by_remote(
-        repo, select(repo, targets, extra_outputs, base=options.base), options
-    ).items():
+    for place, parts in by_remote(repo, select(repo, targets, base=options.base), options).items():
         backend = repo.remote(place)
         try:
-            found = verify_remote(
-                repo, needed(repo, parts), backend, jobs=options.jobs, progress=options.progress
-            )
+            found = verify_remote(repo, needed(repo, parts), backend, jobs=options.jobs, progress=progress)
             if found.missing and not found.checked and not backend.has_place():
                 raise Unavailable(
                     f"the directory {backend.url} does not exist",

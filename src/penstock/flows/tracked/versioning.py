@@ -8,7 +8,7 @@ The verbs that need no remote are in `penstock.flows.tracked.working_tree`, thos
 from __future__ import annotations
 
 from penstock.flows.tracked.cloud import cloud_status
-from penstock.flows.tracked.selection import Chosen, no_outputs, select, status
+from penstock.flows.tracked.selection import Chosen, select, status
 from penstock.flows.tracked.transfer_report import TransferReport, raise_failures
 from penstock.flows.tracked.transferring import (
     TransferOptions,
@@ -29,7 +29,6 @@ __all__ = [
     "cloud_status",
     "commit",
     "fetch",
-    "no_outputs",
     "pull",
     "push",
     "raise_failures",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound
@@ -22,13 +23,13 @@ from penstock.data.verbs import adding
 from penstock.data.verbs.checkout import SHOWN, Change, apply_checkout, plan_checkout, plan_present
 from penstock.data.verbs.stale import apply_stale, note_outputs, plan_stale
 from penstock.data.verbs.status import output_state
-from penstock.flows.tracked.selection import Chosen, ExtraOutputs, Targets, no_outputs, select
+from penstock.flows.tracked.made import made_outputs
+from penstock.flows.tracked.selection import Chosen, Targets, select
 
 
 def add(
     repo: DataRepository,
     paths: Sequence[Path],
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     store: bool = True,
     relink: bool = True,
@@ -36,14 +37,14 @@ def add(
     """Track files and directories; `core.autostage` stages their pointers in git.
 
     Args:
-        extra_outputs: a pipeline's outputs, which nothing else may track.
         store: put their content into the cache; without it, it is for a later `commit`.
         relink: replace files by links where links are configured.
     """
     with repository_lock(repo):
         check_writable(repo, paths)
         repo.cache.remove_stale_staging()
-        done = [adding.add_path(repo, path, extra_outputs, store=store, relink=relink) for path in paths]
+        around = partial(made_outputs, repo, paths)
+        done = [adding.add_path(repo, path, around, store=store, relink=relink) for path in paths]
         _note(
             repo, [(one.path, one.hash, repo.relative(one.pointer)) for one in done if one.changed and store]
         )
@@ -59,7 +60,7 @@ def commit(
     Without `relink`, files stay as they are where links are configured.
     """
     with repository_lock(repo):
-        chosen = select(repo, targets, base=base)
+        chosen = select(repo, targets, base=base, pointers_only=True)
         check_writable(repo, [one.output.path for one in chosen])
         pointers = {one.pointer.path: one.pointer for one in chosen if one.pointer is not None}
         done = [
@@ -109,7 +110,6 @@ def stage_in_git(repo: DataRepository, paths: list[Path]) -> None:
 def checkout(
     repo: DataRepository,
     targets: Targets = (),
-    extra_outputs: ExtraOutputs = no_outputs,
     *,
     base: Path | None = None,
     force: bool = False,
@@ -132,7 +132,7 @@ def checkout(
         Conflict: a running DVC stage uses one of the paths that would change.
     """
     with repository_lock(repo):
-        chosen = select(repo, targets, extra_outputs, base=base)
+        chosen = select(repo, targets, base=base)
         may_lack = allow_missing if callable(allow_missing) else lambda _: bool(allow_missing)
         _check_recorded(repo, [one for one in chosen if not may_lack(one.output)])
         plans = [
@@ -200,7 +200,7 @@ def remove(
     """Stop tracking by pointer file or path; return the files that changed for git."""
     changed: list[Path] = []
     with repository_lock(repo):
-        chosen = select(repo, targets, base=base)
+        chosen = select(repo, targets, base=base, pointers_only=True)
         check_writable(repo, [one.output.path for one in chosen])
         for one in chosen:
             if one.pointer is None or one.within:

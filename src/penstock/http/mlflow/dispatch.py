@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
-from urllib.parse import unquote
 
 import msgspec
 import sqlalchemy as sa
@@ -26,10 +25,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.access.roles import Kind, Role
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.base.store.database import Database
 from penstock.http.caller import Caller, caller_of
 from penstock.http.errors import json_response
+from penstock.http.mlflow.absent import no_endpoint
 from penstock.http.mlflow.errors import mlflow_error_response
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.mlflow.wire import MAX_BODY_BYTES, Request, decode_body, decode_query
@@ -76,7 +76,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One row of the table; `path` may hold `{name}` parts, which become fields of the request."""
+    """One row of the table; `path` may hold `{name}` parts, which become fields of the request; `{name:path}` has slashes too."""
 
     method: str
     path: str
@@ -121,6 +121,7 @@ class MlflowApi:
         for endpoint in endpoints:
             if "{" in endpoint.path:
                 pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", endpoint.path)
+                pattern = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", pattern)
                 self._patterns.append((endpoint.method, re.compile(pattern + r"\Z"), endpoint))
             else:
                 self._exact[endpoint.method, endpoint.path] = endpoint
@@ -155,8 +156,8 @@ class MlflowApi:
         for known, pattern, endpoint in self._patterns:
             match = pattern.match(path) if known == method else None
             if match is not None:
-                return endpoint, {name: unquote(value) for name, value in match.groupdict().items()}
-        raise NotFound(f"there is no endpoint {method} {path[:200]}", code="http.no_endpoint")
+                return endpoint, match.groupdict()
+        raise no_endpoint(method, path)
 
     async def _work(self, endpoint: Endpoint, request: Any, caller: Caller) -> Any:
         services, work, need = self._services, endpoint.work, endpoint.need

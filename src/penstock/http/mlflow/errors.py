@@ -21,7 +21,7 @@ from penstock.base.errors import (
     Refused,
     Unavailable,
 )
-from penstock.http.errors import json_response, status_of
+from penstock.http.errors import error_response, json_response, status_of
 
 CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
     (NotFound, "RESOURCE_DOES_NOT_EXIST"),
@@ -34,10 +34,20 @@ CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
 )
 CASES: dict[str, tuple[str, HTTPStatus]] = {
     "http.not_implemented": ("NOT_IMPLEMENTED", HTTPStatus.NOT_IMPLEMENTED),
+    "http.no_endpoint": ("ENDPOINT_NOT_FOUND", HTTPStatus.NOT_FOUND),
+    "http.wrong_method": ("ENDPOINT_NOT_FOUND", HTTPStatus.METHOD_NOT_ALLOWED),
+    "http.defect": ("INTERNAL_ERROR", HTTPStatus.INTERNAL_SERVER_ERROR),
     "auth.required": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
     "auth.wrong": ("UNAUTHENTICATED", HTTPStatus.UNAUTHORIZED),
 }
 """Cases that say more than their cause."""
+PATHS = ("/api/2.0", "/api/3.0", "/ajax-api/", "/v1/traces", "/graphql")
+"""Where MLflow's clients call, who read nothing but `error_code` and `message` of an error."""
+
+
+def response_for(path: str, error: PenstockError) -> Response:
+    """Return the response that tells of an error at a path, in the form that its callers read."""
+    return mlflow_error_response(error) if path.startswith(PATHS) else error_response(error)
 
 
 def error_code_of(error: PenstockError) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from penstock.http.api import WindowView
+from penstock.base.clock import find_moment
+from penstock.flows.production.windows import WindowView
 
 WIDTH, HEIGHT = 420, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 22, 26
@@ -223,7 +223,8 @@ def _time_ticks(slots: Sequence[Slot], place: dict[Slot, float]) -> tuple[Tick, 
 
 
 def _clock(start_s: int) -> str:
-    return datetime.fromtimestamp(start_s, UTC).strftime("%H:%M:%S")
+    moment = find_moment(1000 * start_s)
+    return f"{start_s} s" if moment is None else moment.strftime("%H:%M:%S")
 
 
 def short(number: float) -> str:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.errors import PenstockError
+from penstock.base.errors import NotFound, PenstockError
 from penstock.http.errors import (
     answer_defect,
     answer_http_exception,
@@ -18,6 +18,7 @@ from penstock.http.errors import (
     status_of,
 )
 from penstock.http.hosts import PROTECTION
+from penstock.http.mlflow.errors import PATHS, mlflow_error_response
 from penstock.http.pages.render import Renderer
 
 PROGRAM_PATHS = ("/api", "/ajax-api", "/health", "/version", "/metrics")
@@ -31,9 +32,9 @@ TITLES = {
 Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 
-def page_exception_handlers(project_name: str) -> dict[Any, Answer]:
+def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answer]:
     """Return the handlers of a server that has pages and an API."""
-    renderer = Renderer(project_name)
+    renderer = Renderer(project_name, base)
 
     def show(status: int, sentence: str, hint: str | None) -> Response:
         title = TITLES.get(status, "Something went wrong")
@@ -42,11 +43,17 @@ def page_exception_handlers(project_name: str) -> dict[Any, Answer]:
         return page
 
     async def penstock_error(request: Request, error: Exception) -> Response:
+        if _is_for_mlflow(request) and isinstance(error, PenstockError):
+            return mlflow_error_response(error)
         if _is_for_programs(request) or not isinstance(error, PenstockError):
             return await answer_penstock_error(request, error)
         return show(status_of(error), error.message, error.hint)
 
     async def http_exception(request: Request, error: Exception) -> Response:
+        if _is_for_mlflow(request) and isinstance(error, HTTPException):
+            refused = mlflow_error_response(_as_cause(request, error))
+            refused.headers.update(error.headers or {})
+            return refused
         if _is_for_programs(request) or not isinstance(error, HTTPException):
             return await answer_http_exception(request, error)
         if error.status_code == HTTPStatus.NOT_FOUND:
@@ -57,11 +64,27 @@ def page_exception_handlers(project_name: str) -> dict[Any, Answer]:
 
     async def defect(request: Request, error: Exception) -> Response:
         answer = await answer_defect(request, error)
+        if _is_for_mlflow(request):
+            return mlflow_error_response(
+                PenstockError("the server failed on this request; its log says why", code="http.defect")
+            )
         if _is_for_programs(request):
             return answer
         return show(500, "The server failed on this request. Its log says why.", None)
 
     return {PenstockError: penstock_error, HTTPException: http_exception, Exception: defect}
+
+
+def _is_for_mlflow(request: Request) -> bool:
+    return request.url.path.startswith(PATHS)
+
+
+def _as_cause(request: Request, error: HTTPException) -> PenstockError:
+    is_wrong_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    return NotFound(
+        f"there is no endpoint {request.method} {request.url.path[:200]}",
+        code="http.wrong_method" if is_wrong_method else "http.no_endpoint",
+    )
 
 
 def _is_for_programs(request: Request) -> bool:

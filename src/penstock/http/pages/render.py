@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,22 +10,24 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from penstock.base.clock import format_ms, now_ms
+from penstock.base.clock import format_ms, iso_ms, now_ms
+from penstock.base.numbers import is_endless
 
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
 MAX_TEXT = 4000
-MAX_TIME_MS = 253_402_300_800_000
-"""The end of the year 9999."""
+SKEW_MS = 60_000
+"""So far may the clocks of two machines be apart."""
 BAD_WORDS = ("breached", "rolled_back", "refused", "failed", "corrupt")
 GOOD_WORDS = ("passed", "promoted", "deployed", "registered", "advanced", "finished")
 HEALTH_MARKS = {"healthy": "●", "breached": "▲", "idle": "○", "down": "■"}
 
 
 class Renderer:
-    """Renders templates for one project. Thread-safe."""
+    """Renders templates for one project. Thread-safe. `base` is what every address of ours begins with."""
 
-    def __init__(self, project_name: str) -> None:
+    def __init__(self, project_name: str, base: str = "") -> None:
+        self.base = base
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -37,7 +38,7 @@ class Renderer:
         self._environment.filters |= {
             "ago": ago,
             "when": format_ms,
-            "iso": iso,
+            "iso": iso_ms,
             "number": number,
             "percent": percent,
             "milliseconds": milliseconds,
@@ -49,6 +50,7 @@ class Renderer:
         }
         self._environment.tests |= {"named": is_named, "findings": is_findings}
         self._environment.globals["project_name"] = project_name
+        self._environment.globals["base"] = base
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a template as an answer that is not cached."""
@@ -57,13 +59,16 @@ class Renderer:
 
 
 def ago(time_ms: int) -> str:
-    """Render how long ago a time was, in its largest unit.
+    """Render how long ago a time was, in its largest unit; a time to come, or none at all, as it is.
 
     Example:
         >>> ago(now_ms() - 90_000)
         '1 min ago'
     """
-    seconds = max(0, (now_ms() - time_ms) // 1000)
+    passed_ms = now_ms() - time_ms
+    if passed_ms < -SKEW_MS or iso_ms(time_ms) is None:
+        return format_ms(time_ms)
+    seconds = max(0, passed_ms // 1000)
     if seconds < 5:
         return "just now"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
@@ -72,21 +77,18 @@ def ago(time_ms: int) -> str:
     return "just now"
 
 
-def iso(time_ms: int) -> str:
-    """Render a time for machines."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
-
-
 def number(value: Any) -> str:
     """Render a number for people: thousands apart, four digits that matter, a dash for none.
 
     Example:
-        >>> number(12345), number(0.71234), number(None), number(float("nan"))
-        ('12,345', '0.7123', '–', '–')
+        >>> number(12345), number(0.71234), number(None), number(float("nan")), number(float("inf"))
+        ('12,345', '0.7123', '–', '–', '∞')
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
+        if is_endless(value):
+            return "∞" if value > 0 else "−∞"
         return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
     return f"{value:,}"
 
@@ -134,11 +136,6 @@ def is_findings(value: Any) -> bool:
     )
 
 
-def moment(time_ms: int) -> str:
-    """Render a time that came with an event; what cannot be a time stays a number."""
-    return format_ms(time_ms) if 0 <= time_ms < MAX_TIME_MS else str(time_ms)
-
-
 def scalar(value: Any, name: str = "") -> str:
     """Render one value of an event or link as text; times are told by their name.
 
@@ -151,9 +148,9 @@ def scalar(value: Any, name: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in {"time_ms", "registered_ms", "created_ms"} and isinstance(value, int):
-        return moment(value)
+        return format_ms(value)
     if name in {"start_s", "end_s"} and isinstance(value, int):
-        return moment(1000 * value)
+        return format_ms(1000 * value)
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):

@@ -21,6 +21,7 @@ from penstock.http.pages.render import Renderer
 from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_versions
 from penstock.tracking import runs as tracking
+from penstock.tracking.entities import PARENT_TAG
 from penstock.tracking.experiments import get_experiment, parse_experiment_id
 from penstock.tracking.metrics import list_at_steps, list_history, list_steps
 from penstock.tracking.search import RunSearch, search_runs
@@ -30,6 +31,7 @@ CHARTS = 24
 POINTS = 200
 FILES = 500
 VERSIONS = 50
+CHILDREN = 100
 
 
 class RunPages:
@@ -70,12 +72,18 @@ class RunPages:
             run = tracking.get_run(connection, run_id)
             row = tracking.get_row(connection, run.id)
             found = [_chart(connection, run.id, key) for key in list(run.metrics)[:CHARTS]]
+            children = tracking.list_children(connection, run.id, limit=CHILDREN)
+            above = run.tags.get(PARENT_TAG, "")
+            parents = tracking.list_rows(connection, [above]) if above else []
             versions = search_versions(connection, RegistrySearch(f"run_id = '{run.id}'", limit=VERSIONS))
         return {
             "run": run,
             "row": row,
             "charts": [chart for chart in found if chart is not None],
             "versions": versions,
+            "parents": parents,
+            "children": children,
+            "child_limit": CHILDREN,
             "uri": run_root(row.experiment_id, row.experiment_artifact_uri, row.id, row.artifact_uri),
         }
 

@@ -15,21 +15,20 @@ from starlette.staticfiles import StaticFiles
 from penstock.base.clock import now_ms
 from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import Link
+from penstock.flows.models.views import VersionView, view_versions
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import Observation, observe
-from penstock.http.api import WindowView, explain_subject, version_view, windows_of
+from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.charts import Chart, bar_chart, line_chart
 from penstock.http.pages.render import STATIC, Renderer, path
 from penstock.http.pages.run_views import RunPages
+from penstock.http.subjects import explain_subject, named_version
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.quality import METRICS
 from penstock.project.project import Project
-from penstock.registry.aliases import list_aliases
 from penstock.registry.search import RegistrySearch, search_models
-from penstock.registry.verdicts import find_verdict
-from penstock.registry.versions import list_versions
 from penstock.serving.deployments import get_revision, list_revisions
 from penstock.tracking import runs as tracking
 from penstock.tracking.search import ExperimentSearch, search_experiments
@@ -45,10 +44,13 @@ STALE_MS = 10_000
 View = Callable[[Request], Response]
 
 
-def page_routes(project: Project, controller: Watched, artifacts: ArtifactService) -> list[BaseRoute]:
-    """Return the routes of all pages and of what they load."""
-    pages = _Pages(project, controller)
-    runs = RunPages(project, artifacts, Renderer(project.settings.project))
+def page_routes(
+    project: Project, controller: Watched, artifacts: ArtifactService, base: str = ""
+) -> list[BaseRoute]:
+    """Return the routes of all pages and of what they load; their links begin with `base`."""
+    renderer = Renderer(project.settings.project, base)
+    pages = _Pages(project, controller, renderer)
+    runs = RunPages(project, artifacts, renderer)
 
     def route(address: str, view: View) -> Route:
         async def answer(request: Request) -> Response:
@@ -72,10 +74,10 @@ def page_routes(project: Project, controller: Watched, artifacts: ArtifactServic
 
 
 class _Pages:
-    def __init__(self, project: Project, controller: Watched) -> None:
+    def __init__(self, project: Project, controller: Watched, renderer: Renderer) -> None:
         self._project = project
         self._controller = controller
-        self._renderer = Renderer(project.settings.project)
+        self._renderer = renderer
 
     def overview(self, _request: Request) -> Response:
         """Every endpoint as a card, and what happened last."""
@@ -109,7 +111,7 @@ class _Pages:
         with self._project.database.read() as connection:
             get_revision(connection, name)
         seen = observe(self._project, name)
-        windows = windows_of(self._project, name, limit=WINDOWS)
+        windows = view_windows(self._project, name, limit=WINDOWS)
         with self._project.database.read() as connection:
             revisions = list_revisions(connection, name)
             events = list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)
@@ -129,30 +131,18 @@ class _Pages:
 
     def models(self, _request: Request) -> Response:
         """Every model with its versions, newest first."""
+        shown = view_versions(self._project, VERSIONS)
         with self._project.database.read() as connection:
-            versions = list_versions(connection)[:VERSIONS]
             names = search_models(connection, RegistrySearch(limit=MODELS))
-            aliases = list_aliases(connection)
-            rows = [
-                (
-                    version,
-                    [
-                        one.name
-                        for one in aliases
-                        if (one.model, one.version) == (version.model, version.number)
-                    ],
-                    find_verdict(connection, version.model, version.digest),
-                )
-                for version in versions
-            ]
-        groups: dict[str, list[Any]] = {row[0].model: [] for row in rows} | {name: [] for name in names}
-        for row in rows:
-            groups[row[0].model].append(row)
-        return self._renderer.page("models.html", models=groups, limit=VERSIONS, count=len(rows))
+        groups: dict[str, list[VersionView]] = {one.version.model: [] for one in shown}
+        groups |= {name: [] for name in names}
+        for one in shown:
+            groups[one.version.model].append(one)
+        return self._renderer.page("models.html", models=groups, limit=VERSIONS, count=len(shown))
 
     def version(self, request: Request) -> Response:
         """One model version with its verdict and its chain."""
-        found = version_view(self._project, request.path_params["name"], request.path_params["number"])
+        found = named_version(self._project, request.path_params["name"], request.path_params["number"])
         chain = explain_subject(self._project, found.version.ref)
         size = sum(file.size for file in found.version.manifest.files)
         links = [one for one in _linked(chain.links) if one[0].kind not in {"model version", "verdict"}]
@@ -168,7 +158,7 @@ class _Pages:
         subject = request.query_params.get("subject", "").strip()
         if not subject:
             return self._renderer.page("why.html")
-        return RedirectResponse(f"/lineage/{quote(subject, safe='/@')}", 303)
+        return RedirectResponse(f"{self._renderer.base}/lineage/{quote(subject, safe='/@')}", 303)
 
     def runs(self, _request: Request) -> Response:
         """The newest runs."""

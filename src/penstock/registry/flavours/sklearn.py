@@ -6,18 +6,20 @@ Reading them back is `penstock.serving.loaders.sklearn`. The files are those of 
 from __future__ import annotations
 
 import re
-import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import sklearn
 import skops.io
 
 from penstock.base.errors import Conflict, Invalid
+from penstock.base.replacing import appearing
 from penstock.records.signature import Column, Datatype, Signature
+from penstock.registry.flavours.frames import as_frame
 from penstock.registry.package import MODEL_FILE, write_description, write_example
 
 EXAMPLE_ROWS = 5
@@ -29,7 +31,7 @@ ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.npy")|^\d+(?=\.n
 def save_model(
     model: Any,
     path: str | Path,
-    inputs: pl.DataFrame,
+    inputs: Any,
     *,
     optional: Sequence[str] = (),
 ) -> None:
@@ -39,10 +41,13 @@ def save_model(
     booleans), the outputs `prediction` and, for a binary classifier, `probability` of the second class.
     The same model gives the same folder, byte for byte.
 
+    A save that fails or is killed leaves the folder as it was.
+
     Args:
-        model: a fitted estimator that takes a polars DataFrame with these columns.
+        model: a fitted estimator that takes a frame with these columns.
         path: the folder to make; an existing model folder is replaced.
-        inputs: some rows of what the model takes; a numeric column with nulls becomes optional.
+        inputs: some rows of what the model takes: a frame of pandas or polars, a mapping of columns, a list of
+            mappings or an array `(n_rows, n_features)`; a numeric column with nulls becomes optional.
         optional: further numeric columns a caller may leave out; the model then sees NaN.
 
     Raises:
@@ -56,17 +61,22 @@ def save_model(
             code="registry.not_a_model",
             hint="remove it, or save elsewhere",
         )
+    frame = as_frame(inputs, getattr(model, "feature_names_in_", ()))
     try:
-        predicted = model.predict(inputs.head(5))
+        predicted = np.asarray(model.predict(frame.head(EXAMPLE_ROWS)))
     except Exception as error:
         raise Invalid(
             f"the model cannot score its own input rows: {error}",
             code="registry.model_cannot_score",
             hint="pass rows like those it was fitted on",
         ) from error
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    signature = Signature(_input_columns(frame, set(optional)), _output_columns(model, predicted))
+    with appearing(folder, force=True) as made:
+        made.mkdir()
+        _write(made, model, frame, signature)
+
+
+def _write(folder: Path, model: Any, frame: pl.DataFrame, signature: Signature) -> None:
     skops.io.dump(model, folder / MODEL_DATA)
     _make_reproducible(folder / MODEL_DATA)
     untrusted = skops.io.get_untrusted_types(file=folder / MODEL_DATA)
@@ -82,8 +92,7 @@ def save_model(
         "model_path": MODEL_DATA,
         "predict_fn": "predict",
     }
-    signature = Signature(_input_columns(inputs, set(optional)), _output_columns(model, predicted))
-    write_example(folder, inputs.head(EXAMPLE_ROWS).to_dict(as_series=False))
+    write_example(folder, frame.head(EXAMPLE_ROWS).to_dict(as_series=False))
     write_description(folder, {"sklearn": flavour, "python_function": pyfunc}, signature)
 
 

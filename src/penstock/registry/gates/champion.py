@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from penstock.registry.entities import CheckResult
+from penstock.registry.entities import CheckResult, CheckStatus, Severity
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.settings import ChampionGate, Severity
+from penstock.registry.gates.settings import ChampionGate
 from penstock.stats.significance import paired_bootstrap
 
 
@@ -34,7 +34,7 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
         resample_count=gate.resamples,
         alpha=gate.alpha,
     )
-    status = "pass" if found.low > -gate.max_drop else "fail"
+    status: CheckStatus = "pass" if found.low > -gate.max_drop else "fail"
     sentence = (
         f"{gate.metric} {found.candidate:.4f} against {found.baseline:.4f} of {champion}: "
         f"{'better' if found.difference >= 0 else 'worse'} by {abs(found.difference):.4f} "
@@ -46,7 +46,7 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
 
 
 def _result(
-    gate: ChampionGate, severity: Severity, status: str, sentence: str, evidence: dict[str, object]
+    gate: ChampionGate, severity: Severity, status: CheckStatus, sentence: str, evidence: dict[str, object]
 ) -> CheckResult:
     return CheckResult(
         kind="champion",

@@ -1,4 +1,4 @@
-"""The role of a check, and what checks may look at."""
+"""What the checks of a gate may look at."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from penstock.registry.entities import CheckResult
 
 Floats = NDArray[np.float64]
 
@@ -38,16 +36,12 @@ class HeldOut(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checks look at: the tree of the commit, its metrics, and the held-out rows."""
+    """What the checks look at: the tree of the commit, its metrics, and the held-out rows.
+
+    `metrics_from` says where the metrics were read; empty where nothing names such a place.
+    """
 
     root: Path
     metrics: Mapping[str, float]
     held_out: HeldOut
-
-
-class Check(Protocol):
-    """One check. A failed check is a result; only what the settings got wrong raises."""
-
-    def __call__(self, evidence: Evidence) -> CheckResult:
-        """Return what was found, with the numbers that prove it."""
-        ...
+    metrics_from: str = ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from penstock.registry.entities import CheckResult
+from penstock.registry.entities import CheckResult, CheckStatus, Severity
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.settings import MetricGate, Severity
+from penstock.registry.gates.settings import MetricGate
+
+UNNAMED = "is not known: penstock.yaml names no `metrics:` file under `model:`"
 
 
 def check_metric(gate: MetricGate, severity: Severity, evidence: Evidence) -> CheckResult:
@@ -21,7 +23,8 @@ def check_metric(gate: MetricGate, severity: Severity, evidence: Evidence) -> Ch
         if text
     )
     if observed is None or math.isnan(observed):
-        what = "is not in the metrics file" if observed is None else "is not a number"
+        absent = f"is not in {evidence.metrics_from}" if evidence.metrics_from else UNNAMED
+        what = absent if observed is None else "is not a number"
         return _result(gate, severity, "fail", f"{gate.name} {what}; it must be {limits}", observed)
     inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
     sentence = f"{gate.name} is {observed:.4f}, must be {limits}"
@@ -29,7 +32,7 @@ def check_metric(gate: MetricGate, severity: Severity, evidence: Evidence) -> Ch
 
 
 def _result(
-    gate: MetricGate, severity: Severity, status: str, sentence: str, observed: float | None
+    gate: MetricGate, severity: Severity, status: CheckStatus, sentence: str, observed: float | None
 ) -> CheckResult:
     return CheckResult(
         kind="metric",

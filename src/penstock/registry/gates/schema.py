@@ -18,9 +18,9 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.data.formats.tables import load_table
-from penstock.registry.entities import CheckResult
+from penstock.registry.entities import CheckResult, Severity
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.settings import SchemaGate, Severity
+from penstock.registry.gates.settings import SchemaGate
 
 TYPES: dict[str, Any] = {
     "string": pl.String,

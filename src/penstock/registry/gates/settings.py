@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 
 from penstock.base.digest import digest_value
+from penstock.registry.entities import Severity
 
 MetricName = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
-Severity = Literal["block", "warn"]
 
 
 class MetricGate(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +63,17 @@ class GateEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse an entry without a check, or with two."""
-        given = [kind for kind in ("metric", "champion", "schema") if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError("a gate entry names exactly one of `metric`, `champion`, `schema`")
+        if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
+            raise ValueError(f"a gate entry names exactly one of {', '.join(f'`{kind}`' for kind in KINDS)}")
+
+    @property
+    def kind(self) -> str:
+        """The name of its check, one of `KINDS`."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+
+KINDS = tuple(name for name in GateEntry.__struct_fields__ if name != "severity")
+"""The kinds of checks there are: the fields of an entry. `judge.CHECKS` has the function of each."""
 
 
 def settings_digest(gates: tuple[GateEntry, ...]) -> str:

@@ -7,10 +7,11 @@ comes in; at most `HELD_BYTES` wait for that thread, so the memory is bounded wh
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 
+from penstock.base.threads import begin
 from penstock.storage.backend import check_arrived
 
 SINGLE_BYTES = 16 << 20
@@ -46,39 +47,31 @@ class PartsWriter:
         self._put, self._send, self._check = put, send, check
         self._held: list[bytes] = []
         self._queue: queue.Queue[bytes | None] = queue.Queue(2)
-        self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
+        self._sending: Future[None] | None = None
         self._is_aborted = self._is_over = False
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """Keep chunks, or hand them to the thread."""
         self._held.extend(chunks)
         self._written += sum(map(len, chunks))
-        if self._thread is None and self._written > SINGLE_BYTES:
-            self._thread = threading.Thread(target=self._run, name="penstock-upload", daemon=True)
-            self._thread.start()
-        if self._thread is not None:
-            self._hand_over()
+        if self._sending is None and self._written > SINGLE_BYTES:
+            part_bytes = choose_part_bytes(self._expected)
+            self._sending = begin("penstock-upload", lambda: self._send(self._arriving(), part_bytes))
+        if self._sending is not None:
+            self._hand_over(self._sending)
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, sending: Future[None]) -> None:
         data = b"".join(self._held)
         self._held.clear()
         for start in range(0, len(data), HELD_BYTES):
-            self._offer(data[start : start + HELD_BYTES])
+            self._offer(data[start : start + HELD_BYTES], sending)
 
-    def _offer(self, item: bytes | None) -> None:
-        while self._thread is not None and self._thread.is_alive():
+    def _offer(self, item: bytes | None, sending: Future[None]) -> None:
+        while not sending.done():
             with suppress(queue.Full):
                 self._queue.put(item, timeout=POLL_S)
                 return
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            self._send(self._arriving(), choose_part_bytes(self._expected))
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that writes
-            self._failure = error
+        sending.result()
 
     def _arriving(self) -> Iterator[bytes]:
         while (data := self._queue.get()) is not None:
@@ -91,13 +84,11 @@ class PartsWriter:
     def commit(self) -> int:
         """Send what is left and wait until the store has everything."""
         check_arrived(self._written, self._expected)
-        if self._thread is None:
+        if self._sending is None:
             self._put(b"".join(self._held))
         else:
-            self._offer(None)
-            self._thread.join()
-            if self._failure is not None:
-                raise self._failure
+            self._offer(None, self._sending)
+            self._sending.result()
             self._check(self._written)
         self._is_over = True
         self._held.clear()
@@ -109,8 +100,7 @@ class PartsWriter:
             return
         self._is_over = self._is_aborted = True
         self._held.clear()
-        if self._thread is not None:
-            while self._thread.is_alive():
-                with suppress(queue.Full):
-                    self._queue.put(None, timeout=POLL_S)
-                self._thread.join(POLL_S)
+        while self._sending is not None and not self._sending.done():
+            with suppress(queue.Full):
+                self._queue.put(None, timeout=POLL_S)
+            wait([self._sending], POLL_S)

@@ -13,6 +13,7 @@ import itertools
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 import asyncssh
 
 from penstock.base.errors import Denied, Invalid, PenstockError, Unavailable
+from penstock.base.threads import begin
 
 CHANNELS = 4  # each is one sftp-server process, which answers one request at a time
 ATTEMPTS = 5
@@ -70,7 +72,7 @@ class SshConnection:
         self._connecting = asyncio.Lock()
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._running: Future[None] | None = None
 
     @property
     def is_running(self) -> bool:
@@ -100,10 +102,7 @@ class SshConnection:
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="penstock-ssh", daemon=True
-                )
-                self._thread.start()
+                self._running = begin("penstock-ssh", self._loop.run_forever)
             return self._loop
 
     async def _attempt(self, action: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
@@ -202,9 +201,9 @@ class SshConnection:
     def close(self) -> None:
         """End the connection and the thread."""
         with self._starting:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
+            loop, running = self._loop, self._running
+            self._loop = self._running = None
+        if loop is None or running is None:
             return
 
         async def end() -> None:
@@ -216,7 +215,7 @@ class SshConnection:
 
         asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        running.result()
         loop.close()
 
 

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0002');
+INSERT INTO "alembic_version" VALUES('0003');
 CREATE TABLE datasets (
 	id VARCHAR(32) NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
@@ -90,11 +90,11 @@ CREATE TABLE logged_model_metrics (
 	time_ms BIGINT NOT NULL, 
 	step BIGINT NOT NULL, 
 	run_id VARCHAR(32) NOT NULL, 
+	dataset_name VARCHAR(500) DEFAULT '' NOT NULL, 
+	dataset_digest VARCHAR(36) DEFAULT '' NOT NULL, 
 	value FLOAT NOT NULL, 
 	is_nan BOOLEAN NOT NULL, 
-	dataset_name VARCHAR(500), 
-	dataset_digest VARCHAR(36), 
-	CONSTRAINT pk_logged_model_metrics PRIMARY KEY (model_id, "key", time_ms, step, run_id), 
+	CONSTRAINT pk_logged_model_metrics PRIMARY KEY (model_id, "key", time_ms, step, run_id, dataset_name, dataset_digest, value, is_nan), 
 	CONSTRAINT fk_logged_model_metrics_model_id FOREIGN KEY(model_id) REFERENCES logged_models (id)
 );
 CREATE TABLE logged_model_params (
@@ -418,10 +418,14 @@ CREATE INDEX ix_logged_models_experiment_id_created_ms ON logged_models (experim
 CREATE INDEX ix_logged_models_source_run_id ON logged_models (source_run_id);
 CREATE INDEX ix_tokens_user ON tokens (user);
 CREATE INDEX ix_webhook_deliveries_next_ms ON webhook_deliveries (next_ms);
-CREATE INDEX ix_logged_model_metrics_key_value ON logged_model_metrics ("key", value);
 CREATE INDEX ix_run_datasets_dataset_id ON run_datasets (dataset_id);
 CREATE INDEX ix_run_latest_metrics_order ON run_latest_metrics (experiment_id, "key", is_nan, value);
 CREATE INDEX ix_run_models_model_id ON run_models (model_id);
 CREATE INDEX ix_runs_experiment_id_start_ms_id ON runs (experiment_id, start_ms, id);
 CREATE INDEX ix_model_versions_logged_model_id ON model_versions (logged_model_id);
+CREATE INDEX ix_logged_model_metrics_key_value ON logged_model_metrics ("key", value);
+CREATE INDEX ix_run_tags_parent ON run_tags (value) WHERE key = 'mlflow.parentRunId' AND length(value) <= 64;
+CREATE VIEW metrics AS SELECT 'a store of Penstock, not of MLflow' AS note;
+CREATE VIEW params AS SELECT 'a store of Penstock, not of MLflow' AS note;
+CREATE VIEW tags AS SELECT 'a store of Penstock, not of MLflow' AS note;
 DELETE FROM "sqlite_sequence";

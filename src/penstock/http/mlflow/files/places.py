@@ -35,7 +35,7 @@ def model_root(number: int, experiment_uri: str | None, model_id: str, own: str 
 def proxied_path(uri: str) -> str | None:
     """Return the path in the artifact proxy of a place the server keeps, or None for another place."""
     parts = urlsplit(uri)
-    return parts.path.strip("/") if parts.scheme == PROXY.rstrip(":") else None
+    return unquote(parts.path).strip("/") if parts.scheme == PROXY.rstrip(":") else None
 
 
 def parse_location(uri: str | None) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,6 +28,15 @@ from penstock.storage.backend import Child
 PREFIXES = ("/api/2.0", "/ajax-api/2.0")
 MAX_FORM_BYTES = 10 << 20  # MLflow's limit of `upload-artifact`, which browsers use
 CLOSED_REQUEST = 499
+
+
+class _Anything(PathConvertor):
+    """What follows in a path, several lines too, so that a name with a line's end is told of as one."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 Guard = Callable[[Request, str, Role], Awaitable[None]]
 """Called with the request, the plain path and the role that is needed there; raises `Denied`."""
 Work = Callable[[Request, str], Awaitable[Response]]
@@ -57,16 +67,16 @@ def artifact_routes(service: ArtifactService, guard: Guard) -> list[Route]:
 
     multipart = Multipart(service)
     proxy = "/mlflow-artifacts"
-    file, folder = f"{proxy}/artifacts/{{path:path}}", f"{proxy}/artifacts"
+    file, folder = f"{proxy}/artifacts/{{path:anything}}", f"{proxy}/artifacts"
     rows: list[tuple[str, str, Work, Role]] = [
         ("GET", file, download, "reader"),
         ("PUT", file, upload, "writer"),
         ("DELETE", file, delete, "admin"),
         ("GET", folder, listing, "reader"),
-        ("GET", f"{proxy}/presigned/{{path:path}}", absent, "reader"),
-        ("POST", f"{proxy}/mpu/create/{{path:path}}", multipart.create, "writer"),
-        ("POST", f"{proxy}/mpu/complete/{{path:path}}", multipart.complete, "writer"),
-        ("POST", f"{proxy}/mpu/abort/{{path:path}}", multipart.abort, "writer"),
+        ("GET", f"{proxy}/presigned/{{path:anything}}", absent, "reader"),
+        ("POST", f"{proxy}/mpu/create/{{path:anything}}", multipart.create, "writer"),
+        ("POST", f"{proxy}/mpu/complete/{{path:anything}}", multipart.complete, "writer"),
+        ("POST", f"{proxy}/mpu/abort/{{path:anything}}", multipart.abort, "writer"),
     ]
     return [
         Route(f"{PART_ROUTE}/{{upload_id}}/{{number}}", multipart.part, methods=["PUT"]),
@@ -82,6 +92,7 @@ def _guarded(work: Work, guard: Guard, role: Role) -> Callable[[Request], Awaita
     async def answer(request: Request) -> Response:
         try:
             path = parse_path(_path_of(request))
+            _check_whole(request)
             await guard(request, path, role)
             return await work(request, path)
         except PenstockError as error:
@@ -90,6 +101,15 @@ def _guarded(work: Work, guard: Guard, role: Role) -> Callable[[Request], Awaita
             return Response(status_code=CLOSED_REQUEST)
 
     return answer
+
+
+def _check_whole(request: Request) -> None:
+    """Refuse an address that was cut at a `?` in a file's name, rather than take one file for another.
+
+    MLflow's client writes names into addresses as they are.
+    """
+    if "path" in request.path_params and request.url.query:
+        raise bad_path("a name cannot hold '?' here, where it ends the path of an address")
 
 
 def _path_of(request: Request) -> str:
@@ -116,19 +136,19 @@ def join_root(root: str, inner: str) -> str:
     Raises:
         Invalid: `inner` leaves the root.
     """
-    plain = parse_path(inner)
+    plain = parse_path(inner, inside=True)
     return f"{root}/{plain}" if plain else root
 
 
 async def list_artifacts(service: ArtifactService, root: str, inner: str = "") -> list[dict[str, Any]]:
-    """Return the `files` of `artifacts/list`: what lies in a folder of an artifact root.
+    """Return the `files` of the request `list`: what lies in a folder of an artifact root.
 
     `root` is the artifact root's own path; the paths in the answer are relative to it.
 
     Raises:
         Invalid: `inner` leaves the root.
     """
-    plain = parse_path(inner)
+    plain = parse_path(inner, inside=True)
     return _files(await service.children(join_root(root, plain)), plain).get("files", [])
 
 
@@ -148,7 +168,7 @@ async def upload_artifact(service: ArtifactService, request: Request, root: str,
     Raises:
         Invalid: `inner` is missing or leaves the root, or the body is empty or too large.
     """
-    if not parse_path(inner):
+    if not parse_path(inner, inside=True):
         raise bad_path()
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         raise Invalid("Request must specify data.", code="http.no_body")

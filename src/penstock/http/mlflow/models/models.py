@@ -12,6 +12,7 @@ from penstock.base.errors import Invalid
 from penstock.flows.models.aliases import AliasPolicy, apply_move, drop_alias, plan_move
 from penstock.flows.models.removing import delete_model, rename_model
 from penstock.http.caller import Caller
+from penstock.http.mlflow.absent import check_no_prompt
 from penstock.http.mlflow.dispatch import Endpoint, Need
 from penstock.http.mlflow.models.view import show_models, show_version
 from penstock.http.mlflow.paging import after_of, page_behind
@@ -21,8 +22,9 @@ from penstock.project.project import Project
 from penstock.registry import models
 from penstock.registry.aliases import find_alias
 from penstock.registry.cards import get_card, latest_cards
-from penstock.registry.names import check_alias, parse_number
+from penstock.registry.names import check_alias, is_latest, parse_number
 from penstock.registry.notes import STAGES, parse_stage
+from penstock.registry.references import resolve_version
 from penstock.registry.search import RegistrySearch, model_cursor, search_models
 from penstock.registry.tables import models as model_rows
 from penstock.registry.versions import get_version
@@ -107,6 +109,7 @@ class SetAlias(OfAlias, kw_only=True):
 def create(connection: sa.Connection, request: Create, caller: Caller) -> dict[str, Any]:
     """Make a model."""
     tags = {tag.key: tag.value for tag in request.tags}
+    check_no_prompt(tags)
     models.create_model(connection, request.name, caller.actor, tags=tags, description=request.description)
     caller.own(connection, "model", request.name)
     return _answer(connection, request.name)
@@ -173,6 +176,7 @@ def latest(connection: sa.Connection, request: Latest, _caller: Caller) -> dict[
 
 def set_tag(connection: sa.Connection, request: SetTag, caller: Caller) -> dict[str, Any]:
     """Set a tag."""
+    check_no_prompt({request.key: request.value})
     models.set_model_tag(connection, request.name, request.key, request.value, caller.actor)
     return {}
 
@@ -186,6 +190,9 @@ def delete_tag(connection: sa.Connection, request: DeleteTag, caller: Caller) ->
 def get_alias(connection: sa.Connection, request: OfAlias, _caller: Caller) -> dict[str, Any]:
     """Show the version that an alias points at."""
     models.get_model(connection, request.name)
+    if is_latest(request.alias):
+        newest = resolve_version(connection, f"{request.name}/latest")
+        return {"model_version": show_version(get_card(connection, request.name, newest.number))}
     check_alias(request.alias)
     found = find_alias(connection, request.name, request.alias)
     if found is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import NoReturn
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import sqlalchemy as sa
 
@@ -22,7 +22,6 @@ from penstock.http.caller import Caller
 from penstock.http.mlflow.files.places import PROXY, leaves_folder, model_root, proxied_path, run_root
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
-from penstock.registry.versions import get_version, list_versions
 from penstock.tracking.entities import LoggedModel, RunRow
 from penstock.tracking.logged_models import READY, get_model
 from penstock.tracking.runs import get_row
@@ -44,11 +43,11 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class VersionSource:
     """Where a version comes from.
 
     `folder` is its place in the artifact proxy, `origin` the version it copies; neither means a place that
-    only clients open, or one that holds nothing yet.
+    only clients open.
     """
 
     text: str
@@ -58,11 +57,12 @@ class Source:
     origin: ModelVersion | None = None
 
 
-def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> Source:
+def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> VersionSource:
     """Return what a request's source means.
 
     Raises:
-        Invalid: it hides a way out, is a local path, or is not inside what the request names.
+        Invalid: it hides a way out, is a local path, is not inside what the request names, or is a logged
+            model that was never finished.
         NotFound: there is no such version to copy.
     """
     parts = _check(asked.source)
@@ -83,7 +83,7 @@ def find_source(connection: sa.Connection, asked: Asked, caller: Caller) -> Sour
             "artifact directory of the run specified by the run_id.",
             code="registry.bad_source",
         )
-    return Source(asked.source, asked.run_id or None, asked.model_id or None)
+    return VersionSource(asked.source, asked.run_id or None, asked.model_id or None)
 
 
 def _check(source: str) -> SplitResult:
@@ -104,27 +104,33 @@ def _check(source: str) -> SplitResult:
     return parts
 
 
-def _logged_model(connection: sa.Connection, asked: Asked, model_id: str, caller: Caller) -> Source:
+def _logged_model(connection: sa.Connection, asked: Asked, model_id: str, caller: Caller) -> VersionSource:
     if asked.model_id != model_id:
         _not_inside(asked, "model_id")
     model = _model(connection, asked, model_id, caller)
-    folder = proxied_path(_model_uri(model)) if model.status == READY else None
-    return Source(asked.source, asked.run_id or model.source_run_id, model_id, folder)
+    if model.status != READY:
+        raise Invalid(
+            f"models:/{model_id} was never finished: its status is {model.status}",
+            code="tracking.model_not_ready",
+            hint="log it again, or say that it is ready",
+        )
+    folder = proxied_path(_model_uri(model))
+    return VersionSource(asked.source, asked.run_id or model.source_run_id, model_id, folder)
 
 
-def _in_run(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> Source:
+def _in_run(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> VersionSource:
     run_id, _, inner = parts.path.strip("/").partition("/")
     if parts.netloc or asked.model_id or not asked.run_id or run_id != asked.run_id or not inner:
         _not_inside(asked, "model_id" if asked.model_id else "run_id")
     row = _run(connection, asked, caller)
     named = _model_of_run(connection, run_id, inner)
     if named is not None:
-        return Source(asked.source, run_id, named.id, proxied_path(_model_uri(named)))
+        return VersionSource(asked.source, run_id, named.id, proxied_path(_model_uri(named)))
     root = proxied_path(_run_uri(row))
-    return Source(asked.source, run_id, None, None if root is None else f"{root}/{inner.strip('/')}")
+    return VersionSource(asked.source, run_id, None, None if root is None else f"{root}/{inner.strip('/')}")
 
 
-def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> Source:
+def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> VersionSource:
     name = "model_id" if asked.model_id else "run_id"
     root = None
     run_id = asked.run_id or None
@@ -133,15 +139,15 @@ def _in_proxy(connection: sa.Connection, asked: Asked, parts: SplitResult, calle
         root, run_id = proxied_path(_model_uri(model)), run_id or model.source_run_id
     elif asked.run_id:
         root = proxied_path(_run_uri(_run(connection, asked, caller)))
-    folder = "/".join(part for part in parts.path.split("/") if part not in {"", "."})
+    folder = "/".join(part for part in unquote(parts.path).split("/") if part not in {"", "."})
     if parts.netloc or parts.scheme.lower() in {"http", "https"} or root is None:
         _not_inside(asked, name)
     if folder != root and not folder.startswith(f"{root}/"):
         _not_inside(asked, name)
-    return Source(asked.source, run_id, asked.model_id or None, folder)
+    return VersionSource(asked.source, run_id, asked.model_id or None, folder)
 
 
-def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> Source:
+def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: Caller) -> VersionSource:
     """Find the version that `models:/name/3`, `models:/name@alias` or `models:/name/latest` names."""
     if parts.netloc:
         _not_inside(asked, "model_id")
@@ -151,7 +157,7 @@ def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: C
         _not_inside(asked, "model_id")
     if "/" not in text and "@" not in text:
         _not_inside(asked, "model_id")
-    origin = _named_version(connection, text)
+    origin = resolve_version(connection, text)
     run_id = origin.provenance.run_id
     if asked.run_id not in {"", run_id or ""} or asked.model_id not in {"", origin.logged_model_id or ""}:
         raise Invalid(
@@ -159,17 +165,9 @@ def _copy(connection: sa.Connection, asked: Asked, parts: SplitResult, caller: C
             "the referenced model version.",
             code="registry.bad_source",
         )
-    return Source(f"models:/{origin.model}/{origin.number}", run_id, origin.logged_model_id, origin=origin)
-
-
-def _named_version(connection: sa.Connection, text: str) -> ModelVersion:
-    name, _, tail = text.partition("/")
-    if tail.lower() == "latest":
-        found = list_versions(connection, name)
-        if not found:
-            raise NotFound(f"Registered Model with name={name} not found", code="registry.no_model")
-        return get_version(connection, name, found[0].number)
-    return resolve_version(connection, text)
+    return VersionSource(
+        f"models:/{origin.model}/{origin.number}", run_id, origin.logged_model_id, origin=origin
+    )
 
 
 def _is_own_place(connection: sa.Connection, asked: Asked) -> bool:

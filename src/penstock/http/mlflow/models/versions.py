@@ -11,10 +11,11 @@ from penstock.flows.models.aliases import AliasPolicy
 from penstock.flows.models.removing import delete_version
 from penstock.flows.models.uploaded import Registration, register_uploaded
 from penstock.http.caller import Caller
+from penstock.http.mlflow.absent import check_no_prompt
 from penstock.http.mlflow.dispatch import Endpoint
 from penstock.http.mlflow.models.models import MODEL_ADMIN, MODEL_LIST, MODEL_READ, MODEL_WRITE, One
 from penstock.http.mlflow.models.sources import Asked, find_source
-from penstock.http.mlflow.models.view import download_uri, show_version
+from penstock.http.mlflow.models.view import resolve_uri, show_version
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.mlflow.tracking.experiments import Pair
 from penstock.http.mlflow.wire import Int64, Request
@@ -94,10 +95,12 @@ def create(project: Project, request: Create, caller: Caller) -> dict[str, Any]:
     """Register a version of what a client uploaded, or of a place it names."""
     if len(request.run_id) > MAX_RUN_ID:
         raise invalid_value("run_id", request.run_id, f"it may have {MAX_RUN_ID} characters")
+    tags = {tag.key: tag.value for tag in request.tags}
     asked = Asked(request.source, request.run_id, request.model_id)
     with project.database.read() as connection:
         get_model(connection, request.name)
         source = find_source(connection, asked, caller)
+    check_no_prompt(tags)  # after the source, so that no tag changes what is said of it
     version = register_uploaded(
         project,
         Registration(
@@ -110,7 +113,7 @@ def create(project: Project, request: Create, caller: Caller) -> dict[str, Any]:
             logged_model_id=source.model_id,
             run_link=request.run_link,
             description=request.description,
-            tags={tag.key: tag.value for tag in request.tags},
+            tags=tags,
         ),
     )
     with project.database.read() as connection:
@@ -124,7 +127,7 @@ def get(connection: sa.Connection, request: OneVersion, _caller: Caller) -> dict
 
 def download(connection: sa.Connection, request: OneVersion, _caller: Caller) -> dict[str, Any]:
     """Say where its files are fetched."""
-    return {"artifact_uri": download_uri(_card(connection, request))}
+    return {"artifact_uri": resolve_uri(connection, _card(connection, request))}
 
 
 def describe(connection: sa.Connection, request: Describe, caller: Caller) -> dict[str, Any]:

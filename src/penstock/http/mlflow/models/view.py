@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from penstock.artifacts.files import VERSIONS
+from penstock.base.errors import NotFound
 from penstock.http.mlflow.files.places import PROXY
 from penstock.http.mlflow.wire import given
 from penstock.registry.aliases import list_aliases
 from penstock.registry.cards import latest_cards
 from penstock.registry.entities import RegisteredModel, VersionCard
+from penstock.registry.versions import get_version
+
+MAX_COPIES = 100
+_ORIGIN = re.compile(r"models:/([^/@]+)/(\d{1,9})\Z")
 
 
 def show_version(card: VersionCard) -> dict[str, Any]:
@@ -47,7 +53,7 @@ def show_models(connection: sa.Connection, found: Sequence[RegisteredModel]) -> 
             creation_timestamp=model.created_ms,
             last_updated_timestamp=model.updated_ms,
             description=model.description,
-            latest_versions=[_without_aliases(card) for card in latest.get(model.name, ())],
+            latest_versions=[show_version(card) for card in latest.get(model.name, ())],
             tags=_pairs(model.tags),
             aliases=aliases.get(model.name, []),
         )
@@ -55,15 +61,26 @@ def show_models(connection: sa.Connection, found: Sequence[RegisteredModel]) -> 
     ]
 
 
-def _without_aliases(card: VersionCard) -> dict[str, Any]:
-    return {name: value for name, value in show_version(card).items() if name != "aliases"}
-
-
 def download_uri(card: VersionCard) -> str:
     """Return where a client fetches a version's files: the checked ones, where the server keeps them."""
     if card.digest:
         return f"{PROXY}/{VERSIONS}/{card.digest}"
     return f"{PROXY}/{card.path}" if card.path else card.source or ""
+
+
+def resolve_uri(connection: sa.Connection, card: VersionCard) -> str:
+    """Return where a client fetches a version's files; of a copy, where those of its origin are."""
+    uri = download_uri(card)
+    for _ in range(MAX_COPIES):
+        found = _ORIGIN.match(uri)
+        if found is None:
+            break
+        try:
+            origin = get_version(connection, found[1], int(found[2]), deleted=True)
+        except NotFound:
+            break
+        uri = f"{PROXY}/{VERSIONS}/{origin.digest}" if origin.digest else origin.source or uri
+    return uri
 
 
 def _pairs(pairs: dict[str, str]) -> list[dict[str, str]]:

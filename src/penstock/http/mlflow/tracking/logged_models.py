@@ -226,8 +226,8 @@ def _metric(row: Any) -> dict[str, Any]:
         value=number_out(row.value, row.is_nan),
         timestamp=row.time_ms,
         step=row.step,
-        dataset_name=row.dataset_name,
-        dataset_digest=row.dataset_digest,
+        dataset_name=row.dataset_name or None,
+        dataset_digest=row.dataset_digest or None,
         model_id=row.model_id,
         run_id=row.run_id,
     )
@@ -260,6 +260,6 @@ ENDPOINTS = (
     Endpoint("PATCH", _ID, Finish, _WRITE, "writes", finish),
     Endpoint("DELETE", _ID, One, _WRITE, "writes", delete),
     Endpoint("PATCH", f"{_ID}/tags", SetTags, _WRITE, "writes", set_tags),
-    Endpoint("DELETE", f"{_ID}/tags/{{tag_key}}", DeleteTag, _WRITE, "writes", delete_tag),
+    Endpoint("DELETE", f"{_ID}/tags/{{tag_key:path}}", DeleteTag, _WRITE, "writes", delete_tag),
     Endpoint("POST", f"{_ID}/params", LogParams, _WRITE, "writes", log_params),
 )

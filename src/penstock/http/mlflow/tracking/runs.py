@@ -21,7 +21,7 @@ from penstock.tracking.datasets import link_models, log_datasets
 from penstock.tracking.entities import Dataset, DatasetInput, MetricPoint, ModelLink, Run
 from penstock.tracking.experiments import parse_experiment_id
 from penstock.tracking.metrics import check_point, log_points
-from penstock.tracking.values import NAME_TAG, delete_tag, log_params, set_tags
+from penstock.tracking.values import NAME_TAG, delete_tag, fit_tag, log_params, set_tags
 
 MAX_BATCH_CHARACTERS = 2_000_000
 MAX_BATCH_BYTES = 6 * MAX_BATCH_CHARACTERS  # JSON may escape every character
@@ -154,7 +154,7 @@ def create(connection: sa.Connection, request: Create, _caller: Caller) -> dict[
     run = Run(
         id=runs.new_run_id(),
         experiment="",
-        name=name[:250],
+        name=fit_tag(name),
         status="RUNNING",
         start_ms=request.start_time or now_ms(),
         user=request.user_id,
@@ -302,8 +302,13 @@ def log_model(connection: sa.Connection, request: LogModel, _caller: Caller) -> 
     runs.require_writable(connection, request.run_id)
     row = show_runs(connection, [request.run_id])[0]
     tags = {tag["key"]: tag["value"] for tag in row["data"].get("tags", [])}
-    history = msgspec.json.decode(tags.get(_HISTORY_TAG, "[]"))
-    set_tags(connection, request.run_id, {_HISTORY_TAG: msgspec.json.encode([*history, model]).decode()})
+    try:
+        history = msgspec.json.decode(tags.get(_HISTORY_TAG, "[]"), type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        history = []  # a client wrote something else there, or an older program cut it
+    whole = [*history, msgspec.json.encode(model)]
+    joined = b"[" + b",".join(bytes(entry) for entry in whole) + b"]"
+    set_tags(connection, request.run_id, {_HISTORY_TAG: joined.decode()})
     return {}
 
 

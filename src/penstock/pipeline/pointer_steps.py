@@ -19,7 +19,7 @@ from penstock.data.verbs.status import State, output_state
 
 
 @dataclass(frozen=True)
-class Source:
+class PointerStep:
     """A pointer as a step; `file` and `makes` are relative to the root."""
 
     pointer: Pointer
@@ -48,10 +48,10 @@ class Source:
         return self.pointer.outputs
 
 
-def list_sources(repo: DataRepository) -> list[Source]:
+def list_pointer_steps(repo: DataRepository) -> list[PointerStep]:
     """Return every pointer of the repository as a step."""
     return [
-        Source(
+        PointerStep(
             pointer,
             repo.relative(pointer.path),
             tuple(repo.relative(output.path) for output in pointer.outputs),
@@ -60,7 +60,7 @@ def list_sources(repo: DataRepository) -> list[Source]:
     ]
 
 
-def changes_of(repo: DataRepository, source: Source) -> dict[str, State]:
+def changes_of(repo: DataRepository, source: PointerStep) -> dict[str, State]:
     """Return what differs from the pointer by path; an import that was never downloaded is left alone."""
     states = {
         output.path: output_state(repo, output)
@@ -71,7 +71,7 @@ def changes_of(repo: DataRepository, source: Source) -> dict[str, State]:
 
 
 def record_source(
-    repo: DataRepository, source: Source, bring: Callable[[Sequence[Output]], None] | None = None
+    repo: DataRepository, source: PointerStep, bring: Callable[[Sequence[Output]], None] | None = None
 ) -> None:
     """Record what a pointer's paths hold now; what is missing is brought first where that is asked for.
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from penstock.base.errors import NotFound
-from penstock.data.files.workers import MIN_ITEMS, map_forked
+from penstock.data.files.forking import MIN_ITEMS, map_forked
 
 
 def test_results_come_back_in_order() -> None:
@@ -33,7 +33,7 @@ def test_a_child_that_dies_is_told() -> None:
         "import os\n"
         "os.sched_getaffinity = lambda _pid: {0, 1}\n"
         "from penstock.base.errors import Unavailable\n"
-        "from penstock.data.files.workers import MIN_ITEMS, map_forked\n"
+        "from penstock.data.files.forking import MIN_ITEMS, map_forked\n"
         "here = os.getpid()\n"
         "def work(part):\n"
         "    if os.getpid() != here: os.kill(os.getpid(), 9)\n"

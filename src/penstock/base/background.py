@@ -1,0 +1,86 @@
+"""Work that a process does again and again in a thread of its own, until it is stopped.
+
+Not for one piece of work, or many at once; that is `penstock.base.threads`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from penstock.base.errors import PenstockError
+
+logger = logging.getLogger(__name__)
+
+
+class Background:
+    """Calls `turn` every `every_s` seconds in a thread, from `start` until `stop`.
+
+    A turn that fails is told and the next one tried: a watch outlives a store that is away and a defect in one
+    look. The same failure again is told once, and so is its end.
+
+    Args:
+        name: the thread's name.
+        turn: what is done; it may ask `is_stopping` where it takes long.
+        every_s: the pause before each turn.
+        failing: what is said before the failure's own words, as in "webhooks wait".
+        at_once: make the first turn without a pause.
+    """
+
+    def __init__(
+        self, name: str, turn: Callable[[], None], every_s: float, *, failing: str, at_once: bool = False
+    ) -> None:
+        self._turn, self._every_s, self._failing, self._at_once = turn, every_s, failing, at_once
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.problem: str | None = None
+        """What the last turn failed of, or None."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._is_stopping
+
+    def start(self) -> None:
+        """Begin. Once only."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Make the next turn now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the turn under way and end the thread; it may never have been started, or be this one."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        if self._at_once:
+            self._attempt()
+        while not self._is_stopping:
+            self._wake.wait(self._every_s)
+            if self._is_stopping:
+                return
+            self._wake.clear()
+            self._attempt()
+
+    def _attempt(self) -> None:
+        try:
+            self._turn()
+        except PenstockError as error:
+            if error.message != self.problem:
+                logger.warning("%s: %s", self._failing, error.message)
+            self.problem = error.message
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            if problem != self.problem:
+                logger.exception("%s", self._failing)
+            self.problem = problem
+        else:
+            if self.problem is not None:
+                logger.info("%s: no longer", self._failing)
+            self.problem = None

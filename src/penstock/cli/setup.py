@@ -1,0 +1,120 @@
+"""`penstock start` and `doctor`: settings proposed for a repository, and what is still missing."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.base.errors import NotARepository, PenstockError
+from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.flows.setup.checking import Check
+    from penstock.flows.setup.writing import SettingsPlan
+
+MARKS = {"ok": "ok", "missing": "--", "broken": "!!"}
+
+
+@click.command()
+@click.option("-y", "--yes", is_flag=True, help="Write the file without asking.")
+@click.option("-f", "--force", is_flag=True, help="Replace a penstock.yaml that is there.")
+@click.option("--dry-run", is_flag=True, help="Show the proposal and write nothing.")
+@json_option
+@pass_session
+def start(session: Session, yes: bool, force: bool, dry_run: bool) -> None:
+    """Propose a penstock.yaml from what dvc.yaml and the files here say.
+
+    Nothing is written without asking; where nobody can be asked, --yes writes.
+    """
+    from penstock.flows.setup.writing import apply_settings
+
+    plan = plan_of(session)
+    shown = plan.path.name
+    is_asked = not (yes or dry_run or session.as_json) and sys.stdin.isatty()
+    if is_asked:
+        click.echo(plan.text)
+        _tell(session, plan.notes)
+        yes = click.confirm(f"Write {shown}?", err=True)
+    is_written = yes and not dry_run
+    if is_written:
+        apply_settings(plan, force=force)
+    document = {"path": shown, "text": plan.text, "notes": list(plan.notes), "written": is_written}
+    if is_written:
+        session.emit(document, f"Wrote {shown}. Next: git add {shown}, then penstock gate run.")
+        if not is_asked:
+            _tell(session, plan.notes)
+        return
+    session.emit(document, "" if is_asked else plan.text.rstrip())
+    if not is_asked:
+        _tell(session, plan.notes)
+    session.note("Nothing was written." + ("" if is_asked else " `penstock start --yes` writes it."))
+
+
+def plan_of(session: Session) -> SettingsPlan:
+    """Return what is proposed for the repository of the session's directory."""
+    from penstock.data.repository import DataRepository
+    from penstock.flows.setup.proposing import look
+    from penstock.flows.setup.writing import plan_settings
+
+    repo = DataRepository.open(session.directory)
+    try:
+        return plan_settings(repo.root, look(repo))
+    finally:
+        repo.close()
+
+
+def _tell(session: Session, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        session.note(f"note: {note}")
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True, help="The port of `penstock server`.")
+@click.option("--serve-port", default=8080, show_default=True, help="The port of `penstock serve`.")
+@json_option
+@click.pass_context
+def doctor(context: click.Context, /, port: int, serve_port: int) -> None:
+    """Say what each part still lacks here, and the command that mends it; exit 1 where something is broken.
+
+    It asks the default remote and the store. `penstock version` shows versions alone.
+    """
+    session = context.ensure_object(Session)
+    checks = _checks(session, {"server": port, "model server": serve_port})
+    document = {"checks": [check._asdict() for check in checks]}
+    width = max(len(check.part) for check in checks)
+    lines = []
+    for check in checks:
+        lines.append(f"{MARKS[check.state]}  {check.part.ljust(width)}  {check.sentence}")
+        if check.hint and check.state != "ok":
+            lines.append(f"{' ' * (width + 6)}{check.hint}")
+    session.emit(document, "\n".join(lines))
+    if any(check.state == "broken" for check in checks):
+        context.exit(EXIT_FAILED)
+
+
+def _checks(session: Session, ports: dict[str, int]) -> list[Check]:
+    from penstock.data.repository import DataRepository
+    from penstock.flows.setup.checking import Check, check_machine, check_project, check_repository
+    from penstock.workspace import open_workspace
+
+    checks = check_machine()
+    try:
+        repo = DataRepository.open(session.directory)
+    except NotARepository as error:
+        return [*checks, Check("repository", "missing", error.message, error.hint)]
+    except PenstockError as error:
+        return [*checks, Check("repository", "broken", error.message, error.hint)]
+    try:
+        checks += [Check("repository", "ok", str(repo.root)), *check_repository(repo)]
+    finally:
+        repo.close()
+    try:
+        project = open_workspace(session.directory)
+    except PenstockError as error:
+        return [*checks, Check("settings", "broken", error.message, error.hint)]
+    try:
+        return [*checks, *check_project(project, ports)]
+    finally:
+        project.close()

@@ -1,0 +1,69 @@
+"""Models and their versions as the pages and the API show them: with their aliases and verdicts."""
+
+from __future__ import annotations
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.project.project import Project
+from penstock.registry.aliases import list_aliases
+from penstock.registry.entities import Alias, ModelVersion, Verdict
+from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import count_versions, get_version, list_versions
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered model: its newest version and what its aliases point at."""
+
+    name: str
+    newest_version: int
+    version_count: int
+    aliases: dict[str, int]
+
+
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model version, the aliases that point at it, and the newest verdict on its content."""
+
+    version: ModelVersion
+    aliases: tuple[str, ...]
+    verdict: Verdict | None
+
+
+def view_models(project: Project) -> list[ModelView]:
+    """Return every model that has a version, by name."""
+    with project.database.read() as connection:
+        counts, aliases = count_versions(connection), list_aliases(connection)
+    return [
+        ModelView(
+            name=one.model,
+            newest_version=one.newest,
+            version_count=one.total,
+            aliases={alias.name: alias.version for alias in aliases if alias.model == one.model},
+        )
+        for one in counts
+    ]
+
+
+def view_version(project: Project, model: str, number: int) -> VersionView:
+    """Return one version; by an old name of its model too.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with project.database.read() as connection:
+        version = get_version(connection, model, number)
+        return _view(connection, version, list_aliases(connection, version.model))
+
+
+def view_versions(project: Project, limit: int) -> list[VersionView]:
+    """Return the first `limit` versions by model, newest first."""
+    with project.database.read() as connection:
+        aliases = list_aliases(connection)
+        return [_view(connection, version, aliases) for version in list_versions(connection, limit=limit)]
+
+
+def _view(connection: sa.Connection, version: ModelVersion, aliases: list[Alias]) -> VersionView:
+    names = tuple(one.name for one in aliases if (one.model, one.version) == (version.model, version.number))
+    return VersionView(
+        version=version, aliases=names, verdict=find_verdict(connection, version.model, version.digest)
+    )

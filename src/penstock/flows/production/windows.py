@@ -1,0 +1,67 @@
+"""Windows of live traffic as the pages and the API show them."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from penstock.monitoring.quality import METRICS
+from penstock.monitoring.windows import Window, list_windows
+from penstock.project.project import Project
+from penstock.serving.deployments import get_revision
+
+
+class WindowView(msgspec.Struct, frozen=True, kw_only=True):
+    """Traffic of one route over one window; times in milliseconds, ratios in [0, 1], null where unknown.
+
+    `revision` 0 is traffic that addressed a version directly (route `direct`).
+    """
+
+    start_s: int
+    end_s: int
+    revision: int
+    version: int
+    route: str
+    request_count: int
+    error_count: int
+    error_ratio: float
+    row_count: int
+    p50_ms: float | None
+    p99_ms: float | None
+    label_count: int
+    quality: dict[str, float]
+
+
+def view_windows(
+    project: Project, endpoint: str, *, revision: int | None = None, limit: int
+) -> list[WindowView]:
+    """Return an endpoint's newest `limit` window starts, oldest first.
+
+    Raises:
+        NotFound: no such endpoint.
+    """
+    with project.database.read() as connection:
+        get_revision(connection, endpoint)
+        return [_view(one) for one in list_windows(connection, endpoint, revision=revision, limit=limit)]
+
+
+def _view(window: Window) -> WindowView:
+    has_labels = window.quality.label_count > 0
+    quality = {name: window.quality.metric(name)[0] for name in sorted(METRICS)} if has_labels else {}
+    has_times = window.latency.count > 0
+    return WindowView(
+        start_s=window.key.start_s,
+        end_s=window.end_s,
+        revision=window.key.revision,
+        version=window.key.version,
+        route=window.key.route,
+        request_count=window.request_count,
+        error_count=window.error_count,
+        error_ratio=window.error_ratio,
+        row_count=window.row_count,
+        p50_ms=1000 * window.quantile_s(0.5) if has_times else None,
+        p99_ms=1000 * window.quantile_s(0.99) if has_times else None,
+        label_count=window.quality.label_count,
+        quality={name: value for name, value in quality.items() if math.isfinite(value)},
+    )

@@ -1,0 +1,1 @@
+"""First steps: settings proposed for a repository, and what it still lacks."""

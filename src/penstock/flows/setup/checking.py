@@ -1,0 +1,250 @@
+"""What each part of Penstock still lacks here, and the command that mends it. Reads and asks; writes nothing.
+
+A check is `ok`, `missing` (a part is not set up; the others work) or `broken` (what is set up does not work).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from penstock.base.errors import NotFound, PenstockError
+from penstock.base.git import Git
+from penstock.data.repository import DataRepository
+from penstock.pipeline.definition import load_all_stages
+from penstock.project.project import Project
+from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
+from penstock.registry.package import MODEL_FILE, describe_model
+from penstock.serving.loaders import LOADERS
+from penstock.storage.resolve import shown_url
+
+State = Literal["ok", "missing", "broken"]
+PACKAGES: Mapping[str, tuple[str, str]] = {"sklearn": ("skops", "sklearn"), "ssh": ("asyncssh", "ssh")}
+"""By what needs it: the package, and the extra of Penstock that installs it."""
+FREE_BYTES = 1 << 30
+WAIT_S = 0.2
+
+
+class Check(NamedTuple):
+    """What is known of one part."""
+
+    part: str
+    state: State
+    sentence: str
+    hint: str | None = None
+
+
+def check_machine() -> list[Check]:
+    """Return what is known without a repository: the git program, and packages for models."""
+    checks = []
+    if shutil.which("git") is None:
+        checks.append(Check("git", "broken", "the git program is not installed", "apt-get install git"))
+    if find_spec(PACKAGES["sklearn"][0]) is None:
+        checks.append(
+            Check("models", "missing", "scikit-learn models cannot be saved or served", _install("sklearn"))
+        )
+    return checks
+
+
+def check_repository(repo: DataRepository) -> Iterator[Check]:
+    """Yield what is known of git, the cache and the default remote; the remote is asked."""
+    yield from _git(repo)
+    yield from _cache(repo)
+    yield from _remote(repo)
+
+
+def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]:
+    """Yield what is known of settings, pipeline, model, store and of the ports that servers would take."""
+    settings = project.settings
+    file = project.root / SETTINGS_FILE
+    if not file.is_file():
+        yield Check(
+            "settings", "missing", f"there is no {SETTINGS_FILE}: no gates, no endpoints", "penstock start"
+        )
+    elif settings.model is None:
+        yield Check("settings", "missing", f"{SETTINGS_FILE} names no model", "penstock start --force")
+    else:
+        yield Check("settings", "ok", f"{SETTINGS_FILE}: model {settings.model.name}")
+    yield _guarded("pipeline", lambda: _pipeline(project))
+    if settings.model is not None:
+        yield _guarded("model", lambda: _model(project, settings.model))
+        yield from _watching(settings, settings.model)
+    yield _guarded("store", lambda: _store(project))
+    for name, port in ports.items():
+        yield _port(name, port)
+
+
+def _guarded(part: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except PenstockError as error:
+        return Check(part, "broken", error.message, error.hint)
+
+
+def _git(repo: DataRepository) -> Iterator[Check]:
+    if repo.git_root() is None:
+        yield Check(
+            "git", "missing", "no git repository: commits are not known, and CI cannot run", "git init"
+        )
+        return
+    git = Git(repo.root)
+    try:
+        git.run("var", "GIT_COMMITTER_IDENT")
+    except PenstockError:
+        hint = "git config user.name …, and git config user.email …"
+        yield Check("git", "missing", "git does not know who you are, so nothing can be committed", hint)
+        return
+    try:
+        yield Check("git", "ok", f"at commit {git.resolve('HEAD')[:7]}")
+    except PenstockError:
+        yield Check("git", "missing", "nothing is committed yet", "git add -A && git commit")
+
+
+def _cache(repo: DataRepository) -> Iterator[Check]:
+    root = repo.cache.root
+    place = next(path for path in (root, *root.parents) if path.exists())
+    if not os.access(place, os.W_OK):
+        yield Check("cache", "broken", f"{root} cannot be written to", "penstock cache dir PATH")
+        return
+    free = shutil.disk_usage(place).free
+    if free < FREE_BYTES:
+        yield Check(
+            "cache",
+            "broken",
+            f"{free >> 20} MB are free where {root} lies",
+            "penstock gc -w, then empty the disk",
+        )
+        return
+    yield Check("cache", "ok", f"{root}, {free >> 30} GB free")
+
+
+def _remote(repo: DataRepository) -> Iterator[Check]:
+    try:
+        name = repo.remote_name()
+    except NotFound as error:
+        yield Check("remote", "missing", f"{error.message}: data are on this machine alone", error.hint)
+        return
+    except PenstockError as error:
+        yield Check("remote", "broken", error.message, error.hint)
+        return
+    try:
+        url, _ = repo.remote_settings(name)
+        if url.startswith("ssh://") and find_spec(PACKAGES["ssh"][0]) is None:
+            yield Check(
+                "remote",
+                "broken",
+                f"{name} is reached over SSH, and asyncssh is not installed",
+                _install("ssh"),
+            )
+            return
+        backend = repo.remote(name)
+        try:
+            has_place = backend.has_place()
+        finally:
+            backend.close()
+    except PenstockError as error:
+        yield Check("remote", "broken", f"{name}: {error.message}", error.hint)
+        return
+    if has_place:
+        yield Check("remote", "ok", f"{name} at {shown_url(url)} answers")
+    else:
+        yield Check(
+            "remote", "missing", f"{name} at {shown_url(url)} is empty or not made yet", "penstock push"
+        )
+
+
+def _pipeline(project: Project) -> Check:
+    stages = load_all_stages(project.data)
+    if not stages:
+        return Check(
+            "pipeline", "missing", "there is no dvc.yaml: nothing is reproduced", "penstock stage add"
+        )
+    return Check("pipeline", "ok", f"{len(stages)} stage{'s' if len(stages) > 1 else ''}")
+
+
+def _model(project: Project, model: ModelSettings | None) -> Check:
+    if model is None:
+        return Check("model", "missing", "no model is named", "penstock start")
+    folder = project.root / model.path
+    if not (folder / MODEL_FILE).is_file():
+        what = "is a file, not a model folder" if folder.is_file() else "is not there"
+        hint = "write it with penstock.save_model" if folder.exists() else "penstock repro"
+        return Check("model", "missing", f"{model.path} {what}", hint)
+    flavours = describe_model(folder).flavours
+    served = [name for name in flavours if name in LOADERS]
+    if not served:
+        known = ", ".join(sorted(LOADERS))
+        return Check(
+            "model",
+            "broken",
+            f"{model.path} ({', '.join(flavours)}) cannot be served",
+            f"served are: {known}",
+        )
+    package, extra = PACKAGES.get(served[0], (served[0], served[0]))
+    if find_spec(package) is None:
+        return Check(
+            "model", "broken", f"{model.path} needs {package}, which is not installed", _install(extra)
+        )
+    return Check("model", "ok", f"{model.path} ({served[0]}) can be served")
+
+
+def _watching(settings: ProjectSettings, model: ModelSettings) -> Iterator[Check]:
+    """Yield what the endpoints' guardrails would not see."""
+    if not settings.endpoints:
+        yield Check(
+            "endpoints",
+            "missing",
+            f"{SETTINGS_FILE} names no endpoint: nothing is watched",
+            "penstock start --force",
+        )
+    for name, endpoint in settings.endpoints.items():
+        kinds = {
+            kind for entry in endpoint.guardrails for kind in ("drift", "quality") if getattr(entry, kind)
+        }
+        if not endpoint.guardrails:
+            yield Check(
+                "endpoints", "missing", f"{name} has no guardrails: nothing takes a bad model back", None
+            )
+        if "drift" in kinds and model.reference is None:
+            yield Check(
+                "endpoints",
+                "missing",
+                f"{name}: drift is not judged without a reference",
+                "`reference:` under `model:`",
+            )
+        if "quality" in kinds and model.metrics is None:
+            yield Check(
+                "endpoints",
+                "missing",
+                f"{name}: quality has no offline value to be compared with",
+                "`metrics:` under `model:`",
+            )
+
+
+def _store(project: Project) -> Check:
+    url = project.places.store_url
+    if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
+        return Check("store", "ok", "made with the first run")
+    with project.database.read() as connection:
+        kind = connection.dialect.name
+    return Check("store", "ok", f"{kind} answers")
+
+
+def _port(name: str, port: int) -> Check:
+    with socket.socket() as probe:
+        probe.settimeout(WAIT_S)
+        is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    if is_taken:
+        return Check(
+            "ports", "missing", f"{port} is in use: the {name} runs already, or needs another port", None
+        )
+    return Check("ports", "ok", f"{port} is free for the {name}")
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'penstock[{extra}]'"

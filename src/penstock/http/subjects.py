@@ -1,0 +1,45 @@
+"""What the text of an address names: a subject of the chain, a model version."""
+
+from __future__ import annotations
+
+from penstock.base.errors import Invalid, NotFound
+from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.models.views import VersionView, view_version
+from penstock.project.project import Project
+
+MAX_SUBJECT = 500
+MAX_DIGITS = 9
+
+
+def explain_subject(project: Project, subject: str) -> Explanation:
+    """Return the chain of a subject that came in a request.
+
+    Raises:
+        Invalid: no subject can look so: empty, too long, or with control characters.
+        NotFound: nothing is called so.
+    """
+    if not subject or len(subject) > MAX_SUBJECT or not subject.isprintable():
+        raise Invalid(
+            f"a subject is 1 to {MAX_SUBJECT} printable characters",
+            code="http.bad_subject",
+            hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
+        )
+    model, slash, tail = subject.partition("/")
+    if slash and tail.isdigit():
+        named_version(project, model, tail)
+    return explain(project, subject)
+
+
+def named_version(project: Project, model: str, number: str) -> VersionView:
+    """Return a version by the text of its number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
+        raise NotFound(
+            f"there is no model version {model}/{number[:40]}",
+            code="registry.no_version",
+            hint="penstock model list",
+        )
+    return view_version(project, model, int(number))

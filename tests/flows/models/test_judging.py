@@ -1,0 +1,48 @@
+"""A gate reads the held-out table once and scores it once a model, however many checks ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+import penstock
+from penstock.flows.models import judging
+from penstock.flows.models.folders import files_of_folder
+from penstock.flows.models.judging import HeldOutTable
+from penstock.flows.models.registering import Candidate
+from penstock.project.settings import ModelSettings
+from penstock.registry.entities import Manifest
+
+
+def test_many_checks_read_and_score_the_held_out_rows_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 5, "late": [0, 0, 1, 1] * 5})
+    frame.write_csv(tmp_path / "test.csv")
+    model = LogisticRegression().fit(frame.select("x"), frame["late"].to_numpy())
+    for name in ("new", "old"):
+        penstock.save_model(model, str(tmp_path / name), frame.select("x"))
+    settings = ModelSettings(name="m", path="new", test="test.csv", label="late")
+    held_out = HeldOutTable(
+        tmp_path,
+        Candidate(settings, tmp_path / "new", Manifest(()), None),
+        files_of_folder(tmp_path / "new", "m", 0, "d1"),
+        files_of_folder(tmp_path / "old", "m", 1, "d0"),
+    )
+    counts = {"load_table": 0, "load_model": 0}
+    for function in counts:
+        original = getattr(judging, function)
+
+        def counted(given: object, name: str = function, call: object = original) -> object:
+            counts[name] += 1
+            return call(given)  # type: ignore[operator]
+
+        monkeypatch.setattr(judging, function, counted)
+    for _check in range(3):
+        assert held_out.labels().tolist() == frame["late"].to_list()
+        assert np.array_equal(held_out.candidate_scores(), held_out.champion_scores())
+    assert counts == {"load_table": 1, "load_model": 2}

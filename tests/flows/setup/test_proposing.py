@@ -1,0 +1,139 @@
+"""What is proposed for a repository: from nothing to one that says everything."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+import penstock
+from penstock.base.errors import Conflict
+from penstock.base.settings import parse_settings
+from penstock.data.repository import DataRepository
+from penstock.data.verbs.creation import init_repository
+from penstock.flows.setup.proposing import Findings, look
+from penstock.flows.setup.writing import SettingsPlan, apply_settings, plan_settings
+from penstock.project.settings import ProjectSettings
+
+DVC_YAML = """\
+stages:
+  split: {cmd: split, deps: [data/all.csv], outs: [data/train.csv, data/test.csv]}
+  fit: {cmd: fit, deps: [data/train.csv, data/test.csv, fit.py], outs: [MODEL], metrics: [{metrics.json: {cache: false}}]}
+"""
+
+
+def repository(root: Path, files: dict[str, str]) -> DataRepository:
+    root.mkdir()
+    init_repository(root, no_scm=True)
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return DataRepository.open(root)
+
+
+def proposed(root: Path, files: dict[str, str]) -> tuple[SettingsPlan, ProjectSettings]:
+    repo = repository(root, files)
+    plan = plan_settings(root, look(repo))
+    repo.close()
+    return plan, parse_settings(plan.text, ProjectSettings, "penstock.yaml")
+
+
+def test_an_empty_repository_gets_a_file_of_comments_and_a_word_on_the_pipeline(tmp_path: Path) -> None:
+    plan, settings = proposed(tmp_path / "my project", {})
+    assert settings.project == "my-project"
+    assert settings.model is None
+    assert settings.endpoints == {}
+    assert "penstock stage add" in plan.notes[0]
+    lines = [line for line in plan.text.splitlines() if not re.match("# [A-Z]", line)]
+    whole = parse_settings(
+        "\n".join(line.removeprefix("# ") for line in lines), ProjectSettings, "uncommented"
+    )
+    assert whole.gates
+    assert whole.endpoints["my-project"].guardrails
+    assert whole.alerts.webhooks
+
+
+def test_everything_that_a_repository_says_is_filled_in(tmp_path: Path) -> None:
+    rows = "age,late\n31,0\n60,1\n44,1\n"
+    files = {
+        "dvc.yaml": DVC_YAML.replace("MODEL", "models/late"),
+        "data/train.csv": rows,
+        "data/test.csv": rows,
+        "metrics.json": json.dumps({"seconds": 3.2, "roc_auc": 0.8123}),
+        "tests/test_it.py": "",
+    }
+    repo = repository(tmp_path / "repo", files)
+    frame = {"age": [31, 60, 44]}
+    penstock.save_model(
+        LogisticRegression().fit([[31], [60], [44]], [0, 1, 1]), repo.root / "models/late", inputs=frame
+    )
+    plan = plan_settings(repo.root, look(repo))
+    settings = parse_settings(plan.text, ProjectSettings, "penstock.yaml")
+    assert settings.model is not None
+    model = settings.model
+    assert (model.name, model.path, model.reference) == ("late", "models/late", "data/train.csv")
+    assert (model.test, model.label, model.metrics) == ("data/test.csv", "late", "metrics.json")
+    assert settings.gates[0].metric is not None
+    assert (settings.gates[0].metric.name, settings.gates[0].metric.min) == ("roc_auc", 0.771)
+    assert settings.gates[1].champion is not None
+    assert {
+        next(kind for kind in ("errors", "latency", "drift", "quality") if getattr(entry, kind))
+        for entry in settings.endpoints["late"].guardrails
+    } == {"errors", "latency", "drift", "quality"}
+    assert settings.ci.tests is not None
+    assert plan.notes == ()
+
+
+def test_a_pickle_is_told_to_be_no_model_folder_and_a_loss_has_an_upper_limit(tmp_path: Path) -> None:
+    plan, settings = proposed(
+        tmp_path / "repo",
+        {
+            "dvc.yaml": DVC_YAML.replace("MODEL", "out/model.pkl"),
+            "out/model.pkl": "x",
+            "metrics.json": '{"rmse": 12.34}',
+        },
+    )
+    assert settings.model is not None
+    assert (settings.model.name, settings.model.path) == ("repo", "out/repo")
+    assert settings.gates[0].metric is not None
+    assert settings.gates[0].metric.max == 13.0
+    assert any('penstock.save_model(model, "out/repo"' in note for note in plan.notes)
+    assert any("column of data/test.csv" in note for note in plan.notes)
+
+
+def test_a_file_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
+    plan, _ = proposed(tmp_path / "repo", {"penstock.yaml": "project: mine\n"})
+    assert plan.replaces
+    with pytest.raises(Conflict, match="exists already"):
+        apply_settings(plan)
+    assert plan.path.read_text() == "project: mine\n"
+    apply_settings(plan, force=True)
+    assert plan.path.read_text() == plan.text
+
+
+@given(
+    name=st.text(min_size=1).filter(lambda text: text.isprintable()),
+    value=st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
+    metric=st.one_of(st.none(), st.sampled_from(["roc_auc", "rmse", "my metric", "yes", "0x1f", "a: b"])),
+)
+def test_whatever_names_and_numbers_there_are_the_file_can_be_read(
+    name: str, value: float | None, metric: str | None
+) -> None:
+    found = Findings(
+        project=name, model=name, path=name, reference=name, metrics_file=name, metric=metric, value=value
+    )
+    plan = plan_settings(Path("/nowhere"), found)
+    settings = parse_settings(plan.text, ProjectSettings, "penstock.yaml")
+    assert settings.model is not None
+    assert settings.project == settings.model.path == name
+    for gate in settings.gates:
+        assert gate.metric is not None
+        assert value is not None
+        assert (
+            value >= gate.metric.min if gate.metric.min is not None else value <= (gate.metric.max or value)
+        )

@@ -1,0 +1,55 @@
+"""A serve process is seen to be alive while it loads a model, however long that takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from penstock.base.store.database import Database
+from penstock.base.threads import begin
+from penstock.http.inference import build_inference_app
+from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.serving.loaders import ModelFiles
+from penstock.serving.workers import list_workers
+from serving.models import FolderSource, deploy, save_model
+
+
+class HeldSource(FolderSource):
+    """Gives a model only when it is let go."""
+
+    def __init__(self, *files: ModelFiles) -> None:
+        super().__init__(*files)
+        self.go = threading.Event()
+
+    def fetch(self, model: str, version: int) -> ModelFiles:
+        self.go.wait(60)
+        return super().fetch(model, version)
+
+
+def test_a_process_beats_while_its_first_model_loads(database: Database, tmp_path: Path) -> None:
+    source = HeldSource(save_model(tmp_path / "models", 1, seed=1))
+    deploy(database, "delay", 1)
+    process = ServeProcess(
+        database, source, build_inference_app, ServeOptions(port=0, beat_s=0.02, poll_s=0.02)
+    )
+
+    def seen_ms() -> int:
+        with database.read() as connection:
+            return list_workers(connection, 0)[0].seen_ms
+
+    registered_ms = seen_ms()
+    running = begin("serving", process.run)
+    try:
+        deadline = time.monotonic() + 60
+        while seen_ms() <= registered_ms:
+            assert time.monotonic() < deadline, "it was not seen to be alive"
+            time.sleep(0.01)
+    finally:
+        source.go.set()
+        while not process._server.started:
+            time.sleep(0.01)
+        process.stop()
+        running.result()
+    with database.read() as connection:
+        assert list_workers(connection, 1) == []

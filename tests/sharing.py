@@ -1,0 +1,104 @@
+"""What one run of the tests makes once for all its processes: a folder, things in it, and servers that run until its end.
+
+The process that controls a run calls `begin` and `end`; workers inherit the folder's name. Whoever needs a thing first
+makes it, under a lock; the others wait and use it. Servers are kept by a process of their own (`servers/keeper.py`),
+which ends with the controlling process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUN = "PENSTOCK_TESTS_RUN"
+KEEPER = Path(__file__).parent / "servers" / "keeper.py"
+STARTED_S = 180.0
+
+
+def begin() -> None:
+    """Make the folder of a run; this process controls it."""
+    place = tempfile.mkdtemp(prefix="penstock-tests-")
+    Path(place).chmod(0o755)  # PostgreSQL's user goes through it
+    os.environ[RUN] = place
+    (Path(place) / "controller").write_text(str(os.getpid()))
+
+
+def end() -> None:
+    """Stop the servers of the run and remove its folder."""
+    place = Path(os.environ.pop(RUN))
+    keepers = [int(path.read_text()) for path in place.glob("*/keeper")]
+    for pid in keepers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, 15)
+    deadline = time.monotonic() + 60
+    while any(_runs(pid) for pid in keepers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def folder() -> Path:
+    """Return the folder of this run."""
+    return Path(os.environ[RUN])
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Let one process of the run at a time work under a name."""
+    with (folder() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def made(name: str, make: Callable[[Path], None]) -> Path:
+    """Return a directory that the first caller of the run makes."""
+    place, done = folder() / name, folder() / f"{name}.done"
+    with locked(name):
+        if not done.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            make(place)
+            done.touch()
+    return place
+
+
+def shared_server(name: str) -> Any:
+    """Return the server of a name (see `servers/keeper.py`), which the first caller of the run starts."""
+    place = folder() / name
+    told = place / "told"
+    with locked(name):
+        if not told.exists():
+            place.mkdir()
+            place.chmod(0o755)
+            with (place / "log").open("wb") as log:
+                keeper = subprocess.Popen(
+                    [sys.executable, str(KEEPER), name, str(place), (folder() / "controller").read_text()],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            (place / "keeper").write_text(str(keeper.pid))
+            deadline = time.monotonic() + STARTED_S
+            while not told.exists():
+                assert keeper.poll() is None, f"{name} did not start: {(place / 'log').read_text()}"
+                assert time.monotonic() < deadline, f"{name} did not start in {STARTED_S} s"
+                time.sleep(0.05)
+    found = pickle.loads(told.read_bytes())
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
