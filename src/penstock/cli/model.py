@@ -290,7 +290,7 @@ def _split(name: str) -> tuple[str, str]:
 def _render(version: ModelVersion) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
-    from penstock.base.printing import one_line
+    from penstock.cli.printing import one_line
 
     origin = version.provenance
     lines = [
