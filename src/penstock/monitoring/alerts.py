@@ -13,7 +13,7 @@ from typing import Any
 from penstock.base.digest import digest_value
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.jsontext import render_json
-from penstock.base.posting import post_bytes
+from penstock.base.web.posting import post_bytes
 
 ATTEMPTS = 3
 

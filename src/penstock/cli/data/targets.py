@@ -83,7 +83,7 @@ def lists_of(repo: DataRepository) -> LoadLists:
     """Return what reads the lists of directories from the remote; what that takes is imported when one is wanted."""
 
     def load(infos: Sequence[HashInfo]) -> Mapping[str, Mapping[str, str]]:
-        from penstock.flows.tracked.remote_lists import load_lists
+        from penstock.flows.tracked.remotes.lists import load_lists
 
         return load_lists(repo, infos)
 

@@ -144,8 +144,8 @@ def status(
 def _cloud_status(
     session: Session, repo: DataRepository, targets: tuple[str, ...], flags: StatusFlags
 ) -> dict[str, str]:
-    from penstock.flows.tracked.cloud import cloud_status
-    from penstock.flows.tracked.transferring import TransferOptions
+    from penstock.flows.tracked.remotes.cloud import cloud_status
+    from penstock.flows.tracked.remotes.transferring import TransferOptions
 
     options = TransferOptions(flags["remote"], flags["jobs"], session.directory, scope_of(flags))
     chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])

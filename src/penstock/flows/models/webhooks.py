@@ -20,7 +20,7 @@ from typing import Any
 from penstock.base.clock import find_moment, now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.jsontext import render_json
-from penstock.base.posting import Answer, post_bytes
+from penstock.base.web.posting import Answer, post_bytes
 from penstock.project.project import Project
 from penstock.registry.webhooks import (
     Delivery,

@@ -1,7 +1,7 @@
 """Push, fetch and pull: tracked content between the cache and remotes, output by output.
 
 What is missing where it should come from does not stop the rest; it is named at the end
-(`penstock.flows.tracked.transfer_report`).
+(`penstock.flows.tracked.remotes.report`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from penstock.data.formats.output import HashInfo, Output, is_within
 from penstock.data.lock import repository_lock
 from penstock.data.pointers.pointer import Pointer
 from penstock.data.repository import DataRepository
-from penstock.flows.tracked.run_history import fetch_runs, push_runs
+from penstock.flows.tracked.remotes.report import TransferReport, raise_failures, require_pushed
+from penstock.flows.tracked.remotes.run_history import fetch_runs, push_runs
 from penstock.flows.tracked.selection import Chosen, Targets, select
-from penstock.flows.tracked.transfer_report import TransferReport, raise_failures, require_pushed
 from penstock.flows.tracked.working_tree import checkout
 from penstock.storage.backend import Backend
 
