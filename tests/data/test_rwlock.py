@@ -15,7 +15,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_free, check_writable, in_use
 from penstock.flows.sources.imports import ImportOptions, import_url, update_import
 from penstock.flows.tracked import working_tree
-from penstock.flows.tracked.paths import move_path
+from penstock.flows.tracked.working_tree import move_path
 
 from .conftest import write_files
 

@@ -1,4 +1,4 @@
-"""The data verbs between workspace and cache: add, commit, checkout, remove.
+"""The data verbs between workspace and cache: add, commit, checkout, remove, move, unprotect.
 
 They import nothing of remotes, so that one target costs what it needs; `penstock.flows.tracked.versioning` has those
 that talk to remotes.
@@ -23,8 +23,7 @@ from penstock.data.verbs import adding
 from penstock.data.verbs.checkout import SHOWN, Change, apply_checkout, plan_checkout, plan_present
 from penstock.data.verbs.stale import apply_stale, note_outputs, plan_stale
 from penstock.data.verbs.status import output_state
-from penstock.flows.tracked.made import made_outputs
-from penstock.flows.tracked.selection import Chosen, Targets, select
+from penstock.flows.tracked.selection import Chosen, Targets, made_outputs, select
 
 
 def add(
@@ -215,3 +214,33 @@ def remove(
             repo.state.forget_outputs([repo.relative(one.output.path)])
     stage_in_git(repo, [path for path in changed if path.exists()])
     return changed
+
+
+def move_path(repo: DataRepository, source: Path, target: Path) -> tuple[Path, ...]:
+    """Move a tracked path and its pointer; return the files that changed for git.
+
+    Raises:
+        NotFound: it is not tracked by a pointer of its own.
+        Conflict: something is at the target, or a running DVC stage uses one of the paths.
+    """
+    from penstock.data.verbs.moving import apply_move, plan_move
+
+    with repository_lock(repo):
+        source, target = (Path(os.path.normpath(path.absolute())) for path in (source, target))
+        check_writable(repo, (source, target))
+        changed = apply_move(repo, plan_move(repo, source, target))
+    root = repo.git_root()
+    if root is not None and repo.config.is_set("core", "autostage"):
+        from penstock.base.git import Git
+
+        Git(root).run("add", "-A", "--", *(str(path) for path in changed))
+    return changed
+
+
+def unprotect_paths(repo: DataRepository, paths: Sequence[Path]) -> int:
+    """Turn links into files of their own; return how many were links or read-only."""
+    from penstock.data.verbs.protection import unprotect
+
+    with repository_lock(repo):
+        check_writable(repo, paths)
+        return sum(unprotect(repo, Path(os.path.normpath(path))) for path in paths)
