@@ -25,7 +25,7 @@ ENVIRONMENTS = ROOT / ".venv-clients"
 PINS = Path(__file__).parent / "clients"
 PAGE = ROOT / "docs" / "reference" / "mlflow-clients.md"
 BEGIN, END = "<!-- table: make test-clients -->", "<!-- end of table -->"
-VERSIONS = ("2.9.2", "2.16.2", "3.17.2")
+VERSIONS = ("2.9.2", "2.16.2", "2.22.2", "3.1.4", "3.17.2")
 STEPS = ("log", "autolog", "log_model", "register", "alias", "load", "evaluate", "search")
 TIMEOUT_S = 1200
 
