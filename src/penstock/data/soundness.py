@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from pathlib import Path
 
-from penstock.base.digest import CHUNK_BYTES
+from penstock.base.digest import digest_file
 from penstock.data.files.state import FileKey, State
 
 _TREE_SUFFIX = ".dir"
@@ -32,7 +33,7 @@ class Soundness:
         actual = self._seen.get(key) or (state.find_file(key) if state is not None else None)
         if actual is None:
             try:
-                actual = _read(path)
+                actual = digest_file(Path(path), "md5")
             except OSError:
                 return False
             self._seen[key] = actual
@@ -43,13 +44,3 @@ class Soundness:
             with suppress(OSError):  # another account's, or a file system without modes
                 os.chmod(path, 0o444)
         return is_sound
-
-
-def _read(path: str) -> str:
-    import hashlib
-
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
