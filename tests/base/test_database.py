@@ -178,6 +178,17 @@ def test_the_first_experiment_has_the_time_of_its_store(either_store: Database) 
     assert times() == (77, made[1])
 
 
+def test_what_is_read_is_one_state_on_either_store(either_store: Database) -> None:
+    count = sa.text("SELECT count(*) FROM events")
+    with either_store.read() as connection:
+        before = connection.scalar(count)
+        with either_store.write() as other:
+            record_event(other, "a.b", "x:1", "me", "meanwhile")
+        assert connection.scalar(count) == before
+    with either_store.read() as connection:
+        assert connection.scalar(count) == (before or 0) + 1
+
+
 def test_the_third_migration_keeps_every_point_and_what_mlflow_left(url: str) -> None:
     """`mlflow gc` once made empty tables of its own here; they stay, and the upgrade goes on."""
     import_every_module()

@@ -12,7 +12,8 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from penstock.flows.production.deploying import apply_deployment, plan_deployment
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.http.api import PREFIX, api_routes
 from penstock.http.app import build_server_app
 from penstock.monitoring.latency import LatencyHistogram

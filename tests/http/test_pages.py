@@ -22,7 +22,8 @@ from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
-from penstock.flows.production.deploying import apply_deployment, plan_deployment
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.windows import WindowView
 from penstock.http.app import build_server_app
 from penstock.http.hosts import host_name

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penstock.monitoring.labels import fits
+from penstock.monitoring.labels import fits, misfit, score
 
 CLASSIFIER = {"prediction": np.array([0, 1]), "probability": np.array([0.1, 0.9])}
 REGRESSOR = {"prediction": np.array([0.5, 1.5])}
@@ -29,3 +29,52 @@ def test_a_regressor_takes_numbers_and_classes_take_themselves() -> None:
     assert not fits(REGRESSOR, ["a", 1])
     assert not fits(REGRESSOR, [1e300, 1])
     assert fits(CLASSES, ["a", "c"])
+
+
+def test_classes_are_told_by_their_names() -> None:
+    outputs = {
+        "prediction": np.array(["no", "yes", "no"], dtype=object),
+        "probability": np.array([0.2, 0.9, 0.4]),
+    }
+    quality = score(outputs, ["no", "yes", "yes"])
+    assert (quality.roc_auc(), quality.positive_count, quality.accuracy()) == (1.0, 2, pytest.approx(2 / 3))
+    assert "none of the classes no and yes" in (misfit(outputs, ["maybe"]) or "")
+
+
+def test_classes_two_and_one_take_two_and_one_only() -> None:
+    outputs = {"prediction": np.array([1, 2]), "probability": np.array([0.2, 0.9])}
+    assert score(outputs, [1, 2]).roc_auc() == 1.0
+    assert not fits(outputs, [0, 1])
+    first = {"prediction": np.array([1]), "probability": np.array([0.2])}
+    assert [fits(first, [one], classes=[1, 2]) for one in (1, 2, 0, "b")] == [True, True, False, False]
+    assert score(first, [2], classes=[1, 2]).positive_count == 1
+    assert score(first, [2]).positive_count == 1
+
+
+def test_the_positive_class_is_a_setting() -> None:
+    outputs = {
+        "prediction": np.array(["no", "yes", "no"], dtype=object),
+        "probability": np.array([0.2, 0.9, 0.4]),
+    }
+    turned = score(outputs, ["no", "yes", "yes"], positive="no")
+    assert (turned.positive_count, turned.roc_auc()) == (1, 1.0)
+    assert turned.metric("precision")[0] == 0.5
+    several = {"prediction": np.array(["a", "b", "c", "a"], dtype=object)}
+    assert score(several, ["a", "b", "a", "b"], positive="a").metric("recall")[0] == 0.5
+
+
+def test_a_label_of_an_unknown_class_is_a_misfit_with_its_reason() -> None:
+    outputs = {"prediction": np.array([0, 2])}
+    assert misfit(outputs, [0, 99], classes=[0, 2]) == "99 is none of the classes 0 and 2"
+    assert fits(outputs, [0, 2.0], classes=[0, 2])
+    binary = {"prediction": np.array([0, 1]), "probability": np.array([0.1, 0.9])}
+    assert "99" in (misfit(binary, [99]) or "")
+    assert "not a number" in (misfit(REGRESSOR, ["a"]) or "")
+
+
+def test_a_custom_threshold_does_not_confuse_the_classes() -> None:
+    outputs = {
+        "prediction": np.array(["yes", "yes", "no"], dtype=object),
+        "probability": np.array([0.3, 0.9, 0.1]),
+    }
+    assert score(outputs, ["yes", "yes", "no"]).roc_auc() == 1.0

@@ -36,6 +36,9 @@ class Rows:
     def labels(self) -> Floats:
         return self._labels
 
+    def groups(self, column: str) -> NDArray[np.int64]:
+        return np.arange(len(self._labels), dtype=np.int64) // {"hour": 20, "day": 500}[column]
+
     def candidate_scores(self) -> Floats:
         return self._candidate
 
@@ -72,6 +75,37 @@ def test_an_absent_metric_fails() -> None:
 
 
 CHAMPION = "  - champion: {metric: roc_auc, max_drop: 0.01, resamples: 300}"
+
+
+def champion_sentence(text: str, rows: Rows) -> str:
+    (found,) = run_checks(gates(text), Evidence(Path(), {}, rows))
+    assert found.status == "fail"
+    return found.sentence
+
+
+def test_the_champion_check_says_what_does_not_allow_it() -> None:
+    few = Rows(0.5, 0.5)
+    few._labels[:] = 0
+    few._labels[:7] = 1
+    assert "7 held-out rows of the rarer class are too few, 20 are needed" in champion_sentence(CHAMPION, few)
+    grouped = "  - champion: {metric: brier, group: day}"
+    assert "4 groups are too few" in champion_sentence(grouped, Rows(0.5, 0.5))
+    hard = Rows(0.5, 0.5)
+    hard._champion = (hard._labels > 0.5).astype(float)
+    assert "roc_auc needs scores, but m/1 gives classes only" in champion_sentence(CHAMPION, hard)
+    assert judge("  - champion: {metric: roc_auc, group: hour, max_drop: 0.2}", Rows(0.5, 0.5)) == ["pass"]
+
+
+def test_a_model_with_the_champions_own_scores_passes_without_any_margin() -> None:
+    same = Rows(0.5, 0.5)
+    same._champion = same._candidate
+    assert judge("  - champion: {metric: roc_auc, max_drop: 0}", same) == ["pass"]
+
+
+def test_gate_settings_that_came_later_leave_older_verdicts_alone() -> None:
+    plain = settings_digest(gates(CHAMPION))
+    assert plain == settings_digest(gates(CHAMPION.replace("}", ", min_groups: 10}")))
+    assert plain != settings_digest(gates(CHAMPION.replace("}", ", group: hour}")))
 
 
 def test_the_champion_check_tells_better_equal_and_worse_apart() -> None:

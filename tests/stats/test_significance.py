@@ -63,3 +63,36 @@ def test_lower_is_better_for_losses() -> None:
         "brier", labels, good, bad, generator=np.random.default_rng(0), resample_count=100
     )
     assert found.low > 0
+
+
+@pytest.mark.parametrize(("metric", "size"), [("brier", 20), ("brier", 100)])
+def test_rows_in_groups_let_a_worse_model_pass_no_more_often_than_promised(metric: str, size: int) -> None:
+    """The candidate is truly as good; its lower bound lies above zero in about 2.5 % of held-out sets."""
+    generator = np.random.default_rng(5)
+    passed = {"grouped": 0, "alone": 0}
+    for _ in range(150):
+        groups = np.repeat(np.arange(2000 // size), size)
+        labels = generator.integers(0, 2, 2000).astype(np.float64)
+        one, two = (
+            np.clip(0.5 + 0.2 * generator.normal(size=groups.max() + 1)[groups] + 0.2 * labels, 0, 1)
+            for _ in range(2)
+        )
+        for name, given_groups in (("grouped", groups), ("alone", None)):
+            found = paired_bootstrap(
+                metric, labels, one, two, generator=generator, groups=given_groups, resample_count=200
+            )
+            passed[name] += found.low > 0
+    assert passed["grouped"] <= 9
+    assert passed["alone"] > 25
+
+
+def test_few_of_the_rarer_class_make_the_interval_wider() -> None:
+    generator = np.random.default_rng(6)
+    above = 0
+    for _ in range(150):
+        labels = np.zeros(500)
+        labels[:20] = 1
+        one, two = (labels + generator.normal(0, 0.7, 500) for _ in range(2))
+        found = paired_bootstrap("roc_auc", labels, one, two, generator=generator, resample_count=200)
+        above += found.low > 0
+    assert above <= 9

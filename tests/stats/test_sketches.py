@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datasketches
 import numpy as np
 import pytest
 from hypothesis import given
@@ -108,3 +109,27 @@ def test_frequent_texts_survive_among_many_rare_ones_within_the_stated_error() -
     assert merged.distinct == pytest.approx(20_000, rel=0.1)
     parts = merged.to_parts()
     assert ItemSketch.from_parts(*parts).to_parts() == parts
+
+
+def test_the_bytes_of_a_sketch_are_read_as_the_sketch_reads_them() -> None:
+    for count in (1, 2, 399, 5000, 200_000):
+        kll = datasketches.kll_doubles_sketch(QUANTILE_K)
+        kll.update(np.random.default_rng(count).normal(size=count))
+        sample = QuantileSketch(kll).sample()
+        assert sorted(zip(sample.values, sample.weights, strict=True)) == sorted(kll)
+        assert sample.total == count
+
+
+def test_texts_beyond_the_capacity_are_counted_by_hash_also_when_parts_were_exact() -> None:
+    parts = []
+    for start in (0, 400, 800):
+        part = ItemSketch()
+        part.update({f"t{index}": 2 for index in range(start, start + 400)})
+        parts.append(part)
+    whole = parts[0].merged(parts[1]).merged(parts[2])
+    assert whole.error and whole.hashed is not None
+    assert int(whole.hashed.bins.sum()) == whole.count == 2400
+    again = ItemSketch.from_parts(*whole.to_parts())
+    assert again.hashed is not None and again.hashed.to_parts() == whole.hashed.to_parts()
+    old = ItemSketch.from_parts(*whole.to_parts()[:4])
+    assert old.hashed is None and old.merged(parts[0]).hashed is None

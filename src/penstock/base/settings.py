@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -61,6 +62,32 @@ def parse_settings(text: str, kind: type[S], name: str) -> S:
         if loader is not None:
             loader.dispose()
     return value  # type: ignore[no-any-return]
+
+
+def line_of(path: Path, field: Sequence[str | int]) -> int | None:
+    """Return the line at which a field stands in a YAML file, counted from 1; None when it cannot be found."""
+    try:
+        loader = Loader(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    try:
+        node = loader.get_single_node()
+        for key in field:
+            node = _step(node, key)
+        return None if node is None else int(node.start_mark.line) + 1
+    except yaml.YAMLError:
+        return None
+    finally:
+        loader.dispose()
+
+
+def _step(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((item for name, item in node.value if name.value == key), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        found: yaml.Node = node.value[key]
+        return found
+    return None
 
 
 class _Reader:

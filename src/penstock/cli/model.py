@@ -12,6 +12,7 @@ from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.registry.entities import ModelVersion
+    from penstock.registry.states import VersionState
 
 
 @click.group()
@@ -48,6 +49,7 @@ def model_list(session: Session, name: str | None) -> None:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_number
     from penstock.registry.aliases import list_aliases
+    from penstock.registry.states import list_rolled_back
     from penstock.registry.versions import list_versions
     from penstock.workspace import open_workspace
 
@@ -55,6 +57,7 @@ def model_list(session: Session, name: str | None) -> None:
     with project.database.read() as connection:
         versions = list_versions(connection, name)
         aliases = list_aliases(connection, name)
+        back = list_rolled_back(connection, name)
     names: dict[tuple[str, int], list[str]] = {}
     for alias in aliases:
         names.setdefault((alias.model, alias.version), []).append(alias.name)
@@ -64,6 +67,7 @@ def model_list(session: Session, name: str | None) -> None:
             (
                 item.ref,
                 ", ".join(names.get((item.model, item.number), [])),
+                "rolled back" if (item.model, item.number) in back else "",
                 item.digest[:12],
                 format_ms(item.created_ms),
                 (item.provenance.commit or "-")[:7],
@@ -71,11 +75,15 @@ def model_list(session: Session, name: str | None) -> None:
             )
             for item in versions
         ]
-        headers = ("version", "aliases", "digest", "registered", "commit", "metrics")
+        headers = ("version", "aliases", "state", "digest", "registered", "commit", "metrics")
         return render_table(rows, headers) if rows else "No models yet: penstock model register"
 
     document = [
-        {**msgspec.to_builtins(item), "aliases": names.get((item.model, item.number), [])}
+        {
+            **msgspec.to_builtins(item),
+            "aliases": names.get((item.model, item.number), []),
+            "rolled_back": msgspec.to_builtins(back.get((item.model, item.number))),
+        }
         for item in versions
     ]
     session.emit(document, text)
@@ -90,12 +98,15 @@ def model_show(session: Session, reference: str) -> None:
     import msgspec
 
     from penstock.registry.references import resolve_version
+    from penstock.registry.states import find_rolled_back
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
-    session.emit(msgspec.to_builtins(version), lambda: _render(version))
+        back = find_rolled_back(connection, version)
+    document = {**msgspec.to_builtins(version), "rolled_back": msgspec.to_builtins(back)}
+    session.emit(document, lambda: _render(version, back))
 
 
 @model.command("verify")
@@ -189,16 +200,22 @@ def model_rename(session: Session, name: str, new_name: str) -> None:
 @click.command()
 @click.argument("reference", metavar="MODEL")
 @click.option("--alias", default="champion", show_default=True, help="The alias to move.")
+@click.option("--force", is_flag=True, help="Also a version that was rolled back; --reason says why it may.")
+@click.option("--reason", help="Why a version that was rolled back may be promoted.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen.")
 @json_option
 @pass_session
-def promote(session: Session, reference: str, alias: str, dry_run: bool) -> None:
+def promote(
+    session: Session, reference: str, alias: str, force: bool, reason: str | None, dry_run: bool
+) -> None:
     """Move an alias to a version (NAME/3 or NAME@challenger) that passed its gate."""
+    if force and not reason:
+        raise click.UsageError("--force needs --reason TEXT")
     from penstock.flows.models.aliases import apply_promotion, plan_promotion
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    plan = plan_promotion(project, reference, alias)
+    plan = plan_promotion(project, reference, alias, force_reason=(reason or "") if force else "")
     if not (dry_run or plan.changes_nothing):
         apply_promotion(project, plan)
     document = {
@@ -272,10 +289,11 @@ def alias_history(session: Session, name: str) -> None:
                 f"{registered}/{move.previous}" if move.previous else "-",
                 move.actor,
                 move.verdict_id or "-",
+                "rollback" if (move.cause or {}).get("rollback") else "-",
             )
             for move in moves
         ]
-        headers = ("time", "version", "before", "who", "verdict")
+        headers = ("time", "version", "before", "who", "verdict", "cause")
         return render_table(rows, headers) if rows else f"{name} was never set."
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
@@ -288,7 +306,7 @@ def _split(name: str) -> tuple[str, str]:
     return registered, label
 
 
-def _render(version: ModelVersion) -> str:
+def _render(version: ModelVersion, back: VersionState | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
     from penstock.cli.printing import one_line
@@ -299,6 +317,7 @@ def _render(version: ModelVersion) -> str:
         f"digest    sha256 {version.digest}"
         if version.digest
         else f"source    {version.source}, not kept here",
+        *([f"state     {back.sentence}"] if back else []),
         f"commit    {origin.commit or 'none'}{' with uncommitted changes' if origin.dirty_digest else ''}",
         f"run       {origin.run_id or 'none'}",
         f"lock      {origin.lock_digest or 'none'}",

@@ -48,6 +48,7 @@ def build_server_app(
                     "ticked_ms": seen.ticked_ms,
                     "endpoints": seen.endpoint_count,
                     "problem": seen.problem,
+                    "problems": dict(seen.problems),
                 },
             }
         )

@@ -1,65 +1,252 @@
-"""Tell people: post an alert as JSON to a webhook, in Alertmanager's words.
+"""Alerts: what is told to people, from when it begins until it ends, and to whom it was told.
 
-Delivery is tried a few times and never blocks the caller for longer than that; receivers must accept
-the same alert twice (it carries a fingerprint).
+An alert is opened and closed in the transaction of the decision that it tells of; what is to be posted waits
+in an outbox beside it, so that nothing is lost and nothing told before it is so. While one is open the same
+is no news. What happens once, such as a rollback, is an alert that is not kept open.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
 
 from penstock.base.digest import digest_value
-from penstock.base.errors import PenstockError, Unavailable
-from penstock.base.jsontext import render_json
-from penstock.base.web.posting import post_bytes
+from penstock.base.errors import Conflict
+from penstock.base.store.database import metadata
+from penstock.monitoring.settings import Webhook
 
-ATTEMPTS = 3
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("open_key", sa.String(64), unique=True),
+    sa.Column("endpoint", sa.String(256), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("summary", sa.Text, nullable=False),
+    sa.Column("starts_ms", sa.BigInteger, nullable=False),
+    sa.Column("clean_ms", sa.BigInteger),
+    sa.Column("ends_ms", sa.BigInteger),
+    sa.Column("event_id", sa.Integer),
+    sa.Index("ix_alerts_endpoint_id", "endpoint", "id"),
+)
+deliveries = sa.Table(
+    "alert_deliveries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("alert_id", sa.ForeignKey("alerts.id"), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("format", sa.String(16), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("attempt_count", sa.Integer, nullable=False),
+    sa.Column("next_ms", sa.BigInteger, index=True),
+    sa.Column("sent_ms", sa.BigInteger),
+    sa.Column("problem", sa.Text),
+)
+Status = Literal["firing", "resolved"]
+MAX_PROBLEM = 500
 
 
-def make_alert(name: str, labels: Mapping[str, str], summary: str, started: str) -> dict[str, Any]:
-    """Return the body of one firing alert (Alertmanager webhook, version 4)."""
-    all_labels = {"alertname": name, **labels}
-    alert = {
-        "status": "firing",
-        "labels": all_labels,
-        "annotations": {"summary": summary},
-        "startsAt": started,
-        "endsAt": "0001-01-01T00:00:00Z",
-        "fingerprint": digest_value(all_labels)[:16],
-    }
-    return {
-        "version": "4",
-        "status": "firing",
-        "receiver": "penstock",
-        "groupLabels": {"alertname": name},
-        "commonLabels": all_labels,
-        "commonAnnotations": {"summary": summary},
-        "alerts": [alert],
-    }
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alert is about: its name and the labels that tell it from others."""
+
+    name: str
+    endpoint: str
+    labels: dict[str, str] = {}
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """The labels as they are sent."""
+        return {"alertname": self.name, "endpoint": self.endpoint, **self.labels}
+
+    @property
+    def fingerprint(self) -> str:
+        """What is the same for every alert about the same thing."""
+        return digest_value(self.all_labels)[:16]
 
 
-def post_alert(url: str, body: Mapping[str, Any]) -> None:
-    """Post an alert and wait for a 2xx answer.
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert. `clean_ms` is since when what it tells of is well again, `ends_ms` when it was closed."""
+
+    id: int
+    fingerprint: str
+    endpoint: str
+    name: str
+    labels: dict[str, str]
+    summary: str
+    starts_ms: int
+    clean_ms: int | None = None
+    ends_ms: int | None = None
+    event_id: int | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What it is about."""
+        return Subject(name=self.name, endpoint=self.endpoint, labels=self.labels)
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be posted, with the alert it tells of. Its id stays the same over all attempts."""
+
+    id: int
+    alert: Alert
+    status: Status
+    url: str
+    format: Literal["alertmanager", "json", "slack"]
+    attempt_count: int
+
+
+def open_alert(
+    connection: sa.Connection,
+    subject: Subject,
+    summary: str,
+    webhooks: Sequence[Webhook],
+    *,
+    time_ms: int,
+    event_id: int | None = None,
+    is_kept: bool = True,
+) -> int:
+    """Write an alert and note for every webhook that it is to be told; return its id.
+
+    Args:
+        is_kept: whether it stays open until it is closed; else it tells of something that happened once.
 
     Raises:
-        Unavailable: no such answer after `ATTEMPTS` tries.
+        Conflict: the same is open already.
     """
-    data = render_json(body).encode()
-    problem = ""
-    for attempt in range(ATTEMPTS):
-        try:
-            # whoever writes penstock.yaml may name any address
-            answer = post_bytes(url, data, {"Content-Type": "application/json"}, allow_private=True)
-            if answer.is_taken:
-                return
-            problem = f"it answered {answer.status}"
-        except PenstockError as error:
-            problem = error.message
-        time.sleep(0.2 * 2**attempt)
-    raise Unavailable(
-        f"the alert was not taken by {url}: {problem}",
-        code="alert.not_delivered",
-        hint="check alerts.webhooks in penstock.yaml",
+    values = {
+        "fingerprint": subject.fingerprint,
+        "open_key": subject.fingerprint if is_kept else None,
+        "endpoint": subject.endpoint,
+        "name": subject.name,
+        "labels": subject.labels,
+        "summary": summary,
+        "starts_ms": time_ms,
+        "ends_ms": None if is_kept else time_ms,
+        "event_id": event_id,
+    }
+    try:
+        done = connection.execute(alerts.insert().values(values))
+    except sa.exc.IntegrityError:
+        raise Conflict(
+            f"{subject.name} of {subject.endpoint} was told at the same moment", code="monitoring.alert_open"
+        ) from None
+    alert_id = int(done.inserted_primary_key[0])  # type: ignore[index]
+    _enqueue(connection, alert_id, "firing", webhooks, time_ms)
+    return alert_id
+
+
+def close_alert(
+    connection: sa.Connection, alert_id: int, webhooks: Sequence[Webhook], *, time_ms: int
+) -> None:
+    """End an alert and note for every webhook that it is over; nothing happens when it is ended."""
+    done = connection.execute(
+        alerts.update()
+        .where(alerts.c.id == alert_id, alerts.c.ends_ms.is_(None))
+        .values(ends_ms=time_ms, open_key=None)
     )
+    if done.rowcount:
+        _enqueue(connection, alert_id, "resolved", webhooks, time_ms)
+
+
+def mark_clean(connection: sa.Connection, alert_id: int, clean_ms: int | None) -> None:
+    """Note since when what an open alert tells of is well again; None: it is not."""
+    connection.execute(alerts.update().where(alerts.c.id == alert_id).values(clean_ms=clean_ms))
+
+
+def list_open_alerts(connection: sa.Connection, endpoint: str | None = None) -> list[Alert]:
+    """Return the alerts that are open, of one endpoint or of all, oldest first."""
+    query = sa.select(alerts).where(alerts.c.open_key.is_not(None))
+    if endpoint is not None:
+        query = query.where(alerts.c.endpoint == endpoint)
+    return [_alert(row) for row in connection.execute(query.order_by(alerts.c.id)).mappings()]
+
+
+def has_due(connection: sa.Connection, time_ms: int) -> bool:
+    """Say whether anything is to be posted now."""
+    query = sa.select(deliveries.c.id).where(deliveries.c.next_ms <= time_ms).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def claim_due(connection: sa.Connection, time_ms: int, until_ms: int, limit: int = 20) -> list[Delivery]:
+    """Return what is due, oldest first, and keep it from others until a time.
+
+    What is neither finished nor put off by then is due again. That something is over is not due before
+    its beginning was told there or given up.
+    """
+    columns = deliveries.c
+    earlier = deliveries.alias()
+    waits = sa.exists().where(
+        earlier.c.alert_id == columns.alert_id,
+        earlier.c.url == columns.url,
+        earlier.c.format == columns.format,
+        earlier.c.id < columns.id,
+        earlier.c.next_ms.is_not(None),
+    )
+    due = sa.select(deliveries).where(columns.next_ms <= time_ms, ~waits).order_by(columns.id).limit(limit)
+    rows = list(connection.execute(due.with_for_update(skip_locked=True)).mappings())
+    if not rows:
+        return []
+    taken = columns.id.in_([row["id"] for row in rows])
+    connection.execute(deliveries.update().where(taken).values(next_ms=until_ms))
+    of_ids = sa.select(alerts).where(alerts.c.id.in_({row["alert_id"] for row in rows}))
+    known = {row["id"]: _alert(row) for row in connection.execute(of_ids).mappings()}
+    return [
+        Delivery(
+            id=row["id"],
+            alert=known[row["alert_id"]],
+            status=row["status"],
+            url=row["url"],
+            format=row["format"],
+            attempt_count=row["attempt_count"],
+        )
+        for row in rows
+    ]
+
+
+def finish_delivery(connection: sa.Connection, delivery: Delivery, time_ms: int) -> None:
+    """Note that a receiver took what it was told."""
+    connection.execute(
+        deliveries.update()
+        .where(deliveries.c.id == delivery.id)
+        .values(next_ms=None, sent_ms=time_ms, attempt_count=delivery.attempt_count + 1, problem=None)
+    )
+
+
+def put_off_delivery(
+    connection: sa.Connection, delivery: Delivery, problem: str, next_ms: int | None
+) -> None:
+    """Note why a delivery failed, and when it is tried again; None gives it up."""
+    connection.execute(
+        deliveries.update()
+        .where(deliveries.c.id == delivery.id)
+        .values(attempt_count=delivery.attempt_count + 1, next_ms=next_ms, problem=problem[:MAX_PROBLEM])
+    )
+
+
+def _enqueue(
+    connection: sa.Connection, alert_id: int, status: Status, webhooks: Sequence[Webhook], time_ms: int
+) -> None:
+    rows: list[Mapping[str, Any]] = [
+        {
+            "alert_id": alert_id,
+            "status": status,
+            "url": one.url,
+            "format": one.format,
+            "created_ms": time_ms,
+            "attempt_count": 0,
+            "next_ms": time_ms,
+        }
+        for one in webhooks
+    ]
+    if rows:
+        connection.execute(deliveries.insert(), rows)
+
+
+def _alert(row: Any) -> Alert:
+    return msgspec.convert({str(key): value for key, value in row.items() if key != "open_key"}, Alert)

@@ -1,7 +1,8 @@
 """Drift: how far the columns of one profile are from those of a reference.
 
 Effect sizes, not p-values: at a million rows every difference is significant and none of them matters.
-Beside each index stands what chance alone would give at these row counts, so a small window does not cry.
+Beside each stands what it would be without drift at these row counts: by chance, and where the reference
+has an order, by the reference's own variation over its rows.
 """
 
 from __future__ import annotations
@@ -10,22 +11,28 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from penstock.monitoring.bins import NumberBins, bins_of
 from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
-from penstock.stats.distances import kolmogorov_smirnov, population_stability, stability_noise
+from penstock.monitoring.variation import noise_of
+from penstock.stats.distances import (
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_noise,
+    population_stability_of,
+    stability_noise,
+)
 
 Floats = npt.NDArray[np.float64]
-DECILES = tuple(step / 10 for step in range(1, 10))
-CATEGORY_COUNT = 20
-"""The reference's most frequent texts have a bin each; all others share one."""
-CURVE_POINTS = 100
+SKETCH_ERROR = 0.01
+"""What two sketches may add to a Kolmogorov-Smirnov distance; measured: at most 0.007."""
 
 
 class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     """How far one column is from its reference.
 
-    `psi` is the population stability index over the reference's deciles (or categories) and one bin for
-    missing values, corrected for chance; `noise` is what it exceeds by chance once in 10,000 looks. `ks`
-    is the Kolmogorov-Smirnov distance of the present numbers, None for texts.
+    `psi` is the population stability index over the reference's bins and one for missing values, less what
+    it is on average without drift; `noise` is what it hardly exceeds without. `ks` is the
+    Kolmogorov-Smirnov distance of the present numbers less the sketches' error, None for texts, and
+    `ks_noise` what it hardly exceeds. `unseen_ratio` is the share of texts that the reference never had.
     """
 
     feature: str
@@ -36,6 +43,8 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     n_current: int
     missing_ratio_reference: float
     missing_ratio_current: float
+    ks_noise: float = 0.0
+    unseen_ratio: float | None = None
 
 
 def compare(reference: Profile, current: Profile) -> list[FeatureDrift]:
@@ -47,68 +56,81 @@ def compare(reference: Profile, current: Profile) -> list[FeatureDrift]:
     if not reference.row_count or not current.row_count:
         return []
     found = [_compare_column(name, reference, current) for name in reference.column_names]
-    return sorted(found, key=lambda one: (-one.psi, one.feature))
+    return sorted(found, key=lambda one: (-max(one.psi, one.ks or 0.0), one.feature))
 
 
 def _compare_column(name: str, reference: Profile, current: Profile) -> FeatureDrift:
-    before, now = reference.column(name), current.column(name)
-    ks: float | None = None
-    if isinstance(before, NumberColumn):
-        numbers = now if isinstance(now, NumberColumn) else NumberColumn()
-        bins_before, bins_now = _number_bins(before, numbers)
-        ks = _ks(before, numbers)
-        present = numbers.count
-    else:
-        texts = now if isinstance(now, TextColumn) else TextColumn()
-        bins_before, bins_now = _text_bins(before or TextColumn(), texts)
-        present = texts.count
-    missing_before = reference.row_count - (before.count if before else 0)
-    missing_now = current.row_count - present
-    bins_before = np.append(bins_before, max(0, missing_before))
-    bins_now = np.append(bins_now, max(0, missing_now))
+    before, now = reference.column(name) or TextColumn(), current.column(name)
+    bins = bins_of(before)
+    present = now.count if type(now) is type(before) and now is not None else 0
+    missing_before = max(0, reference.row_count - before.count)
+    missing_now = max(0, current.row_count - present)
+    bins_before = np.append(bins.counts(before), missing_before)
+    bins_now = np.append(bins.counts(now), missing_now)
     used = (bins_before > 0) | (bins_now > 0)
+    n, m = reference.row_count, current.row_count
+    by_chance = (int(used.sum()) - 1) * (1 / n + 1 / m)
+    noise = stability_noise(int(used.sum()), n, m)
+    ks = _ks(bins, before, now) if isinstance(bins, NumberBins) else None
+    ks_noise = kolmogorov_smirnov_noise(before.count, present) if ks is not None else 0.0
+    varied = noise_of(reference.variation.get(name, ()), m)
+    if varied is not None:
+        by_chance = max(by_chance, varied.psi_mean)
+        noise = max(noise, varied.psi - by_chance)
+        ks_noise = max(ks_noise, varied.ks)
+    psi = max(0.0, population_stability_of(bins_before[used], bins_now[used]) - by_chance)
+    unseen_psi, unseen_noise, unseen_ratio = _unseen(before, now)
+    if unseen_psi - unseen_noise > psi - noise:
+        psi, noise = unseen_psi, unseen_noise
     return FeatureDrift(
         feature=name,
-        psi=population_stability(bins_before[used], bins_now[used]),
-        noise=stability_noise(int(used.sum()), reference.row_count, current.row_count),
+        psi=psi,
+        noise=noise,
         ks=ks,
-        n_reference=reference.row_count,
-        n_current=current.row_count,
-        missing_ratio_reference=max(0, missing_before) / reference.row_count,
-        missing_ratio_current=max(0, missing_now) / current.row_count,
+        n_reference=n,
+        n_current=m,
+        missing_ratio_reference=missing_before / n,
+        missing_ratio_current=missing_now / m,
+        ks_noise=ks_noise,
+        unseen_ratio=unseen_ratio,
     )
 
 
-def _number_bins(before: NumberColumn, now: NumberColumn) -> tuple[Floats, Floats]:
-    """Return the counts in the reference's deciles; equal deciles (ties) are one edge."""
-    if not before.count:
-        return np.zeros(1), np.array([float(now.count)])
-    edges = np.unique(before.sketch.quantiles(DECILES))
-    return _histogram(before, edges), _histogram(now, edges)
-
-
-def _histogram(column: NumberColumn, edges: Floats) -> Floats:
-    if not column.count:
-        return np.zeros(len(edges) + 1)
-    cdf = np.concatenate([[0.0], column.sketch.cdf(edges), [1.0]])
-    counts: Floats = np.diff(cdf) * column.count
-    return counts
-
-
-def _ks(before: NumberColumn, now: NumberColumn) -> float | None:
+def _ks(bins: NumberBins, before: object, now: object) -> float | None:
+    """Return the largest gap at the reference's quantiles, from the left and from the right."""
+    if not isinstance(before, NumberColumn) or not isinstance(now, NumberColumn):
+        return None
     if not before.count or not now.count:
         return None
-    ranks = [(step + 0.5) / CURVE_POINTS for step in range(CURVE_POINTS)]
-    points = np.unique(np.concatenate([before.sketch.quantiles(ranks), now.sketch.quantiles(ranks)]))
-    return kolmogorov_smirnov(before.sketch.cdf(points), now.sketch.cdf(points))
+    gaps = [
+        kolmogorov_smirnov(
+            before.sketch.cdf(bins.curve, inclusive=inclusive),
+            now.sketch.cdf(bins.curve, inclusive=inclusive),
+        )
+        for inclusive in (True, False)
+    ]
+    return max(0.0, max(gaps) - SKETCH_ERROR)
 
 
-def _text_bins(before: TextColumn, now: TextColumn) -> tuple[Floats, Floats]:
-    items = [item for item, _ in before.sketch.top(CATEGORY_COUNT)]
-    return _item_counts(before, items), _item_counts(now, items)
+def _unseen(before: object, now: object) -> tuple[float, float, float | None]:
+    """Return index and noise of texts new against known, and the share of new ones.
 
-
-def _item_counts(column: TextColumn, items: list[str]) -> Floats:
-    counts = np.array([*column.sketch.counts(items), 0], dtype=np.float64)
-    counts[-1] = max(0.0, column.count - counts.sum())
-    return counts
+    Where the reference's own rows bring new texts all the time, so many are expected. (0, 0, None) where
+    the texts are not known well enough.
+    """
+    if not isinstance(before, TextColumn) or not isinstance(now, TextColumn):
+        return 0.0, 0.0, None
+    known, seen = before.sketch.hashed, now.sketch.hashed
+    if known is None or seen is None:
+        return 0.0, 0.0, None
+    unseen, looked = seen.unseen_in(known)
+    total = sum(known.sample.values())
+    if not looked or not total:
+        return 0.0, 0.0, None
+    expected = known.new_ratio * total
+    index = population_stability_of(
+        np.array([total - expected, expected]), np.array([looked - unseen, unseen], dtype=np.float64)
+    )
+    noise = stability_noise(2, total, min(looked, len(seen.sample)))
+    is_more = unseen / looked > known.new_ratio
+    return (index if is_more else 0.0), noise, unseen / looked

@@ -1,4 +1,4 @@
-"""Findings: what a guardrail found in windows, breached or not, with its numbers."""
+"""Findings: what a guardrail found in windows: breached, held, or not judged and why; with its numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ findings = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
     sa.Index("ix_findings_endpoint_id", "endpoint", "id"),
 )
-Kind = Literal["errors", "latency", "drift", "quality"]
+Kind = Literal["errors", "latency", "drift", "quality", "load"]
+"""`load` is no guardrail of a policy: no serve process could load what is deployed."""
+Unjudged = Literal[
+    "too_few", "no_traffic", "no_reference", "feature_unknown", "metric_absent", "no_probability", "undecided"
+]
+WAITING: frozenset[Unjudged] = frozenset({"too_few", "no_traffic", "undecided"})
+"""Reasons that more traffic or labels take away; the others stay until somebody changes something."""
+State = Literal["breached", "held", "unjudged"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +39,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     `name` is the feature or metric (or `error_ratio`, `p99`), `observed` its value and `limit` what it may
     be; `against` is what quality was compared with. `statistic` is what decided (`z`, `psi`,
     `lower_bound`) and `count` the requests, rows or labels behind it. `action` is the guardrail's own,
-    None for the endpoint's.
+    None for the endpoint's. `unjudged` says why it could not be judged; then `breached` is false and the
+    numbers that are not known are NaN.
     """
 
     kind: Kind
@@ -51,7 +59,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     statistic_value: float
     breached: bool
     action: Literal["alert", "rollback"] | None = None
+    unjudged: Unjudged | None = None
     sentence: str
+
+    @property
+    def state(self) -> State:
+        """What came of it."""
+        if self.unjudged is not None:
+            return "unjudged"
+        return "breached" if self.breached else "held"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is not judged only because there is too little traffic, or too few labels, yet."""
+        return self.unjudged in WAITING
 
 
 class StoredFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +126,11 @@ def list_findings(
         StoredFinding(id=row.id, time_ms=row.time_ms, finding=msgspec.convert(_numbers(row.body), Finding))
         for row in rows
     ]
+
+
+def delete_findings(connection: sa.Connection, before_ms: int) -> int:
+    """Delete the findings of before a time and return how many; events keep what they quote of them."""
+    return int(connection.execute(findings.delete().where(findings.c.time_ms < before_ms)).rowcount)
 
 
 def _numbers(body: dict[str, Any]) -> dict[str, Any]:

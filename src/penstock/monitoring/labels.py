@@ -1,67 +1,197 @@
-"""From a model's outputs and the labels that came later to quality."""
+"""From a model's outputs and the labels that came later to quality.
+
+Which kind of model it is follows from the outputs: a `probability` makes it a binary classifier, of the
+last of its two classes; a floating-point `prediction` alone a regression; any other `prediction` a
+classifier of any number of classes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality_counts import POSITIVE
 
 LARGEST_LABEL = 1e15
 """Beyond it a squared error says nothing any more."""
+Outputs = Mapping[str, npt.NDArray[Any]]
 
 
-def fits(outputs: Mapping[str, npt.NDArray[Any]], labels: Sequence[Any]) -> bool:
-    """Say whether labels can be the truth about predictions of this kind; None is not known and fits.
+def fits(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | None = None) -> bool:
+    """Say whether labels can be the truth about predictions of this kind; None is not known and fits."""
+    return misfit(outputs, labels, classes=classes) is None
 
-    A classifier with `probability` and a numeric or boolean `prediction` takes 0, 1, true and false; a
-    floating-point `prediction` finite numbers of ordinary size; any other classes take what they are.
+
+def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | None = None) -> str | None:
+    """Say in words why labels cannot be the truth about predictions of this kind; None when they can.
+
+    Args:
+        classes: the model's classes in its order, where they are known. Without them a binary classifier's
+            are told from its predictions, and other classifiers take any class.
     """
     known = [label for label in labels if label is not None]
     prediction = outputs.get("prediction")
     kind = prediction.dtype.kind if prediction is not None else ""
-    if "probability" in outputs and kind in "iubf":
-        return all(isinstance(label, bool | int | float) and label in (0, 1) for label in known)
-    if kind == "f":
-        return all(isinstance(label, bool | int | float) and abs(label) <= LARGEST_LABEL for label in known)
-    return True
+    if "probability" in outputs:
+        pair = _Pair(outputs, classes, known)
+        return next((why for label in known if (why := pair.misfit(label))), None)
+    if kind == "f" and classes is None:
+        wrong = (label for label in known if not _is_number(label) or not abs(label) <= LARGEST_LABEL)
+        return next((f"{_shown(label)} is not a number of ordinary size" for label in wrong), None)
+    if classes is not None:
+        names = {_class(one) for one in classes}
+        unknown = (label for label in known if _class(label) not in names)
+        return next((f"{_shown(label)} is none of the classes {_listed(classes)}" for label in unknown), None)
+    return None
 
 
-def score(outputs: Mapping[str, npt.NDArray[Any]], labels: Sequence[Any]) -> Quality:
+def score(
+    outputs: Outputs,
+    labels: Sequence[Any],
+    *,
+    requests: Sequence[int] | None = None,
+    classes: Sequence[Any] | None = None,
+    positive: Any = None,
+) -> Quality:
     """Return the quality of predictions given their labels, one a row; None is not known and left out.
 
-    With the output `probability` and labels that are 0, 1, true or false it is binary classification;
-    with a floating-point `prediction` alone, regression; otherwise classes are compared.
+    Rows whose output is not finite are counted and left out.
+
+    Args:
+        requests: a number of the request of each row; rows of one request are kept together.
+        classes: the model's classes in its order, where they are known.
+        positive: the class that precision, recall and the scores are about; the model's last by default.
     """
     quality = Quality()
-    known = [index for index, label in enumerate(labels) if label is not None]
-    if not known:
-        return quality
-    truth = [labels[index] for index in known]
     probability, prediction = outputs.get("probability"), outputs.get("prediction")
-    is_number = all(isinstance(label, bool | int | float) for label in truth)
-    if probability is not None and is_number and all(label in (0, 1) for label in truth):
-        scores = probability[known].astype(np.float64)
-        quality.add_binary(scores, np.array(truth, dtype=np.float64))
-        if prediction is None:
-            prediction = np.empty(len(probability), dtype=np.int64)
-            prediction[known] = scores >= 0.5
-    elif prediction is not None and prediction.dtype.kind == "f" and is_number and probability is None:
-        quality.add_values(prediction[known].astype(np.float64), np.array(truth, dtype=np.float64))
+    known = [index for index, label in enumerate(labels) if label is not None]
+    finite = [index for index in known if _is_finite(probability, index) and _is_finite(prediction, index)]
+    quality.left_out = len(known) - len(finite)
+    if not finite:
         return quality
-    if prediction is not None:
-        quality.add_classes(
-            [_class(value) for value in prediction[known].tolist()], [_class(value) for value in truth]
-        )
+    truth = [labels[index] for index in finite]
+    numbers = None if requests is None else [requests[index] for index in finite]
+    if probability is not None:
+        _score_pair(quality, outputs, (finite, truth, numbers), _Pair(outputs, classes, truth), positive)
+    elif prediction is not None and prediction.dtype.kind == "f" and classes is None:
+        quality.add_values(prediction[finite].astype(np.float64), np.array(truth, dtype=np.float64), numbers)
+    elif prediction is not None:
+        guesses, truths = [_class(prediction[index]) for index in finite], [_class(one) for one in truth]
+        chosen = _positive_of(classes, positive, {*guesses, *truths})
+        quality.add_classes(_named(guesses, chosen), _named(truths, chosen), numbers)
     return quality
 
 
-def _class(value: Any) -> Any:
+def _score_pair(
+    quality: Quality,
+    outputs: Outputs,
+    rows: tuple[list[int], list[Any], list[int] | None],
+    pair: _Pair,
+    positive: Any,
+) -> None:
+    index, labels, requests = rows
+    scores = np.asarray(outputs["probability"], dtype=np.float64)[index]
+    truth = np.array([pair.is_last(_class(label)) for label in labels])
+    prediction = outputs.get("prediction")
+    if prediction is None:
+        guess = scores >= 0.5
+    else:
+        guess = np.array([pair.is_last(_class(value)) for value in prediction[index].tolist()])
+    if positive is not None and not pair.is_last(_class(positive)):
+        scores, truth, guess = 1 - scores, ~truth, ~guess
+    quality.add_binary(scores, truth, requests)
+    quality.add_classes(np.where(guess, POSITIVE, "-"), np.where(truth, POSITIVE, "-"), requests)
+
+
+class _Pair:
+    """The two classes of a binary classifier, as far as its outputs tell them: the last has the probability."""
+
+    def __init__(self, outputs: Outputs, classes: Sequence[Any] | None, labels: Iterable[Any] = ()) -> None:
+        self.first: str | None = None
+        self.last: str | None = None
+        if classes is not None and len(classes) > 1:
+            self.first, self.last = _class(classes[0]), _class(classes[-1])
+        elif "prediction" not in outputs:
+            self.first, self.last = "0", "1"
+        else:
+            self._infer(outputs, {_class(label) for label in labels})
+
+    def _infer(self, outputs: Outputs, labels: set[str]) -> None:
+        """Read them from predictions, else from labels too; classes are in sorted order.
+
+        One class alone is the last when it is predicted with at least one half.
+        """
+        seen = {_class(value) for value in outputs["prediction"].tolist()}
+        both = seen if len(seen) == 2 else seen | labels
+        if both <= {"0", "1"}:
+            self.first, self.last = "0", "1"
+        elif len(both) == 2:
+            self.first, self.last = sorted(both, key=_order)
+        elif len(seen) == 1 and np.asarray(outputs["probability"], dtype=np.float64).max() >= 0.5:
+            (self.last,) = seen
+        elif len(seen) == 1:
+            (self.first,) = seen
+
+    def is_last(self, name: str) -> bool:
+        """Whether a class is the one that the probability is of."""
+        return name == self.last if self.last is not None else name != self.first
+
+    def misfit(self, label: Any) -> str | None:
+        """Say why a label is neither class; None when it may be one."""
+        known = [one for one in (self.first, self.last) if one is not None]
+        if len(known) < 2 or _class(label) in known:
+            return None
+        return f"{_shown(label)} is none of the classes {_listed(known)}"
+
+
+def _positive_of(classes: Sequence[Any] | None, positive: Any, seen: set[str]) -> str | None:
+    """Return the class that precision and recall are about; None where there are more than two."""
+    if positive is not None:
+        return _class(positive)
+    if classes is not None:
+        return _class(classes[-1]) if len(classes) == 2 else None
+    return "1" if seen <= {"0", "1"} else None
+
+
+def _named(names: Iterable[str], positive: str | None) -> list[str]:
+    if positive is None:
+        return [f"={name}" for name in names]
+    return [POSITIVE if name == positive else "-" if positive == "1" and name == "0" else f"={name}" for name in names]  # fmt: skip
+
+
+def _is_number(label: Any) -> bool:
+    return isinstance(label, bool | int | float)
+
+
+def _is_finite(values: npt.NDArray[Any] | None, index: int) -> bool:
+    return values is None or values.dtype.kind != "f" or bool(np.isfinite(values[index]))
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    """Return what classes are sorted by: numbers by size, then texts."""
+    try:
+        return 0, float(name), ""
+    except ValueError:
+        return 1, 0.0, name
+
+
+def _class(value: Any) -> str:
     """Return a class so that 1, 1.0, true and "1" are the same."""
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float | np.generic) and not isinstance(value, str):
         number = float(value)
-        return str(int(number)) if number.is_integer() else str(number)
+        return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
     return str(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return " and ".join(_class(value)[:40] for value in values)

@@ -6,8 +6,12 @@ it was planned on.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
+from penstock.base.clock import now_ms
+from penstock.base.errors import Conflict
 from penstock.base.store.database import metadata, upsert
 
 leases = sa.Table(
@@ -17,6 +21,32 @@ leases = sa.Table(
     sa.Column("holder", sa.String(256), nullable=False),
     sa.Column("expires_ms", sa.BigInteger, nullable=False),
 )
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease as one holder uses it; `ttl_s` is how long it lasts after each sign of life."""
+
+    name: str
+    holder: str
+    ttl_s: float
+
+    def acquire(self, connection: sa.Connection) -> bool:
+        """Take it, or keep it; whether it was got."""
+        return acquire(connection, self.name, self.holder, self.ttl_s, now_ms())
+
+    def require(self, connection: sa.Connection) -> None:
+        """Make sure that it is still held, in the transaction of what needs it, and extend it.
+
+        Raises:
+            Conflict: it was lost.
+        """
+        if not renew(connection, self.name, self.holder, self.ttl_s, now_ms()):
+            raise Conflict(f"{self.holder} lost the lease {self.name}", code="monitoring.lease_lost")
+
+    def release(self, connection: sa.Connection) -> None:
+        """Give it back."""
+        release(connection, self.name, self.holder)
 
 
 def acquire(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:

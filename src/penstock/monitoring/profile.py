@@ -4,8 +4,9 @@ Numbers keep a quantile sketch with exact count, sum, extremes; texts and boolea
 values. Profiles of parts of a table merge to the profile of the table, whoever made them. What differs
 between two profiles is told in `drift`.
 
-Format (version 1): MessagePack `[1, rows, {column: [kind, …]}]`, columns in alphabetical order. Equal
-profiles that were read back give equal bytes, and so equal digests.
+Format (version 1): MessagePack `[1, rows, {column: [kind, …]}]`, columns in alphabetical order; version 2
+of a reference has `{column: [[block rows, …], …]}` after them, how it varies over its rows (see
+`variation`). Equal profiles that were read back give equal bytes, and so equal digests.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ from penstock.stats.sketches import ItemSketch, QuantileSketch
 
 Array = npt.NDArray[Any]
 FORMAT = 1
+FORMAT_OF_REFERENCE = 2
+
+
+class Spread(msgspec.Struct, frozen=True, array_like=True):
+    """Of blocks of so many rows: mean and standard deviation of index and distance from the whole."""
+
+    row_count: int
+    psi_mean: float
+    psi_deviation: float
+    ks_mean: float
+    ks_deviation: float
 
 
 class NumberColumn:
@@ -100,12 +112,9 @@ class TextColumn:
 
     def update(self, values: Array) -> None:
         """Add texts or booleans."""
-        counts = Counter(values.tolist())
+        counts = Counter(texts_of(values))
         counts.pop(None, None)
-        if values.dtype.kind == "b":
-            self.sketch.update({str(item).lower(): weight for item, weight in counts.items()})
-        else:
-            self.sketch.update({str(item): weight for item, weight in counts.items()})
+        self.sketch.update({text: weight for text, weight in counts.items() if text is not None})
 
     def merged(self, other: TextColumn) -> TextColumn:
         """Return the summary of both."""
@@ -125,6 +134,17 @@ class TextColumn:
         return result
 
 
+def texts_of(values: Array) -> list[str | None]:
+    """Return texts or booleans as texts, `true` and `false`; None for what is missing, a NaN too."""
+    return [_text_of(value) for value in values.tolist()]
+
+
+def _text_of(value: Any) -> str | None:
+    if value is None or value != value:  # noqa: PLR0124 - a NaN is the one value that differs from itself
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 ColumnProfile = NumberColumn | TextColumn
 
 
@@ -134,6 +154,7 @@ class Profile:
     def __init__(self, row_count: int = 0, columns: Mapping[str, ColumnProfile] | None = None) -> None:
         self.row_count = row_count
         self._columns: dict[str, ColumnProfile] = dict(columns or {})
+        self.variation: dict[str, tuple[Spread, ...]] = {}
 
     @staticmethod
     def of(columns: Mapping[str, Array]) -> Profile:
@@ -190,7 +211,10 @@ class Profile:
     def to_bytes(self) -> bytes:
         """Serialise in the module's format."""
         packed = {name: self._columns[name].pack() for name in self.column_names}
-        return msgspec.msgpack.encode([FORMAT, self.row_count, packed])
+        if not self.variation:
+            return msgspec.msgpack.encode([FORMAT, self.row_count, packed])
+        variation = {name: self.variation[name] for name in sorted(self.variation)}
+        return msgspec.msgpack.encode([FORMAT_OF_REFERENCE, self.row_count, packed, variation])
 
     @staticmethod
     def from_bytes(data: bytes) -> Profile:
@@ -200,17 +224,18 @@ class Profile:
             Corrupt: the bytes are something else.
         """
         try:
-            version, row_count, packed = msgspec.msgpack.decode(
-                data, type=tuple[int, int, dict[str, list[Any]]]
-            )
-            if version != FORMAT:
+            version, row_count, packed, *more = msgspec.msgpack.decode(data, type=list[Any])
+            if (version, len(more)) not in ((FORMAT, 0), (FORMAT_OF_REFERENCE, 1)):
                 raise ValueError(f"format {version} is unknown")
+            variation = msgspec.convert(more[0] if more else {}, dict[str, tuple[Spread, ...]])
             columns: dict[str, ColumnProfile] = {}
             for name, (kind, *parts) in packed.items():
                 columns[name] = NumberColumn.unpack(parts) if kind == "n" else TextColumn.unpack(parts)
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
+        except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
             raise Corrupt(f"a profile cannot be read: {error}", code="monitoring.profile_corrupt") from None
-        return Profile(row_count, columns)
+        result = Profile(int(row_count), columns)
+        result.variation = variation
+        return result
 
 
 def _merged_column(ours: ColumnProfile | None, theirs: ColumnProfile | None) -> ColumnProfile:

@@ -1,211 +1,185 @@
-"""Quality: how right predictions were, from labels, in a form that merges.
+"""Quality: how right predictions were, as metrics with the error that chance gives them.
 
-Binary classification keeps the scores of each class in 1,000 bins, from which ROC AUC follows with its
-error, and exact sums for Brier score, log loss and accuracy. Regression keeps sums of errors. Whatever
-the labels allow is kept; a metric that cannot be told is NaN.
+Binary classification has the ranking metrics, Brier score, log loss, calibration error, and accuracy,
+precision, recall and F1 of the positive class; any number of classes accuracy and macro F1; regression mae,
+rmse, r2 and mape. A metric that the labels do not tell is NaN. Leaving out one group of requests after the
+other shows how far chance may carry a metric, whatever the rows of a request share.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.errors import Corrupt, Invalid
+from penstock.base.errors import Invalid
+from penstock.monitoring.quality_counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
+from penstock.stats import classification
 
 Floats = npt.NDArray[np.float64]
-BINS = 1000
-CLIP = 1e-15
-LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse"})
-METRICS = frozenset({"roc_auc", "accuracy"}) | LOWER_IS_BETTER
+MIN_OF_CLASS = 10
+"""With fewer rows of a class, or fewer predictions of it, a metric of that class has no error to be trusted."""
+MIN_GROUPS = 8
+GROUP_FACTOR = 1.1
+"""An error from 32 groups is itself uncertain: Student's quantiles over the normal ones, far out."""
+LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "mape", "calibration_error"})
+OF_SCORES = ("roc_auc", "average_precision", "calibration_error")
+OF_CLASSES = ("precision", "recall", "f1", "macro_f1")
+METRICS = frozenset({"accuracy", "r2", *OF_SCORES, *OF_CLASSES}) | LOWER_IS_BETTER
+_MEANS = {"brier": "scored", "log_loss": "scored", "accuracy": "classed", "mae": "valued", "mape": "sized"}
+_SUM_OF = {
+    "brier": "brier",
+    "log_loss": "log_loss",
+    "accuracy": "right",
+    "mae": "absolute",
+    "mape": "percent",
+}
 
 
-class _Sums(msgspec.Struct):
-    """Count, sum and sum of squares of one loss."""
-
-    count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-    def add(self, values: Floats) -> None:
-        self.count += len(values)
-        self.total += float(values.sum())
-        self.squares += float(np.square(values).sum())
-
-    def merged(self, other: _Sums) -> _Sums:
-        return _Sums(self.count + other.count, self.total + other.total, self.squares + other.squares)
-
-    def mean(self) -> tuple[float, float]:
-        """Return the mean and its standard error; NaN without values."""
-        if not self.count:
-            return math.nan, math.nan
-        mean = self.total / self.count
-        variance = max(0.0, self.squares / self.count - mean * mean)
-        return mean, math.sqrt(variance / max(1, self.count - 1))
-
-
-class Quality:
-    """Mergeable counts of how right predictions were.
-
-    A merge is associative and commutative: exactly for counts, to rounding for sums.
-    """
-
-    def __init__(self) -> None:
-        self._negatives = np.zeros(BINS, dtype=np.int64)
-        self._positives = np.zeros(BINS, dtype=np.int64)
-        self._brier = _Sums()
-        self._log_loss = _Sums()
-        self._correct = _Sums()
-        self._absolute = _Sums()
-        self._squared = _Sums()
+class Quality(QualityCounts):
+    """Mergeable counts of how right predictions were, and the metrics they make."""
 
     @staticmethod
     def of(scores: Floats, labels: Floats) -> Quality:
-        """Return the quality of `(n,)` scores in [0, 1] against labels 0 or 1; accuracy is at 0.5."""
+        """Return the quality of `(n,)` scores in [0, 1] against labels 0 or 1; a score of 0.5 is positive."""
         result = Quality()
-        result.add_binary(scores, labels)
-        result.add_classes(np.asarray(scores) >= 0.5, np.asarray(labels) >= 0.5)
+        truth = np.asarray(labels) >= 0.5
+        predicted = np.asarray(scores) >= 0.5
+        result.add_binary(scores, truth)
+        result.add_classes(np.where(predicted, POSITIVE, "-"), np.where(truth, POSITIVE, "-"))
         return result
-
-    def add_binary(self, scores: Floats, labels: Floats) -> None:
-        """Add probabilities of the positive class and labels 0 or 1."""
-        truth = np.asarray(labels, dtype=np.float64)
-        values = np.clip(np.asarray(scores, dtype=np.float64), 0.0, 1.0)
-        bins = np.minimum((values * BINS).astype(np.int64), BINS - 1)
-        self._positives += np.bincount(bins[truth > 0.5], minlength=BINS)
-        self._negatives += np.bincount(bins[truth <= 0.5], minlength=BINS)
-        self._brier.add(np.square(values - truth))
-        likely = np.clip(np.where(truth > 0.5, values, 1 - values), CLIP, 1.0)
-        self._log_loss.add(-np.log(likely))
-
-    def add_classes(
-        self, predicted: Sequence[Any] | npt.NDArray[Any], labels: Sequence[Any] | npt.NDArray[Any]
-    ) -> None:
-        """Add predicted classes and true ones."""
-        right = [float(one == other) for one, other in zip(predicted, labels, strict=True)]
-        self._correct.add(np.array(right))
-
-    def add_values(self, predicted: Floats, labels: Floats) -> None:
-        """Add predicted numbers and true ones."""
-        errors = np.asarray(predicted, dtype=np.float64) - np.asarray(labels, dtype=np.float64)
-        self._absolute.add(np.abs(errors))
-        self._squared.add(np.square(errors))
-
-    @property
-    def label_count(self) -> int:
-        """How many labelled rows there are."""
-        return max(self._brier.count, self._correct.count, self._absolute.count)
-
-    @property
-    def positive_count(self) -> int:
-        """How many labels were positive."""
-        return int(self._positives.sum())
 
     def roc_auc(self) -> float:
         """Return the area under the ROC curve; scores within a bin count as ties. NaN with one class only."""
-        return self._auc()[0]
+        return self.metric("roc_auc")[0]
 
     def brier(self) -> float:
         """Return the mean squared difference of probability and label."""
-        return self._brier.mean()[0]
+        return self.metric("brier")[0]
 
     def accuracy(self) -> float:
         """Return the share of right classes."""
-        return self._correct.mean()[0]
+        return self.metric("accuracy")[0]
 
     def log_loss(self) -> float:
         """Return the mean negative log-likelihood in nats."""
-        return self._log_loss.mean()[0]
+        return self.metric("log_loss")[0]
 
     def metric(self, name: str) -> tuple[float, float]:
-        """Return a metric and its standard error; (NaN, NaN) where the labels do not tell it.
+        """Return a metric and its standard error; NaN for what the labels do not tell.
+
+        The error is NaN with fewer than `MIN_OF_CLASS` rows of a class that the metric is about, and with
+        too few requests.
 
         Raises:
             Invalid: the metric is unknown.
         """
-        if name == "roc_auc":
-            return self._auc()
-        if name == "rmse":
-            mean, error = self._squared.mean()
-            return math.sqrt(mean), error / (2 * math.sqrt(mean)) if mean > 0 else error
-        sums = {
-            "brier": self._brier,
-            "accuracy": self._correct,
-            "log_loss": self._log_loss,
-            "mae": self._absolute,
-        }.get(name)
-        if sums is None:
+        if name not in METRICS:
             raise Invalid(
                 f"live quality has no metric {name!r}",
                 code="monitoring.metric_unknown",
                 hint=f"known metrics: {', '.join(sorted(METRICS))}",
             )
-        return sums.mean()
-
-    def _auc(self) -> tuple[float, float]:
-        """Area and standard error from the placements of each class in the other.
-
-        Source:
-            DeLong, DeLong, Clarke-Pearson, Biometrics 44, 1988, eqs. 3 to 5, on binned scores (ties count
-            one half).
-        """
-        positives, negatives = self._positives, self._negatives
-        n_positive, n_negative = int(positives.sum()), int(negatives.sum())
-        if not n_positive or not n_negative:
+        whole = self._values(name, whole=True)
+        if whole is None or math.isnan(whole[0]):
             return math.nan, math.nan
-        below = np.concatenate([[0], np.cumsum(negatives)[:-1]])
-        of_positive = (below + 0.5 * negatives) / n_negative
-        above = n_positive - np.cumsum(positives)
-        of_negative = (above + 0.5 * positives) / n_positive
-        area = float((positives * of_positive).sum() / n_positive)
-        spread_positive = float((positives * np.square(of_positive - area)).sum() / max(1, n_positive - 1))
-        spread_negative = float((negatives * np.square(of_negative - area)).sum() / max(1, n_negative - 1))
-        return area, math.sqrt(spread_positive / n_positive + spread_negative / n_negative)
+        value = float(whole[0])
+        if self.lacking(name) is not None:
+            return value, math.nan
+        without = self._values(name, whole=False)
+        spread = math.nan if without is None else classification.left_out_error(without) * GROUP_FACTOR
+        return value, max(self._independent_error(name, value), spread) if spread >= 0 else math.nan
 
-    def merge(self, other: Quality) -> Quality:
-        """Return the quality of both; neither argument changes."""
-        result = Quality()
-        result._positives = self._positives + other._positives
-        result._negatives = self._negatives + other._negatives
-        for name in _SUMS:
-            setattr(result, name, getattr(self, name).merged(getattr(other, name)))
-        return result
+    def lacking(self, name: str) -> str | None:
+        """Say what is missing before a metric has an error that can be trusted; None when nothing is."""
+        if int(self._used().sum()) < MIN_GROUPS:
+            return "labels of too few requests yet"
+        needs: dict[str, int] = {}
+        if name in OF_SCORES:
+            counts = np.zeros((2, 1), dtype=np.int64) if self.fine is NONE else self.fine
+            needs = {"positive labels": int(counts[1].sum()), "negative labels": int(counts[0].sum())}
+        elif name in ("precision", "recall", "f1"):
+            hit, false, missed = (int(one.sum()) for one in self._confusion())
+            needs = {"positive predictions": hit + false} if name == "precision" else {}
+            needs |= {"positive labels": hit + missed} if name != "precision" else {}
+        short = next((f"{n} of {MIN_OF_CLASS} {what}" for what, n in needs.items() if n < MIN_OF_CLASS), None)
+        return f"{short} yet" if short else None
 
-    def to_bytes(self) -> bytes:
-        """Serialise as MessagePack [1, positives, negatives, sums…], bins as [bin, count, …]."""
-        sums = [msgspec.structs.astuple(getattr(self, name)) for name in _SUMS]
-        return msgspec.msgpack.encode([1, _sparse(self._positives), _sparse(self._negatives), sums])
+    def _used(self) -> npt.NDArray[np.bool_]:
+        """Return which groups have rows."""
+        counts: Floats = self.sums[:, [AT["scored"], AT["classed"], AT["valued"]]]
+        used: npt.NDArray[np.bool_] = np.greater(counts.sum(axis=1), 0)
+        return used
 
-    @staticmethod
-    def from_bytes(data: bytes) -> Quality:
-        """Read what `to_bytes` wrote.
+    def _confusion(self) -> tuple[Counts, Counts, Counts]:
+        """Return hits, false alarms and misses of the positive class, by group."""
+        none = np.zeros(GROUPS, dtype=np.int64)
+        hit = self.classes.get((POSITIVE, POSITIVE), none)
+        false = sum((n for (t, p), n in self.classes.items() if p == POSITIVE != t), none)
+        missed = sum((n for (t, p), n in self.classes.items() if t == POSITIVE != p), none)
+        return hit, np.asarray(false), np.asarray(missed)
 
-        Raises:
-            Corrupt: the bytes are something else.
-        """
-        result = Quality()
-        try:
-            version, positives, negatives, sums = msgspec.msgpack.decode(data, type=_Packed)
-            if version != 1 or len(sums) != len(_SUMS):
-                raise ValueError(f"format {version} is unknown")
-            result._positives[positives[::2]] = positives[1::2]
-            result._negatives[negatives[::2]] = negatives[1::2]
-        except (msgspec.DecodeError, ValueError, IndexError) as error:
-            raise Corrupt(
-                f"quality counts cannot be read: {error}", code="monitoring.quality_corrupt"
-            ) from None
-        for name, values in zip(_SUMS, sums, strict=True):
-            setattr(result, name, _Sums(*values))
-        return result
+    def _values(self, name: str, *, whole: bool) -> Floats | None:
+        """Return a metric of everything, `(1,)`, or without each group that has rows, `(n_groups,)`."""
+        used = self._used()
 
+        def fold(values: Any) -> Floats:
+            array: Floats = np.asarray(values, dtype=np.float64)
+            total: Floats = array.sum(axis=0, keepdims=True)
+            without: Floats = total - array[used]
+            return total if whole else without
 
-_SUMS = ("_brier", "_log_loss", "_correct", "_absolute", "_squared")
-_Packed = tuple[int, list[int], list[int], list[tuple[int, float, float]]]
+        if name in OF_SCORES:
+            if self.fine is NONE:
+                return None
+            counts = self.fine[None].astype(np.float64) if whole else fold(self.coarse)
+            function = {
+                "roc_auc": classification.area,
+                "average_precision": classification.average_precision,
+                "calibration_error": classification.calibration_error,
+            }[name]
+            found: Floats = function(counts[:, 0], counts[:, 1])
+            return found
+        if name in OF_CLASSES:
+            return self._class_values(name, fold)
+        sums = fold(self.sums)
+        counts = sums[:, AT[_MEANS.get(name, "valued")]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if name in _MEANS:
+                return sums[:, AT[_SUM_OF[name]]] / counts
+            if name == "rmse":
+                return np.sqrt(sums[:, AT["squared"]] / counts)
+            label = sums[:, AT["label"]]
+            spread = sums[:, AT["label_squares"]] - np.square(label) / counts
+            explained: Floats = np.where(spread > 0, 1 - sums[:, AT["squared"]] / spread, np.nan)
+            return explained
 
+    def _class_values(self, name: str, fold: Any) -> Floats | None:
+        if name == "macro_f1":
+            return classification.macro_f1({pair: fold(value) for pair, value in self.classes.items()})
+        if not any(POSITIVE in pair for pair in self.classes):
+            return None
+        hit, false, missed = (fold(one) for one in self._confusion())
+        if name == "precision":
+            return classification.precision(hit, false)
+        return classification.precision(hit, missed) if name == "recall" else classification.f1(hit, false, missed)  # fmt: skip
 
-def _sparse(counts: npt.NDArray[np.int64]) -> list[int]:
-    return [int(value) for index in np.flatnonzero(counts) for value in (index, counts[index])]
+    def _independent_error(self, name: str, value: float) -> float:
+        """Return the error that independent rows would have; 0.0 where only the groups tell it."""
+        if name == "roc_auc":
+            return classification.area_error(*self.fine.astype(np.float64))
+        if name in ("accuracy", "precision", "recall"):
+            hit, false, missed = (int(one.sum()) for one in self._confusion())
+            count = {"precision": hit + false, "recall": hit + missed}.get(name, self.total("classed"))
+            drawn = (value * count + 1) / (count + 2)
+            return math.sqrt(drawn * (1 - drawn) / count)
+        if name in _MEANS or name == "rmse":
+            at = AT[_SUM_OF.get(name, "squared")]
+            count = self.total(_MEANS.get(name, "valued"))
+            mean = float(self.sums[:, at].sum()) / count
+            variance = max(0.0, float(self.squares[at]) / count - mean * mean)
+            error = math.sqrt(variance / max(1.0, count - 1))
+            return error if name != "rmse" or not value else error / (2 * value)
+        return 0.0

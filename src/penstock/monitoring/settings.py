@@ -12,21 +12,35 @@ Action = Literal["alert", "rollback"]
 
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Share of requests in [0, 1] that may fail for reasons other than the client."""
+    """Share of requests in [0, 1] that may fail for reasons other than the client.
+
+    The stable version is judged against `max_ratio`. A canary is judged against the stable version in the
+    same time: it may fail as often, or `max_times` as often. `against: limit` judges it against `max_ratio`
+    too, whatever the stable version does.
+    """
 
     max_ratio: float
+    against: Literal["any", "stable", "limit"] = "any"
+    max_times: float = 1.0
     action: Action | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_ratio < 1:
             raise ValueError("max_ratio is a ratio in [0, 1)")
+        if self.max_times < 1:
+            raise ValueError("max_times is at least 1")
 
 
 class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them."""
+    """Milliseconds that 95 or 99 of 100 requests must stay within; exactly one of them.
+
+    A canary breaches it when it is over the limit and slower than the stable version. `against: limit` or
+    `stable` asks for one of the two only.
+    """
 
     p99_ms: float | None = None
     p95_ms: float | None = None
+    against: Literal["any", "stable", "limit"] = "any"
     action: Action | None = None
 
     def __post_init__(self) -> None:
@@ -45,15 +59,23 @@ class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """Population stability index that a feature may reach; `features` are names, or `any`.
+    """How far a feature may be from the reference; `features` are names, or `any`.
 
-    Fewer than `min_rows` rows are not judged: what comes in bunches (an hour's weather) needs many.
+    Two measures are limited: the population stability index, and for numbers the Kolmogorov-Smirnov
+    distance. The defaults find a shift of the mean by half a standard deviation. Neither is breached within
+    what chance, or the reference's own variation over time, explains. Fewer than `min_rows` rows are not
+    judged.
     """
 
     features: Literal["any"] | list[str] = "any"
-    psi_max: float
+    psi_max: float = 0.1
+    ks_max: float = 0.1
     min_rows: int = 500
     action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if self.psi_max < 0 or not 0 <= self.ks_max <= 1:
+            raise ValueError("psi_max is not negative, ks_max a distance in [0, 1]")
 
     def covers(self, feature: str) -> bool:
         """Whether the limit is on this feature."""
@@ -63,18 +85,23 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
 class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How much worse a live metric may be than the stable version's, or than the offline one.
 
-    `max_drop` is in the metric's own unit; for losses (brier, log_loss, mae, rmse) it is a rise. `against`
+    `max_drop` is in the metric's own unit; for losses (brier, log_loss, calibration_error, mae, rmse, mape)
+    it is a rise. It is breached when the metric is surely worse by more than that. `against`
     limits it to one comparison: a canary's with the stable version (`stable`), or the stable version's
-    with its offline evaluation (`offline`), which needs more labels where they come in bunches.
+    with its offline evaluation (`offline`), which needs more labels where they come in bunches. Labels
+    count that come within `horizon_s` of their prediction's window, however much traffic came since.
     """
 
     metric: str
     max_drop: float
     against: Literal["any", "stable", "offline"] = "any"
     min_labels: int = 200
+    horizon_s: float = 604_800.0
     action: Action | None = None
 
     def __post_init__(self) -> None:
+        if self.horizon_s <= 0:
+            raise ValueError("horizon_s is positive")
         if self.metric not in METRICS:
             raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
 
@@ -106,7 +133,9 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How live traffic is watched.
 
     `windows` is how many recent windows with traffic are judged together; `feature_ratio` the share of
-    requests in [0, 1] whose features are stored.
+    requests in [0, 1] whose features are stored. `classes` are the classes of a classifier in the model's
+    order, where its predictions do not tell them; labels of another class are misfits. `positive` is the
+    class that precision, recall and the probability are about, when it is not the last.
     """
 
     window_s: int = 60
@@ -114,12 +143,16 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     windows: int = 5
     flush_s: float = 1.0
     feature_ratio: float = 0.1
+    classes: tuple[str | int | float | bool, ...] | None = None
+    positive: str | int | float | bool | None = None
 
     def __post_init__(self) -> None:
         if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:
             raise ValueError("window_s, windows and flush_s are positive")
         if not 0 <= self.feature_ratio <= 1:
             raise ValueError("feature_ratio is a ratio in [0, 1]")
+        if self.classes is not None and (len(self.classes) < 2 or self.positive not in (None, *self.classes)):
+            raise ValueError("classes are at least two, and positive is one of them")
 
 
 class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,15 +172,68 @@ class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a canary grows: its percents, and what each step needs before the next."""
+    """How a canary grows: its percents, and what each step needs before the next.
+
+    Requests and labels count since the step began. `min_labels` None means as many as the quality
+    guardrails need, none where quality is not guarded. `unjudged` says whether a canary may advance though
+    a guardrail on it was not judged; `alias` whether a rollback takes the endpoint's alias along.
+    `deadline_s` is how long a step may wait before somebody is told. A stable version is taken back by
+    itself only within `probation_s` of becoming stable: later it is not what changed.
+    """
 
     steps: tuple[float, ...] = (5.0, 25.0, 100.0)
     min_requests: int = 500
     hold_s: float = 60.0
-    min_labels: int = 0
+    min_labels: int | None = None
+    unjudged: Literal["hold", "allow"] = "hold"
+    alias: Literal["follow", "stay"] = "follow"
+    deadline_s: float = 3600.0
+    probation_s: float = 604_800.0
 
     def __post_init__(self) -> None:
         if not self.steps or sorted(set(self.steps)) != list(self.steps):
             raise ValueError("steps must grow")
         if not all(0 < step <= 100 for step in self.steps):
             raise ValueError("steps are percents in (0, 100]")
+        if min(self.min_requests, self.hold_s, self.min_labels or 0, self.probation_s) < 0:
+            raise ValueError("min_requests, min_labels, hold_s and probation_s are not negative")
+        if self.deadline_s <= 0:
+            raise ValueError("deadline_s is positive")
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one endpoint is rolled out, watched and answered for."""
+
+    model: str
+    rollout: RolloutSettings = RolloutSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    guardrails: tuple[GuardrailEntry, ...] = ()
+    on_breach: tuple[Action, ...] = ("alert",)
+    retrain: RetrainSettings | None = None
+
+    @property
+    def alias(self) -> tuple[str, str] | None:
+        """The model and the alias that follow a canary that wins; None when no alias is named."""
+        name, _, alias = self.model.partition("@")
+        return (name, alias) if alias else None
+
+    @property
+    def required_labels(self) -> int:
+        """Labels of the canary that a step needs before the next."""
+        if self.rollout.min_labels is not None:
+            return self.rollout.min_labels
+        guards = (entry.quality for entry in self.guardrails)
+        return max((one.min_labels for one in guards if one and one.against != "offline"), default=0)
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alerts are posted, and in whose words: Alertmanager's, Slack's, or plain JSON."""
+
+    url: str
+    format: Literal["alertmanager", "json", "slack"] = "alertmanager"
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told."""
+
+    webhooks: tuple[Webhook, ...] = ()

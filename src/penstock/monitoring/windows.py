@@ -37,6 +37,8 @@ windows = sa.Table(
     sa.Column("features", sa.LargeBinary),
     sa.Column("outputs", sa.LargeBinary),
     sa.Column("quality", sa.LargeBinary),
+    sa.Column("label_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("error_run_count", sa.Integer),
 )
 
 
@@ -51,7 +53,10 @@ class WindowKey(msgspec.Struct, frozen=True, order=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A window, or the merge of several. Errors are failures that were not the client's fault."""
+    """A window, or the merge of several. Errors are failures that were not the client's fault.
+
+    `error_run_count` is in how many runs without a success between they came; None where nobody counted.
+    """
 
     key: WindowKey
     window_s: int
@@ -62,6 +67,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     features: Profile = msgspec.field(default_factory=Profile)
     outputs: Profile = msgspec.field(default_factory=Profile)
     quality: Quality = msgspec.field(default_factory=Quality)
+    error_run_count: int | None = None
 
     @property
     def end_s(self) -> int:
@@ -76,6 +82,19 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def quantile_s(self, rank: float) -> float:
         """Return the latency in seconds that a share `rank` of the requests did not exceed."""
         return self.latency.quantile_s(rank)
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """The plain counts of one window: what can be told without reading its sketches."""
+
+    start_s: int
+    revision: int
+    version: int
+    route: str
+    request_count: int
+    error_count: int
+    row_count: int
+    label_count: int
 
 
 class Partial(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,25 +117,138 @@ def list_windows(
     endpoint: str,
     *,
     revision: int | None = None,
+    revisions: Sequence[int] | None = None,
     since_s: int = 0,
     limit: int = 200,
 ) -> list[Window]:
     """Return an endpoint's windows that start at or after `since_s`, oldest first.
 
     Args:
+        revision: only windows of this one.
+        revisions: only windows of these.
         limit: of the newest window starts, how many; one start may have several routes.
     """
     wanted = (windows.c.endpoint == endpoint) & (windows.c.start_s >= since_s)
     if revision is not None:
         wanted &= windows.c.revision == revision
+    if revisions is not None:
+        wanted &= windows.c.revision.in_(revisions)
     starts = sa.select(windows.c.start_s).where(wanted).distinct().order_by(windows.c.start_s.desc())
     first = sa.select(sa.func.min(starts.limit(limit).subquery().c.start_s)).scalar_subquery()
     query = sa.select(windows).where(wanted, windows.c.start_s >= first)
     found: dict[WindowKey, list[Window]] = {}
     for row in connection.execute(query.order_by(windows.c.worker, windows.c.sequence)):
-        window = _unpack(row)
+        window = unpack(row)
         found.setdefault(window.key, []).append(window)
     return [merge_windows(found[key]) for key in sorted(found)]
+
+
+def count_traffic(connection: sa.Connection, endpoint: str, revisions: Sequence[int]) -> list[Count]:
+    """Return the counts of every window of some revisions, oldest first; no sketch is read."""
+    columns = (windows.c.start_s, windows.c.revision, windows.c.version, windows.c.route)
+    sums = ("request_count", "error_count", "row_count", "label_count")
+    query = (
+        sa.select(*columns, *(sa.func.sum(windows.c[name]).label(name) for name in sums))
+        .where(windows.c.endpoint == endpoint, windows.c.revision.in_(revisions))
+        .group_by(*columns)
+        .order_by(*columns)
+    )
+    return [
+        Count(**{key: int(value) if key != "route" else value for key, value in row.items()})  # type: ignore[arg-type]
+        for row in connection.execute(query).mappings()
+    ]
+
+
+def list_timings(
+    connection: sa.Connection,
+    endpoint: str,
+    *,
+    version: int,
+    route: str,
+    revisions: Sequence[int] | None = None,
+    since_s: int = 0,
+) -> list[Window]:
+    """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
+    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency")
+    wanted = (
+        (windows.c.endpoint == endpoint)
+        & (windows.c.version == version)
+        & (windows.c.route == route)
+        & (windows.c.start_s >= since_s)
+        & (windows.c.request_count > 0)
+    )
+    if revisions is not None:
+        wanted &= windows.c.revision.in_(revisions)
+    found: dict[int, list[Window]] = {}
+    for row in connection.execute(sa.select(*(windows.c[name] for name in names)).where(wanted)):
+        window = Window(
+            key=WindowKey(endpoint, row.start_s, 0, version, route),
+            window_s=row.window_s,
+            request_count=row.request_count,
+            error_count=row.error_count,
+            error_run_count=row.error_run_count,
+            latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
+        )
+        found.setdefault(row.start_s, []).append(window)
+    return [merge_windows(found[start_s]) for start_s in sorted(found)]
+
+
+def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:
+    """Return when the newest window of a version on a route ended, or None."""
+    query = sa.select(windows.c.start_s, windows.c.window_s).where(
+        windows.c.endpoint == endpoint,
+        windows.c.version == version,
+        windows.c.route == route,
+        windows.c.request_count > 0,
+    )
+    row = connection.execute(query.order_by(windows.c.start_s.desc()).limit(1)).first()
+    return None if row is None else int(row.start_s + row.window_s)
+
+
+def labelled(
+    connection: sa.Connection,
+    endpoint: str,
+    version: int,
+    *,
+    since_s: int,
+    revisions: Sequence[int] | None = None,
+    enough: tuple[int, int] | None = None,
+) -> Window | None:
+    """Merge what labels say of a version's predictions, however much traffic came since; None without labels.
+
+    Traffic that addressed the version directly does not count.
+
+    Args:
+        since_s: predictions before that are too old to be judged.
+        revisions: only predictions of these.
+        enough: how many windows with labels, and how many labels, are enough; then only the newest are
+            merged, so that what changed lately is seen.
+    """
+    wanted = (
+        (windows.c.endpoint == endpoint)
+        & (windows.c.version == version)
+        & (windows.c.route != "direct")
+        & (windows.c.start_s >= since_s)
+        & (windows.c.label_count > 0)
+    )
+    if revisions is not None:
+        wanted &= windows.c.revision.in_(revisions)
+    if enough is not None:
+        wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
+    found = [unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
+    return merge_windows(found) if found else None
+
+
+def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
+    """Return how far back the newest labelled windows go that are enough."""
+    query = sa.select(windows.c.start_s, sa.func.sum(windows.c.label_count)).where(wanted)
+    total, reach_s = 0, 0
+    newest = query.group_by(windows.c.start_s).order_by(windows.c.start_s.desc())
+    for count, (start_s, labels) in enumerate(connection.execute(newest), start=1):
+        total, reach_s = total + int(labels), int(start_s)
+        if count >= enough[0] and total >= enough[1]:
+            break
+    return reach_s
 
 
 def recent(listed: Sequence[Window], route: str, count: int) -> Window | None:
@@ -145,7 +277,15 @@ def merge_windows(parts: Sequence[Window]) -> Window:
         features=reduce(Profile.merge, (part.features for part in parts)),
         outputs=reduce(Profile.merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
+        error_run_count=_runs(parts),
     )
+
+
+def _runs(parts: Sequence[Window]) -> int | None:
+    """Return the runs of failures of all parts; None where one that has failures did not count them."""
+    if any(part.error_count and part.error_run_count is None for part in parts):
+        return None
+    return sum(part.error_run_count or 0 for part in parts)
 
 
 def _pack(partial: Partial) -> dict[str, Any]:
@@ -162,10 +302,17 @@ def _pack(partial: Partial) -> dict[str, Any]:
         "features": window.features.to_bytes() if window.features.row_count else None,
         "outputs": window.outputs.to_bytes() if window.outputs.row_count else None,
         "quality": window.quality.to_bytes() if window.quality.label_count else None,
+        "label_count": window.quality.label_count,
+        "error_run_count": window.error_run_count,
     }
 
 
-def _unpack(row: sa.Row[Any]) -> Window:
+def unpack(row: sa.Row[Any]) -> Window:
+    """Return a row as the window it is a part of.
+
+    Raises:
+        Corrupt: its sketches cannot be read.
+    """
     return Window(
         key=WindowKey(row.endpoint, row.start_s, row.revision, row.version, row.route),
         window_s=row.window_s,
@@ -176,4 +323,5 @@ def _unpack(row: sa.Row[Any]) -> Window:
         features=Profile.from_bytes(row.features) if row.features else Profile(),
         outputs=Profile.from_bytes(row.outputs) if row.outputs else Profile(),
         quality=Quality.from_bytes(row.quality) if row.quality else Quality(),
+        error_run_count=row.error_run_count,
     )

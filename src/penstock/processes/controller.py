@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.housekeeping import Housekeeping
 from penstock.flows.production.responding import Controller
+from penstock.flows.production.telling import AlertLoop
 from penstock.project.project import Project
 
 logger = logging.getLogger(__name__)
@@ -20,25 +23,31 @@ class ControllerLoop:
 
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._controller = Controller(project)
+        self._alerts = AlertLoop(project)
+        self._housekeeping = Housekeeping(project)
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-controller", daemon=True)
         self.health = ControllerHealth(None, 0, None)
 
     def start(self) -> None:
-        """Begin to tick."""
+        """Begin to tick, to post what is to be told, and to tidy the store."""
+        self._alerts.start()
+        self._housekeeping.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the tick under way, end a retraining, give the lease back."""
         self._stop.set()
         self._thread.join()
+        self._alerts.stop()
+        self._housekeeping.stop()
 
     def _run(self) -> None:
         while True:
             try:
                 count = self._controller.tick()
-                self.health = ControllerHealth(now_ms(), count, None)
+                self.health = ControllerHealth(now_ms(), count, None, dict(self._controller.problems))
             except PenstockError as error:
                 self._note(error.message)
             except Exception as error:  # the watch must outlive a defect in one look
@@ -54,4 +63,4 @@ class ControllerLoop:
     def _note(self, problem: str) -> None:
         if problem != self.health.problem:
             logger.warning("the controller's tick failed: %s", problem)
-        self.health = ControllerHealth(self.health.ticked_ms, self.health.endpoint_count, problem)
+        self.health = replace(self.health, problem=problem)

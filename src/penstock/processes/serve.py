@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -22,12 +22,12 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.recording import LiveRecorder
 from penstock.http.listen import bind, make_server, serve_on, url_of
-from penstock.monitoring.settings import MonitorSettings
+from penstock.monitoring.policies import list_policies
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
-from penstock.serving.workers import WorkerRevision, beat, register_worker, report_revision
+from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
 RETRY_S = 5.0
@@ -47,7 +47,10 @@ class ModelSource(Protocol):
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen."""
+    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
+
+    `flush_s` is how often monitoring data are written at least; a policy may ask for more often.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -55,7 +58,6 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     beat_s: float = 1.0
     flush_s: float = 1.0
     drain_s: int = 30
-    monitors: Mapping[str, MonitorSettings] = {}
 
 
 class ServeProcess:
@@ -85,7 +87,7 @@ class ServeProcess:
             self._socket.close()
             raise
         self._repository = ModelRepository(source.fetch)
-        self._recorder = LiveRecorder(database, self.worker, options.monitors, flush_s=options.flush_s)
+        self._recorder = LiveRecorder(database, self.worker, flush_s=options.flush_s)
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
         self._poller = Background(
@@ -140,13 +142,15 @@ class ServeProcess:
             beat(connection, self.worker, now_ms())
 
     def follow(self) -> None:
-        """Take over every endpoint's current revision that is not served yet.
+        """Take over every endpoint's current revision that is not served yet, and how each is watched.
 
         Raises:
             Unavailable: the store cannot be reached.
         """
         with self._database.read() as connection:
             current = list_endpoints(connection)
+            policies = list_policies(connection)
+        self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         for revision in current:
             served = self._repository.served.get(revision.endpoint)
@@ -159,16 +163,17 @@ class ServeProcess:
 
     def _take_over(self, revision: Revision) -> None:
         message = ""
+        state: State = "ready"
         again_s = float("inf")
         try:
             self._repository.apply(revision)
         except PenstockError as error:
-            message = error.message
+            message, state = error.message, "failed"
             if isinstance(error, Unavailable):
-                again_s = time.monotonic() + RETRY_S
+                state, again_s = "waiting", time.monotonic() + RETRY_S
             logger.error("%s#%s is not served: %s", revision.endpoint, revision.number, message)
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
+            message, state = f"{type(error).__name__}: {error}", "failed"
             logger.exception("%s#%s is not served", revision.endpoint, revision.number)
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
@@ -176,7 +181,7 @@ class ServeProcess:
         report = WorkerRevision(
             endpoint=revision.endpoint,
             revision=revision.number,
-            state="failed" if message else "ready",
+            state=state,
             message=message,
             time_ms=now_ms(),
         )

@@ -49,6 +49,10 @@ class Project:
         """What penstock.yaml says."""
         return self._settings
 
+    def go_by(self, settings: ProjectSettings) -> None:
+        """Take what penstock.yaml says now; the places of the store and the artifacts stay as they are."""
+        self._settings = settings
+
     @property
     def actor(self) -> str:
         """Who acts, for the audit."""

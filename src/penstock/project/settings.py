@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
-from penstock.monitoring.settings import GuardrailEntry, MonitorSettings, RetrainSettings, RolloutSettings
+from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.registry.gates.settings import GateEntry
 
 SETTINGS_FILE = "penstock.yaml"
@@ -18,7 +18,11 @@ DEFAULT_ARTIFACTS = ".penstock/artifacts"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The model a pipeline makes and what belongs to it; paths are relative to the root."""
+    """The model a pipeline makes and what belongs to it; paths are relative to the root.
+
+    `time` is the column that puts the rows of `reference` in order of time; without it they are taken as
+    they stand. From their order follows how much windows vary without drift.
+    """
 
     name: str
     path: str
@@ -27,29 +31,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str | None = None
     test: str | None = None
     label: str | None = None
-
-
-class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How one endpoint is rolled out, watched and answered for."""
-
-    model: str
-    rollout: RolloutSettings = RolloutSettings()
-    monitor: MonitorSettings = MonitorSettings()
-    guardrails: tuple[GuardrailEntry, ...] = ()
-    on_breach: tuple[Literal["rollback", "alert"], ...] = ("alert",)
-    retrain: RetrainSettings | None = None
-
-
-class AlertWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    """Where alerts are posted as JSON."""
-
-    url: str
-
-
-class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told."""
-
-    webhooks: tuple[AlertWebhook, ...] = ()
+    time: str | None = None
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +46,20 @@ class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     tests: str | None = None
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How many days the store keeps what; None keeps it for ever. Events, revisions and policies stay."""
+
+    windows_days: float | None = 400.0
+    predictions_days: float | None = 90.0
+    features_days: float | None = 90.0
+    findings_days: float | None = 400.0
+
+    def __post_init__(self) -> None:
+        kept = (self.windows_days, self.predictions_days, self.features_days, self.findings_days)
+        if any(days is not None and days <= 0 for days in kept):
+            raise ValueError("days are positive, or null to keep for ever")
+
+
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     """penstock.yaml."""
 
@@ -75,6 +71,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertSettings = AlertSettings()
     webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
+    retention: RetentionSettings = RetentionSettings()
     store: str = DEFAULT_STORE
     artifacts: str = DEFAULT_ARTIFACTS
 

@@ -73,7 +73,8 @@ def move_alias(
     connection.execute(aliases.delete().where(aliases.c.model == move.model, aliases.c.name == move.name))
     if move.version is not None:
         connection.execute(aliases.insert().values(model=move.model, name=move.name, version=move.version))
-    connection.execute(alias_moves.insert().values(**msgspec.to_builtins(move)))
+    row = {**msgspec.to_builtins(move), "cause": dict(cause) if cause else move.cause}
+    connection.execute(alias_moves.insert().values(row))
     _tell(connection, move, cause or {})
 
 

@@ -110,7 +110,7 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of an alias's history; `version` None means the alias was deleted."""
+    """One row of an alias's history; `version` None means the alias was deleted. `cause` says what moved it."""
 
     model: str
     name: str
@@ -119,6 +119,7 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     actor: str
     verdict_id: str | None
+    cause: dict[str, Any] | None = None
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):

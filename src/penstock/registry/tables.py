@@ -79,7 +79,22 @@ alias_moves = sa.Table(
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(256), nullable=False),
     sa.Column("verdict_id", sa.String(32)),
+    sa.Column("cause", sa.JSON),
     sa.Index("ix_model_alias_moves_model_name", "model", "name"),
+)
+version_states = sa.Table(
+    "version_states",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("model", sa.String(256), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("time_ms", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("cause", sa.JSON, nullable=False),
+    sa.Index("ix_version_states_model_number", "model", "number"),
 )
 verdicts = sa.Table(
     "verdicts",

@@ -38,14 +38,15 @@ ROUTE_KEY = "penstock-route-key"
 """Request parameter: requests with the same value take the same route."""
 
 
-class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a feedback request, and what was wrong with the entries refused."""
+class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a feedback request, what was wrong with the entries refused, and why the first misfits are."""
 
     accepted: int
     unknown: int
     duplicate: int
     misfit: int
     rejected: list[dict[str, Any]]
+    reasons: dict[str, str] = {}
 
 
 class DataPlane:
@@ -243,6 +244,7 @@ class DataPlane:
             duplicate=counts.duplicate,
             misfit=counts.misfit,
             rejected=rejected,
+            reasons=counts.reasons,
         )
 
     def observe(self, exchange: Exchange) -> None:

@@ -7,7 +7,7 @@ it is in `workers`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -40,7 +40,11 @@ revisions = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("previous", sa.Integer),
     sa.Column("cause", sa.JSON, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, server_default="deployed"),
 )
+RevisionKind = Literal["deployed", "canary", "advanced", "promoted", "rolled_back"]
+"""What made a revision: a person's or CI's deployment (whole or as a canary), a step of a rollout, its
+end, or a rollback."""
 
 
 class Canary(msgspec.Struct, frozen=True):
@@ -66,6 +70,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     previous: int | None
     cause: dict[str, Any]
+    kind: RevisionKind = "deployed"
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -85,6 +90,7 @@ class RevisionDraft(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     reason: str
     cause: dict[str, Any] = {}
+    kind: RevisionKind = "deployed"
 
 
 def append_revision(
@@ -126,6 +132,7 @@ def append_revision(
             reason=draft.reason,
             previous=expected,
             cause=draft.cause,
+            kind=draft.kind,
         )
     )
     return get_revision(connection, endpoint, number)

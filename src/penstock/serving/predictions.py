@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Corrupt, NotFound
 from penstock.base.store.database import metadata, upsert
 from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.prediction_id import PredictionId
 
 predictions = sa.Table(
     "predictions",
@@ -179,6 +180,32 @@ def list_labels(connection: sa.Connection, ids: Collection[str]) -> list[StoredL
             for row in connection.execute(query)
         ]
     return found
+
+
+def delete_predictions(connection: sa.Connection, before_ms: int, limit: int = 2000) -> int:
+    """Delete up to `limit` of the oldest predictions made before a time, with their labels; return how many."""
+    old = sa.select(predictions.c.id).where(predictions.c.id < _first_id(before_ms))
+    ids = [row.id for row in connection.execute(old.order_by(predictions.c.id).limit(limit))]
+    for part in _batches(ids):
+        connection.execute(labels.delete().where(labels.c.prediction_id.in_(part)))
+        connection.execute(predictions.delete().where(predictions.c.id.in_(part)))
+    return len(ids)
+
+
+def forget_features(connection: sa.Connection, before_ms: int, limit: int = 2000) -> int:
+    """Forget the features of up to `limit` of the oldest predictions made before a time; return how many."""
+    old = sa.select(predictions.c.id).where(
+        predictions.c.id < _first_id(before_ms), predictions.c.features.is_not(None)
+    )
+    ids = [row.id for row in connection.execute(old.order_by(predictions.c.id).limit(limit))]
+    for part in _batches(ids):
+        connection.execute(predictions.update().where(predictions.c.id.in_(part)).values(features=None))
+    return len(ids)
+
+
+def _first_id(time_ms: int) -> str:
+    """Return what no id of that time or later is below."""
+    return PredictionId(max(0, time_ms), 0, 0, "stable", 0, 0).encode()[:-1]
 
 
 def _batches(ids: Collection[str]) -> Iterable[Sequence[str]]:

@@ -53,12 +53,16 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of labels: joined, of no known prediction, given before, or with a wrong row count."""
+    """What became of labels: joined, of no known prediction, given before, or of another kind.
+
+    `reasons` says in words why the first misfits are, by prediction id.
+    """
 
     accepted: int = 0
     unknown: int = 0
     duplicate: int = 0
     misfit: int = 0
+    reasons: dict[str, str] = {}
 
 
 class Labels(Protocol):

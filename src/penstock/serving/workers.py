@@ -34,7 +34,8 @@ worker_revisions = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
 )
-State = Literal["ready", "failed"]
+State = Literal["ready", "failed", "waiting"]
+"""`failed` will not get better by itself; `waiting` is tried again: its files cannot be had now."""
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):

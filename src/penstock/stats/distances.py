@@ -5,8 +5,12 @@ Pure functions of counts and distribution functions; which bins to use is the ca
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
+
+from penstock.stats.quantiles import chi_square_quantile
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,10 +35,14 @@ def population_stability(reference: Floats, current: Floats) -> float:
     n, m = float(reference.sum()), float(current.sum())
     if n <= 0 or m <= 0:
         return 0.0
-    p = (reference + 0.5) / (n + 0.5 * len(reference))
-    q = (current + 0.5) / (m + 0.5 * len(current))
-    index = float(((q - p) * np.log(q / p)).sum())
-    return max(0.0, index - (len(reference) - 1) * (1 / n + 1 / m))
+    return max(0.0, population_stability_of(reference, current) - (len(reference) - 1) * (1 / n + 1 / m))
+
+
+def population_stability_of(reference: Floats, current: Floats) -> float:
+    """Return the population stability index as it is, chance included; half a count is added to every bin."""
+    p = (reference + 0.5) / (reference.sum() + 0.5 * len(reference))
+    q = (current + 0.5) / (current.sum() + 0.5 * len(current))
+    return float(((q - p) * np.log(q / p)).sum())
 
 
 def stability_noise(bin_count: int, n: float, m: float, *, confidence: float = 0.9999) -> float:
@@ -45,10 +53,19 @@ def stability_noise(bin_count: int, n: float, m: float, *, confidence: float = 0
     """
     if bin_count < 2 or n <= 0 or m <= 0:
         return 0.0
-    from scipy import special
-
-    upper = 2 * float(special.gammaincinv((bin_count - 1) / 2, confidence))  # the chi-square quantile
+    upper = chi_square_quantile(bin_count - 1, confidence)
     return (upper - (bin_count - 1)) * (1 / n + 1 / m)
+
+
+def kolmogorov_smirnov_noise(n: float, m: float, *, confidence: float = 0.9999) -> float:
+    """Return the distance that samples of n and m rows of one distribution exceed with 1 - `confidence`.
+
+    Source: Smirnov, "Table for estimating the goodness of fit of empirical distributions", 1948; the first
+    term of its series, an upper bound.
+    """
+    if n <= 0 or m <= 0:
+        return 1.0
+    return min(1.0, math.sqrt(math.log(2 / (1 - confidence)) / 2 * (1 / n + 1 / m)))
 
 
 def kolmogorov_smirnov(reference_cdf: Floats, current_cdf: Floats) -> float:

@@ -14,6 +14,9 @@ import datasketches
 import numpy as np
 import numpy.typing as npt
 
+from penstock.stats.hashed import HashedTexts
+from penstock.stats.weighted import WeightedSample, joined, thinned
+
 Floats = npt.NDArray[np.float64]
 
 QUANTILE_K = 400
@@ -22,6 +25,10 @@ ITEM_CAPACITY = 512
 """Exact counts up to so many distinct texts; beyond, each is too low by at most 1/512 of all."""
 DISTINCT_LOG2 = 10
 """Relative error of the distinct count about 3.3 %."""
+PARTS_MAX = 64
+"""So many sketches are merged before they are thinned to one."""
+_SINGLE = 4
+"""The flag of a serialised sketch that holds one value."""
 ITEM_MAX_CHARS = 128
 """Longer texts are cut, so that nobody can fill the memory with one column."""
 
@@ -29,50 +36,69 @@ ITEM_MAX_CHARS = 128
 class QuantileSketch:
     """The distribution of finite numbers; NaN and infinities must be counted by the caller.
 
-    A merge is associative and commutative within the rank error; while fewer than about `k` values were
-    seen it is exact. Not thread-safe.
+    A merge is associative and commutative within the rank error, and has no chance in it: the same parts
+    give the same numbers whenever they are asked. While fewer than about `k` values were seen it is exact.
+    Not thread-safe.
 
     Source:
         Karnin, Lang, Liberty, "Optimal Quantile Approximation in Streams", 2016; Apache DataSketches KLL.
+        What is merged are its values with their weights, thinned as in `weighted`.
     """
 
     def __init__(self, sketch: Any = None) -> None:
-        self._sketch = datasketches.kll_doubles_sketch(QUANTILE_K) if sketch is None else sketch
+        self._sketch = sketch
+        self._parts: tuple[WeightedSample, ...] = ()
 
     @property
     def count(self) -> int:
         """How many values were seen."""
-        return int(self._sketch.n)
+        seen = int(self._sketch.n) if self._sketch is not None else 0
+        return seen + round(sum(part.total for part in self._parts))
 
     def update(self, values: Floats) -> None:
         """Add `(n,) float64` finite values; about 27 ns each."""
         if len(values):
+            if self._sketch is None:
+                self._sketch = datasketches.kll_doubles_sketch(QUANTILE_K)
             self._sketch.update(np.ascontiguousarray(values, dtype=np.float64))
 
     def merged(self, other: QuantileSketch) -> QuantileSketch:
         """Return the sketch of both; neither argument changes."""
         result = QuantileSketch()
-        result._sketch.merge(self._sketch)
-        result._sketch.merge(other._sketch)
+        result._parts = (*self._samples(), *other._samples())
+        if len(result._parts) > PARTS_MAX:
+            result._parts = (thinned(joined(result._parts)),)
         return result
+
+    def _samples(self) -> tuple[WeightedSample, ...]:
+        if self._sketch is None or not self._sketch.n:
+            return self._parts
+        return (*self._parts, _sample_of(bytes(self._sketch.serialize())))
+
+    def sample(self) -> WeightedSample:
+        """Return the values with what each stands for."""
+        return joined(self._samples())
 
     def quantiles(self, ranks: Sequence[float]) -> Floats:
         """Return the values at `ranks` in [0, 1]; NaN when nothing was seen."""
         if not self.count:
             return np.full(len(ranks), math.nan)
-        return np.asarray(self._sketch.get_quantiles(list(ranks), True), dtype=np.float64)
+        return self.sample().quantiles(ranks)
 
-    def cdf(self, points: Floats) -> Floats:
-        """Return P(value <= point) for strictly increasing finite `points`; NaN when nothing was seen."""
+    def cdf(self, points: Floats, *, inclusive: bool = True) -> Floats:
+        """Return P(value <= point), or P(value < point), for increasing finite `points`; NaN without values."""
         if not self.count:
             return np.full(len(points), math.nan)
-        if not len(points):
-            return np.empty(0)
-        return np.asarray(self._sketch.get_cdf(points.tolist(), True)[:-1], dtype=np.float64)
+        sample = self.sample()
+        return sample.below(np.asarray(points, dtype=np.float64), inclusive=inclusive) / sample.total
 
     def to_bytes(self) -> bytes:
         """Serialise; a sketch read back serialises to the same bytes."""
-        return bytes(self._sketch.serialize())
+        if not self._parts:
+            sketch = self._sketch if self._sketch is not None else datasketches.kll_doubles_sketch(QUANTILE_K)
+            return bytes(sketch.serialize())
+        samples = self._samples()
+        return (samples[0] if len(samples) == 1 else thinned(joined(samples))).to_bytes()
 
     @staticmethod
     def from_bytes(data: bytes) -> QuantileSketch:
@@ -81,10 +107,30 @@ class QuantileSketch:
         Raises:
             ValueError: the bytes are not a sketch.
         """
+        if WeightedSample.is_sample(data):
+            result = QuantileSketch()
+            result._parts = (WeightedSample.from_bytes(data),)
+            return result
         try:
             return QuantileSketch(datasketches.kll_doubles_sketch.deserialize(data))
         except (RuntimeError, IndexError, ValueError) as error:
             raise ValueError(f"not a quantile sketch: {error}") from None
+
+
+def _sample_of(data: bytes) -> WeightedSample:
+    """Return the values and weights of a serialised KLL sketch that is not empty.
+
+    Reading the bytes takes 10 us where walking over the sketch takes 300.
+
+    Source: Apache DataSketches, kll_sketch.hpp, the layout of serial versions 1 and 2.
+    """
+    if data[3] & _SINGLE:
+        return WeightedSample(np.frombuffer(data, "<f8", 1, 8).astype(np.float64), np.ones(1))
+    level_count = data[18]
+    starts = np.frombuffer(data, "<u4", level_count, 20).astype(np.int64)
+    items = np.frombuffer(data, "<f8", -1, 20 + 4 * level_count + 16).astype(np.float64)
+    lengths = np.diff(np.append(starts - starts[0], len(items)))
+    return WeightedSample(items, np.repeat(2.0 ** np.arange(level_count), lengths))
 
 
 class ItemSketch:
@@ -104,6 +150,7 @@ class ItemSketch:
         self.error = 0
         self._counts: dict[str, int] = {}
         self._distinct = datasketches.hll_sketch(DISTINCT_LOG2)
+        self._hashed: HashedTexts | None = None
 
     @property
     def distinct(self) -> float:
@@ -114,8 +161,13 @@ class ItemSketch:
 
     def update(self, counts: Mapping[str, int]) -> None:
         """Add texts with how often each was seen."""
+        cut_counts: dict[str, int] = {}
         for item, weight in counts.items():
             cut = item[:ITEM_MAX_CHARS]
+            cut_counts[cut] = cut_counts.get(cut, 0) + weight
+        if self._hashed is not None:
+            self._hashed.update(cut_counts)
+        for cut, weight in cut_counts.items():
             self._counts[cut] = self._counts.get(cut, 0) + weight
             self._distinct.update(f"={cut}")  # the sketch would skip an empty text
             self.count += weight
@@ -125,13 +177,27 @@ class ItemSketch:
         """Take the count of the first text beyond the capacity from all; who has none left is forgotten."""
         if len(self._counts) <= ITEM_CAPACITY:
             return
+        if not self.error:
+            self._hashed = self.hashed
         cut = sorted(self._counts.values(), reverse=True)[ITEM_CAPACITY]
         self._counts = {item: weight - cut for item, weight in self._counts.items() if weight > cut}
         self.error += cut
 
+    @property
+    def hashed(self) -> HashedTexts | None:
+        """The texts counted by hash; None of a sketch that was stored before they were."""
+        if self.error or self._hashed is not None:
+            return self._hashed
+        result = HashedTexts()
+        result.update(self._counts)
+        return result
+
     def merged(self, other: ItemSketch) -> ItemSketch:
         """Return the sketch of both; neither argument changes."""
         result = ItemSketch()
+        if self.error or other.error:
+            ours, theirs = self.hashed, other.hashed
+            result._hashed = ours.merged(theirs) if ours is not None and theirs is not None else None
         result.count, result.error = self.count + other.count, self.error + other.error
         result._counts = dict(self._counts)
         for item, weight in other._counts.items():
@@ -151,13 +217,23 @@ class ItemSketch:
         """Return the count of each text; 0 for one that is not among the frequent."""
         return [self._counts.get(item, 0) for item in items]
 
-    def to_parts(self) -> tuple[int, int, list[tuple[str, int]], bytes]:
-        """Return (count, error, texts with counts in alphabetical order, serialised distinct sketch)."""
+    def to_parts(self) -> tuple[Any, ...]:
+        """Return (count, error, texts with counts in alphabetical order, serialised distinct sketch, hashed).
+
+        The last is left out while all counts are exact.
+        """
         distinct = bytes(self._distinct.serialize_compact()) if self.error else b""
-        return self.count, self.error, sorted(self._counts.items()), distinct
+        parts = (self.count, self.error, sorted(self._counts.items()), distinct)
+        return (*parts, self._hashed.to_parts()) if self.error and self._hashed is not None else parts
 
     @staticmethod
-    def from_parts(count: int, error: int, items: Iterable[tuple[str, int]], distinct: bytes) -> ItemSketch:
+    def from_parts(
+        count: int,
+        error: int,
+        items: Iterable[tuple[str, int]],
+        distinct: bytes,
+        hashed: list[Any] | None = None,
+    ) -> ItemSketch:
         """Read what `to_parts` gave.
 
         Raises:
@@ -166,6 +242,7 @@ class ItemSketch:
         result = ItemSketch()
         result.update({str(item): int(weight) for item, weight in items})
         result.count, result.error = int(count), int(error)
+        result._hashed = HashedTexts.from_parts(hashed) if error and hashed is not None else None
         if error:
             try:
                 result._distinct = datasketches.hll_sketch.deserialize(distinct)

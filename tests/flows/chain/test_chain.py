@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from penstock.flows.models.folders import fetch_model
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import PROCESS_TAG, reproduce_and_record
-from penstock.flows.production.deploying import apply_deployment, plan_deployment, plan_rollback
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.rolling_back import plan_rollback
 from penstock.registry.versions import get_version
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
@@ -53,6 +56,22 @@ def test_a_model_changed_by_hand_is_not_registered(trained: Sample) -> None:
     (trained.root / "models/late/extra").write_text("x")
     with pytest.raises(Invalid, match="is not what stage `train` made"):
         register_model(trained.project)
+
+
+def test_a_model_at_another_path_gets_neither_metrics_nor_reference_of_the_pipeline(trained: Sample) -> None:
+    own, _ = register_model(trained.project, path="models/late")
+    shutil.copytree(trained.root / "models/late", trained.root / "foreign")
+    (trained.root / "foreign/notes.txt").write_text("from elsewhere")
+    foreign, _ = register_model(trained.project, "elsewhere", "foreign")
+    assert own.metrics and own.profile_digest is not None
+    assert (foreign.path, foreign.metrics, foreign.profile_digest) == ("foreign", {}, None)
+
+
+def test_the_reference_is_put_in_order_of_its_time_column(trained: Sample) -> None:
+    settings = (trained.root / "penstock.yaml").read_text()
+    trained.write("penstock.yaml", settings.replace("model:\n", "model:\n  time: nosuch\n", 1))
+    with pytest.raises(Invalid, match="has no column 'nosuch'"):
+        register_model(open_workspace(trained.root, {}))
 
 
 def test_no_alias_without_a_passing_verdict_for_exactly_this_model(trained: Sample) -> None:
@@ -228,6 +247,7 @@ def test_every_decision_left_an_event_with_its_evidence(released: Sample) -> Non
         "gate.passed",
         "model.registered",
         "model.promoted",
+        "policy.applied",
         "endpoint.deployed",
     ]
     assert events[2].cause["verdict"]

@@ -20,7 +20,8 @@ from penstock.flows.models.folders import fetch_model
 from penstock.flows.models.judging import run_gate_on
 from penstock.flows.models.removing import delete_model, delete_version, rename_model
 from penstock.flows.models.uploaded import Registration, register_uploaded
-from penstock.flows.production.deploying import apply_deployment, plan_deployment
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.versions import get_version
 from projects import Sample

@@ -257,6 +257,9 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
 def _begin_postgresql(connection: sa.Connection) -> None:
     if connection.get_execution_options().get("penstock_writes", True):
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    else:
+        # by default each statement sees what was committed until then, so that two of them disagree
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

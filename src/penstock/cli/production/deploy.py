@@ -1,18 +1,16 @@
-"""Commands on endpoints: `deploy`, `rollback`, `endpoint`."""
+"""Commands that change what an endpoint serves: `deploy`, `rollback`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
-from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
-    from penstock.flows.production.deploying import DeploymentPlan
+    from penstock.flows.production.revising import DeploymentPlan
     from penstock.project.project import Project
-    from penstock.serving.deployments import Revision
 
 WAIT_OPTION = click.option(
     "--wait/--no-wait", default=True, help="Wait until every running serve process took it over."
@@ -33,6 +31,7 @@ TIMEOUT_OPTION = click.option(
     "--canary", type=click.FloatRange(0, 100, min_open=True, max_open=True), help="Percent of the traffic."
 )
 @click.option("--reason", help="Why, for the record.")
+@click.option("--force", is_flag=True, help="Also a version that was rolled back; --reason says why it may.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen.")
 @WAIT_OPTION
 @TIMEOUT_OPTION
@@ -44,11 +43,15 @@ def deploy(
     reference: str | None,
     canary: float | None,
     reason: str | None,
+    force: bool,
     dry_run: bool,
     wait: bool,
     timeout: float,
 ) -> None:
-    """Make ENDPOINT serve a model version, for all traffic or as a canary."""
+    """Make ENDPOINT serve a model version, for all traffic or as a canary.
+
+    What penstock.yaml says of the endpoint becomes its policy; what that will not be able to judge is told.
+    """
     from penstock.flows.production.deploying import plan_deployment
     from penstock.workspace import open_workspace
 
@@ -57,7 +60,7 @@ def deploy(
     if reference is None and known is None:
         raise click.UsageError(f"--model is needed: penstock.yaml knows no endpoint {name!r}")
     reference = reference or (known.model if known else "")
-    plan = plan_deployment(project, name, reference, canary=canary, reason=reason)
+    plan = plan_deployment(project, name, reference, canary=canary, reason=reason, force=force)
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
 
 
@@ -74,7 +77,7 @@ def rollback(
     session: Session, name: str, to: int | None, reason: str | None, dry_run: bool, wait: bool, timeout: float
 ) -> None:
     """Take a canary out, or make ENDPOINT serve what it served before."""
-    from penstock.flows.production.deploying import plan_rollback
+    from penstock.flows.production.rolling_back import plan_rollback
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -85,134 +88,33 @@ def rollback(
 def _carry_out(
     session: Session, project: Project, plan: DeploymentPlan, timeout_s: float | None, dry_run: bool
 ) -> None:
-    from penstock.flows.production.deploying import apply_deployment, wait_until_served
+    from penstock.cli.production.endpoint import document_of
+    from penstock.flows.production.awaiting import wait_until_served
+    from penstock.flows.production.revising import apply_deployment
 
+    for warning in plan.warnings:
+        session.note(f"warning: {warning}")
     if dry_run:
-        session.emit(
-            {"endpoint": plan.endpoint, "summary": plan.summary, "applied": False}, f"Would: {plan.summary}."
-        )
+        document = {
+            "endpoint": plan.endpoint,
+            "summary": plan.summary,
+            "applied": False,
+            "warnings": plan.warnings,
+        }
+        session.emit(document, f"Would: {plan.summary}.")
         return
     revision = apply_deployment(project, plan)
     servers = wait_until_served(project, revision, timeout_s) if timeout_s is not None else None
-    document = {**_document(revision), "summary": plan.summary, "applied": True, "servers": servers}
+    document = {
+        **document_of(revision),
+        "summary": plan.summary,
+        "applied": True,
+        "servers": servers,
+        "warnings": plan.warnings,
+    }
     text = f"{plan.summary} (revision {revision.number})."
     if servers == 0:
         text += "\nNo serve process is running: penstock serve"
     elif servers:
         text += f"\n{servers} serve process{'es' if servers > 1 else ''} took it over."
     session.emit(document, text)
-
-
-@click.group()
-def endpoint() -> None:
-    """List endpoints, show one, or its history."""
-
-
-@endpoint.command("list")
-@json_option
-@pass_session
-def endpoint_list(session: Session) -> None:
-    """List endpoints and what they serve."""
-    from penstock.serving.deployments import list_endpoints
-    from penstock.workspace import open_workspace
-
-    project = open_workspace(session.directory)
-    with project.database.read() as connection:
-        found = list_endpoints(connection)
-    rows = [_row(revision) for revision in found]
-    text = (
-        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
-        if rows
-        else "No endpoints yet: penstock deploy"
-    )
-    session.emit([_document(revision) for revision in found], text)
-
-
-@endpoint.command("show")
-@click.argument("name", metavar="ENDPOINT")
-@json_option
-@pass_session
-def endpoint_show(session: Session, name: str) -> None:
-    """Show an endpoint's revision and which serve processes run it."""
-    from penstock.base.clock import now_ms
-    from penstock.flows.production.deploying import WORKER_ALIVE_MS
-    from penstock.serving.deployments import get_revision
-    from penstock.serving.workers import list_workers
-    from penstock.workspace import open_workspace
-
-    project = open_workspace(session.directory)
-    with project.database.read() as connection:
-        revision = get_revision(connection, name)
-        workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
-    states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
-    document = {
-        **_document(revision),
-        "servers": [
-            {
-                "url": worker.url,
-                "pid": worker.pid,
-                "state": state.state if state else "pending",
-                "message": state.message if state else "",
-            }
-            for worker, state in states
-        ],
-    }
-    lines = [
-        f"endpoint  {revision.endpoint}, revision {revision.number}",
-        f"stable    {revision.model}/{revision.stable}",
-    ]
-    if revision.canary:
-        lines.append(
-            f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
-        )
-    lines.append(f"reason    {revision.reason}")
-    lines += [
-        f"server    {worker.url}: {state.state if state else 'not taken over yet'}"
-        for worker, state in states
-    ]
-    if not states:
-        lines.append("server    none is running: penstock serve")
-    session.emit(document, "\n".join(lines))
-
-
-@endpoint.command("history")
-@click.argument("name", metavar="ENDPOINT")
-@json_option
-@pass_session
-def endpoint_history(session: Session, name: str) -> None:
-    """List an endpoint's revisions, newest first."""
-    from penstock.serving.deployments import get_revision, list_revisions
-    from penstock.workspace import open_workspace
-
-    project = open_workspace(session.directory)
-    with project.database.read() as connection:
-        get_revision(connection, name)
-        found = list_revisions(connection, name)
-    rows = [(*_row(revision)[1:], revision.reason) for revision in found]
-    text = render_table(rows, ("revision", "stable", "canary", "since", "by", "reason"))
-    session.emit([_document(revision) for revision in found], text)
-
-
-def _row(revision: Revision) -> tuple[object, ...]:
-    from penstock.base.clock import format_ms
-
-    canary = (
-        f"{revision.model}/{revision.canary.version} {revision.canary.percent:g} %"
-        if revision.canary
-        else "-"
-    )
-    return (
-        revision.endpoint,
-        revision.number,
-        f"{revision.model}/{revision.stable}",
-        canary,
-        format_ms(revision.created_ms),
-        revision.actor,
-    )
-
-
-def _document(revision: Revision) -> dict[str, Any]:
-    import msgspec
-
-    document: dict[str, Any] = msgspec.to_builtins(revision)
-    return document

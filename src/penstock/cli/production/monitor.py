@@ -28,14 +28,22 @@ def monitor_status(session: Session, name: str | None) -> None:
 
     from penstock.base.errors import NotFound
     from penstock.flows.production.overview import overview
+    from penstock.flows.production.policing import endpoints_that_differ
     from penstock.workspace import open_workspace
 
-    found = [one for one in overview(open_workspace(session.directory)) if name in (None, one.name)]
+    project = open_workspace(session.directory)
+    found = [one for one in overview(project) if name in (None, one.name)]
     if name is not None and not found:
         raise NotFound(
             f"there is no endpoint {name!r}", code="serving.endpoint_unknown", hint="penstock endpoint list"
         )
+    differing = endpoints_that_differ(project)
     text = "\n\n".join(_render(one) for one in found) or "No endpoints yet: penstock deploy"
+    for one in found:
+        if one.name in differing:
+            session.note(
+                f"{one.name}: penstock.yaml differs from policy {one.policy}: penstock endpoint apply"
+            )
     session.emit(msgspec.to_builtins(found), text)
 
 
@@ -55,6 +63,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
     import threading
 
     from penstock.flows.production.responding import Controller
+    from penstock.flows.production.telling import AlertLoop
     from penstock.processes.controller import ControllerLoop
     from penstock.workspace import open_workspace
 
@@ -64,7 +73,10 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
             controller = Controller(project)
             count = controller.tick()
             controller.close()
-            session.emit({"endpoints": count}, f"Looked at {count} endpoints.")
+            AlertLoop(project).send_due()
+            problems = dict(controller.problems)
+            lines = [f"Looked at {count} endpoints.", *(f"{name}: {problems[name]}" for name in problems)]
+            session.emit({"endpoints": count, "problems": problems}, "\n".join(lines))
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,6 +108,10 @@ def _render(view: EndpointView) -> str:
             )
         )
     headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
-    lines = [f"{view.name} (revision {view.revision}): {view.health}", render_table(rows, headers)]
-    lines += [f"{'BREACH' if one.breached else 'ok':6}  {one.kind}: {one.sentence}" for one in view.findings]
+    why = f": {view.health_reason}" if view.health_reason else ""
+    lines = [f"{view.name} (revision {view.revision}, policy {view.policy}): {view.health}{why}"]
+    lines += [render_table(rows, headers)] if rows else []
+    lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
+    words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
+    lines += [f"{words[one.state]:6}  {one.kind}: {one.sentence}" for one in view.findings]
     return "\n".join(lines)

@@ -39,9 +39,7 @@ def serve(session: Session, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
-    monitors = {name: one.monitor for name, one in project.settings.endpoints.items()}
-    flush_s = min((one.flush_s for one in monitors.values()), default=1.0)
-    options = ServeOptions(host=host, port=port, monitors=monitors, flush_s=flush_s)
+    options = ServeOptions(host=host, port=port)
     try:
         process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
@@ -85,6 +83,7 @@ def feedback(
     )
     url = url or _running(session) or DEFAULT_URL
     totals: dict[str, int] = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0, "rejected": 0}
+    reasons: dict[str, str] = {}
     for start in range(0, len(entries), 1000):
         answer = _post(
             f"{url.rstrip('/')}/v2/models/{quote(endpoint, safe='')}/feedback", entries[start : start + 1000]
@@ -92,9 +91,10 @@ def feedback(
         for name in totals:
             found = answer.get(name, 0)
             totals[name] += len(found) if isinstance(found, list) else found
-    session.emit(
-        totals, ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"
-    )
+        reasons |= answer.get("reasons", {})
+    told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"]
+    told += [f"misfit {identity}: {reason}" for identity, reason in list(reasons.items())[:5]]
+    session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
     lost = [name for name in NOT_TAKEN if totals[name]]
     for name in lost:
         session.note(f"{totals[name]} {name}: {NOT_TAKEN[name]}")
@@ -106,7 +106,7 @@ def _running(session: Session) -> str | None:
     """Return the URL of a serve process over the store of the session's directory, if one is alive."""
     from penstock.base.clock import now_ms
     from penstock.base.errors import PenstockError
-    from penstock.flows.production.deploying import WORKER_ALIVE_MS
+    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
 

@@ -19,6 +19,7 @@ from penstock.base.store.events import list_events
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
+from penstock.registry.states import find_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import (
     get_version,
@@ -209,7 +210,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explana
 
 
 def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
-    links = [_version_link(version)]
+    links = [_version_link(version), *_state_links(connection, version)]
     verdict = find_verdict(connection, version.model, version.digest)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
@@ -242,6 +243,13 @@ def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Lin
         for path, digest in origin.data.items()
     ]
     return links
+
+
+def _state_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+    state = find_rolled_back(connection, version)
+    if state is None:
+        return []
+    return [Link(kind="rollback", key=version.ref, text=state.sentence, details={"cause": state.cause})]
 
 
 def _version_link(version: ModelVersion) -> Link:

@@ -22,6 +22,7 @@ from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
 from penstock.registry.gates.settings import GateEntry, settings_digest
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
+from penstock.registry.states import clear_state, require_not_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import get_version
 
@@ -51,6 +52,8 @@ class PromotionPlan:
     alias: str
     previous: int | None
     verdict: Verdict | None
+    answered_for: str = ""
+    """Why a version that was rolled back may be promoted all the same."""
 
     @property
     def changes_nothing(self) -> bool:
@@ -58,8 +61,13 @@ class PromotionPlan:
         return self.previous == self.version.number
 
 
-def plan_promotion(project: Project, reference: str, alias: str = "champion") -> PromotionPlan:
+def plan_promotion(
+    project: Project, reference: str, alias: str = "champion", *, force_reason: str = ""
+) -> PromotionPlan:
     """Plan to point `alias` at the version a reference means.
+
+    Args:
+        force_reason: why a version that was rolled back may be promoted all the same.
 
     Raises:
         NotFound: no such version.
@@ -68,20 +76,26 @@ def plan_promotion(project: Project, reference: str, alias: str = "champion") ->
     """
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
-        return plan_move(connection, AliasPolicy.of(project.settings), version, alias)
+        return plan_move(connection, AliasPolicy.of(project.settings), version, alias, force_reason)
 
 
 def plan_move(
-    connection: sa.Connection, policy: AliasPolicy, version: ModelVersion, alias: str
+    connection: sa.Connection,
+    policy: AliasPolicy,
+    version: ModelVersion,
+    alias: str,
+    force_reason: str = "",
 ) -> PromotionPlan:
     """Plan to point `alias` at a version; raises as `plan_promotion`."""
     check_alias(alias)
+    if alias in policy.protected and not force_reason:
+        require_not_rolled_back(connection, version, alias)
     current = find_alias(connection, version.model, alias)
     verdict = find_verdict(connection, version.model, version.digest, settings_digest(policy.gates))
     if policy.protects(alias) and (verdict is None or not verdict.passed):
         other = find_verdict(connection, version.model, version.digest)
         raise _refusal(version, alias, verdict, other)
-    return PromotionPlan(version, alias, current.version if current else None, verdict)
+    return PromotionPlan(version, alias, current.version if current else None, verdict, force_reason)
 
 
 def apply_promotion(project: Project, plan: PromotionPlan, cause: Mapping[str, Any] | None = None) -> None:
@@ -99,6 +113,8 @@ def apply_move(
 ) -> None:
     """Carry a plan out in the caller's transaction; raises as `apply_promotion`."""
     version = plan.version
+    if plan.answered_for:
+        clear_state(connection, version, actor, plan.answered_for)
     move = AliasMove(
         model=version.model,
         name=plan.alias,

@@ -81,6 +81,25 @@ class HeldOutTable:
                 column=column,
             ) from None
 
+    def groups(self, column: str) -> NDArray[np.int64]:
+        """Return the number of each row's group.
+
+        Raises:
+            Invalid: the table has no such column.
+        """
+        frame = self._frame
+        if column not in frame.columns:
+            raise Invalid(
+                f"{self._settings.test} has no column {column!r} to group its rows by",
+                code="gate.no_group_column",
+                hint="name one of its columns as `group:` of the champion gate in penstock.yaml, or none",
+                column=column,
+            )
+        _, numbers_of_rows = np.unique(
+            frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True
+        )
+        return numbers_of_rows.astype(np.int64)
+
     @cached_property
     def _candidate_scores(self) -> Floats:
         return score_rows(self._files, self._frame)

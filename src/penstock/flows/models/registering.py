@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.data.cache.hashing import hash_path
@@ -12,7 +14,7 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment, stage_of_output
 from penstock.flows.models.stored import keep_stored
-from penstock.monitoring.profile import Profile
+from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.outputs import list_outputs
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
@@ -108,7 +110,8 @@ def register_model(
     """Register the pipeline's model; return the version and whether it is new.
 
     The files, the reference profile, the lock and any uncommitted changes go to the artifact store
-    first; the version and its event are one transaction.
+    first; the version and its event are one transaction. The pipeline's metrics file and reference are of
+    the pipeline's model: a model at another path gets neither.
 
     Raises:
         NotFound, Invalid: as `find_candidate`; or a reference table or metrics file cannot be read.
@@ -118,7 +121,8 @@ def register_model(
     code = capture_code(project)
     with project.database.read() as connection:
         run = find_run_of_lock(connection, code.lock_digest) if code.lock_digest else None
-    metrics = numbers(load_values(project.root / settings.metrics)) if settings.metrics else {}
+    is_own = candidate.folder.resolve() == (project.root / settings.path).resolve()
+    metrics = numbers(load_values(project.root / settings.metrics)) if settings.metrics and is_own else {}
     store_model(project, candidate.folder, candidate.manifest)
     draft = ModelVersion(
         model=name or settings.name,
@@ -138,7 +142,7 @@ def register_model(
             environment=environment(),
         ),
         metrics=metrics,
-        profile_digest=_reference_profile(project, candidate),
+        profile_digest=_reference_profile(project, candidate) if is_own else None,
     )
     with project.database.write() as connection:
         before = [counted.newest for counted in count_versions(connection, draft.model)]
@@ -161,5 +165,17 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
         return None
     names = [column.name for column in describe_model(candidate.folder).signature.inputs]
     frame = load_table(project.root / reference)
+    if candidate.settings.time is not None:
+        frame = _in_order(frame, candidate.settings.time, reference)
     present = [name for name in names if name in frame.columns]
-    return project.artifacts.put(Profile.of(to_columns(frame, present)).to_bytes())
+    return project.artifacts.put(reference_profile(to_columns(frame, present)).to_bytes())
+
+
+def _in_order(frame: pl.DataFrame, column: str, reference: str) -> pl.DataFrame:
+    if column not in frame.columns:
+        raise Invalid(
+            f"{reference} has no column {column!r} to put its rows in order of time",
+            code="registry.no_time_column",
+            hint="name one of its columns as `time:` under `model:` in penstock.yaml, or none",
+        )
+    return frame.sort(column, maintain_order=True)

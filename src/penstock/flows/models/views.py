@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict
+from penstock.registry.states import VersionState, find_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import count_versions, get_version, list_versions
 
@@ -22,11 +23,15 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version, the aliases that point at it, and the newest verdict on its content."""
+    """A model version, the aliases that point at it, and the newest verdict on its content.
+
+    `rolled_back` is why it was rolled back, with the evidence; None when it is not.
+    """
 
     version: ModelVersion
     aliases: tuple[str, ...]
     verdict: Verdict | None
+    rolled_back: VersionState | None = None
 
 
 def view_models(project: Project) -> list[ModelView]:
@@ -65,5 +70,8 @@ def view_versions(project: Project, limit: int) -> list[VersionView]:
 def _view(connection: sa.Connection, version: ModelVersion, aliases: list[Alias]) -> VersionView:
     names = tuple(one.name for one in aliases if (one.model, one.version) == (version.model, version.number))
     return VersionView(
-        version=version, aliases=names, verdict=find_verdict(connection, version.model, version.digest)
+        version=version,
+        aliases=names,
+        verdict=find_verdict(connection, version.model, version.digest),
+        rolled_back=find_rolled_back(connection, version),
     )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class ControllerHealth:
-    """When the controller last looked, at how many endpoints, and what went wrong last."""
+    """When the controller last looked, at how many endpoints, and what went wrong last.
+
+    `problem` is its own; `problems` are those of endpoints that could not be judged, by name, and of
+    `penstock.yaml` when it is wrong.
+    """
 
     ticked_ms: int | None
     endpoint_count: int
     problem: str | None
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 class Watched(Protocol):

@@ -7,19 +7,29 @@ from typing import Literal
 
 import msgspec
 
-from penstock.base.clock import now_ms
-from penstock.flows.production.deploying import WORKER_ALIVE_MS
+from penstock.base.clock import format_ms, now_ms
+from penstock.base.errors import PenstockError
+from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
+from penstock.monitoring.findings import Unjudged
+from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.quality import METRICS
 from penstock.monitoring.windows import Window
 from penstock.project.project import Project
-from penstock.serving.deployments import list_endpoints
+from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.workers import list_workers
 
-Health = Literal["healthy", "breached", "idle", "down"]
+Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
+HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
+"""The worst first."""
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
-    """Recent traffic of one route; times in milliseconds, ratios in [0, 1], None where unknown."""
+    """Recent traffic of one route; times in milliseconds, ratios in [0, 1], None where unknown.
+
+    What begins with `total_` counts since the revision began, however long that is.
+    """
 
     route: str
     version: str
@@ -32,20 +42,40 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
     label_count: int = 0
     quality: dict[str, float] = {}
+    total_request_count: int = 0
+    total_label_count: int = 0
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One guardrail's finding."""
+    """One guardrail's finding. `state` is breached, held or unjudged; `unjudged` says why not."""
 
     kind: str
     name: str
     route: str
     breached: bool
     sentence: str
+    state: Literal["breached", "held", "unjudged"] = "held"
+    unjudged: Unjudged | None = None
+
+
+class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a canary is: what its step has seen, what it waits for, what holds it."""
+
+    percent: float
+    next_percent: float | None
+    request_count: int
+    label_count: int
+    waits_for: tuple[str, ...]
+    blocked: tuple[str, ...]
+    sentence: str
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint now. `servers` are the serve processes with their state."""
+    """One endpoint now. `servers` are the serve processes with their state.
+
+    `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
+    not. `policy` is the number of the policy that watches it, 0 for none.
+    """
 
     name: str
     model: str
@@ -56,79 +86,145 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[RouteView, ...]
     findings: tuple[FindingView, ...]
     servers: dict[str, str]
+    policy: int = 0
+    health_reason: str = ""
+    rollout: RolloutView | None = None
+    problem: str = ""
 
 
 def overview(project: Project) -> list[EndpointView]:
-    """Return every endpoint, by name."""
+    """Return every endpoint, by name; one that cannot be judged says so."""
     with project.database.read() as connection:
-        names = [revision.endpoint for revision in list_endpoints(connection)]
+        revisions = list_endpoints(connection)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
     found = []
-    for name in names:
-        seen = observe(project, name)
-        states = {worker.url: worker.state_of(name, seen.revision.number) for worker in workers}
+    for revision in revisions:
+        states = {worker.url: worker.state_of(revision.endpoint, revision.number) for worker in workers}
         servers = {url: state.state if state else "pending" for url, state in states.items()}
-        found.append(_view(seen, servers))
+        try:
+            found.append(_view(observe(project, revision.endpoint), servers))
+        except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
+            words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+            found.append(_unreadable(revision, servers, words))
     return found
+
+
+def _unreadable(revision: Revision, servers: dict[str, str], problem: str) -> EndpointView:
+    return EndpointView(
+        name=revision.endpoint,
+        model=revision.model,
+        revision=revision.number,
+        health="unjudged",
+        health_reason=f"it cannot be judged: {problem}",
+        reason=revision.reason,
+        since_ms=revision.created_ms,
+        routes=(),
+        findings=(),
+        servers=servers,
+        problem=problem,
+    )
 
 
 def _view(seen: Observation, servers: dict[str, str]) -> EndpointView:
     revision = seen.revision
     canary = revision.canary
-    routes = [
-        _route(
-            "stable", revision.model, revision.stable, 100 - (canary.percent if canary else 0), seen.stable
-        )
-    ]
-    if canary is not None:
-        routes.append(_route("canary", revision.model, canary.version, canary.percent, seen.canary))
+    rest = 100 - (canary.percent if canary else 0)
+    routes = [_route(revision.model, revision.stable, rest, seen.stable, seen.step)]
+    if canary is not None and seen.canary is not None:
+        routes.append(_route(revision.model, canary.version, canary.percent, seen.canary, seen.step))
+    health, why = _health(seen, servers)
+    progress = seen.progress
     return EndpointView(
         name=seen.endpoint,
         model=revision.model,
         revision=revision.number,
-        health=_health(seen, servers),
+        health=health,
+        health_reason=why,
         reason=revision.reason,
         since_ms=revision.created_ms,
         routes=tuple(routes),
         findings=tuple(
             FindingView(
-                kind=one.kind, name=one.name, route=one.route, breached=one.breached, sentence=one.sentence
+                kind=one.kind,
+                name=one.name,
+                route=one.route,
+                breached=one.breached,
+                sentence=one.sentence,
+                state=one.state,
+                unjudged=one.unjudged,
             )
             for one in seen.findings
         ),
         servers=servers,
+        policy=seen.policy.number,
+        rollout=RolloutView(
+            percent=progress.percent,
+            next_percent=progress.next_percent,
+            request_count=progress.request_count,
+            label_count=progress.label_count,
+            waits_for=progress.waits_for,
+            blocked=progress.blocked,
+            sentence=progress.sentence,
+        )
+        if progress
+        else None,
+        problem="; ".join(seen.problems),
     )
 
 
-def _health(seen: Observation, servers: dict[str, str]) -> Health:
-    if not servers or all(state == "failed" for state in servers.values()):
-        return "down"
+def _health(seen: Observation, servers: dict[str, str]) -> tuple[Health, str]:
+    """Return the state of an endpoint and, unless it is healthy, why it is so."""
+    if not servers:
+        return "down", "no serve process is running"
+    if all(state == "failed" for state in servers.values()):
+        return "down", "no serve process could load it"
     if seen.breaches:
-        return "breached"
-    return "healthy" if seen.stable is not None else "idle"
+        return "breached", seen.breaches[0].sentence
+    if not seen.policy.number:
+        return "unjudged", "no policy watches it: penstock endpoint apply writes one"
+    if not seen.settings.guardrails:
+        return "unjudged", "its policy has no guardrail"
+    unjudged = [one for one in seen.findings if one.unjudged is not None]
+    lasting = [one for one in unjudged if not one.is_waiting]
+    if lasting:
+        return "unjudged", lasting[0].sentence
+    if seen.stable.recent is None:
+        last_s = seen.stable.last_s
+        return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"
+    if unjudged:
+        return "watching", unjudged[0].sentence
+    return "healthy", ""
 
 
-def _route(route: str, model: str, version: int, percent: float, window: Window | None) -> RouteView:
-    base = RouteView(route=route, version=f"{model}/{version}", percent=percent)
-    if window is None:
-        return base
-    quality = (
-        {name: window.quality.metric(name)[0] for name in ("roc_auc", "brier", "accuracy")}
-        if window.quality.label_count
-        else {}
+def _route(model: str, version: int, percent: float, traffic: Traffic, step: dict[str, Tally]) -> RouteView:
+    total = step.get(traffic.key.route, Tally())
+    view = RouteView(
+        route=traffic.key.route,
+        version=f"{model}/{version}",
+        percent=percent,
+        total_request_count=total.request_count,
+        total_label_count=total.label_count,
     )
-    return msgspec.structs.replace(
-        base,
-        start_s=window.key.start_s,
-        end_s=window.end_s,
-        request_count=window.request_count,
-        error_ratio=window.error_ratio,
-        p50_ms=_milliseconds(window, 0.5),
-        p99_ms=_milliseconds(window, 0.99),
-        label_count=window.quality.label_count,
-        quality={name: value for name, value in quality.items() if not math.isnan(value)},
-    )
+    window, labels = traffic.recent, traffic.labelled
+    if window is not None:
+        view = msgspec.structs.replace(
+            view,
+            start_s=window.key.start_s,
+            end_s=window.end_s,
+            request_count=window.request_count,
+            error_ratio=window.error_ratio,
+            p50_ms=_milliseconds(window, 0.5),
+            p99_ms=_milliseconds(window, 0.99),
+        )
+    if labels is not None:
+        told = {name: labels.quality.metric(name)[0] for name in sorted(METRICS)}
+        view = msgspec.structs.replace(
+            view,
+            label_count=labels.quality.label_count,
+            quality={name: value for name, value in told.items() if math.isfinite(value)},
+        )
+    return view
 
 
 def _milliseconds(window: Window, rank: float) -> float | None:
-    return window.quantile_s(rank) * 1000 if window.request_count else None
+    return window.quantile_s(rank) * 1000 if window.latency.count else None

@@ -14,17 +14,18 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
-from penstock.monitoring.labels import fits, score
+from penstock.monitoring.guardrails.blocks import count_runs
+from penstock.monitoring.labels import misfit, score
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.loaders.model import Array, Columns
@@ -46,6 +47,8 @@ QUEUE_MAX = 200_000
 """Requests that wait for a flush; beyond, the oldest are forgotten and counted."""
 UNWRITTEN_MAX = 5_000
 """Partial windows kept while the store is away."""
+REASONS_MAX = 20
+"""Misfits whose reason is told in one answer."""
 SAMPLE_SHIFT = 0x51ED2701
 """Moves the feature sample away from the traffic split, which follows the same sequence."""
 
@@ -80,6 +83,11 @@ class LiveRecorder:
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
+    def watch(self, monitors: Mapping[str, MonitorSettings]) -> None:
+        """Take the settings by endpoint that hold from now on."""
+        if monitors != self._monitors:
+            self._monitors = dict(monitors)
+
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
         self._queue.append(observation)
@@ -91,13 +99,17 @@ class LiveRecorder:
         self.flush()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._flush_s):
+        while not self._stop.wait(self._interval_s()):
             try:
                 self.flush()
             except PenstockError as error:
                 logger.warning("monitoring data wait for the store: %s", error.message)
             except Exception:
                 logger.exception("a flush of monitoring data failed")
+
+    def _interval_s(self) -> float:
+        """Return the time between flushes: the shortest that is asked for."""
+        return min(self._flush_s, *(one.flush_s for one in self._monitors.values()), 60.0)
 
     def flush(self) -> None:
         """Write everything recorded so far in one transaction; a failed flush is repeated by the next.
@@ -169,6 +181,7 @@ class LiveRecorder:
             window_s=self._monitor(key.endpoint).window_s,
             request_count=len(observations),
             error_count=len(observations) - len(answered),
+            error_run_count=count_runs([one.error is not None for one in observations]),
             row_count=features.row_count,
             latency=latency,
             features=features,
@@ -185,7 +198,7 @@ class LiveRecorder:
             self._drain()
             with self._database.write() as connection:
                 add_predictions(connection, self._predictions)
-                join = _Join(connection, labels)
+                join = _Join(connection, labels, self._monitor(endpoint))
                 join.run()
                 qualities = join.qualities
                 partials = [
@@ -218,12 +231,14 @@ def _stack(parts: Sequence[Columns]) -> dict[str, Array]:
 class _Join:
     """One feedback request within its transaction."""
 
-    def __init__(self, connection: sa.Connection, labels: Sequence[Label]) -> None:
+    def __init__(self, connection: sa.Connection, labels: Sequence[Label], monitor: MonitorSettings) -> None:
         self._connection = connection
         self._labels = labels
+        self._monitor = monitor
         self.qualities: dict[WindowKey, Quality] = {}
         self._accepted: set[str] = set()
         self._outcomes = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0}
+        self._reasons: dict[str, str] = {}
 
     def run(self) -> None:
         """Write what is new of the labels and collect the quality it adds to each window."""
@@ -263,8 +278,12 @@ class _Join:
         if not found:
             return "unknown"
         if len(label.values) != found[0].row_count:
+            self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
             return "misfit"
-        if not fits(decode_columns(found[0].outputs), label.values):
+        outputs = decode_columns(found[0].outputs)
+        reason = misfit(outputs, label.values, classes=self._monitor.classes)
+        if reason is not None:
+            self._reasons[label.text] = reason
             return "misfit"
         before = known.get(label.text) or [None] * len(label.values)
         added = [value if old is None else None for old, value in zip(before, label.values, strict=True)]
@@ -275,18 +294,25 @@ class _Join:
         return "accepted"
 
     def _collect(self, rows: Mapping[str, list[Prediction]], new: Mapping[str, list[Any]]) -> None:
-        grouped: dict[WindowKey, list[tuple[Columns, list[Any]]]] = {}
+        grouped: dict[WindowKey, list[tuple[Columns, list[Any], int]]] = {}
         for text, values in new.items():
             for row in rows[text]:
                 key = WindowKey(row.endpoint, row.window_start_s, row.revision, row.version, row.route)
-                grouped.setdefault(key, []).append((decode_columns(row.outputs), values))
-        for key, pairs in grouped.items():
-            outputs = _stack([one for one, _ in pairs])
-            self.qualities[key] = score(outputs, [value for _, values in pairs for value in values])
+                grouped.setdefault(key, []).append(
+                    (decode_columns(row.outputs), values, request_number(text))
+                )
+        for key, parts in grouped.items():
+            self.qualities[key] = score(
+                _stack([outputs for outputs, _, _ in parts]),
+                [value for _, values, _ in parts for value in values],
+                requests=[number for _, values, number in parts for _ in values],
+                classes=self._monitor.classes,
+                positive=self._monitor.positive,
+            )
 
     def counts(self) -> LabelCounts:
         """Return what became of the labels."""
-        return msgspec.convert(self._outcomes, LabelCounts)
+        return LabelCounts(**self._outcomes, reasons=dict(list(self._reasons.items())[:REASONS_MAX]))
 
 
 def _filled(before: list[Any] | None, added: list[Any]) -> list[Any]:

@@ -18,9 +18,25 @@ STATIC = HERE / "static"
 MAX_TEXT = 4000
 SKEW_MS = 60_000
 """So far may the clocks of two machines be apart."""
-BAD_WORDS = ("breached", "rolled_back", "refused", "failed", "corrupt")
-GOOD_WORDS = ("passed", "promoted", "deployed", "registered", "advanced", "finished")
-HEALTH_MARKS = {"healthy": "●", "breached": "▲", "idle": "○", "down": "■"}
+BAD_WORDS = (
+    "breached",
+    "rolled_back",
+    "not_rolled_back",
+    "not_judged",
+    "held",
+    "refused",
+    "failed",
+    "corrupt",
+)
+GOOD_WORDS = ("passed", "promoted", "deployed", "registered", "advanced", "finished", "resolved")
+HEALTH_MARKS = {
+    "healthy": "●",
+    "watching": "◐",
+    "unjudged": "?",
+    "breached": "▲",
+    "idle": "○",
+    "down": "■",
+}
 
 
 class Renderer:

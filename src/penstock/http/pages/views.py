@@ -17,7 +17,7 @@ from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import Link
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.flows.production.health import Watched
-from penstock.flows.production.overview import overview
+from penstock.flows.production.overview import HEALTHS, overview
 from penstock.flows.production.watching import Observation, observe
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.mlflow.files.transfer import ArtifactService
@@ -95,10 +95,7 @@ class _Pages:
         is_stale = seen.ticked_ms is None or now_ms() - seen.ticked_ms > STALE_MS
         return {
             "endpoints": endpoints,
-            "healths": {
-                word: sum(one.health == word for one in endpoints)
-                for word in ("breached", "down", "idle", "healthy")
-            },
+            "healths": {word: sum(one.health == word for one in endpoints) for word in HEALTHS},
             "events": list(reversed(events)),
             "controller": seen,
             "is_stale": is_stale,
@@ -111,6 +108,7 @@ class _Pages:
         with self._project.database.read() as connection:
             get_revision(connection, name)
         seen = observe(self._project, name)
+        order = {"breached": 0, "unjudged": 1, "held": 2}
         windows = view_windows(self._project, name, limit=WINDOWS)
         with self._project.database.read() as connection:
             revisions = list_revisions(connection, name)
@@ -123,7 +121,8 @@ class _Pages:
             view=view,
             charts=_charts(windows, _metric(seen, windows)),
             windows=list(reversed(windows)),
-            findings=sorted(seen.findings, key=lambda one: not one.breached),
+            findings=sorted(seen.findings, key=lambda one: order[one.state]),
+            alerts=seen.history.alerts,
             breaches=breaches,
             revisions=revisions,
             events=list(reversed(events)),

@@ -28,6 +28,14 @@ class HeldOut(Protocol):
         """Return the champion's scores on the same rows; None without one, or when the candidate is it."""
         ...
 
+    def groups(self, column: str) -> NDArray[np.int64]:
+        """Return the number of each row's group, (n_rows,): rows with one value in a column are one.
+
+        Raises:
+            Invalid: the table has no such column.
+        """
+        ...
+
     @property
     def champion(self) -> str | None:
         """The champion's name, `model/number`, or None."""

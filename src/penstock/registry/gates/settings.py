@@ -29,7 +29,9 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True):
     """No worse than the champion on the same held-out rows, beyond `max_drop`.
 
     The lower bound (at confidence 1 - `alpha` / 2) of candidate minus champion must lie above
-    -`max_drop`: non-inferiority. The first version has no champion and passes with that said.
+    -`max_drop`: non-inferiority. The first version has no champion and passes with that said. Rows with the
+    same value in the column `group` (a customer, an hour) belong together and are resampled together.
+    `min_of_class` rows of the rarer class are needed for `roc_auc`, `min_groups` groups for any metric.
     """
 
     metric: MetricName
@@ -39,11 +41,16 @@ class ChampionGate(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float = 0.05
     seed: int = 0
     min_rows: int = 200
+    group: str | None = None
+    min_of_class: int = 20
+    min_groups: int = 10
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         if self.max_drop < 0 or not 0 < self.alpha < 1 or self.resamples < 100:
             raise ValueError("`max_drop` must be at least 0, `alpha` in (0, 1), `resamples` at least 100")
+        if self.min_of_class < 2 or self.min_groups < 2:
+            raise ValueError("`min_of_class` and `min_groups` must be at least 2")
 
 
 class SchemaGate(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,5 +84,13 @@ KINDS = tuple(name for name in GateEntry.__struct_fields__ if name != "severity"
 
 
 def settings_digest(gates: tuple[GateEntry, ...]) -> str:
-    """Return the digest a verdict is bound to: other gates, other digest."""
-    return digest_value(msgspec.to_builtins(gates))
+    """Return the digest a verdict is bound to: other gates, other digest.
+
+    Settings that came later count only where they are used, so that older verdicts keep holding.
+    """
+    written = msgspec.to_builtins(gates)
+    for champion in (entry["champion"] for entry in written if "champion" in entry):
+        for name, default in (("group", None), ("min_of_class", 20), ("min_groups", 10)):
+            if champion[name] == default:
+                del champion[name]
+    return digest_value(written)

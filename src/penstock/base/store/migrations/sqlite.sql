@@ -2,7 +2,36 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0003');
+INSERT INTO "alembic_version" VALUES('0004');
+CREATE TABLE alert_deliveries (
+	id INTEGER NOT NULL, 
+	alert_id INTEGER NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	url TEXT NOT NULL, 
+	format VARCHAR(16) NOT NULL, 
+	created_ms BIGINT NOT NULL, 
+	attempt_count INTEGER NOT NULL, 
+	next_ms BIGINT, 
+	sent_ms BIGINT, 
+	problem TEXT, 
+	CONSTRAINT pk_alert_deliveries PRIMARY KEY (id), 
+	CONSTRAINT fk_alert_deliveries_alert_id FOREIGN KEY(alert_id) REFERENCES alerts (id)
+);
+CREATE TABLE alerts (
+	id INTEGER NOT NULL, 
+	fingerprint VARCHAR(64) NOT NULL, 
+	open_key VARCHAR(64), 
+	endpoint VARCHAR(256) NOT NULL, 
+	name VARCHAR(64) NOT NULL, 
+	labels JSON NOT NULL, 
+	summary TEXT NOT NULL, 
+	starts_ms BIGINT NOT NULL, 
+	clean_ms BIGINT, 
+	ends_ms BIGINT, 
+	event_id INTEGER, 
+	CONSTRAINT pk_alerts PRIMARY KEY (id), 
+	CONSTRAINT uq_alerts_open_key UNIQUE (open_key)
+);
 CREATE TABLE datasets (
 	id VARCHAR(32) NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
@@ -140,7 +169,7 @@ CREATE TABLE model_alias_moves (
 	previous INTEGER, 
 	time_ms BIGINT NOT NULL, 
 	actor VARCHAR(256) NOT NULL, 
-	verdict_id VARCHAR(32), 
+	verdict_id VARCHAR(32), cause JSON, 
 	CONSTRAINT pk_model_alias_moves PRIMARY KEY (id), 
 	CONSTRAINT fk_model_alias_moves_model FOREIGN KEY(model) REFERENCES registered_models (name)
 );
@@ -174,6 +203,15 @@ CREATE TABLE model_versions (
 	profile_digest VARCHAR(64), updated_ms BIGINT DEFAULT '0' NOT NULL, deleted_ms BIGINT, description TEXT, stage VARCHAR(32) DEFAULT 'None' NOT NULL, source TEXT, run_link TEXT, logged_model_id VARCHAR(64), 
 	CONSTRAINT pk_model_versions PRIMARY KEY (model, number), 
 	CONSTRAINT fk_model_versions_model FOREIGN KEY(model) REFERENCES registered_models (name)
+);
+CREATE TABLE policies (
+	endpoint VARCHAR(256) NOT NULL, 
+	number INTEGER NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	created_ms BIGINT NOT NULL, 
+	actor VARCHAR(256) NOT NULL, 
+	body JSON NOT NULL, 
+	CONSTRAINT pk_policies PRIMARY KEY (endpoint, number)
 );
 CREATE TABLE predictions (
 	id VARCHAR(40) NOT NULL, 
@@ -212,7 +250,7 @@ CREATE TABLE revisions (
 	actor VARCHAR(256) NOT NULL, 
 	reason TEXT NOT NULL, 
 	previous INTEGER, 
-	cause JSON NOT NULL, 
+	cause JSON NOT NULL, kind VARCHAR(16) DEFAULT 'deployed' NOT NULL, 
 	CONSTRAINT pk_revisions PRIMARY KEY (endpoint_id, number), 
 	CONSTRAINT fk_revisions_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES endpoints (id)
 );
@@ -347,6 +385,18 @@ CREATE TABLE verdicts (
 	actor VARCHAR(256) NOT NULL, 
 	CONSTRAINT pk_verdicts PRIMARY KEY (id)
 );
+CREATE TABLE version_states (
+	id INTEGER NOT NULL, 
+	model VARCHAR(256) NOT NULL, 
+	number INTEGER NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	state VARCHAR(16) NOT NULL, 
+	time_ms BIGINT NOT NULL, 
+	actor VARCHAR(256) NOT NULL, 
+	reason TEXT NOT NULL, 
+	cause JSON NOT NULL, 
+	CONSTRAINT pk_version_states PRIMARY KEY (id)
+);
 CREATE TABLE webhook_deliveries (
 	id INTEGER NOT NULL, 
 	webhook_id VARCHAR(36) NOT NULL, 
@@ -388,7 +438,7 @@ CREATE TABLE windows (
 	latency BLOB, 
 	features BLOB, 
 	outputs BLOB, 
-	quality BLOB, 
+	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, 
 	CONSTRAINT pk_windows PRIMARY KEY (endpoint, start_s, revision, version, route, worker, sequence)
 );
 CREATE TABLE worker_revisions (
@@ -428,4 +478,7 @@ CREATE INDEX ix_run_tags_parent ON run_tags (value) WHERE key = 'mlflow.parentRu
 CREATE VIEW metrics AS SELECT 'a store of Penstock, not of MLflow' AS note;
 CREATE VIEW params AS SELECT 'a store of Penstock, not of MLflow' AS note;
 CREATE VIEW tags AS SELECT 'a store of Penstock, not of MLflow' AS note;
+CREATE INDEX ix_version_states_model_number ON version_states (model, number);
+CREATE INDEX ix_alerts_endpoint_id ON alerts (endpoint, id);
+CREATE INDEX ix_alert_deliveries_next_ms ON alert_deliveries (next_ms);
 DELETE FROM "sqlite_sequence";

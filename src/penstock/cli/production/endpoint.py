@@ -1,0 +1,190 @@
+"""Commands on endpoints as they are: `endpoint list`, `show`, `history`, `apply`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.tables import render_table
+
+if TYPE_CHECKING:
+    from penstock.serving.deployments import Revision
+
+
+@click.group()
+def endpoint() -> None:
+    """List endpoints, show one or its history, apply what penstock.yaml says of them."""
+
+
+@endpoint.command("list")
+@json_option
+@pass_session
+def endpoint_list(session: Session) -> None:
+    """List endpoints and what they serve."""
+    from penstock.serving.deployments import list_endpoints
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        found = list_endpoints(connection)
+    rows = [_row(revision) for revision in found]
+    text = (
+        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
+        if rows
+        else "No endpoints yet: penstock deploy"
+    )
+    session.emit([document_of(revision) for revision in found], text)
+
+
+@endpoint.command("show")
+@click.argument("name", metavar="ENDPOINT")
+@json_option
+@pass_session
+def endpoint_show(session: Session, name: str) -> None:
+    """Show an endpoint's revision, the policy that watches it, and which serve processes run it."""
+    import msgspec
+
+    from penstock.base.clock import now_ms
+    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+    from penstock.flows.production.checking import policy_in_file
+    from penstock.monitoring.policies import differences, policy_or_none_yet
+    from penstock.serving.deployments import get_revision
+    from penstock.serving.workers import list_workers
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        revision = get_revision(connection, name)
+        policy = policy_or_none_yet(connection, name, revision.model)
+        workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+    states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
+    written = policy_in_file(project, name)
+    differs = written is not None and written.digest != policy.digest
+    keys = differences(policy.body, written) if written is not None and differs else []
+    document = {
+        **document_of(revision),
+        "policy": {
+            "number": policy.number,
+            "created_ms": policy.created_ms,
+            "actor": policy.actor,
+            "endpoint": msgspec.to_builtins(policy.settings),
+            "differs": keys,
+        },
+        "servers": [
+            {
+                "url": worker.url,
+                "pid": worker.pid,
+                "state": state.state if state else "pending",
+                "message": state.message if state else "",
+            }
+            for worker, state in states
+        ],
+    }
+    lines = [
+        f"endpoint  {revision.endpoint}, revision {revision.number}",
+        f"stable    {revision.model}/{revision.stable}",
+    ]
+    if revision.canary:
+        lines.append(
+            f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
+        )
+    lines.append(f"reason    {revision.reason}")
+    lines.append(
+        f"policy    {policy.number}, {len(policy.settings.guardrails)} guardrails"
+        if policy.number
+        else "policy    none: nothing is guarded"
+    )
+    if differs:
+        lines.append(f"          penstock.yaml says otherwise: {', '.join(keys) or 'no policy holds yet'}")
+        lines.append(f"          penstock endpoint apply {name}")
+    lines += [
+        f"server    {worker.url}: {state.state if state else 'not taken over yet'}"
+        for worker, state in states
+    ]
+    if not states:
+        lines.append("server    none is running: penstock serve")
+    session.emit(document, "\n".join(lines))
+
+
+@endpoint.command("history")
+@click.argument("name", metavar="ENDPOINT")
+@json_option
+@pass_session
+def endpoint_history(session: Session, name: str) -> None:
+    """List an endpoint's revisions, newest first."""
+    from penstock.serving.deployments import get_revision, list_revisions
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        get_revision(connection, name)
+        found = list_revisions(connection, name)
+    rows = [(*_row(revision)[1:], revision.reason) for revision in found]
+    text = render_table(rows, ("revision", "stable", "canary", "since", "by", "reason"))
+    session.emit([document_of(revision) for revision in found], text)
+
+
+@endpoint.command("apply")
+@click.argument("name", metavar="[ENDPOINT]", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would change.")
+@json_option
+@pass_session
+def endpoint_apply(session: Session, name: str | None, dry_run: bool) -> None:
+    """Make what penstock.yaml says of its endpoints (or of one) their policy: guardrails, rollout, alerts."""
+    from penstock.flows.production.policing import apply_policies, plan_policies
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    changes = plan_policies(project, name)
+    written = {} if dry_run else {one.endpoint: one.number for one in apply_policies(project, changes)}
+    lines = []
+    for one in changes:
+        for warning in one.warnings:
+            session.note(f"warning: {warning}")
+        number = one.before.number if one.before else 0
+        what = ", ".join(one.changes) or "the first one"
+        if one.changes_nothing:
+            lines.append(f"{one.endpoint}: policy {number} holds already.")
+        elif dry_run:
+            lines.append(f"{one.endpoint}: would get policy {number + 1}: {what}.")
+        else:
+            lines.append(f"{one.endpoint}: policy {written[one.endpoint]} holds now: {what}.")
+    document = [
+        {
+            "endpoint": one.endpoint,
+            "policy": written.get(one.endpoint, one.before.number if one.before else 0),
+            "applied": one.endpoint in written,
+            "changes": one.changes,
+            "warnings": one.warnings,
+        }
+        for one in changes
+    ]
+    session.emit(document, "\n".join(lines) or "No deployed endpoint stands in penstock.yaml.")
+
+
+def _row(revision: Revision) -> tuple[object, ...]:
+    from penstock.base.clock import format_ms
+
+    canary = (
+        f"{revision.model}/{revision.canary.version} {revision.canary.percent:g} %"
+        if revision.canary
+        else "-"
+    )
+    return (
+        revision.endpoint,
+        revision.number,
+        f"{revision.model}/{revision.stable}",
+        canary,
+        format_ms(revision.created_ms),
+        revision.actor,
+    )
+
+
+def document_of(revision: Revision) -> dict[str, Any]:
+    """Return a revision as JSON."""
+    import msgspec
+
+    document: dict[str, Any] = msgspec.to_builtins(revision)
+    return document

@@ -1,0 +1,82 @@
+"""What penstock.yaml says of an endpoint, and whether it can be judged on the version that is served."""
+
+from __future__ import annotations
+
+from penstock.base.errors import Invalid, PenstockError
+from penstock.base.settings import line_of
+from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.policies import PolicyBody
+from penstock.monitoring.profile import Profile
+from penstock.monitoring.settings import EndpointSettings
+from penstock.project.project import Project
+from penstock.project.settings import SETTINGS_FILE
+from penstock.registry.entities import ModelVersion
+
+
+def policy_in_file(project: Project, endpoint: str) -> PolicyBody | None:
+    """Return what the project's settings say of an endpoint, or None when they do not name it."""
+    settings = project.settings.endpoints.get(endpoint)
+    return None if settings is None else PolicyBody(endpoint=settings, alerts=project.settings.alerts)
+
+
+def check_guardrails(
+    project: Project,
+    endpoint: str,
+    settings: EndpointSettings | None,
+    version: ModelVersion,
+    outputs: frozenset[str] | None = None,
+    *,
+    is_canary: bool = False,
+) -> tuple[str, ...]:
+    """Return in words what the guardrails will not be able to judge of a version.
+
+    Args:
+        settings: what will watch the endpoint; None: nothing does.
+        outputs: the names of what the model answers, where they are known.
+
+    Raises:
+        Invalid: a guardrail names a feature that the version does not have; the error says where.
+    """
+    if settings is None or not settings.guardrails:
+        return (
+            f"nothing guards {endpoint}: write `guardrails:` under endpoints.{endpoint} in penstock.yaml",
+        )
+    reference = _reference(project, version, outputs)
+    found: list[str] = []
+    for index, entry in enumerate(settings.guardrails):
+        wrong = unknown_features(entry, reference)
+        if wrong:
+            raise _unknown(project, endpoint, index, wrong, reference)
+        found += [words for _, _, words in obstacles(entry, reference, is_canary=is_canary)]
+    held = found and is_canary and settings.rollout.unjudged == "hold"
+    words = [f"{version.ref} is not judged in all: {one}" for one in dict.fromkeys(found)]
+    if held:
+        words.append("the canary will not advance by itself; `rollout: {unjudged: allow}` lets it")
+    return tuple(words)
+
+
+def _reference(project: Project, version: ModelVersion, outputs: frozenset[str] | None) -> Reference:
+    profile, problem = None, ""
+    if version.profile_digest is not None:
+        try:
+            profile = project.artifacts.load(version.profile_digest, Profile.from_bytes)
+        except PenstockError as error:
+            problem = f"the reference profile of {version.ref} cannot be read: {error.message}"
+    return Reference(profile=profile, metrics=version.metrics, outputs=outputs, problem=problem)
+
+
+def _unknown(project: Project, endpoint: str, index: int, wrong: list[str], reference: Reference) -> Invalid:
+    path = project.root / SETTINGS_FILE
+    field = ("endpoints", endpoint, "guardrails", index, "drift", "features")
+    line = line_of(path, field)
+    where = f"{path}:{line}" if line else str(path)
+    known = ", ".join(sorted(reference.profile.column_names)[:20]) if reference.profile else ""
+    return Invalid(
+        f"{where}: a drift guardrail names {', '.join(map(repr, wrong))}, which the model's reference does not have",
+        code="settings.feature_unknown",
+        hint=f"known features: {known}",
+        file=str(path),
+        line=line,
+        features=wrong,
+    )

@@ -1,0 +1,158 @@
+"""Bring what penstock.yaml says into the store: at a command, or by itself when the file changes.
+
+The controller of a working copy looks at the file before every look at the endpoints. A file that is wrong
+changes nothing: the policies that hold are kept, and an event says where it is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.base.digest import digest_bytes
+from penstock.base.errors import Conflict, NotFound, PenstockError
+from penstock.base.store.events import record_event
+from penstock.flows.production.checking import check_guardrails, policy_in_file
+from penstock.monitoring.policies import (
+    Policy,
+    PolicyBody,
+    differences,
+    find_policy,
+    list_policies,
+    put_policy,
+)
+from penstock.project.project import Project
+from penstock.project.settings import SETTINGS_FILE, load_project_settings
+from penstock.registry.versions import get_version
+from penstock.serving.deployments import list_endpoints
+
+
+@dataclass(frozen=True)
+class PolicyChange:
+    """What penstock.yaml says of an endpoint, beside what holds. `changes` are the keys that differ."""
+
+    endpoint: str
+    before: Policy | None
+    body: PolicyBody
+    changes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether it holds already."""
+        return self.before is not None and self.before.digest == self.body.digest
+
+
+def plan_policies(project: Project, endpoint: str | None = None) -> list[PolicyChange]:
+    """Return what the file says of every deployed endpoint it names, or of one.
+
+    Raises:
+        NotFound: the endpoint is not deployed, or the file does not name it.
+        Invalid: a guardrail names what the served version does not have.
+    """
+    with project.database.read() as connection:
+        deployed = {one.endpoint: one for one in list_endpoints(connection)}
+    if endpoint is not None and (endpoint not in deployed or endpoint not in project.settings.endpoints):
+        missing = "penstock.yaml says nothing of" if endpoint in deployed else "there is no deployed"
+        raise NotFound(
+            f"{missing} endpoint {endpoint!r}",
+            code="serving.endpoint_unknown",
+            hint="penstock deploy writes the policy of an endpoint with its first revision",
+        )
+    found = []
+    for name, revision in deployed.items():
+        body = policy_in_file(project, name)
+        if body is None or endpoint not in (None, name):
+            continue
+        with project.database.read() as connection:
+            before = find_policy(connection, name)
+            version = get_version(connection, revision.model, revision.stable, deleted=True)
+        warnings: tuple[str, ...] = ()
+        if before is None or before.digest != body.digest:
+            warnings = check_guardrails(project, name, body.endpoint, version)
+        changes = tuple(differences(before.body if before else None, body))
+        found.append(PolicyChange(name, before, body, changes, warnings))
+    return found
+
+
+def apply_policies(project: Project, changes: list[PolicyChange]) -> list[Policy]:
+    """Write those that change something, each with its event, in one transaction; return them.
+
+    Raises:
+        Conflict: another policy was written at the same moment.
+    """
+    todo = [one for one in changes if not one.changes_nothing]
+    if not todo:
+        return []
+    with project.database.write() as connection:
+        written = [put_policy(connection, one.endpoint, one.body, project.actor) for one in todo]
+    return [one for one in written if one is not None]
+
+
+def endpoints_that_differ(project: Project) -> frozenset[str]:
+    """Return the deployed endpoints of which the file says something else than the policy that holds."""
+    with project.database.read() as connection:
+        names = [one.endpoint for one in list_endpoints(connection)]
+        held = list_policies(connection)
+    said = {name: policy_in_file(project, name) for name in names}
+    return frozenset(
+        name
+        for name, body in said.items()
+        if body is not None and (name not in held or held[name].digest != body.digest)
+    )
+
+
+class FileFollower:
+    """Applies penstock.yaml of a working copy whenever it changes. Not thread-safe."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._seen: tuple[str, tuple[str, ...]] | None = None
+        self.problem = ""
+
+    def follow(self) -> None:
+        """Look at the file, and apply it when it, or the set of endpoints, is another than last time.
+
+        A wrong file is told once, as an event, and stays in `problem` until it is right or gone.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        path = self._project.root / SETTINGS_FILE
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return
+        with self._project.database.read() as connection:
+            names = tuple(one.endpoint for one in list_endpoints(connection))
+        seen = (digest_bytes(data), names)
+        if seen == self._seen:
+            return
+        try:
+            settings = load_project_settings(self._project.root)
+            before = self._project.settings
+            self._project.go_by(settings)
+            try:
+                apply_policies(self._project, plan_policies(self._project))
+            except PenstockError:
+                self._project.go_by(before)
+                raise
+        except Conflict:
+            return  # another one was written at the same moment: the next look compares again
+        except PenstockError as error:
+            self._refuse(error.message)
+        else:
+            self.problem = ""
+        self._seen = seen
+
+    def _refuse(self, message: str) -> None:
+        if message == self.problem:
+            return
+        self.problem = message
+        with self._project.database.write() as connection:
+            record_event(
+                connection,
+                "policy.refused",
+                f"file:{SETTINGS_FILE}",
+                self._project.actor,
+                f"the policies that hold are kept: {message}",
+            )

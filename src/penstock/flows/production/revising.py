@@ -1,0 +1,202 @@
+"""Write a revision with everything that belongs to it, in one transaction or not at all.
+
+With it go its event, the endpoint's policy, what became of the version that a rollback takes out, the alias
+that follows, and what is told of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.store.events import record_event
+from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
+from penstock.monitoring.alerts import Subject, open_alert
+from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
+from penstock.monitoring.settings import EndpointSettings
+from penstock.project.project import Project
+from penstock.registry.aliases import find_alias, move_alias
+from penstock.registry.entities import AliasMove, ModelVersion
+from penstock.registry.states import VersionState, add_state, clear_state
+from penstock.registry.verdicts import find_verdict
+from penstock.registry.versions import get_version
+from penstock.serving.deployments import Revision, RevisionDraft, append_revision
+
+ROLLED_BACK = "PenstockRolledBack"
+PROMOTED = "PenstockPromoted"
+
+
+@dataclass(frozen=True)
+class DeploymentPlan:
+    """The next revision of an endpoint and the one it was planned on.
+
+    `policy` is what shall watch it from then on, None for what does already. `out` is the version that a
+    rollback takes out. `answered_for` is a version that was rolled back and is deployed all the same.
+    `warnings` say what will not be judged.
+    """
+
+    endpoint: str
+    draft: RevisionDraft
+    before: Revision | None
+    kind: str
+    summary: str
+    policy: PolicyBody | None = None
+    out: int | None = None
+    answered_for: ModelVersion | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def apply_deployment(project: Project, plan: DeploymentPlan) -> Revision:
+    """Write the revision and its event in one transaction.
+
+    Raises:
+        Conflict: the endpoint moved since the plan was made.
+    """
+    with project.database.write() as connection:
+        return write_deployment(connection, project, plan)
+
+
+def write_deployment(connection: sa.Connection, project: Project, plan: DeploymentPlan) -> Revision:
+    """Carry a plan out in the caller's transaction.
+
+    Raises:
+        Conflict: the endpoint or its alias moved since the plan was made.
+        NotFound: the version to go back to was taken away.
+        Refused: the alias may not move to the version that becomes stable.
+    """
+    actor = project.actor
+    if plan.answered_for is not None:
+        clear_state(connection, plan.answered_for, actor, plan.draft.reason)
+    before = plan.before
+    revision = append_revision(
+        connection, plan.endpoint, plan.draft, expected=before.number if before else None
+    )
+    if plan.policy is not None:
+        put_policy(connection, plan.endpoint, plan.policy, actor)
+    policy = policy_or_none_yet(connection, plan.endpoint, revision.model).body
+    follows = _alias_that_follows(connection, plan, revision, policy.endpoint)
+    event_id = record_event(
+        connection,
+        plan.kind,
+        f"endpoint:{plan.endpoint}",
+        actor,
+        f"{plan.summary} (revision {revision.number}){follows.words if follows else ''}",
+        cause=plan.draft.cause,
+        before=_state(before),
+        after=_state(revision),
+    )
+    cause = {**_named(revision, event_id), "reason": revision.reason}
+    if plan.out is not None:
+        _take_out(connection, plan, actor, {**plan.draft.cause, **cause})
+    if follows is not None and follows.moves:
+        _move(connection, follows, actor, {"rollback": cause})
+    if plan.draft.kind == "promoted":
+        _promote(connection, project, revision, policy.endpoint, {"canary": plan.draft.cause, **cause})
+    if plan.draft.kind in {"rolled_back", "promoted"}:
+        subject = Subject(
+            name=ROLLED_BACK if plan.draft.kind == "rolled_back" else PROMOTED,
+            endpoint=plan.endpoint,
+            labels={"version": str(plan.out or revision.stable), "revision": str(revision.number)},
+        )
+        summary = f"{plan.summary}: {revision.reason}{follows.words if follows else ''}"
+        webhooks = policy.alerts.webhooks
+        open_alert(connection, subject, summary, webhooks, time_ms=now_ms(), event_id=event_id, is_kept=False)
+    return revision
+
+
+@dataclass(frozen=True)
+class _Follows:
+    """The endpoint's alias, which points at what is taken out, and where it goes, if it does."""
+
+    model: str
+    alias: str
+    previous: int
+    version: int
+    moves: bool
+
+    @property
+    def words(self) -> str:
+        if self.moves:
+            return f"; {self.model}@{self.alias} goes along to {self.model}/{self.version}"
+        return f"; {self.model}@{self.alias} stays at {self.model}/{self.previous}"
+
+
+def _alias_that_follows(
+    connection: sa.Connection, plan: DeploymentPlan, revision: Revision, settings: EndpointSettings
+) -> _Follows | None:
+    if plan.out is None or settings.alias is None or plan.before is None:
+        return None
+    model, alias = settings.alias
+    current = find_alias(connection, model, alias)
+    if current is None or (model, current.version) != (plan.before.model, plan.out):
+        return None
+    moves = settings.rollout.alias == "follow" and revision.model == model
+    return _Follows(model, alias, current.version, revision.stable, moves)
+
+
+def _move(connection: sa.Connection, follows: _Follows, actor: str, cause: Mapping[str, Any]) -> None:
+    version = get_version(connection, follows.model, follows.version)
+    verdict = find_verdict(connection, version.model, version.digest)
+    move = AliasMove(
+        model=version.model,
+        name=follows.alias,
+        version=version.number,
+        previous=follows.previous,
+        time_ms=now_ms(),
+        actor=actor,
+        verdict_id=verdict.id if verdict else None,
+    )
+    move_alias(connection, move, expected=follows.previous, cause=cause)
+
+
+def _take_out(connection: sa.Connection, plan: DeploymentPlan, actor: str, cause: dict[str, Any]) -> None:
+    if plan.before is None or plan.out is None:
+        return
+    version = get_version(connection, plan.before.model, plan.out, deleted=True)
+    state = VersionState(
+        model=version.model,
+        number=version.number,
+        digest=version.digest,
+        state="rolled_back",
+        time_ms=now_ms(),
+        actor=actor,
+        reason=plan.draft.reason,
+        cause=cause,
+    )
+    add_state(connection, state)
+    record_event(
+        connection, "model.rolled_back", f"model:{version.ref}", actor,
+        f"{version.ref} was rolled back: {plan.draft.reason}", cause=cause,
+    )  # fmt: skip
+
+
+def _promote(
+    connection: sa.Connection,
+    project: Project,
+    revision: Revision,
+    settings: EndpointSettings,
+    cause: Mapping[str, Any],
+) -> None:
+    if settings.alias is None or settings.alias[0] != revision.model:
+        return
+    version = get_version(connection, revision.model, revision.stable)
+    promotion = plan_move(connection, AliasPolicy.of(project.settings), version, settings.alias[1])
+    if not promotion.changes_nothing:
+        apply_move(connection, promotion, project.actor, cause)
+
+
+def _named(revision: Revision, event_id: int) -> dict[str, Any]:
+    return {"endpoint": revision.endpoint, "revision": revision.number, "event": event_id}
+
+
+def _state(revision: Revision | None) -> dict[str, Any]:
+    if revision is None:
+        return {}
+    state: dict[str, Any] = {"revision": revision.number, "model": revision.model, "stable": revision.stable}
+    if revision.canary is not None:
+        state |= {"canary": revision.canary.version, "percent": revision.canary.percent}
+    return state

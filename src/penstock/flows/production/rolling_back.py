@@ -1,0 +1,73 @@
+"""Plan to go back: take a canary away, or serve what was stable before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.base.errors import Refused
+from penstock.flows.production.revising import DeploymentPlan
+from penstock.project.project import Project
+from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
+
+
+def plan_rollback(
+    project: Project, endpoint: str, *, to: int | None = None, reason: str | None = None
+) -> DeploymentPlan:
+    """Plan to take a canary away; without one, to serve what was stable before, or revision `to`.
+
+    Raises:
+        NotFound: no such endpoint or revision.
+        Refused: there is nothing earlier to go back to.
+    """
+    with project.database.read() as connection:
+        current = get_revision(connection, endpoint)
+        target = get_revision(connection, endpoint, to) if to is not None else None
+        history = list_revisions(connection, endpoint)
+    if target is not None:
+        stable, model = target.stable, target.model
+        summary = f"{endpoint} is back at revision {target.number}: {model}/{stable}"
+    elif current.canary is not None:
+        stable, model = current.stable, current.model
+        summary = back_words(current, model, stable)
+    else:
+        now = (current.model, current.stable)
+        earlier = (old for old in history if old.number < current.number)
+        other = next((old for old in earlier if (old.model, old.stable) != now), None)
+        if other is None:
+            raise Refused(
+                f"endpoint {endpoint} never served another version: there is nothing to go back to",
+                code="serving.nothing_before",
+                hint=f"penstock endpoint history {endpoint}",
+            )
+        stable, model = other.stable, other.model
+        summary = back_words(current, model, stable)
+    return make_rollback(current, (model, stable), project.actor, summary, reason=reason or summary)
+
+
+def back_words(current: Revision, model: str, stable: int) -> str:
+    """Say what a rollback does."""
+    if current.canary is not None and (model, stable) == (current.model, current.stable):
+        return f"{current.endpoint} takes {model}/{current.canary.version} out, all traffic is with version {stable}"
+    return f"{current.endpoint} is back at {model}/{stable}"
+
+
+def make_rollback(
+    current: Revision,
+    to: tuple[str, int],
+    actor: str,
+    summary: str,
+    *,
+    reason: str,
+    cause: dict[str, Any] | None = None,
+) -> DeploymentPlan:
+    """Return the plan to serve a version alone in place of what is current; it says which version goes."""
+    model, stable = to
+    draft = RevisionDraft(
+        model=model, stable=stable, actor=actor, reason=reason, cause=cause or {}, kind="rolled_back"
+    )
+    out = None
+    if current.canary is not None:
+        out = current.canary.version
+    elif (current.model, current.stable) != to:
+        out = current.stable
+    return DeploymentPlan(current.endpoint, draft, current, "endpoint.rolled_back", summary, out=out)

@@ -1,0 +1,89 @@
+"""Post the alerts that wait in the outbox, until each is taken or given up.
+
+At least once: a process that is killed between the post and its note posts again, with the same id and
+body. Several controllers over one store share the work: what one has claimed, another leaves alone until
+the claim runs out.
+"""
+
+from __future__ import annotations
+
+from penstock.base.background import Background
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
+from penstock.base.jsontext import render_json
+from penstock.base.store.events import record_event
+from penstock.base.web.posting import post_bytes
+from penstock.monitoring.alerts import Delivery, claim_due, finish_delivery, has_due, put_off_delivery
+from penstock.monitoring.wording import body_of
+from penstock.project.project import Project
+
+INTERVAL_S = 0.25
+CLAIM_MS = 60_000
+BACKOFF_S = (1, 2, 5, 15, 60, 300, 900, 3600, 3600, 3600, 3600, 3600)
+"""How long each next attempt waits; after the last one, some six hours later, it is given up with an event."""
+
+
+class AlertLoop:
+    """Posts what is due, in a thread of a server process."""
+
+    def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
+        self._project = project
+        self._background = Background("penstock-alerts", self._turn, interval_s, failing="alerts wait")
+
+    def start(self) -> None:
+        """Begin to post."""
+        self._background.start()
+
+    def stop(self) -> None:
+        """Finish what is being posted; the rest stays in the outbox."""
+        self._background.stop()
+
+    def send_due(self) -> int:
+        """Post what is due now and return how much that was.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        with self._project.database.read() as connection:
+            if not has_due(connection, now_ms()):
+                return 0
+        time_ms = now_ms()
+        with self._project.database.write() as connection:
+            due = claim_due(connection, time_ms, time_ms + CLAIM_MS)
+        for delivery in due:
+            if self._background.is_stopping:
+                break
+            self._send(delivery)
+        return len(due)
+
+    def _send(self, delivery: Delivery) -> None:
+        problem = ""
+        headers = {"Content-Type": "application/json", "Penstock-Delivery-Id": str(delivery.id)}
+        try:
+            # whoever writes penstock.yaml may name any address
+            data = render_json(body_of(delivery)).encode()
+            answer = post_bytes(delivery.url, data, headers, allow_private=True)
+            problem = "" if answer.is_taken else f"it answered {answer.status}"
+        except PenstockError as error:
+            problem = error.message
+        with self._project.database.write() as connection:
+            if not problem:
+                finish_delivery(connection, delivery, now_ms())
+                return
+            tries = delivery.attempt_count
+            next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
+            put_off_delivery(connection, delivery, problem, next_ms)
+            if tries == 0 or next_ms is None:
+                again = "it is tried again" if next_ms is not None else "it is given up"
+                record_event(
+                    connection,
+                    "alert.failed",
+                    f"endpoint:{delivery.alert.endpoint}",
+                    self._project.actor,
+                    f"{delivery.alert.name} ({delivery.status}) was not taken: {problem}; {again}",
+                    cause={"alert": delivery.alert.id, "attempts": tries + 1},
+                )
+
+    def _turn(self) -> None:
+        while self.send_due() and not self._background.is_stopping:
+            pass

@@ -1,0 +1,55 @@
+"""Whether a guardrail can be judged at all: what no amount of traffic would change."""
+
+from __future__ import annotations
+
+from penstock.monitoring.findings import Unjudged
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
+
+OF_PROBABILITIES = frozenset({"roc_auc", "brier", "log_loss", "average_precision", "calibration_error"})
+"""Metrics that the output `probability` is needed for."""
+
+
+def obstacles(
+    entry: GuardrailEntry, reference: Reference, *, is_canary: bool
+) -> list[tuple[str, Unjudged, str]]:
+    """Return what stands against judging a guardrail on a version: name, reason, and the reason in words."""
+    if entry.drift is not None:
+        return _of_drift(entry.drift, reference)
+    if entry.quality is not None:
+        return _of_quality(entry.quality, reference, is_canary=is_canary)
+    return []
+
+
+def unknown_features(entry: GuardrailEntry, reference: Reference) -> list[str]:
+    """Return the features a guardrail names that the version does not have, as far as that is known."""
+    if entry.drift is None or entry.drift.features == "any" or reference.profile is None:
+        return []
+    known = set(reference.profile.column_names)
+    return [name for name in entry.drift.features if name not in known]
+
+
+def _of_drift(limit: DriftLimit, reference: Reference) -> list[tuple[str, Unjudged, str]]:
+    if reference.profile is None:
+        name = "features" if limit.features == "any" else ", ".join(limit.features)
+        words = reference.problem or "the version was registered without a reference profile"
+        return [(name, "no_reference", words)]
+    if limit.features == "any":
+        return []
+    known = set(reference.profile.column_names)
+    return [
+        (name, "feature_unknown", f"the reference profile has no feature {name!r}")
+        for name in limit.features
+        if name not in known
+    ]
+
+
+def _of_quality(
+    limit: QualityLimit, reference: Reference, *, is_canary: bool
+) -> list[tuple[str, Unjudged, str]]:
+    needs_probability = limit.metric in OF_PROBABILITIES
+    if needs_probability and reference.outputs is not None and "probability" not in reference.outputs:
+        return [(limit.metric, "no_probability", f"the model has no output `probability`, which {limit.metric} needs")]  # fmt: skip
+    if not is_canary and limit.against != "stable" and limit.metric not in reference.metrics:
+        return [(limit.metric, "metric_absent", f"no offline {limit.metric} is known of the version")]
+    return []

@@ -1,0 +1,177 @@
+"""Policies: what watches an endpoint and who is told, numbered and never changed, beside its revisions.
+
+The newest one holds. The controller, every serve process, the command line and the pages read it here;
+penstock.yaml is where it is written, not where it is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.digest import digest_value
+from penstock.base.errors import Conflict
+from penstock.base.store.database import metadata
+from penstock.base.store.events import record_event
+from penstock.monitoring.settings import AlertSettings, EndpointSettings
+
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("endpoint", sa.String(256), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+)
+
+
+class PolicyBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy says: the endpoint's own settings and where its alerts go."""
+
+    endpoint: EndpointSettings
+    alerts: AlertSettings = AlertSettings()
+
+    @property
+    def digest(self) -> str:
+        """What tells two policies apart."""
+        return digest_value(msgspec.to_builtins(self))
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy as it was written. `number` 0 is what holds before anybody wrote one: nothing is guarded."""
+
+    endpoint: str
+    number: int
+    digest: str
+    created_ms: int
+    actor: str
+    body: PolicyBody
+
+    @property
+    def settings(self) -> EndpointSettings:
+        """How the endpoint is rolled out, watched and answered for."""
+        return self.body.endpoint
+
+
+def find_policy(connection: sa.Connection, endpoint: str) -> Policy | None:
+    """Return the policy that holds for an endpoint, or None."""
+    query = sa.select(policies).where(policies.c.endpoint == endpoint)
+    row = connection.execute(query.order_by(policies.c.number.desc()).limit(1)).mappings().first()
+    return None if row is None else _policy(row)
+
+
+def policy_or_none_yet(connection: sa.Connection, endpoint: str, model: str) -> Policy:
+    """Return the policy that holds, or number 0, under which an endpoint serving `model` guards nothing."""
+    body = PolicyBody(endpoint=EndpointSettings(model=model))
+    return find_policy(connection, endpoint) or Policy(
+        endpoint=endpoint, number=0, digest="", created_ms=0, actor="", body=body
+    )
+
+
+def list_policies(connection: sa.Connection) -> dict[str, Policy]:
+    """Return the policy that holds for every endpoint that has one."""
+    newest = sa.select(policies.c.endpoint, sa.func.max(policies.c.number).label("number"))
+    last = newest.group_by(policies.c.endpoint).subquery()
+    both = (policies.c.endpoint == last.c.endpoint) & (policies.c.number == last.c.number)
+    rows = connection.execute(sa.select(policies).join(last, both)).mappings()
+    return {row["endpoint"]: _policy(row) for row in rows}
+
+
+def put_policy(connection: sa.Connection, endpoint: str, body: PolicyBody, actor: str) -> Policy | None:
+    """Write a policy with its event in the caller's transaction; None when the one that holds says the same.
+
+    Raises:
+        Conflict: another one was written at the same moment.
+    """
+    before = find_policy(connection, endpoint)
+    if before is not None and before.digest == body.digest:
+        return None
+    number = before.number + 1 if before else 1
+    row = {
+        "endpoint": endpoint,
+        "number": number,
+        "digest": body.digest,
+        "created_ms": now_ms(),
+        "actor": actor,
+        "body": msgspec.to_builtins(body),
+    }
+    try:
+        connection.execute(policies.insert().values(row))
+    except sa.exc.IntegrityError:
+        raise Conflict(
+            f"the policy of {endpoint} was changed at the same moment",
+            code="monitoring.policy_moved",
+            hint=f"penstock endpoint show {endpoint}",
+        ) from None
+    changes = differences(before.body if before else None, body)
+    record_event(
+        connection,
+        "policy.applied",
+        f"endpoint:{endpoint}",
+        actor,
+        f"policy {number} of {endpoint} holds now" + (f": {', '.join(changes)}" if changes else ""),
+        before={"policy": before.number} if before else {},
+        after={"policy": number, "digest": body.digest},
+    )
+    return _policy(row)
+
+
+def differences(before: PolicyBody | None, after: PolicyBody) -> list[str]:
+    """Say where two policies differ, by key; addresses of webhooks are not told, they may hold secrets.
+
+    Example:
+        >>> one = PolicyBody(endpoint=EndpointSettings(model="m@champion"))
+        >>> differences(None, one), differences(one, one)
+        ([], [])
+    """
+    if before is None:
+        return []
+    old, new = _flat(msgspec.to_builtins(before)), _flat(msgspec.to_builtins(after))
+    count = len(before.endpoint.guardrails), len(after.endpoint.guardrails)
+    if count[0] != count[1]:
+        return [*_but_guardrails(old, new), f"{count[1]} guardrails instead of {count[0]}"]
+    names = [
+        name for name in [*old, *(key for key in new if key not in old)] if old.get(name) != new.get(name)
+    ]
+    return _told(old, new, names)
+
+
+def _but_guardrails(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    names = [name for name in {**old, **new} if not name.startswith("endpoint.guardrails")]
+    return _told(old, new, [name for name in names if old.get(name) != new.get(name)])
+
+
+def _told(old: dict[str, Any], new: dict[str, Any], names: list[str]) -> list[str]:
+    return [
+        f"{name.removeprefix('endpoint.')}"
+        + ("" if name.startswith("alerts.") else f" {_word(old.get(name))} → {_word(new.get(name))}")
+        for name in names
+    ]
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        items = {str(index): item for index, item in enumerate(value)}.items()
+    else:
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, item in items:
+        flat |= _flat(item, f"{name}.{key}" if name else str(key))
+    return flat
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "unset"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _policy(row: Any) -> Policy:
+    return msgspec.convert({str(key): value for key, value in row.items()}, Policy)

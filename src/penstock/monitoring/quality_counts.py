@@ -1,0 +1,244 @@
+"""The counts behind quality: what labels say of predictions, in a form that merges.
+
+The scores of each class are kept in 1,000 bins, which class was taken for which, and sums of losses. Rows
+of one request belong together, so all of it is kept in 32 groups of whole requests beside the totals. An
+output that is not finite is counted and left out. What the counts mean as metrics is in `quality`.
+
+Format (version 2): MessagePack, see `to_bytes`. Version 1, without groups, is read; each such part then
+counts as one request.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from penstock.base.errors import Corrupt
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+BINS = 1000
+COARSE = 50
+GROUPS = 32
+CLIP = 1e-15
+PAIRS_MAX = 1000
+"""Pairs of true and predicted class that are told apart; further ones are one."""
+POSITIVE = "+"
+"""The name that the positive class has in the counts of binary classification."""
+SUMS = (
+    "scored", "brier", "log_loss", "classed", "right", "valued", "absolute", "squared", "label",
+    "label_squares", "sized", "percent",
+)  # fmt: skip
+AT = {name: index for index, name in enumerate(SUMS)}
+NONE: Counts = np.zeros(0, dtype=np.int64)
+
+
+class QualityCounts:
+    """Mergeable counts of how right predictions were.
+
+    A merge is associative and commutative: exactly for counts, to rounding for sums.
+    """
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self.fine: Counts = NONE
+        self.coarse: Counts = NONE
+        self.sums = np.zeros((GROUPS, len(SUMS)))
+        self.squares = np.zeros(len(SUMS))
+        self.classes: dict[tuple[str, str], Counts] = {}
+
+    def add_binary(
+        self, scores: Floats, labels: npt.ArrayLike, requests: Sequence[int] | None = None
+    ) -> None:
+        """Add probabilities of the positive class and whether it was the truth.
+
+        Args:
+            requests: a number of the request of each row; without them each row is a request.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        keep = np.isfinite(values)
+        self.left_out += int((~keep).sum())
+        truth = np.asarray(labels, dtype=np.float64)[keep] > 0.5
+        groups, values = _groups(len(keep), requests)[keep], np.clip(values[keep], 0.0, 1.0)
+        if not len(values):
+            return
+        if self.fine is NONE:
+            self.fine = np.zeros((2, BINS), dtype=np.int64)
+            self.coarse = np.zeros((GROUPS, 2, COARSE), dtype=np.int64)
+        bins = np.minimum((values * BINS).astype(np.int64), BINS - 1)
+        np.add.at(self.fine, (truth.astype(np.int64), bins), 1)
+        np.add.at(self.coarse, (groups, truth.astype(np.int64), bins * COARSE // BINS), 1)
+        likely = np.clip(np.where(truth, values, 1 - values), CLIP, 1.0)
+        self._add("scored", groups, np.ones(len(values)))
+        self._add("brier", groups, np.square(values - truth))
+        self._add("log_loss", groups, -np.log(likely))
+
+    def add_classes(
+        self,
+        predicted: Sequence[Any] | npt.NDArray[Any],
+        labels: Sequence[Any] | npt.NDArray[Any],
+        requests: Sequence[int] | None = None,
+    ) -> None:
+        """Add predicted classes and true ones; in binary classification the positive one is `POSITIVE`."""
+        count = len(labels)
+        if not count:
+            return
+        groups = _groups(count, requests)
+        names, codes = np.unique([*map(str, labels), *map(str, predicted)], return_inverse=True)
+        truth, guess = codes[:count].astype(np.int64), codes[count:].astype(np.int64)
+        self._add("classed", groups, np.ones(count))
+        self._add("right", groups, (truth == guess).astype(np.float64))
+        pairs, place = np.unique(truth * len(names) + guess, return_inverse=True)
+        for index, pair in enumerate(pairs.tolist()):
+            known = self._class(str(names[pair // len(names)]), str(names[pair % len(names)]))
+            known += np.bincount(groups[place == index], minlength=GROUPS)
+
+    def _class(self, truth: str, guess: str) -> Counts:
+        known = self.classes.get((truth, guess))
+        if known is None:
+            if len(self.classes) >= PAIRS_MAX:
+                truth = guess = "others"
+            known = self.classes.setdefault((truth, guess), np.zeros(GROUPS, dtype=np.int64))
+        return known
+
+    def add_values(self, predicted: Floats, labels: Floats, requests: Sequence[int] | None = None) -> None:
+        """Add predicted numbers and true ones."""
+        guess, truth = np.asarray(predicted, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+        keep = np.isfinite(guess)
+        self.left_out += int((~keep).sum())
+        groups, guess, truth = _groups(len(keep), requests)[keep], guess[keep], truth[keep]
+        self._add("valued", groups, np.ones(len(guess)))
+        self._add("absolute", groups, np.abs(guess - truth))
+        self._add("squared", groups, np.square(guess - truth))
+        self._add("label", groups, truth)
+        self._add("label_squares", groups, np.square(truth))
+        sized = truth != 0
+        self._add("sized", groups[sized], np.ones(int(sized.sum())))
+        self._add("percent", groups[sized], np.abs((guess - truth)[sized] / truth[sized]))
+
+    def _add(self, name: str, groups: Counts, values: Floats) -> None:
+        self.sums[:, AT[name]] += np.bincount(groups, values, GROUPS)
+        self.squares[AT[name]] += float(np.square(values).sum())
+
+    def total(self, name: str) -> float:
+        """Return a sum over all groups, by its name in `SUMS`."""
+        return float(self.sums[:, AT[name]].sum())
+
+    @property
+    def label_count(self) -> int:
+        """How many labelled rows there are that count."""
+        return round(max(self.total("scored"), self.total("classed"), self.total("valued")))
+
+    @property
+    def positive_count(self) -> int:
+        """How many labels of scored rows were positive."""
+        return 0 if self.fine is NONE else int(self.fine[1].sum())
+
+    def merge(self, other: Self) -> Self:
+        """Return the quality of both; neither argument changes."""
+        result = type(self)()
+        result.left_out = self.left_out + other.left_out
+        result.sums = self.sums + other.sums
+        result.squares = self.squares + other.squares
+        for one in (self, other):
+            if one.fine is not NONE:
+                result.fine = one.fine if result.fine is NONE else result.fine + one.fine
+                result.coarse = one.coarse if result.coarse is NONE else result.coarse + one.coarse
+            for (truth, guess), counts in one.classes.items():
+                known = result._class(truth, guess)
+                known += counts
+        if result.fine is not NONE and (self.fine is NONE or other.fine is NONE):
+            result.fine, result.coarse = result.fine.copy(), result.coarse.copy()
+        return result
+
+    def to_bytes(self) -> bytes:
+        """Serialise as MessagePack `[2, left_out, fine, coarse, sums, squares, classes]`.
+
+        Counts are sparse: [index, count, …] of the flattened array; sums are [index, value, …] alike;
+        classes are [[truth, prediction, group counts], …] in alphabetical order.
+        """
+        classes = [(*pair, _sparse(self.classes[pair])) for pair in sorted(self.classes)]
+        sums = (_sparse_floats(self.sums), _sparse_floats(self.squares))
+        return msgspec.msgpack.encode(
+            [2, self.left_out, _sparse(self.fine), _sparse(self.coarse), *sums, classes]
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote, now or in version 1.
+
+        Raises:
+            Corrupt: the bytes are something else.
+        """
+        try:
+            parts = msgspec.msgpack.decode(data)
+            if not isinstance(parts, list) or not parts or parts[0] not in (1, 2):
+                raise ValueError("the format is unknown")
+            result = cls()
+            _read_first(result, parts, data) if parts[0] == 1 else _read(result, parts)
+            return result
+        except (msgspec.DecodeError, ValueError, IndexError, TypeError) as error:
+            raise Corrupt(
+                f"quality counts cannot be read: {error}", code="monitoring.quality_corrupt"
+            ) from None
+
+
+def _groups(count: int, requests: Sequence[int] | None) -> Counts:
+    """Return the group of each row's request."""
+    numbers = np.arange(count) if requests is None else np.asarray(requests, dtype=np.int64)
+    return np.asarray(numbers % GROUPS, dtype=np.int64)
+
+
+def request_number(prediction_id: str) -> int:
+    """Return the number by which a request's rows are kept together, the same in every process."""
+    return zlib.crc32(prediction_id.encode())
+
+
+def _sparse(counts: Counts) -> list[int]:
+    flat = counts.ravel()
+    return [int(value) for index in np.flatnonzero(flat) for value in (index, flat[index])]
+
+
+def _sparse_floats(values: Floats) -> list[Any]:
+    flat = values.ravel()
+    return [part for index in np.flatnonzero(flat) for part in (int(index), float(flat[index]))]
+
+
+def _dense(parts: list[Any], shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
+    flat = np.zeros(math.prod(shape), dtype=kind)
+    flat[parts[::2]] = parts[1::2]
+    return flat.reshape(shape)
+
+
+def _read(result: QualityCounts, parts: list[Any]) -> None:
+    _, left_out, fine, coarse, sums, squares, classes = parts
+    result.left_out = int(left_out)
+    if fine:
+        result.fine = _dense(fine, (2, BINS), np.int64)
+        result.coarse = _dense(coarse, (GROUPS, 2, COARSE), np.int64)
+    result.sums = _dense(sums, (GROUPS, len(SUMS)), np.float64)
+    result.squares = _dense(squares, (len(SUMS),), np.float64)
+    for truth, guess, counts in classes:
+        result.classes[str(truth), str(guess)] = _dense(counts, (GROUPS,), np.int64)
+
+
+def _read_first(result: QualityCounts, parts: list[Any], data: bytes) -> None:
+    """Read version 1: `[1, positives, negatives, [[count, total, squares] of brier, log loss, right, …]]`."""
+    _, positives, negatives, sums = parts
+    group = zlib.crc32(data) % GROUPS
+    if positives or negatives:
+        result.fine = np.stack([_dense(one, (BINS,), np.int64) for one in (negatives, positives)])
+        result.coarse = np.zeros((GROUPS, 2, COARSE), dtype=np.int64)
+        result.coarse[group] = result.fine.reshape(2, COARSE, -1).sum(axis=2)
+    names = ("brier", "log_loss", "right", "absolute", "squared")
+    counted = ("scored", "scored", "classed", "valued", "valued")
+    for name, count_name, (count, total, squares) in zip(names, counted, sums, strict=True):
+        result.sums[group, AT[count_name]] = count
+        result.sums[group, AT[name]] = total
+        result.squares[AT[name]] = squares

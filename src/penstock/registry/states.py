@@ -1,0 +1,131 @@
+"""What became of a version in production: it was rolled back, or somebody took responsibility for it again.
+
+A version that was rolled back is not promoted or deployed until a gate passed it anew, or a person says why
+it may. States are rows that are never changed; the newest one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.base.clock import format_ms, now_ms
+from penstock.base.errors import Refused
+from penstock.base.store.events import record_event
+from penstock.registry.entities import ModelVersion
+from penstock.registry.tables import verdicts, version_states
+
+State = Literal["rolled_back", "cleared"]
+
+
+class VersionState(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a version. `cause` is the evidence: endpoint, revision, findings."""
+
+    model: str
+    number: int
+    digest: str
+    state: State
+    time_ms: int
+    actor: str
+    reason: str
+    cause: dict[str, Any] = {}
+
+    @property
+    def sentence(self) -> str:
+        """The state in words."""
+        word = "rolled back" if self.state == "rolled_back" else "cleared"
+        return f"{word} on {format_ms(self.time_ms)} by {self.actor}: {self.reason}"
+
+
+def add_state(connection: sa.Connection, state: VersionState) -> None:
+    """Write what happened to a version, in the caller's transaction; the event is the caller's."""
+    connection.execute(version_states.insert().values(msgspec.to_builtins(state)))
+
+
+def list_rolled_back(
+    connection: sa.Connection, model: str | None = None
+) -> dict[tuple[str, int], VersionState]:
+    """Return the versions that are rolled back now, by model and number.
+
+    A version is not any more once it was cleared, or once a gate passed its content after that.
+    """
+    query = sa.select(version_states).order_by(version_states.c.id)
+    if model is not None:
+        query = query.where(version_states.c.model == model)
+    newest = {(row["model"], row["number"]): _state(row) for row in connection.execute(query).mappings()}
+    found = {key: one for key, one in newest.items() if one.state == "rolled_back"}
+    return {key: one for key, one in found.items() if not _passed_since(connection, one)}
+
+
+def find_rolled_back(connection: sa.Connection, version: ModelVersion) -> VersionState | None:
+    """Return why a version is rolled back now, or None when it is not; the same content is the same version."""
+    found = list_rolled_back(connection, version.model)
+    same = (one for one in found.values() if version.digest and one.digest == version.digest)
+    return found.get((version.model, version.number)) or next(same, None)
+
+
+def require_not_rolled_back(connection: sa.Connection, version: ModelVersion, what: str) -> None:
+    """Make sure that a version was not rolled back.
+
+    Args:
+        what: what is refused, as `deployed`.
+
+    Raises:
+        Refused: it was, and nothing has spoken for it since.
+    """
+    found = find_rolled_back(connection, version)
+    if found is not None:
+        raise Refused(
+            f"{version.ref} cannot be {what}: it was {found.sentence}",
+            code="registry.rolled_back",
+            hint=f"penstock gate run {version.ref} judges it anew; --force --reason TEXT says why it may",
+            model=version.model,
+            version=version.number,
+        )
+
+
+def clear_state(connection: sa.Connection, version: ModelVersion, actor: str, reason: str) -> None:
+    """Take a version's rollback back because a person answers for it; nothing happens when there is none."""
+    found = find_rolled_back(connection, version)
+    if found is None:
+        return
+    cause: Mapping[str, Any] = {"rolled_back": msgspec.to_builtins(found)}
+    for number in {found.number, version.number}:
+        state = VersionState(
+            model=version.model,
+            number=number,
+            digest=found.digest,
+            state="cleared",
+            time_ms=now_ms(),
+            actor=actor,
+            reason=reason,
+            cause=dict(cause),
+        )
+        add_state(connection, state)
+    record_event(
+        connection,
+        "model.cleared",
+        f"model:{version.ref}",
+        actor,
+        f"{version.ref} may be deployed again though it was rolled back: {reason}",
+        cause=cause,
+    )
+
+
+def _passed_since(connection: sa.Connection, state: VersionState) -> bool:
+    if not state.digest:
+        return False
+    query = sa.select(verdicts.c.id).where(
+        verdicts.c.model == state.model,
+        verdicts.c.model_digest == state.digest,
+        verdicts.c.passed,
+        verdicts.c.created_ms > state.time_ms,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _state(row: Any) -> VersionState:
+    return msgspec.convert({str(key): value for key, value in row.items() if key != "id"}, VersionState)

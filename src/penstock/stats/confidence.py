@@ -1,0 +1,51 @@
+"""Confidence that holds at every moment for estimates with a standard error: means, areas, differences.
+
+An estimate that is asymptotically normal is looked at after every new label. Mixing over how large the true
+value may be gives an e-process, and turned round an interval that covers it at all moments together.
+
+Source:
+    Robbins, "Statistical methods related to the law of the iterated logarithm", 1970 (the normal mixture);
+    Howard, Ramdas, McAuliffe, Sekhon, Annals of Statistics 49, 2021, Proposition 5 (one-sided);
+    Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory and asymptotic
+    confidence sequences", Annals of Statistics 52, 2024 (for estimates with an estimated error).
+"""
+
+from __future__ import annotations
+
+import math
+
+
+def excess_evidence(excess: float, error: float, scale: float) -> float:
+    """Return the log evidence that a quantity is above zero, from its estimate and standard error.
+
+    Args:
+        excess: the estimate; NaN is no evidence.
+        error: its standard error; NaN is no evidence, zero makes any excess sure.
+        scale: how large an excess would be expected if there were one; only power depends on it.
+
+    Example:
+        >>> excess_evidence(-0.01, 0.01, 0.02) < 0 < excess_evidence(0.05, 0.01, 0.02)
+        True
+    """
+    if math.isnan(excess) or math.isnan(error):
+        return 0.0
+    if error <= 0:
+        return math.inf if excess > 0 else 0.0
+    z, ratio = excess / error, (scale / error) ** 2
+    slope = ratio / (1 + ratio)
+    return slope * z * z / 2 - math.log1p(ratio) / 2 + math.log(2) + _log_normal_cdf(z * math.sqrt(slope))
+
+
+def radius(error: float, scale: float, alpha: float) -> float:
+    """Return how far the truth may lie from an estimate at any moment with confidence 1 - `alpha`."""
+    if math.isnan(error) or error <= 0:
+        return error
+    ratio = (scale / error) ** 2
+    return error * math.sqrt((1 + ratio) / ratio * (2 * math.log(1 / alpha) + math.log1p(ratio)))
+
+
+def _log_normal_cdf(value: float) -> float:
+    """Return log Phi(value), also far out on the left, where Phi itself would be zero."""
+    if value > -30:
+        return math.log(math.erfc(-value / math.sqrt(2)) / 2)
+    return -value * value / 2 - math.log(-value * math.sqrt(2 * math.pi))

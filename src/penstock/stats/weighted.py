@@ -1,0 +1,94 @@
+"""Weighted samples: a distribution as values with weights, merged and thinned without any chance in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+SIZE = 1000
+"""Points of a thinned sample: a rank is at most 1/2,000 further off for it."""
+_MARK = b"W1"
+
+
+class WeightedSample:
+    """Values with how many each stands for. Immutable; a merge keeps every value."""
+
+    def __init__(self, values: Floats, weights: Floats) -> None:
+        self.values = values
+        self.weights = weights
+
+    @property
+    def total(self) -> float:
+        """How many values it stands for."""
+        return float(self.weights.sum())
+
+    def below(self, points: Floats, *, inclusive: bool) -> Floats:
+        """Return how many values are less than (or at most) each of increasing `points`."""
+        places = np.searchsorted(points, self.values, side="left" if inclusive else "right")
+        counts = np.bincount(places, self.weights, len(points) + 1)[: len(points)]
+        result: Floats = np.cumsum(counts, dtype=np.float64)
+        return result
+
+    def quantiles(self, ranks: Sequence[float]) -> Floats:
+        """Return the smallest values that at least a share `ranks` of all does not exceed."""
+        order = np.argsort(self.values, kind="stable")
+        cumulated = np.cumsum(self.weights[order])
+        places = np.searchsorted(cumulated, np.asarray(ranks) * cumulated[-1] * (1 - 1e-12))
+        found: Floats = self.values[order][np.minimum(places, len(order) - 1)]
+        return found
+
+    def to_bytes(self) -> bytes:
+        """Serialise as a mark, the values and the weights, little-endian doubles."""
+        return _MARK + self.values.astype("<f8").tobytes() + self.weights.astype("<f8").tobytes()
+
+    @staticmethod
+    def is_sample(data: bytes) -> bool:
+        """Whether bytes are what `to_bytes` wrote."""
+        return data[:2] == _MARK
+
+    @staticmethod
+    def from_bytes(data: bytes) -> WeightedSample:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: the bytes are something else.
+        """
+        numbers = np.frombuffer(data[2:], dtype="<f8").astype(np.float64)
+        values, weights = np.split(numbers, 2) if len(numbers) % 2 == 0 else (numbers, numbers[:0])
+        if not WeightedSample.is_sample(data) or len(values) != len(weights) or not (weights > 0).all():
+            raise ValueError("not a weighted sample")
+        return WeightedSample(values, weights)
+
+
+def joined(samples: Sequence[WeightedSample]) -> WeightedSample:
+    """Return the sample of all."""
+    none = np.empty(0)
+    return WeightedSample(
+        np.concatenate([none, *(one.values for one in samples)]),
+        np.concatenate([none, *(one.weights for one in samples)]),
+    )
+
+
+def thinned(sample: WeightedSample, size: int = SIZE) -> WeightedSample:
+    """Return a sample of at most about `size` points with the same total.
+
+    A value that stands for more than its share keeps its exact weight, so that heavy values stay exact;
+    of the others the middles of equal parts are kept.
+    """
+    values, place = np.unique(sample.values, return_inverse=True)
+    weights: Floats = np.bincount(place, sample.weights, len(values)).astype(np.float64)
+    if len(values) <= size:
+        return WeightedSample(values, weights)
+    heavy = weights >= weights.sum() / size
+    light_values, light = values[~heavy], weights[~heavy]
+    cumulated = np.cumsum(light)
+    middles = (np.arange(size) + 0.5) / size * cumulated[-1]
+    picked = light_values[np.minimum(np.searchsorted(cumulated, middles), len(light) - 1)]
+    kept, times = np.unique(picked, return_counts=True)
+    return WeightedSample(
+        np.concatenate([values[heavy], kept]),
+        np.concatenate([weights[heavy], times * (cumulated[-1] / size)]),
+    )

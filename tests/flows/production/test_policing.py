@@ -1,0 +1,137 @@
+"""One truth about what watches an endpoint: the store's; the file is where it is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flows.production.endpoints import World
+from penstock.base.errors import Invalid, NotFound
+from penstock.flows.production.checking import check_guardrails
+from penstock.flows.production.policing import apply_policies, endpoints_that_differ, plan_policies
+from penstock.monitoring.policies import Policy, find_policy, list_policies, policies
+from penstock.monitoring.profile import Profile
+from penstock.project.settings import load_project_settings
+from penstock.registry.versions import get_version
+
+FILE = """\
+project: world
+endpoints:
+  delay:
+    model: m@champion
+    rollout: {min_requests: 55, hold_s: 0}
+    monitor: {window_s: 1, flush_s: 0.2}
+    guardrails:
+      - errors: {max_ratio: 0.02}
+"""
+
+
+def held(world: World) -> Policy | None:
+    with world.project.database.read() as connection:
+        return find_policy(connection, "delay")
+
+
+def write(world: World, text: str) -> None:
+    (world.root / "penstock.yaml").write_text(text)
+    world.project.go_by(load_project_settings(world.root))
+
+
+def test_a_changed_file_is_applied_by_the_running_controller_and_an_event_says_what_changed(
+    world: World,
+) -> None:
+    """`min_requests: 500` written while `up` runs: the next look goes by it, and so does every reader."""
+    (world.root / "penstock.yaml").write_text(FILE)
+    world.deploy(1)
+    world.controller.tick()
+    first = held(world)
+    assert first is not None
+    assert (first.number, first.settings.rollout.min_requests) == (1, 55)
+    (world.root / "penstock.yaml").write_text(FILE.replace("55", "500"))
+    world.controller.tick()
+    world.controller.tick()
+    second = held(world)
+    assert second is not None
+    assert (second.number, second.settings.rollout.min_requests) == (2, 500)
+    said = [one.summary for one in world.events("policy.applied")]
+    assert said[1:] == ["policy 2 of delay holds now: rollout.min_requests 55 → 500"]
+
+
+def test_a_wrong_file_keeps_the_policy_that_holds_and_says_once_where_it_is_wrong(world: World) -> None:
+    world.version(4, profile=Profile.of({"hour": np.arange(9.0)}))
+    (world.root / "penstock.yaml").write_text(FILE)
+    world.deploy(4)
+    world.controller.tick()
+    for wrong, words in (
+        (FILE.replace("max_ratio", "max_rati"), "penstock.yaml:8: unknown key `max_rati`"),
+        (FILE + "      - drift: {features: [nosuch], psi_max: 0.2}\n", "penstock.yaml:9: a drift guardrail names 'nosuch'"),
+        (FILE + "      - quality: {metric: f7, max_drop: 0.2}\n", "penstock.yaml:9: metric must be one of"),
+    ):  # fmt: skip
+        (world.root / "penstock.yaml").write_text(wrong)
+        world.controller.tick()
+        world.controller.tick()
+        assert words in world.controller.problems["penstock.yaml"]
+        assert words in world.events("policy.refused")[-1].summary
+    assert len(world.events("policy.refused")) == 3
+    now = held(world)
+    assert now is not None
+    assert now.number == 1
+    (world.root / "penstock.yaml").write_text(FILE)
+    world.controller.tick()
+    assert world.controller.problems == {}
+
+
+def test_policies_are_numbered_and_never_changed_and_the_same_one_is_not_written_again(world: World) -> None:
+    world.deploy(1)
+    write(world, FILE)
+    assert [one.number for one in apply_policies(world.project, plan_policies(world.project))] == [1]
+    assert apply_policies(world.project, plan_policies(world.project)) == []
+    assert endpoints_that_differ(world.project) == frozenset()
+    write(world, FILE.replace("0.02", "0.03"))
+    assert endpoints_that_differ(world.project) == {"delay"}
+    (change,) = plan_policies(world.project, "delay")
+    assert change.changes == ("guardrails.0.errors.max_ratio 0.02 → 0.03",)
+    apply_policies(world.project, [change])
+    with world.project.database.read() as connection:
+        rows = connection.execute(policies.select().order_by(policies.c.number)).all()
+        assert [row.body["endpoint"]["guardrails"][0]["errors"]["max_ratio"] for row in rows] == [0.02, 0.03]
+        assert list_policies(connection)["delay"].number == 2
+
+
+def test_an_endpoint_that_is_not_deployed_or_not_written_of_has_no_policy_to_apply(world: World) -> None:
+    write(world, FILE)
+    with pytest.raises(NotFound, match="there is no deployed endpoint"):
+        plan_policies(world.project, "delay")
+    world.deploy(1)
+    write(world, "project: world\n")
+    with pytest.raises(NotFound, match="says nothing of"):
+        plan_policies(world.project, "delay")
+    assert plan_policies(world.project) == []
+
+
+def test_before_a_deployment_it_is_said_what_will_not_be_judged(world: World) -> None:
+    write(
+        world,
+        FILE.replace("hold_s: 0", "hold_s: 0, unjudged: hold")
+        + "      - drift: {psi_max: 0.2}\n      - quality: {metric: roc_auc, max_drop: 0.1}\n",
+    )
+    settings = world.project.settings.endpoints["delay"]
+    with world.project.database.read() as connection:
+        version = get_version(connection, "m", 1)
+    outputs = frozenset({"prediction"})
+    warned = check_guardrails(world.project, "delay", settings, version, outputs, is_canary=True)
+    assert [one.partition(": ")[2] for one in warned[:2]] == [
+        "the version was registered without a reference profile",
+        "the model has no output `probability`, which roc_auc needs",
+    ]
+    assert "will not advance" in warned[2]
+    assert "nothing guards other" in check_guardrails(world.project, "other", None, version)[0]
+
+
+def test_a_feature_that_does_not_exist_is_an_error_where_it_is_written(world: World) -> None:
+    world.version(4, profile=Profile.of({"hour": np.arange(9.0)}))
+    write(world, FILE + "      - drift: {features: [nosuch], psi_max: 0.2}\n")
+    world.deploy(4)
+    with pytest.raises(Invalid) as caught:
+        plan_policies(world.project)
+    assert (caught.value.code, caught.value.fields["line"]) == ("settings.feature_unknown", 9)
+    assert caught.value.hint == "known features: hour"

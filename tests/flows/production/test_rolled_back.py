@@ -1,0 +1,111 @@
+"""A version that was rolled back stays so until a gate or a person speaks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.production.endpoints import POLICY, World
+from penstock.base.clock import now_ms
+from penstock.base.errors import Refused
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.rolling_back import plan_rollback
+from penstock.registry.aliases import list_alias_moves
+from penstock.registry.entities import Verdict
+from penstock.registry.states import list_rolled_back, require_not_rolled_back
+from penstock.registry.verdicts import add_verdict
+from penstock.registry.versions import get_version
+
+
+def rolled_back(world: World) -> list[int]:
+    with world.project.database.read() as connection:
+        return [number for _, number in list_rolled_back(connection)]
+
+
+def test_a_leaky_champion_that_is_rolled_back_gives_its_alias_back_and_history_names_the_cause(
+    world: World,
+) -> None:
+    world.policy()
+    world.alias(1)
+    world.deploy(1)
+    world.deploy(2, kind="promoted")
+    world.alias(2)
+    world.traffic("stable", 200, 150)
+    world.controller.tick()
+    assert (world.current().stable, world.champion(), rolled_back(world)) == (1, 1, [2])
+    with world.project.database.read() as connection:
+        last = list_alias_moves(connection, "m", "champion")[-1]
+    assert last.cause is not None
+    assert last.cause["rollback"]["endpoint"] == "delay"
+    assert "m@champion goes along to m/1" in world.events("endpoint.rolled_back")[0].summary
+
+
+def test_an_alias_that_stays_is_said_to_stay(world: World) -> None:
+    world.policy(POLICY.replace("hold_s: 0", "hold_s: 0, alias: stay"))
+    world.alias(2)
+    world.deploy(1)
+    world.deploy(1, 2)
+    world.traffic("canary", 200, 150)
+    world.controller.tick()
+    assert world.champion() == 2
+    assert "m@champion stays at m/2" in world.events("endpoint.rolled_back")[0].summary
+
+
+def test_promote_refuses_it_until_a_new_verdict_or_a_reason(world: World) -> None:
+    world.policy()
+    world.alias(1)
+    world.deploy(1)
+    world.deploy(2)
+    apply_deployment(world.project, plan_rollback(world.project, "delay", reason="it smells"))
+    with pytest.raises(Refused, match=r"was rolled back .* it smells") as caught:
+        plan_promotion(world.project, "m/2")
+    assert caught.value.code == "registry.rolled_back"
+    assert plan_promotion(world.project, "m/2", "challenger").version.number == 2
+    plan = plan_promotion(world.project, "m/2", force_reason="the feature store was at fault")
+    apply_promotion(world.project, plan)
+    assert (world.champion(), rolled_back(world)) == (2, [])
+    assert world.events("model.cleared")[0].summary.endswith("the feature store was at fault")
+
+
+def test_a_new_verdict_speaks_for_it_and_an_old_or_failed_one_does_not(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.deploy(2)
+
+    def judge(name: str, time_ms: int, *, passed: bool = True) -> None:
+        with world.project.database.write() as connection:
+            version = get_version(connection, "m", 2)
+            verdict = Verdict(
+                id=name, model="m", model_digest=version.digest, settings_digest="s", data={}, passed=passed,
+                checks=(), created_ms=time_ms, actor="ci",
+            )  # fmt: skip
+            add_verdict(connection, verdict)
+
+    judge("old", now_ms() - 1000)
+    apply_deployment(world.project, plan_rollback(world.project, "delay"))
+    judge("failed", now_ms() + 1000, passed=False)
+    assert rolled_back(world) == [2]
+    judge("new", now_ms() + 1000)
+    assert rolled_back(world) == []
+
+
+def test_the_same_content_under_another_number_is_the_same_version(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.deploy(2)
+    apply_deployment(world.project, plan_rollback(world.project, "delay"))
+    with world.project.database.read() as connection:
+        two = get_version(connection, "m", 2)
+        from msgspec.structs import replace
+
+        with pytest.raises(Refused):
+            require_not_rolled_back(connection, replace(two, number=9), "deployed")
+
+
+def test_a_rollback_by_hand_is_as_whole_as_one_by_the_controller(world: World) -> None:
+    world.policy()
+    world.alias(2)
+    world.deploy(1)
+    world.deploy(1, 2)
+    apply_deployment(world.project, plan_rollback(world.project, "delay"))
+    assert (world.champion(), rolled_back(world), world.current().kind) == (1, [2], "rolled_back")

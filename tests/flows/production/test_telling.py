@@ -1,0 +1,199 @@
+"""Alerts: one a finding, firing and resolved, out of an outbox that forgets nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from flows.production.endpoints import POLICY, World
+from penstock.base.errors import Conflict
+from penstock.flows.production.telling import BACKOFF_S, AlertLoop
+from penstock.monitoring.alerts import (
+    Subject,
+    claim_due,
+    close_alert,
+    deliveries,
+    list_open_alerts,
+    open_alert,
+)
+from penstock.monitoring.profile import Profile
+from penstock.monitoring.settings import Webhook
+from penstock.monitoring.windows import windows
+
+
+@dataclass
+class Receiver:
+    """What was posted, and what is answered."""
+
+    url: str = ""
+    status: int = 200
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    got = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            got.ids.append(self.headers["Penstock-Delivery-Id"])
+            self.send_response(got.status)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Stay silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    got.url = f"http://127.0.0.1:{server.server_port}/hook"
+    yield got
+    server.shutdown()
+    thread.join()
+
+
+def be_due(world: World) -> None:
+    """Let every waiting delivery be due now."""
+    with world.project.database.write() as connection:
+        connection.execute(sa.text("UPDATE alert_deliveries SET next_ms = 0 WHERE next_ms IS NOT NULL"))
+
+
+def test_three_features_in_one_look_are_three_alerts(world: World) -> None:
+    reference = Profile.of({name: np.random.default_rng(1).normal(size=5000) for name in "abc"})
+    world.version(4, profile=reference)
+    moved = Profile.of({name: np.random.default_rng(2).normal(3, 1, 2000) for name in "abc"})
+    with receiver() as got:
+        world.policy(
+            "model: m\nguardrails: [{drift: {psi_max: 0.2}}]\nmonitor: {window_s: 1}\n",
+            webhooks=(Webhook(url=got.url),),
+        )
+        world.deploy(4)
+        world.traffic("stable", 100, features=moved)
+        world.controller.tick()
+        world.controller.tick()
+        assert AlertLoop(world.project).send_due() == 3
+        assert AlertLoop(world.project).send_due() == 0
+    labels = [body["alerts"][0]["labels"] for body in got.bodies]
+    assert sorted(one["name"] for one in labels) == ["a", "b", "c"]
+    assert len({body["alerts"][0]["fingerprint"] for body in got.bodies}) == 3
+    assert len(world.events("guardrail.breached")) == 1
+
+
+def test_a_breach_fires_and_resolves_in_the_words_of_each_receiver(world: World) -> None:
+    with receiver() as got:
+        hooks = tuple(Webhook(url=got.url, format=one) for one in ("alertmanager", "json", "slack"))
+        world.policy(POLICY.replace("on_breach: [rollback, alert]", ""), webhooks=hooks)
+        world.deploy(1)
+        world.traffic("stable", 200, 150)
+        world.controller.tick()
+        loop = AlertLoop(world.project)
+        loop.send_due()
+        with world.project.database.write() as connection:
+            connection.execute(windows.delete())
+        world.traffic("stable", 2000)
+        world.controller.tick()
+        with world.project.database.write() as connection:
+            connection.execute(sa.text("UPDATE alerts SET clean_ms = clean_ms - 60000"))
+        world.controller.tick()
+        loop.send_due()
+    alertmanager, plain, slack = got.bodies[:3]
+    assert (alertmanager["version"], alertmanager["status"]) == ("4", "firing")
+    (one,) = alertmanager["alerts"]
+    assert one["labels"]["alertname"] == "PenstockGuardrailBreached"
+    assert one["endsAt"] == "0001-01-01T00:00:00Z"
+    assert (plain["status"], plain["ends_ms"], plain["labels"]["kind"]) == ("firing", None, "errors")
+    assert slack["text"].startswith(":rotating_light: *PenstockGuardrailBreached* delay")
+    over = got.bodies[3]
+    assert (over["status"], over["alerts"][0]["fingerprint"]) == ("resolved", one["fingerprint"])
+    assert over["alerts"][0]["startsAt"] == one["startsAt"]
+    assert over["alerts"][0]["endsAt"] > one["startsAt"]
+    assert got.bodies[4]["status"] == "resolved"
+    assert "resolved" in got.bodies[5]["text"]
+
+
+def test_a_receiver_that_is_down_gets_the_alert_later_with_the_same_id_and_body(world: World) -> None:
+    with receiver() as got:
+        got.status = 503
+        world.policy(webhooks=(Webhook(url=got.url),))
+        world.deploy(1)
+        world.deploy(1, 2)
+        world.traffic("canary", 200, 150)
+        world.controller.tick()
+        loop = AlertLoop(world.project)
+        assert loop.send_due() == 2
+        assert loop.send_due() == 0
+        be_due(world)
+        loop.send_due()
+        got.status = 200
+        be_due(world)
+        loop.send_due()
+        be_due(world)
+        assert loop.send_due() == 0
+    assert got.ids[:2] == got.ids[2:4] == got.ids[4:]
+    assert got.bodies[:2] == got.bodies[4:]
+    assert [body["alerts"][0]["labels"]["alertname"] for body in got.bodies[4:]] == ["PenstockGuardrailBreached", "PenstockRolledBack"]  # fmt: skip
+    assert len(world.events("alert.failed")) == 2
+
+
+def test_a_delivery_that_is_never_taken_is_given_up_with_an_event(world: World) -> None:
+    world.policy(webhooks=(Webhook(url="http://127.0.0.1:9/"),))
+    with world.project.database.write() as connection:
+        open_alert(connection, Subject(name="X", endpoint="delay"), "x", (Webhook(url="http://127.0.0.1:9/"),), time_ms=1)  # fmt: skip
+    loop = AlertLoop(world.project)
+    for _ in range(len(BACKOFF_S) + 1):
+        be_due(world)
+        loop.send_due()
+    be_due(world)
+    assert loop.send_due() == 0
+    said = [one.summary for one in world.events("alert.failed")]
+    assert len(said) == 2
+    assert said[1].endswith("it is given up")
+
+
+def test_a_killed_controller_tells_each_once(world: World) -> None:
+    """What another controller decides after a kill is no news when the first one's decision was stored."""
+    from penstock.flows.production.responding import Controller
+
+    with receiver() as got:
+        world.policy(webhooks=(Webhook(url=got.url),))
+        world.deploy(1)
+        world.deploy(1, 2)
+        world.traffic("canary", 200, 150)
+        world.controller.tick()
+        world.controller.close()
+        second = Controller(world.project)
+        second.tick()
+        second.tick()
+        AlertLoop(world.project).send_due()
+        AlertLoop(world.project).send_due()
+    assert sorted(one["status"] for one in got.bodies if one["commonLabels"]["alertname"] == "PenstockRolledBack") == ["firing"]  # fmt: skip
+    assert len(got.ids) == len(set(got.ids))
+
+
+def test_one_is_open_at_a_time_and_its_end_waits_for_its_beginning(world: World) -> None:
+    subject, hooks = Subject(name="X", endpoint="delay"), (Webhook(url="http://127.0.0.1:9/"),)
+    with world.project.database.write() as connection:
+        first = open_alert(connection, subject, "x", hooks, time_ms=1)
+    with pytest.raises(Conflict), world.project.database.write() as connection:
+        open_alert(connection, subject, "x", hooks, time_ms=2)
+    with world.project.database.write() as connection:
+        close_alert(connection, first, hooks, time_ms=3)
+        close_alert(connection, first, hooks, time_ms=4)
+        assert list_open_alerts(connection, "delay") == []
+        (due,) = claim_due(connection, 10, 20)
+        assert due.status == "firing"
+        assert claim_due(connection, 10, 20) == []
+        connection.execute(deliveries.update().where(deliveries.c.id == due.id).values(next_ms=None))
+        assert [one.status for one in claim_due(connection, 10, 20)] == ["resolved"]
+        assert open_alert(connection, subject, "x", hooks, time_ms=5) != first

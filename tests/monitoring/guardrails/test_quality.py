@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitoring.traffic import window
+from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
+from penstock.monitoring.labels import score
+from penstock.monitoring.quality import Quality
+from penstock.monitoring.settings import QualityLimit
+
+
+def scored(rng: np.random.Generator, rows: int, effect: float, positives: float = 0.3) -> Quality:
+    labels = (rng.random(rows) < positives).astype(float)
+    shift = np.log(positives / (1 - positives)) - 0.3
+    return Quality.of(1 / (1 + np.exp(-(rng.normal(size=rows) + effect * labels + shift))), labels)
+
+
+def against_rival(ours: Quality, theirs: Quality, **limit: Any) -> Finding | None:
+    settings = QualityLimit(**{"metric": "roc_auc", "max_drop": 0.03} | limit)
+    return next(judge_against_rival(settings, window("canary", quality=ours), window(quality=theirs)), None)
+
+
+def against_offline(ours: Quality, reference: Reference, **limit: Any) -> Finding | None:
+    settings = QualityLimit(**{"metric": "roc_auc", "max_drop": 0.03} | limit)
+    return next(judge_against_offline(settings, window(quality=ours), reference), None)
+
+
+def test_a_worse_canary_is_found_and_an_equal_one_never() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(25):
+        stable = scored(rng, 2000, 1.0)
+        equal = against_rival(scored(rng, 400, 1.0), stable)
+        worse = against_rival(scored(rng, 600, 0.0), stable)
+        assert equal is not None and not equal.breached
+        assert worse is not None and worse.breached
+
+
+def test_a_true_drop_within_what_is_allowed_is_no_breach_however_many_labels_there_are() -> None:
+    rng = np.random.default_rng(5)
+    for rows in (1000, 20_000):
+        for _ in range(4):
+            found = against_rival(scored(rng, rows, 0.9), scored(rng, 5 * rows, 1.0), max_drop=0.05)
+            assert found is not None and not found.breached
+
+
+def test_a_drop_beyond_what_is_allowed_is_a_breach() -> None:
+    rng = np.random.default_rng(6)
+    found = against_rival(scored(rng, 5000, 0.5), scored(rng, 20_000, 1.0), max_drop=0.05)
+    assert found is not None and found.breached and found.against is not None
+    assert "surely more than the 0.05 that is allowed" in found.sentence
+
+
+@pytest.mark.parametrize("positives", [0.01, 0.005])
+def test_few_positives_breach_nothing(positives: float) -> None:
+    """20 labels a look; nothing is said of the area until there are ten positives on either side."""
+    rng = np.random.default_rng(7)
+    judged = breaches = 0
+    for _ in range(12):
+        ours, theirs = Quality(), scored(rng, 9000, 1.0, positives)
+        for look in range(50):
+            ours = ours.merge(scored(rng, 20, 1.0, positives))
+            found = against_rival(ours, theirs, max_drop=0.03) if look % 5 == 4 else None
+            judged += found is not None
+            breaches += found is not None and found.breached
+    assert breaches == 0
+    assert judged < 12 * 10
+
+
+def test_an_unchanged_model_against_its_offline_metric_from_few_rows_is_no_breach() -> None:
+    """One look with max_drop 0.03, the offline area from 300 held-out rows."""
+    rng = np.random.default_rng(8)
+    breaches = 0
+    for _ in range(80):
+        offline = scored(rng, 300, 1.0).roc_auc()
+        live = scored(rng, 2000, 1.0)
+        found = against_offline(live, Reference(metrics={"roc_auc": offline}, row_count=300))
+        breaches += found is not None and found.breached
+    assert breaches <= 2
+
+
+def test_a_live_model_that_is_far_below_its_offline_metric_is_a_breach() -> None:
+    rng = np.random.default_rng(9)
+    found = against_offline(scored(rng, 2000, 0.0), Reference(metrics={"roc_auc": 0.76}))
+    assert found is not None and found.breached
+    assert (found.against, "its offline evaluation" in found.sentence) == (0.76, True)
+    assert against_offline(scored(rng, 2000, 0.0), Reference()) is None
+
+
+def test_many_rows_a_request_with_a_shared_effect_are_no_breach() -> None:
+    rng = np.random.default_rng(10)
+
+    def grouped(requests: int) -> Quality:
+        rows = requests * 50
+        labels = (rng.random(rows) < 0.3).astype(float)
+        shared = np.repeat(rng.normal(0, 1.5, requests), 50)
+        scores = 1 / (1 + np.exp(-(rng.normal(size=rows) + shared + labels)))
+        outputs = {"probability": scores, "prediction": (scores > 0.5).astype(int)}
+        return score(outputs, labels.tolist(), requests=np.repeat(np.arange(requests), 50).tolist())
+
+    breaches = 0
+    for _ in range(6):
+        ours, theirs = grouped(40), grouped(200)
+        for metric in ("brier", "roc_auc"):
+            found = against_rival(ours, theirs, metric=metric, max_drop=0.03)
+            breaches += found is not None and found.breached
+    assert breaches == 0
+
+
+def test_too_few_labels_give_no_finding() -> None:
+    rng = np.random.default_rng(11)
+    assert against_rival(scored(rng, 150, 0.0), scored(rng, 2000, 2.0)) is None
+    assert against_rival(scored(rng, 2000, 0.0), scored(rng, 150, 2.0)) is None
+
+
+def test_for_a_loss_a_rise_is_the_drop() -> None:
+    rng = np.random.default_rng(12)
+    found = against_offline(
+        scored(rng, 3000, 0.0), Reference(metrics={"brier": 0.1}), metric="brier", max_drop=0.01
+    )
+    assert found is not None and found.breached
+    numbers = score({"prediction": rng.normal(size=500)}, rng.normal(0, 3, 500).tolist())
+    mae = against_offline(numbers, Reference(metrics={"mae": 0.5}), metric="mae", max_drop=0.1)
+    assert mae is not None and mae.breached

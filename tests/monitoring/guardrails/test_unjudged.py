@@ -1,0 +1,76 @@
+"""A guardrail that cannot be judged says so, with its reason; it is never silently well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from penstock.base.settings import parse_settings
+from penstock.monitoring.guardrails.judging import Traffic, judge
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.profile import Profile
+from penstock.monitoring.settings import GuardrailEntry
+from penstock.monitoring.windows import Window, WindowKey
+
+KEY = WindowKey("delay", 600, 3, 2, "stable")
+COLUMNS = {"a": np.arange(1000.0), "b": np.arange(1000.0)}
+BUSY = Window(key=KEY, window_s=60, request_count=1000, row_count=1000, features=Profile.of(COLUMNS))
+REFERENCE = Reference(profile=Profile.of(COLUMNS), metrics={"roc_auc": 0.8})
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "traffic", "reason", "words"),
+    [
+        ("errors: {max_ratio: 0.01}", Traffic(key=KEY), "no_traffic", "no traffic yet"),
+        ("latency: {p99_ms: 5}", Traffic(key=KEY, last_s=50_520), "no_traffic", "since 1970-01-01 14:02"),
+        (
+            "errors: {max_ratio: 0.01}",
+            Traffic(key=KEY, recent=Window(key=KEY, window_s=60, request_count=3)),
+            "too_few",
+            "3 of 20 requests yet",
+        ),
+        ("drift: {psi_max: 0.2}", Traffic(key=KEY, recent=BUSY), "no_reference", "without a reference"),
+        (
+            "drift: {features: [nosuch], psi_max: 0.2}",
+            Traffic(key=KEY, recent=BUSY, reference=REFERENCE),
+            "feature_unknown",
+            "no feature 'nosuch'",
+        ),
+        (
+            "drift: {psi_max: 0.2, min_rows: 5000}",
+            Traffic(key=KEY, recent=BUSY, reference=REFERENCE),
+            "too_few",
+            "1000 of 5000 rows yet",
+        ),
+        (
+            "quality: {metric: accuracy, max_drop: 0.1}",
+            Traffic(key=KEY, recent=BUSY, reference=REFERENCE),
+            "metric_absent",
+            "no offline accuracy",
+        ),
+        (
+            "quality: {metric: roc_auc, max_drop: 0.1}",
+            Traffic(key=KEY, recent=BUSY, reference=Reference(outputs=frozenset({"prediction"}))),
+            "no_probability",
+            "no output `probability`",
+        ),
+        (
+            "quality: {metric: roc_auc, max_drop: 0.1}",
+            Traffic(key=KEY, recent=BUSY, reference=REFERENCE),
+            "too_few",
+            "0 of 200 labels yet",
+        ),
+    ],
+)
+def test_what_is_not_judged_says_why(guardrail: str, traffic: Traffic, reason: str, words: str) -> None:
+    entry = parse_settings(guardrail, GuardrailEntry, "penstock.yaml")
+    (found,) = judge([entry], traffic)
+    assert (found.state, found.unjudged, found.breached) == ("unjudged", reason, False)
+    assert words in found.sentence
+    assert found.is_waiting == (reason in {"too_few", "no_traffic"})
+
+
+def test_known_features_are_judged_beside_an_unknown_one() -> None:
+    entry = parse_settings("drift: {features: [a, nosuch], psi_max: 0.2}", GuardrailEntry, "penstock.yaml")
+    found = judge([entry], Traffic(key=KEY, recent=BUSY, reference=REFERENCE))
+    assert {one.name: one.state for one in found} == {"a": "held", "nosuch": "unjudged"}
