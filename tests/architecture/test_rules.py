@@ -43,8 +43,6 @@ LAZY = {
     "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
-    "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",
-    "penstock/stats/distances.py": "the same",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
 }
 
