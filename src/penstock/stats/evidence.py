@@ -57,7 +57,8 @@ def rate_evidence(
 
     Args:
         hits: (n_blocks,) hits of the judged route, independent events (runs, where hits come in runs).
-        trials: (n_blocks,) its trials.
+        trials: (n_blocks,) its trials: requests in which a hit could begin. Only the share of both matters;
+            one that is too high is cautious.
         other_hits: (n_blocks,) hits of the route it is compared with, in the same blocks.
         other_trials: (n_blocks,) its trials.
         times: odds ratio that is still allowed, at least 1.

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from monitoring.traffic import blocks, failures, window
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.guardrails.blocks import Block, breakdown, count_runs
+from penstock.monitoring.guardrails.blocks import Block, Stretch, breakdown, count_runs
 from penstock.monitoring.guardrails.errors import judge_errors
 from penstock.monitoring.settings import ErrorsLimit
 
@@ -158,6 +158,29 @@ def test_bursts_of_the_stable_version_below_its_limit_are_no_breach() -> None:
 def test_runs_are_counted_and_a_breakdown_is_every_request_from_one_on() -> None:
     assert count_runs([]) == 0
     assert count_runs([True, True, False, True]) == 2
-    assert breakdown(blocks(np.ones(2, dtype=bool), 1), lambda one: one.error_count) == (0, 0)
-    assert breakdown(blocks(np.ones(6, dtype=bool), 2), lambda one: one.error_count) == (6, 0)
-    assert breakdown(blocks(np.ones(6, dtype=bool), 2), lambda one: one.error_count, usual_run=4) == (0, 0)
+    ones = blocks(np.ones(6, dtype=bool), 2)
+    assert breakdown(ones[:1], errors_of) is None
+    assert breakdown(ones, errors_of) == Stretch(6, 6, 0)
+    assert breakdown(ones, errors_of, usual_run=4) is None
+    nearly = blocks(np.array([False] * 10 + ([True] * 9 + [False]) * 3), 10)
+    assert breakdown(nearly, errors_of) == Stretch(30, 27, 1)
+
+
+def errors_of(block: Block) -> int:
+    return block.error_count
+
+
+def test_a_canary_that_fails_nearly_always_is_found_though_its_failures_are_few_runs() -> None:
+    failed = np.ones(200, dtype=bool)
+    failed[::25] = False
+    found = judged(blocks(failed[:60], 20), blocks(np.zeros(540, dtype=bool), 180))
+    assert found is not None and found.breached
+
+
+def test_a_block_that_fails_from_its_first_request_on_is_one_event_among_all_requests() -> None:
+    """Its few trials are the outcome's doing, and no sign of little traffic."""
+    canary = np.zeros(100, dtype=bool)
+    canary[40:60] = True
+    stable = np.zeros(900, dtype=bool)
+    found = judged(blocks(canary, 20), blocks(stable, 180))
+    assert found is not None and found.statistic_value < 2.5

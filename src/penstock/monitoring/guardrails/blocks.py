@@ -17,6 +17,7 @@ LARGEST_BURST = 25
 SMALLEST_BREAKDOWN = 3
 """So many failures and no success since the beginning are judged."""
 RUNS_OF_A_BREAKDOWN = 3.0
+NEARLY_ALL = 0.75
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,23 +72,35 @@ def knows_runs(blocks: Sequence[Block]) -> bool:
     return all(block.error_run_count is not None or not block.error_count for block in blocks)
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """The last requests of a route, from a block's start on, nearly all of which are bad."""
+
+    request_count: int
+    bad_count: int
+    start_s: int
+
+
 def breakdown(
     blocks: Sequence[Block], bad: Callable[[Block], int], *, usual_run: float = 1.0
-) -> tuple[int, int]:
-    """Return the length of a breakdown and its start: every request bad from the first on, or at the end.
+) -> Stretch | None:
+    """Return the stretch of blocks up to now that are nearly all bad, where it is long enough to be no burst.
 
-    (0, 0) where there is none: at the beginning `SMALLEST_BREAKDOWN` requests make one, later on a stretch
-    longer than `LARGEST_BURST`; and it must be several times as long as bad requests usually follow each
-    other.
+    Where every request was bad since the beginning `SMALLEST_BREAKDOWN` are enough; otherwise it is longer
+    than `LARGEST_BURST`. It must be several times as long as bad requests usually follow each other.
 
     Args:
         usual_run: mean length of a run of bad requests where nothing is wrong.
     """
     usual = RUNS_OF_A_BREAKDOWN * usual_run if usual_run > 1 else 0.0
-    length, start = 0, 0
+    found, is_all = Stretch(0, 0, 0), True
     for block in reversed(blocks):
-        if bad(block) < block.request_count:
-            return (length, start) if length > max(LARGEST_BURST, usual) else (0, 0)
-        length += block.request_count
-        start = block.start_s if block.request_count else start
-    return (length, start) if length >= max(SMALLEST_BREAKDOWN, usual) else (0, 0)
+        if bad(block) < NEARLY_ALL * block.request_count:
+            is_all = False
+            break
+        if block.request_count:
+            found = Stretch(
+                found.request_count + block.request_count, found.bad_count + bad(block), block.start_s
+            )
+    is_all = is_all and found.bad_count == found.request_count
+    least = SMALLEST_BREAKDOWN if is_all else LARGEST_BURST + 1
+    return found if found.request_count >= max(least, usual) else None

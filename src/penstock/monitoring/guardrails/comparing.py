@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 
-from penstock.monitoring.guardrails.blocks import Block, breakdown, table
+from penstock.monitoring.guardrails.blocks import Block, Floats, Stretch, breakdown, table
 from penstock.stats import evidence
 
 BREAKDOWN_WEIGHT = 0.1
@@ -39,16 +40,33 @@ def evidence_against_rival(blocks: Sequence[Block], rival: Sequence[Block], bad:
     else:
         our_runs, their_runs = (table(each, starts, bad.runs) for each in (blocks, rival))
         usual_run = float(theirs.sum() / their_runs.sum()) if their_runs.any() else 1.0
-        found = evidence.rate_evidence(
-            our_runs, requests - ours + our_runs, their_runs, others - theirs + their_runs, times=times
-        )
-    length, start = breakdown(blocks, bad.count, usual_run=usual_run)
-    if not length:
+        trials = _trials((requests, ours - our_runs), (others, theirs - their_runs))
+        found = evidence.rate_evidence(our_runs, trials[0], their_runs, trials[1], times=times)
+    stretch = breakdown(blocks, bad.count, usual_run=usual_run)
+    if stretch is None:
         return found + math.log(1 - BREAKDOWN_WEIGHT)
-    meanwhile = [block for block in rival if block.start_s >= start]
-    other_count = sum(block.request_count for block in meanwhile)
-    broken = evidence.complete_failure_evidence(length, bad.total(meanwhile), other_count)
+    meanwhile = [block for block in rival if block.start_s >= stretch.start_s]
+    broken = _broken(stretch, bad.total(meanwhile), sum(block.request_count for block in meanwhile), times)
     return evidence.weighed(found, broken, weight=BREAKDOWN_WEIGHT)
+
+
+def _trials(ours: tuple[Floats, Floats], theirs: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Return in how many requests a run could begin, in each block, from requests and continued failures.
+
+    Where only the canary fails, few are left because it fails: then it is all its requests. Where both fail,
+    all requests would blame the route with less traffic: then it is what is left.
+    """
+    left, others_left = (requests - continued for requests, continued in (ours, theirs))
+    is_shared = left * theirs[0] > others_left * ours[0]
+    return np.where(is_shared, left, ours[0]), np.where(is_shared, others_left, theirs[0])
+
+
+def _broken(stretch: Stretch, other_bad: int, other_count: int, times: float) -> float:
+    """Return the log evidence of a stretch that is nearly all bad, its requests being taken one by one."""
+    if stretch.bad_count == stretch.request_count:
+        return evidence.complete_failure_evidence(stretch.request_count, other_bad, other_count)
+    counts = (stretch.bad_count, stretch.request_count, other_bad, other_count)
+    return evidence.rate_evidence(*(np.array([float(one)]) for one in counts), times=times)
 
 
 def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float, earlier: int = 0) -> float:
@@ -70,10 +88,14 @@ def evidence_against_limit(blocks: Sequence[Block], bad: Bad, limit: float, earl
         length = float(ours.sum() / run_count) if run_count else 1.0
         spread = max(length, evidence.limit_dispersion(ours, requests, prior=1.0))
     found = evidence.limit_evidence(ours, requests, limit, spread=spread, earlier=earlier)
-    length, _ = breakdown(used, bad.count)
-    if not length:
+    stretch = breakdown(used, bad.count)
+    if stretch is None:
         return found + math.log(1 - BREAKDOWN_WEIGHT)
-    broken = -length * math.log(max(limit, 1e-6))
+    if stretch.bad_count == stretch.request_count:
+        broken = -stretch.request_count * math.log(max(limit, 1e-6))
+    else:
+        counts = (np.array([float(stretch.bad_count)]), np.array([float(stretch.request_count)]))
+        broken = evidence.limit_evidence(*counts, limit)
     if earlier:
         broken += float(evidence.change_weights(1, earlier)[0])
     return evidence.weighed(found, broken, weight=BREAKDOWN_WEIGHT)
