@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 from scipy.stats import ks_2samp
 
 from penstock.monitoring.bins import NumberBins
-from penstock.monitoring.drift import FeatureDrift, compare
+from penstock.monitoring.drift import SKETCH_ERROR, FeatureDrift, compare
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import DriftLimit
 from penstock.monitoring.variation import reference_profile
@@ -156,7 +156,8 @@ def test_index_and_distance_are_within_a_hundredth_of_the_exact_ones() -> None:
         width = max(map(len, counts))
         exact = population_stability(*(np.pad(one, (0, width - len(one))) for one in counts))
         assert found.psi == pytest.approx(exact, abs=0.01), name
-        assert found.ks == pytest.approx(ks_2samp(before, now).statistic, abs=0.011), name
+        assert found.ks is not None
+        assert found.ks + SKETCH_ERROR == pytest.approx(ks_2samp(before, now).statistic, abs=0.01), name
 
 
 def test_half_a_standard_deviation_is_found_by_the_defaults() -> None:

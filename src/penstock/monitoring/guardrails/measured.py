@@ -71,7 +71,7 @@ def make_unjudged(
 
 
 def make_finding(kind: Kind, window: Window, measured: Measured, sentence: str) -> Finding:
-    """Make the finding of what a guardrail measured in a window."""
+    """Make the finding of a guardrail that was judged on a window."""
     key = window.key
     return Finding(
         kind=kind,
