@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.flows.production.deploying import apply_deployment, plan_deployment
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from projects import Sample
 from serving.fixtures import database, server, source
 
