@@ -40,7 +40,7 @@ def ensure_environment(version: str, *, pin: bool) -> Path:
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wanted = [f"mlflow=={version}", "setuptools<81", "matplotlib"]
     constraint = [] if pin else ["--constraint", str(pins)]
-    subprocess.run([*pip, "install", *constraint, *wanted], check=True)
+    subprocess.run([*pip, "install", "--no-compile", *constraint, *wanted], check=True)
     if pin:
         frozen = subprocess.run([*pip, "freeze", "--all"], check=True, capture_output=True, text=True).stdout
         PINS.mkdir(exist_ok=True)

@@ -39,12 +39,10 @@ LAZY = {
     "penstock/data/verbs/stale.py": "git, only where something may be left of another commit",
     "penstock/data/verbs/status.py": "DVC 2's hashes",
     "penstock/data/files/forking.py": "ctypes, pickle and signal, only to fork",
-    "penstock/flows/tracked/made.py": "the pipeline, only where there is one",
-    "penstock/flows/tracked/transferring.py": "other commits and kinds of outputs, only where they are asked for",
-    "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one",
+    "penstock/flows/tracked/selection.py": "the pipeline, only where there is one",
+    "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
+    "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
-    "penstock/stats/detectors.py": "scipy, a fifth of the server's start, only to judge",
-    "penstock/stats/distances.py": "the same",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
 }
 
@@ -121,7 +119,7 @@ def test_servers_are_called_through_one_client() -> None:
         if (isinstance(node, ast.Import) and clients & {one.name for one in node.names})
         or (isinstance(node, ast.ImportFrom) and node.module in clients)
     }
-    assert callers == {"penstock/base/web.py"}
+    assert callers == {"penstock/base/web/calls.py"}
 
 
 def test_threads_are_made_in_one_place() -> None:

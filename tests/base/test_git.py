@@ -59,3 +59,14 @@ def test_a_repository_without_commits_has_everything_in_its_patch(tmp_path: Path
 def test_an_unknown_revision_is_named(git: Git, revision: str) -> None:
     with pytest.raises(NotFound, match="knows no revision"):
         git.resolve(revision)
+
+
+def test_what_is_left_out_of_a_patch_may_be_ignored(git: Git) -> None:
+    (git.root / ".gitignore").write_text("*.json\nbuilt/\n")
+    (git.root / "built").mkdir()
+    for name in ("m.json", "built/o", "left", "a.txt"):
+        (git.root / name).write_text("new")
+    patch = git.dirty_patch(leave_out=["m.json", "built/o", "left", "not there.json"])
+    assert b"a.txt" in patch
+    assert b"m.json" not in patch
+    assert b"left" not in patch

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid, Unavailable
-from penstock.base.web import WebConnection
+from penstock.base.web.calls import WebConnection
 
 TIMEOUT_S = 30.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"

@@ -185,3 +185,31 @@ def test_a_symlinked_pointer_is_refused(repo: DataRepository, tmp_path: Path) ->
     (repo.root / "x.dvc").symlink_to(tmp_path / "x.dvc")
     with pytest.raises(Invalid, match="symbolic link"):
         load_pointer(repo, repo.root / "x.dvc")
+
+
+def test_what_the_cache_has_is_not_kept_when_a_directory_becomes_a_file_or_the_reverse(
+    repo: DataRepository,
+) -> None:
+    place = repo.root / "x"
+    place.write_text("file")
+    as_file = load_pointer(repo, add_path(repo, place).pointer).outputs[0]
+    place.unlink()
+    write_files(place, {"d": "d", "sub/e": "e"})
+    as_folder = load_pointer(repo, add_path(repo, place).pointer).outputs[0]
+    for output in (as_file, as_folder):
+        checkout_output(repo, output)
+        assert place.is_dir() == (output is as_folder)
+    assert repo.kept == []
+    (place / "away").symlink_to(repo.dvc_dir)
+    (place / "new").write_text("nowhere else")
+    with pytest.raises(Refused, match="x/new"):
+        checkout_output(repo, as_file)
+    checkout_output(repo, as_file, force=True)
+    kept = {
+        path.name
+        for folder in repo.kept
+        for path in folder.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
+    assert kept == {"away", "new"}
+    assert place.read_text() == "file"

@@ -10,7 +10,7 @@ from penstock.base.errors import Conflict
 from penstock.data.pointers.metafiles import definitions_above, find_definitions
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.adding import add_path
-from penstock.flows.tracked.made import made_outputs
+from penstock.flows.tracked.selection import made_outputs
 
 from .conftest import write_files
 

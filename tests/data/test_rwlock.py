@@ -12,10 +12,10 @@ import pytest
 
 from penstock.base.errors import Conflict, Corrupt
 from penstock.data.repository import DataRepository
-from penstock.data.rwlock import check_writable
+from penstock.data.rwlock import check_free, check_writable, in_use
 from penstock.flows.sources.imports import ImportOptions, import_url, update_import
 from penstock.flows.tracked import working_tree
-from penstock.flows.tracked.paths import move_path
+from penstock.flows.tracked.working_tree import move_path
 
 from .conftest import write_files
 
@@ -106,3 +106,30 @@ def test_a_path_in_use_is_neither_imported_nor_updated(repo: DataRepository, tmp
     with pytest.raises(Conflict, match="dvc repro train"):
         update_import(repo, pointer, options)
     assert target.read_text() == "1"
+
+
+def test_what_this_process_uses_is_told_in_dvcs_words_and_taken_back(repo: DataRepository) -> None:
+    file = repo.dvc_dir / "tmp" / "rwlock"
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    write_lock(repo, "write", repo.root / "gone", dead.pid)
+    info = {"pid": os.getpid(), "cmd": "penstock repro s"}
+    with in_use(repo, [repo.root / "a"], [repo.root / "b"], "penstock repro s"):
+        assert json.loads(file.read_text()) == {
+            "read": {str(repo.root / "a"): [info]},
+            "write": {str(repo.root / "b"): info},
+        }
+    assert json.loads(file.read_text()) == {}
+
+
+def test_several_may_read_one_path_and_only_one_write_it(repo: DataRepository) -> None:
+    a = repo.root / "a"
+    write_lock(repo, "read", a, os.getppid())
+    with in_use(repo, [a], [], "penstock repro s"):
+        held = json.loads((repo.dvc_dir / "tmp" / "rwlock").read_text())
+        assert [info["pid"] for info in held["read"][str(a)]] == [os.getppid(), os.getpid()]
+    with pytest.raises(Conflict), in_use(repo, [], [a / "b"], "penstock repro s"):
+        pass
+    write_lock(repo, "write", a, os.getppid())
+    with pytest.raises(Conflict):
+        check_free(repo, [a], [])

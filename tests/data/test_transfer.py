@@ -12,6 +12,7 @@ from penstock.data.cache.transfer import fetch_objects, find_absent, push_object
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.adding import add_path
+from penstock.storage.local import LocalBackend
 from penstock.storage.memory import MemoryBackend
 
 from .conftest import write_files
@@ -91,3 +92,22 @@ def test_absent_names_are_found_by_listing_and_by_asking() -> None:
     assert find_absent(remote, names) == names[150:]
     assert find_absent(remote, names[140:160]) == names[150:160]
     assert find_absent(remote, []) == []
+
+
+@pytest.mark.parametrize("count", [2, 600])
+def test_what_a_remote_lost_of_a_directory_is_pushed_again(
+    repo: DataRepository, tmp_path: Path, count: int
+) -> None:
+    data = write_files(repo.root / "data", {f"{at}": f"{at}" for at in range(count)})
+    info = add_path(repo, data).hash
+    remote = LocalBackend(tmp_path / "remote")
+    push_objects(repo, [info], remote)
+    lost = [remote_key(md5) for md5 in list(repo.cache.load_tree(info).values())[:2]]
+    remote.delete(lost[0])
+    assert push_objects(repo, [info], remote).done == 1
+    assert remote.exists(lost[0])
+    assert push_objects(repo, [info], remote).done == 0
+    remote.delete(lost[1])
+    Path(repo.cache.path(lost[1].replace("/", "")[8:])).unlink()
+    done = push_objects(repo, [info], remote)
+    assert done.missing == set(done.failed) == {lost[1].replace("/", "")[8:]}

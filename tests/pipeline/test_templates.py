@@ -9,6 +9,7 @@ import pytest
 from penstock.base.errors import Invalid
 from penstock.pipeline.context import Context, text_of
 from penstock.pipeline.definition import load_stages
+from penstock.pipeline.templates import resolve_stages
 from tables import table
 
 PARAMS = "a: 1\nb: {c: [x, y], d: true}\nname: out\n"
@@ -52,7 +53,7 @@ def test_a_shell_variable_without_braces_is_no_template(tmp_path: Path) -> None:
     [
         (
             "foreach: [u, 2, true]\n    do: {cmd: 'run ${item}'}",
-            {"s@u": "run u", "s@2": "run 2", "s@true": "run true"},
+            {"s@u": "run u", "s@2": "run 2", "s@True": "run true"},
         ),
         (
             "foreach: {p: {n: 1}, q: {n: 2}}\n    do: {cmd: 'run ${key} ${item.n}'}",
@@ -130,3 +131,22 @@ def test_a_mapping_becomes_flags(tmp_path: Path) -> None:
 
 def test_text_is_python_s_but_for_booleans() -> None:
     assert [text_of(one) for one in (True, None, 1e-05, "x")] == ["true", "None", "1e-05", "x"]
+
+
+def test_stages_of_items_are_named_as_dvc_names_them(tmp_path: Path) -> None:
+    document = {
+        "stages": {
+            "s": {"foreach": [True, False, None, 1.5], "do": {"cmd": "echo ${item}"}},
+            "x": {"matrix": {"a": [True], "b": [1.0, "t"]}, "cmd": "echo ${key} ${item.a}"},
+        }
+    }
+    found = resolve_stages(tmp_path / "dvc.yaml", document)
+    commands = {name: stage["cmd"] for name, stage in found.items()}
+    assert commands == {
+        "s@True": "echo true",
+        "s@False": "echo false",
+        "s@None": "echo None",
+        "s@1.5": "echo 1.5",
+        "x@True-1.0": "echo True-1.0 true",
+        "x@True-t": "echo True-t true",
+    }

@@ -187,7 +187,9 @@ class Forked:
             ready, _, _ = select.select([self._connection], [], [], timeout)
             if not ready:
                 raise TimeoutError(f"process {self.pid} still runs")
-            self._code = int(self._reader.readline())
+            told = self._reader.readline()
+            assert told, f"the server of process {self.pid} ended"
+            self._code = int(told)
             self._reader.close()
             self._connection.close()
         return self._code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -105,7 +105,18 @@ def canonical_json(value: object) -> bytes:
         >>> canonical_json({"b": 1, "a": [True, None]})
         b'{"a":[true,null],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    separators = (",", ":")
+    return json.dumps(sortable(value), sort_keys=True, separators=separators, ensure_ascii=False).encode()
+
+
+def sortable(value: object) -> object:
+    """Return a value whose mappings can be sorted: where keys are of several kinds, all become texts."""
+    if isinstance(value, list | tuple):
+        return [sortable(one) for one in value]
+    if isinstance(value, Mapping):
+        mixed = len({isinstance(key, str) for key in value}) > 1
+        return {str(key) if mixed else key: sortable(one) for key, one in value.items()}
+    return value
 
 
 def digest_value(value: object) -> str:

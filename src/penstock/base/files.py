@@ -7,11 +7,13 @@ into place: a reader sees the old file or the new one, never a part.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from penstock.base.errors import Conflict
 
@@ -58,8 +60,59 @@ def remove_path(path: Path) -> None:
             path.unlink()
 
 
+class HeldLock:
+    """A flock that this process holds; see `locked`."""
+
+    def __init__(self, file: BinaryIO, path: Path, holder_hint: str) -> None:
+        self._file, self._path, self._hint = file, path, holder_hint
+
+    def take(self, wait_s: float) -> None:
+        """Wait for the lock, and write our pid into the file.
+
+        Raises:
+            Conflict: somebody else still holds it after `wait_s`.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= deadline:
+                    self._file.seek(0)
+                    holder = self._file.read(32).decode(errors="replace").strip() or "unknown"
+                    raise Conflict(
+                        f"{self._path} is held by process {holder}",
+                        code="base.locked",
+                        hint=self._hint,
+                        path=str(self._path),
+                    ) from None
+                time.sleep(LOCK_POLL_S)
+        self._file.truncate(0)
+        self._file.write(f" {os.getpid()}\n".encode())
+        self._file.flush()
+
+    def give(self) -> None:
+        """Let others have the lock."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let others have the lock for the block, and wait for it at its end as long as it takes.
+
+        After an interruption it is not taken again: nothing more is done under it.
+        """
+        self.give()
+        try:
+            yield
+        except Exception:
+            self.take(math.inf)
+            raise
+        self.take(math.inf)
+
+
 @contextmanager
-def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[None]:
+def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[HeldLock]:
     """Hold an exclusive flock on `path` for the block; the file stays behind, with our pid in it.
 
     Waits up to `wait_s` seconds. The content (a blank, the pid, a newline) is what zc.lockfile writes,
@@ -69,27 +122,10 @@ def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[None]:
         Conflict: somebody else still holds it after `wait_s`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait_s
     with path.open("a+b") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= deadline:
-                    file.seek(0)
-                    holder = file.read(32).decode(errors="replace").strip() or "unknown"
-                    raise Conflict(
-                        f"{path} is held by process {holder}",
-                        code="base.locked",
-                        hint=holder_hint,
-                        path=str(path),
-                    ) from None
-                time.sleep(LOCK_POLL_S)
-        file.truncate(0)
-        file.write(f" {os.getpid()}\n".encode())
-        file.flush()
+        held = HeldLock(file, path, holder_hint)
+        held.take(wait_s)
         try:
-            yield
+            yield held
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            held.give()

@@ -109,7 +109,9 @@ class Git:
             if (git_dir / "index").exists():
                 # The copy keeps the index's time: git rehashes files as young as the index.
                 shutil.copy2(git_dir / "index", index)
-            paths = ("--", ":/", *(f":(exclude,literal){path}" for path in leave_out))
+            ignored = self.list_ignored(leave_out) if leave_out else set()  # naming one is an error for git
+            left = [path for path in leave_out if path not in ignored]
+            paths = ("--", ":/", *(f":(exclude,literal){path}" for path in left))
             self.run_bytes("add", "--all", *paths, variables={"GIT_INDEX_FILE": str(index)})
             against = self.head() or EMPTY_TREE
             diff = ("diff", "--cached", "--binary", "--no-ext-diff", against)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+_MERGE = "tag:yaml.org,2002:merge"
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -19,6 +20,14 @@ class Loader(_Base):  # type: ignore[misc]
     """A safe loader of the core schema."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice: YAML 1.2 forbids it, and which of the two counts is anybody's guess."""
+        own = [key for key, _ in node.value]
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(found) != len(own) or any(key.tag == _MERGE for key in own):
+            _check_once(self, [key for key in own if key.tag != _MERGE])
+        return found
 
 
 def load(text: str) -> Any:
@@ -32,6 +41,17 @@ def load(text: str) -> Any:
         {'a': 'yes', 'b': 1e-05, 'c': 10, 'd': 8, 'e': None, 'f': 'on'}
     """
     return yaml.load(text, Loader=Loader)
+
+
+def _check_once(loader: Loader, keys: list[yaml.Node]) -> None:
+    seen = set()
+    for key in keys:
+        value = loader.construct_object(key, deep=True)
+        if value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {value!r} stands twice", key.start_mark
+            )
+        seen.add(value)
 
 
 def _construct_int(loader: Any, node: yaml.ScalarNode) -> int:

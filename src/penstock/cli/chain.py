@@ -17,7 +17,7 @@ def why(session: Session, subject: str) -> None:
     """Explain a prediction, MODEL/VERSION, endpoint, run, data file or commit."""
     import msgspec
 
-    from penstock.base.printing import one_line
+    from penstock.cli.printing import one_line
     from penstock.flows.chain.lineage import explain
     from penstock.workspace import open_workspace
 
@@ -100,8 +100,8 @@ def log(session: Session, limit: int, subject: str | None, kind: str | None) -> 
     import msgspec
 
     from penstock.base.clock import format_ms
-    from penstock.base.printing import one_line
     from penstock.base.store.events import list_events
+    from penstock.cli.printing import one_line
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

@@ -169,7 +169,8 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
     name, slash, number = reference.partition("/")
     project = open_workspace(session.directory)
     if not force:
-        click.confirm(f"Delete {reference}{'' if slash else ' and all its versions'}?", abort=True)
+        question = f"Delete {reference}{'' if slash else ' and all its versions'}?"
+        click.confirm(question, abort=True, err=True)
     policy = AliasPolicy.of(project.settings)
     with project.database.write() as connection:
         if slash:
@@ -308,7 +309,7 @@ def _split(name: str) -> tuple[str, str]:
 def _render(version: ModelVersion, back: VersionState | None) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
-    from penstock.base.printing import one_line
+    from penstock.cli.printing import one_line
 
     origin = version.provenance
     lines = [

@@ -6,7 +6,6 @@ errors go to standard error.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from penstock.base import errors
+from penstock.base.jsontext import render_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +29,50 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
+# commands whose text is what the user wants to know; the others tell what they did
+ASKED = frozenset(
+    [
+        "artifacts get",
+        "cache dir",
+        "config",
+        "dag",
+        "data status",
+        "diff",
+        "du",
+        "endpoint list",
+        "endpoint show",
+        "list",
+        "list-url",
+        "log",
+        "metrics diff",
+        "metrics show",
+        "model list",
+        "model show",
+        "params diff",
+        "remote list",
+        "root",
+        "run list",
+        "run show",
+        "stage list",
+        "token create",
+        "token list",
+        "user list",
+        "version",
+        "why",
+    ]
+)
+
+
+def _command() -> str:
+    """Return the own names of the command that runs and its groups; the program's is left out."""
+    context = click.get_current_context(silent=True)
+    words: list[str] = []
+    while context is not None and context.parent is not None:
+        words.insert(0, context.command.name or "")
+        context = context.parent
+    return " ".join(words)
+
+
 class Session:
     """The global options of one invocation."""
 
@@ -39,10 +83,13 @@ class Session:
         self.verbose = verbose
 
     def emit(self, document: object, text: str | Callable[[], str]) -> None:
-        """Print the result: `document` as JSON with `--json`, else `text` unless `--quiet`."""
+        """Print the result: `document` as JSON with `--json`, else `text`.
+
+        `--quiet` hides what a command says of its own work, not what it was asked for (`ASKED`).
+        """
         if self.as_json:
             click.echo(render_json(document))
-        elif not self.quiet:
+        elif not self.quiet or _command() in ASKED:
             rendered = text if isinstance(text, str) else text()
             if rendered:
                 click.echo(rendered)
@@ -66,17 +113,6 @@ def json_option(command: F) -> F:
     return click.option(
         "--json", is_flag=True, expose_value=False, callback=set_json, help="Print one JSON document."
     )(command)
-
-
-def render_json(document: object) -> str:
-    r"""Return a document as JSON that is UTF-8; a byte of a name that is not (a lone surrogate here) is escaped.
-
-    Example:
-        >>> print(render_json({"path": "caf\u00e9 \udcff"}))
-        {"path": "café \udcff"}
-    """
-    text = json.dumps(document, ensure_ascii=False, default=str)
-    return text.encode(errors="backslashreplace").decode()  # Python's escape of a surrogate is JSON's
 
 
 def exit_code(error: errors.PenstockError) -> int:

@@ -163,7 +163,7 @@ def _chosen(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
 def _render(found: Run) -> str:
     from penstock.base.clock import format_ms
     from penstock.base.numbers import format_plainly
-    from penstock.base.printing import one_line
+    from penstock.cli.printing import one_line
 
     lines = [
         f"run      {found.id}",

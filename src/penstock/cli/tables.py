@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from penstock.base.printing import one_line
+from penstock.cli.printing import one_line
 
 PADDING = 2
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from penstock.base.errors import Corrupt, Denied, Invalid, NotFound, PenstockError, Refused, Unavailable
-from penstock.base.web import JSON, WebConnection, parse_server
+from penstock.base.web.calls import JSON, WebConnection, parse_server
 
 TIMEOUT_S = 60.0
 WAITS_S = (0.2, 0.5, 1.0)

@@ -1,8 +1,9 @@
 """The cache: objects by content at `files/md5/xx/rest`, shared with DVC.
 
 An object is written under `<cache>/tmp`, gets mode 0444 once its bytes are known to match its name, and is
-renamed into place: 0444 is what DVC takes as proof. Objects of DVC 2 (`<cache>/xx/rest`) are read, never
-written. Nothing here knows workspaces.
+renamed into place: a mode that lets nobody write is taken as proof, as DVC takes 0444. An object with any other
+mode is read before it counts as there. Objects of DVC 2 (`<cache>/xx/rest`) are read, never written. Nothing here
+knows workspaces.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ import errno
 import itertools
 import os
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Corrupt, Denied, NotFound, PenstockError, Unavailable
+from penstock.base.files import write_atomic
 from penstock.base.staging import new_token, remove_stale
+from penstock.data.files.forking import map_forked
+from penstock.data.files.state import State
 from penstock.data.formats.output import HashInfo
 from penstock.data.formats.packed import DIGEST_BYTES, place_of
 from penstock.data.formats.tree import parse_tree, tree_md5
 from penstock.data.formats.treefiles import TreeFiles, parse_files
+from penstock.data.soundness import Soundness
 
 OBJECT_MODE = 0o444
+WRITABLE = 0o222
 SMALL_BYTES = 4 << 20  # read whole; larger files are streamed
 FEW = 512  # up to so many are asked for one by one, more by listing directories
 PREFIXES = tuple(f"{number:02x}" for number in range(256))
@@ -32,8 +38,9 @@ PREFIXES = tuple(f"{number:02x}" for number in range(256))
 class ObjectStore:
     """One cache directory, made at the first write. Safe for several processes at once."""
 
-    def __init__(self, root: Path, shared: bool = False) -> None:
+    def __init__(self, root: Path, shared: bool = False, state: State | None = None) -> None:
         self.root = root
+        self._soundness = Soundness(state)
         self.shared = shared
         self._files = f"{root}/files/md5"
         self._made: set[str] = set()
@@ -49,13 +56,18 @@ class ObjectStore:
         return f"{self.root}/{md5[:2]}/{md5[2:]}"
 
     def find(self, info: HashInfo) -> str | None:
-        """Return the path of an object that is there, or None."""
+        """Return the path of an object that is there, or None; whoever reads it checks its bytes."""
         path = self.path(info.md5) if info.algorithm == "md5" else self.legacy_path(info.md5)
         return path if os.path.exists(path) else None
 
     def has_md5(self, md5: str) -> bool:
-        """Say whether there is an object of this name."""
-        return os.path.exists(self.path(md5))
+        """Say whether there is an object of this name; one that may be written to is read first."""
+        path = f"{self._files}/{md5[:2]}/{md5[2:]}"
+        try:
+            info = os.stat(path)
+        except OSError:
+            return False
+        return not info.st_mode & WRITABLE or self._soundness.is_sound(path, md5, info)
 
     def missing(self, md5s: Collection[str]) -> set[str]:
         """Return those of the given names that are not there."""
@@ -65,16 +77,25 @@ class ObjectStore:
         for md5 in md5s:
             by_prefix.setdefault(md5[:2], []).append(md5)
         absent: set[str] = set()
+        listed: list[str] = []
         for prefix, wanted in by_prefix.items():
             names = self._names(prefix)
-            absent.update([md5 for md5 in wanted if md5[2:] not in names])
+            for md5 in wanted:
+                (listed.append if md5[2:] in names else absent.add)(md5)
+        absent.update(map_forked(listed, self._unsound))
         return absent
 
+    def _unsound(self, md5s: Sequence[str]) -> list[str]:
+        return [md5 for md5 in md5s if not self.has_md5(md5)]
+
     def absent(self, digests: bytes | bytearray) -> list[int]:
-        """Return the places, in order, of those packed digests whose objects are not there."""
+        """Return the places, in order, of those packed digests whose objects are not there.
+
+        Modes are not looked at: for whoever reads the objects, which checks them.
+        """
         count = len(digests) // DIGEST_BYTES
         if count < FEW:
-            return [at for at in range(count) if not self.has_md5(digests[place_of(at)].hex())]
+            return [at for at in range(count) if not os.path.exists(self.path(digests[place_of(at)].hex()))]
         by_prefix = [array("l") for _ in PREFIXES]
         for at, first in enumerate(digests[0::DIGEST_BYTES]):
             by_prefix[first].append(at)
@@ -83,6 +104,15 @@ class ObjectStore:
             names = self._names(PREFIXES[first]) if places else set()
             found += [at for at in places if digests[place_of(at)].hex()[2:] not in names]
         return sorted(found)
+
+    def lacking(self, digests: bytes | bytearray) -> list[int]:
+        """Return what `absent` does, every mode looked at: for whoever takes an object as proof and reads nothing."""
+        listed = set(self.absent(digests))
+
+        def work(places: Sequence[int]) -> list[int]:
+            return [at for at in places if at in listed or not self.has_md5(digests[place_of(at)].hex())]
+
+        return map_forked(range(len(digests) // DIGEST_BYTES), work)
 
     def _names(self, prefix: str) -> set[str]:
         try:
@@ -119,7 +149,7 @@ class ObjectStore:
         """Return a new name under `<cache>/tmp`; the process id in it tells whose it is."""
         folder = f"{self.root}/tmp"
         if folder not in self._made:
-            self._make(folder)
+            self.make_folder(folder)
         return f"{folder}/{os.getpid()}-{self._token}-{next(self._count)}"
 
     def accept(self, temporary: str, md5: str) -> None:
@@ -131,7 +161,7 @@ class ObjectStore:
         """Like `accept`, for a file that already has mode 0444."""
         folder = f"{self._files}/{md5[:2]}"
         if folder not in self._made:
-            self._make(folder)
+            self.make_folder(folder)
         os.rename(temporary, f"{folder}/{md5[2:]}")
 
     def put_bytes(self, data: bytes, md5: str) -> None:
@@ -211,10 +241,13 @@ class ObjectStore:
         """Remove what killed processes left under `<cache>/tmp`."""
         remove_stale(f"{self.root}/tmp")
 
-    def _make(self, folder: str) -> None:
+    def make_folder(self, folder: str) -> None:
+        """Make a directory of the cache, the cache itself if need be; where the cache is a group's, so is it."""
+        if folder in self._made:
+            return
         before = folder
         made = []
-        while self.shared and len(before) > len(str(self.root)) and not os.path.isdir(before):
+        while self.shared and len(before) >= len(str(self.root)) and not os.path.isdir(before):
             made.append(before)
             before = os.path.dirname(before)
         os.makedirs(folder, exist_ok=True)
@@ -222,6 +255,11 @@ class ObjectStore:
             with suppress(PermissionError):
                 os.chmod(path, 0o2775)
         self._made.add(folder)
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        """Write a file of the cache that is no object, in one step."""
+        self.make_folder(str(path.parent))
+        write_atomic(path, data, mode=0o664 if self.shared else None, durable=False)
 
 
 def write_failed(error: OSError, place: str) -> PenstockError:

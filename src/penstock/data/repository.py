@@ -27,6 +27,7 @@ class DataRepository:
     """One DVC repository; `root` is absolute, `seen` what a walk through it found (`penstock.data.pointers.metafiles`).
 
     `not_ignored` are data that git was to ignore and cannot, for the user to know (`penstock.data.git.ignored`);
+    `emptied` are tracked directories of whose files `.dvcignore` excludes every one;
     `kept` are directories with copies of what a command replaced or removed (`penstock.data.verbs.keeping`).
     """
 
@@ -38,6 +39,7 @@ class DataRepository:
     ignore: IgnoreRules
     seen: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     not_ignored: list[Path] = field(default_factory=list)
+    emptied: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
 
     @classmethod
@@ -59,7 +61,9 @@ class DataRepository:
         cache_path = cache_dir or (Path(configured) if configured else dvc_dir / "cache")
         state = State(dvc_dir / "tmp" / "penstock-state.db")
         shared = config.get("cache", "shared") == "group"
-        return cls(root, dvc_dir, config, ObjectStore(cache_path, shared), state, IgnoreRules(str(root)))
+        return cls(
+            root, dvc_dir, config, ObjectStore(cache_path, shared, state), state, IgnoreRules(str(root))
+        )
 
     def remote(self, name: str | None = None) -> Backend:
         """Open a remote by name, or the default one.

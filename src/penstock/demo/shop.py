@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Conflict, NotFound, Refused, Unavailable
-from penstock.base.web import Reply, WebConnection
+from penstock.base.web.calls import Reply, WebConnection
 
-READY_S = 60.0
+READY_S = 300.0
 POLL_S = 0.1
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from penstock.base.errors import Unavailable
 from penstock.base.threads import begin
-from penstock.base.web import JSON, WebConnection
+from penstock.base.web.calls import JSON, WebConnection
 from penstock.demo.deliveries import TEXT, Request
 from penstock.stats.significance import score
 

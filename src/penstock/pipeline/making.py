@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
 from penstock.base.files import remove_path
+from penstock.base.git import Git
 from penstock.data.cache.hashing import hash_path, save_path
 from penstock.data.cache.presence import has
 from penstock.data.formats.output import HashInfo, Output
-from penstock.data.git.ignored import ignore_path
+from penstock.data.git.ignored import check_not_tracked, has_entry, ignore_path, unignore_path
 from penstock.data.repository import DataRepository
+from penstock.data.rwlock import in_use
 from penstock.data.verbs.checkout import check_parents, checkout_output
-from penstock.pipeline.lockfile import LockedPath, LockEntry
-from penstock.pipeline.outputs import stage_outputs
-from penstock.pipeline.parameters import select_values
+from penstock.pipeline.lockfile import LOCK_FILE, LockedPath, LockEntry
+from penstock.pipeline.outputs import parse_outputs, stage_outputs
+from penstock.pipeline.parameters import require_values
 from penstock.pipeline.process import run_command
 from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
 from penstock.pipeline.stage import Stage, StageOutput
@@ -27,28 +30,44 @@ from penstock.pipeline.status import command_of
 KEPT_LINES = 20
 Bring = Callable[[Sequence[Output]], None]
 Say = Callable[[str], None]
+Unlocked = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing."""
+    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing.
+
+    `unlocked` is entered while a command runs: others may have the repository then.
+    """
 
     repo: DataRepository
     root: Path
     stage: Stage
     commit: bool = True
     bring: Bring | None = None
+    unlocked: Unlocked = nullcontext
 
 
-def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bring | None = None) -> Work:
-    """Return a stage as work to be done; one whose outputs lead out of the repository is refused untouched.
+def begin(
+    repo: DataRepository,
+    stage: Stage,
+    *,
+    commit: bool = True,
+    bring: Bring | None = None,
+    unlocked: Unlocked = nullcontext,
+) -> Work:
+    """Return a stage as work to be done; one whose outputs are not its own is refused untouched.
 
     Raises:
         Invalid: one lies outside, belongs to git or DVC, or has a symbolic link among its parents.
+        Conflict: git tracks one that the cache is to hold: git's next checkout would undo it.
     """
     for path in stage.makes:
         check_parents(repo, repo.root / path)
-    return Work(repo, repo.root, stage, commit, bring)
+    for output in stage.outputs:
+        if output.is_cached:
+            check_not_tracked(repo, repo.root / stage.place(output.path))
+    return Work(repo, repo.root, stage, commit, bring, unlocked)
 
 
 def check_out(work: Work, entry: LockEntry) -> bool:
@@ -94,6 +113,7 @@ def run(work: Work, say: Say) -> LockEntry:
     Raises:
         NotFound: a dependency does not exist.
         Refused: a command failed (code `pipeline.command_failed`).
+        Conflict: another process works on what the stage reads or makes; nothing was run.
         Invalid: an output was not made, or a dependency changed meanwhile.
     """
     stage, root = work.stage, work.root
@@ -101,12 +121,16 @@ def run(work: Work, say: Say) -> LockEntry:
     if not directory.is_dir():
         raise _fail(stage, f"its working directory {stage.wdir} does not exist")
     dependencies, parameters = _inputs(work)
-    for output in stage.outputs:
-        place = root / stage.place(output.path)
-        if not output.is_persistent:
-            remove_path(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-    _run_commands(work, directory, say)
+    reads = [root / path for path in (*stage.reads, *(stage.place(ref.file) for ref in stage.parameters))]
+    writes = [root / path for path in stage.makes]
+    with in_use(work.repo, reads, writes, f"penstock repro {stage.address}"):
+        for output in stage.outputs:
+            place = root / stage.place(output.path)
+            if not output.is_persistent:
+                remove_path(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+        with work.unlocked():
+            _run_commands(work, directory, say)
     after = _hash_dependencies(work)
     if after != dependencies:
         moved = [item.path for item, now in zip(dependencies, after, strict=True) if item != now]
@@ -128,6 +152,24 @@ def record(work: Work) -> LockEntry:
     entry = LockEntry(command_of(work.stage), dependencies, parameters, _keep_all(work))
     save_run(work.repo, work.root, work.stage, entry)
     return entry
+
+
+def record_frozen(work: Work, entry: LockEntry | None) -> LockEntry:
+    """Return what is to be locked of a stage that stays as it is: its outputs, and what they were made from.
+
+    Outputs that are as locked keep their entry. Of others nobody knows what they were made from: no dependencies and
+    parameters are claimed.
+
+    Raises:
+        Invalid: an output does not exist.
+
+    Source: differs from dvc/stage/__init__.py (3.67), `Stage.run`, which claims what is there now.
+    """
+    outputs = _keep_all(work)
+    same = entry is not None and [(one.path, one.hash.md5) for one in entry.outputs] == [
+        (one.path, one.hash.md5) for one in outputs
+    ]
+    return entry if same and entry is not None else LockEntry(command_of(work.stage), outputs=outputs)
 
 
 def commands_of(stage: Stage) -> tuple[str, ...]:
@@ -160,7 +202,9 @@ def _run_commands(work: Work, directory: Path, say: Say) -> None:
 
 def _inputs(work: Work) -> tuple[tuple[LockedPath, ...], dict[str, dict[str, Any]]]:
     directory = work.root / work.stage.directory
-    parameters = {ref.file: select_values(directory, ref) for ref in work.stage.parameters}
+    parameters = {
+        ref.file: require_values(directory, ref, work.stage.address) for ref in work.stage.parameters
+    }
     return _hash_dependencies(work), parameters
 
 
@@ -193,7 +237,27 @@ def _keep(work: Work, output: StageOutput) -> HashInfo:
         raise _fail(work.stage, f"its command made no {output.path}")
     if output.is_cached:
         ignore_path(work.repo, place)
+    elif has_entry(work.repo, place) and _was_cached(work, place):
+        unignore_path(work.repo, place)
     return (save_path if output.is_cached and work.commit else hash_path)(work.repo, place)
+
+
+def _was_cached(work: Work, place: Path) -> bool:
+    """Say whether an output was the cache's before, so that its entry in `.gitignore` is ours and not the user's."""
+    if work.repo.state.take_ignored(work.repo.relative(place)):
+        return True
+    git_root = work.repo.git_root()
+    if git_root is None:
+        return False
+    texts = []
+    lock = work.root / work.stage.home / LOCK_FILE
+    for place_of in (lock, work.root / work.stage.file):
+        where = os.path.relpath(place_of, git_root)
+        texts.append(Git(git_root).run("show", f"HEAD:{where}", check=False))
+    with suppress(PenstockError):
+        before = parse_outputs(work.root, lock, *texts)
+        return any(one.cached and one.path == place for one in before)
+    return False
 
 
 def _bringer(work: Work) -> Callable[[LockEntry], None] | None:

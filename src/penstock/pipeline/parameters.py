@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def parse_any(text: str, path: Path) -> Any:
     """
     try:
         if path.suffix.lower() == ".json":
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_each_once)
         if path.suffix.lower() == ".toml":
             return tomllib.loads(text)
         if path.suffix.lower() == ".py":
@@ -73,15 +74,86 @@ def parse_any(text: str, path: Path) -> Any:
         raise Invalid(f"{path}: {problem}", code="pipeline.bad_values", path=str(path)) from None
 
 
+def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} stands twice")
+        found[key] = value
+    return found
+
+
 _MISSING = object()
 
 
 def select_values(root: Path, ref: ParameterRef) -> dict[str, Any]:
-    """Return the values of a stage's parameters, keys sorted; keys that are absent are left out."""
+    """Return the values of a stage's parameters, keys sorted; keys that are absent are left out.
+
+    Raises:
+        NotFound, Invalid: as `load_values`; or a value is of a kind that no lock can hold.
+    """
     values = load_values(root / ref.file)
-    keys = sorted(ref.keys) if ref.keys else sorted(values)
+    keys = sorted(ref.keys) if ref.keys else sorted(values, key=str)
     found = {key: get_value(values, key) for key in keys}
+    for key, value in found.items():
+        if value is not _MISSING:
+            _check_kind(value, ref.file, str(key))
     return {key: value for key, value in found.items() if value is not _MISSING}
+
+
+def require_values(root: Path, ref: ParameterRef, stage: str) -> dict[str, Any]:
+    """Return what `select_values` does; every key that the stage names is there.
+
+    Raises:
+        NotFound: one is not; the nearest is named.
+    """
+    found = select_values(root, ref)
+    absent = [key for key in ref.keys if key not in found]
+    if not absent:
+        return found
+    near = get_close_matches(absent[0], flatten(load_values(root / ref.file)), 1)
+    raise NotFound(
+        f"stage `{stage}` depends on {', '.join(map(repr, absent))}, which {ref.file} does not have",
+        code="pipeline.no_parameter",
+        hint=f"did you mean {near[0]!r}?" if near else f"set it in {ref.file}, or mend `params` in dvc.yaml",
+        stage=stage,
+        file=ref.file,
+        keys=absent,
+    )
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Say whether two values are the same; NaN is the same as NaN."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (one != one and other != other)  # noqa: PLR0124
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+    return bool(one == other)
+
+
+def _check_kind(value: Any, file: str, key: str) -> None:
+    """Refuse a value that a lock would not give back, or DVC not read.
+
+    Raises:
+        Invalid: it is a date, a set, bytes or the like.
+    """
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            _check_kind(name, file, f"{key}.{name}")
+            _check_kind(one, file, f"{key}.{name}")
+    elif isinstance(value, list):
+        for at, one in enumerate(value):
+            _check_kind(one, file, f"{key}[{at}]")
+    elif not isinstance(value, str | int | float | None):
+        raise Invalid(
+            f"{file}: {key} is a {type(value).__name__}, which no lock can hold",
+            code="pipeline.bad_parameter",
+            hint=f"make it a text: {key.rpartition('.')[2]}: '{value}'",
+            file=file,
+            key=key,
+        )
 
 
 def get_value(values: Mapping[str, Any], key: str) -> Any:

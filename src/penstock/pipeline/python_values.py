@@ -47,8 +47,15 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[str, Any]]:
         return
     name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", None)
     try:
-        value = ast.literal_eval(statement.value) if statement.value is not None else None
+        value = _as_lists(ast.literal_eval(statement.value)) if statement.value is not None else None
     except ValueError:
         return  # not a literal
     if name is not None:
         yield name, value
+
+
+def _as_lists(value: Any) -> Any:
+    """Return a value with lists for tuples: a lock has no others, and reads back lists."""
+    if isinstance(value, dict):
+        return {key: _as_lists(one) for key, one in value.items()}
+    return [_as_lists(one) for one in value] if isinstance(value, list | tuple) else value

@@ -15,9 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from penstock.base.digest import digest_bytes
+from penstock.base.digest import digest_bytes, sortable
 from penstock.base.errors import Invalid
-from penstock.base.files import write_atomic
 from penstock.data.cache.hashing import store_file
 from penstock.data.cache.presence import has
 from penstock.data.formats.output import Output
@@ -53,7 +52,7 @@ def save_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry) -
     document = entry.to_document()
     path = _folder(repo, document) / _digest(document)
     if not path.exists():
-        write_atomic(path, dump_document(document).encode(), durable=False)
+        repo.cache.write_file(path, dump_document(document).encode())
 
 
 def find_run(
@@ -118,7 +117,7 @@ def _newest_first(folder: Path) -> Iterator[Path]:
 
 
 def _digest(document: object) -> str:
-    return digest_bytes(json.dumps(_without(document), sort_keys=True).encode())
+    return digest_bytes(json.dumps(sortable(_without(document)), sort_keys=True).encode())
 
 
 def _without(value: object) -> object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,7 +20,7 @@ from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
 from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock
-from penstock.pipeline.making import Bring, begin, check_out, record, restore, run, store
+from penstock.pipeline.making import Bring, Unlocked, begin, check_out, record_frozen, restore, run, store
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.pointer_steps import PointerStep, changes_of, list_pointer_steps, record_source
 from penstock.pipeline.stage import Stage
@@ -77,7 +77,7 @@ class ReproduceOptions:
     ran. `run_cache` takes the result of an earlier run of the same inputs instead of running again. `commit` puts
     outputs into the cache. `allow_missing` leaves alone what is only missing, `bring` fetches it. After a failure,
     `on_error` stops, goes on with what does not depend on it, or goes on with everything. `confirm` is asked before a
-    stage is made.
+    stage is made. `unlocked` is entered while a command runs: others may have the repository then.
     """
 
     selection: Selection | None = field(default_factory=Selection)
@@ -91,6 +91,7 @@ class ReproduceOptions:
     bring: Bring | None = None
     on_error: Literal["stop", "keep going", "ignore"] = "stop"
     confirm: Callable[[str], bool] | None = None
+    unlocked: Unlocked = nullcontext
 
 
 def reproduce(
@@ -98,7 +99,7 @@ def reproduce(
 ) -> list[StageResult]:
     """Bring outputs up to date and return what was done, in order; of pointers, only those that changed.
 
-    The caller holds the repository's lock.
+    The caller holds the repository's lock, and may lend it while commands run (`ReproduceOptions.unlocked`).
 
     Raises:
         NotFound: a target or a dependency does not exist.
@@ -199,6 +200,8 @@ class _Reproduction:
             status = present
         force = options.force or stage.address in self.forced
         pending = options.dry and not stage.is_frozen and any(path in self.changed for path in stage.reads)
+        if stage.is_frozen and entry is not None and not status.outputs:
+            return StageResult(stage.address, "frozen", 0.0, entry)
         if not (status.is_changed or force or pending):
             return StageResult(stage.address, "frozen" if stage.is_frozen else "up to date", 0.0, entry)
         reasons = tuple(status.reasons()) or (("an input will change",) if pending else ("forced",))
@@ -227,9 +230,9 @@ class _Reproduction:
         force: bool,
     ) -> tuple[Action, LockEntry]:
         options = self.options
-        work = begin(self.repo, stage, commit=options.commit, bring=options.bring)
+        work = begin(self.repo, stage, commit=options.commit, bring=options.bring, unlocked=options.unlocked)
         if stage.is_frozen:
-            return "recorded", record(work)
+            return "recorded", record_frozen(work, entry)
         if entry is not None and not force and status.only_outputs("deleted") and check_out(work, entry):
             return "checked out", entry
         if entry is not None and not force and status.only_outputs("not in cache") and store(work, entry):

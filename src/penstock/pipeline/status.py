@@ -13,7 +13,7 @@ from penstock.data.cache.presence import has
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.pipeline.lockfile import LockEntry
-from penstock.pipeline.parameters import select_values
+from penstock.pipeline.parameters import is_same, select_values
 from penstock.pipeline.stage import Stage
 
 MISSING = frozenset({"deleted", "not in cache"})
@@ -201,4 +201,4 @@ def _change(now: dict[str, Any], before: dict[str, Any], key: str) -> str | None
         return "deleted"
     if key not in before:
         return "new"
-    return "modified" if now[key] != before[key] else None
+    return None if is_same(now[key], before[key]) else "modified"

@@ -82,12 +82,12 @@ def _unfold(context: Context, name: str, entry: Mapping[str, Any]) -> Iterator[t
 
 def _each(items: Any) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(items, Mapping):
-        return [(text_of(key), {"item": item, "key": text_of(key)}) for key, item in items.items()]
+        return [(str(key), {"item": item, "key": text_of(key)}) for key, item in items.items()]
     if not isinstance(items, list):
         raise Invalid("`foreach` takes a list or a mapping", code="pipeline.bad_stage")
     if any(isinstance(item, list | Mapping) for item in items):
         return [(str(at), {"item": item}) for at, item in enumerate(items)]
-    return list({text_of(item): (text_of(item), {"item": item}) for item in items}.values())
+    return list({str(item): (str(item), {"item": item}) for item in items}.values())
 
 
 def _combine(axes: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -97,8 +97,7 @@ def _combine(axes: Any) -> list[tuple[str, dict[str, Any]]]:
     for chosen in product(*(enumerate(values) for values in axes.values())):
         named = list(zip(axes, chosen, strict=True))
         key = "-".join(
-            f"{name}{at}" if isinstance(value, list | Mapping) else text_of(value)
-            for name, (at, value) in named
+            f"{name}{at}" if isinstance(value, list | Mapping) else str(value) for name, (at, value) in named
         )
         found[key] = (key, {"item": {name: value for name, (_, value) in named}, "key": key})
     return list(found.values())

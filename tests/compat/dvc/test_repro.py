@@ -51,7 +51,7 @@ def what_is_frozen(side: Side) -> object:
     side.put(FILES)
     runs = [ran(side)]
     side("freeze", "b")
-    side.put({"in": "2", "b.out": "by hand"})
+    side.put({"in": "2"})
     found = side.json("status")
     runs += [ran(side, "c")]
     side("unfreeze", "b")

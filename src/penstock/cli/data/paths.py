@@ -19,7 +19,7 @@ from penstock.cli.output import Session, json_option, pass_session
 @pass_session
 def move(session: Session, source: str, target: str) -> None:
     """Move a tracked file or directory together with its pointer."""
-    from penstock.flows.tracked.paths import move_path
+    from penstock.flows.tracked.working_tree import move_path
 
     with opened(session) as repo:
         base = session.directory
@@ -35,7 +35,7 @@ def move(session: Session, source: str, target: str) -> None:
 @pass_session
 def unprotect(session: Session, targets: tuple[str, ...]) -> None:
     """Turn links into the cache back into files that can be edited."""
-    from penstock.flows.tracked.paths import unprotect_paths
+    from penstock.flows.tracked.working_tree import unprotect_paths
 
     with opened(session) as repo:
         count = unprotect_paths(repo, [session.directory / target for target in targets])

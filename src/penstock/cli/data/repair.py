@@ -11,7 +11,7 @@ from penstock.cli.output import Session, json_option
 from penstock.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from penstock.flows.tracked.transferring import TransferOptions
+    from penstock.flows.tracked.remotes.transferring import TransferOptions
     from penstock.flows.tracked.verifying import Verified
 
 KINDS = ("missing", "damaged", "unreadable")
@@ -105,7 +105,7 @@ def repair(
 
 
 def _options(session: Session, remote: str | None, jobs: int) -> TransferOptions:
-    from penstock.flows.tracked.transferring import TransferOptions
+    from penstock.flows.tracked.remotes.transferring import TransferOptions
 
     return TransferOptions(remote, jobs, session.directory)
 

@@ -6,7 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 import click
 
-from penstock.cli.data.targets import TARGETS, complete_remotes, opened
+from penstock.cli.data.targets import TARGETS, complete_remotes, lists_of, opened
 from penstock.cli.output import Session, json_option, pass_session
 
 LABELS = {
@@ -76,7 +76,7 @@ def status(
             flags["remote"],
             resolve_targets(repo, targets, session.directory),
         )
-        found = data_status(repo, options)
+        found = data_status(repo, options, lists_of(repo))
     if not unchanged:
         del found["unchanged"]
     found = {key: value for key, value in found.items() if value}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -15,7 +15,9 @@ from penstock.cli.output import Session
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from penstock.data.formats.output import HashInfo
     from penstock.data.repository import DataRepository
+    from penstock.flows.tracked.comparing import LoadLists
     from penstock.flows.tracked.history import Scope
     from penstock.flows.tracked.selection import Chosen
 
@@ -64,12 +66,28 @@ def opened(session: Session) -> Iterator[DataRepository]:
                 f"warning: git cannot ignore {repo.relative(path)!r}: a name of several lines fits no .gitignore;"
                 " do not git add it"
             )
+        for path in repo.emptied:
+            name = repo.relative(path)
+            session.note(
+                f"warning: .dvcignore excludes every file of {name}: it is tracked as an empty directory"
+            )
         for folder in repo.kept:
             session.note(
                 f"what was there and in no cache is kept in {os.path.relpath(folder, session.directory)}"
             )
     finally:
         repo.close()
+
+
+def lists_of(repo: DataRepository) -> LoadLists:
+    """Return what reads the lists of directories from the remote; what that takes is imported when one is wanted."""
+
+    def load(infos: Sequence[HashInfo]) -> Mapping[str, Mapping[str, str]]:
+        from penstock.flows.tracked.remotes.lists import load_lists
+
+        return load_lists(repo, infos)
+
+    return load
 
 
 class ReachFlags(TypedDict):

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from penstock.data.formats.output import HashInfo, Output
     from penstock.data.pointers.pointer import Pointer
     from penstock.data.repository import DataRepository
+    from penstock.flows.tracked.remotes.report import TransferReport
+    from penstock.flows.tracked.remotes.transferring import TransferOptions
     from penstock.flows.tracked.selection import Chosen
-    from penstock.flows.tracked.transfer_report import TransferReport
-    from penstock.flows.tracked.transferring import TransferOptions
 
 
 class TransferFlags(ReachFlags, HistoryFlags):
@@ -67,8 +67,8 @@ def _transfer_options(command: Any) -> Any:
 @pass_session
 def push(session: Session, /, targets: tuple[str, ...], **flags: Unpack[TransferFlags]) -> None:
     """Upload tracked data from the cache to a remote."""
-    from penstock.flows.tracked import transferring
-    from penstock.flows.tracked.transfer_report import raise_failures
+    from penstock.flows.tracked.remotes import transferring
+    from penstock.flows.tracked.remotes.report import raise_failures
 
     with opened(session) as repo, shown_progress(session, "push") as show:
         chosen = _targets(session, repo, targets, flags)
@@ -97,8 +97,8 @@ def fetch(
     **flags: Unpack[TransferFlags],
 ) -> None:
     """Download tracked data from a remote into the cache."""
-    from penstock.flows.tracked import transferring
-    from penstock.flows.tracked.transfer_report import raise_failures
+    from penstock.flows.tracked.remotes import transferring
+    from penstock.flows.tracked.remotes.report import raise_failures
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         kinds = tuple(kind.removesuffix("s") for kind in types)
@@ -123,8 +123,8 @@ def pull(
     **flags: Unpack[TransferFlags],
 ) -> None:
     """Fetch, then check out."""
-    from penstock.flows.tracked import transferring
-    from penstock.flows.tracked.transfer_report import shorten
+    from penstock.flows.tracked.remotes import transferring
+    from penstock.flows.tracked.remotes.report import shorten
 
     with opened(session) as repo, shown_progress(session, "fetch") as show:
         options = replace(_options(session, flags), allow_missing=allow_missing)
@@ -134,11 +134,14 @@ def pull(
         )
     for where, paths in report.lacking.items():
         session.note(f"left out: {shorten(paths)} not in {where}")
+    if report.kept_back:
+        names = [repo.relative(path) for path in report.kept_back]
+        session.note(f"left out: {shorten(names)} never pushed (push: false)")
     _emit_report(session, repo, report, "fetched")
 
 
 def _options(session: Session, flags: TransferFlags) -> TransferOptions:
-    from penstock.flows.tracked.transferring import TransferOptions
+    from penstock.flows.tracked.remotes.transferring import TransferOptions
 
     return TransferOptions(
         flags["remote"], flags["jobs"], session.directory, scope_of(flags), run_cache=flags["run_cache"]
@@ -155,7 +158,7 @@ def _targets(
     """Resolve targets; a fetch (with `options`) may download directories' lists for patterns."""
 
     def bring(outputs: Sequence[Output]) -> None:
-        from penstock.flows.tracked.transferring import bring_trees
+        from penstock.flows.tracked.remotes.transferring import bring_trees
 
         if options is not None:
             bring_trees(repo, outputs, options)

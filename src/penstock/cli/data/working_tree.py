@@ -17,6 +17,7 @@ from penstock.cli.data.targets import (
     ReachFlags,
     complete_remotes,
     history_options,
+    lists_of,
     opened,
     reach_options,
     scope_of,
@@ -143,8 +144,8 @@ def status(
 def _cloud_status(
     session: Session, repo: DataRepository, targets: tuple[str, ...], flags: StatusFlags
 ) -> dict[str, str]:
-    from penstock.flows.tracked.cloud import cloud_status
-    from penstock.flows.tracked.transferring import TransferOptions
+    from penstock.flows.tracked.remotes.cloud import cloud_status
+    from penstock.flows.tracked.remotes.transferring import TransferOptions
 
     options = TransferOptions(flags["remote"], flags["jobs"], session.directory, scope_of(flags))
     chosen = widened(session, repo, targets, recursive=flags["recursive"], with_deps=flags["with_deps"])
@@ -308,6 +309,7 @@ def diff(
             a_rev,
             b_rev,
             targets=comparing.resolve_targets(repo, targets, session.directory),
+            load_lists=lists_of(repo),
         )
     if b_rev or hide_missing:
         found.pop("not in cache", None)

@@ -12,6 +12,9 @@ from penstock.cli.tables import render_table
 if TYPE_CHECKING:
     from penstock.flows.production.overview import EndpointView
 
+USUAL_METRICS = {"roc_auc", "accuracy", "macro_f1", "rmse"}
+"""Told where no quality guardrail says which matter; --json has all."""
+
 
 @click.group()
 def monitor() -> None:
@@ -92,8 +95,10 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 
 def _render(view: EndpointView) -> str:
     rows: list[tuple[object, ...]] = []
+    guarded = {one.name for one in view.findings if one.kind == "quality"} or USUAL_METRICS
     for route in view.routes:
-        quality = ", ".join(f"{name} {value:.3f}" for name, value in route.quality.items())
+        told = {name: value for name, value in route.quality.items() if name in guarded}
+        quality = ", ".join(f"{name} {value:.3f}" for name, value in told.items())
         rows.append(
             (
                 route.route,

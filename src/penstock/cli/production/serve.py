@@ -151,7 +151,7 @@ def _post(url: str, entries: list[Any]) -> dict[str, Any]:
     import json
 
     from penstock.base.errors import Invalid, NotFound, Unavailable
-    from penstock.base.web import JSON, WebConnection
+    from penstock.base.web.calls import JSON, WebConnection
 
     try:
         connection = WebConnection(url, timeout_s=60)

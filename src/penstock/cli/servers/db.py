@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -99,6 +99,16 @@ def db_import(
     session.emit({**done.added, "withheld": list(done.withheld)}, text)
 
 
+class PurgeFlags(TypedDict):
+    """What alone is to be purged, by kind."""
+
+    experiments: tuple[int, ...]
+    runs: tuple[str, ...]
+    logged_models: tuple[str, ...]
+    models: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
 @db.command("purge")
 @click.option("--older-than", metavar="AGE", help="Only what was deleted so long ago: 30d, 12h, 1d12h30m.")
 @click.option("--experiment", "experiments", type=int, multiple=True, metavar="ID", help="Only this one.")
@@ -119,7 +129,7 @@ def db_purge(
     force: bool,
     store: str | None,
     destination: str | None,
-    **named: tuple[Any, ...],
+    **named: Unpack[PurgeFlags],
 ) -> None:
     """Remove for good what was deleted: experiments, runs, logged models, versions, and their files.
 

@@ -98,11 +98,18 @@ def apply_cache(repo: DataRepository, plan: Removal) -> Path | None:
     for one in plan.objects:
         parent = one.place.rpartition("/")[0]
         if parent not in made:
-            os.makedirs(folder / parent, exist_ok=True)
+            _make(repo, folder / parent)
             made.add(parent)
         with suppress(FileNotFoundError):
             os.rename(root / one.place, folder / one.place)
     return folder
+
+
+def _make(repo: DataRepository, folder: Path) -> None:
+    if folder.is_relative_to(repo.cache.root):
+        repo.cache.make_folder(str(folder))
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def trash_dir(repo: DataRepository) -> Path:
@@ -135,7 +142,7 @@ def undo_removal(repo: DataRepository) -> int:
     ]
     for place in sorted(places, key=lambda place: place.endswith(TREE_SUFFIX)):
         target = repo.cache.root / place
-        target.parent.mkdir(parents=True, exist_ok=True)
+        repo.cache.make_folder(str(target.parent))
         if target.exists():
             os.unlink(folder / place)
         else:

@@ -114,7 +114,7 @@ def hash_tree(repo: DataRepository, path: Path, *, store: bool = False) -> Hashe
     else:
         digests, todo = _known_digests(repo, scan, old)
     if store and len(todo) < len(scan.names):
-        todo = sorted({*todo, *repo.cache.absent(digests)})
+        todo = sorted({*todo, *repo.cache.lacking(digests)})
     _read_files(repo, path, scan, digests, todo, store=store)
     whole = bytes(digests)
     md5 = blocks_md5(_render(scan.names, whole))
@@ -146,12 +146,7 @@ def _read_files(
 
 
 def _store_missing(repo: DataRepository, path: Path, tree: HashedTree) -> None:
-    if (
-        repo.cache.has_md5(tree.info.md5)
-        and repo.state.find_complete(tree.info.md5) == repo.cache.fingerprint()
-    ):
-        return
-    for at in repo.cache.absent(tree.digests):
+    for at in repo.cache.lacking(tree.digests):
         store_file(repo.cache, f"{path}/{tree.scan.names[at]}")
 
 

@@ -81,7 +81,7 @@ def store_legacy(repo: DataRepository, path: Path, md5: str) -> None:
 
 def _accept(repo: DataRepository, temporary: str, md5: str) -> None:
     target = repo.cache.legacy_path(md5)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    repo.cache.make_folder(os.path.dirname(target))
     os.chmod(temporary, OBJECT_MODE)
     os.rename(temporary, target)
 

@@ -6,11 +6,13 @@ a whole and appears by one rename. Which paths to write is decided in `penstock.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.digest import CHUNK_BYTES, read_up_to
@@ -22,20 +24,41 @@ from penstock.data.formats.treefiles import TreeFiles
 from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, unreadable_object, write_failed
 from penstock.data.repository import DataRepository
 
+# fs.protected_hardlinks, another device, a file system without such links, an inode with as many as it may have
+_UNLINKABLE = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.EXDEV,
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EINVAL,
+    errno.EMLINK,
+}
+
 
 def choose_kind(repo: DataRepository, folder: Path) -> LinkKind:
-    """Return the first configured link kind that works from the cache to `folder`'s file system."""
+    """Return the first configured link kind that works from the cache to `folder`'s file system.
+
+    A single object may still not be linked that way, such as one of another account (`Placer` takes the next kind).
+    """
     kinds = repo.link_kinds()
     if kinds[0] == "copy":
         return "copy"
     while not folder.is_dir():
         folder = folder.parent
-    source = repo.cache.root / "tmp"
-    source.mkdir(parents=True, exist_ok=True)
     probe = repo.dvc_dir / "tmp"
     if not probe.is_dir() or probe.stat().st_dev != folder.stat().st_dev:
         probe = folder
-    return choose_link(kinds, str(source), str(probe))
+    source = f"{repo.cache.root}/tmp"
+    try:
+        repo.cache.make_folder(source)
+        may_write = os.access(source, os.W_OK)
+    except OSError:
+        may_write = False
+    if may_write:
+        return choose_link(kinds, source, str(probe))
+    is_near = repo.cache.root.is_dir() and repo.cache.root.stat().st_dev == probe.stat().st_dev
+    return next((kind for kind in kinds if kind != "hardlink" or is_near), "copy")
 
 
 class Placer:
@@ -66,7 +89,7 @@ class Placer:
         temporary = self._temporary(target.parent)
         try:
             self._create(md5, temporary)
-            if executable and self._kind != "symlink":
+            if executable and not os.path.islink(temporary):
                 os.chmod(temporary, os.stat(temporary).st_mode | stat.S_IXUSR)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -144,8 +167,26 @@ class Placer:
         self._verify(source, md5, info)
         if kind == "hardlink" and info.st_size == 0:
             kind = "copy"  # an empty file gains nothing from a link, and DVC does not make one
-        link(kind, source, target)
+        kind = self._link(kind, source, target)
         return info if kind in {"hardlink", "symlink"} else os.stat(target)
+
+    def _link(self, kind: LinkKind, source: str, target: str) -> LinkKind:
+        """Make a link of a kind, or of the next configured one that can be made of this object; return which."""
+        try:
+            link(kind, source, target)
+        except OSError as error:
+            if error.errno not in _UNLINKABLE:
+                raise
+        else:
+            return kind
+        kinds = self._repo.link_kinds()
+        others: tuple[LinkKind, ...] = kinds[kinds.index(kind) + 1 :] if kind in kinds else ()
+        for one in others:
+            with suppress(OSError):
+                link(one, source, target)
+                return one
+        link("copy", source, target)  # to say why not
+        return "copy"
 
     def _copy(self, source: str, target: str, md5: str) -> os.stat_result:
         try:

@@ -13,6 +13,7 @@ import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,13 @@ from penstock.base.threads import thread_pool
 from penstock.data.files.forking import Failure, map_forked
 from penstock.data.formats.output import TREE_SUFFIX, HashInfo, check_md5
 from penstock.data.formats.tree import parse_tree, tree_md5
-from penstock.data.objects import SMALL_BYTES, corrupt_object, object_missing, unreadable_object
+from penstock.data.objects import FEW, SMALL_BYTES, corrupt_object, object_missing, unreadable_object
 from penstock.data.repository import DataRepository
 from penstock.storage.backend import Backend
+from penstock.storage.local import LocalBackend
 
 Progress = Callable[[int, int, int], None]  # objects done, objects in all, bytes done
+MAX_LOOKED_FOR = 200_000  # files; S3 lists a thousand at a time, in some 50 ms
 SHOWN_AT_ONCE = 2048  # objects between two steps of a local transfer that somebody watches
 MAX_PAGES_SHARE = 8  # list the remote when it is at most this many times larger than what is asked for
 GIVE_UP_AFTER = 20  # failures in a row that mean the remote is gone
@@ -72,6 +75,8 @@ def push_objects(
 ) -> Transfer:
     """Upload everything the given hashes name that the remote lacks.
 
+    A list of files that is there proves nothing of its files: they are looked for too, up to `MAX_LOOKED_FOR`.
+
     Raises:
         Unavailable: the remote does not answer; what arrived stays and is not sent again.
         Denied: the remote refuses the credentials.
@@ -94,6 +99,7 @@ def push_objects(
             _fail(result, md5, error)
             absent_trees.remove(md5)
         files |= trees[md5]
+    files |= _listed_there(repo, trees.keys() - set(absent_trees))
     absent = find_absent(remote, files)
     sent = _run(remote, absent, lambda md5: _push_one(repo, remote, md5), jobs, progress)
     result.add(sent)
@@ -104,6 +110,18 @@ def push_objects(
             result.missing.add(md5)
     result.add(_run(remote, ready, lambda md5: _push_one(repo, remote, md5), jobs, None))
     return result
+
+
+def _listed_there(repo: DataRepository, trees: Collection[str]) -> set[str]:
+    """Return the files of directories whose lists a remote has; none of lists that are not here."""
+    files: set[str] = set()
+    for md5 in trees:
+        with suppress(NotFound):
+            listed = repo.cache.load_files(HashInfo(md5))
+            if len(files) + len(listed) > MAX_LOOKED_FOR:
+                break
+            files.update(listed.values())
+    return files
 
 
 def replace_objects(
@@ -266,6 +284,10 @@ def find_absent(remote: Backend, md5s: Collection[str]) -> list[str]:
     asked = sorted(md5s)
     if not asked:
         return []
+    if isinstance(remote, LocalBackend) and len(asked) > FEW:
+        by_prefix = {md5[:2] for md5 in asked}
+        here = {prefix + name for prefix in by_prefix for name in remote.list_names(f"files/md5/{prefix}")}
+        return [md5 for md5 in asked if md5 not in here]
     with thread_pool(remote.jobs) as pool:
         unknown = asked
         if len(asked) > 64 and remote.can_list:

@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS snapshots (path BLOB PRIMARY KEY, names BLOB NOT NULL
   digests BLOB NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL, nfiles INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS complete (md5 TEXT PRIMARY KEY, fingerprint TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outputs (path BLOB PRIMARY KEY, md5 TEXT NOT NULL, source BLOB NOT NULL);
-PRAGMA user_version = 2;
+CREATE TABLE IF NOT EXISTS ignored (path BLOB PRIMARY KEY);
+PRAGMA user_version = 3;
 """
 
 
@@ -83,7 +84,7 @@ class State:
         connection = sqlite3.connect(path, timeout=10, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=OFF")  # losing it costs a rehash, never data
-        if connection.execute("PRAGMA user_version").fetchone()[0] != 2:
+        if connection.execute("PRAGMA user_version").fetchone()[0] != 3:
             connection.executescript(_SCHEMA)
         return connection
 
@@ -171,6 +172,18 @@ class State:
             connection.executemany(
                 "DELETE FROM outputs WHERE path = ?", [(os.fsencode(one),) for one in paths]
             )
+
+    def note_ignored(self, path: str) -> None:
+        """Remember that we had git ignore a path (relative to the root)."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO ignored VALUES (?)", (os.fsencode(path),))
+
+    def take_ignored(self, path: str) -> bool:
+        """Say whether we had git ignore a path, and forget it."""
+        count = 0
+        with self._writing() as connection:
+            count = connection.execute("DELETE FROM ignored WHERE path = ?", (os.fsencode(path),)).rowcount
+        return count > 0
 
     def _writing(self) -> _Transaction:
         return _Transaction(self._open())

@@ -51,13 +51,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     if any(line.rstrip("\r") == entry for line in text.split("\n")):
         return None
     relative = os.path.relpath(path, root)
-    if is_tracked_by_git(root, relative):
-        raise Conflict(
-            f"{repo.relative(path)} is already tracked by git",
-            code="data.tracked_by_git",
-            hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
-            path=relative,
-        )
+    check_not_tracked(repo, path)
     if _is_ignored(root, relative):
         return None
     if "\n" in entry:
@@ -66,7 +60,27 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     if text and not text.endswith("\n"):
         text += "\n"
     _write(file, f"{text}{entry}\n")
+    repo.state.note_ignored(repo.relative(path))
     return file
+
+
+def check_not_tracked(repo: DataRepository, path: Path) -> None:
+    """Refuse what git tracks, or tracks something of: two would keep it.
+
+    Raises:
+        Conflict: as said.
+    """
+    root = repo.git_root()
+    if root is None:
+        return
+    relative = os.path.relpath(path, root)
+    if is_tracked_by_git(root, relative):
+        raise Conflict(
+            f"{repo.relative(path)} is already tracked by git",
+            code="data.tracked_by_git",
+            hint=f"git rm -r --cached {relative} && git commit -m 'stop tracking {relative}'",
+            path=relative,
+        )
 
 
 def check_seen_by_git(repo: DataRepository, pointer: Path) -> None:
@@ -104,6 +118,14 @@ def _is_ignored(root: Path, relative: str) -> bool:
     from penstock.base.git import Git
 
     return bool(Git(root).run("check-ignore", "--no-index", "--", relative, check=False))
+
+
+def has_entry(repo: DataRepository, path: Path) -> bool:
+    """Say whether the entry of `path` stands where `ignore_path` would write it."""
+    if repo.git_root() is None:
+        return False
+    entry = render_entry(path)
+    return any(line.rstrip("\r") == entry for line in _read(path.parent / ".gitignore").split("\n"))
 
 
 def unignore_path(repo: DataRepository, path: Path) -> Path | None:

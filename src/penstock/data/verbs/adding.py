@@ -17,7 +17,7 @@ from penstock.data.cache.hashing import HashedTree, hash_path, hash_tree, save_p
 from penstock.data.cache.relinking import relink_saved
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.formats.tree import render_tree
-from penstock.data.git.ignored import check_seen_by_git, ignore_path, unignore_path
+from penstock.data.git.ignored import check_not_tracked, check_seen_by_git, ignore_path, unignore_path
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.data.pointers.pointer import (
     Pointer,
@@ -87,9 +87,13 @@ def add_path(
     if pointer is None:
         check_seen_by_git(repo, pointer_path(path))
     is_cached = pointer is None or all(one.cached for one in pointer.outputs if one.path == path)
+    if pointer is None:
+        check_not_tracked(repo, path)
     info, tree = (_save if store and is_cached else _measure)(repo, path)
     if tree is not None:
         _check_nested(repo, path, tree)
+        if not tree.scan.names and any(names for _, _, names in os.walk(path)):
+            repo.emptied.append(path)
     where = pointer.path if pointer else pointer_path(path)
     text = render_new(path.name, info) if pointer is None else _updated(pointer, path, info)
     changed: list[Path] = []

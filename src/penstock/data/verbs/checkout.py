@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.base.errors import Invalid, NotFound, Refused
+from penstock.base.files import remove_path
 from penstock.data.cache.hashing import hash_path, hash_tree
 from penstock.data.cache.legacy import holds_legacy, legacy_files, legacy_md5
 from penstock.data.cache.placing import Placer
@@ -29,7 +30,7 @@ from penstock.data.formats.treefiles import TreeFiles
 from penstock.data.objects import object_missing
 from penstock.data.pointers.pointer import check_inside
 from penstock.data.repository import DataRepository
-from penstock.data.verbs.keeping import find_unsaved, keep
+from penstock.data.verbs.keeping import find_odd, find_unsaved, keep
 
 Change = Literal["unchanged", "added", "modified", "deleted"]
 SHOWN = 10  # names listed in a refusal
@@ -164,7 +165,7 @@ def _plan_directory(repo: DataRepository, output: Output, info: HashInfo, within
     write = {name: md5 for name, md5 in wanted.items() if files.get(name) != md5}
     remove = tuple(name for name in files if name not in wanted)
     lost = {name: files[name] for name in (*write, *remove) if name in files}
-    absent = _missing(repo, lost, legacy=is_legacy)
+    absent = _missing(repo, lost, legacy=True) if is_legacy else repo.cache.missing(set(lost.values()))
     at_risk = tuple(output.path / name for name, md5 in lost.items() if md5 in absent)
     change: Change = "modified" if write or remove else "unchanged"
     replaced = sum(name in files for name in write)
@@ -211,8 +212,9 @@ def apply_checkout(repo: DataRepository, plan: CheckoutPlan, *, force: bool = Fa
     _require_objects(repo, plan, legacy=legacy)
     keep(repo, plan.at_risk)
     placer = Placer(repo, legacy=legacy)
-    if plan.replace_all:
-        keep(repo, (output.path,))
+    if plan.replace_all and os.path.lexists(output.path):
+        keep(repo, tuple(find_odd(output.path)))
+        remove_path(output.path)
     if output.hash is not None and output.hash.is_tree:
         if not os.path.lexists(output.path):
             files = TreeFiles.of(plan.write)
@@ -270,7 +272,9 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
         raise NotFound(
             f"{repo.relative(plan.output.path)} cannot be checked out: object {min(absent)}{more} not in the cache",
             code=error.code,
-            hint=f"penstock pull {plan.output.source}",
+            hint=f"penstock pull {plan.output.source}"
+            if plan.output.push
+            else f"penstock repro {plan.output.source.rpartition(':')[2]}: it is never pushed (push: false)",
             missing=len(absent),
         )
 
@@ -278,9 +282,8 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
 def _missing(repo: DataRepository, files: Mapping[str, str], *, legacy: bool) -> set[str]:
     if legacy:
         return {md5 for md5 in files.values() if not os.path.exists(repo.cache.legacy_path(md5))}
-    if isinstance(files, TreeFiles):
-        return {files.md5_at(at) for at in repo.cache.absent(files.digests)}
-    return repo.cache.missing(set(files.values()))
+    listed = TreeFiles.of(files)
+    return {listed.md5_at(at) for at in repo.cache.absent(listed.digests)}
 
 
 def _refused(repo: DataRepository, plan: CheckoutPlan) -> Refused:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +45,17 @@ def keep_unsaved(repo: DataRepository, path: Path) -> None:
     else:
         files = () if repo.cache.has_md5(hash_path(repo, path).md5) else (path,)
     keep(repo, files, shutil.copy2)
+
+
+def find_odd(path: Path) -> Iterator[Path]:
+    """Yield what is at or below a path and no scan counts: links to directories or to nothing, and special files."""
+    if not path.is_dir() or path.is_symlink():
+        if not path.is_file():
+            yield path
+        return
+    for parent, folders, files in os.walk(path):
+        yield from (Path(parent, name) for name in folders if os.path.islink(os.path.join(parent, name)))
+        yield from (Path(parent, name) for name in files if not os.path.isfile(os.path.join(parent, name)))
 
 
 def find_unsaved(repo: DataRepository, folder: Path) -> tuple[Path, ...]:

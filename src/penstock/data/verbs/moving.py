@@ -36,8 +36,10 @@ class MovePlan:
 def plan_move(repo: DataRepository, source: Path, target: Path) -> MovePlan:
     """Find out what moving a tracked path means; a directory as target takes it in under its own name.
 
+    Where the data are not here, the pointer alone moves.
+
     Raises:
-        NotFound: the source is not tracked by a pointer of its own, or is not there.
+        NotFound: the source is not tracked by a pointer of its own.
         Conflict: something is at the target.
         Invalid: the target is outside the repository.
     """
@@ -70,14 +72,10 @@ def plan_move(repo: DataRepository, source: Path, target: Path) -> MovePlan:
     text = render_moved(pointer, new_pointer, target)
     resumed = not os.path.lexists(source) and os.path.lexists(target) and _text(new_pointer) == text
     if not resumed:
-        if not os.path.lexists(source):
-            raise NotFound(
-                f"{repo.relative(source)} does not exist", code="data.path_missing", hint="penstock checkout"
-            )
         taken = target if os.path.lexists(target) else new_pointer
         if os.path.lexists(taken) and taken != pointer.path and _text(taken) != text:
             raise Conflict(f"{repo.relative(taken)} exists already", code="data.exists", path=str(taken))
-    return MovePlan(source, target, pointer, new_pointer, text, resumed)
+    return MovePlan(source, target, pointer, new_pointer, text, not os.path.lexists(source))
 
 
 def apply_move(repo: DataRepository, plan: MovePlan) -> tuple[Path, ...]:

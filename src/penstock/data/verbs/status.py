@@ -12,21 +12,21 @@ from penstock.data.files.regular import is_special
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.repository import DataRepository
 
-State = Literal["unchanged", "modified", "new", "deleted", "not in cache"]
+State = Literal["unchanged", "modified", "deleted", "not in cache"]
 
 
 def output_state(repo: DataRepository, output: Output) -> State:
     """Return one word for an output.
 
-    `not in cache`: an object it names is missing. `deleted`: nothing is at its path. `new`: something is,
-    but no hash was recorded. `modified`: what is there has another hash.
+    `not in cache`: an object it names is missing. `deleted`: nothing is at its path. `modified`: what is there has
+    another hash, or none was recorded.
 
     Source: dvc/output.py, `Output.status` and `workspace_status` (3.67).
     """
     if output.hash is not None and output.cached and not _is_cached(repo, output, output.hash):
         return "not in cache"
     if output.hash is None:
-        return "new" if os.path.exists(output.path) else "deleted"
+        return "modified" if os.path.exists(output.path) else "deleted"
     try:
         current = hash_path(repo, output.path)
     except NotFound:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,7 +19,8 @@ from typing import Any
 
 from penstock.base.clock import find_moment, now_ms
 from penstock.base.errors import PenstockError
-from penstock.base.posting import Answer, post_bytes
+from penstock.base.jsontext import render_json
+from penstock.base.web.posting import Answer, post_bytes
 from penstock.project.project import Project
 from penstock.registry.webhooks import (
     Delivery,
@@ -104,7 +104,7 @@ def send_event(webhook: Webhook, body: Mapping[str, Any], delivery_id: str, allo
         Invalid: its address may not be posted to.
         Unavailable: nobody answered.
     """
-    text = json.dumps(body)
+    text = render_json(body)
     sent = str(int(time.time()))
     headers = {
         "Content-Type": "application/json",

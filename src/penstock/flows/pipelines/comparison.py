@@ -17,6 +17,7 @@ from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.measures import Reading, read_metrics
 from penstock.flows.pipelines.snapshot import Snapshot, at_revision
 from penstock.flows.tracked.history import Scope, list_commits
+from penstock.pipeline.parameters import is_same
 
 Changes = dict[str, dict[str, dict[str, Any]]]
 Read = Callable[[Snapshot], dict[str, Reading]]
@@ -129,9 +130,9 @@ def _differences(old: Any, new: Any, *, with_unchanged: bool) -> dict[str, dict[
         old, new = {"": old}, {"": new}
     before, after = _flat(old), _flat(new)
     found = {}
-    for key in sorted({*before, *after}):
+    for key in sorted({*before, *after}, key=str):
         one, other = before.get(key), after.get(key)
-        if one == other and not with_unchanged:
+        if is_same(one, other) and not with_unchanged:
             continue
         found[key] = {"old": one, "new": other}
         if isinstance(one, int | float) and isinstance(other, int | float):

@@ -16,7 +16,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.running import is_running
 from penstock.data.lock import repository_lock
-from penstock.data.rwlock import check_writable
+from penstock.data.rwlock import check_free
 from penstock.flows.models.provenance import capture_code, data_digests, lock_digest
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
@@ -65,12 +65,12 @@ def reproduce_and_record(
 
     Raises:
         NotFound, Invalid, Refused: as `pipeline.runner.reproduce`.
-        Conflict: another command holds the repository, or a running DVC stage uses an output.
+        Conflict: another command holds the repository, or a running stage uses what this one makes or reads.
     """
     options = options or ReproduceOptions()
     watcher = watcher or _Silent()
     stages = load_all_stages(project.data)
-    with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S):
+    with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S) as lock:
         planned = reproduce(project.data, stages, replace(options, dry=True), _Silent())
         if options.dry:
             return Reproduction(tuple(planned), None, all(item.action in IDLE for item in planned))
@@ -83,7 +83,7 @@ def reproduce_and_record(
             return Reproduction(tuple(planned), known, True)
         run = _start(project)
         try:
-            results = reproduce(project.data, stages, options, watcher)
+            results = reproduce(project.data, stages, replace(options, unlocked=lock.lent), watcher)
         except (PenstockError, KeyboardInterrupt) as error:
             with project.database.write() as connection:
                 status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
@@ -94,10 +94,14 @@ def reproduce_and_record(
 
 
 def _check_free(project: Project, stages: tuple[Stage, ...], planned: list[StageResult]) -> None:
-    """Make sure that no running DVC stage uses what would be written."""
+    """Make sure that no running stage makes what would be read, or uses what would be written."""
     due = {item.stage for item in planned if item.action not in IDLE}
-    outputs = [project.root / path for stage in stages if stage.address in due for path in stage.makes]
-    check_writable(project.data, outputs)
+    chosen = [stage for stage in stages if stage.address in due]
+    check_free(
+        project.data,
+        [project.root / path for stage in chosen for path in stage.reads],
+        [project.root / path for stage in chosen for path in stage.makes],
+    )
 
 
 def _run_of_lock(project: Project) -> Run | None:

@@ -12,10 +12,10 @@ from penstock.data.pointers.pointer import Pointer, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
 from penstock.flows.sources.imports import fetch_import
-from penstock.flows.tracked.run_history import fetch_runs
+from penstock.flows.tracked.remotes.report import raise_failures
+from penstock.flows.tracked.remotes.run_history import fetch_runs
+from penstock.flows.tracked.remotes.transferring import DEFAULTS, fetch_chosen
 from penstock.flows.tracked.selection import Chosen
-from penstock.flows.tracked.transfer_report import raise_failures
-from penstock.flows.tracked.transferring import DEFAULTS, fetch_chosen
 
 
 def bringer(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.base.digest import digest_bytes
-from penstock.base.errors import NotFound, PenstockError
+from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.base.store.events import record_event
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.monitoring.policies import (
@@ -136,6 +136,8 @@ class FileFollower:
             except PenstockError:
                 self._project.go_by(before)
                 raise
+        except Conflict:
+            return  # another one was written at the same moment: the next look compares again
         except PenstockError as error:
             self._refuse(error.message)
         else:

@@ -7,13 +7,12 @@ the claim runs out.
 
 from __future__ import annotations
 
-import json
-
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.base.posting import post_bytes
+from penstock.base.jsontext import render_json
 from penstock.base.store.events import record_event
+from penstock.base.web.posting import post_bytes
 from penstock.monitoring.alerts import Delivery, claim_due, finish_delivery, has_due, put_off_delivery
 from penstock.monitoring.wording import body_of
 from penstock.project.project import Project
@@ -62,7 +61,7 @@ class AlertLoop:
         headers = {"Content-Type": "application/json", "Penstock-Delivery-Id": str(delivery.id)}
         try:
             # whoever writes penstock.yaml may name any address
-            data = json.dumps(body_of(delivery)).encode()
+            data = render_json(body_of(delivery)).encode()
             answer = post_bytes(delivery.url, data, headers, allow_private=True)
             problem = "" if answer.is_taken else f"it answered {answer.status}"
         except PenstockError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.base.errors import PenstockError
 from penstock.data.files.ignore import BUILT_IN
-from penstock.data.formats.output import Algorithm, HashInfo
+from penstock.data.formats.output import Algorithm, HashInfo, Output
 from penstock.flows.sources.repositories import Source, not_in_source, source_path
 
 
@@ -144,19 +144,22 @@ def build_tree(source: Source, path: Path, *, dvc_only: bool, deep: bool) -> dic
             on_disk=on_disk,
         )
         if info is not None and info.is_tree and (deep or path.is_relative_to(output.path)):
-            for inner in _tree_items(source, name, info):
+            for inner in _tree_items(source, name, info, output):
                 _put(items, source, inner, on_disk=True)
     return items
 
 
-def _tree_items(source: Source, name: str, info: HashInfo) -> Iterator[Item]:
+def _tree_items(source: Source, name: str, info: HashInfo, output: Output) -> Iterator[Item]:
     folders: set[str] = set()
-    for relpath, md5 in source.load_tree(info).items():
+    listed = dict(output.files or ())  # the pointer of a cloud-versioned directory holds the list
+    files = {path: one.md5 for path, one in listed.items()} if listed else source.load_tree(info)
+    for relpath, md5 in files.items():
         for parent in list(Path(relpath).parents)[:-1]:
             if str(parent) not in folders:
                 folders.add(str(parent))
                 yield Item(f"{name}/{parent}", is_dir=True, is_output=True)
-        yield Item(f"{name}/{relpath}", is_output=True, md5=md5, algorithm=info.algorithm)
+        size = listed[relpath].size if listed else None
+        yield Item(f"{name}/{relpath}", is_output=True, md5=md5, algorithm=info.algorithm, size=size)
 
 
 def _put(items: dict[str, Item], source: Source, item: Item, *, on_disk: bool) -> None:
@@ -227,8 +230,21 @@ def _describes(path: str) -> bool:
 
 
 def _total(source: Source, path: str) -> int:
+    """Return the bytes below a directory; a tracked one of whose files not all sizes are known has that of its pointer."""
     try:
         listed = list_items(source, path, recursive=True)
     except PenstockError:
         return 0
-    return sum(int(entry["size"] or 0) for entry in listed if not _describes(str(entry["path"])))
+    sizes = {str(entry["path"]): entry["size"] for entry in listed if not entry["isdir"]}
+    place = source_path(source, path)
+    total = 0
+    for output in source.outputs():
+        if output.hash is None or not output.hash.is_tree or not output.path.is_relative_to(place):
+            continue
+        base = output.path.relative_to(place).as_posix()
+        head = "" if base == "." else f"{base}/"
+        inner = {name: size for name, size in sizes.items() if name.startswith(head)}
+        if any(size is None for size in inner.values()) and output.hash.size is not None:
+            total += output.hash.size
+            sizes = {name: size for name, size in sizes.items() if name not in inner}
+    return total + sum(int(size or 0) for name, size in sizes.items() if not _describes(name))

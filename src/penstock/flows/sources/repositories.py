@@ -29,6 +29,8 @@ from penstock.flows.sources.overrides import NO_OVERRIDES, Overrides
 from penstock.pipeline.outputs import list_outputs
 from penstock.storage.resolve import shown_url
 
+_LFS = b"version https://git-lfs.github.com/spec/"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -247,6 +249,22 @@ def _open_tree(tree: Path, local: Path | None) -> DataRepository:
     return replace(repo, cache=origin.cache, config=load_config(local / ".dvc"))
 
 
+def _refuse_lfs_pointer(path: Path, name: str) -> None:
+    """Refuse a file that git-lfs keeps elsewhere: what git holds is three lines that say where.
+
+    Source: git-lfs, docs/spec.md.
+    """
+    with path.open("rb") as file:
+        if not file.read(len(_LFS)).startswith(_LFS):
+            return
+    raise Invalid(
+        f"git-lfs keeps {name}: the repository holds only a pointer to it",
+        code="data.git_lfs",
+        hint="clone the repository, run git lfs pull there, then penstock get-url or add that copy",
+        path=name,
+    )
+
+
 def copy_checked(source: Path, root: Path, target: Path) -> None:
     """Copy one file of a source; a symbolic link that leads out of it is refused.
 
@@ -259,6 +277,7 @@ def copy_checked(source: Path, root: Path, target: Path) -> None:
             f"{source.name} is a symbolic link out of the source repository", code="data.symlink", hint=None
         )
     target.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_lfs_pointer(resolved, source.relative_to(root).as_posix())
     shutil.copyfile(resolved, target)
     if resolved.stat().st_mode & 0o100:
         target.chmod(target.stat().st_mode | 0o100)

@@ -1,7 +1,8 @@
 """Files and directories behind a URL (`s3://`, `azure://`, `ssh://`, `https://`, `remote://name/path`, …).
 
 What a `.dvc` file notes of such a source is what tells its next state apart without reading it: the store's
-ETag, a web server's ETag as `checksum`, and the md5 of the content where a server has neither (SSH, local).
+ETag, a web server's ETag as `checksum`, and the md5 of the content where a server has neither (SSH, local, a web
+server without ETags).
 A directory's note is the digest of the list of its files with their notes.
 
 Source: dvc/dependency/base.py, dvc_data/hashfile/meta.py and build.py (3.67, 3.18).
@@ -144,6 +145,8 @@ def open_remote(
         shown = shown_url(url)
         note = NOTES.get(full.partition("://")[0] if "://" in full else "", "md5")
         files, is_directory = _look(backend, key, shown)
+        if note == "checksum" and not all(entry.etag for entry in files.values()):
+            note = "md5"  # such as Python's own server: only the content tells
         yield RemoteSource(shown, backend, key, note, files, is_directory, jobs)
     finally:
         backend.close()

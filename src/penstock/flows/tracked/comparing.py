@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from penstock.base.git import Git
 from penstock.data.cache.hashing import hash_path, hash_tree
 from penstock.data.cache.legacy import legacy_files, legacy_md5
 from penstock.data.cache.legacy_transfer import missing_legacy
-from penstock.data.formats.output import HashInfo
+from penstock.data.formats.output import HashInfo, Output
 from penstock.data.formats.tree import render_tree, tree_md5
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.data.pointers.pointer import load_pointer
@@ -21,6 +21,10 @@ from penstock.data.verbs import diff
 from penstock.flows.tracked.history import outputs_at
 from penstock.flows.tracked.selection import select
 
+LoadLists = Callable[
+    [Sequence[HashInfo]], Mapping[str, Mapping[str, str]]
+]  # files by path, by the list's name
+
 
 def compare_revisions(
     repo: DataRepository,
@@ -28,10 +32,11 @@ def compare_revisions(
     new: str | None = None,
     *,
     targets: Sequence[str] = (),
+    load_lists: LoadLists | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Compare tracked data of two revisions, or of a revision and the workspace (`new` None).
 
-    `targets` are what `resolve_targets` returns. Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
+    `targets` are what `resolve_targets` returns, `load_lists` has the lists of directories that no cache has. Returns an empty mapping when nothing differs, else the lists of `dvc diff --json` with hashes.
 
     Raises:
         Invalid: the repository works without git.
@@ -46,8 +51,9 @@ def compare_revisions(
         )
     if Git(repo.root).head() is None:
         return {}
-    before = state_at(repo, old)
-    after = state_at(repo, new) if new is not None else workspace_state(repo, trees)
+    before = state_at(repo, old, trees)
+    after = state_at(repo, new, trees) if new is not None else workspace_state(repo, trees)
+    add_lists(repo, trees, [*before.values(), *after.values()], load_lists)
     old_list, old_unknown = diff.expand(repo, before, trees)
     new_list, new_unknown = diff.expand(repo, after, trees)
     check_tracked([*old_list, *new_list], targets)
@@ -61,18 +67,42 @@ def compare_revisions(
     return result if any(result.values()) else {}
 
 
-def state_at(repo: DataRepository, revision: str) -> dict[str, HashInfo]:
-    """Return what pointers and pipeline locks of a revision record, by path.
+def add_lists(
+    repo: DataRepository,
+    trees: dict[str, Mapping[str, str]],
+    infos: Iterable[HashInfo],
+    load_lists: LoadLists | None,
+) -> None:
+    """Add the lists of directories that neither the cache nor `trees` has, as far as they can be had."""
+    absent = {
+        info.md5: info
+        for info in infos
+        if info.is_tree and info.md5 not in trees and repo.cache.find(info) is None
+    }
+    if absent and load_lists is not None:
+        trees.update(load_lists(list(absent.values())))
+
+
+def state_at(
+    repo: DataRepository, revision: str, trees: dict[str, Mapping[str, str]] | None = None
+) -> dict[str, HashInfo]:
+    """Return what pointers and pipeline locks of a revision record, by path; `trees` receives the lists in pointers.
 
     Raises:
         NotFound: there is no such revision.
     """
     sha = Git(repo.root).resolve(revision)
-    return {
-        repo.relative(output.path): output.hash
-        for output in outputs_at(repo, [sha])
-        if output.hash is not None and output.cached
-    }
+    outputs = [one for one in outputs_at(repo, [sha]) if one.hash is not None and one.cached]
+    if trees is not None:
+        note_lists(trees, outputs)
+    return {repo.relative(output.path): output.hash for output in outputs if output.hash is not None}
+
+
+def note_lists(trees: dict[str, Mapping[str, str]], outputs: Iterable[Output]) -> None:
+    """Add the lists that stand in pointers, as cloud-versioned directories have them."""
+    for output in outputs:
+        if output.files is not None and output.hash is not None:
+            trees[output.hash.md5] = {name: info.md5 for name, info in output.files}
 
 
 def workspace_state(repo: DataRepository, trees: dict[str, Mapping[str, str]]) -> dict[str, HashInfo]:
@@ -91,7 +121,7 @@ def workspace_state(repo: DataRepository, trees: dict[str, Mapping[str, str]]) -
             tree = hash_tree(repo, path)
             state[repo.relative(path)] = tree.info
             if not repo.cache.has_md5(tree.info.md5):
-                trees[tree.info.md5] = tree.files()
+                trees[tree.info.md5] = dict(sorted(tree.files().items()))
         else:
             state[repo.relative(path)] = hash_path(repo, path)
     return state

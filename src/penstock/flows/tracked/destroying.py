@@ -13,6 +13,7 @@ from penstock.data.lock import repository_lock
 from penstock.data.pointers.metafiles import find_definitions, find_pointer_files
 from penstock.data.pointers.pointer import load_pointer
 from penstock.data.repository import DataRepository
+from penstock.data.rwlock import check_writable
 from penstock.data.verbs.protection import unprotect
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.outputs import list_outputs
@@ -25,6 +26,7 @@ def destroy_repository(repo: DataRepository) -> list[Path]:
     """
     removed: list[Path] = []
     with repository_lock(repo):
+        check_writable(repo, [repo.root])
         pointers = find_pointer_files(repo)
         for path in pointers:
             for output in load_pointer(repo, path).outputs:

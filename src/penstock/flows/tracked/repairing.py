@@ -24,8 +24,8 @@ from penstock.data.formats.output import HashInfo
 from penstock.data.formats.tree import render_tree, tree_md5
 from penstock.data.lock import repository_lock
 from penstock.data.repository import DataRepository
+from penstock.flows.tracked.remotes.transferring import Progress, TransferOptions
 from penstock.flows.tracked.selection import Chosen, Targets, select
-from penstock.flows.tracked.transferring import Progress, TransferOptions
 from penstock.flows.tracked.verifying import bad_of, by_remote, name_objects, needed
 
 

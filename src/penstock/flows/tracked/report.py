@@ -16,7 +16,15 @@ from penstock.data.cache.transfer import find_absent
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.verbs import diff
-from penstock.flows.tracked.comparing import absent_from_cache, limit, state_at, workspace_state
+from penstock.flows.tracked.comparing import (
+    LoadLists,
+    absent_from_cache,
+    add_lists,
+    limit,
+    note_lists,
+    state_at,
+    workspace_state,
+)
 from penstock.flows.tracked.selection import select
 
 Listing = dict[str, str]
@@ -33,18 +41,23 @@ class ReportOptions:
     targets: tuple[str, ...] = ()
 
 
-def data_status(repo: DataRepository, options: ReportOptions) -> dict[str, Any]:
-    """Return DVC's document: not_in_cache, not_in_remote, committed, uncommitted, untracked, unchanged."""
+def data_status(
+    repo: DataRepository, options: ReportOptions, load_lists: LoadLists | None = None
+) -> dict[str, Any]:
+    """Return DVC's document: not_in_cache, not_in_remote, committed, uncommitted, untracked, unchanged.
+
+    `load_lists` has the lists of directories that no cache has.
+    """
     trees: dict[str, Mapping[str, str]] = {}
     outputs = [one.output for one in select(repo) if one.output.cached]
     recorded = {repo.relative(out.path): out.hash for out in outputs if out.hash is not None}
     with_git = repo.git_root() is not None
-    head = state_at(repo, "HEAD") if with_git and Git(repo.root).head() else {}
+    note_lists(trees, outputs)
+    head = state_at(repo, "HEAD", trees) if with_git and Git(repo.root).head() else {}
     workspace = workspace_state(repo, trees)
-    listed = [
-        _list(repo, state, known, granular=options.granular)
-        for state, known in ((head, {}), (recorded, {}), (workspace, trees))
-    ]
+    if options.granular:
+        add_lists(repo, trees, [*head.values(), *recorded.values()], load_lists)
+    listed = [_list(repo, state, trees, granular=options.granular) for state in (head, recorded, workspace)]
     (old, old_unknown), (index, unknown), (now, _) = listed
     old, index, now = (limit(listing, options.targets) for listing in (old, index, now))
     committed = _changes(old, index, old_unknown, unknown) if with_git else {}

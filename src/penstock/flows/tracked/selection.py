@@ -14,11 +14,10 @@ from typing import Any
 
 from penstock.base.errors import NotFound
 from penstock.data.formats.output import Output, Within
-from penstock.data.pointers.metafiles import DEFINITION_FILE, SUFFIX
+from penstock.data.pointers.metafiles import DEFINITION_FILE, SUFFIX, definitions_above, find_definitions
 from penstock.data.pointers.pointer import Pointer, find_owner, list_pointers, load_pointer
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.status import output_state
-from penstock.flows.tracked.made import made_outputs
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,20 @@ class Chosen:
 
 
 Targets = Sequence[str | Path | Chosen]
+
+
+def made_outputs(repo: DataRepository, above: Sequence[Path] | None = None) -> list[Output]:
+    """Return the outputs of the repository's pipelines; with `above`, of those in directories around these paths.
+
+    Raises:
+        Invalid: a dvc.yaml or dvc.lock cannot be read.
+    """
+    definitions = find_definitions(repo) if above is None else definitions_above(repo, above)
+    if not definitions:
+        return []  # reading pipelines takes more to load than all of a small command
+    from penstock.pipeline.outputs import list_outputs
+
+    return list_outputs(repo, definitions)
 
 
 def select(

@@ -10,8 +10,8 @@ from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data.cache.verification import Verification, verify_cache, verify_remote
 from penstock.data.formats.output import HashInfo, is_within
 from penstock.data.repository import DataRepository
+from penstock.flows.tracked.remotes.transferring import Progress, TransferOptions, is_meant
 from penstock.flows.tracked.selection import Chosen, Targets, select
-from penstock.flows.tracked.transferring import Progress, TransferOptions, is_meant
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The data verbs between workspace and cache: add, commit, checkout, remove.
+"""The data verbs between workspace and cache: add, commit, checkout, remove, move, unprotect.
 
 They import nothing of remotes, so that one target costs what it needs; `penstock.flows.tracked.versioning` has those
 that talk to remotes.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
 from penstock.data.cache.relinking import relink_output
 from penstock.data.configuration.places import site_cache
 from penstock.data.formats.output import HashInfo, Output
@@ -20,11 +20,10 @@ from penstock.data.lock import repository_lock
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.data.verbs import adding
-from penstock.data.verbs.checkout import Change, apply_checkout, plan_checkout, plan_present
+from penstock.data.verbs.checkout import SHOWN, Change, apply_checkout, plan_checkout, plan_present
 from penstock.data.verbs.stale import apply_stale, note_outputs, plan_stale
 from penstock.data.verbs.status import output_state
-from penstock.flows.tracked.made import made_outputs
-from penstock.flows.tracked.selection import Targets, select
+from penstock.flows.tracked.selection import Chosen, Targets, made_outputs, select
 
 
 def add(
@@ -114,7 +113,7 @@ def checkout(
     base: Path | None = None,
     force: bool = False,
     relink: bool = False,
-    allow_missing: bool = False,
+    allow_missing: bool | Callable[[Output], bool] = False,
     counts: Counter[str] | None = None,
 ) -> dict[str, Change]:
     """Bring tracked paths to their recorded content; return what changed by path.
@@ -123,18 +122,21 @@ def checkout(
 
     All plans are made before any is applied: a refusal or a missing object changes nothing. Without targets,
     what another commit brought and this one does not declare is removed (`penstock.data.verbs.stale`). `relink` gives
-    files that stay the configured kind of link too. `allow_missing` leaves out what the cache lacks.
+    files that stay the configured kind of link too. `allow_missing` leaves out what the cache lacks and what
+    is recorded nowhere, of all outputs or of some.
 
     Raises:
         Refused: unsaved work would be lost and `force` was not given.
-        NotFound: objects are missing from the cache.
+        NotFound: objects are missing from the cache, or nothing says what an output holds.
         Conflict: a running DVC stage uses one of the paths that would change.
     """
     with repository_lock(repo):
         chosen = select(repo, targets, base=base)
+        may_lack = allow_missing if callable(allow_missing) else lambda _: bool(allow_missing)
+        _check_recorded(repo, [one for one in chosen if not may_lack(one.output)])
         plans = [
             plan_present(repo, one.output, one.within)
-            if allow_missing
+            if may_lack(one.output)
             else plan_checkout(repo, one.output, one.within)
             for one in chosen
         ]
@@ -163,6 +165,34 @@ def checkout(
     return changes
 
 
+def _check_recorded(repo: DataRepository, chosen: Sequence[Chosen]) -> None:
+    """Refuse to pass over outputs that are neither here nor recorded; an import that is still to come has its source."""
+    lost = [
+        one.output
+        for one in chosen
+        if one.output.hash is None
+        and one.output.cached
+        and not (one.pointer is not None and one.pointer.dependencies)
+        and not os.path.lexists(one.output.path)
+    ]
+    if not lost:
+        return
+    names = [repo.relative(output.path) for output in lost]
+    stage = lost[0].source.rpartition(":")[2]
+    told = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    raise NotFound(
+        f"nothing says what {told} should hold: no hash is recorded",
+        code="data.not_recorded",
+        hint=(
+            f"penstock commit {stage} where the data are"
+            if stage == lost[0].source
+            else f"commit dvc.lock where it was made, or penstock repro {stage}"
+        )
+        + "; --allow-missing goes on without",
+        paths=names,
+    )
+
+
 def remove(
     repo: DataRepository, targets: Targets, *, base: Path | None = None, with_data: bool = False
 ) -> list[Path]:
@@ -184,3 +214,33 @@ def remove(
             repo.state.forget_outputs([repo.relative(one.output.path)])
     stage_in_git(repo, [path for path in changed if path.exists()])
     return changed
+
+
+def move_path(repo: DataRepository, source: Path, target: Path) -> tuple[Path, ...]:
+    """Move a tracked path and its pointer; return the files that changed for git.
+
+    Raises:
+        NotFound: it is not tracked by a pointer of its own.
+        Conflict: something is at the target, or a running DVC stage uses one of the paths.
+    """
+    from penstock.data.verbs.moving import apply_move, plan_move
+
+    with repository_lock(repo):
+        source, target = (Path(os.path.normpath(path.absolute())) for path in (source, target))
+        check_writable(repo, (source, target))
+        changed = apply_move(repo, plan_move(repo, source, target))
+    root = repo.git_root()
+    if root is not None and repo.config.is_set("core", "autostage"):
+        from penstock.base.git import Git
+
+        Git(root).run("add", "-A", "--", *(str(path) for path in changed))
+    return changed
+
+
+def unprotect_paths(repo: DataRepository, paths: Sequence[Path]) -> int:
+    """Turn links into files of their own; return how many were links or read-only."""
+    from penstock.data.verbs.protection import unprotect
+
+    with repository_lock(repo):
+        check_writable(repo, paths)
+        return sum(unprotect(repo, Path(os.path.normpath(path))) for path in paths)

@@ -34,7 +34,7 @@ from penstock.storage.backend import (
     replaced,
 )
 from penstock.storage.object_store.aws_profile import read_aws_profile
-from penstock.storage.object_store.errors import failure, is_place_missing, no_place, said
+from penstock.storage.object_store.errors import failure, is_not_allowed, is_place_missing, no_place, said
 from penstock.storage.object_store.parts_writer import (
     SINGLE_BYTES,
     WRITER_JOBS,
@@ -214,6 +214,14 @@ class ObjectStoreBackend:
             return None
         return _entry(key, found)
 
+    def find_by_get(self, key: str) -> Entry | None:
+        """Return what `find` does, from the head of an answer whose body is left unread."""
+        try:
+            answer = self._call(key, lambda: obstore.get(self._store, self._check(key)))
+        except NotFound:
+            return None
+        return _entry(key, answer.meta)
+
     def size(self, key: str) -> int | None:
         """Return the object's size in bytes, or None."""
         found = self.find(key)
@@ -278,6 +286,8 @@ class ObjectStoreBackend:
         try:
             return action()
         except (FileNotFoundError, exceptions.NotFoundError) as error:
+            if is_not_allowed(error):
+                raise failure(error, self.url, key, is_denied=False) from error
             raise (no_place(self.url) if is_place_missing(error) else missing(self.url, key)) from None
         except PenstockError:
             raise

@@ -10,6 +10,7 @@ _CREDENTIALS = re.compile(r"//[^/\s@]+@")
 _REASON = re.compile(r"<(?:\?xml|Error)\b.*?<Code>([^<]+)</Code>.*")  # S3's, Azure's and Google's own word
 _QUERY = re.compile(r"\?[^\s)\"']+")
 _NO_PLACE = {"NoSuchBucket", "ContainerNotFound"}
+_MACHINE_CREDENTIALS = "//169.254.169.254/"  # what a cloud's own machines are asked, last of all
 _REFUSED = ("AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId")
 
 
@@ -31,6 +32,11 @@ def is_place_missing(error: Exception) -> bool:
     return reason is not None and reason[1] in _NO_PLACE
 
 
+def is_not_allowed(error: Exception) -> bool:
+    """Say whether a server refused the method (405), which the client does not tell from nothing being there."""
+    return "status code: 405" in _plain(error)
+
+
 def no_place(url: str) -> Unavailable:
     """Make the error for a bucket that does not exist."""
     return Unavailable(
@@ -44,6 +50,16 @@ def no_place(url: str) -> Unavailable:
 def failure(error: Exception, url: str, key: str, *, is_denied: bool) -> PenstockError:
     """Make the error for everything but an object that is not there; `is_denied` is the client's own judgement."""
     text = said(error)
+    if _MACHINE_CREDENTIALS in text:
+        return Denied(
+            f"no credentials were found for {url}",
+            code="storage.no_credentials",
+            hint=(
+                "they are looked for in the remote (penstock remote modify --local NAME access_key_id KEY, and"
+                " secret_access_key), in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and in ~/.aws/credentials"
+            ),
+            url=url,
+        )
     if is_denied or any(word in text for word in _REFUSED):
         return Denied(
             f"{url} refused the credentials for {key}",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from penstock.base.errors import Refused
+from penstock.base.errors import Denied, Refused, Unavailable
 from penstock.storage.backend import Child, Entry, Writer, check_key, missing
 from penstock.storage.object_store.backend import ObjectStoreBackend
 
@@ -32,6 +32,13 @@ class HttpBackend(ObjectStoreBackend):
         if key != self._only:
             raise missing(self.url, key)
         return ""  # the store's URL is the object's
+
+    def find(self, key: str) -> Entry | None:
+        """Return what is known of the file, or None; a server that refuses to say (HEAD) is asked for it (GET)."""
+        try:
+            return super().find(key)
+        except (Denied, Unavailable):
+            return self.find_by_get(key)
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Refuse: a web server does not say what it holds."""

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.errors import PenstockError
-from penstock.base.posting import check_target
+from penstock.base.web.posting import check_target
 from penstock.flows.models.webhooks import try_webhook
 from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Endpoint, Need

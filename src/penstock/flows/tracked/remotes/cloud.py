@@ -6,8 +6,8 @@ from penstock.data.cache import transfer
 from penstock.data.cache.legacy_transfer import legacy_absent, missing_legacy
 from penstock.data.formats.output import is_within
 from penstock.data.repository import DataRepository
+from penstock.flows.tracked.remotes.transferring import DEFAULTS, TransferOptions, is_meant, of_history
 from penstock.flows.tracked.selection import Chosen, Targets, select
-from penstock.flows.tracked.transferring import DEFAULTS, TransferOptions, is_meant, of_history
 
 
 def cloud_status(

@@ -1,4 +1,4 @@
-"""What a push, fetch or pull did, and the error where that is not all that was meant."""
+"""What a push, fetch or pull did, and the errors that tell what it could not do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from penstock.base.errors import Corrupt, NotFound, Unavailable
 from penstock.data.cache import transfer
 from penstock.data.formats.output import HashInfo
+from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import Change
 
 SHOWN = 3  # paths named in an error
@@ -18,13 +19,15 @@ class TransferReport:
     """What a push, fetch or pull did, remote by remote, and what was checked out after a pull.
 
     `lacking` names the paths whose content is not where it should come from, by the place. `imported` holds what
-    came from the sources of imports, by output path.
+    came from the sources of imports, by output path. `kept_back` are outputs that are never pushed (`push: false`) and
+    are not here: only whoever made them has them.
     """
 
     transfers: dict[str, transfer.Transfer] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
     lacking: dict[str, list[str]] = field(default_factory=dict)
     imported: dict[Path, HashInfo] = field(default_factory=dict)
+    kept_back: dict[Path, str] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -90,6 +93,24 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
         ),
         paths=[path for paths in report.lacking.values() for path in paths],
         failed=len(failed),
+    )
+
+
+def require_pushed(repo: DataRepository, report: TransferReport) -> None:
+    """Refuse to pass over outputs that were asked for and that no remote is expected to have.
+
+    Raises:
+        NotFound: there are such.
+    """
+    if not report.kept_back:
+        return
+    path, source = next(iter(report.kept_back.items()))
+    names = [repo.relative(one) for one in report.kept_back]
+    raise NotFound(
+        f"{shorten(names)} never pushed (push: false), and not here",
+        code="data.never_pushed",
+        hint=f"penstock repro {source.rpartition(':')[2]} makes {repo.relative(path)}",
+        paths=names,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import Invalid, Unavailable
-from penstock.base.posting import check_target, is_public, post_bytes
+from penstock.base.web.posting import check_target, is_public, post_bytes
 from servers.receiver import run_receiver
 from tables import table
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from contextlib import suppress
 
 from penstock.base.errors import Invalid
-from penstock.base.files import write_atomic
 from penstock.data.repository import DataRepository
 from penstock.pipeline.lockfile import parse_entry
 from penstock.pipeline.runcache import record_key
@@ -47,6 +46,6 @@ def fetch_runs(repo: DataRepository, remote: Backend) -> int:
         data = remote.get(entry.key)
         with suppress(Invalid, UnicodeDecodeError):
             if record_key(parse_entry(data.decode(), entry.key)) == entry.key:
-                write_atomic(target, data, durable=False)
+                repo.cache.write_file(target, data)
                 count += 1
     return count

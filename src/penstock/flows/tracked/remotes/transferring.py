@@ -1,7 +1,7 @@
 """Push, fetch and pull: tracked content between the cache and remotes, output by output.
 
 What is missing where it should come from does not stop the rest; it is named at the end
-(`penstock.flows.tracked.transfer_report`).
+(`penstock.flows.tracked.remotes.report`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from penstock.data.formats.output import HashInfo, Output, is_within
 from penstock.data.lock import repository_lock
 from penstock.data.pointers.pointer import Pointer
 from penstock.data.repository import DataRepository
-from penstock.flows.tracked.run_history import fetch_runs, push_runs
+from penstock.flows.tracked.remotes.report import TransferReport, raise_failures, require_pushed
+from penstock.flows.tracked.remotes.run_history import fetch_runs, push_runs
 from penstock.flows.tracked.selection import Chosen, Targets, select
-from penstock.flows.tracked.transfer_report import TransferReport, raise_failures
 from penstock.flows.tracked.working_tree import checkout
 from penstock.storage.backend import Backend
 
@@ -106,9 +106,15 @@ def pull(
         NotFound, Unavailable: not everything could be fetched; nothing was checked out.
     """
     report = fetch(repo, targets, options=options, progress=progress, fetch_import=fetch_import)
+    if targets:
+        require_pushed(repo, report)
     raise_failures(report, "fetched", allow_missing=options.allow_missing)
     report.changes = checkout(
-        repo, targets, base=options.base, force=force, allow_missing=options.allow_missing
+        repo,
+        targets,
+        base=options.base,
+        force=force,
+        allow_missing=lambda output: options.allow_missing or output.path in report.kept_back,
     )
     promised = [
         replace(one, output=replace(one.output, hash=report.imported[one.output.path]))
@@ -215,10 +221,23 @@ class _Transferring:
                 done.done += (push_runs if self.is_push else fetch_runs)(repo, backend)
         finally:
             backend.close()
+        if not self.is_push and done.missing:
+            self._excuse(parts, done)
         self.report.transfers.setdefault(place, transfer.Transfer()).add(done)
         if done.missing:
             where = "the cache" if self.is_push else f"remote {place!r} ({backend.url})"
             self.report.lacking.setdefault(where, []).extend(_paths_of(repo, parts, done.missing))
+
+    def _excuse(self, parts: Sequence[Chosen], done: transfer.Transfer) -> None:
+        """Take out of the failures what no remote is expected to have: of outputs that are never pushed."""
+        expected = {md5 for one in parts if one.output.push for md5 in _names_of(self.repo, one)}
+        for one in parts:
+            lost = _names_of(self.repo, one) & done.missing if not one.output.push else set()
+            if lost:
+                self.report.kept_back[one.output.path] = one.output.source
+            for md5 in lost - expected:
+                done.missing.discard(md5)
+                done.failed.pop(md5, None)
 
     def _move(self, parts: list[Chosen], backend: Backend) -> transfer.Transfer:
         repo, jobs = self.repo, self.options.jobs
@@ -269,6 +288,14 @@ class _Transferring:
         found = self.fetch_import(self.repo, one.pointer)
         if found is not None:
             self.report.imported[one.output.path] = found
+
+
+def _names_of(repo: DataRepository, one: Chosen) -> set[str]:
+    info = one.output.hash
+    if info is None:
+        return set()
+    inner = repo.cache.load_tree(info).values() if info.is_tree and repo.cache.find(info) is not None else ()
+    return {info.md5, *inner}
 
 
 def _is_here(repo: DataRepository, one: Chosen) -> bool:

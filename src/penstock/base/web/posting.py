@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from penstock.base.errors import Invalid, Unavailable
-from penstock.base.web import WebConnection
+from penstock.base.web.calls import WebConnection
 
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 10_000

@@ -1,0 +1,1 @@
+"""Tracked data between the cache and remotes."""
