@@ -168,7 +168,7 @@ MODELS = [
     post("registered-models/alias", {"name": "m", "alias": "no good", "version": "1"}),
     read("registered-models/alias", name="m", alias="best"),
     read("registered-models/alias", name="m", alias="worst"),
-    read("registered-models/get", name="m"),
+    read("registered-models/get", "MLflow forgets the aliases of the latest versions", name="m"),
     Step("DELETE", "registered-models/alias", {"name": "m", "alias": "best"}),
     Step("DELETE", "model-versions/delete", {"name": "m", "version": "1"}),
     post("model-versions/create", {"name": "m", "source": "s3://bucket/two"}),
