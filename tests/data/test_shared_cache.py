@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from penstock.flows.tracked.run_history import fetch_runs
+from penstock.flows.tracked.remotes.run_history import fetch_runs
 
 from penstock.data.cache.garbage import apply_cache, plan_cache, undo_removal
 from penstock.data.cache.placing import Placer, choose_kind
