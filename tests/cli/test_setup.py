@@ -50,7 +50,7 @@ def test_doctor_names_what_is_missing_and_what_is_broken(desk: Desk) -> None:
     assert states["settings"]["hint"] == "penstock start"
     assert states["pipeline"]["hint"] == "penstock stage add"
     assert states["remote"]["hint"] == "penstock remote add -d NAME URL"
-    desk.put({**PIPELINE, "models/late": "x"})
+    desk.put({**PIPELINE, "models/late": "x", "data.csv": "x"})
     desk.run("start", "--yes")
     desk.run("remote", "add", "-d", "far", "s3://bucket/x")
     desk.run("remote", "modify", "far", "endpointurl", "http://127.0.0.1:1")

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from penstock.flows.tracked.remotes.run_history import fetch_runs
 
 from penstock.data.cache.garbage import apply_cache, plan_cache, undo_removal
 from penstock.data.cache.placing import Placer, choose_kind
 from penstock.data.formats.yamltext import dump_document
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.adding import add_path
+from penstock.flows.tracked.remotes.run_history import fetch_runs
 from penstock.pipeline.lockfile import LockedPath, LockEntry
 from penstock.pipeline.runcache import record_key, save_run
 from penstock.pipeline.stage import Stage, StageOutput

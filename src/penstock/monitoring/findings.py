@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
+from penstock.monitoring.quality import LOWER_IS_BETTER
 
 findings = sa.Table(
     "findings",
@@ -68,6 +69,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         if self.unjudged is not None:
             return "unjudged"
         return "breached" if self.breached else "held"
+
+    @property
+    def is_inconclusive(self) -> bool:
+        """Whether quality is worse by more than is allowed, though not surely so: nothing to advance on."""
+        if self.kind != "quality" or self.breached or self.against is None or self.unjudged is not None:
+            return False
+        is_loss = self.name in LOWER_IS_BETTER
+        drop = self.observed - self.against if is_loss else self.against - self.observed
+        return drop > self.limit
 
     @property
     def is_waiting(self) -> bool:

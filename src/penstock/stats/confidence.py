@@ -13,6 +13,7 @@ Source:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def excess_evidence(excess: float, error: float, scale: float) -> float:
@@ -34,6 +35,21 @@ def excess_evidence(excess: float, error: float, scale: float) -> float:
     z, ratio = excess / error, (scale / error) ** 2
     slope = ratio / (1 + ratio)
     return slope * z * z / 2 - math.log1p(ratio) / 2 + math.log(2) + _log_normal_cdf(z * math.sqrt(slope))
+
+
+def mean_evidence(found: Sequence[float]) -> float:
+    """Return the log of the mean of evidences given as logs: what holds for each at every moment holds for it.
+
+    Example:
+        >>> mean_evidence([1.0, 1.0])
+        1.0
+        >>> mean_evidence([math.inf, 0.0])
+        inf
+    """
+    most = max(found)
+    if math.isinf(most):
+        return most
+    return most + math.log(sum(math.exp(one - most) for one in found) / len(found))
 
 
 def radius(error: float, scale: float, alpha: float) -> float:

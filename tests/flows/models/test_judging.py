@@ -10,12 +10,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import penstock
+from penstock.base.errors import Invalid
 from penstock.flows.models import judging
 from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.judging import HeldOutTable
 from penstock.flows.models.registering import Candidate
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
+from projects import Sample
 
 
 def test_many_checks_read_and_score_the_held_out_rows_once(
@@ -46,3 +48,17 @@ def test_many_checks_read_and_score_the_held_out_rows_once(
         assert held_out.labels().tolist() == frame["late"].to_list()
         assert np.array_equal(held_out.candidate_scores(), held_out.champion_scores())
     assert counts == {"load_table": 1, "load_model": 2}
+
+
+def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:
+    sample = Sample.make(tmp_path / "project", "trained")
+    data = sample.root / "models/late/model.skops"
+    whole = data.read_bytes()
+    data.unlink()
+    data.write_bytes(whole[: len(whole) // 2])
+    for name in ("dvc.yaml", "dvc.lock"):  # no stage made it
+        (sample.root / name).unlink()
+    with pytest.raises(Invalid, match="the model in models/late does not load") as error:
+        judging.run_gate(sample.project)
+    assert error.value.code == judging.DOES_NOT_LOAD
+    sample.close()

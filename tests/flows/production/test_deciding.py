@@ -96,6 +96,24 @@ def test_a_version_that_won_its_canary_is_rolled_back_like_any_other() -> None:
     assert (action.stable, action.out) == (1, 3)
 
 
+def test_a_canary_that_is_worse_than_allowed_and_not_surely_so_is_held_not_advanced() -> None:
+    settings = EndpointSettings(
+        model="m@champion",
+        rollout=RolloutSettings(steps=(50, 100), min_requests=10, hold_s=0, min_labels=50),
+        guardrails=(GuardrailEntry(quality=QualityLimit(metric="mae", max_drop=1000, min_labels=50)),),
+    )
+    current = revision(2, 1, 3)
+    values = {"kind": "quality", "name": "mae", "limit": 1000.0, "against": 8304.0, "breached": False}
+    worse = look(
+        current, finding("canary", 3, observed=12_000.0, **values), request_count=100, label_count=61
+    )
+    assert decide(worse, History((current,)), settings).action is None
+    within = look(
+        current, finding("canary", 3, observed=8_900.0, **values), request_count=100, label_count=61
+    )
+    assert isinstance(decide(within, History((current,)), settings).action, Advance)
+
+
 @pytest.mark.parametrize(
     ("revisions", "rolled_back", "reason"),
     [

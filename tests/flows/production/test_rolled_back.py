@@ -109,3 +109,14 @@ def test_a_rollback_by_hand_is_as_whole_as_one_by_the_controller(world: World) -
     world.deploy(1, 2)
     apply_deployment(world.project, plan_rollback(world.project, "delay"))
     assert (world.champion(), rolled_back(world), world.current().kind) == (1, [2], "rolled_back")
+
+
+def test_a_second_rollback_does_not_bring_back_what_the_first_took_away(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.deploy(2)
+    apply_deployment(world.project, plan_rollback(world.project, "delay"))
+    with pytest.raises(Refused, match="every other version that delay served was rolled back"):
+        plan_rollback(world.project, "delay")
+    plan = plan_rollback(world.project, "delay", to=2)
+    assert plan.draft.stable == 2

@@ -18,6 +18,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.setup.proposing import Findings, look
 from penstock.flows.setup.writing import SettingsPlan, apply_settings, plan_settings
+from penstock.monitoring.quality import METRICS
 from penstock.project.settings import ProjectSettings
 
 DVC_YAML = """\
@@ -104,6 +105,21 @@ def test_a_pickle_is_told_to_be_no_model_folder_and_a_loss_has_an_upper_limit(tm
     assert settings.gates[0].metric.max == 13.0
     assert any('penstock.save_model(model, "out/repo"' in note for note in plan.notes)
     assert any("column of data/test.csv" in note for note in plan.notes)
+
+
+def test_what_is_proposed_can_be_read_whatever_the_metric_is_called() -> None:
+    for metric in ("rmse", "mae", "r2", "f1", "roc_auc", "MAE", "test.mae", "a: b", "0x1f"):
+        found = Findings(
+            "p", "m", path="m", metrics_file="f", metric=metric, value=4.2, test="t.csv", label="y"
+        )
+        settings = parse_settings(
+            plan_settings(Path("/nowhere"), found).text, ProjectSettings, "penstock.yaml"
+        )
+        gates = [gate.metric or gate.champion for gate in settings.gates]
+        assert bool(gates) is (metric in METRICS), metric
+        assert [gate.champion.max_drop for gate in settings.gates if gate.champion] == (
+            [0.04] if metric == "mae" else [0.005] if metric == "roc_auc" else []
+        )
 
 
 def test_a_file_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:

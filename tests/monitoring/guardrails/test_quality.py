@@ -55,6 +55,17 @@ def test_a_drop_beyond_what_is_allowed_is_a_breach() -> None:
     assert "surely more than the 0.05 that is allowed" in found.sentence
 
 
+def test_a_version_that_is_worse_by_many_times_what_is_allowed_is_found_with_the_first_labels() -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.normal(200_000, 50_000, 260)
+    stable = score({"prediction": truth[:200] + rng.normal(0, 10_000, 200)}, truth[:200].tolist())
+    broken = score({"prediction": truth[200:] + rng.normal(0, 80_000, 60)}, truth[200:].tolist())
+    found = against_rival(broken, stable, metric="mae", max_drop=1000, min_labels=50)
+    assert found is not None and found.breached
+    better = against_rival(stable, broken, metric="mae", max_drop=1000, min_labels=50)
+    assert better is not None and "within the 1000 that is allowed" in better.sentence
+
+
 @pytest.mark.parametrize("positives", [0.01, 0.005])
 def test_few_positives_breach_nothing(positives: float) -> None:
     """20 labels a look; nothing is said of the area until there are ten positives on either side."""

@@ -163,6 +163,8 @@ def up(
     from penstock.processes.together import run_together
     from penstock.workspace import open_workspace
 
+    if port == serve_port and port:
+        raise click.UsageError(f"--port and --serve-port are both {port}: the two need a port each")
     for option, number in (("--port", port), ("--serve-port", serve_port)):
         bind(host, number, option).close()
 

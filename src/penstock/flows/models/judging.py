@@ -29,6 +29,7 @@ from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.loaders import ModelFiles, load_model
 
+DOES_NOT_LOAD = "serving.model_does_not_load"
 Floats = NDArray[np.float64]
 
 
@@ -108,7 +109,16 @@ class HeldOutTable:
     def _champion_scores(self) -> Floats | None:
         if self._champion is None or self.is_champion:
             return None
-        return score_rows(self._champion, self._frame)
+        try:
+            return score_rows(self._champion, self._frame)
+        except Invalid as error:
+            if error.code != DOES_NOT_LOAD:
+                raise
+            raise Invalid(
+                f"{error.message}; `severity: warn` on the champion check lets a version pass without this comparison",
+                code=DOES_NOT_LOAD,
+                hint="load it where it was trained, with the same package versions",
+            ) from None
 
     def labels(self) -> Floats:
         """Return the truth."""
@@ -195,6 +205,7 @@ def _metrics_from(project: Project, file: str | None) -> str:
 def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], metrics_from: str) -> Verdict:
     name = candidate.settings.name
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
+    _require_loadable(files, candidate.settings.path)
     held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
     gates = project.settings.gates
     checks = run_checks(gates, Evidence(project.root, metrics, held_out, metrics_from))
@@ -212,6 +223,25 @@ def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], me
             cause={"verdict": verdict.id, "digest": candidate.digest},
         )
     return verdict
+
+
+def _require_loadable(files: ModelFiles, path: str) -> None:
+    """Load a candidate as a serve process will: what cannot be loaded is not judged, and so never promoted.
+
+    Raises:
+        Invalid: it does not load, or its flavour cannot be served.
+    """
+    try:
+        load_model(files)
+    except Invalid as error:
+        raise Invalid(
+            error.message.replace(f"{files.name} version {files.version}", f"the model in {path}"),
+            code=error.code,
+            hint="put the classes it needs into a module that is installed or on PYTHONPATH, not into the training script"
+            if "__main__" in error.message or "ModuleNotFoundError" in error.message
+            else error.hint,
+            path=path,
+        ) from None
 
 
 def _champion_files(project: Project, name: str) -> ModelFiles | None:

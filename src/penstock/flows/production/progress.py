@@ -79,6 +79,9 @@ def progress_of(
         waits.append(f"{age_s:.0f} of {rollout.hold_s:g} s")
     on_canary = [one for one in findings if one.route == "canary"]
     blocked = [f"{one.kind} is breached" for one in on_canary if one.breached and one.kind != "drift"]
+    waits += [
+        f"{one.name} is worse than allowed, not surely so yet" for one in on_canary if one.is_inconclusive
+    ]
     if rollout.unjudged == "hold":
         unjudged = [one for one in on_canary if one.unjudged is not None]
         told = {"quality": step.label_count < settings.required_labels}

@@ -7,6 +7,7 @@ from typing import Any
 from penstock.base.errors import Refused
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
+from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
 
 
@@ -14,6 +15,8 @@ def plan_rollback(
     project: Project, endpoint: str, *, to: int | None = None, reason: str | None = None
 ) -> DeploymentPlan:
     """Plan to take a canary away; without one, to serve what was stable before, or revision `to`.
+
+    A version that was rolled back is gone back to only where `to` names its revision.
 
     Raises:
         NotFound: no such endpoint or revision.
@@ -23,6 +26,7 @@ def plan_rollback(
         current = get_revision(connection, endpoint)
         target = get_revision(connection, endpoint, to) if to is not None else None
         history = list_revisions(connection, endpoint)
+        barred = list_rolled_back(connection)
     if target is not None:
         stable, model = target.stable, target.model
         summary = f"{endpoint} is back at revision {target.number}: {model}/{stable}"
@@ -32,12 +36,17 @@ def plan_rollback(
     else:
         now = (current.model, current.stable)
         earlier = (old for old in history if old.number < current.number)
-        other = next((old for old in earlier if (old.model, old.stable) != now), None)
+        others = [old for old in earlier if (old.model, old.stable) != now]
+        other = next((old for old in others if (old.model, old.stable) not in barred), None)
         if other is None:
             raise Refused(
-                f"endpoint {endpoint} never served another version: there is nothing to go back to",
+                f"every other version that {endpoint} served was rolled back: there is nothing to go back to"
+                if others
+                else f"endpoint {endpoint} never served another version: there is nothing to go back to",
                 code="serving.nothing_before",
-                hint=f"penstock endpoint history {endpoint}",
+                hint=f"penstock endpoint history {endpoint}; --to REVISION goes back to one all the same"
+                if others
+                else f"penstock endpoint history {endpoint}",
             )
         stable, model = other.stable, other.model
         summary = back_words(current, model, stable)

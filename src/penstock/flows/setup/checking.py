@@ -73,7 +73,7 @@ def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]
     yield _guarded("pipeline", lambda: _pipeline(project))
     if settings.model is not None:
         yield _guarded("model", lambda: _model(project, settings.model))
-        yield from _watching(settings, settings.model)
+        yield from _watching(project.root, settings, settings.model)
     yield _guarded("store", lambda: _store(project))
     for name, port in ports.items():
         yield _port(name, port)
@@ -193,7 +193,7 @@ def _model(project: Project, model: ModelSettings | None) -> Check:
     return Check("model", "ok", f"{model.path} ({served[0]}) can be served")
 
 
-def _watching(settings: ProjectSettings, model: ModelSettings) -> Iterator[Check]:
+def _watching(root: Path, settings: ProjectSettings, model: ModelSettings) -> Iterator[Check]:
     """Yield what the endpoints' guardrails would not see."""
     if not settings.endpoints:
         yield Check(
@@ -202,7 +202,21 @@ def _watching(settings: ProjectSettings, model: ModelSettings) -> Iterator[Check
             f"{SETTINGS_FILE} names no endpoint: nothing is watched",
             "penstock start --force",
         )
+    for key in ("reference", "metrics", "test"):
+        named = getattr(model, key)
+        if named is not None and not (root / named).exists():
+            yield Check(
+                "model", "missing", f"`{key}: {named}` is not there", "penstock repro, or mend the name"
+            )
     for name, endpoint in settings.endpoints.items():
+        if endpoint.model.partition("@")[0].partition("/")[0] != model.name:
+            hint = f"model: {model.name}@champion, unless {name} serves another model on purpose"
+            yield Check(
+                "endpoints",
+                "missing",
+                f"{name} serves {endpoint.model}, and the model here is {model.name}",
+                hint,
+            )
         kinds = {
             kind for entry in endpoint.guardrails for kind in ("drift", "quality") if getattr(entry, kind)
         }

@@ -54,8 +54,8 @@ class Findings:
         return self.metric in LOWER_IS_BETTER
 
     @property
-    def is_live(self) -> bool:
-        """Whether the metric can be measured on live traffic too."""
+    def is_known(self) -> bool:
+        """Whether the metric is one that Penstock knows: which way is better, and what it is on live traffic."""
         return self.metric in METRICS
 
 
@@ -91,6 +91,10 @@ def look(repo: DataRepository) -> Findings:
         file, metric, value = _find_metric(snapshot)
     if file is None:
         notes.append("no metrics file was found: `metrics:` of a stage in dvc.yaml names one")
+    if metric is not None and metric not in METRICS:
+        notes.append(
+            f"whether more of {metric!r} is better is not known: write its `min` or `max` under `gates`"
+        )
     label = _find_label(repo.root, path if is_folder else None, test or reference)
     if test is not None and label is None:
         notes.append(f"which column of {test} is the truth is not known: put it under `label`")

@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from penstock.base.errors import Conflict
 from penstock.base.files import write_atomic
 from penstock.base.settings import parse_settings
 from penstock.flows.setup.proposing import Findings
 from penstock.project.settings import SETTINGS_FILE, ProjectSettings
+from penstock.registry.gates.settings import MetricName
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -100,19 +102,20 @@ def _known(key: str, value: str | None, example: str, what: str) -> Iterator[str
 def _gates(found: Findings) -> Iterator[str]:
     yield "# A version must pass all of these before `champion` may point at it and an endpoint may serve it."
     gates = []
-    if found.path and found.metrics_file and found.metric and _is_usual(found.value):
+    if found.path and found.metrics_file and found.metric and found.is_known and _is_usual(found.value):
         side = "max" if found.is_loss else "min"
         gates.append(
             f"  - metric: {{name: {_scalar(found.metric)}, {side}: {_limit(found):g}}}  # now {found.value:.4g}"
         )
-        if found.test and found.label and found.is_live:
+        if found.test and found.label and found.metric in get_args(MetricName):
             gates.append(
-                f"  - champion: {{metric: {found.metric}, max_drop: 0.005}}  # not worse than the champion"
+                f"  - champion: {{metric: {found.metric}, max_drop: {_margin(found):g}}}  # not worse than the champion"
             )
     yield "gates:" if gates else "# gates:"
     yield from gates
     if not gates:
-        yield "#   - metric: {name: roc_auc, min: 0.7}"
+        name = found.metric or "roc_auc"
+        yield f"#   - metric: {{name: {_scalar(name)}, min: 0.7}}  # max: where less is better"
 
 
 def _is_usual(value: float | None) -> bool:
@@ -141,7 +144,7 @@ def _endpoints(found: Findings) -> Iterator[str]:
     yield f"{mark}      - latency: {{p99_ms: 200}}"
     drift = mark if found.reference else "# "
     yield f"{drift}      - drift: {{features: any, psi_max: 0.25, action: alert}}"
-    if found.path and found.is_live:
+    if found.path and found.is_known:
         yield f"      - quality: {{metric: {found.metric}, max_drop: {_drop(found):g}}}"
     yield f"{mark}    on_breach: [rollback, alert]"
 
@@ -151,6 +154,12 @@ def _drop(found: Findings) -> float:
     return (
         0.05 if found.metric not in {"mae", "rmse"} else max(float(f"{abs(found.value or 0) / 10:.1g}"), 0.01)
     )
+
+
+def _margin(found: Findings) -> float:
+    """Return how much worse than the champion a version may be: 0.005 of a ratio, a hundredth of an error."""
+    is_error = found.metric in {"mae", "rmse", "log_loss"}
+    return max(float(f"{abs(found.value or 0) / 100:.1g}"), 0.005) if is_error else 0.005
 
 
 def _scalar(text: str) -> str:

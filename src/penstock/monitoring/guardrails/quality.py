@@ -18,13 +18,15 @@ from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, 
 from penstock.monitoring.quality import LOWER_IS_BETTER
 from penstock.monitoring.settings import QualityLimit
 from penstock.monitoring.windows import Window
-from penstock.stats.confidence import excess_evidence
+from penstock.stats.confidence import excess_evidence, mean_evidence
 from penstock.stats.evidence import chance_words, threshold
 
 ASSUMED_ROWS = 1000
 """Held-out rows behind an offline metric of which nobody said how many there were."""
 SCALE = 0.05
-"""A fault is expected to cost this share of the metric, or as much again as is allowed."""
+"""A fault is expected to cost this share of the metric, or as much again as is allowed,"""
+SPREAD = (1.0, 8.0, 64.0)
+"""or many times that: evidence is the mean over these, so that a very bad version is found as soon."""
 
 
 def judge_against_rival(
@@ -63,7 +65,7 @@ def _judge_drop(
         return
     drop = observed - expected if limit.metric in LOWER_IS_BETTER else expected - observed
     scale = max(limit.max_drop, SCALE * abs(expected))
-    found = excess_evidence(drop - limit.max_drop, both_errors, scale)
+    found = mean_evidence([excess_evidence(drop - limit.max_drop, both_errors, scale * by) for by in SPREAD])
     count = window.quality.label_count
     breached = found >= threshold(alpha)
     yield make_finding(
@@ -81,6 +83,12 @@ def _judge_drop(
         ),
         f"live {limit.metric} is {observed:.4f} over {count} labels, {expected:.4f} for {against}: "
         f"{'worse' if drop > 0 else 'better'} by {abs(drop):.4f} (standard error {both_errors:.4f}), "
-        f"{'surely more than' if breached else 'not surely more than'} the {limit.max_drop:g} that is allowed"
+        f"{_verdict(drop, limit.max_drop, breached)} the {limit.max_drop:g} that is allowed"
         f"{'; ' + chance_words(found) if breached else ''}",
     )
+
+
+def _verdict(drop: float, allowed: float, breached: bool) -> str:
+    if breached:
+        return "surely more than"
+    return "more than, and not surely so yet," if drop > allowed else "within"

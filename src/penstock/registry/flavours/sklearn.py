@@ -68,7 +68,7 @@ def save_model(
         raise Invalid(
             f"the model cannot score its own input rows: {error}",
             code="registry.model_cannot_score",
-            hint="pass rows like those it was fitted on",
+            hint="pass rows like those it was fitted on; a model is called with a polars frame, also where it is served",
         ) from error
     signature = Signature(_input_columns(frame, set(optional)), _output_columns(model, predicted))
     with appearing(folder, force=True) as made:
