@@ -18,9 +18,14 @@ def add_verdict(connection: sa.Connection, verdict: Verdict) -> None:
 
 
 def find_verdict(
-    connection: sa.Connection, model: str, model_digest: str, settings_digest: str | None = None
+    connection: sa.Connection,
+    model: str,
+    model_digest: str,
+    settings_digest: str | None = None,
+    *,
+    until_ms: int | None = None,
 ) -> Verdict | None:
-    """Return the newest verdict on exactly this content (under exactly these settings), or None.
+    """Return the newest verdict on exactly this content (under exactly these settings, until that time), or None.
 
     There is none on a version whose files are elsewhere, since nobody knows what they are.
     """
@@ -29,6 +34,8 @@ def find_verdict(
     query = sa.select(verdicts).where(verdicts.c.model == model, verdicts.c.model_digest == model_digest)
     if settings_digest is not None:
         query = query.where(verdicts.c.settings_digest == settings_digest)
+    if until_ms is not None:
+        query = query.where(verdicts.c.created_ms <= until_ms)
     row = connection.execute(query.order_by(verdicts.c.created_ms.desc()).limit(1)).mappings().first()
     return _verdict(row) if row else None
 

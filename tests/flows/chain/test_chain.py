@@ -23,6 +23,8 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.rolling_back import plan_rollback
 from penstock.registry.versions import get_version
+from penstock.serving.deployments import get_revision
+from penstock.serving.prediction_id import PredictionId
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace
@@ -151,6 +153,23 @@ def test_the_chain_is_walked_both_ways(released: Sample) -> None:
     for subject in ("nonsense", "delay#9", "delay#x"):
         with pytest.raises(NotFound, match="nothing is called"):
             explain(released.project, subject)
+
+
+def test_what_is_explained_is_the_verdict_that_a_revision_went_out_on(released: Sample) -> None:
+    deploy(released)
+    with released.project.database.read() as connection:
+        revision = get_revision(connection, "delay")
+
+    def verdict_of(subject: str) -> str:
+        return next(link.key for link in explain(released.project, subject).links if link.kind == "verdict")
+
+    first = verdict_of("delay")
+    again = run_gate(released.project).id
+    assert (verdict_of("delay"), verdict_of("late/1")) == (first, again)
+    never = PredictionId(revision.created_ms, revision.endpoint_id, revision.number, "stable", 1, 7).encode()
+    found = explain(released.project, never)
+    assert "no record of it is kept" in found.links[0].text
+    assert verdict_of(never) == first
 
 
 def test_an_earlier_state_is_restored_and_has_nothing_to_reproduce(released: Sample, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.predictions import decode_columns, list_labels, list_predictions
 from penstock.tracking import runs as tracking
 
+NOT_KEPT = "no record of it is kept: it is not written yet, older than what is kept, or was never answered"
+
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One link of the chain: what it is, its key, and what there is to say of it."""
@@ -77,7 +79,7 @@ def explain(project: Project, subject: str) -> Explanation:
         revision = _as_revision(connection, subject)
         if revision is not None:
             version = get_version(connection, revision.model, revision.stable, deleted=True)
-            links = [_revision_link(revision), *_version_links(connection, version)]
+            links = [_revision_link(revision), *_version_links(connection, version, revision)]
             return _explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
             return _explain_endpoint(connection, subject)
@@ -107,7 +109,8 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
             hint="ask the store of the system that answered it",
         )
     details: dict[str, Any] = {"route": prediction.route, "time_ms": prediction.time_ms}
-    for stored in list_predictions(connection, [subject]):
+    kept = list_predictions(connection, [subject])
+    for stored in kept:
         details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
             details["features"] = _values(stored.features)
@@ -126,10 +129,15 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
         reached = f"{endpoint}#{revision.number}, {prediction.route} route"
         links = [_revision_link(revision)]
     first = Link(
-        kind="prediction", key=subject, text=f"{format_ms(prediction.time_ms)}, {reached}", details=details
+        kind="prediction",
+        key=subject,
+        text=f"{format_ms(prediction.time_ms)}, {reached}" + ("" if kept else f"; {NOT_KEPT}"),
+        details=details,
     )
     version = get_version(connection, revision.model, number, deleted=True)
-    return _explanation(subject, "prediction", [first, *links, *_version_links(connection, version)], version)
+    deployed = revision if links else None
+    found = [first, *links, *_version_links(connection, version, deployed)]
+    return _explanation(subject, "prediction", found, version)
 
 
 def _values(packed: bytes) -> dict[str, Any]:
@@ -150,7 +158,9 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
         for event in reversed(events)
     ]
     version = get_version(connection, revision.model, revision.stable, deleted=True)
-    return _explanation(endpoint, "endpoint", [*links, *_version_links(connection, version)], version)
+    return _explanation(
+        endpoint, "endpoint", [*links, *_version_links(connection, version, revision)], version
+    )
 
 
 def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explanation:
@@ -209,9 +219,13 @@ def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explana
     return _explanation(subject, "data", links, versions[0] if versions else None)
 
 
-def _version_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+def _version_links(
+    connection: sa.Connection, version: ModelVersion, revision: Revision | None = None
+) -> list[Link]:
+    """Return where a version came from; of a revision, with the verdict that it went out on."""
     links = [_version_link(version), *_state_links(connection, version)]
-    verdict = find_verdict(connection, version.model, version.digest)
+    until_ms = revision.created_ms if revision is not None else None
+    verdict = find_verdict(connection, version.model, version.digest, until_ms=until_ms)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
         links.append(
