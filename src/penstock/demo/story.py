@@ -175,7 +175,7 @@ class Story:
         promoted = self._event("model.promoted")
         done.result()
         tally = replay.tally
-        self.last_prediction = tally.last_id or ""
+        self.last_prediction = tally.last_ids.get("3", "")
         after, before = live_auc([tally], "3"), live_auc([june, tally], "1")
         self._check(not june.failures and not tally.failures, "no request fails in summer")
         self._check(promoted["after"]["version"] == 3, "version 3 becomes champion")

@@ -39,7 +39,7 @@ class Tally:
     scores: dict[str, list[float]] = field(default_factory=dict)
     truths: dict[str, list[int]] = field(default_factory=dict)
     first_id: str | None = None
-    last_id: str | None = None
+    last_ids: dict[str, str] = field(default_factory=dict)
     day: int = 0
 
     def quantile_ms(self, rank: float) -> float:
@@ -110,8 +110,8 @@ class Replay:
             tally.by_version[version] = tally.by_version.get(version, 0) + 1
             tally.scores.setdefault(version, []).extend(_probabilities(answer))
             tally.truths.setdefault(version, []).extend(request.labels)
-            tally.last_id = _prediction_id(answer)
-            tally.first_id = tally.first_id or tally.last_id
+            tally.last_ids[version] = _prediction_id(answer)
+            tally.first_id = tally.first_id or tally.last_ids[version]
 
     def _teach(self, learned: Queue[dict[str, Any] | None]) -> None:
         connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=30)
