@@ -96,6 +96,7 @@ def test_a_taken_port_names_the_option_that_chooses_it() -> None:
 
 
 def test_who_ended_and_how_is_told_and_the_other_is_ended() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     wait = [sys.executable, "-c", "import signal; signal.pause()"]
     ended = run_together({"server": wait, "serve": [sys.executable, "-c", "raise SystemExit(3)"]})
     assert ended is not None
@@ -104,4 +105,4 @@ def test_who_ended_and_how_is_told_and_the_other_is_ended() -> None:
     killed = run_together({"server": suicide, "serve": wait})
     assert killed is not None
     assert killed.sentence == "server was ended by SIGKILL"
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
