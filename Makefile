@@ -23,7 +23,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests; ARGS="tests/data -k add" only some.
 	$(REAL) $(PYTEST) $(ARGS)
 
-test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: under a minute, all day.
+test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 # Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.

@@ -1,7 +1,7 @@
 """Confidence that holds at every moment for estimates with a standard error: means, areas, differences.
 
 An estimate that is asymptotically normal is looked at after every new label. Mixing over how large the true
-value may be gives an e-process, and turned round an interval that covers it at all moments together.
+value may be gives an e-process.
 
 Source:
     Robbins, "Statistical methods related to the law of the iterated logarithm", 1970 (the normal mixture);
@@ -50,14 +50,6 @@ def mean_evidence(found: Sequence[float]) -> float:
     if math.isinf(most):
         return most
     return most + math.log(sum(math.exp(one - most) for one in found) / len(found))
-
-
-def radius(error: float, scale: float, alpha: float) -> float:
-    """Return how far the truth may lie from an estimate at any moment with confidence 1 - `alpha`."""
-    if math.isnan(error) or error <= 0:
-        return error
-    ratio = (scale / error) ** 2
-    return error * math.sqrt((1 + ratio) / ratio * (2 * math.log(1 / alpha) + math.log1p(ratio)))
 
 
 def _log_normal_cdf(value: float) -> float:
