@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from penstock.base.errors import NotFound
 from penstock.cli.main import cli
 from servers.registry_api import run_api
 
@@ -61,7 +62,8 @@ def test_every_alias_is_listed_with_where_it_points_and_since_when(root: Path) -
     assert all(one["time_ms"] > 0 for one in listed)
     text = penstock(root, "alias", "list")
     assert text.index("m@challenger") < text.index("m@champion")
-    assert "name=nobody not found" in penstock(root, "alias", "list", "nobody", code=1)
+    missing = CliRunner().invoke(cli, ["-C", str(root), "alias", "list", "nobody"])
+    assert isinstance(missing.exception, NotFound)
 
 
 def test_versions_are_listed_verified_downloaded_and_deleted(root: Path, tmp_path: Path) -> None:
