@@ -78,6 +78,9 @@ bench-judgement: $(VENV)/.tested ## Measure how often guardrails are wrong, and 
 bench-kills: $(VENV)/.tested programs ## Kill the controller and serve a hundred times on each store, and look for what is not whole.
 	$(BIN)/python bench/bench_kills.py
 
+bench-reaction: $(VENV)/.tested ## Measure the time from the first failing request to the switch.
+	$(BIN)/python bench/bench_reaction.py
+
 test-clients: $(VENV)/.tested ## Run MLflow's clients from 2.9 on against the server; writes docs/reference/mlflow-clients.md.
 	$(BIN)/python bench/mlflow_clients.py
 

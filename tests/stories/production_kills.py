@@ -9,26 +9,17 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import shutil
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import polars as pl
 import sqlalchemy as sa
-from sklearn.compose import make_column_transformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
-import penstock
 from penstock.base.store.events import events
-from penstock.flows.models.registering import register_model
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.monitoring.alerts import alerts, deliveries
@@ -38,11 +29,12 @@ from penstock.registry.aliases import find_alias
 from penstock.registry.tables import alias_moves, version_states
 from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.workspace import open_workspace
-from projects import Sample, rows
+from projects import Sample
 from servers.forking import SERVING_IMPORTS, Forked, start_penstock
 from servers.ports import reserve
 from servers.receiver import Receiver
 from stories.live import get, wait_until
+from stories.versions import Versions
 
 Story = Literal["bad canary", "good canary", "bad version"]
 STORIES: tuple[Story, ...] = ("bad canary", "good canary", "bad version", "good canary")
@@ -178,8 +170,7 @@ class Production:
         self._store, self._receiver = store, receiver
         variables = {"USER": "ada", **({"PENSTOCK_STORE": store} if store else {})}
         self._project = open_workspace(root, variables)
-        self._table = pl.read_csv(StringIO(rows(400)))
-        self._pick, self._made = random.Random(seed), 0
+        self._versions, self._pick = Versions(self._project), random.Random(seed)
         self._server = Program("server", "/health", root, store)
         self._serve = Program("serve", "/v2/health/live", root, store)
         self._traffic = Traffic(self._serve.port, seed, rate=60)
@@ -188,7 +179,7 @@ class Production:
     def run(self, kills: int) -> Outcome:
         """Deploy one version after the other and kill; then let everything settle and look at all of it."""
         try:
-            apply_deployment(self._project, plan_deployment(self._project, "delay", self._version(good=True)))
+            apply_deployment(self._project, plan_deployment(self._project, "delay", self._versions.make(good=True)))
             for program in (self._server, self._serve):
                 program.start()
             for program in (self._server, self._serve):
@@ -209,7 +200,7 @@ class Production:
 
     def _play(self, story: Story, kills: int) -> None:
         """Deploy a version and kill at random moments until it has its end."""
-        reference = self._version(good=story == "good canary")
+        reference = self._versions.make(good=story == "good canary")
         canary = None if story == "bad version" else 20.0
         plan = plan_deployment(self._project, "delay", reference, canary=canary, reason=story)
         begun = apply_deployment(self._project, plan).number
@@ -252,24 +243,6 @@ class Production:
         self._traffic.join(30)
         with suppress(AssertionError):
             wait_until(lambda: self._count(deliveries, deliveries.c.sent_ms.is_(None)) == 0, SETTLED_S)
-
-    def _version(self, *, good: bool) -> str:
-        """Register another version; one that is not good fails on a carrier that it has not seen."""
-        self._made += 1
-        frame = self._table if good else self._table.filter(pl.col("carrier") != "AA")
-        inputs = frame.select("hour", "wind", "carrier")
-        encode = make_column_transformer(
-            (OneHotEncoder(handle_unknown="ignore" if good else "error"), ["carrier"]),
-            remainder="passthrough",
-        )
-        model = make_pipeline(encode, LogisticRegression(C=1 + self._made / 1000, max_iter=1000))
-        model.fit(inputs, frame["late"].to_numpy())
-        path = f"models/made-{self._made}"
-        penstock.save_model(model, str(self._project.root / path), inputs)
-        version, is_new = register_model(self._project, path=path)
-        shutil.rmtree(self._project.root / path)
-        assert is_new
-        return version.ref
 
     def _current(self) -> Revision:
         with self._project.database.read() as connection:

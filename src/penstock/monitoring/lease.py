@@ -40,6 +40,15 @@ class Lease:
         """Take it, or keep it; whether it was got."""
         return acquire(connection, self.name, self.holder, self.ttl_s, now_ms())
 
+    def is_fresh(self, connection: sa.Connection) -> bool:
+        """Say whether it is held for long enough that it need not be extended yet."""
+        row = connection.execute(sa.select(leases).where(leases.c.name == self.name)).one_or_none()
+        return (
+            row is not None
+            and row.holder == self.holder
+            and row.expires_ms > now_ms() + int(self.ttl_s * 1000) // 2
+        )
+
     def require(self, connection: sa.Connection) -> None:
         """Make sure that it is still held, in the transaction of what needs it, and extend it.
 

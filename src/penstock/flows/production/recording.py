@@ -49,6 +49,8 @@ UNWRITTEN_MAX = 5_000
 """Partial windows kept while the store is away."""
 REASONS_MAX = 20
 """Misfits whose reason is told in one answer."""
+PROMPT_S = 0.1
+"""How soon a failure is written, however long a flush may wait otherwise: so much depends on it."""
 SAMPLE_SHIFT = 0x51ED2701
 """Moves the feature sample away from the traffic split, which follows the same sequence."""
 
@@ -80,6 +82,7 @@ class LiveRecorder:
         self._sequence = itertools.count(1)
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._has_failure = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
@@ -91,15 +94,21 @@ class LiveRecorder:
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
         self._queue.append(observation)
+        if observation.error is not None:
+            self._has_failure.set()
 
     def close(self) -> None:
         """Write what waits and stop."""
         self._stop.set()
+        self._has_failure.set()
         self._thread.join()
         self.flush()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_s()):
+        while not self._stop.is_set():
+            if self._has_failure.wait(self._interval_s()) and self._stop.wait(PROMPT_S):
+                break
+            self._has_failure.clear()
             try:
                 self.flush()
             except PenstockError as error:

@@ -60,9 +60,8 @@ class Controller:
         Raises:
             Unavailable: the store cannot be reached.
         """
-        with self.project.database.write() as connection:
-            if not self.lease.acquire(connection):
-                return 0
+        if not self._leads():
+            return 0
         self._file.follow()
         with self.project.database.read() as connection:
             watched = list_policies(connection)
@@ -79,6 +78,14 @@ class Controller:
                 self._settle(name, seen.problems)
         self._problems = {name: words for name, words in self._problems.items() if name in names}
         return len(names)
+
+    def _leads(self) -> bool:
+        """Say whether this is the controller that acts; a lease that is fresh is not written again."""
+        with self.project.database.read() as connection:
+            if self.lease.is_fresh(connection):
+                return True
+        with self.project.database.write() as connection:
+            return self.lease.acquire(connection)
 
     def close(self) -> None:
         """End a retraining under way and give the lease back."""
