@@ -50,6 +50,11 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
     return None
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two labels say the same: 1, 1.0, true and "1" do."""
+    return one == other or (one is not None and other is not None and _class(one) == _class(other))
+
+
 def score(
     outputs: Outputs,
     labels: Sequence[Any],

@@ -229,7 +229,7 @@ def labelled(
         & (windows.c.version == version)
         & (windows.c.route != "direct")
         & (windows.c.start_s >= since_s)
-        & (windows.c.label_count > 0)
+        & windows.c.quality.is_not(None)
     )
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
@@ -237,6 +237,24 @@ def labelled(
         wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
     found = [unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
     return merge_windows(found) if found else None
+
+
+def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
+    """Return where the window now begins that holds what labels said of a window; None when it is deleted.
+
+    Windows that were merged to hours or days begin earlier.
+    """
+    query = sa.select(sa.func.max(windows.c.start_s)).where(
+        windows.c.endpoint == key.endpoint,
+        windows.c.revision == key.revision,
+        windows.c.version == key.version,
+        windows.c.route == key.route,
+        windows.c.start_s <= key.start_s,
+        windows.c.start_s + windows.c.window_s > key.start_s,
+        windows.c.label_count > 0,
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else int(found)
 
 
 def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
@@ -301,7 +319,7 @@ def _pack(partial: Partial) -> dict[str, Any]:
         "latency": window.latency.to_bytes() if window.request_count else None,
         "features": window.features.to_bytes() if window.features.row_count else None,
         "outputs": window.outputs.to_bytes() if window.outputs.row_count else None,
-        "quality": window.quality.to_bytes() if window.quality.label_count else None,
+        "quality": None if window.quality.is_empty else window.quality.to_bytes(),
         "label_count": window.quality.label_count,
         "error_run_count": window.error_run_count,
     }
