@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -138,6 +139,33 @@ def test_a_flush_that_fails_is_repeated_and_counts_once(database: Database) -> N
     made.flush()
     made.close()
     assert window(database).request_count == 2
+
+
+def test_answers_that_are_no_numbers_are_counted_by_request_and_by_row(
+    recorder: LiveRecorder, database: Database
+) -> None:
+    good, none, mostly = [0.5] * 200, [float("nan")], [0.5, float("inf")]
+    for counter, scores in enumerate((good, none, mostly, [*good, float("nan")], none), start=1):
+        recorder.record(observe(counter, scores))
+    recorder.record(observe(9, [0.5], outputs={}, error="model"))
+    recorder.flush()
+    found = window(database)
+    assert (found.nonfinite_count, found.nonfinite_run_count, found.nonfinite_row_count) == (3, 2, 4)
+
+
+def test_a_run_of_answers_that_are_no_numbers_does_not_wait_for_the_flush(database: Database) -> None:
+    made = LiveRecorder(database, 1, {"delay": MonitorSettings(flush_s=600)}, flush_s=600)
+    for counter in range(1, 4):
+        made.record(observe(counter, [float("nan")]))
+    while not _is_written(database):
+        time.sleep(0.02)
+    made.close()
+    assert window(database).nonfinite_count == 3
+
+
+def _is_written(database: Database) -> bool:
+    with database.read() as connection:
+        return bool(list_windows(connection, "delay"))
 
 
 events = st.lists(

@@ -173,6 +173,15 @@ def _is_number(label: Any) -> bool:
     return isinstance(label, bool | int | float)
 
 
+def is_nonfinite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return for each row of an output whether it is NaN or infinite; texts never are."""
+    if values.dtype.kind not in "fc":
+        return np.zeros(len(values), dtype=np.bool_)
+    odd: npt.NDArray[np.bool_] = ~np.isfinite(values)
+    found: npt.NDArray[np.bool_] = np.any(odd.reshape(len(odd), -1), axis=1, keepdims=True)[:, 0]
+    return found
+
+
 def _is_finite(values: npt.NDArray[Any] | None, index: int) -> bool:
     return values is None or values.dtype.kind != "f" or bool(np.isfinite(values[index]))
 

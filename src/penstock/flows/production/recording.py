@@ -10,13 +10,17 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
 from penstock.flows.production.joining import Join, stack
 from penstock.monitoring.guardrails.blocks import count_runs
+from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import MonitorSettings
@@ -34,6 +38,9 @@ QUEUE_MAX = 200_000
 """Requests that wait for a flush; beyond, the oldest are forgotten and counted."""
 UNWRITTEN_MAX = 5_000
 """Partial windows kept while the store is away."""
+LOOK_S, EARLY_MAX = 0.25, 20
+"""How often is looked for a run of bad answers, and how many flushes in a row come before their time for it."""
+RUN_OF, RUN_LEAST = 50, 3
 SAMPLE_SHIFT = 0x51ED2701
 """Moves the feature sample away from the traffic split, which follows the same sequence."""
 
@@ -84,8 +91,14 @@ class LiveRecorder:
         self.flush()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_s()):
+        due_s, early = time.monotonic() + self._interval_s(), 0
+        while not self._stop.wait(min(LOOK_S, self._interval_s())):
             try:
+                is_due = time.monotonic() >= due_s
+                early = early + 1 if self._sees_a_run() else 0
+                if not is_due and not 0 < early <= EARLY_MAX:
+                    continue
+                due_s = time.monotonic() + self._interval_s()
                 self.flush()
             except PenstockError as error:
                 logger.warning("monitoring data wait for the store: %s", error.message)
@@ -95,6 +108,14 @@ class LiveRecorder:
     def _interval_s(self) -> float:
         """Return the time between flushes: the shortest that is asked for."""
         return min(self._flush_s, *(one.flush_s for one in self._monitors.values()), 60.0)
+
+    def _sees_a_run(self) -> bool:
+        """Whether most of what a route answered last failed or is no number: nobody waits for a flush then."""
+        with self._lock:
+            self._drain()
+            lately = [observations[-RUN_OF:] for observations in self._open.values()]
+        counts = [(sum(map(_is_bad, few)), len(few)) for few in lately]
+        return any(bad >= RUN_LEAST and 2 * bad >= count for bad, count in counts)
 
     def flush(self) -> None:
         """Write everything recorded so far in one transaction; a failed flush is repeated by the next.
@@ -160,7 +181,13 @@ class LiveRecorder:
             stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        outputs.update(stack([one.outputs for one in answered]), sum(one.row_count for one in answered))
+        stacked = stack([one.outputs for one in answered])
+        outputs.update(stacked, sum(one.row_count for one in answered))
+        odd_rows = [0] * len(observations)
+        if any(is_nonfinite(values).any() for values in stacked.values()):
+            odd_rows = [_nonfinite_rows(one) for one in observations]
+        borne = self._monitor(key.endpoint).nonfinite_max_ratio
+        odd = [rows > borne * one.row_count for rows, one in zip(odd_rows, observations, strict=True)]
         return Window(
             key=key,
             window_s=self._monitor(key.endpoint).window_s,
@@ -171,6 +198,9 @@ class LiveRecorder:
             latency=latency,
             features=features,
             outputs=outputs,
+            nonfinite_count=sum(odd),
+            nonfinite_run_count=count_runs(odd),
+            nonfinite_row_count=sum(odd_rows),
         )
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
@@ -200,3 +230,13 @@ class LiveRecorder:
 
 
 _DEFAULT = MonitorSettings()
+
+
+def _is_bad(one: Exchange) -> bool:
+    return one.error is not None or _nonfinite_rows(one) > 0
+
+
+def _nonfinite_rows(one: Exchange) -> int:
+    """Return in how many rows some output is no finite number."""
+    found = [is_nonfinite(values) for values in one.outputs.values()]
+    return int(np.any(found, axis=0).sum()) if found else 0
