@@ -54,7 +54,7 @@ class InferenceMetrics:
         )
         self._labels = Counter(
             "penstock_labels",
-            "Labels received by outcome: accepted, unknown, duplicate, misfit, rejected.",
+            "Labels received by outcome: accepted, corrected, unknown, duplicate, misfit, rejected.",
             ("endpoint", "outcome"),
             registry=self.registry,
         )
@@ -89,6 +89,7 @@ class InferenceMetrics:
         bounded = self._bounded(endpoint)
         counts = {
             "accepted": result.accepted,
+            "corrected": result.corrected,
             "unknown": result.unknown,
             "duplicate": result.duplicate,
             "misfit": result.misfit,

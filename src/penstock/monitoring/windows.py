@@ -39,7 +39,12 @@ windows = sa.Table(
     sa.Column("quality", sa.LargeBinary),
     sa.Column("label_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("error_run_count", sa.Integer),
+    sa.Column("nonfinite_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
 )
+
+NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")
 
 
 class WindowKey(msgspec.Struct, frozen=True, order=True):
@@ -56,6 +61,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A window, or the merge of several. Errors are failures that were not the client's fault.
 
     `error_run_count` is in how many runs without a success between they came; None where nobody counted.
+    `nonfinite_count` requests were answered with more values that are no finite numbers than is borne, in
+    `nonfinite_run_count` runs; `nonfinite_row_count` rows had one at all.
     """
 
     key: WindowKey
@@ -68,6 +75,9 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Profile = msgspec.field(default_factory=Profile)
     quality: Quality = msgspec.field(default_factory=Quality)
     error_run_count: int | None = None
+    nonfinite_count: int = 0
+    nonfinite_run_count: int = 0
+    nonfinite_row_count: int = 0
 
     @property
     def end_s(self) -> int:
@@ -169,7 +179,7 @@ def list_timings(
     since_s: int = 0,
 ) -> list[Window]:
     """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
-    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency")
+    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency", *NONFINITE)
     wanted = (
         (windows.c.endpoint == endpoint)
         & (windows.c.version == version)
@@ -188,6 +198,7 @@ def list_timings(
             error_count=row.error_count,
             error_run_count=row.error_run_count,
             latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
+            **{name: getattr(row, name) for name in NONFINITE},
         )
         found.setdefault(row.start_s, []).append(window)
     return [merge_windows(found[start_s]) for start_s in sorted(found)]
@@ -229,7 +240,7 @@ def labelled(
         & (windows.c.version == version)
         & (windows.c.route != "direct")
         & (windows.c.start_s >= since_s)
-        & (windows.c.label_count > 0)
+        & windows.c.quality.is_not(None)
     )
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
@@ -237,6 +248,24 @@ def labelled(
         wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
     found = [unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
     return merge_windows(found) if found else None
+
+
+def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
+    """Return where the window now begins that holds what labels said of a window; None when it is deleted.
+
+    Windows that were merged to hours or days begin earlier.
+    """
+    query = sa.select(sa.func.max(windows.c.start_s)).where(
+        windows.c.endpoint == key.endpoint,
+        windows.c.revision == key.revision,
+        windows.c.version == key.version,
+        windows.c.route == key.route,
+        windows.c.start_s <= key.start_s,
+        windows.c.start_s + windows.c.window_s > key.start_s,
+        windows.c.label_count > 0,
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else int(found)
 
 
 def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
@@ -278,6 +307,7 @@ def merge_windows(parts: Sequence[Window]) -> Window:
         outputs=reduce(Profile.merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
         error_run_count=_runs(parts),
+        **{name: sum(getattr(part, name) for part in parts) for name in NONFINITE},
     )
 
 
@@ -301,9 +331,10 @@ def _pack(partial: Partial) -> dict[str, Any]:
         "latency": window.latency.to_bytes() if window.request_count else None,
         "features": window.features.to_bytes() if window.features.row_count else None,
         "outputs": window.outputs.to_bytes() if window.outputs.row_count else None,
-        "quality": window.quality.to_bytes() if window.quality.label_count else None,
+        "quality": None if window.quality.is_empty else window.quality.to_bytes(),
         "label_count": window.quality.label_count,
         "error_run_count": window.error_run_count,
+        **{name: getattr(window, name) for name in NONFINITE},
     }
 
 
@@ -324,4 +355,5 @@ def unpack(row: sa.Row[Any]) -> Window:
         outputs=Profile.from_bytes(row.outputs) if row.outputs else Profile(),
         quality=Quality.from_bytes(row.quality) if row.quality else Quality(),
         error_run_count=row.error_run_count,
+        **{name: getattr(row, name) for name in NONFINITE},
     )

@@ -42,6 +42,7 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What became of a feedback request, what was wrong with the entries refused, and why the first misfits are."""
 
     accepted: int
+    corrected: int
     unknown: int
     duplicate: int
     misfit: int
@@ -212,8 +213,11 @@ class DataPlane:
         finally:
             self._shadow_slots.release()
 
-    def feedback(self, endpoint: str, items: list[LabelItem]) -> FeedbackResult:
+    def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
+
+        Args:
+            sender: who sent entries that name nobody.
 
         Raises:
             NotFound: no such endpoint.
@@ -232,7 +236,7 @@ class DataPlane:
             except Invalid as error:
                 rejected.append({"index": index, "error": error.message})
             else:
-                good.append(Label(identity, identity.encode(), values))
+                good.append(Label(identity, identity.encode(), values, item.by or sender))
         if rejected and not good:
             raise Invalid(
                 f"no entry could be read; the first: {rejected[0]['error']}", code="serving.bad_feedback"
@@ -240,6 +244,7 @@ class DataPlane:
         counts = self._labels.add_labels(endpoint, good) if good else LabelCounts()
         return FeedbackResult(
             accepted=counts.accepted,
+            corrected=counts.corrected,
             unknown=counts.unknown,
             duplicate=counts.duplicate,
             misfit=counts.misfit,

@@ -45,20 +45,23 @@ class Recorder(Protocol):
 
 
 class Label(msgspec.Struct, frozen=True):
-    """The truth about one prediction; `values` has one entry a row, None where not known."""
+    """The truth about one prediction; `values` has one entry a row, None where not known; `by` sent it."""
 
     id: PredictionId
     text: str
     values: list[Any]
+    by: str | None = None
 
 
 class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of labels: joined, of no known prediction, given before, or of another kind.
+    """What became of labels: joined, in the place of others, of no known prediction, given before, or misfit.
 
+    A label that corrects one row and is new for another is `corrected`.
     `reasons` says in words why the first misfits are, by prediction id.
     """
 
     accepted: int = 0
+    corrected: int = 0
     unknown: int = 0
     duplicate: int = 0
     misfit: int = 0
@@ -71,8 +74,8 @@ class Labels(Protocol):
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
         """Join labels to their predictions, durably when it returns.
 
-        Idempotent: the first label of a row wins, a repeated one changes nothing. Rows that were unknown
-        (None) may be told later.
+        Idempotent: a repeated label changes nothing. Another value for a row replaces the one before,
+        which stays as history. Rows that were unknown (None) may be told later.
 
         Raises:
             Unavailable: the store cannot be reached; nothing was taken.

@@ -36,7 +36,13 @@ from penstock.serving.deployments import (
     list_revisions,
 )
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
-from penstock.serving.predictions import decode_columns, list_labels, list_predictions
+from penstock.serving.predictions import (
+    StoredLabel,
+    current_label,
+    decode_columns,
+    list_labels,
+    list_predictions,
+)
 from penstock.tracking import runs as tracking
 
 NOT_KEPT = "no record of it is kept: it is not written yet, older than what is kept, or was never answered"
@@ -100,6 +106,19 @@ def explain(project: Project, subject: str) -> Explanation:
     )
 
 
+def label_details(given: list[StoredLabel]) -> dict[str, Any]:
+    """Return the label that holds, and what was in its place before: who replaced it when."""
+    label: list[Any] | None = None
+    corrections: list[str] = []
+    for one in given:
+        before, label = label, current_label(label, one.values)
+        if before is not None and any(old not in (None, new) for old, new in zip(before, label, strict=True)):
+            by = f" by {one.sent_by}" if one.sent_by else ""
+            corrections.append(f"label {before} was corrected {format_ms(one.received_ms)}{by}")
+    found: dict[str, Any] = {} if label is None else {"label": label}
+    return {**found, "corrections": corrections} if corrections else found
+
+
 def _explain_prediction(connection: sa.Connection, subject: str, prediction: PredictionId) -> Explanation:
     endpoint = find_endpoint_name(connection, prediction.endpoint_id)
     if endpoint is None:
@@ -114,8 +133,7 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
         details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
             details["features"] = _values(stored.features)
-    for label in list_labels(connection, [subject]):
-        details["label"] = label.values
+    details |= label_details(list_labels(connection, [subject]))
     if prediction.route == "direct":
         revision = get_revision(connection, endpoint)
         number = prediction.revision

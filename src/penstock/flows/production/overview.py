@@ -38,6 +38,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     end_s: int | None = None
     request_count: int = 0
     error_ratio: float = 0.0
+    nonfinite_row_count: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
     label_count: int = 0
@@ -213,6 +214,7 @@ def _route(model: str, version: int, percent: float, traffic: Traffic, step: dic
             end_s=window.end_s,
             request_count=window.request_count,
             error_ratio=window.error_ratio,
+            nonfinite_row_count=window.nonfinite_row_count,
             p50_ms=_milliseconds(window, 0.5),
             p99_ms=_milliseconds(window, 0.99),
         )

@@ -123,7 +123,8 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
     stable = _refer(project, stable, version, problems)
     if canary is not None and rival is not None:
         canary = _refer(project, canary, rival, problems)
-    findings = judge(policy.settings.guardrails, stable, canary, beside)
+    borne = policy.settings.monitor.nonfinite_max_ratio
+    findings = judge(policy.settings.guardrails, stable, canary, beside, nonfinite_max_ratio=borne)
     findings += _load_failures(revision, (canary or stable).key, workers)
     return Observation(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0004');
+INSERT INTO "alembic_version" VALUES('0006');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -104,7 +104,7 @@ CREATE TABLE grants (
 CREATE TABLE labels (
 	prediction_id VARCHAR(40) NOT NULL, 
 	received_ms BIGINT NOT NULL, 
-	label_values BLOB NOT NULL, 
+	label_values BLOB NOT NULL, sent_by VARCHAR(128), 
 	CONSTRAINT pk_labels PRIMARY KEY (prediction_id, received_ms)
 );
 CREATE TABLE leases (
@@ -438,7 +438,7 @@ CREATE TABLE windows (
 	latency BLOB, 
 	features BLOB, 
 	outputs BLOB, 
-	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, 
+	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, nonfinite_count INTEGER DEFAULT '0' NOT NULL, nonfinite_run_count INTEGER DEFAULT '0' NOT NULL, nonfinite_row_count INTEGER DEFAULT '0' NOT NULL, 
 	CONSTRAINT pk_windows PRIMARY KEY (endpoint, start_s, revision, version, route, worker, sequence)
 );
 CREATE TABLE worker_revisions (
