@@ -179,7 +179,9 @@ class Production:
     def run(self, kills: int) -> Outcome:
         """Deploy one version after the other and kill; then let everything settle and look at all of it."""
         try:
-            apply_deployment(self._project, plan_deployment(self._project, "delay", self._versions.make(good=True)))
+            apply_deployment(
+                self._project, plan_deployment(self._project, "delay", self._versions.make(good=True))
+            )
             for program in (self._server, self._serve):
                 program.start()
             for program in (self._server, self._serve):

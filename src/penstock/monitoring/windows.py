@@ -42,6 +42,17 @@ windows = sa.Table(
     sa.Column("nonfinite_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("dropped_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Index(
+        "ix_windows_counts",
+        "endpoint",
+        "version",
+        "route",
+        "start_s",
+        "revision",
+        "request_count",
+        "label_count",
+    ),
 )
 
 NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")

@@ -81,14 +81,3 @@ class Labels(Protocol):
             Unavailable: the store cannot be reached; nothing was taken.
         """
         ...
-
-
-class NoRecorder:
-    """Forgets everything: for a data plane without monitoring."""
-
-    def record(self, exchange: Exchange) -> None:
-        """Do nothing."""
-
-    def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
-        """Know no prediction."""
-        return LabelCounts(unknown=len(labels))
