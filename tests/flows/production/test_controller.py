@@ -314,3 +314,19 @@ def test_a_canary_whose_answers_are_no_numbers_is_taken_out_after_three_and_stab
     assert (world.current().stable, world.current().kind) == (1, "rolled_back")
     world.controller.tick()
     assert not world.open_alerts()
+
+
+def test_requests_that_a_recorder_had_no_room_for_are_told_of(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.traffic("stable", 100, 0)
+    with world.project.database.write() as connection:
+        connection.execute(windows.update().values(dropped_count=40))
+    world.controller.tick()
+    (event,) = world.events("endpoint.not_judged")
+    assert "of 40 of the last 100 requests on stable only the counts are known" in event.summary
+    assert "recording.max_bytes" in world.controller.problems["delay"]
+    with world.project.database.write() as connection:
+        connection.execute(windows.update().values(dropped_count=0))
+    world.controller.tick()
+    assert not world.controller.problems
