@@ -25,6 +25,7 @@ from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.predictions import (
     Prediction,
     add_predictions,
@@ -69,6 +70,8 @@ class LiveRecorder:
         self._open: dict[WindowKey, list[Exchange]] = {}
         self._predictions: list[Prediction] = []
         self._partials: list[Partial] = []
+        self._classes: dict[Served, Classes] = {}
+        self._told: set[Served] = set()
         self._sequence = itertools.count(1)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -137,7 +140,9 @@ class LiveRecorder:
             with self._database.write() as connection:
                 add_partials(connection, self._partials)
                 add_predictions(connection, self._predictions)
+                add_classes(connection, self._classes)
             self._partials.clear()
+            self._classes.clear()
             self._predictions.clear()
 
     def _drain(self) -> None:
@@ -146,6 +151,10 @@ class LiveRecorder:
             one = self._queue.popleft()
             key = self._key(one)
             self._open.setdefault(key, []).append(one)
+            served = Served(one.endpoint, one.revision, one.version)
+            if one.classes is not None and served not in self._told:
+                self._told.add(served)
+                self._classes[served] = one.classes
             if one.error is None:
                 self._predictions.append(
                     Prediction(
@@ -213,6 +222,7 @@ class LiveRecorder:
             self._drain()
             with self._database.write() as connection:
                 add_predictions(connection, self._predictions)
+                add_classes(connection, self._classes)
                 join = Join(connection, labels, self._monitor(endpoint))
                 join.run()
                 partials = [
@@ -226,6 +236,7 @@ class LiveRecorder:
                 ]
                 add_partials(connection, partials)
             self._predictions.clear()
+            self._classes.clear()
         return join.counts()
 
 

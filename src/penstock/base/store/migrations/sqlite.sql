@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0006');
+INSERT INTO "alembic_version" VALUES('0007');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -348,6 +348,13 @@ CREATE TABLE runs (
 	lock_digest VARCHAR(64), user VARCHAR(256) DEFAULT '' NOT NULL, deleted_ms BIGINT, artifact_uri TEXT, 
 	CONSTRAINT pk_runs PRIMARY KEY (id), 
 	CONSTRAINT fk_runs_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (id)
+);
+CREATE TABLE served_classes (
+	endpoint VARCHAR(256) NOT NULL, 
+	revision INTEGER NOT NULL, 
+	version INTEGER NOT NULL, 
+	classes BLOB NOT NULL, 
+	CONSTRAINT pk_served_classes PRIMARY KEY (endpoint, revision, version)
 );
 CREATE TABLE serving_workers (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
