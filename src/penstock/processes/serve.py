@@ -9,11 +9,13 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -23,6 +25,7 @@ from penstock.base.threads import begin
 from penstock.flows.production.recording import LiveRecorder
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
+from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import ModelFiles
@@ -42,6 +45,14 @@ class ModelSource(Protocol):
 
         Raises:
             PenstockError: there is no such version, or it cannot be had now.
+        """
+        ...
+
+    def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the edges of a version's reference, at which live values are counted; empty without one.
+
+        Raises:
+            PenstockError: the reference cannot be had now.
         """
         ...
 
@@ -86,6 +97,7 @@ class ServeProcess:
         except PenstockError:
             self._socket.close()
             raise
+        self._source = source
         self._repository = ModelRepository(source.fetch)
         self._recorder = LiveRecorder(database, self.worker, flush_s=options.flush_s)
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
@@ -157,6 +169,16 @@ class ServeProcess:
             if (served is None or served.revision.number != revision.number) and self._is_due(revision):
                 self._take_over(revision)
 
+    def _mark(self, revision: Revision) -> None:
+        """Let the recorder count at the edges of each version's reference; without them sketches do."""
+        for version in revision.versions:
+            try:
+                edges = self._source.edges(revision.model, version)
+            except PenstockError as error:
+                logger.warning("values of %s/%s are estimated: %s", revision.model, version, error.message)
+                continue
+            self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
+
     def _is_due(self, revision: Revision) -> bool:
         number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
         return number != revision.number or time.monotonic() >= again_s
@@ -167,6 +189,7 @@ class ServeProcess:
         again_s = float("inf")
         try:
             self._repository.apply(revision)
+            self._mark(revision)
         except PenstockError as error:
             message, state = error.message, "failed"
             if isinstance(error, Unavailable):

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
@@ -72,6 +73,7 @@ class LiveRecorder:
         self._partials: list[Partial] = []
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
+        self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
         self._sequence = itertools.count(1)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -82,6 +84,10 @@ class LiveRecorder:
         """Take the settings by endpoint that hold from now on."""
         if monitors != self._monitors:
             self._monitors = dict(monitors)
+
+    def mark(self, served: Served, edges: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Count the features of a version exactly at the edges of its reference from now on."""
+        self._edges = {**self._edges, served: edges}
 
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
@@ -185,7 +191,8 @@ class LiveRecorder:
     def _summarise(self, key: WindowKey, observations: Sequence[Exchange]) -> Window:
         latency = LatencyHistogram()
         latency.update([one.latency_s for one in observations])
-        features, outputs = Profile(), Profile()
+        edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
+        features, outputs = Profile(edges=edges), Profile()
         features.update(
             stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
