@@ -13,7 +13,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from penstock.serving.codecs import InferResponse
-from penstock.serving.dataplane import DataPlane, FeedbackResult
+from penstock.serving.dataplane import DataPlane
+from penstock.serving.feedback import FeedbackResult
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DURATION_BUCKETS_S = (

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
@@ -55,16 +56,24 @@ class LoadedModel:
         return outputs
 
 
-class ServedRevision(msgspec.Struct, frozen=True):
+class ServedRevision(msgspec.Struct, frozen=True, dict=True):
     """A revision with its models loaded, by version number."""
 
     revision: Revision
     models: dict[int, LoadedModel]
 
-    @property
-    def input_names(self) -> frozenset[str]:
-        """Every input that some model of the revision takes."""
-        return frozenset(column.name for model in self.models.values() for column in model.signature.inputs)
+    def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
+        """Return the inputs that only other models of the revision take."""
+        return self._foreign_inputs[model.version]
+
+    @cached_property
+    def _foreign_inputs(self) -> dict[int, frozenset[str]]:
+        own = {
+            version: frozenset(column.name for column in model.signature.inputs)
+            for version, model in self.models.items()
+        }
+        known = frozenset[str]().union(*own.values())
+        return {version: known - names for version, names in own.items()}
 
     @property
     def stable(self) -> LoadedModel:
