@@ -39,9 +39,13 @@ T = TypeVar("T")
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the HTTP side; those of predictions are the engine's."""
+    """Limits of the HTTP side; those of predictions are the engine's.
+
+    `metrics_folder` is where several processes add up what they count, None for one process alone.
+    """
 
     max_body_bytes: int = 64 * MEBIBYTE
+    metrics_folder: str | None = None
 
 
 def build_inference_app(dataplane: DataPlane, options: InferenceOptions | None = None) -> Starlette:
@@ -53,7 +57,7 @@ class _Inference:
     def __init__(self, dataplane: DataPlane, options: InferenceOptions) -> None:
         self._dataplane = dataplane
         self._options = options
-        self._metrics = InferenceMetrics(dataplane, penstock.__version__)
+        self._metrics = InferenceMetrics(dataplane, penstock.__version__, options.metrics_folder)
         self._codecs = ThreadPoolExecutor(2, thread_name_prefix="penstock-codec")
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
 
@@ -84,6 +88,7 @@ class _Inference:
         received_s = time.perf_counter()
         endpoint = request.path_params["model"]
         caller: Caller | None = None
+        self._metrics.in_flight.inc()
         try:
             version = _version(request)
             body = await self._read(request)
@@ -98,12 +103,13 @@ class _Inference:
             return Response(status_code=400)
         except PenstockError as error:
             is_mistake = isinstance(error, Invalid | NotFound)
-            self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error")
+            self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
             return error_response(error)
         except Exception:
             self._metrics.count_refusal(endpoint, "error")
             raise
         finally:
+            self._metrics.in_flight.dec()
             if caller is not None:
                 caller.forget()
 

@@ -69,6 +69,7 @@ class ServeProcess:
 
     Args:
         application: makes the ASGI application for the data plane.
+        bound: a socket that is bound already, instead of one for the options' host and port.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class ServeProcess:
         source: ModelSource,
         application: Callable[[DataPlane], Any],
         options: ServeOptions,
+        bound: socket.socket | None = None,
     ) -> None:
         self._database = database
         self._options = options
-        self._socket = bind(options.host, options.port)
+        self._socket = bound or bind(options.host, options.port)
         self.url = url_of(self._socket, options.host)
         try:
             with database.write() as connection:

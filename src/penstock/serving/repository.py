@@ -45,6 +45,8 @@ class LoadedModel:
         self.signature: Signature = files.signature
         self.predictor = predictor
         self.cost = Cost()
+        self.load_s = 0.0
+        """What loading and proving it took."""
         self.is_bounded = bool(getattr(predictor, "is_bounded", False))
         self.is_batchable = False
 
@@ -174,8 +176,10 @@ class ModelRepository:
         key = f"{name}/{version}@{files.digest}"
         found = self._loaded.get(key)
         if found is None:
+            started_s = time.perf_counter()
             found = LoadedModel(files, self._load(files))
             prove(found, files)
+            found.load_s = time.perf_counter() - started_s
             self._loaded[key] = found
         return found
 

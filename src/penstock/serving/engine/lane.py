@@ -26,8 +26,9 @@ EXPLORE_EVERY = 64
 class Lane:
     """Jobs that wait for one model, in the order they came."""
 
-    def __init__(self, endpoint: str, share: Share, options: EngineOptions) -> None:
+    def __init__(self, endpoint: str, share: Share, options: EngineOptions, *, is_shadow: bool) -> None:
         self.endpoint = endpoint
+        self.is_shadow = is_shadow
         self.share = share
         self._options = options
         self._jobs: deque[Job] = deque()
