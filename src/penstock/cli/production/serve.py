@@ -14,9 +14,9 @@ LOADED_BEFORE_FORKS = (
     "penstock.flows.models.folders",
     "penstock.http.inference",
     "penstock.processes.serve",
-    "penstock.serving.loaders.sklearn",
+    "skops.io",
 )
-"""What workers share in memory, and need not load when one begins anew."""
+"""What workers share in memory, and need not load when one begins anew; nothing that starts threads, as polars does."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids",
