@@ -93,7 +93,7 @@ class _Inference:
             version = _version(request)
             body = await self._read(request)
             caller = Caller(request.receive)
-            return await self._predict(endpoint, version, body, _json_size(request), received_s)
+            return await self._predict(endpoint, version, body, request, received_s)
         except ClientDisconnect:
             return Response(status_code=400)
         except asyncio.CancelledError:
@@ -114,13 +114,13 @@ class _Inference:
                 caller.forget()
 
     async def _predict(
-        self, endpoint: str, version: int | None, body: bytes, json_size: int | None, received_s: float
+        self, endpoint: str, version: int | None, body: bytes, asked: Request, received_s: float
     ) -> Response:
         _, model = self._dataplane.resolve(endpoint, version)
-        read = partial(decode_request, body, json_size, model.signature, received_s)
+        read = partial(decode_request, body, _json_size(asked), model.signature, received_s)
         is_small = len(body) < INLINE_BYTES
         request, encoding = read() if is_small else await self._aside(read)
-        response = await self._dataplane.infer(endpoint, version, request)
+        response = await self._dataplane.infer(endpoint, version, request, header=asked.headers.get)
         write = partial(encode_response, response, encoding)
         is_small = is_small and sum(tensor.values.size for tensor in response.tensors) < INLINE_VALUES
         content, size = write() if is_small else await self._aside(write)

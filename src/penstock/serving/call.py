@@ -7,11 +7,14 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
 
 from penstock.base.errors import PenstockError
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
-from penstock.serving.loaders.model import Columns
+from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import Route
 from penstock.serving.recorder import Exchange, Recorder
 from penstock.serving.repository import LoadedModel, ServedRevision
@@ -20,6 +23,8 @@ from penstock.serving.tensors import Tensor, to_columns
 logger = logging.getLogger(__name__)
 ENGINE_CODES = frozenset({"serving.overloaded", "serving.deadline"})
 """Failures that are not the model's own."""
+DIFFERENCE = " differs by"
+"""Ends the name of a shadow's difference among the outputs of its windows."""
 ABANDONED_S = 1.0
 """A caller that leaves after waiting this long counts as an error of its route; before, it just went."""
 
@@ -39,6 +44,8 @@ class Call:
     started_s: float
     time_ms: int
     id: str
+    answered: Outputs | None = None
+    """What the client got, for a shadow."""
 
     async def run(self, deadline_s: float) -> Outputs:
         """Predict.
@@ -67,7 +74,7 @@ class Call:
         self._tell(outputs, None)
         return outputs
 
-    def shadowed(self, version: int) -> Call:
+    def shadowed(self, version: int, answered: Outputs) -> Call:
         """Return the same rows for a shadow version.
 
         Raises:
@@ -84,12 +91,14 @@ class Call:
             columns=columns,
             row_count=row_count,
             started_s=time.perf_counter(),
+            answered=answered,
         )
 
     def settle(self, predicted: asyncio.Future[Outputs]) -> None:
         """Tell of a prediction that no client waits for."""
         error = predicted.exception()
-        self._tell({} if error else predicted.result(), "model_failed" if error else None)
+        outputs = {} if error else predicted.result()
+        self._tell(outputs, "model_failed" if error else None, differences_of(outputs, self.answered or {}))
 
     def _failure(self, error: Exception) -> PenstockError:
         if not isinstance(error, PenstockError) or error.code not in ENGINE_CODES:
@@ -101,7 +110,7 @@ class Call:
         error.fields.update(version=self.model.version, route=self.route, prediction_id=self.id)
         return error
 
-    def _tell(self, outputs: Outputs, error: str | None) -> None:
+    def _tell(self, outputs: Outputs, error: str | None, differences: Columns = MappingProxyType({})) -> None:
         revision = self.served.revision
         self.recorder.record(
             Exchange(
@@ -117,8 +126,23 @@ class Call:
                 row_count=self.row_count,
                 latency_s=time.perf_counter() - self.started_s,
                 error=error,
+                differences=differences,
             )
         )
+
+
+def differences_of(outputs: Outputs, answered: Outputs) -> dict[str, Array]:
+    """Return how far outputs are from others of the same names, a number a row."""
+    found = {}
+    for name, values in outputs.items():
+        other = answered.get(name)
+        if other is None or other.shape != values.shape or values.ndim != 1:
+            continue
+        if values.dtype.kind == other.dtype.kind == "f":
+            found[f"{name}{DIFFERENCE}"] = np.abs(values - other)
+        else:
+            found[f"{name}{DIFFERENCE}"] = (values != other).astype(np.float64)
+    return found
 
 
 def match_columns(

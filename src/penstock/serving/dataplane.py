@@ -19,21 +19,20 @@ from penstock.records.signature import Column
 from penstock.serving.call import Call, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.engine.engine import Engine
+from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.feedback import FeedbackResult, take_feedback
 from penstock.serving.prediction_id import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder
 from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.tensors import Tensor
-from penstock.serving.traffic import choose_route
+from penstock.serving.traffic import FindHeader, choose_route, no_header, route_key, ruled_version
 
 logger = logging.getLogger(__name__)
 SERVER_NAME = "penstock"
 EXTENSIONS = ("binary_tensor_data", "model_repository(index)")
 TIMEOUT = "timeout"
 """Request parameter: microseconds that the client waits, as in Triton's scheduling policy."""
-ROUTE_KEY = "penstock-route-key"
-"""Request parameter: requests with the same value take the same route."""
 
 
 class DataPlane:
@@ -135,13 +134,20 @@ class DataPlane:
         return served, model
 
     async def infer(
-        self, endpoint: str, version: int | None, request: InferRequest, *, deadline_s: float | None = None
+        self,
+        endpoint: str,
+        version: int | None,
+        request: InferRequest,
+        *,
+        deadline_s: float | None = None,
+        header: FindHeader = no_header,
     ) -> InferResponse:
         """Answer one request. Cancelling it takes the request out of its queue.
 
         Args:
             deadline_s: when the caller gives up, on the performance clock; the request's parameter `timeout`
                 and the endpoint's own limit hold besides.
+            header: finds what the transport knows of the request besides, for rules and the route's key.
 
         Raises:
             NotFound: no such endpoint or version.
@@ -154,26 +160,29 @@ class DataPlane:
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop and self._loop.is_running():
-            work = self._infer(endpoint, version, request, deadline_s)
+            work = self._infer(endpoint, version, request, deadline_s, header)
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-        return await self._infer(endpoint, version, request, deadline_s)
+        return await self._infer(endpoint, version, request, deadline_s, header)
 
     async def _infer(
-        self, endpoint: str, version: int | None, request: InferRequest, deadline_s: float | None
+        self,
+        endpoint: str,
+        version: int | None,
+        request: InferRequest,
+        deadline_s: float | None,
+        header: FindHeader,
     ) -> InferResponse:
         served, model = self.resolve(endpoint, version)
         counter = next(self._counter)
         route: Route = "direct"
         if version is None:
-            key = request.parameters.get(ROUTE_KEY)
-            route = choose_route(served.revision, counter, None if key is None else str(key))
-            model = served.model_for(route)
+            route, model = _choose(served, counter, request, header)
         names = _wanted(model, request)
         call = self._call(served, model, route, counter, request)
         limit_s = request.received_s + self._patience_s(endpoint, request)
         outputs = await call.run(limit_s if deadline_s is None else min(limit_s, deadline_s))
         if route != "direct" and served.revision.shadows:
-            self._cast_shadows(call)
+            self._cast_shadows(call, outputs)
         return InferResponse(
             model_name=endpoint,
             model_version=str(model.version),
@@ -204,10 +213,10 @@ class DataPlane:
             )
         return min(limit_s, asked / 1e6) if asked else limit_s
 
-    def _cast_shadows(self, call: Call) -> None:
+    def _cast_shadows(self, call: Call, outputs: Outputs) -> None:
         for version in call.served.revision.shadows:
             try:
-                shadow = call.shadowed(version)
+                shadow = call.shadowed(version, outputs)
             except PenstockError as error:
                 logger.debug("shadow version %s: %s", version, error.message)
             else:
@@ -251,6 +260,23 @@ class DataPlane:
             time_ms=time_ms,
             id=identity.encode(),
         )
+
+
+def _choose(
+    served: ServedRevision, counter: int, request: InferRequest, header: FindHeader
+) -> tuple[Route, LoadedModel]:
+    """Return who answers: the version of a rule, on the route it has in the revision, else a share's."""
+    revision = served.revision
+    if served.rules:
+        version = ruled_version(served.rules, request.parameters, header)
+        if version is not None:
+            canary = revision.canary.version if revision.canary else None
+            named: dict[int | None, Route] = {canary: "canary", revision.stable: "stable"}
+            return named.get(version, "direct"), served.models[version]
+    if revision.canary is None:
+        return "stable", served.stable
+    route = choose_route(revision, counter, route_key(request.parameters, header))
+    return route, served.model_for(route)
 
 
 def _describe(column: Column) -> dict[str, Any]:

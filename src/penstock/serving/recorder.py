@@ -19,7 +19,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `version` is the model version that answered (a shadow's own, although the client never saw it), `id`
     the request's prediction id. `error` is None, or the kind of failure that is not the client's fault;
-    then there are no outputs. `revision` is 0 on the route `direct`.
+    then there are no outputs. `revision` is 0 on the route `direct`. `differences` say of a shadow how far each
+    row's outputs are from what the client got: for numbers the distance, else 1 where they differ and 0.
     """
 
     endpoint: str
@@ -34,6 +35,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     row_count: int
     latency_s: float
     error: str | None = None
+    differences: Columns = {}
 
 
 class Recorder(Protocol):

@@ -25,6 +25,7 @@ from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor, numpy_dtype
 from penstock.serving.prediction_id import Route
+from penstock.serving.traffic import Rule
 
 PROVEN_ROWS = 8
 """Example rows that a model must predict alone as it does together."""
@@ -59,10 +60,11 @@ class LoadedModel:
 
 
 class ServedRevision(msgspec.Struct, frozen=True, dict=True):
-    """A revision with its models loaded, by version number."""
+    """A revision with its models loaded, by version number; those that rules name are among them."""
 
     revision: Revision
     models: dict[int, LoadedModel]
+    rules: tuple[Rule, ...] = ()
 
     def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
         """Return the inputs that only other models of the revision take."""
@@ -154,7 +156,7 @@ class ModelRepository:
             for name in gone:
                 self._before.pop(name, None)
 
-    def apply(self, revision: Revision) -> ServedRevision:
+    def apply(self, revision: Revision, rules: tuple[Rule, ...] = ()) -> ServedRevision:
         """Load what a revision needs, prove it and serve it from now on; all or nothing.
 
         Raises:
@@ -162,8 +164,9 @@ class ModelRepository:
                 before is served further.
         """
         with self._lock:
-            models = {version: self._model(revision.model, version) for version in revision.versions}
-            new = ServedRevision(revision, models)
+            versions = (*revision.versions, *(rule.version for rule in rules))
+            models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
+            new = ServedRevision(revision, models, rules)
             old = self._served.get(revision.endpoint)
             check_compatible(new)
             if old is not None:

@@ -175,7 +175,8 @@ class LiveRecorder:
             _stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        outputs.update(_stack([one.outputs for one in answered]), sum(one.row_count for one in answered))
+        told = [{**one.outputs, **one.differences} if one.differences else one.outputs for one in answered]
+        outputs.update(_stack(told), sum(one.row_count for one in answered))
         return Window(
             key=key,
             window_s=self._monitor(key.endpoint).window_s,
