@@ -25,6 +25,7 @@ from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
@@ -49,7 +50,8 @@ class ModelSource(Protocol):
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
 
-    `flush_s` is how often monitoring data are written at least; a policy may ask for more often.
+    `flush_s` is how often monitoring data are written at least; a policy may ask for more often. `timeout_s`
+    is how long a request is worked on where its endpoint and its caller do not say less.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +60,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     beat_s: float = 1.0
     flush_s: float = 1.0
     drain_s: int = 30
+    timeout_s: float = 30.0
+    engine: EngineOptions = EngineOptions()
 
 
 class ServeProcess:
@@ -88,7 +92,10 @@ class ServeProcess:
             raise
         self._repository = ModelRepository(source.fetch)
         self._recorder = LiveRecorder(database, self.worker, flush_s=options.flush_s)
-        self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
+        self.dataplane = DataPlane(
+            self._repository, self._recorder, self._recorder, worker=self.worker, options=options.engine
+        )
+        self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[int, float]] = {}
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"

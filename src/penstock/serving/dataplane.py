@@ -1,18 +1,17 @@
 """The data plane: what the Open Inference Protocol asks, without any transport.
 
 REST and gRPC are thin translators in front of it. A request is validated against the signature of the
-model its route leads to, predicted, told to the recorder and answered; shadow versions see it afterwards,
-in a thread of their own that no client waits for.
+model its route leads to, predicted by the engine, told to the recorder and answered; shadow versions see it
+afterwards, and no client waits for them. Whatever becomes of it, a request that reached a route is told.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,9 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.records.signature import Column
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
+from penstock.serving.engine.engine import Engine
+from penstock.serving.engine.job import Outputs
+from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
 from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
@@ -32,8 +34,12 @@ from penstock.serving.traffic import choose_route
 logger = logging.getLogger(__name__)
 SERVER_NAME = "penstock"
 EXTENSIONS = ("binary_tensor_data", "model_repository(index)")
-SHADOW_BACKLOG_MAX = 256
-"""Shadow predictions waiting; further ones are left out rather than slow down clients."""
+TIMEOUT = "timeout"
+"""Request parameter: microseconds that the client waits, as in Triton's scheduling policy."""
+ENGINE_CODES = frozenset({"serving.overloaded", "serving.deadline"})
+"""Failures that are not the model's own."""
+ABANDONED_S = 1.0
+"""A caller that leaves after waiting this long counts as an error of its route; before, it just went."""
 ROUTE_KEY = "penstock-route-key"
 """Request parameter: requests with the same value take the same route."""
 
@@ -50,11 +56,12 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class DataPlane:
-    """The service. Thread-safe.
+    """The service. Thread-safe; predictions are made on one event loop, the one that asks first.
 
     Args:
         worker: this process's number, part of every prediction id.
         clock_ms: the wall clock.
+        options: how the engine predicts.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class DataPlane:
         *,
         worker: int,
         clock_ms: Callable[[], int] = now_ms,
+        options: EngineOptions | None = None,
     ) -> None:
         self.repository = repository
         self._recorder = recorder
@@ -72,12 +80,12 @@ class DataPlane:
         self._worker = worker
         self._clock_ms = clock_ms
         self._counter = itertools.count(1)
-        self._shadows = ThreadPoolExecutor(1, thread_name_prefix="penstock-shadow")
-        self._shadow_slots = threading.BoundedSemaphore(SHADOW_BACKLOG_MAX)
+        self.engine = Engine(options)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def close(self) -> None:
-        """Finish the shadow predictions that wait."""
-        self._shadows.shutdown(wait=True)
+        """End the engine's threads; shadow predictions that still wait are left out."""
+        self.engine.close()
 
     def is_live(self) -> bool:
         """Whether the server answers at all."""
@@ -145,15 +153,33 @@ class DataPlane:
             )
         return served, model
 
-    def infer(self, endpoint: str, version: int | None, request: InferRequest) -> InferResponse:
-        """Answer one request.
+    async def infer(
+        self, endpoint: str, version: int | None, request: InferRequest, *, deadline_s: float | None = None
+    ) -> InferResponse:
+        """Answer one request. Cancelling it takes the request out of its queue.
+
+        Args:
+            deadline_s: when the caller gives up, on the performance clock; the request's parameter `timeout`
+                and the endpoint's own limit hold besides.
 
         Raises:
             NotFound: no such endpoint or version.
             Invalid: the request does not fit the model, or asks for an unknown output.
-            Unavailable: the endpoint's model is not loaded yet.
+            Unavailable: the endpoint's model is not loaded yet, too many requests wait (`serving.overloaded`),
+                or the deadline has passed (`serving.deadline`).
             PenstockError: the model raised (`serving.model_failed`); no fault of the client.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop and self._loop.is_running():
+            work = self._infer(endpoint, version, request, deadline_s)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await self._infer(endpoint, version, request, deadline_s)
+
+    async def _infer(
+        self, endpoint: str, version: int | None, request: InferRequest, deadline_s: float | None
+    ) -> InferResponse:
         served, model = self.resolve(endpoint, version)
         counter = next(self._counter)
         route: Route = "direct"
@@ -163,7 +189,8 @@ class DataPlane:
             model = served.model_for(route)
         names = _wanted(model, request)
         call = self._call(served, model, route, counter, request)
-        outputs = call.run()
+        limit_s = request.received_s + self._patience_s(endpoint, request)
+        outputs = await call.run(limit_s if deadline_s is None else min(limit_s, deadline_s))
         if route != "direct" and served.revision.shadows:
             self._cast_shadows(call)
         return InferResponse(
@@ -183,34 +210,51 @@ class DataPlane:
             ),
         )
 
+    def _patience_s(self, endpoint: str, request: InferRequest) -> float:
+        """Return how long a request may take: the endpoint's limit, or less where the client says so."""
+        limit_s = self.engine.limits_of(endpoint).timeout_s
+        asked = request.parameters.get(TIMEOUT)
+        if asked is None:
+            return limit_s
+        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+            raise Invalid(
+                f"parameter timeout is not a number of microseconds: {str(asked)[:64]!r}",
+                code="serving.bad_request",
+            )
+        return min(limit_s, asked / 1e6) if asked else limit_s
+
     def _cast_shadows(self, call: _Call) -> None:
         for version in call.served.revision.shadows:
-            if self._shadow_slots.acquire(blocking=False):
-                self._shadows.submit(self._cast_shadow, call, version)
+            try:
+                shadow = self._shadow(call, version)
+            except PenstockError as error:
+                logger.debug("shadow version %s: %s", version, error.message)
+            else:
+                self.engine.cast(
+                    call.served.revision.endpoint,
+                    shadow.model,
+                    shadow.columns,
+                    shadow.row_count,
+                    shadow.settle,
+                )
 
-    def _cast_shadow(self, call: _Call, version: int) -> None:
-        try:
-            model = call.served.models[version]
-            known = {column.name: column.datatype for column in call.model.signature.inputs}
-            tensors = [Tensor(name, known[name], values) for name, values in call.columns.items()]
-            columns, row_count = _columns(call.served, model, tensors)
-            shadow = _Call(
-                plane=self,
-                served=call.served,
-                model=model,
-                route="shadow",
-                counter=call.counter,
-                columns=columns,
-                row_count=row_count,
-                started_s=time.perf_counter(),
-                time_ms=call.time_ms,
-                id=call.id,
-            )
-            shadow.run()
-        except PenstockError as error:
-            logger.debug("shadow version %s: %s", version, error.message)
-        finally:
-            self._shadow_slots.release()
+    def _shadow(self, call: _Call, version: int) -> _Call:
+        model = call.served.models[version]
+        known = {column.name: column.datatype for column in call.model.signature.inputs}
+        tensors = [Tensor(name, known[name], values) for name, values in call.columns.items()]
+        columns, row_count = _columns(call.served, model, tensors)
+        return _Call(
+            plane=self,
+            served=call.served,
+            model=model,
+            route="shadow",
+            counter=call.counter,
+            columns=columns,
+            row_count=row_count,
+            started_s=time.perf_counter(),
+            time_ms=call.time_ms,
+            id=call.id,
+        )
 
     def feedback(self, endpoint: str, items: list[LabelItem]) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
@@ -291,26 +335,49 @@ class _Call:
     time_ms: int
     id: str
 
-    def run(self) -> dict[str, Array]:
+    async def run(self, deadline_s: float) -> Outputs:
         """Predict.
 
         Raises:
-            PenstockError: the model raised.
+            PenstockError: the model raised, too many wait for it, or the deadline passed. Its fields say which
+                version and route it was.
         """
         try:
-            outputs = self.model.predict(self.columns, self.row_count)
+            outputs = await self.plane.engine.predict(
+                self.served.revision.endpoint,
+                self.model,
+                self.columns,
+                self.row_count,
+                deadline_s=deadline_s,
+                may_inline=self.route == "stable",
+            )
+        except asyncio.CancelledError:
+            if time.perf_counter() - self.started_s >= ABANDONED_S:
+                self._tell({}, "abandoned")
+            raise
         except Exception as error:
-            self._tell({}, "model")
-            logger.warning("version %s of %s raised", self.model.version, self.model.name, exc_info=error)
-            raise PenstockError(
-                f"the model failed on this request: {type(error).__name__}: {str(error)[:500]}",
-                code="serving.model_failed",
-                prediction_id=self.id,
-            ) from error
+            failure = self._failure(error)
+            self._tell({}, failure.code.rpartition(".")[2])
+            raise failure from error
         self._tell(outputs, None)
         return outputs
 
-    def _tell(self, outputs: Columns, error: str | None) -> None:
+    def settle(self, predicted: asyncio.Future[Outputs]) -> None:
+        """Tell of a prediction that no client waits for."""
+        error = predicted.exception()
+        self._tell({} if error else predicted.result(), "model_failed" if error else None)
+
+    def _failure(self, error: Exception) -> PenstockError:
+        if not isinstance(error, PenstockError) or error.code not in ENGINE_CODES:
+            logger.warning("version %s of %s raised", self.model.version, self.model.name, exc_info=error)
+            error = PenstockError(
+                f"the model failed on this request: {type(error).__name__}: {str(error)[:500]}",
+                code="serving.model_failed",
+            )
+        error.fields.update(version=self.model.version, route=self.route, prediction_id=self.id)
+        return error
+
+    def _tell(self, outputs: Outputs, error: str | None) -> None:
         revision = self.served.revision
         self.plane.observe(
             Exchange(

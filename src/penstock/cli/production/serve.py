@@ -22,9 +22,16 @@ NOT_TAKEN = {
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
 )
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that a prediction may take; then it is an error of its version.",
+)
 @json_option
 @pass_session
-def serve(session: Session, host: str, port: int) -> None:
+def serve(session: Session, host: str, port: int, timeout: float) -> None:
     """Serve every endpoint over the Open Inference Protocol until interrupted.
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
@@ -39,7 +46,7 @@ def serve(session: Session, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
-    options = ServeOptions(host=host, port=port)
+    options = ServeOptions(host=host, port=port, timeout_s=timeout)
     try:
         process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")

@@ -124,6 +124,17 @@ def _does_not_load(files: ModelFiles, reason: str) -> Invalid:
     )
 
 
+def _parts(estimator: Any) -> list[Any]:
+    """Return an estimator and every estimator within it."""
+    parameters = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    return [estimator, *(value for value in parameters.values() if hasattr(value, "get_params"))]
+
+
+def _is_of_sklearn(estimator: Any) -> bool:
+    kind = type(estimator)
+    return kind.__module__.startswith("sklearn.") and kind.__name__ != "FunctionTransformer"
+
+
 class SklearnPredictor:
     """An estimator behind the predictor's role."""
 
@@ -135,6 +146,8 @@ class SklearnPredictor:
         last = getattr(estimator, "_final_estimator", estimator)
         is_argmax = type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
         self._shared = is_argmax and len(self._outputs) == 2
+        self.is_bounded = all(_is_of_sklearn(part) for part in _parts(estimator))
+        """Whether it runs scikit-learn's code alone, which always comes to an end."""
 
     def _feed(self, estimator: Any) -> Callable[[Columns, int], Any]:
         is_numeric = all(column.datatype != "BYTES" for column in self._inputs)
