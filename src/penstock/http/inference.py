@@ -77,7 +77,9 @@ class _Inference:
             Route("/health", self.live, methods=get),
             Route("/metrics", self.metrics, methods=get),
         ]
-        return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+        application = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+        application.state.metrics = self._metrics
+        return application
 
     async def infer(self, request: Request) -> Response:
         """Answer an inference request."""

@@ -24,7 +24,7 @@ from penstock.flows.production.recording import LiveRecorder
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.serving.dataplane import DataPlane
-from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
@@ -44,6 +44,24 @@ class ModelSource(Protocol):
         Raises:
             PenstockError: there is no such version, or it cannot be had now.
         """
+        ...
+
+
+class Companion(Protocol):
+    """A server of another protocol on the loop of the HTTP server; `port` is known when it has started."""
+
+    port: int
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            Conflict: the port is in use.
+        """
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no further requests and give those under way their time."""
         ...
 
 
@@ -68,7 +86,8 @@ class ServeProcess:
     """One serve process. `run` blocks; `start` and `stop` run it in a thread, for tests and embedding.
 
     Args:
-        application: makes the ASGI application for the data plane.
+        application: makes the ASGI application for the data plane; its `state.metrics` counts requests.
+        companion: makes a server of another protocol for the data plane, which counts there too.
     """
 
     def __init__(
@@ -77,6 +96,7 @@ class ServeProcess:
         source: ModelSource,
         application: Callable[[DataPlane], Any],
         options: ServeOptions,
+        companion: Callable[[DataPlane, Any], Companion] | None = None,
     ) -> None:
         self._database = database
         self._options = options
@@ -104,7 +124,10 @@ class ServeProcess:
         self._heart = Background(
             "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
-        self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
+        self.dataplane.lifecycle = self
+        answering = application(self.dataplane)
+        self._server = make_server(answering, drain_s=options.drain_s)
+        self.companion = None if companion is None else companion(self.dataplane, answering.state.metrics)
         self._running: Future[None] | None = None
 
     def run(self) -> None:
@@ -113,7 +136,7 @@ class ServeProcess:
             self._heart.start()
             self.follow()
             self._poller.start()
-            serve_on(self._socket, self._server)
+            serve_on(self._socket, self._server, self.companion)
         finally:
             self._end()
 
@@ -160,27 +183,49 @@ class ServeProcess:
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         for revision in current:
+            if revision.endpoint in self._repository.withheld:
+                continue
             served = self._repository.served.get(revision.endpoint)
             if (served is None or served.revision.number != revision.number) and self._is_due(revision):
                 self._take_over(revision)
+
+    def load(self, endpoint: str) -> None:
+        """Take over an endpoint's current revision now, also one that failed or was unloaded.
+
+        Raises:
+            NotFound: no such endpoint.
+            PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        with self._database.read() as connection:
+            revision = get_revision(connection, endpoint)
+        self._repository.allow(endpoint)
+        served = self._repository.served.get(endpoint)
+        if served is None or served.revision.number != revision.number:
+            problem = self._take_over(revision)
+            if problem is not None:
+                raise problem
 
     def _is_due(self, revision: Revision) -> bool:
         number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
         return number != revision.number or time.monotonic() >= again_s
 
-    def _take_over(self, revision: Revision) -> None:
+    def _take_over(self, revision: Revision) -> PenstockError | None:
+        """Load and serve a revision and report it; return why it is not served."""
         message = ""
+        problem: PenstockError | None = None
         state: State = "ready"
         again_s = float("inf")
         try:
             self._repository.apply(revision)
         except PenstockError as error:
+            problem = error
             message, state = error.message, "failed"
             if isinstance(error, Unavailable):
                 state, again_s = "waiting", time.monotonic() + RETRY_S
             logger.error("%s#%s is not served: %s", revision.endpoint, revision.number, message)
         except Exception as error:
             message, state = f"{type(error).__name__}: {error}", "failed"
+            problem = PenstockError(message[:500], code="serving.load_failed")
             logger.exception("%s#%s is not served", revision.endpoint, revision.number)
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
@@ -194,3 +239,4 @@ class ServeProcess:
         )
         with self._database.write() as connection:
             report_revision(connection, self.worker, report)
+        return problem

@@ -27,13 +27,21 @@ from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
 from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
-from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
+from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
+from penstock.serving.statistics import Statistics
 from penstock.serving.tensors import Tensor, to_columns
 from penstock.serving.traffic import choose_route
 
 logger = logging.getLogger(__name__)
 SERVER_NAME = "penstock"
-EXTENSIONS = ("binary_tensor_data", "model_repository(index)")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+)
 TIMEOUT = "timeout"
 """Request parameter: microseconds that the client waits, as in Triton's scheduling policy."""
 ENGINE_CODES = frozenset({"serving.overloaded", "serving.deadline"})
@@ -81,6 +89,8 @@ class DataPlane:
         self._clock_ms = clock_ms
         self._counter = itertools.count(1)
         self.engine = Engine(options)
+        self.statistics = Statistics()
+        self.lifecycle: Lifecycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def close(self) -> None:
@@ -101,7 +111,7 @@ class DataPlane:
         Raises:
             NotFound: no such endpoint or version.
         """
-        if version is None and endpoint in self.repository.pending:
+        if endpoint in self.repository.withheld or (version is None and endpoint in self.repository.pending):
             return False
         self.resolve(endpoint, version)
         return True
@@ -132,7 +142,31 @@ class DataPlane:
             {"name": name, "state": "UNAVAILABLE", "reason": "not loaded"}
             for name in sorted(self.repository.pending)
         ]
-        return index + waiting
+        unloaded = [
+            {"name": name, "state": "UNAVAILABLE", "reason": "unloaded"}
+            for name in sorted(self.repository.withheld)
+        ]
+        return index + waiting + unloaded
+
+    def load(self, endpoint: str) -> None:
+        """Load what an endpoint serves by its current revision, also after it was unloaded. Blocks until it serves.
+
+        Raises:
+            NotFound: no such endpoint.
+            PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        if self.lifecycle is None:
+            self.repository.allow(endpoint)
+        else:
+            self.lifecycle.load(endpoint)
+
+    def unload(self, endpoint: str) -> None:
+        """Let this process serve an endpoint no further until it is loaded again.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        self.repository.withhold(endpoint)
 
     def resolve(self, endpoint: str, version: int | None) -> tuple[ServedRevision, LoadedModel]:
         """Return what an endpoint serves and the model a version number names, the stable one for None.
@@ -292,7 +326,8 @@ class DataPlane:
         )
 
     def observe(self, exchange: Exchange) -> None:
-        """Pass an exchange on."""
+        """Count an exchange and pass it on."""
+        self.statistics.add(exchange)
         self._recorder.record(exchange)
 
     def _call(
