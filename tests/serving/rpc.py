@@ -13,7 +13,10 @@ from serving.models import FolderSource
 
 
 def make_process(
-    database: Database, source: FolderSource, options: RpcOptions | None = None, doorkeeper: Doorkeeper | None = None
+    database: Database,
+    source: FolderSource,
+    options: RpcOptions | None = None,
+    doorkeeper: Doorkeeper | None = None,
 ) -> ServeProcess:
     """Return a process on free ports, not yet started."""
     companion = partial(_companion, options or RpcOptions(port=0), doorkeeper)

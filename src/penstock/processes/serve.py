@@ -52,6 +52,11 @@ class Companion(Protocol):
 
     port: int
 
+    @property
+    def is_started(self) -> bool:
+        """Whether it answers."""
+        ...
+
     async def start(self) -> None:
         """Listen.
 

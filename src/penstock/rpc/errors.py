@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import grpc
 
@@ -19,7 +20,7 @@ from penstock.base.errors import (
 
 logger = logging.getLogger(__name__)
 Code = grpc.StatusCode
-STATUSES: tuple[tuple[type[PenstockError], grpc.StatusCode], ...] = (
+STATUSES: tuple[tuple[type[PenstockError], Any], ...] = (
     (NotFound, Code.NOT_FOUND),
     (Invalid, Code.INVALID_ARGUMENT),
     (Conflict, Code.ABORTED),
@@ -28,7 +29,7 @@ STATUSES: tuple[tuple[type[PenstockError], grpc.StatusCode], ...] = (
     (Unavailable, Code.UNAVAILABLE),
     (Corrupt, Code.DATA_LOSS),
 )
-CODES: dict[str, grpc.StatusCode] = {
+CODES: dict[str, Any] = {
     "serving.overloaded": Code.RESOURCE_EXHAUSTED,
     "serving.deadline": Code.DEADLINE_EXCEEDED,
     "auth.required": Code.UNAUTHENTICATED,
@@ -40,7 +41,7 @@ SENTENCE_CHARACTERS = 2000
 """Longer ones do not pass: a status travels in a header."""
 
 
-def status_of(error: PenstockError) -> grpc.StatusCode:
+def status_of(error: PenstockError) -> Any:
     """Return the status of an error; what has no cause is the server's own fault."""
     if error.code in CODES:
         return CODES[error.code]

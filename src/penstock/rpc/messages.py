@@ -13,14 +13,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from penstock.rpc.schema import MESSAGES, METHODS, PACKAGE, SCALARS, SERVICE, STREAM
 
 _Field = descriptor_pb2.FieldDescriptorProto
-_Message = descriptor_pb2.DescriptorProto
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(
         name="penstock/open_inference.proto", package=PACKAGE, syntax="proto3"
     )
-    made: dict[str, _Message] = {}
+    made: dict[str, Any] = {}
     for name in sorted(MESSAGES, key=lambda one: one.count(".")):
         outer, _, inner = name.rpartition(".")
         message = made[outer].nested_type.add() if outer else file.message_type.add()
@@ -45,7 +44,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-def _add_field(owner: str, message: _Message, name: str, number: str, kind: str) -> None:
+def _add_field(owner: str, message: Any, name: str, number: str, kind: str) -> None:
     kind, _, group = kind.partition("|")
     field = message.field.add(name=name, number=int(number), label=_Field.LABEL_OPTIONAL)
     if group:

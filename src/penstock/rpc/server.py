@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -51,9 +52,14 @@ class RpcServer:
         self._options = options
         self._service = Service(dataplane, counts, doorkeeper or Doorkeeper())
         self._health = HealthServicer()
-        self._server: grpc.aio.Server | None = None
+        self._server: Any = None
         self._watch: asyncio.Task[None] | None = None
         self.port = options.port
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it answers."""
+        return self._server is not None
 
     async def start(self) -> None:
         """Listen.
@@ -132,7 +138,7 @@ class _Pools:
         return find
 
 
-def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+def _credentials(certificates: Certificates) -> Any:
     authority = certificates.client_authority
     return grpc.ssl_server_credentials(
         [(certificates.key, certificates.chain)],

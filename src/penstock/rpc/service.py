@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import grpc
-import grpc.aio
 
 import penstock
 from penstock.access.scopes import Scope
@@ -24,12 +23,27 @@ from penstock.serving.codecs import InferResponse, classify
 from penstock.serving.configuring import model_config, model_statistics
 from penstock.serving.dataplane import DataPlane
 
-Context = grpc.aio.ServicerContext
 STREAM_AHEAD = 16
 """Requests of one stream that are worked on at the same time."""
 INLINE_BYTES = 65536
 """Messages beyond this are read and written in a thread."""
 T = TypeVar("T")
+
+
+class Context(Protocol):
+    """What is used of gRPC's context of a call."""
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller's deadline, None without one."""
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
+        """Return the metadata of the call."""
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+        """Set the metadata that end the answer."""
+
+    async def abort(self, code: object, details: str) -> None:
+        """End the call with a status; raises."""
 
 
 class Counts(Protocol):
@@ -51,7 +65,7 @@ class Service:
         self._doorkeeper = doorkeeper
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-grpc")
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> Any:
         """Return what gRPC's server asks for the methods."""
         handlers = {name: self._unary(name) for name in METHODS}
         request, response = message_class("ModelInferRequest"), ModelStreamInferResponse
@@ -64,7 +78,7 @@ class Service:
         request, response = message_class(f"{name}Request"), message_class(f"{name}Response")
         work = _METHODS[name]
 
-        async def answer(message: Any, context: Context[Any, Any]) -> Any:
+        async def answer(message: Any, context: Context) -> Any:
             try:
                 return await work(self, message, context, response)
             except Exception as problem:  # noqa: BLE001 - told to the caller by its cause, a defect also to the log
@@ -74,48 +88,48 @@ class Service:
 
         return grpc.unary_unary_rpc_method_handler(answer, request.FromString, response.SerializeToString)
 
-    async def _server_live(self, _message: Any, _context: Context[Any, Any], made: Any) -> Any:
+    async def _server_live(self, _message: Any, _context: Context, made: Any) -> Any:
         return made(live=self._dataplane.is_live())
 
-    async def _server_ready(self, _message: Any, _context: Context[Any, Any], made: Any) -> Any:
+    async def _server_ready(self, _message: Any, _context: Context, made: Any) -> Any:
         return made(ready=self._dataplane.is_ready())
 
-    async def _model_ready(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _model_ready(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
         try:
             return made(ready=self._dataplane.is_model_ready(message.name, version_of(message.version)))
         except NotFound:
             return made(ready=False)
 
-    async def _server_metadata(self, _message: Any, _context: Context[Any, Any], made: Any) -> Any:
+    async def _server_metadata(self, _message: Any, _context: Context, made: Any) -> Any:
         return made(**self._dataplane.server_metadata(penstock.__version__))
 
-    async def _model_metadata(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _model_metadata(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
         found = self._dataplane.model_metadata(message.name, version_of(message.version))
         for tensor in (*found["inputs"], *found["outputs"]):
             tensor.pop("parameters", None)
         return made(**found)
 
-    async def _model_infer(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _model_infer(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.model_name)
         return await self._infer(message, context.time_remaining())
 
-    async def _model_config(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _model_config(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
         return made(config=model_config(self._dataplane, message.name, version_of(message.version)))
 
-    async def _model_statistics(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _model_statistics(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "metrics", message.name or None)
         found = model_statistics(self._dataplane, message.name or None, version_of(message.version))
         return made(model_stats=found)
 
-    async def _repository_index(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _repository_index(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", None)
         found = self._dataplane.repository_index()
         return made(models=[one for one in found if not message.ready or one["state"] == "READY"])
 
-    async def _repository_model_load(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _repository_model_load(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "load", message.model_name)
         if message.parameters:
             raise Invalid(
@@ -126,7 +140,7 @@ class Service:
         await self._aside(partial(self._dataplane.load, message.model_name))
         return made()
 
-    async def _repository_model_unload(self, message: Any, context: Context[Any, Any], made: Any) -> Any:
+    async def _repository_model_unload(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "load", message.model_name)
         await self._aside(partial(self._dataplane.unload, message.model_name))
         return made()
@@ -157,9 +171,7 @@ class Service:
         self._counts.count_answer(response, time.perf_counter() - received_s)
         return answer
 
-    async def _stream(
-        self, messages: AsyncIterator[Any], context: Context[Any, Any]
-    ) -> AsyncIterator[Any]:
+    async def _stream(self, messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         """Answer each request of a stream in its turn; one that fails is told, and the stream goes on."""
         under_way: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(STREAM_AHEAD)
 
@@ -180,7 +192,7 @@ class Service:
                 if left is not None:
                     left.cancel()
 
-    async def _streamed(self, message: Any, context: Context[Any, Any]) -> Any:
+    async def _streamed(self, message: Any, context: Context) -> Any:
         try:
             await self._admit(context, "infer", message.model_name)
             return ModelStreamInferResponse(
@@ -191,7 +203,7 @@ class Service:
             told.infer_response.id = message.id
             return told
 
-    async def _admit(self, context: Context[Any, Any], scope: Scope, endpoint: str | None) -> None:
+    async def _admit(self, context: Context, scope: Scope, endpoint: str | None) -> None:
         if self._doorkeeper.is_open:
             return
         headers = context.invocation_metadata() or ()
@@ -203,7 +215,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-_METHODS: dict[str, Callable[[Service, Any, Context[Any, Any], Any], Any]] = {
+_METHODS: dict[str, Callable[[Service, Any, Context, Any], Awaitable[Any]]] = {
     "ServerLive": Service._server_live,
     "ServerReady": Service._server_ready,
     "ModelReady": Service._model_ready,

@@ -54,9 +54,7 @@ def read_request(message: Any, received_s: float) -> tuple[InferRequest, Encodin
             "every input or none",
             "bad_request",
         )
-    tensors = tuple(
-        _raw(one, raw[index]) if raw else _typed(one) for index, one in enumerate(message.inputs)
-    )
+    tensors = tuple(_raw(one, raw[index]) if raw else _typed(one) for index, one in enumerate(message.inputs))
     parameters = read_parameters(message.parameters)
     by_output = {one.name: read_parameters(one.parameters) for one in message.outputs}
     encoding = read_encoding({"binary_data_output": bool(raw), **parameters}, by_output)
@@ -129,18 +127,21 @@ def _typed(one: Any) -> Tensor:
     _check(one)
     field = CONTENTS.get(one.datatype)
     if field is None:
-        raise bad_request(f"input {one.name!r}: {one.datatype} travels in raw_input_contents only", "bad_data")
-    filled = [descriptor.name for descriptor, _ in one.contents.ListFields()]
-    if filled and filled != [field]:
         raise bad_request(
-            f"input {one.name!r}: {one.datatype} is sent in {field}, not in {', '.join(filled)}", "bad_data"
+            f"input {one.name!r}: {one.datatype} travels in raw_input_contents only", "bad_data"
+        )
+    foreign = [descriptor.name for descriptor, _ in one.contents.ListFields() if descriptor.name != field]
+    if foreign:
+        raise bad_request(
+            f"input {one.name!r}: {one.datatype} is sent in {field}, not in {', '.join(foreign)}", "bad_data"
         )
     values = _array(one.name, one.datatype, getattr(one.contents, field))
     shape = list(one.shape)
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if len(values) != count:
         raise bad_request(
-            f"input {one.name!r}: shape {shape} holds {count} elements, but contents {len(values)}", "bad_shape"
+            f"input {one.name!r}: shape {shape} holds {count} elements, but contents {len(values)}",
+            "bad_shape",
         )
     return Tensor(one.name, one.datatype, values.reshape(shape))
 

@@ -148,11 +148,11 @@ def test_mistakes_are_told_by_their_status(client: triton.InferenceServerClient)
         ("delay", tensors(), {"model_version": "9"}, "NOT_FOUND"),
         ("delay", tensors(), {"model_version": "x"}, "NOT_FOUND"),
         ("delay", tensors(), {"timeout": 1}, "DEADLINE_EXCEEDED"),
-        ("delay", tensors(), {"client_timeout": 1e-9}, "Deadline Exceeded"),
+        ("delay", tensors(), {"client_timeout": 1e-9}, "DEADLINE_EXCEEDED"),
     ):
         with pytest.raises(InferenceServerException) as told:
             client.infer(name, inputs, **options)
-        assert status in f"{told.value.status()} {told.value.message()}", name
+        assert status in str(told.value).upper().replace(" ", "_"), options
 
 
 def test_reflection_and_the_standard_health_service_answer(process: ServeProcess) -> None:

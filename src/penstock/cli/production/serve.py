@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.processes.serve import Companion
+    from penstock.serving.dataplane import DataPlane
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
@@ -23,6 +28,11 @@ NOT_TAKEN = {
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
 )
 @click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Answer over gRPC too, on this port (8081 is usual; 0 takes a free one).",
+)
+@click.option(
     "--timeout",
     default=30.0,
     show_default=True,
@@ -31,7 +41,7 @@ NOT_TAKEN = {
 )
 @json_option
 @pass_session
-def serve(session: Session, host: str, port: int, timeout: float) -> None:
+def serve(session: Session, host: str, port: int, grpc_port: int | None, timeout: float) -> None:
     """Serve every endpoint over the Open Inference Protocol until interrupted.
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
@@ -48,12 +58,33 @@ def serve(session: Session, host: str, port: int, timeout: float) -> None:
     project = open_workspace(session.directory)
     options = ServeOptions(host=host, port=port, timeout_s=timeout)
     try:
-        process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
+        companion = None if grpc_port is None else _companion(host, grpc_port)
+        process = ServeProcess(
+            project.database, RegistrySource(project), build_inference_app, options, companion
+        )
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
         process.run()
     finally:
         project.close()
     session.emit({"url": process.url, "worker": process.worker}, "")
+
+
+def _companion(host: str, port: int) -> Callable[[DataPlane, Any], Companion]:
+    """Return what makes the gRPC server."""
+    from penstock.base.errors import Invalid
+
+    try:
+        from penstock.http.listen import bind
+        from penstock.rpc.server import RpcOptions, RpcServer
+    except ModuleNotFoundError as error:
+        raise Invalid(
+            f"gRPC needs the package {(error.name or '').partition('.')[0]}, which is not installed",
+            code="serving.no_grpc",
+            hint="pip install 'penstock[grpc]'",
+        ) from None
+
+    bind(host, port, "--grpc-port").close()
+    return lambda dataplane, counts: RpcServer(dataplane, counts, RpcOptions(host=host, port=port))
 
 
 @click.command()
