@@ -33,6 +33,12 @@ NOT_TAKEN = {
     help="Answer over gRPC too, on this port (8081 is usual; 0 takes a free one).",
 )
 @click.option(
+    "--default",
+    metavar="ENDPOINT",
+    help="The endpoint that MLflow's /invocations asks; without it the only one, or the one in the header "
+    "penstock-endpoint.",
+)
+@click.option(
     "--timeout",
     default=30.0,
     show_default=True,
@@ -41,15 +47,18 @@ NOT_TAKEN = {
 )
 @json_option
 @pass_session
-def serve(session: Session, host: str, port: int, grpc_port: int | None, timeout: float) -> None:
+def serve(
+    session: Session, host: str, port: int, grpc_port: int | None, default: str | None, timeout: float
+) -> None:
     """Serve every endpoint over the Open Inference Protocol until interrupted.
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
     """
     import logging
+    from functools import partial
 
     from penstock.flows.models.folders import RegistrySource
-    from penstock.http.inference import build_inference_app
+    from penstock.http.inference import InferenceOptions, build_inference_app
     from penstock.processes.serve import ServeOptions, ServeProcess
     from penstock.workspace import open_workspace
 
@@ -59,9 +68,8 @@ def serve(session: Session, host: str, port: int, grpc_port: int | None, timeout
     options = ServeOptions(host=host, port=port, timeout_s=timeout)
     try:
         companion = None if grpc_port is None else _companion(host, grpc_port)
-        process = ServeProcess(
-            project.database, RegistrySource(project), build_inference_app, options, companion
-        )
+        application = partial(build_inference_app, options=InferenceOptions(default=default))
+        process = ServeProcess(project.database, RegistrySource(project), application, options, companion)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
         process.run()
     finally:
