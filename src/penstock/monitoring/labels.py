@@ -50,6 +50,11 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
     return None
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two labels say the same: 1, 1.0, true and "1" do."""
+    return one == other or (one is not None and other is not None and _class(one) == _class(other))
+
+
 def score(
     outputs: Outputs,
     labels: Sequence[Any],
@@ -166,6 +171,15 @@ def _named(names: Iterable[str], positive: str | None) -> list[str]:
 
 def _is_number(label: Any) -> bool:
     return isinstance(label, bool | int | float)
+
+
+def is_nonfinite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return for each row of an output whether it is NaN or infinite; texts never are."""
+    if values.dtype.kind not in "fc":
+        return np.zeros(len(values), dtype=np.bool_)
+    odd: npt.NDArray[np.bool_] = ~np.isfinite(values)
+    found: npt.NDArray[np.bool_] = np.any(odd.reshape(len(odd), -1), axis=1, keepdims=True)[:, 0]
+    return found
 
 
 def _is_finite(values: npt.NDArray[Any] | None, index: int) -> bool:

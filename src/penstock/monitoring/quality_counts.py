@@ -153,9 +153,29 @@ class QualityCounts:
             for (truth, guess), counts in one.classes.items():
                 known = result._class(truth, guess)
                 known += counts
+        result.classes = {pair: counts for pair, counts in result.classes.items() if counts.any()}
         if result.fine is not NONE and (self.fine is NONE or other.fine is NONE):
             result.fine, result.coarse = result.fine.copy(), result.coarse.copy()
         return result
+
+    def without(self, other: Self) -> Self:
+        """Return this quality with another's taken out, as a difference to be merged with what holds it.
+
+        What was taken out and is not in here is below nothing until then.
+        """
+        negative = type(self)()
+        negative.left_out = -other.left_out
+        negative.sums, negative.squares = -other.sums, -other.squares
+        negative.fine, negative.coarse = -other.fine, -other.coarse
+        if other.fine is NONE:
+            negative.fine = negative.coarse = NONE
+        negative.classes = {pair: -counts for pair, counts in other.classes.items()}
+        return self.merge(negative)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing at all: neither of labels that count nor of any left out."""
+        return not (self.left_out or self.sums.any() or self.squares.any() or self.classes)
 
     def to_bytes(self) -> bytes:
         """Serialise as MessagePack `[2, left_out, fine, coarse, sums, squares, classes]`.

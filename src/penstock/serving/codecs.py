@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -290,11 +290,13 @@ def encode_response(response: InferResponse, encoding: Encoding) -> tuple[bytes,
 class LabelItem(msgspec.Struct, frozen=True):
     """One entry of a feedback request: the truth about one prediction.
 
-    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row.
+    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row. `by` is
+    who says so, for the history of a label that is corrected.
     """
 
     prediction_id: str
     label: Any
+    by: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
 
 _labels = msgspec.json.Decoder(list[LabelItem])

@@ -26,7 +26,7 @@ from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
-from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
+from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder, RecorderState
 from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.statistics import Statistics
 from penstock.serving.tensors import Tensor, to_columns
@@ -56,6 +56,7 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What became of a feedback request, what was wrong with the entries refused, and why the first misfits are."""
 
     accepted: int
+    corrected: int
     unknown: int
     duplicate: int
     misfit: int
@@ -92,6 +93,11 @@ class DataPlane:
         self.statistics = Statistics()
         self.lifecycle: Lifecycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def recorder_state(self) -> RecorderState:
+        """How full the recorder is, and what it had no room for."""
+        return self._recorder.state
 
     def close(self) -> None:
         """End the engine's threads; shadow predictions that still wait are left out."""
@@ -290,8 +296,11 @@ class DataPlane:
             id=call.id,
         )
 
-    def feedback(self, endpoint: str, items: list[LabelItem]) -> FeedbackResult:
+    def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
+
+        Args:
+            sender: who sent entries that name nobody.
 
         Raises:
             NotFound: no such endpoint.
@@ -310,7 +319,7 @@ class DataPlane:
             except Invalid as error:
                 rejected.append({"index": index, "error": error.message})
             else:
-                good.append(Label(identity, identity.encode(), values))
+                good.append(Label(identity, identity.encode(), values, item.by or sender))
         if rejected and not good:
             raise Invalid(
                 f"no entry could be read; the first: {rejected[0]['error']}", code="serving.bad_feedback"
@@ -318,6 +327,7 @@ class DataPlane:
         counts = self._labels.add_labels(endpoint, good) if good else LabelCounts()
         return FeedbackResult(
             accepted=counts.accepted,
+            corrected=counts.corrected,
             unknown=counts.unknown,
             duplicate=counts.duplicate,
             misfit=counts.misfit,
