@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.running import run_penstock
 from penstock.flows.models.folders import RegistrySource
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.workspace import open_workspace
+from servers.forking import run_penstock
 from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
@@ -50,15 +50,21 @@ def process(root: Path) -> Iterator[ServeProcess]:
     project.close()
 
 
+def penstock(root: Path, *arguments: str) -> Any:
+    done = run_penstock(root, "--json", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
 def show(root: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run_penstock(root, "endpoint", "show", "delay", "--json"))
+    found: dict[str, Any] = penstock(root, "endpoint", "show", "delay")
     return found
 
 
 def test_a_shadow_joins_without_changing_who_answers_and_its_distance_is_shown(
     root: Path, process: ServeProcess
 ) -> None:
-    told = json.loads(run_penstock(root, "deploy", "delay", "--shadow", "late/2", "--json"))
+    told = penstock(root, "deploy", "delay", "--shadow", "late/2")
     assert (told["stable"], told["canary"], told["shadows"]) == (1, None, [2])
     for _ in range(5):
         reply = httpx.post(f"{process.url}/v2/models/delay/infer", json=BODY)
@@ -68,18 +74,16 @@ def test_a_shadow_joins_without_changing_who_answers_and_its_distance_is_shown(
     assert (shadow["version"], shadow["request_count"], shadow["error_count"]) == (2, 5, 0)
     assert set(shadow["mean_differences"]) == {"prediction", "probability"}
     assert 0 < shadow["mean_differences"]["probability"] < 0.5
-    assert "late/2: 5 requests; prediction differs by" in run_penstock(root, "endpoint", "show", "delay")
+    assert "late/2: 5 requests; prediction differs by" in run_penstock(root, "endpoint", "show", "delay").stdout
 
 
 def test_a_canary_of_fixed_share_has_no_steps_and_shadows_of_the_file_come_along(root: Path) -> None:
-    fixed = json.loads(
-        run_penstock(root, "deploy", "delay", "--model", "late/2", "--canary", "30", "--fixed", "--json")
-    )
+    fixed = penstock(root, "deploy", "delay", "--model", "late/2", "--canary", "30", "--fixed")
     assert (fixed["canary"], fixed["steps"], fixed["shadows"]) == ({"version": 2, "percent": 30.0}, [], [])
     settings = root / "penstock.yaml"
     text = settings.read_text()
     settings.write_text(
         text.replace("    model: late@champion\n", "    model: late@champion\n    traffic: {shadows: [late/2]}\n")
     )
-    plain = json.loads(run_penstock(root, "deploy", "delay", "--model", "late/1", "--json"))
+    plain = penstock(root, "deploy", "delay", "--model", "late/1")
     assert (plain["stable"], plain["shadows"]) == (1, [2])

@@ -127,6 +127,7 @@ class Call:
                 latency_s=time.perf_counter() - self.started_s,
                 error=error,
                 differences=differences,
+                classes=self.model.classes,
             )
         )
 

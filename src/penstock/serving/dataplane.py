@@ -23,7 +23,7 @@ from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.feedback import FeedbackResult, take_feedback
 from penstock.serving.prediction_id import PredictionId, Route
-from penstock.serving.recorder import Labels, Recorder
+from penstock.serving.recorder import Labels, Recorder, RecorderState
 from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.tensors import Tensor
 from penstock.serving.traffic import FindHeader, choose_route, no_header, route_key, ruled_version
@@ -62,6 +62,11 @@ class DataPlane:
         self._counter = itertools.count(1)
         self.engine = Engine(options)
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def recorder_state(self) -> RecorderState:
+        """How full the recorder is, and what it had no room for."""
+        return self._recorder.state
 
     def close(self) -> None:
         """End the engine's threads; shadow predictions that still wait are left out."""
@@ -228,15 +233,18 @@ class DataPlane:
                     shadow.settle,
                 )
 
-    def feedback(self, endpoint: str, items: list[LabelItem]) -> FeedbackResult:
+    def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
+
+        Args:
+            sender: who sent entries that name nobody.
 
         Raises:
             NotFound: no such endpoint.
             Invalid: there are entries and none of them can be read.
             Unavailable: the store cannot be reached.
         """
-        return take_feedback(self.repository.get(endpoint).revision, items, self._labels)
+        return take_feedback(self.repository.get(endpoint).revision, items, self._labels, sender)
 
     def _call(
         self, served: ServedRevision, model: LoadedModel, route: Route, counter: int, request: InferRequest

@@ -17,6 +17,7 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What became of a feedback request, what was wrong with the entries refused, and why the first misfits are."""
 
     accepted: int
+    corrected: int
     unknown: int
     duplicate: int
     misfit: int
@@ -24,8 +25,13 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     reasons: dict[str, str] = {}
 
 
-def take_feedback(revision: Revision, items: list[LabelItem], labels: Labels) -> FeedbackResult:
+def take_feedback(
+    revision: Revision, items: list[LabelItem], labels: Labels, sender: str | None = None
+) -> FeedbackResult:
     """Take labels for predictions of a revision's endpoint; wrong entries are told, the others taken.
+
+    Args:
+        sender: who sent entries that name nobody.
 
     Raises:
         Invalid: there are entries and none of them can be read.
@@ -42,7 +48,7 @@ def take_feedback(revision: Revision, items: list[LabelItem], labels: Labels) ->
         except Invalid as error:
             rejected.append({"index": index, "error": error.message})
         else:
-            good.append(Label(identity, identity.encode(), values))
+            good.append(Label(identity, identity.encode(), values, item.by or sender))
     if rejected and not good:
         raise Invalid(
             f"no entry could be read; the first: {rejected[0]['error']}", code="serving.bad_feedback"
@@ -50,6 +56,7 @@ def take_feedback(revision: Revision, items: list[LabelItem], labels: Labels) ->
     counts = labels.add_labels(revision.endpoint, good) if good else LabelCounts()
     return FeedbackResult(
         accepted=counts.accepted,
+        corrected=counts.corrected,
         unknown=counts.unknown,
         duplicate=counts.duplicate,
         misfit=counts.misfit,

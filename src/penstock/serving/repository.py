@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -45,6 +45,7 @@ class LoadedModel:
         self.flavour = files.flavour
         self.signature: Signature = files.signature
         self.predictor = predictor
+        self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
         self.cost = Cost()
         self.load_s = 0.0
         """What loading and proving it took."""

@@ -75,7 +75,12 @@ def _serve(
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    options = ServeOptions(host=host, port=port, timeout_s=timeout)
+    options = ServeOptions(
+        host=host,
+        port=port,
+        timeout_s=timeout,
+        recorder_max_bytes=project.settings.recording.max_bytes,
+    )
     application = partial(build_inference_app, options=InferenceOptions(metrics_folder=metrics_folder))
     try:
         process = ServeProcess(project.database, RegistrySource(project), application, options, bound)
@@ -122,6 +127,7 @@ def _serve_with_workers(session: Session, host: str, port: int, timeout: float, 
 )
 @click.option("--prediction", help="Id of one prediction.")
 @click.option("--label", help="The truth about it, as JSON (a list for several rows).")
+@click.option("--by", help="Who says so, kept in the history of a label that is corrected.")
 @click.option(
     "--url", help="The serve process; by default one that is running here, else http://127.0.0.1:8080."
 )
@@ -133,12 +139,13 @@ def feedback(
     source: IO[str] | None,
     prediction: str | None,
     label: str | None,
+    by: str | None,
     url: str | None,
 ) -> None:
     """Send labels for predictions that ENDPOINT made earlier; exit 1 where one was not taken.
 
     Either one with --prediction and --label, or many with --file, each
-    {"prediction_id": "…", "label": 1}.
+    {"prediction_id": "…", "label": 1}. Another value for a row that has one corrects it.
     """
     from urllib.parse import quote
 
@@ -147,8 +154,17 @@ def feedback(
     entries = (
         _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
     )
+    if by is not None:
+        entries = [{"by": by, **entry} if isinstance(entry, dict) else entry for entry in entries]
     url = url or _running(session) or DEFAULT_URL
-    totals: dict[str, int] = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0, "rejected": 0}
+    totals: dict[str, int] = {
+        "accepted": 0,
+        "corrected": 0,
+        "unknown": 0,
+        "duplicate": 0,
+        "misfit": 0,
+        "rejected": 0,
+    }
     reasons: dict[str, str] = {}
     for start in range(0, len(entries), 1000):
         answer = _post(
