@@ -21,7 +21,11 @@ def make_process(
     """Return a process on free ports, not yet started."""
     companion = partial(_companion, options or RpcOptions(port=0), doorkeeper)
     return ServeProcess(
-        database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02, flush_s=0.1), companion
+        database,
+        source,
+        build_inference_app,
+        ServeOptions(port=0, poll_s=0.02, flush_s=0.1),
+        companion=companion,
     )
 
 

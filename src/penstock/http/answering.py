@@ -52,10 +52,11 @@ class Answering:
         """Answer one request; an error is told by `tell`, and counted."""
         received_s = time.perf_counter()
         caller: Caller | None = None
+        self._metrics.in_flight.inc()
         try:
             body = await read_body(request, self._max_body_bytes)
             caller = Caller(request.receive)
-            return await self._predict(endpoint, version, partial(read, body), write, len(body), received_s)
+            return await self._predict(request, endpoint, version, body, received_s, read, write)
         except ClientDisconnect:
             return Response(status_code=400)
         except asyncio.CancelledError:
@@ -70,28 +71,30 @@ class Answering:
             self._metrics.count_refusal(endpoint, "error")
             raise
         finally:
+            self._metrics.in_flight.dec()
             if caller is not None:
                 caller.forget()
 
     def refuse(self, endpoint: str, error: PenstockError) -> None:
         """Count a request that was refused."""
         is_mistake = isinstance(error, Invalid | NotFound)
-        self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error")
+        self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
 
     async def _predict(
         self,
+        asked: Request,
         endpoint: str,
         version: int | None,
-        read: Callable[[Signature, float], tuple[InferRequest, Form]],
-        write: Write[Form],
-        size: int,
+        body: bytes,
         received_s: float,
+        read: Read[Form],
+        write: Write[Form],
     ) -> Response:
         _, model = self._dataplane.resolve(endpoint, version)
-        decode = partial(read, model.signature, received_s)
-        is_small = size < INLINE_BYTES
+        decode = partial(read, body, model.signature, received_s)
+        is_small = len(body) < INLINE_BYTES
         request, form = decode() if is_small else await self._aside(decode)
-        response = await self._dataplane.infer(endpoint, version, request)
+        response = await self._dataplane.infer(endpoint, version, request, header=asked.headers.get)
         is_small = is_small and sum(tensor.values.size for tensor in response.tensors) < INLINE_VALUES
         encode = partial(write, response, form)
         answer = encode() if is_small else await self._aside(encode)

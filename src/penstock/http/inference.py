@@ -44,10 +44,15 @@ JSON_SIZE_HEADER = "inference-header-content-length"
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the HTTP side; those of predictions are the engine's. `default` is what `/invocations` asks."""
+    """Limits of the HTTP side; those of predictions are the engine's.
+
+    `default` is the endpoint that `/invocations` asks. `metrics_folder` is where several processes add up what they
+    count, None for one process alone.
+    """
 
     max_body_bytes: int = 64 * MEBIBYTE
     default: str | None = None
+    metrics_folder: str | None = None
 
 
 def build_inference_app(dataplane: DataPlane, options: InferenceOptions | None = None) -> Starlette:
@@ -59,7 +64,7 @@ class _Inference:
     def __init__(self, dataplane: DataPlane, options: InferenceOptions) -> None:
         self._dataplane = dataplane
         self._options = options
-        self._metrics = InferenceMetrics(dataplane, penstock.__version__)
+        self._metrics = InferenceMetrics(dataplane, penstock.__version__, options.metrics_folder)
         self._answering = Answering(dataplane, self._metrics, options.max_body_bytes)
         self._scoring = Scoring(dataplane, self._answering, options.default)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")

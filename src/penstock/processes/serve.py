@@ -9,11 +9,13 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -24,11 +26,14 @@ from penstock.flows.production.recording import LiveRecorder
 from penstock.flows.production.room import MAX_BYTES
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
+from penstock.monitoring.settings import TrafficSettings
+from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
+from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
@@ -44,6 +49,14 @@ class ModelSource(Protocol):
 
         Raises:
             PenstockError: there is no such version, or it cannot be had now.
+        """
+        ...
+
+    def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the edges of a version's reference, at which live values are counted; empty without one.
+
+        Raises:
+            PenstockError: the reference cannot be had now.
         """
         ...
 
@@ -90,12 +103,33 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineOptions = EngineOptions()
 
 
+def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
+    """Return a policy's rules as the data plane knows them."""
+    return tuple(
+        Rule(
+            name=one.header.lower() if one.header is not None else str(one.parameter),
+            is_header=one.header is not None,
+            values=frozenset(text_of(value) for value in one.values),
+            version=one.version,
+        )
+        for one in traffic.rules
+    )
+
+
+def limits_of(traffic: TrafficSettings, timeout_s: float) -> EndpointLimits:
+    """Return what a policy lets an endpoint take; `timeout_s` is for those that do not say."""
+    return EndpointLimits(
+        timeout_s=traffic.timeout_s or timeout_s, backlog=traffic.backlog, weight=traffic.weight
+    )
+
+
 class ServeProcess:
     """One serve process. `run` blocks; `start` and `stop` run it in a thread, for tests and embedding.
 
     Args:
         application: makes the ASGI application for the data plane; its `state.metrics` counts requests.
         companion: makes a server of another protocol for the data plane, which counts there too.
+        bound: a socket that is bound already, instead of one for the options' host and port.
     """
 
     def __init__(
@@ -104,11 +138,12 @@ class ServeProcess:
         source: ModelSource,
         application: Callable[[DataPlane], Any],
         options: ServeOptions,
+        bound: socket.socket | None = None,
         companion: Callable[[DataPlane, Any], Companion] | None = None,
     ) -> None:
         self._database = database
         self._options = options
-        self._socket = bind(options.host, options.port)
+        self._socket = bound or bind(options.host, options.port)
         self.url = url_of(self._socket, options.host)
         try:
             with database.write() as connection:
@@ -118,6 +153,7 @@ class ServeProcess:
         except PenstockError:
             self._socket.close()
             raise
+        self._source = source
         self._repository = ModelRepository(source.fetch)
         self._recorder = LiveRecorder(
             database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
@@ -126,7 +162,7 @@ class ServeProcess:
             self._repository, self._recorder, self._recorder, worker=self.worker, options=options.engine
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
-        self._tried: dict[str, tuple[int, float]] = {}
+        self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
         )
@@ -191,13 +227,19 @@ class ServeProcess:
             current = list_endpoints(connection)
             policies = list_policies(connection)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
+        traffic = {name: one.settings.traffic for name, one in policies.items()}
+        self.dataplane.engine.limits = {
+            name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
+        }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         for revision in current:
             if revision.endpoint in self._repository.withheld:
                 continue
             served = self._repository.served.get(revision.endpoint)
-            if (served is None or served.revision.number != revision.number) and self._is_due(revision):
-                self._take_over(revision)
+            rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
+            is_new = served is None or served.revision.number != revision.number or served.rules != rules
+            if is_new and self._is_due(revision, rules):
+                self._take_over(revision, rules)
 
     def load(self, endpoint: str) -> None:
         """Take over an endpoint's current revision now, also one that failed or was unloaded.
@@ -208,25 +250,39 @@ class ServeProcess:
         """
         with self._database.read() as connection:
             revision = get_revision(connection, endpoint)
+            policies = list_policies(connection)
+        policy = policies.get(endpoint)
+        rules = rules_of(policy.settings.traffic if policy else TrafficSettings())
         self._repository.allow(endpoint)
         served = self._repository.served.get(endpoint)
         if served is None or served.revision.number != revision.number:
-            problem = self._take_over(revision)
+            problem = self._take_over(revision, rules)
             if problem is not None:
                 raise problem
 
-    def _is_due(self, revision: Revision) -> bool:
-        number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
-        return number != revision.number or time.monotonic() >= again_s
+    def _mark(self, revision: Revision) -> None:
+        """Let the recorder count at the edges of each version's reference; without them sketches do."""
+        for version in revision.versions:
+            try:
+                edges = self._source.edges(revision.model, version)
+            except PenstockError as error:
+                logger.warning("values of %s/%s are estimated: %s", revision.model, version, error.message)
+                continue
+            self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
 
-    def _take_over(self, revision: Revision) -> PenstockError | None:
+    def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
+        tried, again_s = self._tried.get(revision.endpoint, ((0, ()), 0.0))
+        return tried != (revision.number, rules) or time.monotonic() >= again_s
+
+    def _take_over(self, revision: Revision, rules: tuple[Rule, ...]) -> PenstockError | None:
         """Load and serve a revision and report it; return why it is not served."""
         message = ""
         problem: PenstockError | None = None
         state: State = "ready"
         again_s = float("inf")
         try:
-            self._repository.apply(revision)
+            self._repository.apply(revision, rules)
+            self._mark(revision)
         except PenstockError as error:
             problem = error
             message, state = error.message, "failed"
@@ -239,7 +295,7 @@ class ServeProcess:
             logger.exception("%s#%s is not served", revision.endpoint, revision.number)
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
-        self._tried[revision.endpoint] = (revision.number, again_s)
+        self._tried[revision.endpoint] = ((revision.number, rules), again_s)
         report = WorkerRevision(
             endpoint=revision.endpoint,
             revision=revision.number,

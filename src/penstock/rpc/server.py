@@ -34,10 +34,11 @@ class Certificates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RpcOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server listens and what it takes. `port` 0 takes a free one."""
+    """Where the server listens and what it takes. `port` 0 takes a free one; `is_shared` lets workers share one."""
 
     host: str = "127.0.0.1"
     port: int = 8081
+    is_shared: bool = False
     max_message_bytes: int = 64 << 20
     certificates: Certificates | None = None
 
@@ -70,7 +71,7 @@ class RpcServer:
         options = self._options
         server = grpc.aio.server(
             options=[
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(options.is_shared)),
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
             ]

@@ -52,7 +52,7 @@ class Counts(Protocol):
     def count_answer(self, response: InferResponse, duration_s: float) -> None:
         """Count a request that was answered."""
 
-    def count_refusal(self, endpoint: str, outcome: str) -> None:
+    def count_refusal(self, endpoint: str, outcome: str, error: PenstockError | None = None) -> None:
         """Count a request that was not answered: `invalid`, `error` or `abandoned`."""
 
 
@@ -113,7 +113,7 @@ class Service:
 
     async def _model_infer(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.model_name)
-        return await self._infer(message, context.time_remaining())
+        return await self._infer(message, context)
 
     async def _model_config(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
@@ -145,25 +145,27 @@ class Service:
         await self._aside(partial(self._dataplane.unload, message.model_name))
         return made()
 
-    async def _infer(self, message: Any, left_s: float | None) -> Any:
+    async def _infer(self, message: Any, context: Context) -> Any:
         received_s = time.perf_counter()
         endpoint = message.model_name
         try:
             read = partial(read_request, message, received_s)
             is_small = message.ByteSize() < INLINE_BYTES
             request, encoding = read() if is_small else await self._aside(read)
+            left_s = context.time_remaining()
             deadline_s = None if left_s is None else received_s + left_s
             version = version_of(message.model_version)
-            response = await self._dataplane.infer(endpoint, version, request, deadline_s=deadline_s)
+            response = await self._dataplane.infer(
+                endpoint, version, request, deadline_s=deadline_s, header=partial(_header, context)
+            )
             write = partial(_write, response, encoding)
             answer = write() if is_small else await self._aside(write)
         except asyncio.CancelledError:
             self._counts.count_refusal(endpoint, "abandoned")
             raise
         except PenstockError as error:
-            self._counts.count_refusal(
-                endpoint, "invalid" if isinstance(error, Invalid | NotFound) else "error"
-            )
+            is_mistake = isinstance(error, Invalid | NotFound)
+            self._counts.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
             raise
         except Exception:
             self._counts.count_refusal(endpoint, "error")
@@ -195,9 +197,7 @@ class Service:
     async def _streamed(self, message: Any, context: Context) -> Any:
         try:
             await self._admit(context, "infer", message.model_name)
-            return ModelStreamInferResponse(
-                infer_response=await self._infer(message, context.time_remaining())
-            )
+            return ModelStreamInferResponse(infer_response=await self._infer(message, context))
         except Exception as problem:  # noqa: BLE001 - as above
             told = ModelStreamInferResponse(error_message=as_error(problem, STREAM).message)
             told.infer_response.id = message.id
@@ -206,8 +206,7 @@ class Service:
     async def _admit(self, context: Context, scope: Scope, endpoint: str | None) -> None:
         if self._doorkeeper.is_open:
             return
-        headers = context.invocation_metadata() or ()
-        given = next((str(value) for name, value in headers if name == "authorization"), "")
+        given = _header(context, "authorization") or ""
         await self._aside(partial(self._doorkeeper.admit, given, scope, endpoint))
 
     async def _aside(self, work: Callable[[], T]) -> T:
@@ -232,6 +231,14 @@ _METHODS: dict[str, Callable[[Service, Any, Context, Any], Awaitable[Any]]] = {
 
 def _write(response: InferResponse, encoding: Any) -> Any:
     return write_response(classify(response, encoding), encoding)
+
+
+def _header(context: Context, name: str) -> str | None:
+    """Return the metadata of a name, which is in lower case."""
+    for key, value in context.invocation_metadata() or ():
+        if key == name and isinstance(value, str):
+            return value
+    return None
 
 
 def version_of(text: str) -> int | None:

@@ -55,12 +55,12 @@ class Cost:
         """Return up to how many rows merged requests are answered faster than one after the other.
 
         Doubling a batch of n saves `fixed_s / 2n` a row; it is worth it while that is a twentieth of what a
-        row costs, and while the batch takes no longer than `delay_s`.
+        row costs, and while the rows of the others delay none by more than `delay_s`.
         """
         if not self.is_known:
             return min(EXPLORED_ROWS, max_rows)
         if self.row_s <= 0:
             return max_rows
         gained = 9 * self.fixed_s / self.row_s
-        within = (delay_s - self.fixed_s) / self.row_s
+        within = delay_s / self.row_s
         return max(1, min(max_rows, int(gained), int(within)))

@@ -11,8 +11,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor, numpy_dtype
 from penstock.serving.prediction_id import Route
+from penstock.serving.traffic import Rule
 
 PROVEN_ROWS = 8
 """Example rows that a model must predict alone as it does together."""
@@ -43,7 +45,10 @@ class LoadedModel:
         self.flavour = files.flavour
         self.signature: Signature = files.signature
         self.predictor = predictor
+        self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
         self.cost = Cost()
+        self.load_s = 0.0
+        """What loading and proving it took."""
         self.is_bounded = bool(getattr(predictor, "is_bounded", False))
         self.is_batchable = False
 
@@ -55,16 +60,25 @@ class LoadedModel:
         return outputs
 
 
-class ServedRevision(msgspec.Struct, frozen=True):
-    """A revision with its models loaded, by version number."""
+class ServedRevision(msgspec.Struct, frozen=True, dict=True):
+    """A revision with its models loaded, by version number; those that rules name are among them."""
 
     revision: Revision
     models: dict[int, LoadedModel]
+    rules: tuple[Rule, ...] = ()
 
-    @property
-    def input_names(self) -> frozenset[str]:
-        """Every input that some model of the revision takes."""
-        return frozenset(column.name for model in self.models.values() for column in model.signature.inputs)
+    def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
+        """Return the inputs that only other models of the revision take."""
+        return self._foreign_inputs[model.version]
+
+    @cached_property
+    def _foreign_inputs(self) -> dict[int, frozenset[str]]:
+        own = {
+            version: frozenset(column.name for column in model.signature.inputs)
+            for version, model in self.models.items()
+        }
+        known = frozenset[str]().union(*own.values())
+        return {version: known - names for version, names in own.items()}
 
     @property
     def stable(self) -> LoadedModel:
@@ -189,7 +203,7 @@ class ModelRepository:
             for name in gone:
                 self._before.pop(name, None)
 
-    def apply(self, revision: Revision) -> ServedRevision:
+    def apply(self, revision: Revision, rules: tuple[Rule, ...] = ()) -> ServedRevision:
         """Load what a revision needs, prove it and serve it from now on; all or nothing.
 
         Raises:
@@ -197,8 +211,9 @@ class ModelRepository:
                 before is served further.
         """
         with self._lock:
-            models = {version: self._model(revision.model, version) for version in revision.versions}
-            new = ServedRevision(revision, models)
+            versions = (*revision.versions, *(rule.version for rule in rules))
+            models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
+            new = ServedRevision(revision, models, rules)
             old = self._served.get(revision.endpoint)
             check_compatible(new)
             if revision.endpoint in self.withheld:
@@ -213,8 +228,10 @@ class ModelRepository:
         key = f"{name}/{version}@{files.digest}"
         found = self._loaded.get(key)
         if found is None:
+            started_s = time.perf_counter()
             found = LoadedModel(files, self._load(files))
             prove(found, files)
+            found.load_s = time.perf_counter() - started_s
             self._loaded[key] = found
         return found
 

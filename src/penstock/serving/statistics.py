@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.serving.recorder import Exchange
+from penstock.serving.recorder import Exchange, Recorder, RecorderState
 
 
 class VersionStatistics(msgspec.Struct, kw_only=True):
@@ -24,13 +24,20 @@ class VersionStatistics(msgspec.Struct, kw_only=True):
 
 
 class Statistics:
-    """See the module. Added to by one thread."""
+    """See the module. A recorder that counts what it passes on; told by one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._counted: dict[tuple[str, int], VersionStatistics] = {}
 
-    def add(self, exchange: Exchange) -> None:
-        """Count a prediction that a client asked for."""
+    @property
+    def state(self) -> RecorderState:
+        """How full the recorder is."""
+        return self._recorder.state
+
+    def record(self, exchange: Exchange) -> None:
+        """Pass an exchange on, and count it when a client asked for it."""
+        self._recorder.record(exchange)
         if exchange.route == "shadow":
             return
         key = (exchange.endpoint, exchange.version)

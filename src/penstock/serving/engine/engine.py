@@ -38,6 +38,8 @@ class Engine:
         self.options = options or EngineOptions()
         self.limits: Mapping[str, EndpointLimits] = {}
         self.default_limits = _NO_LIMITS
+        self.on_batch: Callable[[str, int, int, int], None] | None = None
+        """Told of every batch for callers: endpoint, version, rows, and how many requests wait still."""
         self._lanes: weakref.WeakKeyDictionary[LoadedModel, dict[tuple[str, bool], Lane]] = (
             weakref.WeakKeyDictionary()
         )
@@ -137,7 +139,7 @@ class Engine:
         if lane is None:
             share = self._shares.setdefault(key, Share())
             share.weight = self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
-            lane = lanes[key] = Lane(endpoint, share, self.options)
+            lane = lanes[key] = Lane(endpoint, share, self.options, is_shadow=is_shadow)
             weakref.finalize(model, lane.close).atexit = False
         return lane
 
@@ -156,7 +158,7 @@ class Engine:
         until_s = time.perf_counter() + INLINE_TURN_S
         while (batch := lane.take()) is not None:
             batch.predict()
-            _settle(batch)
+            self._settle(batch)
             if lane.waiting and time.perf_counter() > until_s:
                 lane.is_flushing = True
                 asyncio.get_running_loop().call_soon(self._flush, lane)
@@ -177,8 +179,21 @@ class Engine:
         else:
             lane.busy -= 1
         self._turns.give_back(batch)
-        _settle(batch)
+        self._settle(batch)
         self._turns.give()
+
+    def _settle(self, batch: Batch) -> None:
+        """Give every caller what is its own."""
+        for job, result in zip(batch.jobs, batch.results, strict=False):
+            if job.future.done():
+                continue
+            if isinstance(result, Exception):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
+        lane = batch.lane
+        if self.on_batch is not None and batch.jobs and not lane.is_shadow:
+            self.on_batch(lane.endpoint, batch.jobs[0].model.version, batch.row_count, lane.waiting)
 
     def _expire(self, lane: Lane, job: Job) -> None:
         """Tell a caller that its deadline has passed."""
@@ -197,17 +212,6 @@ class Engine:
                 lane.stuck += 1
                 self._turns.give_back(batch)
         self._turns.give()
-
-
-def _settle(batch: Batch) -> None:
-    """Give every caller what is its own."""
-    for job, result in zip(batch.jobs, batch.results, strict=False):
-        if job.future.done():
-            continue
-        if isinstance(result, Exception):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)
 
 
 def _overloaded(endpoint: str, count: int) -> PenstockError:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 
+from penstock.base.threads import begin
 from penstock.serving.cost import EXPLORED_ROWS
 from penstock.serving.engine.job import Batch, Job
 from penstock.serving.engine.options import EngineOptions
@@ -25,8 +26,9 @@ EXPLORE_EVERY = 64
 class Lane:
     """Jobs that wait for one model, in the order they came."""
 
-    def __init__(self, endpoint: str, share: Share, options: EngineOptions) -> None:
+    def __init__(self, endpoint: str, share: Share, options: EngineOptions, *, is_shadow: bool) -> None:
         self.endpoint = endpoint
+        self.is_shadow = is_shadow
         self.share = share
         self._options = options
         self._jobs: deque[Job] = deque()
@@ -115,10 +117,7 @@ class Lane:
         self.running.add(batch)
         if self._threads < self.busy + self.stuck:
             self._threads += 1
-            # a daemon, as a prediction that hangs must not hold up the end of the process
-            threading.Thread(
-                target=_work, args=(self._inbox, loop, done), name=f"penstock-{self.endpoint}", daemon=True
-            ).start()
+            begin(f"penstock-{self.endpoint}", partial(_work, self._inbox, loop, done))
         self._inbox.put(batch)
 
     def close(self) -> None:

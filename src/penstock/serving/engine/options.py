@@ -20,7 +20,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     `threads` of a version predict at the same time; when a prediction outlives every caller's deadline, up
     to `spare_threads` more take over. `inline_s` is the cost below which a thread would only add to it.
     `slots` predictions have a turn on the processor at once, for at most `turn_s` while others wait. Merged
-    requests stay within `max_rows`, `max_bytes` and `batch_delay_s` of predicting; `max_rows` 1 merges none.
+    requests stay within `max_rows` and `max_bytes`, and delay each other by at most `batch_delay_s`; `max_rows` 1
+    merges none.
     """
 
     threads: int = 2
