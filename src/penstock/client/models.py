@@ -33,7 +33,7 @@ from penstock.client.sink import ModelDraft
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
 from penstock.flows.models.provenance import environment
 from penstock.flows.models.uploaded import ENVIRONMENT_TAG
-from penstock.registry.flavours import save_estimator
+from penstock.registry.flavours import save_model
 
 
 class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,7 +269,7 @@ def _folder_of(model: Any, columns: Columns) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
         folder = Path(scratch) / "model"
-        save_estimator(model, folder, columns.inputs, columns.optional)
+        save_model(model, folder, columns.inputs, optional=columns.optional)
         yield folder
 
 

@@ -23,10 +23,11 @@ from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.records.signature import Column
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.matching import to_columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
 from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
 from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
-from penstock.serving.tensors import Tensor, to_columns
+from penstock.serving.tensors import Tensor
 from penstock.serving.traffic import choose_route
 
 logger = logging.getLogger(__name__)
@@ -330,9 +331,7 @@ class _Call:
         )
 
 
-def _columns(
-    served: ServedRevision, model: LoadedModel, tensors: Iterable[Tensor]
-) -> tuple[dict[str, Array], int]:
+def _columns(served: ServedRevision, model: LoadedModel, tensors: Iterable[Tensor]) -> tuple[Columns, int]:
     """Match tensors with the inputs of one of a revision's models.
 
     Clients cannot know which version answers, so what only another version takes is left out.
@@ -345,7 +344,11 @@ def _columns(
 
 
 def _describe(column: Column) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": [-1]}
+    described: dict[str, Any] = {
+        "name": column.name,
+        "datatype": column.datatype,
+        "shape": list(column.shape),
+    }
     if not column.required:
         described["parameters"] = {"optional": True}
     return described

@@ -16,6 +16,7 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
+from penstock.flows.models.tables import table_inputs
 from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
@@ -103,14 +104,14 @@ class HeldOutTable:
 
     @cached_property
     def _candidate_scores(self) -> Floats:
-        return score_rows(self._files, self._frame)
+        return score_rows(self._files, self._frame, self._settings.label)
 
     @cached_property
     def _champion_scores(self) -> Floats | None:
         if self._champion is None or self.is_champion:
             return None
         try:
-            return score_rows(self._champion, self._frame)
+            return score_rows(self._champion, self._frame, self._settings.label)
         except Invalid as error:
             if error.code != DOES_NOT_LOAD:
                 raise
@@ -133,19 +134,20 @@ class HeldOutTable:
         return self._champion_scores
 
 
-def score_rows(files: ModelFiles, frame: pl.DataFrame) -> Floats:
+def score_rows(files: ModelFiles, frame: pl.DataFrame, label: str | None = None) -> Floats:
     """Return a model's scores of every row: the probability where it gives one, else the prediction.
 
-    A column the model can do without and the table does not have is left out.
+    A column the model can do without and the table does not have is left out. A model that takes one matrix is given
+    all columns but the label, in the table's order.
 
     Raises:
         Invalid: the model does not load, or the table lacks a column it needs.
     """
-    names = [
-        column.name for column in files.signature.inputs if column.required or column.name in frame.columns
-    ]
-    outputs = load_model(files).predict(to_columns(frame, names), frame.height)
-    return np.asarray(outputs.get("probability", outputs.get("prediction")), dtype=np.float64)
+    predictor = load_model(files)
+    outputs = predictor.predict(table_inputs(predictor.signature, frame, label), frame.height)
+    probability = outputs.get("probability")
+    is_pair = probability is not None and probability.ndim == 1
+    return np.asarray(probability if is_pair else outputs.get("prediction"), dtype=np.float64)
 
 
 def run_gate(project: Project, path: str | None = None) -> Verdict:

@@ -9,6 +9,7 @@ from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
+from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.gates.settings import settings_digest
 from penstock.registry.references import resolve_version
@@ -65,9 +66,10 @@ def plan_deployment(
             version=version.number,
         )
     files = RegistrySource(project).fetch(version.model, version.number)
-    prove(LoadedModel(files, load_model(files)), files)
+    loaded = LoadedModel(files, load_model(files))
+    prove(loaded, files)
     policy = policy_in_file(project, endpoint)
-    outputs = frozenset(column.name for column in files.signature.outputs)
+    outputs = frozenset(column.name for column in loaded.signature.outputs)
     warnings = check_guardrails(
         project, endpoint, policy.endpoint if policy else None, version, outputs, is_canary=canary is not None
     )
@@ -78,7 +80,9 @@ def plan_deployment(
         )
         kind = "endpoint.deployed"
     else:
-        draft, summary = _canary_draft(project, endpoint, version, before, (canary, reason))
+        draft, summary = _canary_draft(
+            project, endpoint, (version, loaded.signature), before, (canary, reason)
+        )
         kind = "endpoint.canary"
     return DeploymentPlan(
         endpoint,
@@ -110,11 +114,12 @@ def check_endpoint_name(name: str) -> str:
 def _canary_draft(
     project: Project,
     endpoint: str,
-    version: ModelVersion,
+    candidate: tuple[ModelVersion, Signature],
     before: Revision | None,
     how: tuple[float, str | None],
 ) -> tuple[RevisionDraft, str]:
     percent, reason = how
+    version, inputs = candidate
     if before is None or before.model != version.model:
         raise Invalid(
             f"endpoint {endpoint} serves nothing a canary of {version.model} could stand beside",
@@ -127,12 +132,8 @@ def _canary_draft(
             code="serving.already_stable",
             hint=f"penstock endpoint show {endpoint}",
         )
-    source = RegistrySource(project)
-    check_inputs(
-        version.ref,
-        source.fetch(version.model, version.number).signature,
-        source.fetch(before.model, before.stable).signature,
-    )
+    stable = load_model(RegistrySource(project).fetch(before.model, before.stable))
+    check_inputs(version.ref, inputs, stable.signature)
     settings = project.settings.endpoints.get(endpoint)
     steps = tuple(step for step in settings.rollout.steps if step > percent) if settings else ()
     summary = f"{endpoint} gives {version.ref} {percent:g} % of its traffic, the rest stays with version {before.stable}"

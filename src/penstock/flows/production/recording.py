@@ -29,6 +29,7 @@ from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import (
     Prediction,
     StoredLabel,
@@ -172,10 +173,10 @@ class LiveRecorder:
         latency.update([one.latency_s for one in observations])
         features, outputs = Profile(), Profile()
         features.update(
-            _stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
+            _watched([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        outputs.update(_stack([one.outputs for one in answered]), sum(one.row_count for one in answered))
+        outputs.update(_watched([one.outputs for one in answered]), sum(one.row_count for one in answered))
         return Window(
             key=key,
             window_s=self._monitor(key.endpoint).window_s,
@@ -215,6 +216,11 @@ class LiveRecorder:
 
 
 _DEFAULT = MonitorSettings()
+
+
+def _watched(parts: Sequence[Columns]) -> dict[str, Array]:
+    """Return the rows of all parts by what is watched: columns, and the columns of narrow tensors."""
+    return _stack([dict(iterate_columns(part)) for part in parts])
 
 
 def _stack(parts: Sequence[Columns]) -> dict[str, Array]:

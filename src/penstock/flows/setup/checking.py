@@ -19,12 +19,12 @@ from penstock.data.repository import DataRepository
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.project import Project
 from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
+from penstock.records.flavours import choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
-from penstock.serving.loaders import LOADERS
 from penstock.storage.resolve import shown_url
 
 State = Literal["ok", "missing", "broken"]
-PACKAGES: Mapping[str, tuple[str, str]] = {"sklearn": ("skops", "sklearn"), "ssh": ("asyncssh", "ssh")}
+PACKAGES: Mapping[str, tuple[str, str]] = {"ssh": ("asyncssh", "ssh")}
 """By what needs it: the package, and the extra of Penstock that installs it."""
 FREE_BYTES = 1 << 30
 WAIT_S = 0.2
@@ -175,22 +175,12 @@ def _model(project: Project, model: ModelSettings | None) -> Check:
         what = "is a file, not a model folder" if folder.is_file() else "is not there"
         hint = "write it with penstock.save_model" if folder.exists() else "penstock repro"
         return Check("model", "missing", f"{model.path} {what}", hint)
-    flavours = describe_model(folder).flavours
-    served = [name for name in flavours if name in LOADERS]
-    if not served:
-        known = ", ".join(sorted(LOADERS))
-        return Check(
-            "model",
-            "broken",
-            f"{model.path} ({', '.join(flavours)}) cannot be served",
-            f"served are: {known}",
-        )
-    package, extra = PACKAGES.get(served[0], (served[0], served[0]))
-    if find_spec(package) is None:
-        return Check(
-            "model", "broken", f"{model.path} needs {package}, which is not installed", _install(extra)
-        )
-    return Check("model", "ok", f"{model.path} ({served[0]}) can be served")
+    try:
+        flavour = choose_flavour(describe_model(folder).flavours)
+    except PenstockError as error:
+        what = f"{model.path} cannot be served: {error.message}"
+        return Check("model", "broken", what, error.hint or "save it again")
+    return Check("model", "ok", f"{model.path} ({flavour}) can be served")
 
 
 def _watching(root: Path, settings: ProjectSettings, model: ModelSettings) -> Iterator[Check]:
