@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 import penstock
 from penstock.base.errors import Invalid
 from penstock.flows.models import judging
+from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.judging import HeldOutTable
-from penstock.flows.models.registering import Candidate
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
 from projects import Sample

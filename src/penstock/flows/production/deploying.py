@@ -53,7 +53,7 @@ def plan_deployment(
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
-        gates = project.settings.gates
+        gates = project.settings.gates_of(version.model)
         verdict = find_verdict(connection, version.model, version.digest, settings_digest(gates))
         if not force:
             require_not_rolled_back(connection, version, "deployed")

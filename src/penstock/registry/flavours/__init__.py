@@ -44,7 +44,7 @@ class FlavourWriter(Protocol):
         options: dict[str, Any],
         signature: Signature,
         rows: str,
-        example: Mapping[str, Any],
+        example: Mapping[str, Any] | None,
     ) -> Signature:
         """Load what was written, ask it about the example; return the signature with its outputs."""
         ...

@@ -132,7 +132,7 @@ class Flavour(ABC):
         options: dict[str, Any],
         signature: Signature,
         rows: Rows,
-        example: dict[str, list[Any]],
+        example: dict[str, list[Any]] | None,
     ) -> Signature:
         """Load what was just written and ask it about its rows; return the signature with its outputs.
 
@@ -152,9 +152,9 @@ class Flavour(ABC):
             rows=rows,
         )
         predictor = self.open(model, files)
-        columns = example_columns(signature, example)
+        columns = example_columns(predictor.signature, example)
         if columns is not None:
-            predictor.predict(columns, row_count_of(signature, columns))
+            predictor.predict(columns, row_count_of(predictor.signature, columns))
         return predictor.signature
 
 

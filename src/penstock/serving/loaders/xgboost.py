@@ -64,6 +64,13 @@ class XgboostFlavour(Flavour):
             model.set_params(n_jobs=1)
         return model
 
+    def file_options(self, path: Path) -> dict[str, Any]:
+        """Return the options of a lone file, which remembers whether it was a classifier's or a regressor's."""
+        noted = str(xgboost.Booster(model_file=path).attr("scikit_learn") or "")
+        faces = {"XGBClassifier": "classifier", "XGBRegressor": "regressor"}
+        face = next((name for name, word in faces.items() if f'"{word}"' in noted), None)
+        return {"data": path.name, "model_class": f"xgboost.sklearn.{face}" if face else _BOOSTER}
+
     def inputs_of(self, model: Any) -> tuple[Column, ...]:
         """Return its features."""
         booster = _booster(model)
