@@ -21,7 +21,7 @@ from penstock.registry.flavours.columns import input_columns
 from penstock.registry.flavours.frames import hold_rows
 from penstock.registry.package import describe_model, digest_manifest, scan_model
 from penstock.serving.loaders import load_model
-from penstock.serving.loaders.flavour import example_columns
+from penstock.serving.loaders.fed import example_columns
 from registry.seeing import See
 
 

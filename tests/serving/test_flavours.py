@@ -20,8 +20,9 @@ from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.loading import Trust, load_folder
 from penstock.records import flavours
 from penstock.serving.loaders import load_model
-from penstock.serving.loaders.flavour import example_columns, row_count_of
-from penstock.serving.loaders.model import Predictor
+from penstock.serving.loaders.fed import FedPredictor, example_columns, row_count_of
+from penstock.serving.loaders.model import Matrix, Predictor
+from penstock.serving.loaders.shortcut import ShortcutPredictor
 from penstock.serving.repository import LoadedModel, prove
 from serving.trained import CASES, FRAME, Custom, Doubling, matrix
 
@@ -168,3 +169,30 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(monkeypatch: p
     assert error.value.hint == "pip install 'penstock[xgboost]'"
     with pytest.raises(Invalid, match="none can be served"):
         flavours.choose_flavour(["spark"])
+
+
+def test_a_common_estimator_is_asked_by_a_shortcut_that_answers_as_the_library_does(tmp_path: Path) -> None:
+    """Also rows that the shortcut leaves to the library, and in whatever order and form columns come."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    frame = pl.DataFrame(matrix(), schema=list("abcd"))
+    classes = (matrix()[:, 0] > 0).astype(int)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, classes)
+    penstock.save_model(model, tmp_path / "m", inputs=frame.select("d", "c", "b", "a"))
+    predictor = load_model(files_of_folder(tmp_path / "m", "m", 1, "d"))
+    assert isinstance(predictor, ShortcutPredictor)
+    rows = frame.tail(20)
+    columns = {name: rows[name].to_numpy() for name in "bdca"}
+    joined = Matrix(tuple("dcba"), np.column_stack([columns[name] for name in "dcba"]))
+    for given in (columns, joined):
+        outputs = predictor.predict(given, 20)
+        assert outputs["prediction"].tolist() == model.predict(rows).tolist()
+        assert np.allclose(outputs["probability"], model.predict_proba(rows)[:, 1])
+    with pytest.raises(ValueError, match="NaN"):
+        predictor.predict({**columns, "a": np.full(20, np.nan)}, 20)
+    own = make_pipeline(FunctionTransformer(lower), LogisticRegression())
+    table = pd.DataFrame({"age": matrix()[:, 0]})
+    penstock.save_model(own.fit(table, classes), tmp_path / "own", inputs=table)
+    assert isinstance(load_model(files_of_folder(tmp_path / "own", "m", 1, "d")), FedPredictor)

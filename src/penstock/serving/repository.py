@@ -21,7 +21,7 @@ from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
-from penstock.serving.loaders.flavour import example_columns, row_count_of
+from penstock.serving.loaders.fed import example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
 from penstock.serving.prediction_id import Route
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from penstock.records.signature import Column
+from penstock.serving.loaders.fed import Answer
 from penstock.serving.loaders.feeding import is_numeric
-from penstock.serving.loaders.flavour import Answer, scores
+from penstock.serving.loaders.flavour import scores
 from penstock.serving.loaders.model import Rows
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column
 from penstock.serving.loaders.boosting import named_features
-from penstock.serving.loaders.flavour import Answer, Flavour, Saving, inside, scores
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
 
 MODEL_DATA = "model.cb"
 

@@ -16,15 +16,8 @@ import polars as pl
 from penstock.base.errors import Invalid
 from penstock.records.flavours import import_flavour
 from penstock.records.signature import VECTOR, Column, Signature
-from penstock.serving.loaders.flavour import (
-    Answer,
-    Flavour,
-    Saving,
-    does_not_load,
-    example_columns,
-    inside,
-    row_count_of,
-)
+from penstock.serving.loaders.fed import Answer, does_not_load, example_columns, row_count_of
+from penstock.serving.loaders.flavour import Flavour, Saving, inside
 from penstock.serving.loaders.model import Array, Columns, Matrix, ModelFiles, Predictor, numpy_dtype
 
 

@@ -33,15 +33,17 @@ def make_feed(
     """Return what turns a request's columns into what the model takes.
 
     Args:
-        as_matrix: numeric columns are given as one array, in this `order` where the model knows names.
+        as_matrix: numeric columns are given as one array.
+        order: the names in the model's order, where it knows them.
     """
     inputs = signature.inputs
     if any(column.is_tensor for column in inputs) or (rows == "numpy" and len(inputs) == 1):
         return _single(inputs[0]) if len(inputs) == 1 else _arrays
+    known = {column.name: column for column in inputs}
+    if order is not None and set(order) == set(known):
+        inputs = tuple(known[name] for name in order)
     if as_matrix and is_numeric(inputs):
-        known = {column.name: column for column in inputs}
-        in_order = order is not None and set(order) == set(known)
-        return _MatrixFeed(tuple(known[name] for name in order) if order and in_order else inputs)
+        return _MatrixFeed(inputs)
     if rows == "pandas":
         return _PandasFeed(inputs)
     return _PolarsFeed(inputs)

@@ -15,7 +15,8 @@ import numpy as np
 from penstock.records.flavours import import_flavour
 from penstock.records.signature import Column
 from penstock.serving.loaders.boosting import answer_estimator, boosting_rows, named_features
-from penstock.serving.loaders.flavour import Answer, Flavour, Saving, inside, scores
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
 from penstock.serving.loaders.model import Rows
 
 MODEL_TEXT = "model.lgb"

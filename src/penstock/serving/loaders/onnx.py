@@ -14,7 +14,8 @@ import onnxruntime
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Datatype
-from penstock.serving.loaders.flavour import Answer, Flavour, Saving, inside, scores
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
 
 MODEL_DATA = "model.onnx"
 _DATATYPES: dict[str, str] = {

@@ -13,7 +13,8 @@ import mlflow.pyfunc
 import numpy as np
 
 from penstock.base.errors import Invalid
-from penstock.serving.loaders.flavour import Answer, Flavour, Saving
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving
 from penstock.serving.loaders.model import ModelFiles, Predictor
 
 

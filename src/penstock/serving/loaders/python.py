@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from penstock.base.errors import Invalid
-from penstock.serving.loaders.flavour import Answer, Flavour, Saving, inside
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving, inside
 
 CODE = "code"
 STATE = "state"

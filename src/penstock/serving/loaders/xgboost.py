@@ -15,7 +15,8 @@ import xgboost
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column
 from penstock.serving.loaders.boosting import answer_estimator, boosting_rows, named_features
-from penstock.serving.loaders.flavour import Answer, Flavour, Saving, inside
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving, inside
 from penstock.serving.loaders.model import Rows
 
 MODEL_DATA = "model.ubj"
