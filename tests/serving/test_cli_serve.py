@@ -35,7 +35,9 @@ def test_labels_are_sent_one_by_one_as_a_list_and_as_lines(server: ServeProcess)
     assert json.loads(one.stdout)["accepted"] == 1
     both = json.dumps([{"prediction_id": made, "label": 0} for made in ids[:2]])
     counts = json.loads(send(server, "--file", "-", text=both).stdout)
-    assert (counts["accepted"], counts["duplicate"]) == (1, 1)
+    assert (counts["accepted"], counts["corrected"], counts["duplicate"]) == (1, 1, 0)
+    again = send(server, "--file", "-", "--by", "ada", text=both)
+    assert (again.exit_code, json.loads(again.stdout)["duplicate"]) == (0, 2)
     line = json.dumps({"prediction_id": ids[2], "label": True}) + "\n"
     assert json.loads(send(server, "--file", "-", text=line).stdout)["accepted"] == 1
 

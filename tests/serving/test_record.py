@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,10 +14,15 @@ from hypothesis import strategies as st
 from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, connect, metadata
 from penstock.flows.production.recording import LiveRecorder
+from penstock.monitoring.labels import score
+from penstock.monitoring.profile import NumberColumn
+from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
+from penstock.serving.classes import Served
 from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import decode_columns, get_prediction, list_predictions, list_sampled
+from penstock.serving.predictions import decode_columns, list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 TIME_MS = 1_700_000_040_000
@@ -78,8 +84,7 @@ def test_what_was_recorded_becomes_a_window(recorder: LiveRecorder, database: Da
     with database.read() as connection:
         assert recent([found], "stable", 5) is not None
         assert recent([found], "canary", 5) is None
-        stored = get_prediction(connection, make_id(2).encode())
-        assert len(list_sampled(connection, "delay", limit=10)) == 2
+        (stored,) = list_predictions(connection, [make_id(2).encode()])
     assert decode_columns(stored.outputs)["probability"].tolist() == [0.4]
     assert stored.features is not None
 
@@ -137,6 +142,45 @@ def test_a_flush_that_fails_is_repeated_and_counts_once(database: Database) -> N
     assert window(database).request_count == 2
 
 
+def test_answers_that_are_no_numbers_are_counted_by_request_and_by_row(
+    recorder: LiveRecorder, database: Database
+) -> None:
+    good, none, mostly = [0.5] * 200, [float("nan")], [0.5, float("inf")]
+    for counter, scores in enumerate((good, none, mostly, [*good, float("nan")], none), start=1):
+        recorder.record(observe(counter, scores))
+    recorder.record(observe(9, [0.5], outputs={}, error="model"))
+    recorder.flush()
+    found = window(database)
+    assert (found.nonfinite_count, found.nonfinite_run_count, found.nonfinite_row_count) == (3, 2, 4)
+
+
+def test_a_run_of_answers_that_are_no_numbers_does_not_wait_for_the_flush(database: Database) -> None:
+    made = LiveRecorder(database, 1, {"delay": MonitorSettings(flush_s=600)}, flush_s=600)
+    for counter in range(1, 4):
+        made.record(observe(counter, [float("nan")]))
+    while not _is_written(database):
+        time.sleep(0.02)
+    made.close()
+    assert window(database).nonfinite_count == 3
+
+
+def test_features_are_counted_at_the_edges_of_the_reference(
+    recorder: LiveRecorder, database: Database
+) -> None:
+    recorder.mark(Served("delay", 1, 3), {"hour": np.array([0.0, 1.0])})
+    for counter in (1, 2):
+        recorder.record(observe(counter, [0.1, 0.2, 0.3]))
+        recorder.flush()
+    column = window(database).features.column("hour")
+    assert isinstance(column, NumberColumn) and column.marks is not None
+    assert column.marks.counts.tolist() == [0, 2, 0, 2, 2]
+
+
+def _is_written(database: Database) -> bool:
+    with database.read() as connection:
+        return bool(list_windows(connection, "delay"))
+
+
 events = st.lists(
     st.tuples(st.integers(1, 5), st.lists(st.sampled_from([0, 1, None]), min_size=2, max_size=2)), max_size=15
 )
@@ -144,29 +188,41 @@ events = st.lists(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(events, st.lists(st.booleans(), min_size=15, max_size=15))
-def test_repeating_labels_in_any_order_changes_nothing(
+def test_the_last_labels_hold_however_they_come(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, list[Any]]], flushes: list[bool]
 ) -> None:
     store = connect(f"sqlite:///{tmp_path_factory.mktemp('join')}/store.db")
     metadata.create_all(store.engine)
     recorder = LiveRecorder(store, 1, flush_s=3600)
-    first: dict[tuple[int, int], int] = {}
+    held: dict[tuple[int, int], int] = {}
     for counter in range(1, 6):
         recorder.record(observe(counter, [0.3, 0.7]))
     for (counter, values), is_flushed in zip(arrivals, flushes, strict=False):
         if is_flushed:
             recorder.flush()
         counts = recorder.add_labels("delay", [label(counter, values)])
-        new = [
-            (counter, row)
-            for row, value in enumerate(values)
-            if value is not None and (counter, row) not in first
-        ]
-        first |= {(one, row): values[row] for one, row in new}
-        assert counts == (LabelCounts(accepted=1) if new else LabelCounts(duplicate=1))
-    recorder.add_labels("delay", [label(counter, values) for counter, values in arrivals])
+        said = {(counter, row): value for row, value in enumerate(values) if value is not None}
+        new = {place for place in said if place not in held}
+        changed = {place for place, value in said.items() if held.get(place, value) != value}
+        held |= said
+        assert counts == LabelCounts(**{"corrected" if changed else "accepted" if new else "duplicate": 1})
+    for counter in range(1, 6):
+        again = recorder.add_labels("delay", [label(counter, [held.get((counter, row)) for row in (0, 1)])])
+        assert again.duplicate == 1
     recorder.close()
     quality = window(store).quality
-    assert quality.label_count == len(first)
-    assert quality.positive_count == sum(first.values())
+    assert quality.label_count == len(held)
+    assert quality.positive_count == sum(held.values())
+    assert (quality.classes, quality.left_out) == (once(held).classes, 0)
+    np.testing.assert_allclose(quality.sums, once(held).sums, atol=1e-9)
+    np.testing.assert_array_equal(quality.fine, once(held).fine if held else quality.fine)
     store.close()
+
+
+def once(held: dict[tuple[int, int], int]) -> Quality:
+    """Return what the labels that hold say when each came once."""
+    made = Quality()
+    for (counter, row), value in held.items():
+        outputs = {"probability": np.array([(0.3, 0.7)[row]])}
+        made = made.merge(score(outputs, [value], requests=[request_number(make_id(counter).encode())]))
+    return made

@@ -31,6 +31,10 @@ def _pandas() -> pd.DataFrame:
     return frame.assign(kind=pd.Categorical(THREE))
 
 
+def _each(probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"probability_{one}": probabilities[:, index] for index, one in enumerate("abc")}
+
+
 class Custom:
     """A model of one's own that learned a number."""
 
@@ -71,7 +75,7 @@ def _sklearn_classes() -> tuple[Any, Any, dict[str, Any]]:
     frame = pl.DataFrame(X, schema=list("abcd"))
     model = RandomForestClassifier(5, random_state=0).fit(frame, THREE)
     few = frame.head(5)
-    return model, frame, {"prediction": model.predict(few), "probability": model.predict_proba(few)}
+    return model, frame, {"prediction": model.predict(few), **_each(model.predict_proba(few))}
 
 
 def _sklearn_several() -> tuple[Any, Any, dict[str, Any]]:
@@ -121,7 +125,7 @@ def _lightgbm_classes() -> tuple[Any, Any, dict[str, Any]]:
     frame = _pandas()
     model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(frame, THREE)
     few = frame.head(5)
-    return model, frame, {"prediction": model.predict(few), "probability": model.predict_proba(few)}
+    return model, frame, {"prediction": model.predict(few), **_each(model.predict_proba(few))}
 
 
 def _catboost_classes() -> tuple[Any, Any, dict[str, Any]]:

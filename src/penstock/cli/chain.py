@@ -34,9 +34,9 @@ def why(session: Session, subject: str) -> None:
                 else ""
             )
             lines.append(f"{link.kind:{width}}  {key + '  ' if key else ''}{link.text}")
-            for name in ("outputs", "label", "checks"):
+            for name in ("outputs", "label", "corrections", "checks"):
                 value = link.details.get(name)
-                if isinstance(value, list) and name == "checks":
+                if isinstance(value, list) and name in ("corrections", "checks"):
                     lines += [f"{'':{width}}    {check}" for check in value]
                 elif value is not None:
                     lines.append(f"{'':{width}}    {name} {_short(value)}")

@@ -140,8 +140,9 @@ class _Inference:
         """Take labels; answered when they are durable."""
         endpoint = request.path_params["model"]
         items = decode_feedback(await self._read(request))
+        sender = request.client.host if request.client else None
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._store, self._dataplane.feedback, endpoint, items)
+        result = await loop.run_in_executor(self._store, self._dataplane.feedback, endpoint, items, sender)
         self._metrics.count_labels(endpoint, result)
         return json_response(result)
 

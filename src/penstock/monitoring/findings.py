@@ -24,8 +24,9 @@ findings = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
     sa.Index("ix_findings_endpoint_id", "endpoint", "id"),
 )
-Kind = Literal["errors", "latency", "drift", "quality", "load"]
-"""`load` is no guardrail of a policy: no serve process could load what is deployed."""
+Kind = Literal["errors", "latency", "drift", "quality", "outputs", "load"]
+"""The last two are no guardrails of a policy, and hold for all: answers that are no finite numbers, and that no
+serve process could load what is deployed."""
 Unjudged = Literal[
     "too_few", "no_traffic", "no_reference", "feature_unknown", "metric_absent", "no_probability", "undecided"
 ]

@@ -79,6 +79,29 @@ class QualityCounts:
         self._add("brier", groups, np.square(values - truth))
         self._add("log_loss", groups, -np.log(likely))
 
+    def add_probabilities(
+        self, probabilities: Floats, truth: Sequence[int], requests: Sequence[int] | None = None
+    ) -> None:
+        """Add the probabilities of more than two classes and which of them was the truth.
+
+        Args:
+            probabilities: `(n_rows, n_classes)`, finite.
+            truth: the column of each row's true class.
+            requests: a number of the request of each row; without them each row is a request.
+
+        Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review
+        78, 1950, eq. 2 (the sum over all classes, in [0, 2]).
+        """
+        count = len(truth)
+        if not count:
+            return
+        groups, rows = _groups(count, requests), np.arange(count)
+        values = np.clip(probabilities, 0.0, 1.0)
+        of_truth = values[rows, np.asarray(truth, dtype=np.int64)]
+        self._add("scored", groups, np.ones(count))
+        self._add("brier", groups, np.square(values).sum(axis=1) - 2 * of_truth + 1)
+        self._add("log_loss", groups, -np.log(np.clip(of_truth, CLIP, 1.0)))
+
     def add_classes(
         self,
         predicted: Sequence[Any] | npt.NDArray[Any],
@@ -153,9 +176,29 @@ class QualityCounts:
             for (truth, guess), counts in one.classes.items():
                 known = result._class(truth, guess)
                 known += counts
+        result.classes = {pair: counts for pair, counts in result.classes.items() if counts.any()}
         if result.fine is not NONE and (self.fine is NONE or other.fine is NONE):
             result.fine, result.coarse = result.fine.copy(), result.coarse.copy()
         return result
+
+    def without(self, other: Self) -> Self:
+        """Return this quality with another's taken out, as a difference to be merged with what holds it.
+
+        What was taken out and is not in here is below nothing until then.
+        """
+        negative = type(self)()
+        negative.left_out = -other.left_out
+        negative.sums, negative.squares = -other.sums, -other.squares
+        negative.fine, negative.coarse = -other.fine, -other.coarse
+        if other.fine is NONE:
+            negative.fine = negative.coarse = NONE
+        negative.classes = {pair: -counts for pair, counts in other.classes.items()}
+        return self.merge(negative)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing at all: neither of labels that count nor of any left out."""
+        return not (self.left_out or self.sums.any() or self.squares.any() or self.classes)
 
     def to_bytes(self) -> bytes:
         """Serialise as MessagePack `[2, left_out, fine, coarse, sums, squares, classes]`.

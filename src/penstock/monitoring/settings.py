@@ -136,6 +136,8 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     requests in [0, 1] whose features are stored. `classes` are the classes of a classifier in the model's
     order, where its predictions do not tell them; labels of another class are misfits. `positive` is the
     class that precision, recall and the probability are about, when it is not the last.
+    `nonfinite_max_ratio` is the share of rows, and of requests, in [0, 1] that may be answered with NaN or
+    an infinity; with 1 nobody is told.
     """
 
     window_s: int = 60
@@ -145,12 +147,15 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     feature_ratio: float = 0.1
     classes: tuple[str | int | float | bool, ...] | None = None
     positive: str | int | float | bool | None = None
+    nonfinite_max_ratio: float = 0.01
 
     def __post_init__(self) -> None:
         if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:
             raise ValueError("window_s, windows and flush_s are positive")
         if not 0 <= self.feature_ratio <= 1:
             raise ValueError("feature_ratio is a ratio in [0, 1]")
+        if not 0 <= self.nonfinite_max_ratio <= 1:
+            raise ValueError("nonfinite_max_ratio is a ratio in [0, 1]")
         if self.classes is not None and (len(self.classes) < 2 or self.positive not in (None, *self.classes)):
             raise ValueError("classes are at least two, and positive is one of them")
 

@@ -39,7 +39,25 @@ windows = sa.Table(
     sa.Column("quality", sa.LargeBinary),
     sa.Column("label_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("error_run_count", sa.Integer),
+    sa.Column("nonfinite_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("dropped_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Index(
+        "ix_windows_counts",
+        "endpoint",
+        "version",
+        "route",
+        "start_s",
+        "revision",
+        "request_count",
+        "label_count",
+    ),
 )
+
+NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")
+SUMMED = ("request_count", "error_count", "row_count", *NONFINITE, "dropped_count")
+"""What is added up where windows are merged."""
 
 
 class WindowKey(msgspec.Struct, frozen=True, order=True):
@@ -56,6 +74,9 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A window, or the merge of several. Errors are failures that were not the client's fault.
 
     `error_run_count` is in how many runs without a success between they came; None where nobody counted.
+    `nonfinite_count` requests were answered with more values that are no finite numbers than is borne, in
+    `nonfinite_run_count` runs; `nonfinite_row_count` rows had one at all. Of `dropped_count` requests only
+    that they came, and whether they failed, is known: the recorder had no room for them.
     """
 
     key: WindowKey
@@ -68,6 +89,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Profile = msgspec.field(default_factory=Profile)
     quality: Quality = msgspec.field(default_factory=Quality)
     error_run_count: int | None = None
+    nonfinite_count: int = 0
+    nonfinite_run_count: int = 0
+    nonfinite_row_count: int = 0
+    dropped_count: int = 0
 
     @property
     def end_s(self) -> int:
@@ -78,6 +103,17 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def error_ratio(self) -> float:
         """Share of requests that failed, in [0, 1]; 0.0 without requests."""
         return self.error_count / self.request_count if self.request_count else 0.0
+
+    def counts_only(self) -> Window:
+        """Return the window without its sketches: of its requests only the counts are known."""
+        return Window(
+            key=self.key,
+            window_s=self.window_s,
+            request_count=self.request_count,
+            error_count=self.error_count,
+            error_run_count=self.error_run_count,
+            dropped_count=self.request_count,
+        )
 
     def quantile_s(self, rank: float) -> float:
         """Return the latency in seconds that a share `rank` of the requests did not exceed."""
@@ -110,6 +146,23 @@ def add_partials(connection: sa.Connection, partials: Iterable[Partial]) -> None
     rows = [_pack(one) for one in partials]
     if rows:
         connection.execute(upsert(connection.dialect.name, windows).on_conflict_do_nothing(), rows)
+
+
+def put_partial(connection: sa.Connection, partial: Partial) -> None:
+    """Write a partial row in the place of what the same worker wrote there before."""
+    insert = upsert(connection.dialect.name, windows)
+    values = _pack(partial)
+    keys = [column.name for column in windows.primary_key.columns]
+    new = {name: insert.excluded[name] for name in values if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), [values])
+
+
+def replace_partial(connection: sa.Connection, partial: Partial) -> bool:
+    """Write a partial row over the one that is there; whether it was still there."""
+    values = _pack(partial)
+    keys = [column.name for column in windows.primary_key.columns]
+    mine = sa.and_(*(windows.c[name] == values.pop(name) for name in keys))
+    return connection.execute(windows.update().where(mine).values(values)).rowcount == 1
 
 
 def list_windows(
@@ -169,7 +222,7 @@ def list_timings(
     since_s: int = 0,
 ) -> list[Window]:
     """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
-    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency")
+    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency", *NONFINITE)
     wanted = (
         (windows.c.endpoint == endpoint)
         & (windows.c.version == version)
@@ -188,6 +241,7 @@ def list_timings(
             error_count=row.error_count,
             error_run_count=row.error_run_count,
             latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
+            **{name: getattr(row, name) for name in NONFINITE},
         )
         found.setdefault(row.start_s, []).append(window)
     return [merge_windows(found[start_s]) for start_s in sorted(found)]
@@ -229,7 +283,7 @@ def labelled(
         & (windows.c.version == version)
         & (windows.c.route != "direct")
         & (windows.c.start_s >= since_s)
-        & (windows.c.label_count > 0)
+        & windows.c.quality.is_not(None)
     )
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
@@ -237,6 +291,24 @@ def labelled(
         wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
     found = [unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
     return merge_windows(found) if found else None
+
+
+def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
+    """Return where the window now begins that holds what labels said of a window; None when it is deleted.
+
+    Windows that were merged to hours or days begin earlier.
+    """
+    query = sa.select(sa.func.max(windows.c.start_s)).where(
+        windows.c.endpoint == key.endpoint,
+        windows.c.revision == key.revision,
+        windows.c.version == key.version,
+        windows.c.route == key.route,
+        windows.c.start_s <= key.start_s,
+        windows.c.start_s + windows.c.window_s > key.start_s,
+        windows.c.label_count > 0,
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else int(found)
 
 
 def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
@@ -270,14 +342,12 @@ def merge_windows(parts: Sequence[Window]) -> Window:
     return Window(
         key=msgspec.structs.replace(newest.key, start_s=start_s),
         window_s=max(part.end_s for part in parts) - start_s,
-        request_count=sum(part.request_count for part in parts),
-        error_count=sum(part.error_count for part in parts),
-        row_count=sum(part.row_count for part in parts),
         latency=reduce(LatencyHistogram.merge, (part.latency for part in parts)),
         features=reduce(Profile.merge, (part.features for part in parts)),
         outputs=reduce(Profile.merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
         error_run_count=_runs(parts),
+        **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
     )
 
 
@@ -295,15 +365,13 @@ def _pack(partial: Partial) -> dict[str, Any]:
         "worker": partial.worker,
         "sequence": partial.sequence,
         "window_s": window.window_s,
-        "request_count": window.request_count,
-        "error_count": window.error_count,
-        "row_count": window.row_count,
         "latency": window.latency.to_bytes() if window.request_count else None,
         "features": window.features.to_bytes() if window.features.row_count else None,
         "outputs": window.outputs.to_bytes() if window.outputs.row_count else None,
-        "quality": window.quality.to_bytes() if window.quality.label_count else None,
+        "quality": None if window.quality.is_empty else window.quality.to_bytes(),
         "label_count": window.quality.label_count,
         "error_run_count": window.error_run_count,
+        **{name: getattr(window, name) for name in SUMMED},
     }
 
 
@@ -316,12 +384,10 @@ def unpack(row: sa.Row[Any]) -> Window:
     return Window(
         key=WindowKey(row.endpoint, row.start_s, row.revision, row.version, row.route),
         window_s=row.window_s,
-        request_count=row.request_count,
-        error_count=row.error_count,
-        row_count=row.row_count,
         latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
         features=Profile.from_bytes(row.features) if row.features else Profile(),
         outputs=Profile.from_bytes(row.outputs) if row.outputs else Profile(),
         quality=Quality.from_bytes(row.quality) if row.quality else Quality(),
         error_run_count=row.error_run_count,
+        **{name: getattr(row, name) for name in SUMMED},
     )

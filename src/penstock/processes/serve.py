@@ -9,11 +9,13 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -21,8 +23,10 @@ from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.recording import LiveRecorder
+from penstock.flows.production.room import MAX_BYTES
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
+from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import ModelFiles
@@ -45,11 +49,20 @@ class ModelSource(Protocol):
         """
         ...
 
+    def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the edges of a version's reference, at which live values are counted; empty without one.
+
+        Raises:
+            PenstockError: the reference cannot be had now.
+        """
+        ...
+
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
 
-    `flush_s` is how often monitoring data are written at least; a policy may ask for more often.
+    `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
+    they take `recorder_max_bytes` at most.
     """
 
     host: str = "127.0.0.1"
@@ -57,6 +70,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     poll_s: float = 0.2
     beat_s: float = 1.0
     flush_s: float = 1.0
+    recorder_max_bytes: int = MAX_BYTES
     drain_s: int = 30
 
 
@@ -86,8 +100,11 @@ class ServeProcess:
         except PenstockError:
             self._socket.close()
             raise
+        self._source = source
         self._repository = ModelRepository(source.fetch)
-        self._recorder = LiveRecorder(database, self.worker, flush_s=options.flush_s)
+        self._recorder = LiveRecorder(
+            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
+        )
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
         self._poller = Background(
@@ -157,6 +174,16 @@ class ServeProcess:
             if (served is None or served.revision.number != revision.number) and self._is_due(revision):
                 self._take_over(revision)
 
+    def _mark(self, revision: Revision) -> None:
+        """Let the recorder count at the edges of each version's reference; without them sketches do."""
+        for version in revision.versions:
+            try:
+                edges = self._source.edges(revision.model, version)
+            except PenstockError as error:
+                logger.warning("values of %s/%s are estimated: %s", revision.model, version, error.message)
+                continue
+            self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
+
     def _is_due(self, revision: Revision) -> bool:
         number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
         return number != revision.number or time.monotonic() >= again_s
@@ -167,6 +194,7 @@ class ServeProcess:
         again_s = float("inf")
         try:
             self._repository.apply(revision)
+            self._mark(revision)
         except PenstockError as error:
             message, state = error.message, "failed"
             if isinstance(error, Unavailable):

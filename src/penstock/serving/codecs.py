@@ -7,7 +7,7 @@ Source:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -219,11 +219,13 @@ def encode_response(response: InferResponse, encoding: Encoding) -> tuple[bytes,
 class LabelItem(msgspec.Struct, frozen=True):
     """One entry of a feedback request: the truth about one prediction.
 
-    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row.
+    `label` is a number, text or boolean, or a list with one entry (null: not known) for each row. `by` is
+    who says so, for the history of a label that is corrected.
     """
 
     prediction_id: str
     label: Any
+    by: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
 
 _labels = msgspec.json.Decoder(list[LabelItem])

@@ -25,7 +25,7 @@ from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import to_columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
-from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
+from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder, RecorderState
 from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.tensors import Tensor
 from penstock.serving.traffic import choose_route
@@ -43,6 +43,7 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What became of a feedback request, what was wrong with the entries refused, and why the first misfits are."""
 
     accepted: int
+    corrected: int
     unknown: int
     duplicate: int
     misfit: int
@@ -75,6 +76,11 @@ class DataPlane:
         self._counter = itertools.count(1)
         self._shadows = ThreadPoolExecutor(1, thread_name_prefix="penstock-shadow")
         self._shadow_slots = threading.BoundedSemaphore(SHADOW_BACKLOG_MAX)
+
+    @property
+    def recorder_state(self) -> RecorderState:
+        """How full the recorder is, and what it had no room for."""
+        return self._recorder.state
 
     def close(self) -> None:
         """Finish the shadow predictions that wait."""
@@ -213,8 +219,11 @@ class DataPlane:
         finally:
             self._shadow_slots.release()
 
-    def feedback(self, endpoint: str, items: list[LabelItem]) -> FeedbackResult:
+    def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
+
+        Args:
+            sender: who sent entries that name nobody.
 
         Raises:
             NotFound: no such endpoint.
@@ -233,7 +242,7 @@ class DataPlane:
             except Invalid as error:
                 rejected.append({"index": index, "error": error.message})
             else:
-                good.append(Label(identity, identity.encode(), values))
+                good.append(Label(identity, identity.encode(), values, item.by or sender))
         if rejected and not good:
             raise Invalid(
                 f"no entry could be read; the first: {rejected[0]['error']}", code="serving.bad_feedback"
@@ -241,6 +250,7 @@ class DataPlane:
         counts = self._labels.add_labels(endpoint, good) if good else LabelCounts()
         return FeedbackResult(
             accepted=counts.accepted,
+            corrected=counts.corrected,
             unknown=counts.unknown,
             duplicate=counts.duplicate,
             misfit=counts.misfit,
@@ -327,6 +337,7 @@ class _Call:
                 row_count=self.row_count,
                 latency_s=time.perf_counter() - self.started_s,
                 error=error,
+                classes=self.model.classes,
             )
         )
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from penstock.base.errors import Corrupt, NotFound
+from penstock.base.errors import Corrupt
 from penstock.base.store.database import metadata, upsert
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId
@@ -38,6 +38,7 @@ labels = sa.Table(
     sa.Column("prediction_id", sa.String(40), primary_key=True),
     sa.Column("received_ms", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("label_values", sa.LargeBinary, nullable=False),
+    sa.Column("sent_by", sa.String(128)),
 )
 BATCH_COUNT = 500
 """Ids in one query; SQLite allows 32,766 variables."""
@@ -58,11 +59,16 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """The truth about a prediction as it came at one time, one value a row; None where it said nothing new."""
+    """The truth about a prediction as it came at one time, one value a row; None where it said nothing new.
+
+    A later value of a row corrects an earlier one, which stays as history. `sent_by` is who said to have
+    sent it, None where nobody was named.
+    """
 
     prediction_id: str
     received_ms: int
     values: list[Any]
+    sent_by: str | None = None
 
 
 def encode_columns(columns: Columns) -> bytes:
@@ -107,23 +113,6 @@ def add_predictions(connection: sa.Connection, rows: Iterable[Prediction]) -> No
         connection.execute(_insert_new(connection, predictions), values)
 
 
-def get_prediction(connection: sa.Connection, prediction_id: str) -> Prediction:
-    """Return the answer that the client got.
-
-    Raises:
-        NotFound: it was never made, was not yet flushed, or its retention has ended.
-    """
-    rows = list_predictions(connection, [prediction_id])
-    served = [row for row in rows if row.route != "shadow"]
-    if not served:
-        raise NotFound(
-            f"no prediction {prediction_id} is stored",
-            code="serving.prediction_unknown",
-            hint="predictions are written about a second after they are made",
-        )
-    return served[0]
-
-
 def list_predictions(
     connection: sa.Connection, ids: Collection[str], *, lock: bool = False
 ) -> list[Prediction]:
@@ -141,21 +130,6 @@ def list_predictions(
     return found
 
 
-def list_sampled(connection: sa.Connection, endpoint: str, *, limit: int) -> list[Prediction]:
-    """Return the newest served predictions of an endpoint that have their features, newest first."""
-    query = (
-        sa.select(predictions)
-        .where(
-            predictions.c.endpoint == endpoint,
-            predictions.c.features.is_not(None),
-            predictions.c.route != "shadow",
-        )
-        .order_by(predictions.c.id.desc())
-        .limit(limit)
-    )
-    return [Prediction(**row) for row in connection.execute(query).mappings()]
-
-
 def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:
     """Write labels."""
     values = [
@@ -163,6 +137,7 @@ def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:
             "prediction_id": row.prediction_id,
             "received_ms": row.received_ms,
             "label_values": msgspec.json.encode(row.values),
+            "sent_by": row.sent_by,
         }
         for row in rows
     ]
@@ -180,10 +155,18 @@ def list_labels(connection: sa.Connection, ids: Collection[str]) -> list[StoredL
                 prediction_id=row.prediction_id,
                 received_ms=row.received_ms,
                 values=msgspec.json.decode(row.label_values),
+                sent_by=row.sent_by,
             )
             for row in connection.execute(query)
         ]
     return found
+
+
+def current_label(before: list[Any] | None, later: Sequence[Any]) -> list[Any]:
+    """Return the values that hold, one a row, once later ones came; None in those says nothing new."""
+    if before is None:
+        return list(later)
+    return [old if new is None else new for old, new in zip(before, later, strict=True)]
 
 
 def delete_predictions(connection: sa.Connection, before_ms: int, limit: int = 2000) -> int:

@@ -52,7 +52,7 @@ class World:
 
     def __post_init__(self) -> None:
         home = self.root / ".penstock"
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         places = Places(
             self.root, home, f"sqlite:///{home}/penstock.db?synchronous=normal", str(home / "artifacts")
         )
@@ -127,6 +127,7 @@ class World:
         revision: int | None = None,
         quality: Quality | None = None,
         features: Profile | None = None,
+        nonfinite: int = 0,
     ) -> None:
         """Write a window of a route of the current revision, or of an earlier one."""
         with self.project.database.read() as connection:
@@ -142,6 +143,9 @@ class World:
             row_count=features.row_count if features else requests,
             quality=quality or Quality(),
             features=features or Profile(),
+            nonfinite_count=nonfinite,
+            nonfinite_run_count=min(nonfinite, 1),
+            nonfinite_row_count=nonfinite,
         )
         with self.project.database.write() as connection:
             add_partials(connection, [Partial(window=window, worker=1, sequence=self.sequence)])

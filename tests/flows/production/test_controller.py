@@ -11,11 +11,13 @@ from flows.production.endpoints import POLICY, World, scored
 from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.base.settings import parse_settings
+from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production import acting
 from penstock.flows.production.overview import overview
 from penstock.flows.production.responding import Controller
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import windows
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_alias_moves
@@ -289,3 +291,52 @@ def test_what_no_process_can_load_is_taken_back_at_the_first_evidence(world: Wor
     world.controller.tick()
     assert (world.current().canary, world.current().kind) == (None, "rolled_back")
     assert "cannot be loaded: no module named x" in world.current().reason
+
+
+def test_a_canary_whose_answers_are_no_numbers_is_taken_out_after_three_and_stable_follows_the_policy(
+    world: World,
+) -> None:
+    world.policy(POLICY.replace("[20, 50, 100]", "[100]"))
+    world.deploy(1)
+    world.deploy(1, 2)
+    world.traffic("stable", 40, nonfinite=1)
+    world.traffic("canary", 2, nonfinite=2)
+    world.controller.tick()
+    assert world.current().canary is not None
+    world.traffic("canary", 8, nonfinite=8)
+    world.controller.tick()
+    (event,) = world.events("endpoint.rolled_back")
+    assert (world.current().canary, event.cause["findings"][0]["kind"]) == (None, "outputs")
+    assert "10 of 10 answers are no finite numbers" in world.current().reason
+    world.deploy(3)
+    world.traffic("stable", 60, nonfinite=60)
+    shown = next(one for one in overview(world.project) if one.name == "delay")
+    assert (shown.routes[0].nonfinite_row_count, shown.health) == (60, "down")
+    world.controller.tick()
+    assert (world.current().stable, world.current().kind) == (1, "rolled_back")
+    world.controller.tick()
+    assert not world.open_alerts()
+
+
+def test_requests_that_a_recorder_had_no_room_for_are_told_of(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.traffic("stable", 100, 0)
+    with world.project.database.write() as connection:
+        connection.execute(windows.update().values(dropped_count=40))
+    world.controller.tick()
+    (event,) = world.events("endpoint.not_judged")
+    assert "of 40 of the last 100 requests on stable only the counts are known" in event.summary
+    assert "recording.max_bytes" in world.controller.problems["delay"]
+    with world.project.database.write() as connection:
+        connection.execute(windows.update().values(dropped_count=0))
+    world.controller.tick()
+    assert not world.controller.problems
+
+
+def test_a_serve_process_gets_the_edges_of_a_versions_reference(world: World) -> None:
+    rng = np.random.default_rng(1)
+    world.version(4, profile=reference_profile({"a": rng.normal(size=500)}))
+    source = RegistrySource(world.project)
+    assert source.edges("m", 1) == {}
+    assert list(source.edges("m", 4)["a"]) == sorted(source.edges("m", 4)["a"])

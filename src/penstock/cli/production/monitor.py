@@ -113,9 +113,16 @@ def _render(view: EndpointView) -> str:
             )
         )
     headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
+    odd = [
+        f"NaN     {one.route}: {one.nonfinite_row_count} rows were answered with a value that is no finite number"
+        for one in view.routes
+        if one.nonfinite_row_count
+    ]
     why = f": {view.health_reason}" if view.health_reason else ""
     lines = [f"{view.name} (revision {view.revision}, policy {view.policy}): {view.health}{why}"]
     lines += [render_table(rows, headers)] if rows else []
+    lines += odd
+    lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
     lines += [f"{words[one.state]:6}  {one.kind}: {one.sentence}" for one in view.findings]

@@ -39,7 +39,7 @@ def serve(session: Session, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
-    options = ServeOptions(host=host, port=port)
+    options = ServeOptions(host=host, port=port, recorder_max_bytes=project.settings.recording.max_bytes)
     try:
         process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
@@ -56,6 +56,7 @@ def serve(session: Session, host: str, port: int) -> None:
 )
 @click.option("--prediction", help="Id of one prediction.")
 @click.option("--label", help="The truth about it, as JSON (a list for several rows).")
+@click.option("--by", help="Who says so, kept in the history of a label that is corrected.")
 @click.option(
     "--url", help="The serve process; by default one that is running here, else http://127.0.0.1:8080."
 )
@@ -67,12 +68,13 @@ def feedback(
     source: IO[str] | None,
     prediction: str | None,
     label: str | None,
+    by: str | None,
     url: str | None,
 ) -> None:
     """Send labels for predictions that ENDPOINT made earlier; exit 1 where one was not taken.
 
     Either one with --prediction and --label, or many with --file, each
-    {"prediction_id": "…", "label": 1}.
+    {"prediction_id": "…", "label": 1}. Another value for a row that has one corrects it.
     """
     from urllib.parse import quote
 
@@ -81,8 +83,17 @@ def feedback(
     entries = (
         _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
     )
+    if by is not None:
+        entries = [{"by": by, **entry} if isinstance(entry, dict) else entry for entry in entries]
     url = url or _running(session) or DEFAULT_URL
-    totals: dict[str, int] = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0, "rejected": 0}
+    totals: dict[str, int] = {
+        "accepted": 0,
+        "corrected": 0,
+        "unknown": 0,
+        "duplicate": 0,
+        "misfit": 0,
+        "rejected": 0,
+    }
     reasons: dict[str, str] = {}
     for start in range(0, len(entries), 1000):
         answer = _post(

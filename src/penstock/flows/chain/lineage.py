@@ -23,8 +23,8 @@ from penstock.registry.states import find_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import (
     get_version,
-    list_versions,
     list_versions_of_commit,
+    list_versions_of_input,
     list_versions_of_run,
 )
 from penstock.serving.deployments import (
@@ -32,11 +32,16 @@ from penstock.serving.deployments import (
     find_endpoint_name,
     find_revision,
     get_revision,
-    list_endpoints,
-    list_revisions,
+    list_revisions_of_version,
 )
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
-from penstock.serving.predictions import decode_columns, list_labels, list_predictions
+from penstock.serving.predictions import (
+    StoredLabel,
+    current_label,
+    decode_columns,
+    list_labels,
+    list_predictions,
+)
 from penstock.tracking import runs as tracking
 
 NOT_KEPT = "no record of it is kept: it is not written yet, older than what is kept, or was never answered"
@@ -100,6 +105,19 @@ def explain(project: Project, subject: str) -> Explanation:
     )
 
 
+def label_details(given: list[StoredLabel]) -> dict[str, Any]:
+    """Return the label that holds, and what was in its place before: who replaced it when."""
+    label: list[Any] | None = None
+    corrections: list[str] = []
+    for one in given:
+        before, label = label, current_label(label, one.values)
+        if before is not None and any(old not in (None, new) for old, new in zip(before, label, strict=True)):
+            by = f" by {one.sent_by}" if one.sent_by else ""
+            corrections.append(f"label {before} was corrected {format_ms(one.received_ms)}{by}")
+    found: dict[str, Any] = {} if label is None else {"label": label}
+    return {**found, "corrections": corrections} if corrections else found
+
+
 def _explain_prediction(connection: sa.Connection, subject: str, prediction: PredictionId) -> Explanation:
     endpoint = find_endpoint_name(connection, prediction.endpoint_id)
     if endpoint is None:
@@ -114,8 +132,7 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
         details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
             details["features"] = _values(stored.features)
-    for label in list_labels(connection, [subject]):
-        details["label"] = label.values
+    details |= label_details(list_labels(connection, [subject]))
     if prediction.route == "direct":
         revision = get_revision(connection, endpoint)
         number = prediction.revision
@@ -196,7 +213,7 @@ def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
 
 
 def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
-    versions = [item for item in list_versions(connection, deleted=True) if path in item.provenance.data]
+    versions = list_versions_of_input(connection, path)
     rows = tracking.list_inputs_of_path(connection, path)
     if not versions and not rows:
         return None
@@ -303,12 +320,8 @@ def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
 
 
 def _served_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
-    links = []
-    for endpoint in list_endpoints(connection):
-        for revision in list_revisions(connection, endpoint.endpoint):
-            if revision.model == version.model and version.number in revision.versions:
-                links.append(_revision_link(revision))
-    return links
+    found = list_revisions_of_version(connection, version.model, version.number)
+    return [_revision_link(revision) for revision in found]
 
 
 def _revision_link(revision: Revision) -> Link:

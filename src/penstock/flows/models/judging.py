@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 from penstock.base.errors import Invalid
 from penstock.base.store.events import record_event
 from penstock.data.formats.tables import load_table, to_columns
+from penstock.flows.models.answers import (
+    Answers,
+    answer_rows,
+    class_names,
+    compare_by_classes,
+    needs_classes,
+    require_known,
+    scores_of,
+)
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
-from penstock.flows.models.tables import table_inputs
 from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
@@ -105,15 +113,15 @@ class HeldOutTable:
         return numbers_of_rows.astype(np.int64)
 
     @cached_property
-    def _candidate_scores(self) -> Floats:
-        return score_rows(self._files, self._frame, self._settings.label)
+    def _answers(self) -> Answers:
+        return answer_rows(self._files, self._frame, self._settings.label)
 
     @cached_property
-    def _champion_scores(self) -> Floats | None:
+    def _champion_answers(self) -> Answers | None:
         if self._champion is None or self.is_champion:
             return None
         try:
-            return score_rows(self._champion, self._frame, self._settings.label)
+            return answer_rows(self._champion, self._frame, self._settings.label)
         except Invalid as error:
             if error.code != DOES_NOT_LOAD:
                 raise
@@ -129,27 +137,28 @@ class HeldOutTable:
 
     def candidate_scores(self) -> Floats:
         """Return the candidate's scores."""
-        return self._candidate_scores
+        return scores_of(self._answers)
 
     def champion_scores(self) -> Floats | None:
         """Return the champion's scores on the same rows."""
-        return self._champion_scores
+        return None if self._champion_answers is None else scores_of(self._champion_answers)
 
+    def of_classes(self, metric: str) -> tuple[Floats, Floats, Floats | None] | None:
+        """Return truth and scores by the models' own classes; see `answers`.
 
-def score_rows(files: ModelFiles, frame: pl.DataFrame, label: str | None = None) -> Floats:
-    """Return a model's scores of every row: the probability where it gives one, else the prediction.
-
-    A column the model can do without and the table does not have is left out. A model that takes one matrix is given
-    all columns but the label, in the table's order.
-
-    Raises:
-        Invalid: the model does not load, or the table lacks a column it needs.
-    """
-    predictor = load_model(files)
-    outputs = predictor.predict(table_inputs(predictor.signature, frame, label), frame.height)
-    probability = outputs.get("probability")
-    is_pair = probability is not None and probability.ndim == 1
-    return np.asarray(probability if is_pair else outputs.get("prediction"), dtype=np.float64)
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        if self._champion is None or self.is_champion:
+            return None
+        column = self._settings.label or ""
+        ours, theirs = self._answers, self._champion_answers
+        both = [one for one in (ours, theirs) if one is not None]
+        if metric == "mae" or not any(needs_classes(one) for one in both):
+            return None
+        truth = class_names(to_columns(self._frame, [column])[column])
+        require_known(truth, ours.classes or (), column)
+        return compare_by_classes(ours, theirs, truth, metric)
 
 
 def run_gate(project: Project, path: str | None = None, name: str | None = None) -> Verdict:

@@ -190,13 +190,21 @@ def _gone(look: Look, alert: Alert) -> str:
         return f"version {version} is not {route} any more"
     if alert.labels.get("kind") == "load" and not any(one.kind == "load" for one in look.findings):
         return "no serve process says so any more"
+    if alert.labels.get("kind") == "outputs":
+        return ""
     if not any(one.kind == alert.labels.get("kind") for one in look.findings):
         return "the policy has no such guardrail any more"
     return ""
 
 
 def _holds(look: Look, alert: Alert) -> bool:
-    """Whether a guardrail was judged and holds; of drift only the worst features are told."""
+    """Whether a guardrail was judged and holds; of drift only the worst features are told.
+
+    Where no answer is bad there is no finding of outputs, but then traffic there must be.
+    """
+    if alert.labels.get("kind") == "outputs":
+        on_route = [one for one in look.findings if one.route == alert.labels.get("route")]
+        return not any(one.unjudged == "no_traffic" for one in on_route)
     same = [
         one
         for one in look.findings

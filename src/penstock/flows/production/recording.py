@@ -12,44 +12,37 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
+import numpy.typing as npt
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
+from penstock.flows.production.accumulating import Accumulating
+from penstock.flows.production.joining import Join, watched
+from penstock.flows.production.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.monitoring.guardrails.blocks import count_runs
-from penstock.monitoring.labels import misfit, score
+from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
-from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
-from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import (
     Prediction,
-    StoredLabel,
-    add_labels,
     add_predictions,
-    decode_columns,
     encode_columns,
-    list_labels,
-    list_predictions,
 )
-from penstock.serving.recorder import Exchange, Label, LabelCounts
+from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 from penstock.serving.traffic import position
 
 logger = logging.getLogger(__name__)
-QUEUE_MAX = 200_000
-"""Requests that wait for a flush; beyond, the oldest are forgotten and counted."""
-UNWRITTEN_MAX = 5_000
-"""Partial windows kept while the store is away."""
-REASONS_MAX = 20
-"""Misfits whose reason is told in one answer."""
+UNWRITTEN_MAX = 1_000
+"""Windows kept whole while the store is away; of older ones only the counts are."""
+PROMPT_S, EARLY_MAX = 0.1, 20
+"""How soon bad answers are written, and how many flushes in a row come before their time for them."""
 SAMPLE_SHIFT = 0x51ED2701
 """Moves the feature sample away from the traffic split, which follows the same sequence."""
 
@@ -60,6 +53,8 @@ class LiveRecorder:
     Args:
         worker: this process's number; with a running number it makes partial windows unique.
         monitors: settings by endpoint; others have the defaults.
+        max_bytes: what requests may take that wait to be written, about. Of one that comes when there is no
+            room only the counts are kept; that is counted too.
     """
 
     def __init__(
@@ -69,18 +64,24 @@ class LiveRecorder:
         monitors: Mapping[str, MonitorSettings] | None = None,
         *,
         flush_s: float = 1.0,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._database = database
         self._worker = worker
         self._monitors = dict(monitors or {})
         self._flush_s = flush_s
-        self._queue: deque[Exchange] = deque(maxlen=QUEUE_MAX)
+        self._room = Room(max_bytes)
+        self._queue: deque[Exchange] = deque()
         self._open: dict[WindowKey, list[Exchange]] = {}
         self._predictions: list[Prediction] = []
-        self._partials: list[Partial] = []
+        self._classes: dict[Served, Classes] = {}
+        self._told: set[Served] = set()
+        self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
         self._sequence = itertools.count(1)
+        self._windows = Accumulating(worker, self._sequence, UNWRITTEN_MAX)
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._bad = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
@@ -89,18 +90,44 @@ class LiveRecorder:
         if monitors != self._monitors:
             self._monitors = dict(monitors)
 
+    def mark(self, served: Served, edges: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Count the features of a version exactly at the edges of its reference from now on."""
+        self._edges = {**self._edges, served: edges}
+
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
-        self._queue.append(observation)
+        if self._room.take(size_of(observation)):
+            self._queue.append(observation)
+        else:
+            self._room.miss(self._key(observation), has_failed=observation.error is not None)
+        if _is_bad(observation):
+            self._bad.set()
+
+    @property
+    def state(self) -> RecorderState:
+        """How full it is, and what it had no room for."""
+        return self._room.state
 
     def close(self) -> None:
         """Write what waits and stop."""
         self._stop.set()
+        self._bad.set()
         self._thread.join()
         self.flush()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval_s()):
+        early = 0
+        while True:
+            pause_s = 0.0
+            if early >= EARLY_MAX:
+                pause_s, early = self._interval_s(), 0
+            elif self._bad.wait(self._interval_s()):
+                pause_s, early = PROMPT_S, early + 1
+            else:
+                early = 0
+            if self._stop.wait(pause_s):
+                break
+            self._bad.clear()
             try:
                 self.flush()
             except PenstockError as error:
@@ -120,20 +147,38 @@ class LiveRecorder:
         """
         with self._lock:
             self._drain()
-            for key, observations in self._open.items():
-                window = self._summarise(key, observations)
-                self._partials.append(
-                    Partial(window=window, worker=self._worker, sequence=next(self._sequence))
-                )
-            self._open.clear()
-            if not self._partials and not self._predictions:
+            self._summarise_open()
+            if not self._windows.has_news and not self._predictions:
                 return
-            del self._partials[:-UNWRITTEN_MAX]
             with self._database.write() as connection:
-                add_partials(connection, self._partials)
+                self._windows.write(connection)
                 add_predictions(connection, self._predictions)
-            self._partials.clear()
-            self._predictions.clear()
+                add_classes(connection, self._classes)
+            self._classes.clear()
+            self._windows.settle(now_ms() / 1000)
+            self._forget_predictions()
+
+    def _summarise_open(self) -> None:
+        """Turn what came into what is known of its windows, and give its room back."""
+        for key, observations in self._open.items():
+            self._windows.add(self._summarise(key, observations))
+            self._room.give_back(sum(map(size_of, observations)))
+        self._open.clear()
+        for key, missed in self._room.missed().items():
+            window = Window(
+                key=key,
+                window_s=self._monitor(key.endpoint).window_s,
+                request_count=missed.request_count,
+                error_count=missed.error_count,
+                error_run_count=None if missed.error_count else 0,
+                dropped_count=missed.dropped_count,
+            )
+            self._windows.add(window)
+
+    def _forget_predictions(self) -> None:
+        """Give the room of predictions back that were written."""
+        self._room.give_back(sum(map(size_of_prediction, self._predictions)))
+        self._predictions.clear()
 
     def _drain(self) -> None:
         """Move what was queued to the open windows and to the predictions that are to be written."""
@@ -141,21 +186,30 @@ class LiveRecorder:
             one = self._queue.popleft()
             key = self._key(one)
             self._open.setdefault(key, []).append(one)
+            served = Served(one.endpoint, one.revision, one.version)
+            if one.classes is not None and served not in self._told:
+                self._told.add(served)
+                self._classes[served] = one.classes
             if one.error is None:
-                self._predictions.append(
-                    Prediction(
-                        id=one.id,
-                        version=one.version,
-                        endpoint=one.endpoint,
-                        revision=one.revision,
-                        route=one.route,
-                        window_start_s=key.start_s,
-                        outputs=encode_columns(one.outputs),
-                        row_count=one.row_count,
-                        features=encode_columns(one.inputs) if self._is_sampled(one) else None,
-                    )
-                )
-        del self._predictions[:-QUEUE_MAX]
+                self._keep(one, key)
+
+    def _keep(self, one: Exchange, key: WindowKey) -> None:
+        """Keep an answer until it is written, if there is room; its label cannot be joined otherwise."""
+        prediction = Prediction(
+            id=one.id,
+            version=one.version,
+            endpoint=one.endpoint,
+            revision=one.revision,
+            route=one.route,
+            window_start_s=key.start_s,
+            outputs=encode_columns(one.outputs),
+            row_count=one.row_count,
+            features=encode_columns(one.inputs) if self._is_sampled(one) else None,
+        )
+        if self._room.take(size_of_prediction(prediction)):
+            self._predictions.append(prediction)
+        else:
+            self._room.miss(key, is_counted=True)
 
     def _monitor(self, endpoint: str) -> MonitorSettings:
         return self._monitors.get(endpoint, _DEFAULT)
@@ -171,12 +225,19 @@ class LiveRecorder:
     def _summarise(self, key: WindowKey, observations: Sequence[Exchange]) -> Window:
         latency = LatencyHistogram()
         latency.update([one.latency_s for one in observations])
-        features, outputs = Profile(), Profile()
+        edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
+        features, outputs = Profile(edges=edges), Profile()
         features.update(
-            _watched([one.inputs for one in observations]), sum(one.row_count for one in observations)
+            watched([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        outputs.update(_watched([one.outputs for one in answered]), sum(one.row_count for one in answered))
+        stacked = watched([one.outputs for one in answered])
+        outputs.update(stacked, sum(one.row_count for one in answered))
+        odd_rows = [0] * len(observations)
+        if any(is_nonfinite(values).any() for values in stacked.values()):
+            odd_rows = [_nonfinite_rows(one) for one in observations]
+        borne = self._monitor(key.endpoint).nonfinite_max_ratio
+        odd = [rows > borne * one.row_count for rows, one in zip(odd_rows, observations, strict=True)]
         return Window(
             key=key,
             window_s=self._monitor(key.endpoint).window_s,
@@ -187,6 +248,9 @@ class LiveRecorder:
             latency=latency,
             features=features,
             outputs=outputs,
+            nonfinite_count=sum(odd),
+            nonfinite_run_count=count_runs(odd),
+            nonfinite_row_count=sum(odd_rows),
         )
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
@@ -199,130 +263,35 @@ class LiveRecorder:
             self._drain()
             with self._database.write() as connection:
                 add_predictions(connection, self._predictions)
-                join = _Join(connection, labels, self._monitor(endpoint))
+                add_classes(connection, self._classes)
+                join = Join(connection, labels, self._monitor(endpoint))
                 join.run()
-                qualities = join.qualities
                 partials = [
                     Partial(
                         window=Window(key=key, window_s=self._monitor(endpoint).window_s, quality=quality),
                         worker=self._worker,
                         sequence=next(self._sequence),
                     )
-                    for key, quality in qualities.items()
+                    for key, quality in join.qualities.items()
+                    if not quality.is_empty
                 ]
                 add_partials(connection, partials)
-            self._predictions.clear()
+            self._forget_predictions()
+            self._classes.clear()
         return join.counts()
 
 
 _DEFAULT = MonitorSettings()
 
 
-def _watched(parts: Sequence[Columns]) -> dict[str, Array]:
-    """Return the rows of all parts by what is watched: columns, and the columns of narrow tensors."""
-    return _stack([dict(iterate_columns(part)) for part in parts])
+def _is_bad(one: Exchange) -> bool:
+    """Whether it failed or answered something that is no finite number; 1 us an output."""
+    return one.error is not None or any(
+        values.dtype.kind in "fc" and not np.isfinite(values).all() for values in one.outputs.values()
+    )
 
 
-def _stack(parts: Sequence[Columns]) -> dict[str, Array]:
-    """Return the rows of all parts, by column; a column may be absent from some."""
-    if not parts:
-        return {}
-    stacked: dict[str, list[Array]] = {}
-    for part in parts:
-        for name, values in part.items():
-            stacked.setdefault(name, []).append(values)
-    return {name: np.concatenate(arrays) for name, arrays in stacked.items()}
-
-
-class _Join:
-    """One feedback request within its transaction."""
-
-    def __init__(self, connection: sa.Connection, labels: Sequence[Label], monitor: MonitorSettings) -> None:
-        self._connection = connection
-        self._labels = labels
-        self._monitor = monitor
-        self.qualities: dict[WindowKey, Quality] = {}
-        self._accepted: set[str] = set()
-        self._outcomes = {"accepted": 0, "unknown": 0, "duplicate": 0, "misfit": 0}
-        self._reasons: dict[str, str] = {}
-
-    def run(self) -> None:
-        """Write what is new of the labels and collect the quality it adds to each window."""
-        ids = {label.text for label in self._labels}
-        rows: dict[str, list[Prediction]] = {}
-        for row in list_predictions(self._connection, ids, lock=True):
-            rows.setdefault(row.id, []).append(row)
-        known: dict[str, list[Any]] = {}
-        last_ms: dict[str, int] = {}
-        for stored in list_labels(self._connection, rows):
-            known[stored.prediction_id] = _filled(known.get(stored.prediction_id), stored.values)
-            last_ms[stored.prediction_id] = stored.received_ms
-        new: dict[str, list[Any]] = {}
-        for label in self._labels:
-            outcome = self._take(label, rows, known, new)
-            self._outcomes[outcome] += 1
-        received_ms = now_ms()
-        add_labels(
-            self._connection,
-            [
-                StoredLabel(
-                    prediction_id=text, received_ms=max(received_ms, last_ms.get(text, 0) + 1), values=values
-                )
-                for text, values in new.items()
-            ],
-        )
-        self._collect(rows, new)
-
-    def _take(
-        self,
-        label: Label,
-        rows: Mapping[str, list[Prediction]],
-        known: dict[str, list[Any]],
-        new: dict[str, list[Any]],
-    ) -> str:
-        found = rows.get(label.text)
-        if not found:
-            return "unknown"
-        if len(label.values) != found[0].row_count:
-            self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
-            return "misfit"
-        outputs = decode_columns(found[0].outputs)
-        reason = misfit(outputs, label.values, classes=self._monitor.classes)
-        if reason is not None:
-            self._reasons[label.text] = reason
-            return "misfit"
-        before = known.get(label.text) or [None] * len(label.values)
-        added = [value if old is None else None for old, value in zip(before, label.values, strict=True)]
-        if all(value is None for value in added):
-            return "duplicate"
-        known[label.text] = _filled(before, added)
-        new[label.text] = _filled(new.get(label.text), added)
-        return "accepted"
-
-    def _collect(self, rows: Mapping[str, list[Prediction]], new: Mapping[str, list[Any]]) -> None:
-        grouped: dict[WindowKey, list[tuple[Columns, list[Any], int]]] = {}
-        for text, values in new.items():
-            for row in rows[text]:
-                key = WindowKey(row.endpoint, row.window_start_s, row.revision, row.version, row.route)
-                grouped.setdefault(key, []).append(
-                    (decode_columns(row.outputs), values, request_number(text))
-                )
-        for key, parts in grouped.items():
-            self.qualities[key] = score(
-                _stack([outputs for outputs, _, _ in parts]),
-                [value for _, values, _ in parts for value in values],
-                requests=[number for _, values, number in parts for _ in values],
-                classes=self._monitor.classes,
-                positive=self._monitor.positive,
-            )
-
-    def counts(self) -> LabelCounts:
-        """Return what became of the labels."""
-        return LabelCounts(**self._outcomes, reasons=dict(list(self._reasons.items())[:REASONS_MAX]))
-
-
-def _filled(before: list[Any] | None, added: list[Any]) -> list[Any]:
-    """Return the values known before, with the unknown ones filled in."""
-    if before is None:
-        return list(added)
-    return [value if old is None else old for old, value in zip(before, added, strict=True)]
+def _nonfinite_rows(one: Exchange) -> int:
+    """Return in how many rows some output is no finite number."""
+    found = [is_nonfinite(values) for _, values in iterate_columns(one.outputs)]
+    return int(np.any(found, axis=0).sum()) if found else 0

@@ -34,6 +34,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     error_count: int = 0
     error_run_count: int | None = None
     latency: LatencyHistogram = msgspec.field(default_factory=LatencyHistogram)
+    nonfinite_count: int = 0
+    nonfinite_run_count: int = 0
 
     @staticmethod
     def of(window: Window, error_run_count: int | None = None) -> Block:
@@ -44,6 +46,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
             error_count=window.error_count,
             error_run_count=error_run_count,
             latency=window.latency,
+            nonfinite_count=window.nonfinite_count,
+            nonfinite_run_count=window.nonfinite_run_count,
         )
 
 

@@ -18,6 +18,7 @@ from penstock.monitoring.guardrails.errors import judge_errors
 from penstock.monitoring.guardrails.judgeable import obstacles
 from penstock.monitoring.guardrails.latency import judge_latency
 from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, Reference, make_unjudged
+from penstock.monitoring.guardrails.outputs import judge_outputs
 from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
 from penstock.monitoring.settings import GuardrailEntry, QualityLimit
 from penstock.monitoring.windows import Window, WindowKey
@@ -45,16 +46,28 @@ def judge(
     stable: Traffic,
     canary: Traffic | None = None,
     beside: Traffic | None = None,
+    *,
+    nonfinite_max_ratio: float = 0.01,
 ) -> list[Finding]:
     """Judge the traffic of both routes against every guardrail.
 
     A canary's quality is compared with the stable route's; the stable route's, with the offline metrics
     of its reference. Features of each are compared with its own reference.
 
+    Answers that are no finite numbers are judged on every route, whatever the guardrails are.
+
     Args:
         beside: the stable route since the canary came, which the canary is compared with; else `stable`.
+        nonfinite_max_ratio: share of such answers that is borne.
     """
     found: list[Finding] = []
+    for traffic in (stable, canary):
+        if traffic is not None and traffic.recent is not None:
+            others = (beside or stable).blocks if traffic is canary else None
+            earlier = traffic.earlier if traffic.blocks else 0
+            found += judge_outputs(
+                nonfinite_max_ratio, traffic.recent, traffic.blocks, others, earlier=earlier
+            )
     alpha = split(ALPHA, len(guardrails))
     for entry in guardrails:
         for traffic in (stable, canary):

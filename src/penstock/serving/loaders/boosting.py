@@ -10,7 +10,7 @@ import numpy as np
 from penstock.records.signature import Column
 from penstock.serving.loaders.fed import Answer
 from penstock.serving.loaders.feeding import is_numeric
-from penstock.serving.loaders.flavour import scores
+from penstock.serving.loaders.flavour import probabilities_of, wants_probabilities
 from penstock.serving.loaders.model import Rows
 
 
@@ -29,11 +29,11 @@ def boosting_rows(rows: Rows, inputs: Sequence[Column]) -> Rows:
 def answer_estimator(model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
     """Return `prediction` and, of a classifier, `probability`, asking the model once where classes are known."""
     found: dict[str, Any] = {}
-    if hasattr(model, "predict_proba") and (wanted is None or "probability" in wanted):
+    if hasattr(model, "predict_proba") and wants_probabilities(wanted):
         probabilities = np.asarray(model.predict_proba(rows))
         if probabilities.ndim == 2:
-            found["probability"] = scores(probabilities)
             classes = np.asarray(model.classes_)
+            found |= probabilities_of(probabilities, classes.tolist())
             if classes.ndim == 1 and len(classes) == probabilities.shape[1]:
                 found["prediction"] = classes[probabilities.argmax(axis=1)]
     if "prediction" not in found and (wanted is None or "prediction" in wanted):

@@ -16,7 +16,7 @@ from penstock.base.errors import Invalid
 from penstock.records.signature import Column
 from penstock.serving.loaders.boosting import named_features
 from penstock.serving.loaders.fed import Answer
-from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, probabilities_of, wants_probabilities
 
 MODEL_DATA = "model.cb"
 
@@ -74,8 +74,9 @@ class CatboostFlavour(Flavour):
         if wanted is None or "prediction" in wanted:
             values = np.asarray(model.predict(table, thread_count=1))
             found["prediction"] = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-        if isinstance(model, catboost.CatBoostClassifier) and (wanted is None or "probability" in wanted):
-            found["probability"] = scores(np.asarray(model.predict_proba(table, thread_count=1)))
+        if isinstance(model, catboost.CatBoostClassifier) and wants_probabilities(wanted):
+            probabilities = np.asarray(model.predict_proba(table, thread_count=1))
+            found |= probabilities_of(probabilities, self.classes_of(model))
         return found
 
 

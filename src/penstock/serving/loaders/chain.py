@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.records.classes import PROBABILITY
 from penstock.records.flavours import import_flavour
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.loaders.fed import Answer, does_not_load, example_columns, row_count_of
@@ -124,6 +125,7 @@ class ChainPredictor:
 
     def __init__(self, steps: Sequence[Predictor]) -> None:
         self._steps = steps
+        self.classes: tuple[Any, ...] | None = getattr(steps[-1], "classes", None)
         self.signature = Signature(steps[0].signature.inputs, steps[-1].signature.outputs)
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
@@ -162,14 +164,17 @@ class VotePredictor:
 
     def __init__(self, models: Sequence[Predictor]) -> None:
         self._models = models
+        self.classes: tuple[Any, ...] | None = getattr(models[0], "classes", None)
         first = models[0].signature
         given = [{column.name: column for column in one.signature.outputs} for one in models]
         if not all("prediction" in one for one in given):
             raise Invalid("a vote is of models that give `prediction`", code="registry.bad_chain")
         outputs = [given[0]["prediction"]]
-        self._has_probability = all("probability" in one for one in given)
-        if self._has_probability:
-            outputs.append(given[0]["probability"])
+        outputs += [
+            column
+            for name, column in given[0].items()
+            if name.startswith(PROBABILITY) and all(name in one for one in given)
+        ]
         self.signature = Signature(first.inputs, tuple(outputs))
         self._is_mean = outputs[0].datatype in {"FP64", "FP32", "FP16"} or outputs[0].shape != VECTOR
 
@@ -178,8 +183,8 @@ class VotePredictor:
         answers = [one.predict(columns, row_count) for one in self._models]
         predictions = np.stack([answer["prediction"] for answer in answers])
         found = {"prediction": predictions.mean(axis=0) if self._is_mean else _most_frequent(predictions)}
-        if self._has_probability:
-            found["probability"] = np.mean([answer["probability"] for answer in answers], axis=0)
+        for column in self.signature.outputs[1:]:
+            found[column.name] = np.mean([answer[column.name] for answer in answers], axis=0)
         return {column.name: _as(column, found[column.name]) for column in self.signature.outputs}
 
 

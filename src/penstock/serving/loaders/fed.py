@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from penstock.base.errors import Invalid, PenstockError
+from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.feeding import Feed, fit_output, make_feed
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Rows, datatype_of, numpy_dtype
 
 Answer = Mapping[str, Array]
-USUAL = ("prediction", "probability")
+USUAL = ("prediction", PROBABILITY)
 
 
 class Asked(Protocol):
@@ -29,6 +30,10 @@ class Asked(Protocol):
 
     def outputs_of(self, model: Any) -> tuple[Column, ...]:
         """Return what the model itself says it gives."""
+        ...
+
+    def classes_of(self, model: Any) -> tuple[Any, ...] | None:
+        """Return a classifier's classes in its order."""
         ...
 
     def takes_matrix(self, model: Any) -> bool:
@@ -60,6 +65,7 @@ class FedPredictor:
 
     def __init__(self, flavour: Asked, model: Any, files: ModelFiles) -> None:
         self.model = model
+        self.classes = flavour.classes_of(model)
         self._flavour = flavour
         inputs = files.signature.inputs or flavour.inputs_of(model)
         if not inputs:

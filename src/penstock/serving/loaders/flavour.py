@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.records.classes import CLASSES_MAX, PROBABILITY, probability_output
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.fed import Answer, FedPredictor, does_not_load, example_columns, row_count_of
 from penstock.serving.loaders.model import (
@@ -93,6 +94,13 @@ class Flavour(ABC):
         """Return what the model itself says it gives; nothing where it has to be tried."""
         return ()
 
+    def classes_of(self, model: Any) -> tuple[Any, ...] | None:
+        """Return a classifier's classes in its order; None of what has none, or several lists of them."""
+        classes = getattr(model, "classes_", None)
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1:
+            return None
+        return tuple(classes.tolist())
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether numeric columns are given as one array: the model knows no names, or does not ask for them."""
         return True
@@ -161,8 +169,21 @@ def inside(folder: Path, name: object) -> Path:
     return path
 
 
-def scores(probabilities: Array) -> Array:
-    """Return `probability` of what a classifier gives: of the second of two classes, else `(n, classes)`."""
-    if probabilities.ndim == 2 and probabilities.shape[1] == 2:
-        return np.ascontiguousarray(probabilities[:, 1])
-    return probabilities
+def probabilities_of(values: Array, classes: Sequence[Any] | None) -> dict[str, Array]:
+    """Return a classifier's probabilities by output.
+
+    Of two classes it is `probability`, of the second; of more `probability_CLASS` of each. Classes that are not known
+    or too many for that are left in one output `probability`, `(n, classes)`.
+    """
+    if values.ndim != 2:
+        return {PROBABILITY: values}
+    if values.shape[1] == 2:
+        return {PROBABILITY: np.ascontiguousarray(values[:, 1])}
+    if classes is None or len(classes) != values.shape[1] or len(classes) > CLASSES_MAX:
+        return {PROBABILITY: values}
+    return {probability_output(one): values[:, index] for index, one in enumerate(classes)}
+
+
+def wants_probabilities(wanted: frozenset[str] | None) -> bool:
+    """Whether any of the wanted outputs is a probability."""
+    return wanted is None or any(name.startswith(PROBABILITY) for name in wanted)

@@ -16,7 +16,7 @@ from penstock.records.flavours import import_flavour
 from penstock.records.signature import Column
 from penstock.serving.loaders.boosting import answer_estimator, boosting_rows, named_features
 from penstock.serving.loaders.fed import Answer
-from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, probabilities_of
 from penstock.serving.loaders.model import Rows
 
 MODEL_TEXT = "model.lgb"
@@ -97,7 +97,7 @@ class LightgbmFlavour(Flavour):
         probabilities = values if values.ndim == 2 else np.column_stack((1.0 - values, values))
         return {
             "prediction": np.asarray(classes)[probabilities.argmax(axis=1)],
-            "probability": scores(probabilities),
+            **probabilities_of(probabilities, np.asarray(classes).tolist()),
         }
 
 

@@ -37,7 +37,10 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predictor(Protocol):
-    """A loaded model. Thread-safe; a call changes nothing."""
+    """A loaded model. Thread-safe; a call changes nothing.
+
+    A classifier may have `classes`: all it knows, in its order, the last being what `probability` is of.
+    """
 
     @property
     def signature(self) -> Signature:

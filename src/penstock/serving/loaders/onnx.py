@@ -15,7 +15,7 @@ import onnxruntime
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Datatype
 from penstock.serving.loaders.fed import Answer
-from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, probabilities_of
 
 MODEL_DATA = "model.onnx"
 _DATATYPES: dict[str, str] = {
@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
     """Return probabilities as an array; converters may give a list of mappings, one a row."""
     if isinstance(value, list):
         value = np.array([list(row.values()) for row in value])
-    return scores(value)
+    return next(iter(probabilities_of(value, None).values()))
 
 
 def _size(size: Any) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Signature
 from penstock.serving.loaders.compiled import (
     CompiledEstimator,
@@ -21,12 +22,12 @@ from penstock.serving.loaders.compiled import (
     perturbed,
 )
 from penstock.serving.loaders.fed import FedPredictor, example_columns, row_count_of
+from penstock.serving.loaders.flavour import probabilities_of, wants_probabilities
 from penstock.serving.loaders.model import Array, Columns, Matrix, ModelFiles, Predictor, numpy_dtype
 
 PROVED_ROWS = 64
 PROVED_COLUMNS = 64
 """Columns that are tried missing or unknown, one after the other."""
-_ASKED = ({"prediction"}, {"prediction", "probability"})
 
 
 class ShortcutPredictor:
@@ -34,16 +35,16 @@ class ShortcutPredictor:
 
     def __init__(self, library: FedPredictor, compiled: CompiledEstimator, names: tuple[str, ...]) -> None:
         self.signature = library.signature
+        self.classes = library.classes
         self.model = library.model
         self._library = library
         self._compiled = compiled
         self._names = names
         self._is_tensor = self.signature.inputs[0].is_tensor
         self._results = tuple(
-            (column.name, own == "probability", numpy_dtype(column.datatype))
-            for column, own in library.outputs
+            (column.name, own, numpy_dtype(column.datatype)) for column, own in library.outputs
         )
-        self._has_probability = any(is_probability for _, is_probability, _ in self._results)
+        self._has_probabilities = wants_probabilities(frozenset(own for _, own, _ in self._results))
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
         """Return every output of the signature."""
@@ -52,20 +53,17 @@ class ShortcutPredictor:
             answers = self._answers(table)
         except NotCompiled:
             return self._library.predict(columns, row_count)
-        return {
-            name: answers[is_probability].astype(dtype, copy=False)
-            for name, is_probability, dtype in self._results
-        }
+        return {name: answers[own].astype(dtype, copy=False) for name, own, dtype in self._results}
 
-    def _answers(self, table: Table) -> tuple[Array, Array]:
-        """Return predictions and probabilities."""
+    def _answers(self, table: Table) -> dict[str, Array]:
+        """Return predictions and probabilities by output."""
         classes = self._compiled.classes
-        if not self._has_probability or classes is None:
-            predictions = self._compiled.predict(table)
-            return predictions, predictions
+        if not self._has_probabilities or classes is None:
+            return {"prediction": self._compiled.predict(table)}
         probabilities = self._compiled.predict_proba(table)
-        predictions = classes[probabilities.argmax(axis=1)]
-        return predictions, probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+        found = probabilities_of(probabilities, self.classes)
+        found["prediction"] = classes[probabilities.argmax(axis=1)]
+        return found
 
 
 def with_shortcut(library: FedPredictor, files: ModelFiles) -> Predictor:
@@ -77,7 +75,8 @@ def with_shortcut(library: FedPredictor, files: ModelFiles) -> Predictor:
     features = getattr(estimator, "feature_names_in_", None)
     names = _order(signature, features)
     columns = example_columns(signature, files.example)
-    if names is None or columns is None or {own for _, own in library.outputs} not in _ASKED:
+    asked = [own for _, own in library.outputs if own != "prediction" and not own.startswith(PROBABILITY)]
+    if names is None or columns is None or asked:
         return library
     if not set(names) <= set(columns):
         return library

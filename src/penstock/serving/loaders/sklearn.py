@@ -23,7 +23,7 @@ import skops.io
 from penstock.base.errors import Refused
 from penstock.records.signature import Column
 from penstock.serving.loaders.fed import Answer, FedPredictor
-from penstock.serving.loaders.flavour import Flavour, Saving, inside, scores
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, probabilities_of, wants_probabilities
 from penstock.serving.loaders.model import ModelFiles, Predictor, datatype_of
 from penstock.serving.loaders.shortcut import with_shortcut
 
@@ -110,8 +110,11 @@ class SklearnFlavour(Flavour):
         prediction = Column("prediction", datatype_of(classes.dtype))
         if not hasattr(model, "predict_proba"):
             return (prediction,)
-        shape = (-1,) if len(classes) == 2 else (-1, len(classes))
-        return (prediction, Column("probability", "FP64", shape=shape))
+        tried = probabilities_of(np.zeros((1, len(classes))), classes.tolist())
+        return (
+            prediction,
+            *(Column(name, "FP64", shape=(-1, *values.shape[1:])) for name, values in tried.items()),
+        )
 
     def feature_names(self, model: Any) -> Sequence[str] | None:
         """Return the names it was fitted with."""
@@ -134,11 +137,10 @@ class SklearnFlavour(Flavour):
             features = model.transform(rows)
             return {"features": np.asarray(features.todense() if hasattr(features, "todense") else features)}
         found: dict[str, Any] = {}
-        needs_probability = wanted is None or "probability" in wanted
-        if needs_probability and hasattr(model, "predict_proba"):
+        if wants_probabilities(wanted) and hasattr(model, "predict_proba"):
             probabilities = np.asarray(model.predict_proba(rows))
             if probabilities.ndim == 2:  # several outputs have a list of them
-                found["probability"] = scores(probabilities)
+                found |= probabilities_of(probabilities, self.classes_of(model))
                 if _is_argmax(model):
                     found["prediction"] = model.classes_[probabilities.argmax(axis=1)]
         if "prediction" not in found and (wanted is None or "prediction" in wanted):

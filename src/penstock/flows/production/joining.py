@@ -1,0 +1,169 @@
+"""Labels to their predictions: one feedback request within its transaction.
+
+What a label says is scored for the window of its prediction. Another value for a row that has one takes the
+place of the one before, also in the counts of the window; the one before stays in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.monitoring.labels import is_same, misfit, score
+from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality_counts import request_number
+from penstock.monitoring.settings import MonitorSettings
+from penstock.monitoring.windows import WindowKey, labelled_start
+from penstock.serving.classes import Classes, Served, list_classes
+from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.matching import iterate_columns
+from penstock.serving.predictions import (
+    Prediction,
+    StoredLabel,
+    add_labels,
+    current_label,
+    decode_columns,
+    list_labels,
+    list_predictions,
+)
+from penstock.serving.recorder import Label, LabelCounts
+
+REASONS_MAX = 20
+"""Misfits whose reason is told in one answer."""
+
+
+def stack(parts: Sequence[Columns]) -> dict[str, Array]:
+    """Return the rows of all parts, by column; a column may be absent from some."""
+    if not parts:
+        return {}
+    stacked: dict[str, list[Array]] = {}
+    for part in parts:
+        for name, values in part.items():
+            stacked.setdefault(name, []).append(values)
+    return {name: np.concatenate(arrays) for name, arrays in stacked.items()}
+
+
+def watched(parts: Sequence[Columns]) -> dict[str, Array]:
+    """Return the rows of all parts by what is watched: columns, and the columns of narrow tensors."""
+    return stack([dict(iterate_columns(part)) for part in parts])
+
+
+class Join:
+    """One feedback request within its transaction."""
+
+    def __init__(self, connection: sa.Connection, labels: Sequence[Label], monitor: MonitorSettings) -> None:
+        self._connection = connection
+        self._labels = labels
+        self._monitor = monitor
+        self.qualities: dict[WindowKey, Quality] = {}
+        self._outcomes = {"accepted": 0, "corrected": 0, "unknown": 0, "duplicate": 0, "misfit": 0}
+        self._reasons: dict[str, str] = {}
+        self._known: dict[str, list[Any]] = {}
+        self._last_ms: dict[str, int] = {}
+        self._stored: list[StoredLabel] = []
+        self._classes: dict[Served, Classes] = {}
+
+    def run(self) -> None:
+        """Write what is new of the labels and collect what it changes of the quality of each window."""
+        ids = {label.text for label in self._labels}
+        rows: dict[str, list[Prediction]] = {}
+        for row in list_predictions(self._connection, ids, lock=True):
+            rows.setdefault(row.id, []).append(row)
+        for stored in list_labels(self._connection, rows):
+            text = stored.prediction_id
+            self._known[text] = current_label(self._known.get(text), stored.values)
+            self._last_ms[text] = stored.received_ms
+        self._classes = list_classes(
+            self._connection, {row.endpoint for each in rows.values() for row in each}
+        )
+        before = dict(self._known)
+        received_ms = now_ms()
+        for label in self._labels:
+            self._outcomes[self._take(label, rows.get(label.text), received_ms)] += 1
+        add_labels(self._connection, self._stored)
+        changed = {one.prediction_id for one in self._stored}
+        self._collect(rows, before, sorted(changed))
+
+    def _take(self, label: Label, found: list[Prediction] | None, received_ms: int) -> str:
+        """Keep what a label says that is new, and return what became of it."""
+        if not found:
+            return "unknown"
+        if len(label.values) != found[0].row_count:
+            self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
+            return "misfit"
+        answered = next((row for row in found if row.route != "shadow"), found[0])
+        reason = misfit(decode_columns(answered.outputs), label.values, classes=self._classes_of(answered))
+        if reason is not None:
+            self._reasons[label.text] = reason
+            return "misfit"
+        before = self._known.get(label.text) or [None] * len(label.values)
+        values = _different(before, label.values)
+        if all(value is None for value in values):
+            return "duplicate"
+        self._known[label.text] = current_label(before, values)
+        self._last_ms[label.text] = max(received_ms, self._last_ms.get(label.text, 0) + 1)
+        self._stored.append(
+            StoredLabel(
+                prediction_id=label.text,
+                received_ms=self._last_ms[label.text],
+                values=values,
+                sent_by=label.by,
+            )
+        )
+        replaces = (old is not None and new is not None for old, new in zip(before, values, strict=True))
+        return "corrected" if any(replaces) else "accepted"
+
+    def _collect(
+        self, rows: Mapping[str, list[Prediction]], before: Mapping[str, list[Any]], changed: Sequence[str]
+    ) -> None:
+        """Collect the quality that new values bring, less what those brought that they replace."""
+        new: dict[WindowKey, list[tuple[Prediction, list[Any]]]] = {}
+        old: dict[WindowKey, list[tuple[Prediction, list[Any]]]] = {}
+        for text in changed:
+            now = self._known[text]
+            then = before.get(text) or [None] * len(now)
+            added, gone = _different(then, now), _different(now, then)
+            replaced = [one if more is not None else None for one, more in zip(gone, added, strict=True)]
+            for row in rows[text]:
+                key = WindowKey(row.endpoint, row.window_start_s, row.revision, row.version, row.route)
+                new.setdefault(key, []).append((row, added))
+                if any(value is not None for value in replaced):
+                    old.setdefault(key, []).append((row, replaced))
+        self.qualities = {key: self._score(parts) for key, parts in new.items()}
+        for key, parts in old.items():
+            start_s = labelled_start(self._connection, key)
+            if start_s is None:
+                continue  # the window is deleted, and what the old labels said with it
+            quality = self.qualities.pop(key).without(self._score(parts))
+            place = msgspec.structs.replace(key, start_s=start_s)
+            there = self.qualities.get(place)
+            self.qualities[place] = quality if there is None else there.merge(quality)
+
+    def _score(self, parts: Sequence[tuple[Prediction, list[Any]]]) -> Quality:
+        return score(
+            stack([decode_columns(row.outputs) for row, _ in parts]),
+            [value for _, values in parts for value in values],
+            requests=[request_number(row.id) for row, values in parts for _ in values],
+            classes=self._classes_of(parts[0][0]),
+            positive=self._monitor.positive,
+        )
+
+    def _classes_of(self, row: Prediction) -> Classes | None:
+        """Return the classes a label may be of: those of the policy, else those the model knows."""
+        if self._monitor.classes is not None:
+            return self._monitor.classes
+        return self._classes.get(Served(row.endpoint, row.revision, row.version))
+
+    def counts(self) -> LabelCounts:
+        """Return what became of the labels."""
+        return LabelCounts(**self._outcomes, reasons=dict(list(self._reasons.items())[:REASONS_MAX]))
+
+
+def _different(before: Sequence[Any], now: Sequence[Any]) -> list[Any]:
+    """Return the values of now, None where they say nothing or the same as before."""
+    return [None if new is None or is_same(old, new) else new for old, new in zip(before, now, strict=True)]
