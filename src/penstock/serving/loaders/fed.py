@@ -36,6 +36,10 @@ class Asked(Protocol):
         """Return a classifier's classes in its order."""
         ...
 
+    def is_bounded(self, model: Any) -> bool:
+        """Whether a prediction always comes to an end."""
+        ...
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether numeric columns are given as one array."""
         ...
@@ -66,6 +70,7 @@ class FedPredictor:
     def __init__(self, flavour: Asked, model: Any, files: ModelFiles) -> None:
         self.model = model
         self.classes = flavour.classes_of(model)
+        self.is_bounded = flavour.is_bounded(model)
         self._flavour = flavour
         inputs = files.signature.inputs or flavour.inputs_of(model)
         if not inputs:

@@ -101,6 +101,10 @@ class Flavour(ABC):
             return None
         return tuple(classes.tolist())
 
+    def is_bounded(self, model: Any) -> bool:
+        """Whether a prediction always comes to an end, as where it runs the library's own code alone."""
+        return False
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether numeric columns are given as one array: the model knows no names, or does not ask for them."""
         return True

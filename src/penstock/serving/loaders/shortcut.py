@@ -36,6 +36,7 @@ class ShortcutPredictor:
     def __init__(self, library: FedPredictor, compiled: CompiledEstimator, names: tuple[str, ...]) -> None:
         self.signature = library.signature
         self.classes = library.classes
+        self.is_bounded = library.is_bounded
         self.model = library.model
         self._library = library
         self._compiled = compiled

@@ -121,6 +121,10 @@ class SklearnFlavour(Flavour):
         names = getattr(model, "feature_names_in_", None)
         return None if names is None else [str(name) for name in names]
 
+    def is_bounded(self, model: Any) -> bool:
+        """Whether it and all within it are scikit-learn's."""
+        return all(_is_of_sklearn(part) for part in _parts(model))
+
     def takes_matrix(self, model: Any) -> bool:
         """Whether it was fitted without names."""
         return not hasattr(model, "feature_names_in_")
@@ -151,6 +155,17 @@ class SklearnFlavour(Flavour):
 def _is_argmax(model: Any) -> bool:
     last = getattr(model, "_final_estimator", model)
     return type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
+
+
+def _parts(estimator: Any) -> list[Any]:
+    """Return an estimator and every estimator within it."""
+    parameters = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    return [estimator, *(value for value in parameters.values() if hasattr(value, "get_params"))]
+
+
+def _is_of_sklearn(estimator: Any) -> bool:
+    kind = type(estimator)
+    return kind.__module__.startswith("sklearn.") and kind.__name__ != "FunctionTransformer"
 
 
 def trusted_types(path: Path, options: Mapping[str, Any], trusted: Sequence[str] | None) -> list[str]:
