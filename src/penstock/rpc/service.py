@@ -207,6 +207,8 @@ class Service:
         if self._doorkeeper.is_open:
             return
         given = _header(context, "authorization") or ""
+        if self._doorkeeper.knows(given, scope, endpoint):
+            return
         await self._aside(partial(self._doorkeeper.admit, given, scope, endpoint))
 
     async def _aside(self, work: Callable[[], T]) -> T:
