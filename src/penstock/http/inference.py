@@ -26,6 +26,7 @@ from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.http.admitting import Admit, Admits, sender_of
 from penstock.http.answering import Answering, identity_headers
 from penstock.http.bodies import MEBIBYTE, read_body
+from penstock.http.describing import describe_endpoints
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.hosts import HostCheck
 from penstock.http.metrics import CONTENT_TYPE, InferenceMetrics
@@ -90,6 +91,8 @@ class _Inference:
             Route(f"{model}/versions/{{version}}", self.model_metadata, methods=get),
             Route(f"{model}/ready", self.model_ready, methods=get),
             Route(f"{model}/versions/{{version}}/ready", self.model_ready, methods=get),
+            Route("/openapi.json", self.describe, methods=get),
+            Route(f"{model}/openapi.json", self.describe, methods=get),
             Route(f"{model}/config", self.config, methods=get),
             Route(f"{model}/versions/{{version}}/config", self.config, methods=get),
             Route(f"{model}/stats", self.statistics, methods=get),
@@ -162,6 +165,12 @@ class _Inference:
         return json_response(
             config_document(self._dataplane, request.path_params["model"], _version(request))
         )
+
+    async def describe(self, request: Request) -> Response:
+        """Give the OpenAPI document of an endpoint, or of all that serve."""
+        name = request.path_params.get("model")
+        names = sorted(self._dataplane.repository.served) if name is None else [name]
+        return json_response(describe_endpoints(self._dataplane, names))
 
     async def statistics(self, request: Request) -> Response:
         """Tell what versions have answered."""
