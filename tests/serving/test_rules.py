@@ -38,9 +38,7 @@ def test_rules_on_a_parameter_or_a_header_choose_the_version_and_its_route(stage
         RuleSettings(parameter="beta", equals=True, version=2),
         RuleSettings(parameter="old", equals=1, version=1),
     )
-    stage.serve(
-        "a", times(1), times(2), times(3), canary=0.001, rules=rules_of(TrafficSettings(rules=rules))
-    )
+    stage.serve("a", times(1), times(2), times(3), canary=0.001, rules=rules_of(TrafficSettings(rules=rules)))
     cases = [
         (ask(stage), 1.0, "stable"),
         (ask(stage, country="DE"), 3.0, "direct"),
@@ -88,5 +86,5 @@ def test_a_shadows_distance_from_what_the_client_got_is_told(stage: Stage) -> No
     ],
 )
 def test_a_rule_that_says_too_little_or_too_much_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="rule|version|equals"):
+    with pytest.raises(ValueError, match=r"rule|version|equals"):
         RuleSettings(**wrong)  # type: ignore[arg-type]

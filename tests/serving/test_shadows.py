@@ -74,7 +74,9 @@ def test_a_shadow_joins_without_changing_who_answers_and_its_distance_is_shown(
     assert (shadow["version"], shadow["request_count"], shadow["error_count"]) == (2, 5, 0)
     assert set(shadow["mean_differences"]) == {"prediction", "probability"}
     assert 0 < shadow["mean_differences"]["probability"] < 0.5
-    assert "late/2: 5 requests; prediction differs by" in run_penstock(root, "endpoint", "show", "delay").stdout
+    assert (
+        "late/2: 5 requests; prediction differs by" in run_penstock(root, "endpoint", "show", "delay").stdout
+    )
 
 
 def test_a_canary_of_fixed_share_has_no_steps_and_shadows_of_the_file_come_along(root: Path) -> None:
@@ -83,7 +85,9 @@ def test_a_canary_of_fixed_share_has_no_steps_and_shadows_of_the_file_come_along
     settings = root / "penstock.yaml"
     text = settings.read_text()
     settings.write_text(
-        text.replace("    model: late@champion\n", "    model: late@champion\n    traffic: {shadows: [late/2]}\n")
+        text.replace(
+            "    model: late@champion\n", "    model: late@champion\n    traffic: {shadows: [late/2]}\n"
+        )
     )
     plain = penstock(root, "deploy", "delay", "--model", "late/1")
     assert (plain["stable"], plain["shadows"]) == (1, [2])

@@ -10,13 +10,6 @@ import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
-LOADED_BEFORE_FORKS = (
-    "penstock.flows.models.folders",
-    "penstock.http.inference",
-    "penstock.processes.serve",
-    "skops.io",
-)
-"""What workers share in memory, and need not load when one begins anew; nothing that starts threads, as polars does."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids",
@@ -92,9 +85,19 @@ def _serve(
         session.emit({"url": process.url, "worker": process.worker}, "")
 
 
+def load_before_forks() -> None:
+    """Load what workers share in memory, and need not load when one begins anew.
+
+    Nothing that starts threads, as polars does: a fork has one thread only.
+    """
+
+    import penstock.flows.models.folders
+    import penstock.http.inference
+    import penstock.processes.serve  # noqa: F401
+
+
 def _serve_with_workers(session: Session, host: str, port: int, timeout: float, workers: int) -> None:
     """Fork workers; this returns in each of them when it has ended, and in the supervisor when all have."""
-    import importlib
     import shutil
     import tempfile
 
@@ -105,8 +108,7 @@ def _serve_with_workers(session: Session, host: str, port: int, timeout: float, 
     url = url_of(sockets[0], host)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)
-    for name in LOADED_BEFORE_FORKS:
-        importlib.import_module(name)
+    load_before_forks()
     from penstock.processes.supervisor import supervise
 
     session.note(f"{workers} workers serve on {url}; stop with Ctrl-C")
