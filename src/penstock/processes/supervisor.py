@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from types import FrameType
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.multiprocess import mark_process_dead
 
 from penstock.base.process import die_with_parent
+from penstock.http.metrics import SupervisorMetrics, forget_process
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.05
@@ -62,7 +61,7 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     slots = [WorkerSlot(number, one) for number, one in enumerate(sockets)]
-    restarts = _restarts(len(slots))
+    metrics = SupervisorMetrics(len(slots))
     has_settled, code = False, 0
     while not asked and not code:
         for slot in slots:
@@ -78,7 +77,7 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
                 code = os.WEXITSTATUS(status)
                 break
             _note_end(slot, status, folder)
-            restarts.inc()
+            metrics.restarts.inc()
         time.sleep(POLL_S)
     _end(slots)
     for number, handler in before.items():
@@ -112,27 +111,8 @@ def _note_end(slot: WorkerSlot, status: int, folder: str) -> None:
     slot.failures = 0 if _age_s(slot) > SETTLED_S else slot.failures + 1
     pause_s = min(PAUSE_MAX_S, 0.5 * 2 ** (slot.failures - 2)) if slot.failures > 1 else 0.0
     logger.error("worker process %d ended with %s; another begins", slot.pid, how)
-    _forget_gauges(slot.pid, folder)
+    forget_process(slot.pid, folder)
     slot.pid, slot.again_s = 0, time.monotonic() + pause_s
-
-
-def _forget_gauges(pid: int, folder: str) -> None:
-    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
-
-
-def _restarts(count: int) -> Counter:
-    registry = CollectorRegistry()
-    Gauge(
-        "penstock_workers_wanted",
-        "Serve processes that the supervisor keeps running.",
-        registry=registry,
-        multiprocess_mode="livesum",
-    ).set(count)
-    return Counter(
-        "penstock_worker_restarts",
-        "Serve processes that ended unasked and were begun anew.",
-        registry=registry,
-    )
 
 
 def _end(slots: Sequence[WorkerSlot]) -> None:

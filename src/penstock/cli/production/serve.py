@@ -90,7 +90,6 @@ def load_before_forks() -> None:
 
     Nothing that starts threads, as polars does: a fork has one thread only.
     """
-
     import penstock.flows.models.folders
     import penstock.http.inference
     import penstock.processes.serve  # noqa: F401
