@@ -44,15 +44,15 @@ LAZY = {
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
+    "penstock/processes/fronts.py": "gRPC, an optional dependency",
 }
 
 
 DOORS = {
     "penstock/__init__.py": "public names",
     "penstock/cli/catalogue.py": "commands",
-    "penstock/flows/models/loading.py": "flavours, by the serving part's table",
-    "penstock/registry/flavours/__init__.py": "flavours that are written",
-    "penstock/serving/loaders/__init__.py": "flavours that are served",
+    "penstock/records/flavours.py": "flavours, by the catalogue",
+    "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",
 }
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from penstock.base.errors import PenstockError
@@ -187,30 +187,6 @@ class InferenceMetrics:
             self._duration.labels(*labels),
             self._requests.labels(endpoint, "ok"),
         )
-
-
-class SupervisorMetrics:
-    """What the process that keeps several serve processes running adds to their sum."""
-
-    def __init__(self, worker_count: int) -> None:
-        registry = CollectorRegistry()
-        wanted = Gauge(
-            "penstock_workers_wanted",
-            "Serve processes that the supervisor keeps running.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        wanted.set(worker_count)
-        self.restarts = Counter(
-            "penstock_worker_restarts",
-            "Serve processes that ended unasked and were begun anew.",
-            registry=registry,
-        )
-
-
-def forget_process(pid: int, folder: str) -> None:
-    """Take what an ended process had in flight out of the sum; what it counted stays."""
-    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
 def routes_of(revision: Revision) -> list[tuple[int, str]]:

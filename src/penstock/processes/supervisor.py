@@ -19,7 +19,7 @@ from types import FrameType
 import msgspec
 
 from penstock.base.process import die_with_parent
-from penstock.http.metrics import SupervisorMetrics, forget_process
+from penstock.http.worker_metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.05
@@ -50,8 +50,8 @@ class Supervised(msgspec.Struct, frozen=True, kw_only=True):
 def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
     """Fork a worker for each socket and keep them running until SIGTERM or SIGINT.
 
-    `folder` is where the processes add up what they count. Returns once in every worker, with its socket, and once in the supervisor, at the end. Main thread only, and
-    no other thread may run. A worker that ends by itself, with an exit code, before any has settled ends them all:
+    `folder` is where the processes add up what they count. Returns once in every worker, with its socket, and once
+    in the supervisor, at the end. Main thread only, and no other thread may run. A worker that ends by itself, with an exit code, before any has settled ends them all:
     what it could not do (open the store) the next could not either.
     """
     asked: list[int] = []
@@ -61,7 +61,7 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     slots = [WorkerSlot(number, one) for number, one in enumerate(sockets)]
-    metrics = SupervisorMetrics(len(slots))
+    metrics = WorkerMetrics(len(slots), folder)
     has_settled, code = False, 0
     while not asked and not code:
         for slot in slots:
@@ -76,8 +76,8 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
             if os.WIFEXITED(status) and os.WEXITSTATUS(status) and not has_settled:
                 code = os.WEXITSTATUS(status)
                 break
-            _note_end(slot, status, folder)
-            metrics.restarts.inc()
+            metrics.count_end(slot.pid)
+            _note_end(slot, status)
         time.sleep(POLL_S)
     _end(slots)
     for number, handler in before.items():
@@ -106,12 +106,11 @@ def _age_s(slot: WorkerSlot) -> float:
     return time.monotonic() - slot.started_s
 
 
-def _note_end(slot: WorkerSlot, status: int, folder: str) -> None:
+def _note_end(slot: WorkerSlot, status: int) -> None:
     how = f"exit code {os.WEXITSTATUS(status)}" if os.WIFEXITED(status) else f"signal {os.WTERMSIG(status)}"
     slot.failures = 0 if _age_s(slot) > SETTLED_S else slot.failures + 1
     pause_s = min(PAUSE_MAX_S, 0.5 * 2 ** (slot.failures - 2)) if slot.failures > 1 else 0.0
     logger.error("worker process %d ended with %s; another begins", slot.pid, how)
-    forget_process(slot.pid, folder)
     slot.pid, slot.again_s = 0, time.monotonic() + pause_s
 
 

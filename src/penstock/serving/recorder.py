@@ -36,8 +36,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     row_count: int
     latency_s: float
     error: str | None = None
-    differences: Columns = {}
     classes: tuple[Any, ...] | None = None
+    differences: Columns = {}
 
 
 class RecorderState(msgspec.Struct, frozen=True, kw_only=True):
