@@ -14,13 +14,6 @@ from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 if TYPE_CHECKING:
     from penstock.processes.fronts import FrontOptions
 
-LOADED_BEFORE_FORKS = (
-    "penstock.flows.models.folders",
-    "penstock.http.inference",
-    "penstock.processes.serve",
-    "skops.io",
-)
-"""What workers share in memory, and need not load when one begins anew; nothing that starts threads, as polars does."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids",
@@ -151,11 +144,20 @@ def _serve(
         session.emit({"url": process.url, "worker": process.worker}, "")
 
 
+def load_before_forks() -> None:
+    """Load what workers share in memory, and need not load when one begins anew.
+
+    Nothing that starts threads, as polars does: a fork has one thread only.
+    """
+    import penstock.flows.models.folders
+    import penstock.flows.production.recording
+    import penstock.http.listen  # noqa: F401
+
+
 def _serve_with_workers(
     session: Session, port: int, timeout: float, fronts: FrontOptions, workers: int
 ) -> None:
     """Fork workers; this returns in each of them when it has ended, and in the supervisor when all have."""
-    import importlib
     import shutil
     import tempfile
 
@@ -168,8 +170,7 @@ def _serve_with_workers(
     url = url_of(sockets[0], fronts.host, fronts.tls)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)
-    for name in LOADED_BEFORE_FORKS:
-        importlib.import_module(name)
+    load_before_forks()
     from penstock.processes.supervisor import supervise
 
     also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
