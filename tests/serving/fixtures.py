@@ -11,15 +11,13 @@ import penstock.monitoring.lease
 import penstock.serving.workers  # noqa: F401 - each declares its tables
 import sharing
 from penstock.base.store.database import Database, connect, metadata
-from penstock.flows.models.judging import run_gate
-from penstock.flows.models.registering import register_model
-from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from projects import Sample
 from serving.models import FolderSource, deploy, files_of, save_model
+from serving.soaking import add_version
 
 
 @pytest.fixture
@@ -68,12 +66,5 @@ def released_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two_versions_root(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a second version of the model that may be deployed; copy it before you change anything."""
     sample = Sample.copy(released_root, tmp_path_factory.mktemp("two-versions") / "project")
-    params = (sample.root / "params.yaml").read_text()
-    assert "strength: 1.0" in params
-    sample.write("params.yaml", params.replace("strength: 1.0", "strength: 0.5"))
-    reproduce_and_record(sample.project)
-    sample.commit("Regularise more")
-    assert run_gate(sample.project).passed
-    register_model(sample.project)
-    sample.close()
+    add_version(sample)
     return sample.root

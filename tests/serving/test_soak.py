@@ -1,0 +1,38 @@
+"""The small form of bench/bench_soak.py: changes and kills under load."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from serving.soaking import Clients, Story
+from stories.live import wait_until
+
+pytestmark = pytest.mark.slow
+CLIENTS = 4
+
+
+def test_only_requests_of_a_killed_worker_fail_while_versions_change(
+    two_versions_root: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(two_versions_root, root, symlinks=True)
+    story = Story(root, 2)
+    try:
+        with Clients(story.url, CLIENTS) as clients:
+            for number in range(4):
+                seen = len(clients.statuses)
+                story.deploy(number)
+                if number == 1:
+                    story.kill_worker()
+                if number == 2:
+                    story.kill_controller()
+                wait_until(lambda seen=seen: len(clients.statuses) >= seen + 20)  # type: ignore[misc]
+            wait_until(lambda: len(story.alive()) == 2)
+    finally:
+        story.stop()
+    assert set(clients.statuses) == {200}
+    assert clients.broken <= CLIENTS * story.killed
+    assert set(clients.versions) == {"1", "2"}
