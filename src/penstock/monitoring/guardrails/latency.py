@@ -16,7 +16,7 @@ from functools import reduce
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
-from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, Measured, make_finding
+from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, NEAR, Measured, make_finding
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.settings import LatencyLimit
 from penstock.monitoring.windows import Window
@@ -64,6 +64,7 @@ def judge_latency(
             statistic="log_evidence",
             statistic_value=found,
             breached=breached,
+            near=not breached and found > NEAR * threshold(alpha),
         ),
         f"{name} latency is {observed * 1000:.1f} ms over {count} requests, {slow} of them slower "
         f"than the limit of {limit.limit_s * 1000:g} ms{beside}: "
