@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement \
+.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills bench-reaction bench-control \
 	test-clients clean programs
 
 help: ## List what can be made.
@@ -74,6 +74,12 @@ bench-serving: $(VENV)/.tested ## Measure the model server.
 
 bench-judgement: $(VENV)/.tested ## Measure how often guardrails are wrong, and how soon right: simulations on one core.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_judgement.py
+
+bench-kills: $(VENV)/.tested programs ## Kill the controller and serve a hundred times on each store, and look for what is not whole.
+	$(BIN)/python bench/bench_kills.py
+
+bench-reaction: $(VENV)/.tested ## Measure the time from the first failing request to the switch.
+	$(BIN)/python bench/bench_reaction.py
 
 test-clients: $(VENV)/.tested ## Run MLflow's clients from 2.9 on against the server; writes docs/reference/mlflow-clients.md.
 	$(BIN)/python bench/mlflow_clients.py

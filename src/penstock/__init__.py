@@ -5,9 +5,10 @@ The package imports nothing; public names load their module when first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers take it; `typing` is not worth its import here
 if TYPE_CHECKING:
+    from typing import Any
+
     from penstock.client.client import Client
     from penstock.client.fluent import (
         active_run,

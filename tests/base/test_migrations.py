@@ -10,8 +10,9 @@ from alembic import command
 from alembic.config import Config
 
 from penstock.base.store.database import connect
-from penstock.base.store.migrate import MIGRATIONS, upgrade
+from penstock.base.store.migrate import MIGRATIONS, run_migrations, upgrade
 from penstock.monitoring.quality import Quality
+from penstock.registry.versions import list_versions_of_input
 
 
 def test_old_revisions_get_their_kind_from_the_events_and_old_windows_their_labels(tmp_path: Path) -> None:
@@ -61,3 +62,24 @@ def _format_1(labels: int) -> bytes:
     packed = msgspec.msgpack.encode([1, [], [5, labels], sums])
     assert Quality.from_bytes(packed).label_count == labels
     return packed
+
+
+def test_what_old_versions_were_made_of_is_found_by_its_path(tmp_path: Path) -> None:
+    database = connect(f"sqlite:///{tmp_path}/store.db")
+    run_migrations(database, "0004")
+    with database.write() as connection:
+        connection.execute(
+            sa.text("INSERT INTO registered_models (name, created_ms, newest_number) VALUES ('m', 0, 2)")
+        )
+        for number, data in ((1, {"data/raw.csv": "md5:1"}), (2, {})):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO model_versions (model, number, digest, created_ms, actor, path, manifest, provenance, "
+                    "metrics) VALUES ('m', :number, 'd', 0, 'ci', 'm', '{\"files\": []}', :origin, '{}')"
+                ),
+                {"number": number, "origin": json.dumps({"data": data})},
+            )
+    upgrade(database)
+    with database.read() as connection:
+        assert [one.ref for one in list_versions_of_input(connection, "data/raw.csv")] == ["m/1"]
+    database.close()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from penstock.base import running
-from penstock.base.running import is_running
+from penstock.base.running import has_ended, is_running, name_process
 
 
 def refuse(*_args: object) -> None:
@@ -43,3 +43,21 @@ def test_another_user_s_process_is_running(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_numbers_that_name_no_process_are_not_running() -> None:
     assert not any(map(is_running, (0, -1, 1 << 62, 1 << 80)))
+
+
+def test_a_named_process_has_ended_only_when_that_can_be_seen() -> None:
+    mine = name_process()
+    pid, began, place = mine.split(".")
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, name_process().encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        name = stream.read()
+    os.waitpid(child, 0)
+    assert has_ended(name) and not has_ended(mine)
+    assert has_ended(f"{pid}.{int(began) + 1}.{place}"), "the number was given to another process"
+    for unknown in (f"{pid}..{place}", f"{pid}.{began}.", f"{1 << 22}.{began}.elsewhere", "host:12:ab", ""):
+        assert not has_ended(unknown)

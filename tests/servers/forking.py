@@ -222,10 +222,19 @@ def penstock_server(*more: str) -> ForkServer:
     return ForkServer(sys.executable, (beside,), run, (*PENSTOCK_IMPORTS, *more))
 
 
-def start_penstock(arguments: Sequence[str], cwd: Path, log: int, **variables: str) -> Forked:
+SERVING_IMPORTS = ("sklearn.compose", "sklearn.linear_model", "sklearn.pipeline", "skops.io")
+"""What a model of `projects.Sample` takes long to import."""
+
+
+def start_penstock(
+    arguments: Sequence[str], cwd: Path, log: int, imports: Sequence[str] = (), **variables: str
+) -> Forked:
     """Start a `penstock` that serves HTTP until it is ended; it writes to the descriptor `log`."""
     server = penstock_server(
-        "penstock.http.app", "uvicorn.protocols.http.httptools_impl", "uvicorn.loops.uvloop"
+        "penstock.http.app",
+        "uvicorn.protocols.http.httptools_impl",
+        "uvicorn.loops.uvloop",
+        *imports,
     )
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:

@@ -22,7 +22,7 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.serving.classes import Served
 from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import decode_columns, get_prediction, list_predictions, list_sampled
+from penstock.serving.predictions import decode_columns, list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 TIME_MS = 1_700_000_040_000
@@ -84,8 +84,7 @@ def test_what_was_recorded_becomes_a_window(recorder: LiveRecorder, database: Da
     with database.read() as connection:
         assert recent([found], "stable", 5) is not None
         assert recent([found], "canary", 5) is None
-        stored = get_prediction(connection, make_id(2).encode())
-        assert len(list_sampled(connection, "delay", limit=10)) == 2
+        (stored,) = list_predictions(connection, [make_id(2).encode()])
     assert decode_columns(stored.outputs)["probability"].tolist() == [0.4]
     assert stored.features is not None
 

@@ -34,7 +34,6 @@ def test_a_run_comes_back_as_it_was_written(either_store: Database) -> None:
         )
         assert found.stages == (StageRecord("train", "d", "ran", 1.5),)
         assert store.find_run_of_lock(connection, "l") == found
-        assert store.list_runs_of_input(connection, "md5:1") == [run.id]
 
 
 def test_the_newest_point_of_a_metric_counts(either_store: Database) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+
+from penstock.base.digest import digest_bytes
 
 
 def is_running(pid: int) -> bool:
@@ -28,3 +31,47 @@ def is_running(pid: int) -> bool:
             return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
     except (OSError, IndexError):
         return True
+
+
+def name_process() -> str:
+    """Return a name for this process that no other one has: its number, when it began, and where it runs.
+
+    `PID.BEGAN.PLACE`; the last two are empty where `/proc` does not tell them.
+    """
+    return f"{os.getpid()}.{_began(os.getpid()) or ''}.{_place()}"
+
+
+def has_ended(name: str) -> bool:
+    """Say whether the process of a name (see `name_process`) is known to have ended.
+
+    False where that cannot be told: it ran on another machine, in another container, or before `/proc` told.
+
+    Example:
+        >>> has_ended(name_process()), has_ended("1.5.elsewhere"), has_ended("no name")
+        (False, False, False)
+    """
+    pid, _, rest = name.partition(".")
+    began, _, place = rest.partition(".")
+    if not (began and place and place == _place() and pid.isascii() and pid.isdigit()):
+        return False
+    return not is_running(int(pid)) or _began(int(pid)) != began
+
+
+def _began(pid: int) -> str | None:
+    """Return when a process began, in ticks since the machine did. Source: proc(5), field 22 of `stat`."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return None
+
+
+@cache
+def _place() -> str:
+    """Return what tells this boot of this machine, and this container on it, from others; empty where unknown."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        return digest_bytes(f"{boot} {os.readlink('/proc/self/ns/pid')}".encode())[:16]
+    except OSError:
+        return ""

@@ -1,5 +1,5 @@
 """Run the command line as `python -m penstock.cli`."""
 
-from penstock.cli.main import main
+from penstock.cli.entry import main
 
 main()

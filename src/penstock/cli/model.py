@@ -264,6 +264,42 @@ def alias_delete(session: Session, name: str) -> None:
     session.emit({"model": registered, "alias": label}, f"{name} was taken away.")
 
 
+@alias.command("list")
+@click.argument("name", required=False)
+@json_option
+@pass_session
+def alias_list(session: Session, name: str | None) -> None:
+    """List where each alias points, of one model NAME or of all, and since when."""
+    import msgspec
+
+    from penstock.base.clock import format_ms
+    from penstock.registry.aliases import list_last_moves
+    from penstock.registry.models import get_model
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        if name is not None:
+            get_model(connection, name)
+        moves = list_last_moves(connection, name)
+
+    def text() -> str:
+        rows: list[tuple[object, ...]] = [
+            (
+                f"{move.model}@{move.name}",
+                f"{move.model}/{move.version}",
+                format_ms(move.time_ms),
+                move.actor,
+                move.verdict_id or "-",
+            )
+            for move in moves
+        ]
+        headers = ("alias", "version", "since", "who", "verdict")
+        return render_table(rows, headers) if rows else "No aliases yet: penstock promote MODEL/VERSION"
+
+    session.emit([msgspec.to_builtins(move) for move in moves], text)
+
+
 @alias.command("history")
 @click.argument("name", metavar="MODEL@ALIAS")
 @json_option

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from penstock.serving.codecs import InferResponse
@@ -64,6 +64,7 @@ class InferenceMetrics:
         info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self.registry)
         info.labels(version).set(1)
         self.registry.register(_Deployments(dataplane))
+        self.registry.register(_Recording(dataplane))
 
     def render(self) -> bytes:
         """Return all metrics in the text format."""
@@ -147,3 +148,36 @@ class _Deployments(Collector):
                 labels=["endpoint", "version", "route"],
             ),
         ]
+
+
+class _Recording(Collector):
+    """How full the recorder is at the time of the scrape, and what it had no room for."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    def describe(self) -> list[Metric]:
+        """Name the metrics without their values."""
+        return list(self._families())
+
+    def collect(self) -> list[Metric]:
+        """Return the metrics."""
+        state = self._dataplane.recorder_state
+        used, most, dropped = self._families()
+        used.add_metric([], state.used_bytes)
+        most.add_metric([], state.max_bytes)
+        for endpoint in {*self._dataplane.repository.served, *state.dropped}:
+            dropped.add_metric([endpoint], state.dropped.get(endpoint, 0))
+        return [used, most, dropped]
+
+    @staticmethod
+    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
+        return (
+            GaugeMetricFamily("penstock_recorder_bytes", "Recorded requests that wait to be written."),
+            GaugeMetricFamily("penstock_recorder_max_bytes", "What may wait to be written, at most."),
+            CounterMetricFamily(
+                "penstock_recorder_dropped",
+                "Requests of which only the counts are kept: the recorder was full.",
+                labels=["endpoint"],
+            ),
+        )

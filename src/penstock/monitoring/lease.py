@@ -1,4 +1,5 @@
-"""Leases: who may act as controller. One holder at a time; a holder that dies loses it by time.
+"""Leases: who may act as controller. One holder at a time; a holder that dies loses it by time, or at once to
+another process of the same machine, which can see that it is gone.
 
 A lease says who should act; the decisions themselves are safe without it, as each one names the revision
 it was planned on.
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
+from penstock.base.running import has_ended
 from penstock.base.store.database import metadata, upsert
 
 leases = sa.Table(
@@ -25,7 +27,10 @@ leases = sa.Table(
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease as one holder uses it; `ttl_s` is how long it lasts after each sign of life."""
+    """A lease as one holder uses it; `ttl_s` is how long it lasts after each sign of life.
+
+    A holder is `NAME HOST`, where NAME is what `penstock.base.running.name_process` says of its process.
+    """
 
     name: str
     holder: str
@@ -34,6 +39,15 @@ class Lease:
     def acquire(self, connection: sa.Connection) -> bool:
         """Take it, or keep it; whether it was got."""
         return acquire(connection, self.name, self.holder, self.ttl_s, now_ms())
+
+    def is_fresh(self, connection: sa.Connection) -> bool:
+        """Say whether it is held for long enough that it need not be extended yet."""
+        row = connection.execute(sa.select(leases).where(leases.c.name == self.name)).one_or_none()
+        return (
+            row is not None
+            and row.holder == self.holder
+            and row.expires_ms > now_ms() + int(self.ttl_s * 1000) // 2
+        )
 
     def require(self, connection: sa.Connection) -> None:
         """Make sure that it is still held, in the transaction of what needs it, and extend it.
@@ -50,16 +64,22 @@ class Lease:
 
 
 def acquire(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:
-    """Take a lease that is free, expired or already the holder's own, for `ttl_s`; whether it was got."""
+    """Take a lease for `ttl_s` that is free, expired, of a process known to be gone, or the holder's own already.
+
+    Returns:
+        Whether it was got.
+    """
     expires_ms = now_ms + int(ttl_s * 1000)
     connection.execute(
         upsert(connection.dialect.name, leases)
         .values(name=name, holder=holder, expires_ms=expires_ms)
         .on_conflict_do_nothing()
     )
+    held_by = connection.scalar(sa.select(leases.c.holder).where(leases.c.name == name))
+    gone = held_by if held_by is not None and has_ended(held_by.partition(" ")[0]) else holder
     done = connection.execute(
         leases.update()
-        .where(leases.c.name == name, (leases.c.holder == holder) | (leases.c.expires_ms <= now_ms))
+        .where(leases.c.name == name, leases.c.holder.in_({holder, gone}) | (leases.c.expires_ms <= now_ms))
         .values(holder=holder, expires_ms=expires_ms)
     )
     return done.rowcount == 1

@@ -42,9 +42,22 @@ windows = sa.Table(
     sa.Column("nonfinite_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("dropped_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Index(
+        "ix_windows_counts",
+        "endpoint",
+        "version",
+        "route",
+        "start_s",
+        "revision",
+        "request_count",
+        "label_count",
+    ),
 )
 
 NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")
+SUMMED = ("request_count", "error_count", "row_count", *NONFINITE, "dropped_count")
+"""What is added up where windows are merged."""
 
 
 class WindowKey(msgspec.Struct, frozen=True, order=True):
@@ -62,7 +75,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     `error_run_count` is in how many runs without a success between they came; None where nobody counted.
     `nonfinite_count` requests were answered with more values that are no finite numbers than is borne, in
-    `nonfinite_run_count` runs; `nonfinite_row_count` rows had one at all.
+    `nonfinite_run_count` runs; `nonfinite_row_count` rows had one at all. Of `dropped_count` requests only
+    that they came, and whether they failed, is known: the recorder had no room for them.
     """
 
     key: WindowKey
@@ -78,6 +92,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     nonfinite_count: int = 0
     nonfinite_run_count: int = 0
     nonfinite_row_count: int = 0
+    dropped_count: int = 0
 
     @property
     def end_s(self) -> int:
@@ -88,6 +103,17 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def error_ratio(self) -> float:
         """Share of requests that failed, in [0, 1]; 0.0 without requests."""
         return self.error_count / self.request_count if self.request_count else 0.0
+
+    def counts_only(self) -> Window:
+        """Return the window without its sketches: of its requests only the counts are known."""
+        return Window(
+            key=self.key,
+            window_s=self.window_s,
+            request_count=self.request_count,
+            error_count=self.error_count,
+            error_run_count=self.error_run_count,
+            dropped_count=self.request_count,
+        )
 
     def quantile_s(self, rank: float) -> float:
         """Return the latency in seconds that a share `rank` of the requests did not exceed."""
@@ -120,6 +146,23 @@ def add_partials(connection: sa.Connection, partials: Iterable[Partial]) -> None
     rows = [_pack(one) for one in partials]
     if rows:
         connection.execute(upsert(connection.dialect.name, windows).on_conflict_do_nothing(), rows)
+
+
+def put_partial(connection: sa.Connection, partial: Partial) -> None:
+    """Write a partial row in the place of what the same worker wrote there before."""
+    insert = upsert(connection.dialect.name, windows)
+    values = _pack(partial)
+    keys = [column.name for column in windows.primary_key.columns]
+    new = {name: insert.excluded[name] for name in values if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), [values])
+
+
+def replace_partial(connection: sa.Connection, partial: Partial) -> bool:
+    """Write a partial row over the one that is there; whether it was still there."""
+    values = _pack(partial)
+    keys = [column.name for column in windows.primary_key.columns]
+    mine = sa.and_(*(windows.c[name] == values.pop(name) for name in keys))
+    return connection.execute(windows.update().where(mine).values(values)).rowcount == 1
 
 
 def list_windows(
@@ -299,15 +342,12 @@ def merge_windows(parts: Sequence[Window]) -> Window:
     return Window(
         key=msgspec.structs.replace(newest.key, start_s=start_s),
         window_s=max(part.end_s for part in parts) - start_s,
-        request_count=sum(part.request_count for part in parts),
-        error_count=sum(part.error_count for part in parts),
-        row_count=sum(part.row_count for part in parts),
         latency=reduce(LatencyHistogram.merge, (part.latency for part in parts)),
         features=reduce(Profile.merge, (part.features for part in parts)),
         outputs=reduce(Profile.merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
         error_run_count=_runs(parts),
-        **{name: sum(getattr(part, name) for part in parts) for name in NONFINITE},
+        **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
     )
 
 
@@ -325,16 +365,13 @@ def _pack(partial: Partial) -> dict[str, Any]:
         "worker": partial.worker,
         "sequence": partial.sequence,
         "window_s": window.window_s,
-        "request_count": window.request_count,
-        "error_count": window.error_count,
-        "row_count": window.row_count,
         "latency": window.latency.to_bytes() if window.request_count else None,
         "features": window.features.to_bytes() if window.features.row_count else None,
         "outputs": window.outputs.to_bytes() if window.outputs.row_count else None,
         "quality": None if window.quality.is_empty else window.quality.to_bytes(),
         "label_count": window.quality.label_count,
         "error_run_count": window.error_run_count,
-        **{name: getattr(window, name) for name in NONFINITE},
+        **{name: getattr(window, name) for name in SUMMED},
     }
 
 
@@ -347,13 +384,10 @@ def unpack(row: sa.Row[Any]) -> Window:
     return Window(
         key=WindowKey(row.endpoint, row.start_s, row.revision, row.version, row.route),
         window_s=row.window_s,
-        request_count=row.request_count,
-        error_count=row.error_count,
-        row_count=row.row_count,
         latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
         features=Profile.from_bytes(row.features) if row.features else Profile(),
         outputs=Profile.from_bytes(row.outputs) if row.outputs else Profile(),
         quality=Quality.from_bytes(row.quality) if row.quality else Quality(),
         error_run_count=row.error_run_count,
-        **{name: getattr(row, name) for name in NONFINITE},
+        **{name: getattr(row, name) for name in SUMMED},
     )

@@ -23,6 +23,7 @@ from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.recording import LiveRecorder
+from penstock.flows.production.room import MAX_BYTES
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.serving.classes import Served
@@ -60,7 +61,8 @@ class ModelSource(Protocol):
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
 
-    `flush_s` is how often monitoring data are written at least; a policy may ask for more often.
+    `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
+    they take `recorder_max_bytes` at most.
     """
 
     host: str = "127.0.0.1"
@@ -68,6 +70,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     poll_s: float = 0.2
     beat_s: float = 1.0
     flush_s: float = 1.0
+    recorder_max_bytes: int = MAX_BYTES
     drain_s: int = 30
 
 
@@ -99,7 +102,9 @@ class ServeProcess:
             raise
         self._source = source
         self._repository = ModelRepository(source.fetch)
-        self._recorder = LiveRecorder(database, self.worker, flush_s=options.flush_s)
+        self._recorder = LiveRecorder(
+            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
+        )
         self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
         self._tried: dict[str, tuple[int, float]] = {}
         self._poller = Background(

@@ -41,9 +41,13 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `penstock ci run` runs before the pipeline; no `tests` means none."""
+    """What `penstock ci run` runs before the pipeline; no `tests` means none.
+
+    `install` is how a CI system's fresh machine gets the project's packages, instead of what its files say.
+    """
 
     tests: str | None = None
+    install: str | None = None
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,16 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("days are positive, or null to keep for ever")
 
 
+class RecordingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the traffic a serve process holds in memory until it is written, while the store is away too."""
+
+    max_bytes: int = 268_435_456
+
+    def __post_init__(self) -> None:
+        if self.max_bytes < 1_000_000:
+            raise ValueError("max_bytes is at least 1000000")
+
+
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     """penstock.yaml."""
 
@@ -72,6 +86,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
     retention: RetentionSettings = RetentionSettings()
+    recording: RecordingSettings = RecordingSettings()
     store: str = DEFAULT_STORE
     artifacts: str = DEFAULT_ARTIFACTS
 

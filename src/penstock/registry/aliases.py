@@ -85,8 +85,32 @@ def list_alias_moves(connection: sa.Connection, model: str, name: str) -> list[A
         .where(alias_moves.c.model == model, alias_moves.c.name == name)
         .order_by(alias_moves.c.id)
     )
-    rows = connection.execute(query).mappings()
-    return [AliasMove(**{str(key): value for key, value in row.items() if key != "id"}) for row in rows]
+    return [_move(row) for row in connection.execute(query).mappings()]
+
+
+def list_last_moves(connection: sa.Connection, model: str | None = None) -> list[AliasMove]:
+    """Return how each alias that is set came to where it points, ordered by model and name."""
+    last = (
+        sa.select(sa.func.max(alias_moves.c.id).label("id"))
+        .join_from(
+            aliases,
+            alias_moves,
+            sa.and_(alias_moves.c.model == aliases.c.model, alias_moves.c.name == aliases.c.name),
+        )
+        .group_by(aliases.c.model, aliases.c.name)
+    )
+    query = (
+        sa.select(alias_moves)
+        .where(alias_moves.c.id.in_(last))
+        .order_by(alias_moves.c.model, alias_moves.c.name)
+    )
+    if model is not None:
+        query = query.where(alias_moves.c.model == model)
+    return [_move(row) for row in connection.execute(query).mappings()]
+
+
+def _move(row: Mapping[Any, Any]) -> AliasMove:
+    return AliasMove(**{str(key): value for key, value in row.items() if key != "id"})
 
 
 def _tell(connection: sa.Connection, move: AliasMove, cause: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from penstock.registry.tables import (
     model_tags,
     models,
     verdicts,
+    version_inputs,
     version_tags,
     versions,
 )
@@ -316,16 +317,18 @@ def _free(connection: sa.Connection, name: str, new_name: str) -> None:
 
 
 def _move_children(connection: sa.Connection, name: str, new_name: str, time_ms: int) -> None:
-    kept = [
-        dict(row)
-        for row in connection.execute(sa.select(version_tags).where(version_tags.c.model == name)).mappings()
-    ]
-    connection.execute(version_tags.delete().where(version_tags.c.model == name))
+    of_versions = (version_tags, version_inputs)
+    kept = {}
+    for table in of_versions:
+        rows = connection.execute(sa.select(table).where(table.c.model == name)).mappings()
+        kept[table.name] = [dict(row) for row in rows]
+        connection.execute(table.delete().where(table.c.model == name))
     connection.execute(
         versions.update().where(versions.c.model == name).values(model=new_name, updated_ms=time_ms)
     )
-    if kept:
-        connection.execute(version_tags.insert(), [{**row, "model": new_name} for row in kept])
+    for table in of_versions:
+        if kept[table.name]:
+            connection.execute(table.insert(), [{**row, "model": new_name} for row in kept[table.name]])
     for table in (model_tags, aliases, alias_moves, verdicts):
         connection.execute(table.update().where(table.c.model == name).values(model=new_name))
 

@@ -61,6 +61,15 @@ version_tags = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
     sa.ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
 )
+version_inputs = sa.Table(
+    "model_version_inputs",
+    metadata,
+    sa.Column("model", sa.String(256), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("path", sa.String(1024), primary_key=True, index=True),
+    sa.Column("digest", sa.String(80), nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
+)
 aliases = sa.Table(
     "model_aliases",
     metadata,

@@ -18,7 +18,7 @@ from penstock.registry.entities import Manifest, ModelVersion, VersionCard
 from penstock.registry.models import ensure_model, follow_name, get_model, take_number, touch
 from penstock.registry.names import check_tag
 from penstock.registry.notes import write_tags
-from penstock.registry.tables import versions
+from penstock.registry.tables import version_inputs, versions
 from penstock.registry.webhooks import announce
 
 _LIVE = versions.c.deleted_ms.is_(None)
@@ -50,6 +50,12 @@ def add_version(connection: sa.Connection, draft: ModelVersion, *, reuse: bool =
     origin = version.provenance
     connection.execute(versions.insert().values(**values, run_id=origin.run_id, commit=origin.commit))
     write_tags(connection, version.model, number, tags)
+    inputs = [
+        {"model": version.model, "number": number, "path": path, "digest": digest}
+        for path, digest in origin.data.items()
+    ]
+    if inputs:
+        connection.execute(version_inputs.insert(), inputs)
     record_event(
         connection,
         "model.registered",
@@ -136,6 +142,16 @@ def list_versions_of_commit(connection: sa.Connection, commit: str) -> list[Mode
     """Return the versions registered from a commit, deleted ones too."""
     query = sa.select(versions).where(versions.c.commit == commit)
     return _load(connection, query.order_by(versions.c.model, versions.c.number))
+
+
+def list_versions_of_input(connection: sa.Connection, path: str) -> list[ModelVersion]:
+    """Return the versions that were made from data at a path, newest first, deleted ones too."""
+    used = version_inputs.c
+    query = sa.select(versions).join(
+        version_inputs, (used.model == versions.c.model) & (used.number == versions.c.number)
+    )
+    newest = query.where(used.path == path).order_by(versions.c.model, versions.c.number.desc())
+    return _load(connection, newest)
 
 
 def delete_version(connection: sa.Connection, card: VersionCard, actor: str) -> None:

@@ -24,7 +24,7 @@ from penstock.records.signature import Column
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId, Route, parse_prediction_id
-from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder
+from penstock.serving.recorder import Exchange, Label, LabelCounts, Labels, Recorder, RecorderState
 from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.tensors import Tensor, to_columns
 from penstock.serving.traffic import choose_route
@@ -75,6 +75,11 @@ class DataPlane:
         self._counter = itertools.count(1)
         self._shadows = ThreadPoolExecutor(1, thread_name_prefix="penstock-shadow")
         self._shadow_slots = threading.BoundedSemaphore(SHADOW_BACKLOG_MAX)
+
+    @property
+    def recorder_state(self) -> RecorderState:
+        """How full the recorder is, and what it had no room for."""
+        return self._recorder.state
 
     def close(self) -> None:
         """Finish the shadow predictions that wait."""

@@ -222,6 +222,18 @@ def list_revisions(connection: sa.Connection, endpoint: str) -> list[Revision]:
     return [_revision(row) for row in connection.execute(query)]
 
 
+def list_revisions_of_version(connection: sa.Connection, model: str, number: int) -> list[Revision]:
+    """Return every revision of any endpoint that served a version, by endpoint, newest first."""
+    serves = (
+        (revisions.c.stable == number)
+        | (revisions.c.canary_version == number)
+        | (sa.cast(revisions.c.shadows, sa.Text) != "[]")
+    )
+    query = _select().where(revisions.c.model == model, serves)
+    rows = connection.execute(query.order_by(endpoints.c.name, revisions.c.number.desc()))
+    return [found for found in map(_revision, rows) if number in found.versions]
+
+
 def list_endpoints(connection: sa.Connection) -> list[Revision]:
     """Return the current revision of every endpoint, by name."""
     query = _select().where(revisions.c.number == endpoints.c.current_revision).order_by(endpoints.c.name)

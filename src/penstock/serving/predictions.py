@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from penstock.base.errors import Corrupt, NotFound
+from penstock.base.errors import Corrupt
 from penstock.base.store.database import metadata, upsert
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.prediction_id import PredictionId
@@ -109,23 +109,6 @@ def add_predictions(connection: sa.Connection, rows: Iterable[Prediction]) -> No
         connection.execute(_insert_new(connection, predictions), values)
 
 
-def get_prediction(connection: sa.Connection, prediction_id: str) -> Prediction:
-    """Return the answer that the client got.
-
-    Raises:
-        NotFound: it was never made, was not yet flushed, or its retention has ended.
-    """
-    rows = list_predictions(connection, [prediction_id])
-    served = [row for row in rows if row.route != "shadow"]
-    if not served:
-        raise NotFound(
-            f"no prediction {prediction_id} is stored",
-            code="serving.prediction_unknown",
-            hint="predictions are written about a second after they are made",
-        )
-    return served[0]
-
-
 def list_predictions(
     connection: sa.Connection, ids: Collection[str], *, lock: bool = False
 ) -> list[Prediction]:
@@ -141,21 +124,6 @@ def list_predictions(
             query = query.with_for_update()
         found += [Prediction(**row) for row in connection.execute(query).mappings()]
     return found
-
-
-def list_sampled(connection: sa.Connection, endpoint: str, *, limit: int) -> list[Prediction]:
-    """Return the newest served predictions of an endpoint that have their features, newest first."""
-    query = (
-        sa.select(predictions)
-        .where(
-            predictions.c.endpoint == endpoint,
-            predictions.c.features.is_not(None),
-            predictions.c.route != "shadow",
-        )
-        .order_by(predictions.c.id.desc())
-        .limit(limit)
-    )
-    return [Prediction(**row) for row in connection.execute(query).mappings()]
 
 
 def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:

@@ -5,7 +5,7 @@ The data plane knows no store and no statistics; `penstock.flows.production.reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -38,11 +38,24 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     classes: tuple[Any, ...] | None = None
 
 
+class RecorderState(msgspec.Struct, frozen=True, kw_only=True):
+    """How full a recorder is, and of how many requests by endpoint it had no room for more than the counts."""
+
+    used_bytes: int
+    max_bytes: int
+    dropped: Mapping[str, int]
+
+
 class Recorder(Protocol):
     """Takes exchanges. Thread-safe, never blocks, never raises; about 1 us a call."""
 
     def record(self, exchange: Exchange) -> None:
         """Take one exchange; it may be lost when the process is killed within the flush interval."""
+        ...
+
+    @property
+    def state(self) -> RecorderState:
+        """How full it is, and what it had no room for."""
         ...
 
 
@@ -83,14 +96,3 @@ class Labels(Protocol):
             Unavailable: the store cannot be reached; nothing was taken.
         """
         ...
-
-
-class NoRecorder:
-    """Forgets everything: for a data plane without monitoring."""
-
-    def record(self, exchange: Exchange) -> None:
-        """Do nothing."""
-
-    def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
-        """Know no prediction."""
-        return LabelCounts(unknown=len(labels))

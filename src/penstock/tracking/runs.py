@@ -284,12 +284,6 @@ def list_runs(connection: sa.Connection, *, experiment: str | None = None, limit
     return load_runs(connection, list(connection.execute(query).scalars()))
 
 
-def list_runs_of_input(connection: sa.Connection, digest: str) -> list[str]:
-    """Return the ids of every run that used this data."""
-    query = sa.select(run_inputs.c.run_id).where(run_inputs.c.digest == digest).distinct()
-    return list(connection.execute(query).scalars())
-
-
 def list_inputs_of_path(connection: sa.Connection, path: str) -> list[tuple[str, str]]:
     """Return (run id, digest) of every run that used data at this path."""
     query = sa.select(run_inputs.c.run_id, run_inputs.c.digest).where(run_inputs.c.path == path)

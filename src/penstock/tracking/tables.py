@@ -104,7 +104,7 @@ run_inputs = sa.Table(
     "run_inputs",
     metadata,
     sa.Column("run_id", sa.ForeignKey("runs.id"), primary_key=True),
-    sa.Column("path", sa.String(1024), primary_key=True),
+    sa.Column("path", sa.String(1024), primary_key=True, index=True),
     sa.Column("digest", sa.String(80), nullable=False, index=True),
 )
 run_stages = sa.Table(

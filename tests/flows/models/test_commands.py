@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from penstock.base.errors import NotFound
 from penstock.cli.main import cli
 from servers.registry_api import run_api
 
@@ -44,6 +45,25 @@ def test_an_aliass_history_says_when_who_and_what(root: Path) -> None:
     assert "taken away" in penstock(root, "alias", "history", "m@champion")
     shown = json.loads(penstock(root, "model", "show", f"m@champion@{moves[1]['time_ms']}", "--json"))
     assert shown["number"] == 2
+
+
+def test_every_alias_is_listed_with_where_it_points_and_since_when(root: Path) -> None:
+    assert "No aliases yet" in penstock(root, "alias", "list")
+    penstock(root, "alias", "set", "m@champion", "1")
+    penstock(root, "alias", "set", "m@challenger", "1")
+    penstock(root, "alias", "set", "m@challenger", "2")
+    penstock(root, "alias", "set", "m@gone", "2")
+    penstock(root, "alias", "delete", "m@gone")
+    listed = json.loads(penstock(root, "alias", "list", "m", "--json"))
+    assert [(one["name"], one["version"], one["actor"]) for one in listed] == [
+        ("challenger", 2, "person:ada"),
+        ("champion", 1, "person:ada"),
+    ]
+    assert all(one["time_ms"] > 0 for one in listed)
+    text = penstock(root, "alias", "list")
+    assert text.index("m@challenger") < text.index("m@champion")
+    missing = CliRunner().invoke(cli, ["-C", str(root), "alias", "list", "nobody"])
+    assert isinstance(missing.exception, NotFound)
 
 
 def test_versions_are_listed_verified_downloaded_and_deleted(root: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class World:
 
     def __post_init__(self) -> None:
         home = self.root / ".penstock"
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         places = Places(
             self.root, home, f"sqlite:///{home}/penstock.db?synchronous=normal", str(home / "artifacts")
         )

@@ -324,3 +324,19 @@ def test_a_serve_process_gets_the_edges_of_a_versions_reference(world: World) ->
     source = RegistrySource(world.project)
     assert source.edges("m", 1) == {}
     assert list(source.edges("m", 4)["a"]) == sorted(source.edges("m", 4)["a"])
+
+
+def test_requests_that_a_recorder_had_no_room_for_are_told_of(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.traffic("stable", 100, 0)
+    with world.project.database.write() as connection:
+        connection.execute(windows.update().values(dropped_count=40))
+    world.controller.tick()
+    (event,) = world.events("endpoint.not_judged")
+    assert "of 40 of the last 100 requests on stable only the counts are known" in event.summary
+    assert "recording.max_bytes" in world.controller.problems["delay"]
+    with world.project.database.write() as connection:
+        connection.execute(windows.update().values(dropped_count=0))
+    world.controller.tick()
+    assert not world.controller.problems

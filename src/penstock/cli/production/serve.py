@@ -39,7 +39,7 @@ def serve(session: Session, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     project = open_workspace(session.directory)
-    options = ServeOptions(host=host, port=port)
+    options = ServeOptions(host=host, port=port, recorder_max_bytes=project.settings.recording.max_bytes)
     try:
         process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
         session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")

@@ -23,8 +23,8 @@ from penstock.registry.states import find_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import (
     get_version,
-    list_versions,
     list_versions_of_commit,
+    list_versions_of_input,
     list_versions_of_run,
 )
 from penstock.serving.deployments import (
@@ -32,8 +32,7 @@ from penstock.serving.deployments import (
     find_endpoint_name,
     find_revision,
     get_revision,
-    list_endpoints,
-    list_revisions,
+    list_revisions_of_version,
 )
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.predictions import (
@@ -214,7 +213,7 @@ def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
 
 
 def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
-    versions = [item for item in list_versions(connection, deleted=True) if path in item.provenance.data]
+    versions = list_versions_of_input(connection, path)
     rows = tracking.list_inputs_of_path(connection, path)
     if not versions and not rows:
         return None
@@ -321,12 +320,8 @@ def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
 
 
 def _served_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
-    links = []
-    for endpoint in list_endpoints(connection):
-        for revision in list_revisions(connection, endpoint.endpoint):
-            if revision.model == version.model and version.number in revision.versions:
-                links.append(_revision_link(revision))
-    return links
+    found = list_revisions_of_version(connection, version.model, version.number)
+    return [_revision_link(revision) for revision in found]
 
 
 def _revision_link(revision: Revision) -> Link:

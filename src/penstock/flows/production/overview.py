@@ -28,7 +28,7 @@ HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     """Recent traffic of one route; times in milliseconds, ratios in [0, 1], None where unknown.
 
-    What begins with `total_` counts since the revision began, however long that is.
+    Of `dropped_count` requests only the counts are known. What begins with `total_` counts since the revision began, however long that is.
     """
 
     route: str
@@ -43,6 +43,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
     label_count: int = 0
     quality: dict[str, float] = {}
+    dropped_count: int = 0
     total_request_count: int = 0
     total_label_count: int = 0
 
@@ -185,6 +186,8 @@ def _health(seen: Observation, servers: dict[str, str]) -> tuple[Health, str]:
         return "unjudged", "no policy watches it: penstock endpoint apply writes one"
     if not seen.settings.guardrails:
         return "unjudged", "its policy has no guardrail"
+    if seen.problems:
+        return "unjudged", seen.problems[0]
     unjudged = [one for one in seen.findings if one.unjudged is not None]
     lasting = [one for one in unjudged if not one.is_waiting]
     if lasting:
@@ -214,6 +217,7 @@ def _route(model: str, version: int, percent: float, traffic: Traffic, step: dic
             end_s=window.end_s,
             request_count=window.request_count,
             error_ratio=window.error_ratio,
+            dropped_count=window.dropped_count,
             nonfinite_row_count=window.nonfinite_row_count,
             p50_ms=_milliseconds(window, 0.5),
             p99_ms=_milliseconds(window, 0.99),

@@ -10,16 +10,18 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
+from penstock.flows.production.accumulating import Accumulating
 from penstock.flows.production.joining import Join, stack
+from penstock.flows.production.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
@@ -32,17 +34,14 @@ from penstock.serving.predictions import (
     add_predictions,
     encode_columns,
 )
-from penstock.serving.recorder import Exchange, Label, LabelCounts
+from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 from penstock.serving.traffic import position
 
 logger = logging.getLogger(__name__)
-QUEUE_MAX = 200_000
-"""Requests that wait for a flush; beyond, the oldest are forgotten and counted."""
-UNWRITTEN_MAX = 5_000
-"""Partial windows kept while the store is away."""
-LOOK_S, EARLY_MAX = 0.25, 20
-"""How often is looked for a run of bad answers, and how many flushes in a row come before their time for it."""
-RUN_OF, RUN_LEAST = 50, 3
+UNWRITTEN_MAX = 1_000
+"""Windows kept whole while the store is away; of older ones only the counts are."""
+PROMPT_S, EARLY_MAX = 0.1, 20
+"""How soon bad answers are written, and how many flushes in a row come before their time for them."""
 SAMPLE_SHIFT = 0x51ED2701
 """Moves the feature sample away from the traffic split, which follows the same sequence."""
 
@@ -53,6 +52,8 @@ class LiveRecorder:
     Args:
         worker: this process's number; with a running number it makes partial windows unique.
         monitors: settings by endpoint; others have the defaults.
+        max_bytes: what requests may take that wait to be written, about. Of one that comes when there is no
+            room only the counts are kept; that is counted too.
     """
 
     def __init__(
@@ -62,21 +63,24 @@ class LiveRecorder:
         monitors: Mapping[str, MonitorSettings] | None = None,
         *,
         flush_s: float = 1.0,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._database = database
         self._worker = worker
         self._monitors = dict(monitors or {})
         self._flush_s = flush_s
-        self._queue: deque[Exchange] = deque(maxlen=QUEUE_MAX)
+        self._room = Room(max_bytes)
+        self._queue: deque[Exchange] = deque()
         self._open: dict[WindowKey, list[Exchange]] = {}
         self._predictions: list[Prediction] = []
-        self._partials: list[Partial] = []
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
         self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
         self._sequence = itertools.count(1)
+        self._windows = Accumulating(worker, self._sequence, UNWRITTEN_MAX)
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._bad = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
@@ -91,23 +95,39 @@ class LiveRecorder:
 
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
-        self._queue.append(observation)
+        if self._room.take(size_of(observation)):
+            self._queue.append(observation)
+        else:
+            self._room.miss(self._key(observation), has_failed=observation.error is not None)
+        if _is_bad(observation):
+            self._bad.set()
+
+    @property
+    def state(self) -> RecorderState:
+        """How full it is, and what it had no room for."""
+        return self._room.state
 
     def close(self) -> None:
         """Write what waits and stop."""
         self._stop.set()
+        self._bad.set()
         self._thread.join()
         self.flush()
 
     def _run(self) -> None:
-        due_s, early = time.monotonic() + self._interval_s(), 0
-        while not self._stop.wait(min(LOOK_S, self._interval_s())):
+        early = 0
+        while True:
+            pause_s = 0.0
+            if early >= EARLY_MAX:
+                pause_s, early = self._interval_s(), 0
+            elif self._bad.wait(self._interval_s()):
+                pause_s, early = PROMPT_S, early + 1
+            else:
+                early = 0
+            if self._stop.wait(pause_s):
+                break
+            self._bad.clear()
             try:
-                is_due = time.monotonic() >= due_s
-                early = early + 1 if self._sees_a_run() else 0
-                if not is_due and not 0 < early <= EARLY_MAX:
-                    continue
-                due_s = time.monotonic() + self._interval_s()
                 self.flush()
             except PenstockError as error:
                 logger.warning("monitoring data wait for the store: %s", error.message)
@@ -118,14 +138,6 @@ class LiveRecorder:
         """Return the time between flushes: the shortest that is asked for."""
         return min(self._flush_s, *(one.flush_s for one in self._monitors.values()), 60.0)
 
-    def _sees_a_run(self) -> bool:
-        """Whether most of what a route answered last failed or is no number: nobody waits for a flush then."""
-        with self._lock:
-            self._drain()
-            lately = [observations[-RUN_OF:] for observations in self._open.values()]
-        counts = [(sum(map(_is_bad, few)), len(few)) for few in lately]
-        return any(bad >= RUN_LEAST and 2 * bad >= count for bad, count in counts)
-
     def flush(self) -> None:
         """Write everything recorded so far in one transaction; a failed flush is repeated by the next.
 
@@ -134,22 +146,38 @@ class LiveRecorder:
         """
         with self._lock:
             self._drain()
-            for key, observations in self._open.items():
-                window = self._summarise(key, observations)
-                self._partials.append(
-                    Partial(window=window, worker=self._worker, sequence=next(self._sequence))
-                )
-            self._open.clear()
-            if not self._partials and not self._predictions:
+            self._summarise_open()
+            if not self._windows.has_news and not self._predictions:
                 return
-            del self._partials[:-UNWRITTEN_MAX]
             with self._database.write() as connection:
-                add_partials(connection, self._partials)
+                self._windows.write(connection)
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
-            self._partials.clear()
-            self._classes.clear()
-            self._predictions.clear()
+            self._windows.settle(now_ms() / 1000)
+            self._forget_predictions()
+
+    def _summarise_open(self) -> None:
+        """Turn what came into what is known of its windows, and give its room back."""
+        for key, observations in self._open.items():
+            self._windows.add(self._summarise(key, observations))
+            self._room.give_back(sum(map(size_of, observations)))
+        self._open.clear()
+        for key, missed in self._room.missed().items():
+            window = Window(
+                key=key,
+                window_s=self._monitor(key.endpoint).window_s,
+                request_count=missed.request_count,
+                error_count=missed.error_count,
+                error_run_count=None if missed.error_count else 0,
+                dropped_count=missed.dropped_count,
+            )
+            self._windows.add(window)
+
+    def _forget_predictions(self) -> None:
+        """Give the room of predictions back that were written."""
+        self._room.give_back(sum(map(size_of_prediction, self._predictions)))
+        self._predictions.clear()
+        self._classes.clear()
 
     def _drain(self) -> None:
         """Move what was queued to the open windows and to the predictions that are to be written."""
@@ -162,20 +190,25 @@ class LiveRecorder:
                 self._told.add(served)
                 self._classes[served] = one.classes
             if one.error is None:
-                self._predictions.append(
-                    Prediction(
-                        id=one.id,
-                        version=one.version,
-                        endpoint=one.endpoint,
-                        revision=one.revision,
-                        route=one.route,
-                        window_start_s=key.start_s,
-                        outputs=encode_columns(one.outputs),
-                        row_count=one.row_count,
-                        features=encode_columns(one.inputs) if self._is_sampled(one) else None,
-                    )
-                )
-        del self._predictions[:-QUEUE_MAX]
+                self._keep(one, key)
+
+    def _keep(self, one: Exchange, key: WindowKey) -> None:
+        """Keep an answer until it is written, if there is room; its label cannot be joined otherwise."""
+        prediction = Prediction(
+            id=one.id,
+            version=one.version,
+            endpoint=one.endpoint,
+            revision=one.revision,
+            route=one.route,
+            window_start_s=key.start_s,
+            outputs=encode_columns(one.outputs),
+            row_count=one.row_count,
+            features=encode_columns(one.inputs) if self._is_sampled(one) else None,
+        )
+        if self._room.take(size_of_prediction(prediction)):
+            self._predictions.append(prediction)
+        else:
+            self._room.miss(key, is_counted=True)
 
     def _monitor(self, endpoint: str) -> MonitorSettings:
         return self._monitors.get(endpoint, _DEFAULT)
@@ -242,8 +275,7 @@ class LiveRecorder:
                     if not quality.is_empty
                 ]
                 add_partials(connection, partials)
-            self._predictions.clear()
-            self._classes.clear()
+            self._forget_predictions()
         return join.counts()
 
 
@@ -251,7 +283,10 @@ _DEFAULT = MonitorSettings()
 
 
 def _is_bad(one: Exchange) -> bool:
-    return one.error is not None or _nonfinite_rows(one) > 0
+    """Whether it failed or answered something that is no finite number; 1 us an output."""
+    return one.error is not None or any(
+        values.dtype.kind in "fc" and not np.isfinite(values).all() for values in one.outputs.values()
+    )
 
 
 def _nonfinite_rows(one: Exchange) -> int:

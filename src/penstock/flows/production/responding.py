@@ -9,7 +9,6 @@ this process or another, sees the store as it is and goes on.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from types import MappingProxyType
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, PenstockError
+from penstock.base.running import name_process
 from penstock.base.store.events import record_event
 from penstock.flows.production.acting import carry_out
 from penstock.flows.production.deciding import Closing, Decision, Opening, decide
@@ -42,7 +42,7 @@ class Controller:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.holder = f"{name_process()} {socket.gethostname()}:{secrets.token_hex(4)}"
         self.lease = Lease(LEASE, self.holder, LEASE_S)
         self.retraining = Retraining(project)
         self._file = FileFollower(project)
@@ -60,9 +60,8 @@ class Controller:
         Raises:
             Unavailable: the store cannot be reached.
         """
-        with self.project.database.write() as connection:
-            if not self.lease.acquire(connection):
-                return 0
+        if not self._leads():
+            return 0
         self._file.follow()
         with self.project.database.read() as connection:
             watched = list_policies(connection)
@@ -79,6 +78,14 @@ class Controller:
                 self._settle(name, seen.problems)
         self._problems = {name: words for name, words in self._problems.items() if name in names}
         return len(names)
+
+    def _leads(self) -> bool:
+        """Say whether this is the controller that acts; a lease that is fresh is not written again."""
+        with self.project.database.read() as connection:
+            if self.lease.is_fresh(connection):
+                return True
+        with self.project.database.write() as connection:
+            return self.lease.acquire(connection)
 
     def close(self) -> None:
         """End a retraining under way and give the lease back."""

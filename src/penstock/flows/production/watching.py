@@ -123,6 +123,9 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
     stable = _refer(project, stable, version, problems)
     if canary is not None and rival is not None:
         canary = _refer(project, canary, rival, problems)
+    for one in (stable, canary):
+        if one is not None and one.recent is not None and one.recent.dropped_count:
+            problems.append(_dropped(one.recent))
     borne = policy.settings.monitor.nonfinite_max_ratio
     findings = judge(policy.settings.guardrails, stable, canary, beside, nonfinite_max_ratio=borne)
     findings += _load_failures(revision, (canary or stable).key, workers)
@@ -130,6 +133,13 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
     )  # fmt: skip
+
+
+def _dropped(window: Window) -> str:
+    return (
+        f"of {window.dropped_count} of the last {window.request_count} requests on {window.key.route} only the "
+        "counts are known: a serve process had no room for them until they were written (recording.max_bytes)"
+    )
 
 
 def _load_failures(revision: Revision, key: WindowKey, workers: list[Worker]) -> list[Finding]:

@@ -28,6 +28,7 @@ class WindowView(msgspec.Struct, frozen=True, kw_only=True):
     error_ratio: float
     row_count: int
     nonfinite_row_count: int
+    dropped_count: int = 0
     p50_ms: float | None
     p99_ms: float | None
     label_count: int
@@ -61,6 +62,7 @@ def _view(window: Window) -> WindowView:
         error_count=window.error_count,
         error_ratio=window.error_ratio,
         row_count=window.row_count,
+        dropped_count=window.dropped_count,
         nonfinite_row_count=window.nonfinite_row_count,
         p50_ms=1000 * window.quantile_s(0.5) if has_times else None,
         p99_ms=1000 * window.quantile_s(0.99) if has_times else None,

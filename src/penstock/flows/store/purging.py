@@ -21,7 +21,7 @@ from penstock.base.errors import Conflict, Invalid
 from penstock.base.store.events import Event, events, record_event
 from penstock.flows.store.purge_plan import PurgePlan, PurgeWish, list_in_parts, plan_purge
 from penstock.project.project import Project
-from penstock.registry.tables import version_tags, versions
+from penstock.registry.tables import version_inputs, version_tags, versions
 from penstock.tracking import tables
 
 PURGED, FINISHED = "store.purged", "store.purge_finished"
@@ -117,7 +117,7 @@ def _unfinished(connection: sa.Connection) -> list[Event]:
 
 def _delete_rows(connection: sa.Connection, planned: PurgePlan) -> None:
     for one in planned.versions:
-        for table in (version_tags, versions):
+        for table in (version_inputs, version_tags, versions):
             connection.execute(table.delete().where(table.c.model == one.model, table.c.number == one.number))
     data: set[str] = set()
     for part in list_in_parts(planned.runs):

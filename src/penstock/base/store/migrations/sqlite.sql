@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0007');
+INSERT INTO "alembic_version" VALUES('0009');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -179,6 +179,14 @@ CREATE TABLE model_aliases (
 	version INTEGER NOT NULL, 
 	CONSTRAINT pk_model_aliases PRIMARY KEY (model, name), 
 	CONSTRAINT fk_model_aliases_model FOREIGN KEY(model) REFERENCES registered_models (name)
+);
+CREATE TABLE model_version_inputs (
+	model VARCHAR(256) NOT NULL, 
+	number INTEGER NOT NULL, 
+	path VARCHAR(1024) NOT NULL, 
+	digest VARCHAR(80) NOT NULL, 
+	CONSTRAINT pk_model_version_inputs PRIMARY KEY (model, number, path), 
+	CONSTRAINT fk_model_version_inputs_model FOREIGN KEY(model, number) REFERENCES model_versions (model, number)
 );
 CREATE TABLE model_version_tags (
 	model VARCHAR(256) NOT NULL, 
@@ -445,7 +453,7 @@ CREATE TABLE windows (
 	latency BLOB, 
 	features BLOB, 
 	outputs BLOB, 
-	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, nonfinite_count INTEGER DEFAULT '0' NOT NULL, nonfinite_run_count INTEGER DEFAULT '0' NOT NULL, nonfinite_row_count INTEGER DEFAULT '0' NOT NULL, 
+	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, nonfinite_count INTEGER DEFAULT '0' NOT NULL, nonfinite_run_count INTEGER DEFAULT '0' NOT NULL, nonfinite_row_count INTEGER DEFAULT '0' NOT NULL, dropped_count INTEGER DEFAULT '0' NOT NULL, 
 	CONSTRAINT pk_windows PRIMARY KEY (endpoint, start_s, revision, version, route, worker, sequence)
 );
 CREATE TABLE worker_revisions (
@@ -488,4 +496,7 @@ CREATE VIEW tags AS SELECT 'a store of Penstock, not of MLflow' AS note;
 CREATE INDEX ix_version_states_model_number ON version_states (model, number);
 CREATE INDEX ix_alerts_endpoint_id ON alerts (endpoint, id);
 CREATE INDEX ix_alert_deliveries_next_ms ON alert_deliveries (next_ms);
+CREATE INDEX ix_windows_counts ON windows (endpoint, version, route, start_s, revision, request_count, label_count);
+CREATE INDEX ix_run_inputs_path ON run_inputs (path);
+CREATE INDEX ix_model_version_inputs_path ON model_version_inputs (path);
 DELETE FROM "sqlite_sequence";

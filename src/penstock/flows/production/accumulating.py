@@ -1,0 +1,93 @@
+"""What one worker saw of its windows, each a single row of the store that grows while the window is open.
+
+A window is a row a worker instead of a row a flush, so that a look costs the same however often is written. A
+row that was merged away meanwhile is not written again: what came since becomes a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from penstock.monitoring.windows import (
+    Partial,
+    Window,
+    WindowKey,
+    merge_windows,
+    put_partial,
+    replace_partial,
+)
+
+KEPT_S = 30
+"""So long after its end a window is remembered; what comes later becomes a row of its own."""
+
+
+@dataclass
+class _Row:
+    sequence: int
+    kept: Window | None = None
+    """What the store has of it."""
+    new: Window | None = None
+    """What came since."""
+    whole: Window | None = None
+    """What was written last, in a transaction that may not have been committed."""
+
+
+class Accumulating:
+    """The windows of one worker. Not thread-safe.
+
+    Args:
+        sequence: running numbers of the worker, which tell its rows of one window apart.
+        max_unwritten: windows kept whole while the store is away; of older ones only the counts are.
+    """
+
+    def __init__(self, worker: int, sequence: Iterator[int], max_unwritten: int) -> None:
+        self._worker, self._sequence, self._max_unwritten = worker, sequence, max_unwritten
+        self._rows: dict[WindowKey, _Row] = {}
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything waits to be written."""
+        return any(row.new is not None for row in self._rows.values())
+
+    def add(self, window: Window) -> None:
+        """Add what was seen of a window."""
+        row = self._rows.setdefault(window.key, _Row(0))
+        row.sequence = row.sequence or next(self._sequence)
+        row.new = window if row.new is None else merge_windows([row.new, window])
+        self._bound()
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write what is new, in the caller's transaction; `settle` follows when that was committed."""
+        for row in self._rows.values():
+            if row.new is None:
+                continue
+            row.whole = row.new if row.kept is None else merge_windows([row.kept, row.new])
+            mine = Partial(window=row.whole, worker=self._worker, sequence=row.sequence)
+            if row.kept is not None and replace_partial(connection, mine):
+                continue
+            if row.kept is not None:  # it was merged into another row, or deleted
+                row.kept, row.whole, row.sequence = None, row.new, next(self._sequence)
+                mine = Partial(window=row.whole, worker=self._worker, sequence=row.sequence)
+            put_partial(connection, mine)
+
+    def settle(self, now_s: float) -> None:
+        """Take what was written for kept, and forget windows that are over."""
+        for row in self._rows.values():
+            if row.new is not None:
+                row.kept, row.new, row.whole = row.whole, None, None
+        over = [key for key, row in self._rows.items() if row.kept and row.kept.end_s + KEPT_S < now_s]
+        for key in over:
+            del self._rows[key]
+
+    def _bound(self) -> None:
+        """Keep only the counts of the oldest of too many windows that wait."""
+        if len(self._rows) <= self._max_unwritten:
+            return
+        waiting = sorted(key for key, row in self._rows.items() if row.kept is None and row.new is not None)
+        for key in waiting[: -self._max_unwritten]:
+            new = self._rows[key].new
+            if new is not None and new.dropped_count < new.request_count:
+                self._rows[key].new = new.counts_only()

@@ -1,0 +1,101 @@
+"""The room of a recorder: what waits to be written is bounded in bytes, and what it does not hold is counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.monitoring.windows import WindowKey
+from penstock.serving.loaders.model import Columns
+from penstock.serving.predictions import Prediction
+from penstock.serving.recorder import Exchange, RecorderState
+
+MAX_BYTES = 256 * 1024 * 1024
+OF_AN_EXCHANGE, OF_A_COLUMN, OF_A_TEXT, OF_A_PREDICTION = 700, 200, 60, 500
+"""What Python takes beside the values, about, in bytes."""
+LOOKED_AT = 100
+"""Texts of a column whose length is looked at; the others count as the same."""
+
+
+@dataclass
+class Missed:
+    """Requests of one window that there was no room for.
+
+    `request_count` and `error_count` are of those that nothing else counts; `dropped_count` is of all.
+    """
+
+    request_count: int = 0
+    error_count: int = 0
+    dropped_count: int = 0
+
+
+class Room:
+    """Counts bytes up to a bound. Thread-safe."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._used_bytes = max_bytes, 0
+        self._missed: dict[WindowKey, Missed] = {}
+        self._dropped: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> RecorderState:
+        """How much is taken, and how much there was no room for since the process began."""
+        with self._lock:
+            return RecorderState(
+                used_bytes=self._used_bytes, max_bytes=self._max_bytes, dropped=dict(self._dropped)
+            )
+
+    def take(self, size_bytes: int) -> bool:
+        """Take room for something; whether there was any."""
+        with self._lock:
+            if self._used_bytes + size_bytes > self._max_bytes:
+                return False
+            self._used_bytes += size_bytes
+            return True
+
+    def give_back(self, size_bytes: int) -> None:
+        """Give room back."""
+        with self._lock:
+            self._used_bytes -= size_bytes
+
+    def miss(self, key: WindowKey, *, has_failed: bool = False, is_counted: bool = False) -> None:
+        """Count a request without room; `is_counted` where its window knows already that it came."""
+        with self._lock:
+            found = self._missed.setdefault(key, Missed())
+            found.request_count += not is_counted
+            found.error_count += has_failed
+            found.dropped_count += 1
+            self._dropped[key.endpoint] += 1
+
+    def missed(self) -> dict[WindowKey, Missed]:
+        """Return what was counted since the last call."""
+        with self._lock:
+            found, self._missed = self._missed, {}
+            return found
+
+
+def size_of(one: Exchange) -> int:
+    """Return about how many bytes an exchange takes; 0.1 us a column of numbers."""
+    return OF_AN_EXCHANGE + _size_of_columns(one.inputs) + _size_of_columns(one.outputs)
+
+
+def size_of_prediction(one: Prediction) -> int:
+    """Return about how many bytes a prediction takes that is to be written."""
+    return OF_A_PREDICTION + len(one.outputs) + len(one.features or b"")
+
+
+def _size_of_columns(columns: Columns) -> int:
+    return sum(OF_A_COLUMN + _size_of_values(values) for values in columns.values())
+
+
+def _size_of_values(values: npt.NDArray[np.generic]) -> int:
+    if values.dtype.kind != "O":
+        return values.nbytes
+    few = values[:LOOKED_AT]
+    texts = sum(len(one) for one in few if isinstance(one, str))
+    return len(values) * OF_A_TEXT + texts * len(values) // max(1, len(few))

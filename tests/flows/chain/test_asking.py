@@ -1,0 +1,107 @@
+"""What the chain asks of the store does not grow with what it holds of other things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from penstock.base.store.database import Database
+from penstock.flows.chain.lineage import explain
+from penstock.project.project import Places, Project
+from penstock.project.settings import ProjectSettings
+from penstock.registry.entities import Manifest, ModelVersion, Provenance
+from penstock.registry.models import rename_model
+from penstock.registry.tables import versions
+from penstock.registry.versions import add_version, list_versions_of_input
+from penstock.serving.deployments import Canary, RevisionDraft, append_revision
+
+COUNT = 1_000
+
+
+@pytest.fixture
+def project(either_store: Database, tmp_path: Any) -> Iterator[Project]:
+    url = either_store.engine.url.render_as_string(hide_password=False)
+    (tmp_path / ".penstock").mkdir()
+    places = Places(tmp_path, tmp_path / ".penstock", url, str(tmp_path / "artifacts"))
+    opened = Project(places, ProjectSettings(project="world"), "ada")
+    with opened.database.write() as connection:
+        for number in range(1, COUNT + 1):
+            data = {"data/rare.csv" if number % 500 == 0 else "data/raw.csv": f"md5:{number}"}
+            add_version(
+                connection,
+                ModelVersion(
+                    model="m", number=0, digest=f"{number:064x}", created_ms=0, actor="ci", path="m",
+                    manifest=Manifest(()), provenance=Provenance(data=data), metrics={}, profile_digest=None,
+                ),
+            )  # fmt: skip
+        before = None
+        for stable, canary in ((500, None), (500, 1000), (7, None)):
+            draft = RevisionDraft(
+                model="m",
+                stable=stable,
+                actor="ada",
+                reason="x",
+                canary=Canary(canary, 5) if canary else None,
+            )
+            before = append_revision(connection, "delay", draft, expected=before).number
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def counted(database: Database) -> Iterator[dict[str, int]]:
+    """Count the statements."""
+    found = {"statements": 0}
+
+    def count(*_arguments: Any) -> None:
+        found["statements"] += 1
+
+    sa.event.listen(database.engine, "after_cursor_execute", count)
+    try:
+        yield found
+    finally:
+        sa.event.remove(database.engine, "after_cursor_execute", count)
+
+
+def test_data_lead_to_their_versions_without_loading_the_others(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Any] = []
+    convert = msgspec.convert
+
+    def note(value: Any, type: Any, **more: Any) -> Any:
+        loaded.extend([value] if type is ModelVersion else [])
+        return convert(value, type, **more)
+
+    monkeypatch.setattr(msgspec, "convert", note)
+    with counted(project.database) as asked:
+        found = explain(project, "data/rare.csv/inside/of.it")
+    assert [link.key for link in found.links if link.kind == "model version"] == ["m/1000", "m/500"]
+    assert [link.key for link in found.links if link.kind == "deployment"] == [
+        "delay#2", "delay#2", "delay#1"
+    ]  # fmt: skip
+    assert len(loaded) == 2, "only what is told of is loaded"
+    assert asked["statements"] < 30
+
+
+def test_both_stores_find_the_versions_of_a_path_by_an_index(project: Project) -> None:
+    with project.database.read() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explaining = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+        for table in ("model_version_inputs", "run_inputs"):
+            plan = connection.exec_driver_sql(f"{explaining}SELECT * FROM {table} WHERE path = 'x'").all()
+            assert f"ix_{table}_path" in str(plan)
+
+
+def test_a_renamed_model_keeps_what_its_versions_were_made_of(project: Project) -> None:
+    with project.database.write() as connection:
+        rename_model(connection, "m", "other", "ada")
+        found = list_versions_of_input(connection, "data/rare.csv")
+        assert [one.ref for one in found] == ["other/1000", "other/500"]
+        assert connection.scalar(sa.select(sa.func.count()).select_from(versions)) == COUNT
