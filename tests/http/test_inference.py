@@ -181,4 +181,4 @@ def test_feedback_reports_what_became_of_each_label(server: ServeProcess) -> Non
     assert (first["accepted"], len(first["rejected"])) == (1, 1)
     assert httpx.post(url, json=labels[:1]).json()["duplicate"] == 1
     assert httpx.post(url, json=[{"prediction_id": made, "label": 1}]).json()["misfit"] == 1
-    assert httpx.post(url, json=[{"prediction_id": made, "label": [0, 1]}]).json()["accepted"] == 1
+    assert httpx.post(url, json=[{"prediction_id": made, "label": [0, 1]}]).json()["corrected"] == 1
