@@ -11,8 +11,11 @@ import penstock.monitoring.lease
 import penstock.serving.workers  # noqa: F401 - each declares its tables
 import sharing
 from penstock.base.store.database import Database, connect, metadata
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
+from projects import Sample
 from serving.models import FolderSource, deploy, files_of, save_model
 
 
@@ -47,3 +50,12 @@ def server(database: Database, source: FolderSource) -> Iterator[ServeProcess]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def released_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a project with one model version that is served; copy it before you change anything."""
+    sample = Sample.make(tmp_path_factory.mktemp("released") / "project", "released")
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
+    sample.close()
+    return sample.root

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,7 +22,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import penstock
-from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.http.departure import Caller
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.metrics import CONTENT_TYPE, InferenceMetrics
 from penstock.serving.codecs import decode_feedback, decode_request, encode_response
@@ -29,21 +33,19 @@ JSON_SIZE_HEADER = "inference-header-content-length"
 HEADERS = ("penstock-prediction-id", "penstock-revision", "penstock-model-version", "penstock-route")
 MEBIBYTE = 1 << 20
 INLINE_BYTES = 65536
+INLINE_VALUES = 8192
+"""Bodies beyond these are read and written in a thread."""
+T = TypeVar("T")
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the HTTP side.
+    """Limits of the HTTP side; those of predictions are the engine's.
 
-    `threads` predict at the same time; `inline_s` is the cost of a model below which a thread would only
-    add to it (measured with 16 clients: 9 ms instead of 24 ms at the 99th percentile for a logistic
-    regression, 1,020 instead of 800 requests a second for boosted trees); `backlog` requests may wait for
-    a thread.
+    `metrics_folder` is where several processes add up what they count, None for one process alone.
     """
 
     max_body_bytes: int = 64 * MEBIBYTE
-    threads: int = 2
-    inline_s: float = 0.002
-    backlog: int = 512
+    metrics_folder: str | None = None
 
 
 def build_inference_app(dataplane: DataPlane, options: InferenceOptions | None = None) -> Starlette:
@@ -55,10 +57,9 @@ class _Inference:
     def __init__(self, dataplane: DataPlane, options: InferenceOptions) -> None:
         self._dataplane = dataplane
         self._options = options
-        self._metrics = InferenceMetrics(dataplane, penstock.__version__)
-        self._models = ThreadPoolExecutor(options.threads, thread_name_prefix="penstock-model")
+        self._metrics = InferenceMetrics(dataplane, penstock.__version__, options.metrics_folder)
+        self._codecs = ThreadPoolExecutor(2, thread_name_prefix="penstock-codec")
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
-        self._waiting = 0
 
     def application(self) -> Starlette:
         """Return the application with all routes."""
@@ -86,46 +87,43 @@ class _Inference:
         """Answer an inference request."""
         received_s = time.perf_counter()
         endpoint = request.path_params["model"]
+        caller: Caller | None = None
+        self._metrics.in_flight.inc()
         try:
             version = _version(request)
             body = await self._read(request)
-            return await self._predict(endpoint, version, body, _json_size(request), received_s)
+            caller = Caller(request.receive)
+            return await self._predict(endpoint, version, body, request, received_s)
         except ClientDisconnect:
+            return Response(status_code=400)
+        except asyncio.CancelledError:
+            if caller is None or not caller.has_left:
+                raise
+            self._metrics.count_refusal(endpoint, "abandoned")
             return Response(status_code=400)
         except PenstockError as error:
             is_mistake = isinstance(error, Invalid | NotFound)
-            self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error")
+            self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
             return error_response(error)
         except Exception:
             self._metrics.count_refusal(endpoint, "error")
             raise
+        finally:
+            self._metrics.in_flight.dec()
+            if caller is not None:
+                caller.forget()
 
     async def _predict(
-        self, endpoint: str, version: int | None, body: bytes, json_size: int | None, received_s: float
+        self, endpoint: str, version: int | None, body: bytes, asked: Request, received_s: float
     ) -> Response:
         _, model = self._dataplane.resolve(endpoint, version)
-        if 0 < model.cost_s < self._options.inline_s and len(body) < INLINE_BYTES:
-            return self._answer(endpoint, version, body, json_size, received_s)
-        if self._waiting >= self._options.backlog:
-            raise Unavailable(
-                f"{self._waiting} requests wait already", code="serving.overloaded", hint="retry later"
-            )
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._models, self._answer, endpoint, version, body, json_size, received_s
-            )
-        finally:
-            self._waiting -= 1
-
-    def _answer(
-        self, endpoint: str, version: int | None, body: bytes, json_size: int | None, received_s: float
-    ) -> Response:
-        _, model = self._dataplane.resolve(endpoint, version)
-        request, encoding = decode_request(body, json_size, model.signature, received_s)
-        response = self._dataplane.infer(endpoint, version, request)
-        content, size = encode_response(response, encoding)
+        read = partial(decode_request, body, _json_size(asked), model.signature, received_s)
+        is_small = len(body) < INLINE_BYTES
+        request, encoding = read() if is_small else await self._aside(read)
+        response = await self._dataplane.infer(endpoint, version, request, header=asked.headers.get)
+        write = partial(encode_response, response, encoding)
+        is_small = is_small and sum(tensor.values.size for tensor in response.tensors) < INLINE_VALUES
+        content, size = write() if is_small else await self._aside(write)
         headers = {name: str(response.parameters[name]) for name in HEADERS}
         if size is not None:
             headers[JSON_SIZE_HEADER] = str(size)
@@ -135,6 +133,10 @@ class _Inference:
             headers=headers,
             media_type="application/json" if size is None else "application/octet-stream",
         )
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Do what would keep the loop from other requests in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._codecs, work)
 
     async def feedback(self, request: Request) -> Response:
         """Take labels; answered when they are durable."""

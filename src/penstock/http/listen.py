@@ -38,7 +38,20 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def bind(host: str, port: int, option: str = "--port") -> socket.socket:
+def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
+    """Return sockets on one port, between which the kernel shares out the connections.
+
+    Raises:
+        Conflict: somebody else listens there.
+        Invalid: as for `bind`.
+    """
+    bind(host, port).close()  # sharing would also let in a server that was there before
+    first = bind(host, port, is_shared=True)
+    port = first.getsockname()[1]
+    return [first, *(bind(host, port, is_shared=True) for _ in range(count - 1))]
+
+
+def bind(host: str, port: int, option: str = "--port", *, is_shared: bool = False) -> socket.socket:
     """Return a bound TCP socket; `option` is what names its port on the command line.
 
     Raises:
@@ -48,6 +61,8 @@ def bind(host: str, port: int, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         bound.bind((host, port))
     except OSError as error:

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -19,16 +20,23 @@ import numpy as np
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.records.signature import Signature
+from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor, numpy_dtype
 from penstock.serving.prediction_id import Route
+from penstock.serving.traffic import Rule
 
-SMALL_ROWS = 64
+PROVEN_ROWS = 8
+"""Example rows that a model must predict alone as it does together."""
 
 
 class LoadedModel:
-    """A model in memory. `cost_s` is what a small request costs it, a moving mean of processor seconds."""
+    """A model in memory, and what its predictions were seen to cost.
+
+    `is_bounded` says that it runs no code but a library's own, so that a prediction cannot hang; `is_batchable`
+    that it was seen to give each row the same outputs alone and among others.
+    """
 
     def __init__(self, files: ModelFiles, predictor: Predictor) -> None:
         self.name = files.name
@@ -38,28 +46,39 @@ class LoadedModel:
         self.signature: Signature = files.signature
         self.predictor = predictor
         self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
-        self.cost_s = 0.0
+        self.cost = Cost()
+        self.load_s = 0.0
+        """What loading and proving it took."""
+        self.is_bounded = bool(getattr(predictor, "is_bounded", False))
+        self.is_batchable = False
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Predict as the predictor does, and measure what a small request costs."""
-        started_s = time.thread_time()
+        """Predict as the predictor does, and measure what it costs."""
+        started_s = time.perf_counter()
         outputs = self.predictor.predict(columns, row_count)
-        if row_count <= SMALL_ROWS:
-            cost_s = time.thread_time() - started_s
-            self.cost_s = 0.9 * self.cost_s + 0.1 * cost_s if self.cost_s else cost_s
+        self.cost.add(row_count, time.perf_counter() - started_s)
         return outputs
 
 
-class ServedRevision(msgspec.Struct, frozen=True):
-    """A revision with its models loaded, by version number."""
+class ServedRevision(msgspec.Struct, frozen=True, dict=True):
+    """A revision with its models loaded, by version number; those that rules name are among them."""
 
     revision: Revision
     models: dict[int, LoadedModel]
+    rules: tuple[Rule, ...] = ()
 
-    @property
-    def input_names(self) -> frozenset[str]:
-        """Every input that some model of the revision takes."""
-        return frozenset(column.name for model in self.models.values() for column in model.signature.inputs)
+    def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
+        """Return the inputs that only other models of the revision take."""
+        return self._foreign_inputs[model.version]
+
+    @cached_property
+    def _foreign_inputs(self) -> dict[int, frozenset[str]]:
+        own = {
+            version: frozenset(column.name for column in model.signature.inputs)
+            for version, model in self.models.items()
+        }
+        known = frozenset[str]().union(*own.values())
+        return {version: known - names for version, names in own.items()}
 
     @property
     def stable(self) -> LoadedModel:
@@ -138,7 +157,7 @@ class ModelRepository:
             for name in gone:
                 self._before.pop(name, None)
 
-    def apply(self, revision: Revision) -> ServedRevision:
+    def apply(self, revision: Revision, rules: tuple[Rule, ...] = ()) -> ServedRevision:
         """Load what a revision needs, prove it and serve it from now on; all or nothing.
 
         Raises:
@@ -146,8 +165,9 @@ class ModelRepository:
                 before is served further.
         """
         with self._lock:
-            models = {version: self._model(revision.model, version) for version in revision.versions}
-            new = ServedRevision(revision, models)
+            versions = (*revision.versions, *(rule.version for rule in rules))
+            models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
+            new = ServedRevision(revision, models, rules)
             old = self._served.get(revision.endpoint)
             check_compatible(new)
             if old is not None:
@@ -160,8 +180,10 @@ class ModelRepository:
         key = f"{name}/{version}@{files.digest}"
         found = self._loaded.get(key)
         if found is None:
+            started_s = time.perf_counter()
             found = LoadedModel(files, self._load(files))
             prove(found, files)
+            found.load_s = time.perf_counter() - started_s
             self._loaded[key] = found
         return found
 
@@ -215,6 +237,29 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
             raise _failed(files, f"output {column.name!r} is not one value a row")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise _failed(files, f"output {column.name!r} is not finite")
+    model.is_batchable = _gives_rows_alone(model, columns, row_count, outputs)
+
+
+def _gives_rows_alone(model: LoadedModel, columns: Columns, row_count: int, outputs: Columns) -> bool:
+    """Whether rows predicted together get what each gets alone: only then may requests be merged."""
+    try:
+        if row_count < 2:
+            columns = {name: np.concatenate([values, values]) for name, values in columns.items()}
+            row_count = 2
+            outputs = model.predict(columns, row_count)
+        for row in range(min(row_count, PROVEN_ROWS)):
+            alone = model.predict({name: values[row : row + 1] for name, values in columns.items()}, 1)
+            if not all(_are_equal(outputs[name][row : row + 1], alone[name]) for name in alone):
+                return False
+    except Exception:  # noqa: BLE001 - what a model's own code raises here only says that it is not to be merged
+        return False
+    return True
+
+
+def _are_equal(one: Array, other: Array) -> bool:
+    if one.dtype.kind == "f":
+        return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-5, atol=1e-8))
+    return bool(np.array_equal(one, other))
 
 
 def _failed(files: ModelFiles, reason: str) -> Invalid:

@@ -318,14 +318,6 @@ def test_a_canary_whose_answers_are_no_numbers_is_taken_out_after_three_and_stab
     assert not world.open_alerts()
 
 
-def test_a_serve_process_gets_the_edges_of_a_versions_reference(world: World) -> None:
-    rng = np.random.default_rng(1)
-    world.version(4, profile=reference_profile({"a": rng.normal(size=500)}))
-    source = RegistrySource(world.project)
-    assert source.edges("m", 1) == {}
-    assert list(source.edges("m", 4)["a"]) == sorted(source.edges("m", 4)["a"])
-
-
 def test_requests_that_a_recorder_had_no_room_for_are_told_of(world: World) -> None:
     world.policy()
     world.deploy(1)
@@ -340,3 +332,11 @@ def test_requests_that_a_recorder_had_no_room_for_are_told_of(world: World) -> N
         connection.execute(windows.update().values(dropped_count=0))
     world.controller.tick()
     assert not world.controller.problems
+
+
+def test_a_serve_process_gets_the_edges_of_a_versions_reference(world: World) -> None:
+    rng = np.random.default_rng(1)
+    world.version(4, profile=reference_profile({"a": rng.normal(size=500)}))
+    source = RegistrySource(world.project)
+    assert source.edges("m", 1) == {}
+    assert list(source.edges("m", 4)["a"]) == sorted(source.edges("m", 4)["a"])

@@ -153,6 +153,7 @@ class LiveRecorder:
                 self._windows.write(connection)
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
+            self._classes.clear()
             self._windows.settle(now_ms() / 1000)
             self._forget_predictions()
 
@@ -177,7 +178,6 @@ class LiveRecorder:
         """Give the room of predictions back that were written."""
         self._room.give_back(sum(map(size_of_prediction, self._predictions)))
         self._predictions.clear()
-        self._classes.clear()
 
     def _drain(self) -> None:
         """Move what was queued to the open windows and to the predictions that are to be written."""
@@ -230,7 +230,8 @@ class LiveRecorder:
             stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        stacked = stack([one.outputs for one in answered])
+        told = [{**one.outputs, **one.differences} if one.differences else one.outputs for one in answered]
+        stacked = stack(told)
         outputs.update(stacked, sum(one.row_count for one in answered))
         odd_rows = [0] * len(observations)
         if any(is_nonfinite(values).any() for values in stacked.values()):
@@ -276,6 +277,7 @@ class LiveRecorder:
                 ]
                 add_partials(connection, partials)
             self._forget_predictions()
+            self._classes.clear()
         return join.counts()
 
 
