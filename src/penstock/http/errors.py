@@ -38,6 +38,8 @@ STATUSES: tuple[tuple[type[PenstockError], HTTPStatus], ...] = (
 )
 CODES: dict[str, HTTPStatus] = {
     "http.body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "scoring.content_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "http.unknown_encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "serving.overloaded": HTTPStatus.TOO_MANY_REQUESTS,
     "serving.deadline": HTTPStatus.GATEWAY_TIMEOUT,
     "auth.required": HTTPStatus.UNAUTHORIZED,

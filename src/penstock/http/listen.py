@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -107,7 +107,19 @@ def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Se
     return Server(config)
 
 
-def serve_on(bound: socket.socket, server: Server) -> None:
+class Companion(Protocol):
+    """Another server that lives as long, on the same loop."""
+
+    async def start(self) -> None:
+        """Listen."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """End, with time for what is under way."""
+        ...
+
+
+def serve_on(bound: socket.socket, server: Server, companion: Companion | None = None) -> None:
     """Answer requests until SIGTERM, SIGINT or `should_exit`; requests under way are finished."""
     gc.collect()
     gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
@@ -115,4 +127,15 @@ def serve_on(bound: socket.socket, server: Server) -> None:
     gc.enable()
     keep_freed_memory()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(server.serve(sockets=[bound]))
+        runner.run(_serve(bound, server, companion))
+
+
+async def _serve(bound: socket.socket, server: Server, companion: Companion | None) -> None:
+    if companion is None:
+        await server.serve(sockets=[bound])
+        return
+    await companion.start()
+    try:
+        await server.serve(sockets=[bound])
+    finally:
+        await companion.stop(float(server.config.timeout_graceful_shutdown or 0))

@@ -24,13 +24,21 @@ from penstock.serving.engine.options import EngineOptions
 from penstock.serving.feedback import FeedbackResult, take_feedback
 from penstock.serving.prediction_id import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
-from penstock.serving.repository import LoadedModel, ModelRepository, ServedRevision
+from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
+from penstock.serving.statistics import Statistics
 from penstock.serving.tensors import Tensor
 from penstock.serving.traffic import FindHeader, choose_route, no_header, route_key, ruled_version
 
 logger = logging.getLogger(__name__)
 SERVER_NAME = "penstock"
-EXTENSIONS = ("binary_tensor_data", "model_repository(index)")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+)
 TIMEOUT = "timeout"
 """Request parameter: microseconds that the client waits, as in Triton's scheduling policy."""
 
@@ -61,6 +69,8 @@ class DataPlane:
         self._clock_ms = clock_ms
         self._counter = itertools.count(1)
         self.engine = Engine(options)
+        self.statistics = Statistics(recorder)
+        self.lifecycle: Lifecycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -86,7 +96,7 @@ class DataPlane:
         Raises:
             NotFound: no such endpoint or version.
         """
-        if version is None and endpoint in self.repository.pending:
+        if endpoint in self.repository.withheld or (version is None and endpoint in self.repository.pending):
             return False
         self.resolve(endpoint, version)
         return True
@@ -117,7 +127,31 @@ class DataPlane:
             {"name": name, "state": "UNAVAILABLE", "reason": "not loaded"}
             for name in sorted(self.repository.pending)
         ]
-        return index + waiting
+        unloaded = [
+            {"name": name, "state": "UNAVAILABLE", "reason": "unloaded"}
+            for name in sorted(self.repository.withheld)
+        ]
+        return index + waiting + unloaded
+
+    def load(self, endpoint: str) -> None:
+        """Load what an endpoint serves by its current revision, also after it was unloaded. Blocks until it serves.
+
+        Raises:
+            NotFound: no such endpoint.
+            PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        if self.lifecycle is None:
+            self.repository.allow(endpoint)
+        else:
+            self.lifecycle.load(endpoint)
+
+    def unload(self, endpoint: str) -> None:
+        """Let this process serve an endpoint no further until it is loaded again.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        self.repository.withhold(endpoint)
 
     def resolve(self, endpoint: str, version: int | None) -> tuple[ServedRevision, LoadedModel]:
         """Return what an endpoint serves and the model a version number names, the stable one for None.
@@ -257,7 +291,7 @@ class DataPlane:
         identity = PredictionId(time_ms, served.revision.endpoint_id, revision, route, self._worker, counter)
         return Call(
             engine=self.engine,
-            recorder=self._recorder,
+            recorder=self.statistics,
             served=served,
             model=model,
             route=route,

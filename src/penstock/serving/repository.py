@@ -104,6 +104,19 @@ class Fetch(Protocol):
         ...
 
 
+class Lifecycle(Protocol):
+    """Who takes over an endpoint's current revision on demand."""
+
+    def load(self, endpoint: str) -> None:
+        """Load it now.
+
+        Raises:
+            NotFound: no such endpoint.
+            PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        ...
+
+
 class ModelRepository:
     """Every endpoint's served revision. Reading is lock-free; one thread at a time applies."""
 
@@ -114,6 +127,8 @@ class ModelRepository:
         self._served: Mapping[str, ServedRevision] = MappingProxyType({})
         self._before: dict[str, ServedRevision] = {}
         self._pending: frozenset[str] = frozenset()
+        self.withheld: frozenset[str] = frozenset()
+        """Endpoints that are not served, since somebody unloaded them."""
         self._lock = threading.Lock()
 
     @property
@@ -124,7 +139,7 @@ class ModelRepository:
     @property
     def pending(self) -> frozenset[str]:
         """The endpoints that exist but have never had a revision that loads."""
-        return self._pending - self._served.keys()
+        return self._pending - self._served.keys() - self.withheld
 
     def get(self, endpoint: str) -> ServedRevision:
         """Return what an endpoint serves.
@@ -136,20 +151,51 @@ class ModelRepository:
         found = self._served.get(endpoint)
         if found is not None:
             return found
+        if endpoint in self.withheld:
+            raise Unavailable(
+                f"endpoint {endpoint} was unloaded",
+                code="serving.unloaded",
+                hint=f"POST /v2/repository/models/{endpoint}/load",
+            )
         if endpoint in self._pending:
             raise Unavailable(
                 f"endpoint {endpoint} is not ready: its model is not loaded", code="serving.not_ready"
             )
-        raise NotFound(
-            f"there is no endpoint {endpoint[:128]!r}",
-            code="serving.endpoint_unknown",
-            hint="a model's name on the wire is an endpoint's: penstock endpoint list",
-        )
+        raise _unknown(endpoint)
+
+    def withhold(self, endpoint: str) -> None:
+        """Serve an endpoint no further until `allow`.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        with self._lock:
+            self._require(endpoint)
+            self.withheld |= {endpoint}
+            self._served = MappingProxyType(
+                {name: one for name, one in self._served.items() if name != endpoint}
+            )
+            self._before.pop(endpoint, None)
+
+    def allow(self, endpoint: str) -> None:
+        """Let an endpoint be served again.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        with self._lock:
+            self._require(endpoint)
+            self.withheld -= {endpoint}
+
+    def _require(self, endpoint: str) -> None:
+        if endpoint not in self._pending and endpoint not in self._served:
+            raise _unknown(endpoint)
 
     def expect(self, endpoints: frozenset[str]) -> None:
         """Say which endpoints exist; one that is served and not among them ends."""
         self._pending = endpoints
         with self._lock:
+            self.withheld &= endpoints
             gone = self._served.keys() - endpoints
             if gone:
                 kept = {name: one for name, one in self._served.items() if name not in gone}
@@ -170,6 +216,8 @@ class ModelRepository:
             new = ServedRevision(revision, models, rules)
             old = self._served.get(revision.endpoint)
             check_compatible(new)
+            if revision.endpoint in self.withheld:
+                return new
             if old is not None:
                 self._before[revision.endpoint] = old
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
@@ -186,6 +234,14 @@ class ModelRepository:
             found.load_s = time.perf_counter() - started_s
             self._loaded[key] = found
         return found
+
+
+def _unknown(endpoint: str) -> NotFound:
+    return NotFound(
+        f"there is no endpoint {endpoint[:128]!r}",
+        code="serving.endpoint_unknown",
+        hint="a model's name on the wire is an endpoint's: penstock endpoint list",
+    )
 
 
 def check_compatible(new: ServedRevision) -> None:

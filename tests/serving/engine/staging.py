@@ -109,7 +109,7 @@ class Stage:
         for number, function in enumerate(functions, 1):
             self._functions[endpoint, number] = (function, is_bounded)
         number = self._numbers[endpoint] = self._numbers.get(endpoint, 0) + 1
-        canary = values.pop("canary", None)
+        canary = values.get("canary")
         revision = Revision(
             endpoint=endpoint,
             endpoint_id=1,
@@ -117,17 +117,16 @@ class Stage:
             model=endpoint,
             stable=1,
             canary=Canary(2, canary) if canary else None,
-            shadows=values.pop("shadows", ()),
+            shadows=values.get("shadows", ()),
             steps=(),
             created_ms=0,
             actor="a",
             reason="r",
             previous=None,
             cause={},
-            **values,
         )
         self.repository.expect(frozenset(self._numbers))
-        self.repository.apply(revision)
+        self.repository.apply(revision, values.get("rules", ()))
 
     def ask(self, endpoint: str, *rows: float, **parameters: Any) -> httpx.Response:
         """Send one request."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.processes.fronts import FrontOptions
 
 LOADED_BEFORE_FORKS = (
     "penstock.flows.models.folders",
@@ -42,9 +45,28 @@ NOT_TAKEN = {
     type=click.IntRange(min=1),
     help="Run so many processes on the port, and begin one anew when it ends; by default this process serves.",
 )
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Answer over gRPC too, on this port (8081 is usual; 0 takes a free one).",
+)
+@click.option(
+    "--default",
+    metavar="ENDPOINT",
+    help="The endpoint that MLflow's /invocations asks; without it the only one, or the one in the header "
+    "penstock-endpoint.",
+)
 @json_option
 @pass_session
-def serve(session: Session, host: str, port: int, timeout: float, workers: int | None) -> None:
+def serve(
+    session: Session,
+    host: str,
+    port: int,
+    timeout: float,
+    workers: int | None,
+    grpc_port: int | None,
+    default: str | None,
+) -> None:
     """Serve every endpoint over the Open Inference Protocol until interrupted.
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
@@ -53,35 +75,41 @@ def serve(session: Session, host: str, port: int, timeout: float, workers: int |
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
+    from penstock.processes.fronts import FrontOptions, choose_grpc_port
+
+    fronts = choose_grpc_port(FrontOptions(host=host, grpc_port=grpc_port, default=default))
     if workers is None:
-        _serve(session, host, port, timeout)
+        _serve(session, port, timeout, fronts)
     else:
-        _serve_with_workers(session, host, port, timeout, workers)
+        _serve_with_workers(session, port, timeout, fronts, workers)
 
 
 def _serve(
     session: Session,
-    host: str,
     port: int,
     timeout: float,
+    fronts: FrontOptions,
     bound: socket.socket | None = None,
-    metrics_folder: str | None = None,
 ) -> None:
-    from functools import partial
-
     from penstock.flows.models.folders import RegistrySource
-    from penstock.http.inference import InferenceOptions, build_inference_app
+    from penstock.processes.fronts import make_fronts
     from penstock.processes.serve import ServeOptions, ServeProcess
     from penstock.workspace import open_workspace
 
+    made = make_fronts(fronts)
     project = open_workspace(session.directory)
     options = ServeOptions(
-        host=host, port=port, timeout_s=timeout, recorder_max_bytes=project.settings.recording.max_bytes
+        host=fronts.host,
+        port=port,
+        timeout_s=timeout,
+        recorder_max_bytes=project.settings.recording.max_bytes,
     )
-    application = partial(build_inference_app, options=InferenceOptions(metrics_folder=metrics_folder))
     try:
-        process = ServeProcess(project.database, RegistrySource(project), application, options, bound)
-        session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
+        process = ServeProcess(
+            project.database, RegistrySource(project), made.application, options, bound, made.companion
+        )
+        also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
+        session.note(f"serving on {process.url}{also} as worker {process.worker}; stop with Ctrl-C")
         process.run()
     finally:
         project.close()
@@ -89,27 +117,33 @@ def _serve(
         session.emit({"url": process.url, "worker": process.worker}, "")
 
 
-def _serve_with_workers(session: Session, host: str, port: int, timeout: float, workers: int) -> None:
+def _serve_with_workers(
+    session: Session, port: int, timeout: float, fronts: FrontOptions, workers: int
+) -> None:
     """Fork workers; this returns in each of them when it has ended, and in the supervisor when all have."""
     import importlib
     import shutil
     import tempfile
 
+    import msgspec
+
     from penstock.http.listen import bind_shared, url_of
     from penstock.workspace import share_metrics
 
-    sockets = bind_shared(host, port, workers)
-    url = url_of(sockets[0], host)
+    sockets = bind_shared(fronts.host, port, workers)
+    url = url_of(sockets[0], fronts.host)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)
     for name in LOADED_BEFORE_FORKS:
         importlib.import_module(name)
     from penstock.processes.supervisor import supervise
 
-    session.note(f"{workers} workers serve on {url}; stop with Ctrl-C")
+    also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
+    session.note(f"{workers} workers serve on {url}{also}; stop with Ctrl-C")
     found = supervise(sockets, folder)
     if found.socket is not None:
-        _serve(session, host, port, timeout, found.socket, folder)
+        shared = msgspec.structs.replace(fronts, metrics_folder=folder)
+        _serve(session, port, timeout, shared, found.socket)
         return
     shutil.rmtree(folder, ignore_errors=True)
     session.emit({"url": url, "workers": workers}, "")

@@ -230,9 +230,11 @@ class LiveRecorder:
             stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        told = [{**one.outputs, **one.differences} if one.differences else one.outputs for one in answered]
-        stacked = stack(told)
-        outputs.update(stacked, sum(one.row_count for one in answered))
+        stacked = stack([one.outputs for one in answered])
+        outputs.update(
+            {**stacked, **stack([one.differences for one in answered])},
+            sum(one.row_count for one in answered),
+        )
         odd_rows = [0] * len(observations)
         if any(is_nonfinite(values).any() for values in stacked.values()):
             odd_rows = [_nonfinite_rows(one) for one in observations]
