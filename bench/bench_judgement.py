@@ -355,7 +355,7 @@ def main() -> int:
         false_rollbacks, requests_to_rollback, false_quality, drift_alarms, drift_power, exactness, slow_rollouts,
     )  # fmt: skip
     rng = np.random.default_rng(20261128)
-    results: dict[str, Any] = {"scale": arguments.scale}
+    results: dict[str, Any] = {"scale": {}}
     if arguments.part and arguments.output.exists():
         results |= json.loads(arguments.output.read_text())
     for part in parts:
@@ -365,11 +365,12 @@ def main() -> int:
             rng = np.random.default_rng(20261129)
         start = time.perf_counter()
         results[part.__name__] = part(rng, arguments.scale)
+        results["scale"][part.__name__] = arguments.scale
+        arguments.output.write_text(json.dumps(results, indent=1) + "\n")
         shown = results[part.__name__]
         print(f"{part.__name__} ({time.perf_counter() - start:.0f} s)")
         for row in shown if isinstance(shown, list) else [shown]:
             print("  " + ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()), flush=True)  # fmt: skip
-    arguments.output.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 
