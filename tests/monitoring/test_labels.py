@@ -78,3 +78,28 @@ def test_a_custom_threshold_does_not_confuse_the_classes() -> None:
         "probability": np.array([0.3, 0.9, 0.1]),
     }
     assert score(outputs, ["yes", "yes", "no"]).roc_auc() == 1.0
+
+
+def test_more_than_two_classes_have_log_loss_and_brier_with_an_error() -> None:
+    rng = np.random.default_rng(1)
+    classes = ("a", "b", 3)
+    made = rng.dirichlet([1.0, 1.0, 1.0], 4000)
+    truth = [classes[index] for index in (made.cumsum(axis=1) > rng.random((4000, 1))).argmax(axis=1)]
+    outputs = {"prediction": np.array([classes[one] for one in made.argmax(axis=1)], dtype=object)}
+    outputs |= {f"probability_{one}": made[:, index] for index, one in enumerate(classes)}
+    quality = score(outputs, truth, classes=classes)
+    of_truth = made[np.arange(4000), [classes.index(one) for one in truth]]
+    hit = np.array([[one == other for other in classes] for one in truth])
+    value, error = quality.metric("log_loss")
+    assert value == pytest.approx(-np.log(of_truth).mean())
+    assert error == pytest.approx(np.log(of_truth).std() / np.sqrt(4000), rel=0.5)
+    assert quality.metric("brier")[0] == pytest.approx(np.square(made - hit).sum(axis=1).mean())
+    assert np.isnan(quality.metric("roc_auc")[0])
+    assert "'d' is none of the classes a and b and 3" in (
+        misfit(outputs, ["d"] * 4000, classes=classes) or ""
+    )
+    assert fits(outputs, ["3"] * 4000, classes=classes)
+    outputs["probability_a"] = np.where(np.arange(4000) < 10, np.nan, made[:, 0])
+    assert score(outputs, truth, classes=classes).left_out == 10
+    narrow = score({name: outputs[name][20:] for name in ("prediction", "probability_b", "probability_3")}, truth[20:], classes=("b", 3))  # fmt: skip
+    assert narrow.metric("log_loss")[0] > 5

@@ -36,6 +36,9 @@ class Rows:
     def labels(self) -> Floats:
         return self._labels
 
+    def of_classes(self, metric: str) -> None:
+        return None
+
     def groups(self, column: str) -> NDArray[np.int64]:
         return np.arange(len(self._labels), dtype=np.int64) // {"hour": 20, "day": 500}[column]
 

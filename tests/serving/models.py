@@ -79,6 +79,9 @@ class FolderSource:
         """Add one version."""
         self.files[files.name, files.version] = files
 
+    def edges(self, model: str, version: int) -> dict[str, np.ndarray]:
+        return {}
+
     def fetch(self, model: str, version: int) -> ModelFiles:
         """Return a version's files."""
         found = self.files.get((model, version))

@@ -20,7 +20,9 @@ from penstock.serving.predictions import list_labels
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 
-def ask(recorder: LiveRecorder, counter: int, outputs: dict[str, Any], *, days_ago: int = 0) -> Label:
+def ask(
+    recorder: LiveRecorder, counter: int, outputs: dict[str, Any], *, days_ago: int = 0, **more: Any
+) -> Label:
     """Record a prediction and return its label, without values yet."""
     time_ms = now_ms() - 1000 * DAY_S * days_ago
     identity = PredictionId(time_ms, 1, 1, "stable", 1, counter)
@@ -28,9 +30,9 @@ def ask(recorder: LiveRecorder, counter: int, outputs: dict[str, Any], *, days_a
     count = len(next(iter(columns.values())))
     recorder.record(
         Exchange(
-            endpoint="delay", revision=1, version=3, route="stable", time_ms=time_ms,
+            endpoint="delay", revision=1, route="stable", time_ms=time_ms,
             id=identity.encode(), counter=counter, inputs={"hour": np.arange(count)}, outputs=columns,
-            row_count=count, latency_s=0.003,
+            row_count=count, latency_s=0.003, **{"version": 3, **more},
         )
     )  # fmt: skip
     return Label(identity, identity.encode(), [None] * count)
@@ -154,3 +156,15 @@ def test_a_correction_that_fails_half_way_changes_nothing(
     assert recorder.add_labels("delay", [say(one, 0)]) == LabelCounts(corrected=1)
     assert judged(database).quality.positive_count == 0
     recorder.close()
+
+
+def test_a_label_is_of_the_classes_that_the_model_knows_whoever_recorded_it(database: Database) -> None:
+    recorder = LiveRecorder(database, 1, flush_s=3600)
+    asked = [ask(recorder, one, {"prediction": ["a"]}, classes=("a", "b", "c")) for one in (1, 2)]
+    foreign = ask(recorder, 3, {"prediction": ["a"]}, version=4)
+    recorder.close()
+    other = LiveRecorder(database, 2, flush_s=3600)
+    counts = other.add_labels("delay", [say(asked[0], "c"), say(asked[1], "d"), say(foreign, "d")])
+    other.close()
+    assert (counts.accepted, counts.misfit) == (2, 1)
+    assert counts.reasons == {asked[1].text: "'d' is none of the classes a and b and c"}

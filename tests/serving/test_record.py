@@ -15,10 +15,12 @@ from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, connect, metadata
 from penstock.flows.production.recording import LiveRecorder
 from penstock.monitoring.labels import score
+from penstock.monitoring.profile import NumberColumn
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
+from penstock.serving.classes import Served
 from penstock.serving.prediction_id import PredictionId
 from penstock.serving.predictions import decode_columns, list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
@@ -160,6 +162,18 @@ def test_a_run_of_answers_that_are_no_numbers_does_not_wait_for_the_flush(databa
         time.sleep(0.02)
     made.close()
     assert window(database).nonfinite_count == 3
+
+
+def test_features_are_counted_at_the_edges_of_the_reference(
+    recorder: LiveRecorder, database: Database
+) -> None:
+    recorder.mark(Served("delay", 1, 3), {"hour": np.array([0.0, 1.0])})
+    for counter in (1, 2):
+        recorder.record(observe(counter, [0.1, 0.2, 0.3]))
+        recorder.flush()
+    column = window(database).features.column("hour")
+    assert isinstance(column, NumberColumn) and column.marks is not None
+    assert column.marks.counts.tolist() == [0, 2, 0, 2, 2]
 
 
 def _is_written(database: Database) -> bool:

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
-class Step:
-    """One command of a job; `always` runs it after a failure too."""
-
-    name: str
-    command: str
-    always: bool = False
+MARKDOWN_FILE = "penstock-report.md"
+JUNIT_FILE = "penstock-junit.xml"
 
 
 @dataclass(frozen=True)
 class Job:
-    """Steps on a fresh machine with the repository's full history.
+    """One validation on a fresh machine with the repository's full history.
 
-    `secrets` are names of environment variables the CI system fills; `root` is where the project lies
-    in the repository.
+    Args:
+        python: the version of Python, `3.11`.
+        install: commands that make the machine fit for it.
+        validate: the command that decides; it ends with other than 0 to refuse.
+        root: where the project lies in the repository.
+        secrets: names of environment variables that the CI system fills.
+        is_self_hosted: the machine is the team's own.
     """
 
-    name: str
     python: str
     timeout_min: int
-    steps: tuple[Step, ...]
+    install: tuple[str, ...]
+    validate: str
     root: str = "."
     secrets: tuple[str, ...] = field(default_factory=tuple)
+    is_self_hosted: bool = False
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """Commands that write the report's two files, also after a refusal."""
+        return (
+            f"penstock ci report > {MARKDOWN_FILE}",
+            f"penstock ci report --junit {JUNIT_FILE}",
+        )
 
 
 STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS")
@@ -35,18 +43,16 @@ STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS")
 REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-def validation_job(*, python: str, requirement: str, has_remote: bool, root: str = ".") -> Job:
+def validation_job(
+    *, python: str, install: tuple[str, ...], has_remote: bool, root: str = ".", is_self_hosted: bool = False
+) -> Job:
     """Return the job that validates every push: one `penstock ci run`, as on a developer's machine."""
-    install = f"python -m pip install {requirement}"
     return Job(
-        name="validate",
         python=python,
         timeout_min=60,
+        install=install,
+        validate="penstock ci run --rev HEAD" + (" --push" if has_remote else ""),
         root=root,
         secrets=(*STORE_SECRETS, *(REMOTE_SECRETS if has_remote else ())),
-        steps=(
-            Step("Install", install),
-            Step("Validate", "penstock ci run --rev HEAD" + (" --push" if has_remote else "")),
-            Step("Report", 'penstock ci report >> "$GITHUB_STEP_SUMMARY"', always=True),
-        ),
+        is_self_hosted=is_self_hosted,
     )

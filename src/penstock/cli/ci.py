@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -47,33 +48,44 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
 
 
 @ci.command("report")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML to a file.")
 @json_option
 @pass_session
-def ci_report(session: Session) -> None:
-    """Print the last run's report as Markdown."""
+def ci_report(session: Session, junit: Path | None) -> None:
+    """Print the last run's report as Markdown, or write it as JUnit's XML."""
     import msgspec
 
+    from penstock.base.files import write_atomic
+    from penstock.ci.junit import render_junit
     from penstock.ci.report import render_markdown
     from penstock.flows.ci.continuous import load_report
     from penstock.workspace import open_workspace
 
     report = load_report(open_workspace(session.directory))
+    if junit is not None:
+        write_atomic(session.directory / junit, render_junit(report).encode())
+        session.emit({"path": str(junit)}, f"{junit} written")
+        return
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
 
 
 @ci.command("init")
-@click.argument("system", type=click.Choice(["github"]))
+@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins"]))
+@click.option("--self-hosted", is_flag=True, help="The runners see what this machine sees.")
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
 @click.option("-f", "--force", is_flag=True, help="Replace a file that was changed by hand.")
 @pass_session
-def ci_init(session: Session, system: str, dry_run: bool, force: bool) -> None:
+def ci_init(session: Session, system: str, self_hosted: bool, dry_run: bool, force: bool) -> None:
     """Write the CI system's file that runs `penstock ci run` on every push."""
     from penstock.flows.ci.files import apply_ci_file, plan_ci_file
     from penstock.workspace import open_workspace
 
-    plan = plan_ci_file(open_workspace(session.directory), system)
+    plan = plan_ci_file(open_workspace(session.directory), system, is_self_hosted=self_hosted)
+    document: dict[str, object] = {"path": plan.relative, "notes": list(plan.notes), "applied": not dry_run}
     if dry_run:
-        session.emit({"path": plan.relative, "text": plan.text, "applied": False}, plan.text.rstrip())
-        return
-    apply_ci_file(plan, force=force)
-    session.emit({"path": plan.relative, "applied": True}, f"{plan.path} written. Next: git add {plan.path}")
+        session.emit({**document, "text": plan.text}, plan.text.rstrip())
+    else:
+        apply_ci_file(plan, force=force)
+        session.emit(document, f"{plan.path} written. Next: git add {plan.path}")
+    for note in plan.notes:
+        session.note(f"note: {note}")

@@ -1,8 +1,8 @@
 """Bins of a column as its reference has them: the same for sketches and for plain values.
 
 Numbers: the reference's deciles, and every value that many of its rows share as a bin of its own, so that
-flags, constants and caps are seen. Texts: the frequent ones, and the others by hash. The bins of a sketch
-are estimates, those of values exact.
+flags, constants and caps are seen. Texts: the frequent ones, and the others by hash. The bins of a column
+that was counted at these edges are exact, as those of values are; those of a sketch are estimates.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.profile import ColumnProfile, NumberColumn, TextColumn, texts_of
+from penstock.monitoring.marks import key_of
+from penstock.monitoring.profile import ColumnProfile, NumberColumn, Profile, TextColumn, texts_of
 from penstock.stats import hashed
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +25,8 @@ RARE = 0.002
 """The same for texts of a column whose texts are all counted."""
 CATEGORY_MAX = 100
 CURVE_POINTS = 400
+EXACT_MAX = 400
+"""So many values every sketch keeps one by one."""
 
 
 class NumberBins:
@@ -37,15 +40,24 @@ class NumberBins:
         atoms = self.curve[mass >= HEAVY]
         self.edges = np.union1d(edges, atoms)
         self._is_atom = np.isin(self.edges, atoms)
+        self._key = key_of(self.edges)
 
     def counts(self, column: ColumnProfile | None) -> Floats:
         """Return how many of a column's present values are in each bin."""
         if not isinstance(column, NumberColumn) or not column.count:
             return self._merged(np.zeros(2 * len(self.edges) + 1))
+        if column.marks is not None and column.marks.key == self._key:
+            return self._merged(column.marks.counts.astype(np.float64))
         below = column.sketch.cdf(self.edges, inclusive=False) * column.count
         upto = column.sketch.cdf(self.edges) * column.count
         bounds = np.concatenate([[0.0], np.stack([below, upto], axis=1).ravel(), [float(column.count)]])
         return self._merged(np.diff(bounds))
+
+    def counts_exactly(self, column: ColumnProfile | None) -> bool:
+        """Whether a column's values were counted at these edges, or there are few enough for a sketch to have all."""
+        if not isinstance(column, NumberColumn) or column.count <= EXACT_MAX:
+            return True
+        return column.marks is not None and column.marks.key == self._key
 
     def places(self, values: Array) -> npt.NDArray[np.int64]:
         """Return the bin of each value; one beyond the last for what is not finite."""
@@ -113,6 +125,12 @@ class TextBins:
 def bins_of(reference: ColumnProfile) -> NumberBins | TextBins:
     """Return the bins of a column."""
     return NumberBins(reference) if isinstance(reference, NumberColumn) else TextBins(reference)
+
+
+def edges_of(reference: Profile) -> dict[str, Floats]:
+    """Return the edges of a reference's numeric columns, for whoever counts at them."""
+    columns = {name: reference.column(name) for name in reference.column_names}
+    return {name: NumberBins(one).edges for name, one in columns.items() if isinstance(one, NumberColumn)}
 
 
 def _at(column: NumberColumn, points: Floats) -> Floats:

@@ -2,12 +2,11 @@
 
 Which kind of model it is follows from the outputs: a `probability` makes it a binary classifier, of the
 last of its two classes; a floating-point `prediction` alone a regression; any other `prediction` a
-classifier of any number of classes.
+classifier of any number of classes, whose probabilities are `probability_CLASS`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import POSITIVE
+from penstock.records.classes import PROBABILITY, class_name, probability_output
 
 LARGEST_LABEL = 1e15
 """Beyond it a squared error says nothing any more."""
@@ -44,15 +44,15 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
         wrong = (label for label in known if not _is_number(label) or not abs(label) <= LARGEST_LABEL)
         return next((f"{_shown(label)} is not a number of ordinary size" for label in wrong), None)
     if classes is not None:
-        names = {_class(one) for one in classes}
-        unknown = (label for label in known if _class(label) not in names)
+        names = {class_name(one) for one in classes}
+        unknown = (label for label in known if class_name(label) not in names)
         return next((f"{_shown(label)} is none of the classes {_listed(classes)}" for label in unknown), None)
     return None
 
 
 def is_same(one: Any, other: Any) -> bool:
     """Whether two labels say the same: 1, 1.0, true and "1" do."""
-    return one == other or (one is not None and other is not None and _class(one) == _class(other))
+    return one == other or (one is not None and other is not None and class_name(one) == class_name(other))
 
 
 def score(
@@ -75,7 +75,10 @@ def score(
     quality = Quality()
     probability, prediction = outputs.get("probability"), outputs.get("prediction")
     known = [index for index, label in enumerate(labels) if label is not None]
-    finite = [index for index in known if _is_finite(probability, index) and _is_finite(prediction, index)]
+    told = [
+        values for name, values in outputs.items() if name == "prediction" or name.startswith(PROBABILITY)
+    ]
+    finite = [index for index in known if all(_is_finite(values, index) for values in told)]
     quality.left_out = len(known) - len(finite)
     if not finite:
         return quality
@@ -86,10 +89,27 @@ def score(
     elif prediction is not None and prediction.dtype.kind == "f" and classes is None:
         quality.add_values(prediction[finite].astype(np.float64), np.array(truth, dtype=np.float64), numbers)
     elif prediction is not None:
-        guesses, truths = [_class(prediction[index]) for index in finite], [_class(one) for one in truth]
+        guesses, truths = (
+            [class_name(prediction[index]) for index in finite],
+            [class_name(one) for one in truth],
+        )
         chosen = _positive_of(classes, positive, {*guesses, *truths})
         quality.add_classes(_named(guesses, chosen), _named(truths, chosen), numbers)
+        each = _probabilities(outputs, classes)
+        if each is not None:
+            at = {class_name(one): index for index, one in enumerate(classes or ())}
+            never = np.zeros((len(finite), 1))  # of a class that this version does not know
+            places = [at.get(one, len(at)) for one in truths]
+            quality.add_probabilities(np.hstack([each[finite], never]), places, numbers)
     return quality
+
+
+def _probabilities(outputs: Outputs, classes: Sequence[Any] | None) -> npt.NDArray[np.float64] | None:
+    """Return the probability of each class, `(n_rows, n_classes)`; None where not all of them are told."""
+    names = [probability_output(one) for one in classes or ()]
+    if not names or any(name not in outputs for name in names):
+        return None
+    return np.stack([np.asarray(outputs[name], dtype=np.float64) for name in names], axis=1)
 
 
 def _score_pair(
@@ -101,13 +121,13 @@ def _score_pair(
 ) -> None:
     index, labels, requests = rows
     scores = np.asarray(outputs["probability"], dtype=np.float64)[index]
-    truth = np.array([pair.is_last(_class(label)) for label in labels])
+    truth = np.array([pair.is_last(class_name(label)) for label in labels])
     prediction = outputs.get("prediction")
     if prediction is None:
         guess = scores >= 0.5
     else:
-        guess = np.array([pair.is_last(_class(value)) for value in prediction[index].tolist()])
-    if positive is not None and not pair.is_last(_class(positive)):
+        guess = np.array([pair.is_last(class_name(value)) for value in prediction[index].tolist()])
+    if positive is not None and not pair.is_last(class_name(positive)):
         scores, truth, guess = 1 - scores, ~truth, ~guess
     quality.add_binary(scores, truth, requests)
     quality.add_classes(np.where(guess, POSITIVE, "-"), np.where(truth, POSITIVE, "-"), requests)
@@ -120,18 +140,18 @@ class _Pair:
         self.first: str | None = None
         self.last: str | None = None
         if classes is not None and len(classes) > 1:
-            self.first, self.last = _class(classes[0]), _class(classes[-1])
+            self.first, self.last = class_name(classes[0]), class_name(classes[-1])
         elif "prediction" not in outputs:
             self.first, self.last = "0", "1"
         else:
-            self._infer(outputs, {_class(label) for label in labels})
+            self._infer(outputs, {class_name(label) for label in labels})
 
     def _infer(self, outputs: Outputs, labels: set[str]) -> None:
         """Read them from predictions, else from labels too; classes are in sorted order.
 
         One class alone is the last when it is predicted with at least one half.
         """
-        seen = {_class(value) for value in outputs["prediction"].tolist()}
+        seen = {class_name(value) for value in outputs["prediction"].tolist()}
         both = seen if len(seen) == 2 else seen | labels
         if both <= {"0", "1"}:
             self.first, self.last = "0", "1"
@@ -149,7 +169,7 @@ class _Pair:
     def misfit(self, label: Any) -> str | None:
         """Say why a label is neither class; None when it may be one."""
         known = [one for one in (self.first, self.last) if one is not None]
-        if len(known) < 2 or _class(label) in known:
+        if len(known) < 2 or class_name(label) in known:
             return None
         return f"{_shown(label)} is none of the classes {_listed(known)}"
 
@@ -157,9 +177,9 @@ class _Pair:
 def _positive_of(classes: Sequence[Any] | None, positive: Any, seen: set[str]) -> str | None:
     """Return the class that precision and recall are about; None where there are more than two."""
     if positive is not None:
-        return _class(positive)
+        return class_name(positive)
     if classes is not None:
-        return _class(classes[-1]) if len(classes) == 2 else None
+        return class_name(classes[-1]) if len(classes) == 2 else None
     return "1" if seen <= {"0", "1"} else None
 
 
@@ -194,18 +214,10 @@ def _order(name: str) -> tuple[int, float, str]:
         return 1, 0.0, name
 
 
-def _class(value: Any) -> str:
-    """Return a class so that 1, 1.0, true and "1" are the same."""
-    if isinstance(value, bool | int | float | np.generic) and not isinstance(value, str):
-        number = float(value)
-        return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
-    return str(value)
-
-
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _listed(values: Iterable[Any]) -> str:
-    return " and ".join(_class(value)[:40] for value in values)
+    return " and ".join(class_name(value)[:40] for value in values)

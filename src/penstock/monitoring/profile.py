@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
+from penstock.monitoring.marks import Marks
 from penstock.stats.sketches import ItemSketch, QuantileSketch
 
 Array = npt.NDArray[Any]
@@ -40,10 +41,14 @@ class Spread(msgspec.Struct, frozen=True, array_like=True):
 
 
 class NumberColumn:
-    """The summary of a numeric column; NaN, infinities and absence count as missing."""
+    """The summary of a numeric column; NaN, infinities and absence count as missing.
 
-    def __init__(self) -> None:
+    `marks` count all its present values exactly, at edges that somebody asked for; None where nobody did.
+    """
+
+    def __init__(self, marks: Marks | None = None) -> None:
         self.sketch = QuantileSketch()
+        self.marks = marks
         self.total = 0.0
         self.total_squares = 0.0
         self.low = math.inf
@@ -71,6 +76,10 @@ class NumberColumn:
         numbers = np.asarray(values, dtype=np.float64)
         finite = numbers[np.isfinite(numbers)]
         if len(finite):
+            if self.marks is not None and not self.marks.can_count:
+                self.marks = None
+            if self.marks is not None:
+                self.marks.update(finite)
             self.sketch.update(finite)
             self.total += float(finite.sum())
             self.total_squares += float(np.square(finite).sum())
@@ -84,18 +93,24 @@ class NumberColumn:
         result.total = self.total + other.total
         result.total_squares = self.total_squares + other.total_squares
         result.low, result.high = min(self.low, other.low), max(self.high, other.high)
+        if self.marks is not None and other.marks is not None:
+            result.marks = self.marks.merged(other.marks)
+        elif not self.count or not other.count:
+            result.marks = other.marks if other.count else self.marks
         return result
 
     def pack(self) -> list[Any]:
         """Return what the format keeps."""
-        return ["n", self.sketch.to_bytes(), self.total, self.total_squares, self.low, self.high]
+        parts = ["n", self.sketch.to_bytes(), self.total, self.total_squares, self.low, self.high]
+        return parts if self.marks is None else [*parts, *self.marks.pack()]
 
     @staticmethod
     def unpack(parts: list[Any]) -> NumberColumn:
         """Read what `pack` gave."""
         result = NumberColumn()
-        sketch, result.total, result.total_squares, result.low, result.high = parts
+        sketch, result.total, result.total_squares, result.low, result.high, *marks = parts
         result.sketch = QuantileSketch.from_bytes(sketch)
+        result.marks = Marks.unpack(*marks) if marks else None
         return result
 
 
@@ -149,10 +164,21 @@ ColumnProfile = NumberColumn | TextColumn
 
 
 class Profile:
-    """The summary of a table. Not thread-safe while it is updated."""
+    """The summary of a table. Not thread-safe while it is updated.
 
-    def __init__(self, row_count: int = 0, columns: Mapping[str, ColumnProfile] | None = None) -> None:
+    Args:
+        edges: of numeric columns by name, at which their values are also counted exactly.
+    """
+
+    def __init__(
+        self,
+        row_count: int = 0,
+        columns: Mapping[str, ColumnProfile] | None = None,
+        *,
+        edges: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    ) -> None:
         self.row_count = row_count
+        self._edges = edges or {}
         self._columns: dict[str, ColumnProfile] = dict(columns or {})
         self.variation: dict[str, tuple[Spread, ...]] = {}
 
@@ -195,11 +221,14 @@ class Profile:
             is_text = values.dtype.kind in "ObUST"
             column = self._columns.get(name)
             if column is None:
-                column = self._columns[name] = TextColumn() if is_text else NumberColumn()
+                column = self._columns[name] = TextColumn() if is_text else self._numbers(name)
             if isinstance(column, TextColumn) == is_text:
                 column.update(values)
         counts = [len(values) for values in columns.values()]
         self.row_count += row_count if row_count is not None else max(counts, default=0)
+
+    def _numbers(self, name: str) -> NumberColumn:
+        return NumberColumn(Marks.at(self._edges[name]) if name in self._edges else None)
 
     def merge(self, other: Profile) -> Profile:
         """Return the profile of both tables; neither argument changes."""

@@ -79,6 +79,29 @@ class QualityCounts:
         self._add("brier", groups, np.square(values - truth))
         self._add("log_loss", groups, -np.log(likely))
 
+    def add_probabilities(
+        self, probabilities: Floats, truth: Sequence[int], requests: Sequence[int] | None = None
+    ) -> None:
+        """Add the probabilities of more than two classes and which of them was the truth.
+
+        Args:
+            probabilities: `(n_rows, n_classes)`, finite.
+            truth: the column of each row's true class.
+            requests: a number of the request of each row; without them each row is a request.
+
+        Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review
+        78, 1950, eq. 2 (the sum over all classes, in [0, 2]).
+        """
+        count = len(truth)
+        if not count:
+            return
+        groups, rows = _groups(count, requests), np.arange(count)
+        values = np.clip(probabilities, 0.0, 1.0)
+        of_truth = values[rows, np.asarray(truth, dtype=np.int64)]
+        self._add("scored", groups, np.ones(count))
+        self._add("brier", groups, np.square(values).sum(axis=1) - 2 * of_truth + 1)
+        self._add("log_loss", groups, -np.log(np.clip(of_truth, CLIP, 1.0)))
+
     def add_classes(
         self,
         predicted: Sequence[Any] | npt.NDArray[Any],

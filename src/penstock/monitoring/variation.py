@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.bins import NumberBins, bins_of
-from penstock.monitoring.profile import Profile, Spread
+from penstock.monitoring.marks import Marks
+from penstock.monitoring.profile import NumberColumn, Profile, Spread
 from penstock.stats.distances import population_stability_of
 
 Array = npt.NDArray[Any]
@@ -38,6 +39,12 @@ class Noise(msgspec.Struct, frozen=True):
 def reference_profile(columns: Mapping[str, Array]) -> Profile:
     """Return the profile of a reference in the order of its rows, with how it varies over them."""
     profile = Profile.of(columns)
+    for name, values in columns.items():
+        column = profile.column(name)
+        if isinstance(column, NumberColumn):
+            numbers = np.asarray(values, dtype=np.float64)
+            column.marks = Marks.at(NumberBins(column).edges)
+            column.marks.update(numbers[np.isfinite(numbers)])
     sizes = [size for power in range(7, 31) if (size := 2**power) * BLOCKS_MIN <= profile.row_count]
     for name, values in columns.items():
         if sizes:
@@ -82,22 +89,24 @@ def _parts(places: Array, count: int, size: int) -> list[tuple[Floats, Floats]]:
     ]
 
 
-def noise_of(spreads: tuple[Spread, ...], row_count: int) -> Noise | None:
+def noise_of(spreads: tuple[Spread, ...], row_count: int, reference_count: int) -> Noise | None:
     """Return the noise of windows of so many rows; None where the reference does not tell it.
 
-    Between two sizes of blocks it is interpolated; beyond the largest, blocks are taken as independent.
+    A block of b of the reference's N rows is off the whole as 1/b - 1/N goes, for it is part of it; a window
+    of m other rows as 1/m + 1/N: a reference whose rows come in bunches is itself off, however large the
+    window. Between two sizes of blocks what one row adds is interpolated; beyond the largest, blocks are
+    taken as independent.
     """
     if not spreads:
         return None
     rows = np.log([spread.row_count for spread in spreads])
-    at = np.log(max(row_count, 1))
-    beyond = max(1.0, row_count / spreads[-1].row_count)
-    within = min(1.0, row_count / spreads[0].row_count)
+    at, apart = np.log(max(row_count, 1)), 1 / max(row_count, 1) + 1 / reference_count
+    parts = np.array([1 / spread.row_count - 1 / reference_count for spread in spreads])
 
     def of(name: str, power: float) -> float:
-        values = np.log([max(float(getattr(spread, name)), 1e-12) for spread in spreads])
-        between = float(np.exp(np.interp(at, rows, values)))
-        return between / float(beyond**power * within**power)
+        values = np.array([max(float(getattr(spread, name)), 1e-12) for spread in spreads])
+        per_row = np.log(values) - power * np.log(parts)
+        return float(np.exp(np.interp(at, rows, per_row)) * apart**power)
 
     psi_mean, psi_deviation = of("psi_mean", 1.0), of("psi_deviation", 1.0)
     ks_mean, ks_deviation = of("ks_mean", 0.5), of("ks_deviation", 0.5)

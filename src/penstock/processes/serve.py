@@ -9,11 +9,13 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -24,6 +26,7 @@ from penstock.flows.production.recording import LiveRecorder
 from penstock.flows.production.room import MAX_BYTES
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
+from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.loaders.model import ModelFiles
@@ -43,6 +46,14 @@ class ModelSource(Protocol):
 
         Raises:
             PenstockError: there is no such version, or it cannot be had now.
+        """
+        ...
+
+    def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the edges of a version's reference, at which live values are counted; empty without one.
+
+        Raises:
+            PenstockError: the reference cannot be had now.
         """
         ...
 
@@ -89,6 +100,7 @@ class ServeProcess:
         except PenstockError:
             self._socket.close()
             raise
+        self._source = source
         self._repository = ModelRepository(source.fetch)
         self._recorder = LiveRecorder(
             database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
@@ -162,6 +174,16 @@ class ServeProcess:
             if (served is None or served.revision.number != revision.number) and self._is_due(revision):
                 self._take_over(revision)
 
+    def _mark(self, revision: Revision) -> None:
+        """Let the recorder count at the edges of each version's reference; without them sketches do."""
+        for version in revision.versions:
+            try:
+                edges = self._source.edges(revision.model, version)
+            except PenstockError as error:
+                logger.warning("values of %s/%s are estimated: %s", revision.model, version, error.message)
+                continue
+            self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
+
     def _is_due(self, revision: Revision) -> bool:
         number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
         return number != revision.number or time.monotonic() >= again_s
@@ -172,6 +194,7 @@ class ServeProcess:
         again_s = float("inf")
         try:
             self._repository.apply(revision)
+            self._mark(revision)
         except PenstockError as error:
             message, state = error.message, "failed"
             if isinstance(error, Unavailable):

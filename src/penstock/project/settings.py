@@ -41,9 +41,13 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `penstock ci run` runs before the pipeline; no `tests` means none."""
+    """What `penstock ci run` runs before the pipeline; no `tests` means none.
+
+    `install` is how a CI system's fresh machine gets the project's packages, instead of what its files say.
+    """
 
     tests: str | None = None
+    install: str | None = None
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -336,6 +336,7 @@ class _Call:
                 row_count=self.row_count,
                 latency_s=time.perf_counter() - self.started_s,
                 error=error,
+                classes=self.model.classes,
             )
         )
 

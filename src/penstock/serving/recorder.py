@@ -19,7 +19,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `version` is the model version that answered (a shadow's own, although the client never saw it), `id`
     the request's prediction id. `error` is None, or the kind of failure that is not the client's fault;
-    then there are no outputs. `revision` is 0 on the route `direct`.
+    then there are no outputs. `revision` is 0 on the route `direct`. `classes` are a classifier's, where
+    the model tells them.
     """
 
     endpoint: str
@@ -34,6 +35,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     row_count: int
     latency_s: float
     error: str | None = None
+    classes: tuple[Any, ...] | None = None
 
 
 class RecorderState(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -37,6 +37,7 @@ class LoadedModel:
         self.flavour = files.flavour
         self.signature: Signature = files.signature
         self.predictor = predictor
+        self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
         self.cost_s = 0.0
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:

@@ -8,15 +8,20 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 import penstock
 from penstock.base.errors import Invalid
-from penstock.flows.models import judging
+from penstock.flows.models import answers, judging
 from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.judging import HeldOutTable
 from penstock.flows.models.registering import Candidate
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
+from penstock.registry.gates.champion import check_champion
+from penstock.registry.gates.check import Evidence
+from penstock.registry.gates.settings import ChampionGate
+from penstock.serving.loaders import load_model
 from projects import Sample
 
 
@@ -36,14 +41,14 @@ def test_many_checks_read_and_score_the_held_out_rows_once(
         files_of_folder(tmp_path / "old", "m", 1, "d0"),
     )
     counts = {"load_table": 0, "load_model": 0}
-    for function in counts:
-        original = getattr(judging, function)
+    for function, module in zip(counts, (judging, answers), strict=True):
+        original = getattr(module, function)
 
         def counted(given: object, name: str = function, call: object = original) -> object:
             counts[name] += 1
             return call(given)  # type: ignore[operator]
 
-        monkeypatch.setattr(judging, function, counted)
+        monkeypatch.setattr(module, function, counted)
     for _check in range(3):
         assert held_out.labels().tolist() == frame["late"].to_list()
         assert np.array_equal(held_out.candidate_scores(), held_out.champion_scores())
@@ -62,3 +67,57 @@ def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:
         judging.run_gate(sample.project)
     assert error.value.code == judging.DOES_NOT_LOAD
     sample.close()
+
+
+def test_classes_are_compared_by_their_names_and_many_by_their_log_loss(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    names = np.array(["a", "b", "c"])
+    truth = rng.integers(0, 3, 400)
+    frame = pl.DataFrame({"x": truth + rng.normal(0, 0.7, 400), "kind": names[truth]})
+    frame.write_csv(tmp_path / "test.csv")
+    inputs = frame.select("x")
+    good = LogisticRegression().fit(inputs, frame["kind"].to_numpy())
+    poor = LogisticRegression(C=1e-4).fit(inputs, frame["kind"].to_numpy())
+    narrow = LogisticRegression().fit(inputs.filter(frame["kind"] != "c"), names[truth[truth < 2]])
+    for name, model in (("good", good), ("poor", poor), ("narrow", narrow)):
+        penstock.save_model(model, str(tmp_path / name), inputs)
+
+    def held_out(new: str, old: str) -> HeldOutTable:
+        settings = ModelSettings(name="m", path=new, test="test.csv", label="kind")
+        return HeldOutTable(
+            tmp_path,
+            Candidate(settings, tmp_path / new, Manifest(()), None),
+            files_of_folder(tmp_path / new, "m", 0, new),
+            files_of_folder(tmp_path / old, "m", 1, old),
+        )
+
+    gate = ChampionGate(metric="log_loss", max_drop=0.01, resamples=200)
+    better = check_champion(gate, "block", Evidence(tmp_path, {}, held_out("good", "poor")))
+    worse = check_champion(gate, "block", Evidence(tmp_path, {}, held_out("poor", "good")))
+    exact = [log_loss(frame["kind"], one.predict_proba(inputs)) for one in (good, poor)]
+    assert (better.status, worse.status) == ("pass", "fail")
+    assert [better.evidence["candidate"], better.evidence["baseline"]] == pytest.approx(exact)
+    assert better.evidence["low"] < exact[1] - exact[0] < better.evidence["high"]
+    lacking = held_out("good", "narrow").of_classes("accuracy")
+    assert lacking is not None and lacking[2] is not None
+    assert lacking[2].mean() == pytest.approx((narrow.predict(inputs) == frame["kind"].to_numpy()).mean())
+    with pytest.raises(Invalid, match="roc_auc does not judge a classifier of 3 classes"):
+        held_out("good", "poor").of_classes("roc_auc")
+    with pytest.raises(Invalid, match="'c', which is none of the classes a, b"):
+        held_out("narrow", "good").of_classes("roc_auc")
+
+
+def test_more_than_two_classes_are_served_with_a_probability_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    frame = pl.DataFrame({"x": rng.normal(size=90)})
+    labels = np.array(["a", "b", "c"])[np.arange(90) % 3]
+    model = LogisticRegression().fit(frame, labels)
+    penstock.save_model(model, str(tmp_path / "m"), frame)
+    files = files_of_folder(tmp_path / "m", "m", 1, "d")
+    predictor = load_model(files)
+    found = predictor.predict({"x": frame["x"].to_numpy()}, 90)
+    assert list(found) == ["prediction", "probability_a", "probability_b", "probability_c"]
+    each = np.stack([found[f"probability_{one}"] for one in "abc"], axis=1)
+    np.testing.assert_array_equal(each, model.predict_proba(frame))
+    assert found["prediction"].tolist() == model.predict(frame).tolist()
+    assert predictor.classes == ("a", "b", "c")

@@ -11,11 +11,13 @@ from flows.production.endpoints import POLICY, World, scored
 from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.base.settings import parse_settings
+from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production import acting
 from penstock.flows.production.overview import overview
 from penstock.flows.production.responding import Controller
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import windows
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_alias_moves
@@ -330,3 +332,11 @@ def test_requests_that_a_recorder_had_no_room_for_are_told_of(world: World) -> N
         connection.execute(windows.update().values(dropped_count=0))
     world.controller.tick()
     assert not world.controller.problems
+
+
+def test_a_serve_process_gets_the_edges_of_a_versions_reference(world: World) -> None:
+    rng = np.random.default_rng(1)
+    world.version(4, profile=reference_profile({"a": rng.normal(size=500)}))
+    source = RegistrySource(world.project)
+    assert source.edges("m", 1) == {}
+    assert list(source.edges("m", 4)["a"]) == sorted(source.edges("m", 4)["a"])

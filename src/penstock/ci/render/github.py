@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 
-from penstock.ci.jobs import Job, Step
+from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
 
 WORKFLOW_FILE = ".github/workflows/penstock.yml"
-ACTIONS = {"checkout": "actions/checkout@v5", "python": "actions/setup-python@v6"}
+ACTIONS = {
+    "checkout": "actions/checkout@v5",
+    "python": "actions/setup-python@v6",
+    "upload": "actions/upload-artifact@v6",
+}
 
 
 def render_github(job: Job) -> str:
@@ -29,22 +33,17 @@ def render_github(job: Job) -> str:
         "  group: penstock-${{ github.workflow }}-${{ github.ref }}",
         "  cancel-in-progress: true",
         "jobs:",
-        f"  {job.name}:",
-        "    runs-on: ubuntu-latest",
+        "  validate:",
+        f"    runs-on: {'self-hosted' if job.is_self_hosted else 'ubuntu-latest'}",
         f"    timeout-minutes: {job.timeout_min}",
         "    defaults:",
         "      run:",
         "        shell: bash",
         f"        working-directory: {json.dumps(job.root)}",
-    ]
-    if job.secrets:
-        lines += [
-            "    # Set these secrets: without the shared store a runner knows no champion to compare with,",
-            "    # and what it registers is gone with it. An empty one counts as not set.",
-            "    env:",
-        ]
-        lines += [f"      {name}: ${{{{ secrets.{name} }}}}" for name in job.secrets]
-    lines += [
+        "    # Set these secrets: without the shared store a runner knows no champion to compare with,",
+        "    # and what it registers is gone with it. An empty one counts as not set.",
+        "    env:",
+        *(f"      {name}: ${{{{ secrets.{name} }}}}" for name in job.secrets),
         "    steps:",
         f"      - uses: {ACTIONS['checkout']}",
         "        with:",
@@ -53,14 +52,27 @@ def render_github(job: Job) -> str:
         f"      - uses: {ACTIONS['python']}",
         "        with:",
         f"          python-version: '{job.python}'",
+        *_step("Install", job.install),
+        *_step("Validate", (job.validate,)),
+        *_step("Report", (*job.reports, f'cat {MARKDOWN_FILE} >> "$GITHUB_STEP_SUMMARY"'), always=True),
+        "      - name: Keep the report",
+        "        if: always()",
+        f"        uses: {ACTIONS['upload']}",
+        "        with:",
+        "          name: penstock-report",
+        "          path: |",
+        *(f"            {_below(job.root, name)}" for name in (MARKDOWN_FILE, JUNIT_FILE)),
+        "          if-no-files-found: ignore",
     ]
-    for step in job.steps:
-        lines += _step(step)
     return "\n".join(lines) + "\n"
 
 
-def _step(step: Step) -> list[str]:
-    lines = [f"      - name: {step.name}"]
-    if step.always:
+def _step(name: str, commands: tuple[str, ...], *, always: bool = False) -> list[str]:
+    lines = [f"      - name: {name}"]
+    if always:
         lines.append("        if: always()")
-    return [*lines, "        run: |", *(f"          {line}" for line in step.command.splitlines())]
+    return [*lines, "        run: |", *(f"          {line}" for line in commands)]
+
+
+def _below(root: str, name: str) -> str:
+    return name if root == "." else f"{root}/{name}"

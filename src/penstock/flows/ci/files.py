@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-from penstock.base.errors import Conflict
+from penstock import __version__
+from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
-from penstock.ci.jobs import validation_job
-from penstock.ci.render.github import WORKFLOW_FILE, render_github
+from penstock.ci.installing import Declared, plan_installation
+from penstock.ci.jobs import Job, validation_job
+from penstock.ci.render import github, gitlab, jenkins
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
 
-REQUIREMENTS = "requirements.txt"
+RENDERERS: dict[str, tuple[str, Callable[[Job], str]]] = {
+    "github": (github.WORKFLOW_FILE, github.render_github),
+    "gitlab": (gitlab.PIPELINE_FILE, gitlab.render_gitlab),
+    "jenkins": (jenkins.PIPELINE_FILE, jenkins.render_jenkins),
+}
+"""CI systems by name: where their file lies in the repository, and what writes it."""
 
 
 @dataclass(frozen=True)
 class CiFilePlan:
-    """A file to write; `before` is what stands there now."""
+    """A file to write; `before` is what stands there now, `notes` what its reader should know."""
 
     path: Path
     relative: str
     text: str
     before: str | None
+    notes: tuple[str, ...] = ()
 
 
-def plan_ci_file(project: Project, system: str) -> CiFilePlan:
+def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False) -> CiFilePlan:
     """Plan the file of a CI system for the git repository the project lies in.
+
+    Args:
+        system: a name of `RENDERERS`.
+        is_self_hosted: the runners are machines that see what this one sees.
 
     Raises:
         Invalid: the project is not in git.
+        Refused: a hosted runner could not reach the default remote.
     """
     git_root = require_git(project)
-    has_requirements = (project.root / REQUIREMENTS).is_file()
+    remote = project.data.config.get("core", "remote")
+    if remote is not None and not is_self_hosted:
+        _require_reachable(project, remote)
+    penstock, origin = _running_penstock()
+    installation = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
     job = validation_job(
         python=".".join(platform.python_version_tuple()[:2]),
-        requirement=f"-r {REQUIREMENTS}" if has_requirements else "'penstock[all]'",
-        has_remote=project.data.config.get("core", "remote") is not None,
+        install=installation.commands,
+        has_remote=remote is not None,
         root=project.root.relative_to(git_root).as_posix(),
+        is_self_hosted=is_self_hosted,
     )
-    renderers = {"github": (WORKFLOW_FILE, render_github)}
-    relative, render = renderers[system]
+    relative, render = RENDERERS[system]
     path = git_root / relative
-    return CiFilePlan(path, relative, render(job), path.read_text() if path.is_file() else None)
+    notes = (*installation.notes, *origin)
+    return CiFilePlan(path, relative, render(job), path.read_text() if path.is_file() else None, notes)
 
 
 def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
@@ -60,3 +82,53 @@ def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
             path=str(plan.path),
         )
     write_atomic(plan.path, plan.text.encode())
+
+
+def _require_reachable(project: Project, remote: str) -> None:
+    url = project.data.config.remotes().get(remote, {}).get("url", "")
+    if "://" in url and not url.startswith("file://"):
+        return
+    raise Refused(
+        f"the default remote {remote} is a directory of this machine ({url}), which a hosted runner cannot reach",
+        code="ci.unreachable_remote",
+        hint=f"penstock remote modify {remote} url s3://…, or --self-hosted where the runner is this machine",
+        remote=remote,
+    )
+
+
+def _declared(root: Path) -> Declared:
+    files = frozenset(path.name for path in root.iterdir() if path.is_file())
+    if "pyproject.toml" not in files:
+        return Declared(files)
+    try:
+        described = tomllib.loads((root / "pyproject.toml").read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(
+            f"pyproject.toml cannot be read: {error}",
+            code="ci.bad_pyproject",
+            hint="mend it, or set ci.install in penstock.yaml",
+        ) from error
+    package = described.get("project")
+    extras = package.get("optional-dependencies", {}) if isinstance(package, dict) else {}
+    return Declared(files, package is not None, tuple(extras))
+
+
+def _running_penstock() -> tuple[str, tuple[str, ...]]:
+    """Return the requirement that gives the running Penstock, and a note where it came from a directory."""
+    try:
+        text = metadata.distribution("penstock").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        text = None
+    came_from = json.loads(text) if text else {}
+    url = str(came_from.get("url", ""))
+    named = f"penstock[all]=={__version__}"
+    if not url:
+        return named, ()
+    if url.startswith("file:"):
+        return named, (
+            f"Penstock runs here from {url.removeprefix('file://')}; a runner takes {named} from its package "
+            "index: publish that version there, or install it with `ci.install`",
+        )
+    if commit := came_from.get("vcs_info", {}).get("commit_id"):
+        return f"penstock[all] @ {came_from['vcs_info'].get('vcs', 'git')}+{url}@{commit}", ()
+    return f"penstock[all] @ {url}", ()

@@ -7,7 +7,12 @@ import secrets
 import shutil
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from penstock.base.errors import Corrupt, Invalid, Refused
+from penstock.monitoring.bins import edges_of
+from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
 from penstock.registry.entities import Manifest, ModelVersion
 from penstock.registry.package import describe_model, verify_model
@@ -128,3 +133,13 @@ class RegistrySource:
         with self.project.database.read() as connection:
             found = get_version(connection, model, version, deleted=True)
         return files_of_folder(fetch_model(self.project, found), model, version, found.digest)
+
+    def edges(self, model: str, version: int) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the edges of a version's reference, at which live values are counted; empty without one.
+
+        Raises:
+            NotFound, Corrupt, Unavailable: the reference cannot be had now.
+        """
+        with self.project.database.read() as connection:
+            digest = get_version(connection, model, version, deleted=True).profile_digest
+        return {} if digest is None else edges_of(self.project.artifacts.load(digest, Profile.from_bytes))

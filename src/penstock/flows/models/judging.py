@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 from penstock.base.errors import Invalid
 from penstock.base.store.events import record_event
 from penstock.data.formats.tables import load_table, to_columns
+from penstock.flows.models.answers import (
+    Answers,
+    answer_rows,
+    class_names,
+    compare_by_classes,
+    needs_classes,
+    require_known,
+    scores_of,
+)
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
@@ -102,15 +111,15 @@ class HeldOutTable:
         return numbers_of_rows.astype(np.int64)
 
     @cached_property
-    def _candidate_scores(self) -> Floats:
-        return score_rows(self._files, self._frame)
+    def _answers(self) -> Answers:
+        return answer_rows(self._files, self._frame)
 
     @cached_property
-    def _champion_scores(self) -> Floats | None:
+    def _champion_answers(self) -> Answers | None:
         if self._champion is None or self.is_champion:
             return None
         try:
-            return score_rows(self._champion, self._frame)
+            return answer_rows(self._champion, self._frame)
         except Invalid as error:
             if error.code != DOES_NOT_LOAD:
                 raise
@@ -126,26 +135,28 @@ class HeldOutTable:
 
     def candidate_scores(self) -> Floats:
         """Return the candidate's scores."""
-        return self._candidate_scores
+        return scores_of(self._answers)
 
     def champion_scores(self) -> Floats | None:
         """Return the champion's scores on the same rows."""
-        return self._champion_scores
+        return None if self._champion_answers is None else scores_of(self._champion_answers)
 
+    def of_classes(self, metric: str) -> tuple[Floats, Floats, Floats | None] | None:
+        """Return truth and scores by the models' own classes; see `answers`.
 
-def score_rows(files: ModelFiles, frame: pl.DataFrame) -> Floats:
-    """Return a model's scores of every row: the probability where it gives one, else the prediction.
-
-    A column the model can do without and the table does not have is left out.
-
-    Raises:
-        Invalid: the model does not load, or the table lacks a column it needs.
-    """
-    names = [
-        column.name for column in files.signature.inputs if column.required or column.name in frame.columns
-    ]
-    outputs = load_model(files).predict(to_columns(frame, names), frame.height)
-    return np.asarray(outputs.get("probability", outputs.get("prediction")), dtype=np.float64)
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        if self._champion is None or self.is_champion:
+            return None
+        column = self._settings.label or ""
+        ours, theirs = self._answers, self._champion_answers
+        both = [one for one in (ours, theirs) if one is not None]
+        if metric == "mae" or not any(needs_classes(one) for one in both):
+            return None
+        truth = class_names(to_columns(self._frame, [column])[column])
+        require_known(truth, ours.classes or (), column)
+        return compare_by_classes(ours, theirs, truth, metric)
 
 
 def run_gate(project: Project, path: str | None = None) -> Verdict:

@@ -19,6 +19,7 @@ from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey, labelled_start
+from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.predictions import (
     Prediction,
@@ -59,6 +60,7 @@ class Join:
         self._known: dict[str, list[Any]] = {}
         self._last_ms: dict[str, int] = {}
         self._stored: list[StoredLabel] = []
+        self._classes: dict[Served, Classes] = {}
 
     def run(self) -> None:
         """Write what is new of the labels and collect what it changes of the quality of each window."""
@@ -70,6 +72,9 @@ class Join:
             text = stored.prediction_id
             self._known[text] = current_label(self._known.get(text), stored.values)
             self._last_ms[text] = stored.received_ms
+        self._classes = list_classes(
+            self._connection, {row.endpoint for each in rows.values() for row in each}
+        )
         before = dict(self._known)
         received_ms = now_ms()
         for label in self._labels:
@@ -85,8 +90,8 @@ class Join:
         if len(label.values) != found[0].row_count:
             self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
             return "misfit"
-        outputs = decode_columns(found[0].outputs)
-        reason = misfit(outputs, label.values, classes=self._monitor.classes)
+        answered = next((row for row in found if row.route != "shadow"), found[0])
+        reason = misfit(decode_columns(answered.outputs), label.values, classes=self._classes_of(answered))
         if reason is not None:
             self._reasons[label.text] = reason
             return "misfit"
@@ -138,9 +143,15 @@ class Join:
             stack([decode_columns(row.outputs) for row, _ in parts]),
             [value for _, values in parts for value in values],
             requests=[request_number(row.id) for row, values in parts for _ in values],
-            classes=self._monitor.classes,
+            classes=self._classes_of(parts[0][0]),
             positive=self._monitor.positive,
         )
+
+    def _classes_of(self, row: Prediction) -> Classes | None:
+        """Return the classes a label may be of: those of the policy, else those the model knows."""
+        if self._monitor.classes is not None:
+            return self._monitor.classes
+        return self._classes.get(Served(row.endpoint, row.revision, row.version))
 
     def counts(self) -> LabelCounts:
         """Return what became of the labels."""

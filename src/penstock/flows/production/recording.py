@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
@@ -27,6 +28,7 @@ from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.predictions import (
     Prediction,
     add_predictions,
@@ -71,6 +73,9 @@ class LiveRecorder:
         self._queue: deque[Exchange] = deque()
         self._open: dict[WindowKey, list[Exchange]] = {}
         self._predictions: list[Prediction] = []
+        self._classes: dict[Served, Classes] = {}
+        self._told: set[Served] = set()
+        self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
         self._sequence = itertools.count(1)
         self._windows = Accumulating(worker, self._sequence, UNWRITTEN_MAX)
         self._lock = threading.Lock()
@@ -83,6 +88,10 @@ class LiveRecorder:
         """Take the settings by endpoint that hold from now on."""
         if monitors != self._monitors:
             self._monitors = dict(monitors)
+
+    def mark(self, served: Served, edges: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Count the features of a version exactly at the edges of its reference from now on."""
+        self._edges = {**self._edges, served: edges}
 
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
@@ -143,6 +152,8 @@ class LiveRecorder:
             with self._database.write() as connection:
                 self._windows.write(connection)
                 add_predictions(connection, self._predictions)
+                add_classes(connection, self._classes)
+            self._classes.clear()
             self._windows.settle(now_ms() / 1000)
             self._forget_predictions()
 
@@ -174,6 +185,10 @@ class LiveRecorder:
             one = self._queue.popleft()
             key = self._key(one)
             self._open.setdefault(key, []).append(one)
+            served = Served(one.endpoint, one.revision, one.version)
+            if one.classes is not None and served not in self._told:
+                self._told.add(served)
+                self._classes[served] = one.classes
             if one.error is None:
                 self._keep(one, key)
 
@@ -209,7 +224,8 @@ class LiveRecorder:
     def _summarise(self, key: WindowKey, observations: Sequence[Exchange]) -> Window:
         latency = LatencyHistogram()
         latency.update([one.latency_s for one in observations])
-        features, outputs = Profile(), Profile()
+        edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
+        features, outputs = Profile(edges=edges), Profile()
         features.update(
             stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
@@ -246,6 +262,7 @@ class LiveRecorder:
             self._drain()
             with self._database.write() as connection:
                 add_predictions(connection, self._predictions)
+                add_classes(connection, self._classes)
                 join = Join(connection, labels, self._monitor(endpoint))
                 join.run()
                 partials = [
@@ -259,6 +276,7 @@ class LiveRecorder:
                 ]
                 add_partials(connection, partials)
             self._forget_predictions()
+            self._classes.clear()
         return join.counts()
 
 

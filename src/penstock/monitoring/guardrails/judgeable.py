@@ -5,9 +5,12 @@ from __future__ import annotations
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
+from penstock.records.classes import PROBABILITY
 
 OF_PROBABILITIES = frozenset({"roc_auc", "brier", "log_loss", "average_precision", "calibration_error"})
 """Metrics that the output `probability` is needed for."""
+OF_ANY_CLASSES = frozenset({"brier", "log_loss"})
+"""Of these, the ones that `probability_CLASS` of more than two classes tells too."""
 
 
 def obstacles(
@@ -47,8 +50,11 @@ def _of_drift(limit: DriftLimit, reference: Reference) -> list[tuple[str, Unjudg
 def _of_quality(
     limit: QualityLimit, reference: Reference, *, is_canary: bool
 ) -> list[tuple[str, Unjudged, str]]:
-    needs_probability = limit.metric in OF_PROBABILITIES
-    if needs_probability and reference.outputs is not None and "probability" not in reference.outputs:
+    outputs = reference.outputs
+    needs_probability = limit.metric in OF_PROBABILITIES and outputs is not None
+    if needs_probability and limit.metric in OF_ANY_CLASSES:
+        needs_probability = not any(name.startswith(f"{PROBABILITY}_") for name in outputs or ())
+    if needs_probability and PROBABILITY not in (outputs or ()):
         return [(limit.metric, "no_probability", f"the model has no output `probability`, which {limit.metric} needs")]  # fmt: skip
     if not is_canary and limit.against != "stable" and limit.metric not in reference.metrics:
         return [(limit.metric, "metric_absent", f"no offline {limit.metric} is known of the version")]

@@ -18,6 +18,7 @@ import skops.io
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.replacing import appearing
+from penstock.records.classes import CLASSES_MAX, PROBABILITY, probability_output
 from penstock.records.signature import Column, Datatype, Signature
 from penstock.registry.flavours.frames import as_frame
 from penstock.registry.package import MODEL_FILE, write_description, write_example
@@ -38,7 +39,8 @@ def save_model(
     """Write a fitted scikit-learn model as a model folder.
 
     The signature is inferred: the inputs are the frame's columns (text, whole numbers, numbers,
-    booleans), the outputs `prediction` and, for a binary classifier, `probability` of the second class.
+    booleans), the outputs `prediction` and, for a binary classifier, `probability` of the second class;
+    for one of up to 100 classes `probability_CLASS` of each.
     The same model gives the same folder, byte for byte.
 
     A save that fails or is killed leaves the folder as it was.
@@ -166,6 +168,9 @@ def _output_columns(model: Any, predicted: Any) -> tuple[Column, ...]:
         "INT64" if kind in "iu" else "FP64" if kind == "f" else "BOOL" if kind == "b" else "BYTES"
     )
     columns = [Column("prediction", datatype)]
-    if len(getattr(model, "classes_", ())) == 2 and hasattr(model, "predict_proba"):
-        columns.append(Column("probability", "FP64"))
+    classes = list(getattr(model, "classes_", ())) if hasattr(model, "predict_proba") else []
+    if len(classes) == 2:
+        columns.append(Column(PROBABILITY, "FP64"))
+    elif len(classes) <= CLASSES_MAX and all(np.ndim(one) == 0 for one in classes):
+        columns += [Column(probability_output(one), "FP64") for one in classes]
     return tuple(columns)

@@ -18,12 +18,17 @@ OF_SCORES = frozenset({"roc_auc", "log_loss"})
 
 def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -> CheckResult:
     """Test non-inferiority against the champion by the paired bootstrap, with a fixed seed."""
-    baseline = evidence.held_out.champion_scores()
     champion = evidence.held_out.champion
+    classes = evidence.held_out.of_classes(gate.metric)
+    baseline = classes[2] if classes is not None else evidence.held_out.champion_scores()
     if baseline is None:
         what = f"this is {champion} itself" if champion else "there is no champion in this store yet"
         return _result(gate, severity, "pass", f"{what}: nothing to compare with", {"champion": champion})
-    labels, candidate = evidence.held_out.labels(), evidence.held_out.candidate_scores()
+    labels, candidate = (
+        classes[:2]
+        if classes is not None
+        else (evidence.held_out.labels(), evidence.held_out.candidate_scores())
+    )
     groups = evidence.held_out.groups(gate.group) if gate.group is not None else None
     obstacle = _obstacle(gate, labels, groups, {"the candidate": candidate, str(champion): baseline})
     if obstacle is not None:

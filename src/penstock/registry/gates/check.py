@@ -28,6 +28,16 @@ class HeldOut(Protocol):
         """Return the champion's scores on the same rows; None without one, or when the candidate is it."""
         ...
 
+    def of_classes(self, metric: str) -> tuple[Floats, Floats, Floats | None] | None:
+        """Return truth and both models' scores so that a metric of two classes gives that of the models' own.
+
+        None where there is nothing to compare, and where the labels are 0 and 1 or numbers.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        ...
+
     def groups(self, column: str) -> NDArray[np.int64]:
         """Return the number of each row's group, (n_rows,): rows with one value in a column are one.
 

@@ -34,7 +34,10 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predictor(Protocol):
-    """A loaded model. Thread-safe; a call changes nothing."""
+    """A loaded model. Thread-safe; a call changes nothing.
+
+    A classifier may have `classes`: all it knows, in its order, the last being what `probability` is of.
+    """
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
         """Return one `(row_count,)` array for every output of the signature.

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid, Refused
+from penstock.records.classes import PROBABILITY, probability_output
 from penstock.records.signature import Signature
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, numpy_dtype
 
@@ -52,8 +53,10 @@ def load_sklearn(files: ModelFiles) -> SklearnPredictor:
         estimator = _read(path, files.options)
     except Exception as error:
         raise _does_not_load(files, f"{type(error).__name__}: {error}") from error
+    methods = {"prediction": "predict", PROBABILITY: "predict_proba"}
+    methods |= dict.fromkeys(map(probability_output, _classes_of(estimator) or ()), "predict_proba")
     for output in files.signature.outputs:
-        method = {"prediction": "predict", "probability": "predict_proba"}.get(output.name)
+        method = methods.get(output.name)
         if method is None or not hasattr(estimator, method):
             raise _does_not_load(files, f"it cannot give the output {output.name!r}")
     return SklearnPredictor(estimator, files.signature)
@@ -124,8 +127,16 @@ def _does_not_load(files: ModelFiles, reason: str) -> Invalid:
     )
 
 
+def _classes_of(estimator: Any) -> tuple[Any, ...] | None:
+    """Return a classifier's classes in its order; None of what has none, or several lists."""
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
+        return None
+    return tuple(classes.tolist())
+
+
 class SklearnPredictor:
-    """An estimator behind the predictor's role."""
+    """An estimator behind the predictor's role. `classes` are a classifier's, in its order."""
 
     def __init__(self, estimator: Any, signature: Signature) -> None:
         self._estimator = estimator
@@ -134,7 +145,10 @@ class SklearnPredictor:
         self._frame = self._feed(estimator)
         last = getattr(estimator, "_final_estimator", estimator)
         is_argmax = type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
-        self._shared = is_argmax and len(self._outputs) == 2
+        self.classes = _classes_of(estimator)
+        self._columns_of = {probability_output(one): index for index, one in enumerate(self.classes or ())}
+        self._needs_probabilities = any(name != "prediction" for name in self._outputs)
+        self._shared = is_argmax and self._needs_probabilities
 
     def _feed(self, estimator: Any) -> Callable[[Columns, int], Any]:
         is_numeric = all(column.datatype != "BYTES" for column in self._inputs)
@@ -158,14 +172,16 @@ class SklearnPredictor:
         return matrix
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Return `prediction` and/or `probability` (of the last class), as the signature says."""
+        """Return what the signature says: `prediction`, `probability` (of the last class) or one of each class."""
         if not hasattr(_thread, "is_single"):
             _use_one_core()
         table = self._frame(columns, row_count)
         found: dict[str, Array] = {}
-        if "probability" in self._outputs:
+        if self._needs_probabilities:
             probabilities = self._estimator.predict_proba(table)
-            found["probability"] = np.ascontiguousarray(probabilities[:, -1])
+            found[PROBABILITY] = np.ascontiguousarray(probabilities[:, -1])
+            if PROBABILITY not in self._outputs:
+                found |= {name: probabilities[:, index] for name, index in self._columns_of.items()}
             if self._shared:
                 found["prediction"] = self._estimator.classes_[probabilities.argmax(axis=1)]
         if "prediction" in self._outputs and "prediction" not in found:

@@ -357,6 +357,13 @@ CREATE TABLE runs (
 	CONSTRAINT pk_runs PRIMARY KEY (id), 
 	CONSTRAINT fk_runs_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (id)
 );
+CREATE TABLE served_classes (
+	endpoint VARCHAR(256) NOT NULL, 
+	revision INTEGER NOT NULL, 
+	version INTEGER NOT NULL, 
+	classes BLOB NOT NULL, 
+	CONSTRAINT pk_served_classes PRIMARY KEY (endpoint, revision, version)
+);
 CREATE TABLE serving_workers (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	host VARCHAR(256) NOT NULL, 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from penstock.serving.loaders.compiled.steps import Step, compile_step
 from penstock.serving.loaders.compiled.table import Array, Matrix, NotCompiled, Table
@@ -112,8 +113,6 @@ def _linear(estimator: Any, steps: tuple[Step, ...], names: Sequence[str] | None
 
 
 def _logistic(estimator: Any, steps: tuple[Step, ...], names: Sequence[str] | None) -> CompiledEstimator:
-    from scipy.special import expit, softmax
-
     weights = np.ascontiguousarray(estimator.coef_.T, dtype=np.float64)
     intercept = np.asarray(estimator.intercept_, dtype=np.float64)
     is_binary = weights.shape[1] == 1

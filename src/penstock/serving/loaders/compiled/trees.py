@@ -9,6 +9,11 @@ import numpy as np
 
 from penstock.serving.loaders.compiled.table import Array, Matrix, NotCompiled
 
+try:
+    from sklearn.ensemble._hist_gradient_boosting._predictor import _predict_from_raw_data as walk
+except ImportError:
+    walk = None
+
 Values = Callable[[Matrix], Array]
 
 
@@ -19,8 +24,8 @@ def boosted_values(estimator: Any) -> Values:
     that branches on a further column, the tree's number, and the library's own walk goes through it once
     with each row once for every tree.
     """
-    from sklearn.ensemble._hist_gradient_boosting._predictor import _predict_from_raw_data
-
+    if walk is None:
+        raise NotCompiled("this release of scikit-learn keeps its walk elsewhere")
     kinds = estimator.n_trees_per_iteration_
     trees = [tree for iteration in estimator._predictors for tree in iteration]
     width = _width(estimator)
@@ -37,7 +42,7 @@ def boosted_values(estimator: Any) -> Values:
         rows[:, :, width] = numbers[:, None]
         leaves = np.empty(len(trees) * row_count)
         flat = rows.reshape(-1, width + 1)
-        _predict_from_raw_data(nodes, flat, bitsets, known_bitsets, places, 1, leaves)
+        walk(nodes, flat, bitsets, known_bitsets, places, 1, leaves)
         by_kind = leaves.reshape(-1, kinds, row_count).transpose(0, 2, 1)
         start = np.broadcast_to(baseline, (1, row_count, kinds))
         summed: Array = np.add.reduce(np.concatenate((start, by_kind)), axis=0)

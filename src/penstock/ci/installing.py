@@ -1,0 +1,81 @@
+"""How a fresh machine gets what a project needs: commands made from the files that say so. Reads nothing."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+TEST_EXTRAS = ("test", "tests", "testing", "dev")
+"""Extras of a package that hold what its tests need; the first that is there is installed too."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Where a repository says which packages it needs.
+
+    Args:
+        files: names of files at the project's root.
+        is_package: pyproject.toml describes a package (`[project]`), not only tools.
+        extras: the package's extras.
+    """
+
+    files: frozenset[str]
+    is_package: bool = False
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Commands in their order, and what their reader should know."""
+
+    commands: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def plan_installation(declared: Declared, penstock: str, *, own: str | None = None) -> Installation:
+    """Return how to install a project's packages, and Penstock itself after them.
+
+    Args:
+        penstock: the requirement that gives Penstock as it runs here.
+        own: a command of the user's that takes the place of the files (`ci.install`).
+    """
+    last = f"python -m pip install {shlex.quote(penstock)}"
+    if own is not None:
+        return Installation((*own.strip().splitlines(), last))
+    files = declared.files
+    if "uv.lock" in files:
+        return Installation(
+            (
+                "python -m pip install uv",
+                "uv export --frozen --all-extras --all-groups --no-emit-project --quiet --output-file .penstock-requirements.txt",
+                "python -m pip install -r .penstock-requirements.txt",
+                "rm .penstock-requirements.txt",
+                *(("python -m pip install --no-deps .",) if declared.is_package else ()),
+                last,
+            )
+        )
+    commands = [
+        f"python -m pip install -r {name}"
+        for name in ("requirements.txt", "requirements-dev.txt")
+        if name in files
+    ]
+    if declared.is_package:
+        extra = next((name for name in TEST_EXTRAS if name in declared.extras), None)
+        commands.append("python -m pip install " + (shlex.quote(f".[{extra}]") if extra else "."))
+    if commands:
+        return Installation((*commands, last))
+    conda = sorted(files & {"environment.yml", "environment.yaml"})
+    if conda:
+        return Installation(
+            (f"conda env update --name base --file {conda[0]}", last),
+            (
+                f"{conda[0]} is installed with conda, which the machine must have; `ci.install` says otherwise",
+            ),
+        )
+    return Installation(
+        (last,),
+        (
+            "no requirements.txt, pyproject.toml, uv.lock or environment.yml names the project's packages: "
+            "only Penstock is installed; `ci.install` in penstock.yaml says otherwise",
+        ),
+    )

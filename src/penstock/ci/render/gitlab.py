@@ -1,0 +1,58 @@
+"""GitLab CI: a neutral job as `.gitlab-ci.yml`.
+
+One job for branches and merge requests, never both for one commit. Source: docs.gitlab.com "CI/CD YAML
+syntax reference".
+"""
+
+from __future__ import annotations
+
+import json
+
+from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+
+PIPELINE_FILE = ".gitlab-ci.yml"
+
+
+def render_gitlab(job: Job) -> str:
+    """Render a pipeline of one job with its report; same job, same bytes."""
+    enter = () if job.root == "." else (f"cd {json.dumps(job.root)}",)
+    where = "" if job.root == "." else f"{job.root}/"
+    lines = [
+        "# Made by `penstock ci init gitlab`; run it again after changing penstock.yaml.",
+        "# Set these masked variables of the project: without the shared store a runner knows no champion to",
+        f"# compare with, and what it registers is gone with it: {', '.join(job.secrets)}.",
+        "workflow:",
+        "  rules:",
+        '    - if: $CI_PIPELINE_SOURCE == "merge_request_event"',
+        "    - if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS",
+        "      when: never",
+        "    - if: $CI_COMMIT_BRANCH",
+        "penstock:",
+        f"  image: python:{job.python}",
+        f"  timeout: {job.timeout_min} minutes",
+        "  interruptible: true",
+        "  variables:",
+        '    GIT_DEPTH: "0"',
+        '    PIP_CACHE_DIR: "$CI_PROJECT_DIR/.cache/pip"',
+        "  cache:",
+        "    key: penstock-pip",
+        "    paths: [.cache/pip]",
+        "  before_script:",
+        *_commands((*enter, *job.install)),
+        "  script:",
+        *_commands((job.validate,)),
+        "  after_script:",
+        *_commands((*enter, *job.reports)),
+        "  artifacts:",
+        "    when: always",
+        "    expire_in: 30 days",
+        "    paths:",
+        f"      - {json.dumps(where + MARKDOWN_FILE)}",
+        "    reports:",
+        f"      junit: {json.dumps(where + JUNIT_FILE)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(commands: tuple[str, ...]) -> list[str]:
+    return [f"    - {json.dumps(command, ensure_ascii=False)}" for command in commands]

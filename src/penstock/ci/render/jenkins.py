@@ -1,0 +1,66 @@
+"""Jenkins: a neutral job as a declarative Jenkinsfile. Source: jenkins.io "Pipeline Syntax".
+
+The packages go into a virtual environment of the workspace, as agents share their Python.
+"""
+
+from __future__ import annotations
+
+from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+
+PIPELINE_FILE = "Jenkinsfile"
+ENVIRONMENT = ".penstock-ci"
+
+
+def render_jenkins(job: Job) -> str:
+    """Render a pipeline of two stages and its report; same job, same bytes."""
+    where = "" if job.root == "." else f"{job.root}/"
+    install = (f'python{job.python} -m venv "$WORKSPACE/{ENVIRONMENT}"', *job.install)
+    lines = [
+        "// Made by `penstock ci init jenkins`; run it again after changing penstock.yaml.",
+        "// Let the agents know these variables: without the shared store a build knows no champion to",
+        f"// compare with, and what it registers is gone with it: {', '.join(job.secrets)}.",
+        "pipeline {",
+        "    agent any",
+        "    options {",
+        f"        timeout(time: {job.timeout_min}, unit: 'MINUTES')",
+        "        disableConcurrentBuilds(abortPrevious: true)",
+        "    }",
+        "    environment {",
+        f'        PATH = "${{env.WORKSPACE}}/{ENVIRONMENT}/bin:${{env.PATH}}"',
+        "    }",
+        "    stages {",
+        *_stage("Install", install, job.root),
+        *_stage("Validate", (job.validate,), job.root),
+        "    }",
+        "    post {",
+        "        always {",
+        *_shell(job.reports, job.root, "            "),
+        f"            junit testResults: {_quote(where + JUNIT_FILE)}, allowEmptyResults: true",
+        f"            archiveArtifacts artifacts: {_quote(where + MARKDOWN_FILE)}, allowEmptyArchive: true",
+        "        }",
+        "    }",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _stage(name: str, commands: tuple[str, ...], root: str) -> list[str]:
+    return [
+        f"        stage({_quote(name)}) {{",
+        "            steps {",
+        *_shell(commands, root, "                "),
+        "            }",
+        "        }",
+    ]
+
+
+def _shell(commands: tuple[str, ...], root: str, margin: str) -> list[str]:
+    inside = [f"{margin}sh {_quote(command)}" for command in commands]
+    if root == ".":
+        return inside
+    return [f"{margin}dir({_quote(root)}) {{", *(f"    {line}" for line in inside), f"{margin}}}"]
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"

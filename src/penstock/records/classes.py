@@ -1,0 +1,38 @@
+"""What a classifier's classes are called: in labels, in predictions, in the outputs of their probabilities.
+
+One name for one class, however it is written; which classes a model has is known by the model alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+PROBABILITY = "probability"
+"""The output of a binary classifier: the probability of its last class."""
+CLASSES_MAX = 100
+"""With more classes than that a model answers no probabilities: an answer would be mostly those."""
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class: the same for 1, 1.0, true and "1".
+
+    Example:
+        >>> class_name(2.0), class_name(True), class_name("late")
+        ('2', '1', 'late')
+    """
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool | int | float):
+        number = float(plain)
+        return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
+    return str(plain)
+
+
+def probability_output(value: Any) -> str:
+    """Return the output that has the probability of one of more than two classes.
+
+    Example:
+        >>> probability_output(2)
+        'probability_2'
+    """
+    return f"{PROBABILITY}_{class_name(value)}"
