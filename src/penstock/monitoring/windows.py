@@ -51,6 +51,8 @@ windows = sa.Table(
         "start_s",
         "revision",
         "request_count",
+        "error_count",
+        "row_count",
         "label_count",
     ),
 )
@@ -120,19 +122,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         return self.latency.quantile_s(rank)
 
 
-class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """The plain counts of one window: what can be told without reading its sketches."""
-
-    start_s: int
-    revision: int
-    version: int
-    route: str
-    request_count: int
-    error_count: int
-    row_count: int
-    label_count: int
-
-
 class Partial(msgspec.Struct, frozen=True, kw_only=True):
     """One worker's contribution to a window; `sequence` is the worker's own running number."""
 
@@ -196,20 +185,21 @@ def list_windows(
     return [merge_windows(found[key]) for key in sorted(found)]
 
 
-def count_traffic(connection: sa.Connection, endpoint: str, revisions: Sequence[int]) -> list[Count]:
-    """Return the counts of every window of some revisions, oldest first; no sketch is read."""
-    columns = (windows.c.start_s, windows.c.revision, windows.c.version, windows.c.route)
-    sums = ("request_count", "error_count", "row_count", "label_count")
-    query = (
-        sa.select(*columns, *(sa.func.sum(windows.c[name]).label(name) for name in sums))
-        .where(windows.c.endpoint == endpoint, windows.c.revision.in_(revisions))
-        .group_by(*columns)
-        .order_by(*columns)
+def count_route(
+    connection: sa.Connection, endpoint: str, revision: int, version: int, route: str, since_s: int
+) -> dict[str, int]:
+    """Return the counts of a revision's traffic on a route in windows that start at or after a time."""
+    names = ("request_count", "error_count", "row_count", "label_count")
+    query = sa.select(
+        *(sa.func.coalesce(sa.func.sum(windows.c[name]), 0).label(name) for name in names)
+    ).where(
+        windows.c.endpoint == endpoint,
+        windows.c.version == version,
+        windows.c.route == route,
+        windows.c.start_s >= since_s,
+        windows.c.revision == revision,
     )
-    return [
-        Count(**{key: int(value) if key != "route" else value for key, value in row.items()})  # type: ignore[arg-type]
-        for row in connection.execute(query).mappings()
-    ]
+    return {str(name): int(value) for name, value in connection.execute(query).mappings().one().items()}
 
 
 def list_timings(
@@ -232,19 +222,30 @@ def list_timings(
     )
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
-    found: dict[int, list[Window]] = {}
+    found: dict[int, list[sa.Row[Any]]] = {}
     for row in connection.execute(sa.select(*(windows.c[name] for name in names)).where(wanted)):
-        window = Window(
-            key=WindowKey(endpoint, row.start_s, 0, version, route),
-            window_s=row.window_s,
-            request_count=row.request_count,
-            error_count=row.error_count,
-            error_run_count=row.error_run_count,
-            latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
-            **{name: getattr(row, name) for name in NONFINITE},
-        )
-        found.setdefault(row.start_s, []).append(window)
-    return [merge_windows(found[start_s]) for start_s in sorted(found)]
+        found.setdefault(row.start_s, []).append(row)
+    return [
+        _timing(WindowKey(endpoint, start_s, 0, version, route), found[start_s]) for start_s in sorted(found)
+    ]
+
+
+def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
+    """Merge the counts and latency of rows of one start; a quarter of the cost of merging windows."""
+    latency = LatencyHistogram()
+    for row in rows:
+        if row.latency:
+            latency.counts += LatencyHistogram.from_bytes(row.latency).counts
+    is_counted = all(row.error_run_count is not None for row in rows if row.error_count)
+    return Window(
+        key=key,
+        window_s=max(row.window_s for row in rows),
+        request_count=sum(row.request_count for row in rows),
+        error_count=sum(row.error_count for row in rows),
+        error_run_count=sum(row.error_run_count or 0 for row in rows) if is_counted else None,
+        latency=latency,
+        **{name: sum(getattr(row, name) for row in rows) for name in NONFINITE},
+    )
 
 
 def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:

@@ -10,7 +10,10 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-COUNTS = ("endpoint", "version", "route", "start_s", "revision", "request_count", "label_count")
+COUNTS = (
+    "endpoint", "version", "route", "start_s", "revision",
+    "request_count", "error_count", "row_count", "label_count",
+)  # fmt: skip
 
 
 def upgrade() -> None:
