@@ -12,17 +12,8 @@ from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.judging import Traffic
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.settings import EndpointSettings
-from penstock.monitoring.windows import (
-    Window,
-    WindowKey,
-    count_route,
-    labelled,
-    last_traffic_s,
-    list_timings,
-    list_windows,
-    merge_windows,
-    recent,
-)
+from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
+from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
 from penstock.serving.deployments import Revision
 
 SLACK_S = 5
