@@ -11,7 +11,8 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills bench-reaction bench-control \
+.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
+	bench-reaction \
 	test-clients clean programs
 
 help: ## List what can be made.
@@ -69,8 +70,18 @@ bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed ## Run DVC's own benchmark 
 bench-tracking: $(VENV)/.tested $(PEERS)/.installed ## Measure the tracking server beside MLflow's.
 	$(REAL) $(BIN)/python bench/bench_tracking.py
 
-bench-serving: $(VENV)/.tested ## Measure the model server.
+bench-serving: $(VENV)/.tested .venv-mlserver/.installed .venv-servers/.installed ## Measure the model server beside its peers (needs wrk: apt-get install wrk).
 	$(BIN)/python bench/bench_serving.py
+
+.venv-mlserver/.installed: bench/serving/constraints-mlserver.txt
+	$(PYTHON) -m venv .venv-mlserver
+	.venv-mlserver/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< mlserver mlserver-sklearn
+	touch $@
+
+.venv-servers/.installed: bench/serving/constraints-servers.txt
+	$(PYTHON) -m venv .venv-servers
+	.venv-servers/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< bentoml litserve 'ray[serve]' mlflow
+	touch $@
 
 bench-judgement: $(VENV)/.tested ## Measure how often guardrails are wrong, and how soon right: simulations on one core.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_judgement.py

@@ -1,183 +1,181 @@
-"""Requests per second and latency of the data plane, as a real process over real HTTP.
+"""Requests per second of the model server beside its peers: one core for each server, wrk on the other.
 
-    python bench/bench_serving.py [--seconds 8] [--clients 16] [--model logistic|boosting] [--binary]
+    python bench/bench_serving.py [--seconds 8] [--rounds 2] [--case logistic] [--only penstock,plain]
 
-One serve process, one load process with persistent connections (raw sockets, so that the client costs
-little). Prints one JSON document. The load shares the machine's cores with the server.
+Every contender serves the same estimator in the same run, in turn, `--rounds` times; the median counts. Ratios and
+everything measured go to bench/results/serving.json. Peers live in .venv-mlserver and .venv-servers (Makefile).
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import multiprocessing
 import os
-import resource
+import platform
+import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import numpy as np
-import polars as pl
-import skops.io
-import uvloop
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "serving"))
 
-from penstock.base.store.database import connect, metadata
-from penstock.http.inference import InferenceOptions, build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
-from penstock.records.signature import Column, Signature
-from penstock.serving.deployments import RevisionDraft, append_revision
-from penstock.serving.loaders import ModelFiles
+from models import FEATURES, example_row  # noqa: E402
+from running import Contender, Measured, Running, load  # noqa: E402
 
-FEATURES = 10
+ROOT = HERE.parent
+MLSERVER, SERVERS, OWN = ROOT / ".venv-mlserver/bin", ROOT / ".venv-servers/bin", Path(sys.executable).parent
+RESULTS = HERE / "results" / "serving.json"
+CLIENTS = {"logistic": 16, "forest": 64}
 
 
-class OneModel:
-    """A source of one model."""
-
-    def __init__(self, files: ModelFiles) -> None:
-        self.files = files
-
-    def fetch(self, model: str, version: int) -> ModelFiles:
-        """Return it."""
-        return self.files
-
-
-def train(folder: Path, kind: str) -> ModelFiles:
-    """Fit a model of ten numbers and save it."""
-    rng = np.random.default_rng(0)
-    names = [f"f{index}" for index in range(FEATURES)]
-    table = rng.normal(size=(5000, FEATURES))
-    labels = (table @ rng.normal(size=FEATURES) + rng.normal(size=5000) > 0).astype(int)
-    estimator = LogisticRegression() if kind == "logistic" else HistGradientBoostingClassifier()
-    estimator.fit(table if kind == "logistic" else pl.DataFrame(table, schema=names), labels)
-    skops.io.dump(estimator, folder / "model.skops")
-    trusted = skops.io.get_untrusted_types(file=folder / "model.skops")
-    return ModelFiles(
-        path=folder,
-        name="bench",
-        version=1,
-        digest=kind,
-        flavour="sklearn",
-        options={"skops_trusted_types": trusted},
-        signature=Signature(
-            inputs=tuple(Column(name, "FP64") for name in names),
-            outputs=(Column("prediction", "INT64"), Column("probability", "FP64")),
+def contenders(folder: Path, kind: str) -> list[Contender]:
+    """Return every server of a case; those that are not installed are left out and named."""
+    row = example_row()
+    tensor = {"inputs": [{"name": "input-0", "shape": [1, FEATURES], "datatype": "FP64", "data": row}]}
+    columns = {
+        "inputs": [
+            {"name": f"f{index}", "shape": [1], "datatype": "FP64", "data": [value]}
+            for index, value in enumerate(row)
+        ]
+    }
+    infer, peers, model = "/v2/models/bench/infer", HERE / "serving" / "peers", str(folder / "model.pkl")
+    own = [str(OWN / "python"), str(HERE / "serving" / "ours.py"), str(folder), "{port}", "--kind", kind]
+    python = str(SERVERS / "python")
+    bento = [
+        str(SERVERS / "bentoml"),
+        "serve",
+        "bento:Bench",
+        "--port",
+        "{port}",
+        "--working-dir",
+        str(peers),
+    ]
+    found = [
+        Contender(name="penstock", command=own, path=infer, body=tensor),
+        Contender(name="penstock unrecorded", command=[*own, "--no-recording"], path=infer, body=tensor),
+        Contender(name="penstock columns", command=own, path=infer, body=columns),
+        Contender(
+            name="plain starlette",
+            command=[str(OWN / "python"), str(peers / "plain.py"), model, "{port}"],
+            path=infer,
+            body=tensor,
         ),
+        *[_mlserver(folder, batch, infer, tensor) for batch in (0, 16, 64)],
+        Contender(
+            name="mlflow models serve",
+            command=[str(SERVERS / "mlflow"), "models", "serve", "-m", str(folder / "mlflow"), "-p", "{port}", "--env-manager", "local", "-w", "1"],
+            path="/invocations",
+            body={"inputs": [row]},
+            environment={"PATH": f"{SERVERS}:{os.environ['PATH']}"},
+        ),
+        Contender(name="bentoml", command=bento, path="/predict", body={"rows": [row]}, environment={"BENCH_MODEL": model}),
+        Contender(name="bentoml batching", command=bento, path="/predict", body={"rows": [row]}, environment={"BENCH_MODEL": model, "BENCH_BATCHING": "1"}),
+        Contender(name="litserve", command=[python, str(peers / "lit.py"), model, "{port}"], path="/predict", body={"rows": [row]}),
+        Contender(name="litserve batching", command=[python, str(peers / "lit.py"), model, "{port}", "16"], path="/predict", body={"rows": [row]}),
+        Contender(name="ray serve", command=[python, str(peers / "rays.py"), model, "{port}"], path="/predict", body={"rows": [row]}, environment={"RAY_DEDUP_LOGS": "0"}),
+    ]  # fmt: skip
+    return [one for one in found if Path(one.command[0]).exists()]
+
+
+def _mlserver(folder: Path, batch: int, path: str, body: dict[str, Any]) -> Contender:
+    name = f"mlserver batch {batch}" if batch else "mlserver"
+    settings = folder / name.replace(" ", "-")
+    settings.mkdir(exist_ok=True)
+    model: dict[str, Any] = {
+        "name": "bench",
+        "implementation": "mlserver_sklearn.SKLearnModel",
+        "parameters": {"uri": str(folder / "model.pkl"), "version": "1"},
+    }
+    if batch:
+        model |= {"max_batch_size": batch, "max_batch_time": 0.005}
+    (settings / "model-settings.json").write_text(json.dumps(model))
+    # the port is only known when it starts
+    script = f'sed -i "s/.*/{{{{\\"http_port\\": {{port}}, \\"grpc_port\\": 0, \\"metrics_port\\": 0, \\"parallel_workers\\": 0, \\"debug\\": false, \\"host\\": \\"127.0.0.1\\"}}}}/" {settings}/settings.json; exec {MLSERVER}/mlserver start {settings}'
+    (settings / "settings.json").write_text("{}\n")
+    return Contender(
+        name=name,
+        command=["/bin/sh", "-c", script],
+        path=path,
+        body=body,
     )
 
 
-def serve(
-    folder: str, files: ModelFiles, threads: int, inline_s: float, url: multiprocessing.SimpleQueue[str]
-) -> None:
-    """Run the server."""
-    options = InferenceOptions(threads=threads, inline_s=inline_s)
-    process = ServeProcess(
-        connect(f"sqlite:///{folder}/bench.db"),
-        OneModel(files),
-        lambda plane: build_inference_app(plane, options),
-        ServeOptions(port=0),
-    )
-    url.put(process.url)
-    process.run()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    url.put(json.dumps({"cpu_s": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss // 1024}))
+def prepare(folder: Path, kind: str) -> None:
+    """Train the model and save what peers need."""
+    subprocess.run([str(OWN / "python"), str(HERE / "serving" / "models.py"), kind, str(folder)], check=True)
+    if (SERVERS / "python").exists():
+        script = str(HERE / "serving" / "peers" / "save_mlflow.py")
+        command = [str(SERVERS / "python"), script, str(folder / "model.pkl"), str(folder / "mlflow")]
+        subprocess.run(command, check=True, capture_output=True)
 
 
-def request(port: int, *, binary: bool) -> bytes:
-    """Return one HTTP request with one row."""
-    inputs = [{"name": f"f{index}", "shape": [1], "datatype": "FP64"} for index in range(FEATURES)]
-    values = np.random.default_rng(1).normal(size=FEATURES)
-    if binary:
-        for one in inputs:
-            one["parameters"] = {"binary_data_size": 8}
-        head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
-        body, extra = head + values.tobytes(), f"Inference-Header-Content-Length: {len(head)}\r\n"
-    else:
-        for one, value in zip(inputs, values, strict=True):
-            one["data"] = [value]
-        body, extra = json.dumps({"inputs": inputs}).encode(), ""
-    return (
-        f"POST /v2/models/bench/infer HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+def measure(kind: str, seconds: float, rounds: int, only: list[str]) -> dict[str, list[Measured]]:
+    """Return what each contender did in each round."""
+    found: dict[str, list[Measured]] = {}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            prepare(folder, kind)
+            for one in contenders(folder, kind):
+                if only and not any(one.name == name or one.name.startswith(name) for name in only):
+                    continue
+                running = Running(one, folder)
+                try:
+                    running.wait()
+                    done = load(running, CLIENTS[kind], seconds)
+                except (RuntimeError, subprocess.CalledProcessError) as error:
+                    print(f"{one.name}: {error}", file=sys.stderr)
+                    continue
+                finally:
+                    running.stop()
+                    for leftover in folder.glob("bench.db*"):
+                        leftover.unlink()
+                found.setdefault(one.name, []).append(done)
+                print(f"{kind} {one.name}: {asdict(done)}", flush=True)
+    return found
 
 
-async def client(port: int, message: bytes, until: float, found: list[float], failed: list[bytes]) -> None:
-    """Send requests one after the other on one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while time.perf_counter() < until:
-        started = time.perf_counter()
-        writer.write(message)
-        head = await reader.readuntil(b"\r\n\r\n")
-        size = int(head.lower().split(b"\r\ncontent-length: ")[1].split(b"\r\n")[0])
-        await reader.readexactly(size)
-        found.append(time.perf_counter() - started)
-        if not head.startswith(b"HTTP/1.1 200"):
-            failed.append(head)
-    writer.close()
-
-
-async def load(port: int, message: bytes, clients: int, seconds: float) -> tuple[list[float], int]:
-    """Return the latencies and the number of failures."""
-    found: list[float] = []
-    failed: list[bytes] = []
-    until = time.perf_counter() + seconds
-    await asyncio.gather(*(client(port, message, until, found, failed) for _ in range(clients)))
-    return found, len(failed)
+def summary(found: dict[str, list[Measured]]) -> dict[str, Any]:
+    """Return the medians of each contender, and how many times its requests ours are."""
+    medians = {
+        name: {key: round(median(asdict(one)[key] for one in runs), 2) for key in asdict(runs[0])}
+        for name, runs in found.items()
+    }
+    ours = medians.get("penstock", {}).get("requests_per_s")
+    for values in medians.values():
+        if ours:
+            values["times_as_many_by_penstock"] = round(ours / values["requests_per_s"], 2)
+    return medians
 
 
 def main() -> None:
-    """Run one measurement."""
+    """Run the cases and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--model", choices=["logistic", "boosting"], default="logistic")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--inline-s", type=float, default=InferenceOptions().inline_s)
-    parser.add_argument("--binary", action="store_true")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--case", action="append", choices=CLIENTS)
+    parser.add_argument("--only", default="")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        files = train(Path(folder), options.model)
-        store = connect(f"sqlite:///{folder}/bench.db")
-        metadata.create_all(store.engine)
-        with store.write() as connection:
-            draft = RevisionDraft(model="bench", stable=1, actor="bench", reason="bench")
-            append_revision(connection, "bench", draft, expected=None)
-        store.close()
-        context = multiprocessing.get_context("spawn")
-        answers: multiprocessing.SimpleQueue[str] = context.SimpleQueue()
-        server = context.Process(
-            target=serve, args=(folder, files, options.threads, options.inline_s, answers)
-        )
-        server.start()
-        port = int(answers.get().rsplit(":", 1)[1])
-        message = request(port, binary=options.binary)
-        time.sleep(1)
-        uvloop.run(load(port, message, options.clients, 1.0))
-        found, failed = uvloop.run(load(port, message, options.clients, options.seconds))
-        server.terminate()
-        server.join()
-        usage = json.loads(answers.get())
-    p50, p95, p99 = np.quantile(found, [0.5, 0.95, 0.99]) * 1000
+    only = [name for name in options.only.split(",") if name]
+    cases = options.case or list(CLIENTS)
     result = {
-        "model": options.model,
-        "clients": options.clients,
-        "binary": options.binary,
-        "threads": options.threads,
-        "inline_s": options.inline_s,
-        "requests_per_s": round(len(found) / options.seconds),
-        "p50_ms": round(p50, 2),
-        "p95_ms": round(p95, 2),
-        "p99_ms": round(p99, 2),
-        "failed": failed,
-        **usage,
-        "load_average": os.getloadavg()[0],
-    }
-    json.dump(result, sys.stdout)
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
+        "load_before": os.getloadavg()[0],
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "cases": {
+            kind: {"clients": CLIENTS[kind], "servers": summary(measure(kind, options.seconds, options.rounds, only))}
+            for kind in cases
+        },
+        "load_after": os.getloadavg()[0],
+    }  # fmt: skip
+    if not only:
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    json.dump(result, sys.stdout, indent=1)
     print()
 
 

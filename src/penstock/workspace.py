@@ -18,7 +18,14 @@ from penstock.project.opening import (
 )
 from penstock.project.project import Project
 
-__all__ = ["TrackingSettings", "environment", "open_server", "open_workspace", "tracking_settings"]
+__all__ = [
+    "TrackingSettings",
+    "environment",
+    "open_server",
+    "open_workspace",
+    "share_metrics",
+    "tracking_settings",
+]
 
 
 def open_workspace(
@@ -49,3 +56,11 @@ def tracking_settings(variables: Mapping[str, str] | None = None) -> TrackingSet
 def environment() -> dict[str, str]:
     """Return a copy of the process's environment, for programs that are started in a changed one."""
     return dict(os.environ)
+
+
+def share_metrics(folder: str) -> None:
+    """Let this process and those it forks add up in `folder` what they count for Prometheus.
+
+    Before prometheus_client is imported, which reads the variable once.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -44,6 +44,7 @@ LAZY = {
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
+    "penstock/processes/fronts.py": "gRPC, an optional dependency",
 }
 
 

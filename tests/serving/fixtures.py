@@ -11,8 +11,14 @@ import penstock.monitoring.lease
 import penstock.serving.workers  # noqa: F401 - each declares its tables
 import sharing
 from penstock.base.store.database import Database, connect, metadata
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
+from projects import Sample
 from serving.models import FolderSource, deploy, files_of, save_model
 
 
@@ -47,3 +53,27 @@ def server(database: Database, source: FolderSource) -> Iterator[ServeProcess]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def released_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a project with one model version that is served; copy it before you change anything."""
+    sample = Sample.make(tmp_path_factory.mktemp("released") / "project", "released")
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late@champion"))
+    sample.close()
+    return sample.root
+
+
+@pytest.fixture(scope="session")
+def two_versions_root(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a second version of the model that may be deployed; copy it before you change anything."""
+    sample = Sample.copy(released_root, tmp_path_factory.mktemp("two-versions") / "project")
+    params = (sample.root / "params.yaml").read_text()
+    assert "strength: 1.0" in params
+    sample.write("params.yaml", params.replace("strength: 1.0", "strength: 0.5"))
+    reproduce_and_record(sample.project)
+    sample.commit("Regularise more")
+    assert run_gate(sample.project).passed
+    assert register_model(sample.project).version.number == 2
+    sample.close()
+    return sample.root

@@ -38,6 +38,10 @@ STATUSES: tuple[tuple[type[PenstockError], HTTPStatus], ...] = (
 )
 CODES: dict[str, HTTPStatus] = {
     "http.body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "scoring.content_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "http.unknown_encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "serving.overloaded": HTTPStatus.TOO_MANY_REQUESTS,
+    "serving.deadline": HTTPStatus.GATEWAY_TIMEOUT,
     "auth.required": HTTPStatus.UNAUTHORIZED,
     "auth.wrong": HTTPStatus.UNAUTHORIZED,
 }
@@ -63,7 +67,8 @@ def error_response(error: PenstockError) -> Response:
     body = {"error": error.message, "code": error.code}
     if error.hint:
         body["hint"] = error.hint
-    return json_response(body, status_of(error))
+    wait_s = error.fields.get("retry_after_s")
+    return json_response(body, status_of(error), None if wait_s is None else {"Retry-After": str(wait_s)})
 
 
 async def answer_penstock_error(_request: Request, error: Exception) -> Response:

@@ -2,48 +2,57 @@
 
 Source:
     kserve/open-inference-protocol, open_inference_rest.yaml; Triton, extension_binary_data.md and
-    extension_model_repository.md (index).
+    extension_model_repository.md, extension_model_configuration.md and
+    extension_statistics.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import penstock
-from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.http.answering import Answering, identity_headers
+from penstock.http.bodies import MEBIBYTE, read_body
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.metrics import CONTENT_TYPE, InferenceMetrics
-from penstock.serving.codecs import decode_feedback, decode_request, encode_response
+from penstock.http.scoring import Scoring
+from penstock.records.signature import Signature
+from penstock.serving.codecs import (
+    Encoding,
+    InferRequest,
+    InferResponse,
+    classify,
+    decode_feedback,
+    decode_request,
+    encode_response,
+)
+from penstock.serving.configuring import config_document, model_statistics
 from penstock.serving.dataplane import DataPlane
 
 JSON_SIZE_HEADER = "inference-header-content-length"
-HEADERS = ("penstock-prediction-id", "penstock-revision", "penstock-model-version", "penstock-route")
-MEBIBYTE = 1 << 20
-INLINE_BYTES = 65536
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the HTTP side.
+    """Limits of the HTTP side; those of predictions are the engine's.
 
-    `threads` predict at the same time; `inline_s` is the cost of a model below which a thread would only
-    add to it (measured with 16 clients: 9 ms instead of 24 ms at the 99th percentile for a logistic
-    regression, 1,020 instead of 800 requests a second for boosted trees); `backlog` requests may wait for
-    a thread.
+    `default` is the endpoint that `/invocations` asks. `metrics_folder` is where several processes add up what they
+    count, None for one process alone.
     """
 
     max_body_bytes: int = 64 * MEBIBYTE
-    threads: int = 2
-    inline_s: float = 0.002
-    backlog: int = 512
+    default: str | None = None
+    metrics_folder: str | None = None
 
 
 def build_inference_app(dataplane: DataPlane, options: InferenceOptions | None = None) -> Starlette:
@@ -55,16 +64,17 @@ class _Inference:
     def __init__(self, dataplane: DataPlane, options: InferenceOptions) -> None:
         self._dataplane = dataplane
         self._options = options
-        self._metrics = InferenceMetrics(dataplane, penstock.__version__)
-        self._models = ThreadPoolExecutor(options.threads, thread_name_prefix="penstock-model")
+        self._metrics = InferenceMetrics(dataplane, penstock.__version__, options.metrics_folder)
+        self._answering = Answering(dataplane, self._metrics, options.max_body_bytes)
+        self._scoring = Scoring(dataplane, self._answering, options.default)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
-        self._waiting = 0
 
     def application(self) -> Starlette:
         """Return the application with all routes."""
         get, post = ["GET"], ["POST"]
         model = "/v2/models/{model}"
         routes = [
+            Route("/v2/models/stats", self.statistics, methods=get),
             Route(f"{model}/infer", self.infer, methods=post),
             Route(f"{model}/versions/{{version}}/infer", self.infer, methods=post),
             Route(f"{model}/feedback", self.feedback, methods=post),
@@ -72,69 +82,34 @@ class _Inference:
             Route(f"{model}/versions/{{version}}", self.model_metadata, methods=get),
             Route(f"{model}/ready", self.model_ready, methods=get),
             Route(f"{model}/versions/{{version}}/ready", self.model_ready, methods=get),
+            Route(f"{model}/config", self.config, methods=get),
+            Route(f"{model}/versions/{{version}}/config", self.config, methods=get),
+            Route(f"{model}/stats", self.statistics, methods=get),
+            Route(f"{model}/versions/{{version}}/stats", self.statistics, methods=get),
             Route("/v2/repository/index", self.index, methods=post),
+            Route("/v2/repository/models/{model}/load", self.load, methods=post),
+            Route("/v2/repository/models/{model}/unload", self.unload, methods=post),
             Route("/v2/health/live", self.live, methods=get),
             Route("/v2/health/ready", self.ready, methods=get),
             Route("/v2", self.server_metadata, methods=get),
             Route("/v2/", self.server_metadata, methods=get),
-            Route("/health", self.live, methods=get),
             Route("/metrics", self.metrics, methods=get),
+            *self._scoring.routes(),
         ]
-        return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+        application = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+        application.state.metrics = self._metrics
+        return application
 
     async def infer(self, request: Request) -> Response:
         """Answer an inference request."""
-        received_s = time.perf_counter()
         endpoint = request.path_params["model"]
         try:
-            version = _version(request)
-            body = await self._read(request)
-            return await self._predict(endpoint, version, body, _json_size(request), received_s)
-        except ClientDisconnect:
-            return Response(status_code=400)
+            version, json_size = _version(request), _json_size(request)
         except PenstockError as error:
-            is_mistake = isinstance(error, Invalid | NotFound)
-            self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error")
+            self._answering.refuse(endpoint, error)
             return error_response(error)
-        except Exception:
-            self._metrics.count_refusal(endpoint, "error")
-            raise
-
-    async def _predict(
-        self, endpoint: str, version: int | None, body: bytes, json_size: int | None, received_s: float
-    ) -> Response:
-        _, model = self._dataplane.resolve(endpoint, version)
-        if 0 < model.cost_s < self._options.inline_s and len(body) < INLINE_BYTES:
-            return self._answer(endpoint, version, body, json_size, received_s)
-        if self._waiting >= self._options.backlog:
-            raise Unavailable(
-                f"{self._waiting} requests wait already", code="serving.overloaded", hint="retry later"
-            )
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._models, self._answer, endpoint, version, body, json_size, received_s
-            )
-        finally:
-            self._waiting -= 1
-
-    def _answer(
-        self, endpoint: str, version: int | None, body: bytes, json_size: int | None, received_s: float
-    ) -> Response:
-        _, model = self._dataplane.resolve(endpoint, version)
-        request, encoding = decode_request(body, json_size, model.signature, received_s)
-        response = self._dataplane.infer(endpoint, version, request)
-        content, size = encode_response(response, encoding)
-        headers = {name: str(response.parameters[name]) for name in HEADERS}
-        if size is not None:
-            headers[JSON_SIZE_HEADER] = str(size)
-        self._metrics.count_answer(response, time.perf_counter() - received_s)
-        return Response(
-            content,
-            headers=headers,
-            media_type="application/json" if size is None else "application/octet-stream",
-        )
+        read = partial(_read, json_size)
+        return await self._answering.answer(request, endpoint, version, read, _write, error_response)
 
     async def feedback(self, request: Request) -> Response:
         """Take labels; answered when they are durable."""
@@ -169,64 +144,79 @@ class _Inference:
         is_ready = self._dataplane.is_model_ready(name, _version(request))
         return json_response({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
-    async def index(self, _request: Request) -> Response:
-        """List what is served."""
-        return json_response(self._dataplane.repository_index())
+    async def config(self, request: Request) -> Response:
+        """Describe an endpoint's model as the configuration extension does."""
+        return json_response(
+            config_document(self._dataplane, request.path_params["model"], _version(request))
+        )
+
+    async def statistics(self, request: Request) -> Response:
+        """Tell what versions have answered."""
+        name = request.path_params.get("model")
+        return json_response({"model_stats": model_statistics(self._dataplane, name, _version(request))})
+
+    async def index(self, request: Request) -> Response:
+        """List what is served; `{"ready": true}` leaves out what does not serve."""
+        asked = _object(await self._read(request))
+        found = self._dataplane.repository_index()
+        wants_ready = asked.get("ready") is True
+        return json_response([one for one in found if not wants_ready or one["state"] == "READY"])
+
+    async def load(self, request: Request) -> Response:
+        """Let an endpoint be served by its current revision; answered when it is."""
+        if _object(await self._read(request)).get("parameters"):
+            raise Invalid(
+                "models come from the registry; parameters of load are not supported",
+                code="serving.unsupported",
+                hint="penstock deploy says what an endpoint serves",
+            )
+        await self._change(self._dataplane.load, request)
+        return json_response({})
+
+    async def unload(self, request: Request) -> Response:
+        """Let this process serve an endpoint no further."""
+        _object(await self._read(request))
+        await self._change(self._dataplane.unload, request)
+        return json_response({})
+
+    async def _change(self, work: Callable[[str], None], request: Request) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._store, work, request.path_params["model"])
 
     async def metrics(self, _request: Request) -> Response:
         """Give the metrics to Prometheus."""
         return Response(self._metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     async def _read(self, request: Request) -> bytes:
-        """Return the body, decompressed.
-
-        Raises:
-            Invalid: it is larger than the limit, or not what its Content-Encoding says.
-        """
-        limit = self._options.max_body_bytes
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            raise _too_large(limit)
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        encoding = request.headers.get("content-encoding", "identity")
-        return body if encoding == "identity" else _decompress(body, encoding, limit)
+        return await read_body(request, self._options.max_body_bytes)
 
 
-_WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+def _read(
+    json_size: int | None, body: bytes, signature: Signature, received_s: float
+) -> tuple[InferRequest, Encoding]:
+    return decode_request(body, json_size, signature, received_s)
 
 
-def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    for bits in _WINDOW_BITS.get(encoding.strip().lower(), ()):
-        decompressor = zlib.decompressobj(bits)
-        try:
-            data = decompressor.decompress(body, limit + 1)
-        except zlib.error:
-            continue
-        if len(data) > limit:
-            raise _too_large(limit)
-        if decompressor.eof:
-            return data
-    known = encoding.strip().lower() in _WINDOW_BITS
-    raise Invalid(
-        f"the body is not {encoding}" if known else f"Content-Encoding {encoding!r} is not supported",
-        code="http.bad_encoding",
-        hint="use gzip, deflate or no compression",
-    )
+def _write(response: InferResponse, encoding: Encoding) -> Response:
+    content, size = encode_response(classify(response, encoding), encoding)
+    headers = identity_headers(response)
+    if size is not None:
+        headers[JSON_SIZE_HEADER] = str(size)
+    media_type = "application/json" if size is None else "application/octet-stream"
+    return Response(content, headers=headers, media_type=media_type)
 
 
-def _too_large(limit: int) -> Invalid:
-    return Invalid(
-        f"the body is larger than {limit // MEBIBYTE} MiB",
-        code="http.body_too_large",
-        hint="send the rows in several requests",
-    )
+def _object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body that may be empty.
+
+    Raises:
+        Invalid: it holds something else.
+    """
+    if not body.strip():
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"the body is no JSON object: {error}", code="http.bad_json") from None
 
 
 def _json_size(request: Request) -> int | None:

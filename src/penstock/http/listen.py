@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -38,7 +38,20 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def bind(host: str, port: int, option: str = "--port") -> socket.socket:
+def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
+    """Return sockets on one port, between which the kernel shares out the connections.
+
+    Raises:
+        Conflict: somebody else listens there.
+        Invalid: as for `bind`.
+    """
+    bind(host, port).close()  # sharing would also let in a server that was there before
+    first = bind(host, port, is_shared=True)
+    port = first.getsockname()[1]
+    return [first, *(bind(host, port, is_shared=True) for _ in range(count - 1))]
+
+
+def bind(host: str, port: int, option: str = "--port", *, is_shared: bool = False) -> socket.socket:
     """Return a bound TCP socket; `option` is what names its port on the command line.
 
     Raises:
@@ -48,6 +61,8 @@ def bind(host: str, port: int, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         bound.bind((host, port))
     except OSError as error:
@@ -92,7 +107,19 @@ def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Se
     return Server(config)
 
 
-def serve_on(bound: socket.socket, server: Server) -> None:
+class Companion(Protocol):
+    """Another server that lives as long, on the same loop."""
+
+    async def start(self) -> None:
+        """Listen."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """End, with time for what is under way."""
+        ...
+
+
+def serve_on(bound: socket.socket, server: Server, companion: Companion | None = None) -> None:
     """Answer requests until SIGTERM, SIGINT or `should_exit`; requests under way are finished."""
     gc.collect()
     gc.freeze()  # models and modules stay: without them a collection pauses requests for less long
@@ -100,4 +127,15 @@ def serve_on(bound: socket.socket, server: Server) -> None:
     gc.enable()
     keep_freed_memory()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(server.serve(sockets=[bound]))
+        runner.run(_serve(bound, server, companion))
+
+
+async def _serve(bound: socket.socket, server: Server, companion: Companion | None) -> None:
+    if companion is None:
+        await server.serve(sockets=[bound])
+        return
+    await companion.start()
+    try:
+        await server.serve(sockets=[bound])
+    finally:
+        await companion.stop(float(server.config.timeout_graceful_shutdown or 0))

@@ -10,31 +10,68 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from penstock.base.errors import PenstockError
 from penstock.serving.codecs import InferResponse
-from penstock.serving.dataplane import DataPlane, FeedbackResult
+from penstock.serving.dataplane import DataPlane
+from penstock.serving.deployments import Revision
+from penstock.serving.feedback import FeedbackResult
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DURATION_BUCKETS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 )  # fmt: skip
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+OUTCOMES = ("ok", "invalid", "error", "abandoned")
+ERROR_KINDS = ("model_failed", "deadline", "overloaded")
 OTHER = "other"
 
 
 class InferenceMetrics:
-    """Counters of one serve process. Thread-safe."""
+    """Counters of one serve process, or of all that add up in one folder. Thread-safe.
 
-    def __init__(self, dataplane: DataPlane, version: str) -> None:
+    Args:
+        folder: where several processes add up what they count (see `processes/supervisor.py`).
+    """
+
+    def __init__(self, dataplane: DataPlane, version: str, folder: str | None = None) -> None:
         self._dataplane = dataplane
+        self._primed: object = None
         self.registry = CollectorRegistry(auto_describe=True)
-        ProcessCollector(registry=self.registry)
+        self._exposed = self.registry if folder is None else CollectorRegistry()
+        if folder is None:
+            ProcessCollector(registry=self.registry)
+        else:
+            MultiProcessCollector(self._exposed, folder)  # type: ignore[no-untyped-call]
+        dataplane.engine.on_batch = self.count_batch
         by_model = ("endpoint", "version", "route")
         self._requests = Counter(
             "penstock_requests",
-            "Inference requests by outcome: ok, invalid (the client's mistake), error.",
+            "Inference requests by outcome: ok, invalid (the client's mistake), error, abandoned (by its client).",
             ("endpoint", "outcome"),
             registry=self.registry,
+        )
+        self._errors = Counter(
+            "penstock_prediction_errors",
+            "Inference requests that a model version failed: model_failed, deadline, overloaded.",
+            (*by_model, "kind"),
+            registry=self.registry,
+        )
+        self._batches = Histogram(
+            "penstock_batch_rows",
+            "Rows that a model version predicted at once.",
+            ("endpoint", "version"),
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self._queue = Gauge(
+            "penstock_queue_length",
+            "Inference requests that wait for a model.",
+            ("endpoint",),
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self._predictions = Counter(
             "penstock_predictions",
@@ -59,16 +96,48 @@ class InferenceMetrics:
             registry=self.registry,
         )
         self.in_flight = Gauge(
-            "penstock_requests_in_flight", "Inference requests being answered now.", registry=self.registry
+            "penstock_requests_in_flight",
+            "Inference requests being answered now.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
         )
-        info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self.registry)
+        info = Gauge(
+            "penstock_build_info",
+            "The running version.",
+            ("version",),
+            registry=self.registry,
+            multiprocess_mode="max",
+        )
         info.labels(version).set(1)
-        self.registry.register(_Deployments(dataplane))
-        self.registry.register(_Recording(dataplane))
+        self._exposed.register(_Deployments(dataplane))
+        self._exposed.register(_Recording(dataplane))
 
     def render(self) -> bytes:
         """Return all metrics in the text format."""
-        return generate_latest(self.registry)
+        self._prime()
+        for endpoint, count in self._dataplane.engine.waiting().items():
+            self._queue.labels(endpoint).set(count)
+        return generate_latest(self._exposed)
+
+    def _prime(self) -> None:
+        """Let the series of everything that is served begin at 0: a rate needs a value before the first."""
+        served = self._dataplane.repository.served
+        if served is self._primed:
+            return
+        self._primed = served
+        for name, one in served.items():
+            for outcome in OUTCOMES:
+                self._requests.labels(name, outcome)
+            self._queue.labels(name)
+            for version, route in routes_of(one.revision):
+                self._children(name, str(version), route)
+                for kind in ERROR_KINDS:
+                    self._errors.labels(name, str(version), route, kind)
+
+    def count_batch(self, endpoint: str, version: int, rows: int, waiting: int) -> None:
+        """Note what was predicted at once, and how many requests wait still."""
+        self._batches.labels(endpoint, str(version)).observe(rows)
+        self._queue.labels(endpoint).set(waiting)
 
     def count_answer(self, response: InferResponse, duration_s: float) -> None:
         """Count a request that was answered."""
@@ -81,9 +150,13 @@ class InferenceMetrics:
         duration.observe(duration_s)
         requests.inc()
 
-    def count_refusal(self, endpoint: str, outcome: str) -> None:
-        """Count a request that was not answered: `invalid` or `error`."""
-        self._requests.labels(self._bounded(endpoint), outcome).inc()
+    def count_refusal(self, endpoint: str, outcome: str, error: PenstockError | None = None) -> None:
+        """Count a request that was not answered: `invalid`, `error` or `abandoned`; `error` says by whom."""
+        bounded = self._bounded(endpoint)
+        self._requests.labels(bounded, outcome).inc()
+        if error is not None and "route" in error.fields:
+            fields, kind = error.fields, error.code.rpartition(".")[2]
+            self._errors.labels(bounded, str(fields["version"]), str(fields["route"]), kind).inc()
 
     def count_labels(self, endpoint: str, result: FeedbackResult) -> None:
         """Count the entries of a feedback request."""
@@ -116,6 +189,12 @@ class InferenceMetrics:
         )
 
 
+def routes_of(revision: Revision) -> list[tuple[int, str]]:
+    """Return the versions of a revision with the routes they answer."""
+    canary = [(revision.canary.version, "canary")] if revision.canary else []
+    return [(revision.stable, "stable"), *canary]
+
+
 class _Deployments(Collector):
     """What each endpoint serves at the time of the scrape."""
 
@@ -128,7 +207,7 @@ class _Deployments(Collector):
 
     def collect(self) -> list[GaugeMetricFamily]:
         """Return the metrics."""
-        revisions, shares = self._families()
+        revisions, shares, loads = self._families()
         for name, served in self._dataplane.repository.served.items():
             canary = served.revision.canary
             revisions.add_metric([name], served.revision.number)
@@ -136,7 +215,9 @@ class _Deployments(Collector):
             shares.add_metric([name, str(served.revision.stable), "stable"], 1 - share)
             if canary:
                 shares.add_metric([name, str(canary.version), "canary"], share)
-        return [revisions, shares]
+            for version, model in served.models.items():
+                loads.add_metric([name, str(version)], model.load_s)
+        return [revisions, shares, loads]
 
     @staticmethod
     def _families() -> list[GaugeMetricFamily]:
@@ -146,6 +227,11 @@ class _Deployments(Collector):
                 "penstock_traffic_share_ratio",
                 "Share of an endpoint's requests that a version gets.",
                 labels=["endpoint", "version", "route"],
+            ),
+            GaugeMetricFamily(
+                "penstock_model_load_seconds",
+                "Time that loading and proving a model version took.",
+                labels=["endpoint", "version"],
             ),
         ]
 

@@ -206,12 +206,57 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("deadline_s is positive")
 
 
+class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests whose `parameter` or `header` (exactly one) is `equals`, or one of them, go to `version`."""
+
+    version: int
+    equals: str | int | float | bool | tuple[str | int | float | bool, ...]
+    parameter: str | None = None
+    header: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.parameter is None) == (self.header is None):
+            raise ValueError("a rule is on exactly one of parameter and header")
+        if self.version < 1:
+            raise ValueError("version is the number of a model version")
+        if self.equals == ():
+            raise ValueError("equals is a value, or a list of at least one")
+
+    @property
+    def values(self) -> tuple[str | int | float | bool, ...]:
+        """What it equals."""
+        return self.equals if isinstance(self.equals, tuple) else (self.equals,)
+
+
+class TrafficSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the serve processes take an endpoint's requests.
+
+    The first of `rules` that holds says which version answers; without one, shares do. A prediction is worked on
+    for `timeout_s` (None: as long as `serve --timeout` says); `backlog` requests may wait for each version;
+    `weight` is the endpoint's share of the processor against the others'. `shadows` name versions that see every
+    request and answer none: NAME/3 or NAME@alias.
+    """
+
+    rules: tuple[RuleSettings, ...] = ()
+    shadows: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    backlog: int = 512
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and self.timeout_s <= 0:
+            raise ValueError("timeout_s is positive")
+        if self.backlog < 1 or self.weight <= 0:
+            raise ValueError("backlog is at least 1 and weight positive")
+
+
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How one endpoint is rolled out, watched and answered for."""
 
     model: str
     rollout: RolloutSettings = RolloutSettings()
     monitor: MonitorSettings = MonitorSettings()
+    traffic: TrafficSettings = TrafficSettings()
     guardrails: tuple[GuardrailEntry, ...] = ()
     on_breach: tuple[Action, ...] = ("alert",)
     retrain: RetrainSettings | None = None

@@ -26,11 +26,14 @@ from penstock.flows.production.recording import LiveRecorder
 from penstock.flows.production.room import MAX_BYTES
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
+from penstock.monitoring.settings import TrafficSettings
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
-from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.deployments import Revision, get_revision, list_endpoints
+from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
+from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
@@ -58,11 +61,35 @@ class ModelSource(Protocol):
         ...
 
 
+class Companion(Protocol):
+    """A server of another protocol on the loop of the HTTP server; `port` is known when it has started."""
+
+    port: int
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it answers."""
+        ...
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            Conflict: the port is in use.
+        """
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no further requests and give those under way their time."""
+        ...
+
+
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
 
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
-    they take `recorder_max_bytes` at most.
+    they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
+    its caller do not say less.
     """
 
     host: str = "127.0.0.1"
@@ -72,13 +99,37 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     flush_s: float = 1.0
     recorder_max_bytes: int = MAX_BYTES
     drain_s: int = 30
+    timeout_s: float = 30.0
+    engine: EngineOptions = EngineOptions()
+
+
+def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
+    """Return a policy's rules as the data plane knows them."""
+    return tuple(
+        Rule(
+            name=one.header.lower() if one.header is not None else str(one.parameter),
+            is_header=one.header is not None,
+            values=frozenset(text_of(value) for value in one.values),
+            version=one.version,
+        )
+        for one in traffic.rules
+    )
+
+
+def limits_of(traffic: TrafficSettings, timeout_s: float) -> EndpointLimits:
+    """Return what a policy lets an endpoint take; `timeout_s` is for those that do not say."""
+    return EndpointLimits(
+        timeout_s=traffic.timeout_s or timeout_s, backlog=traffic.backlog, weight=traffic.weight
+    )
 
 
 class ServeProcess:
     """One serve process. `run` blocks; `start` and `stop` run it in a thread, for tests and embedding.
 
     Args:
-        application: makes the ASGI application for the data plane.
+        application: makes the ASGI application for the data plane; its `state.metrics` counts requests.
+        companion: makes a server of another protocol for the data plane, which counts there too.
+        bound: a socket that is bound already, instead of one for the options' host and port.
     """
 
     def __init__(
@@ -87,10 +138,12 @@ class ServeProcess:
         source: ModelSource,
         application: Callable[[DataPlane], Any],
         options: ServeOptions,
+        bound: socket.socket | None = None,
+        companion: Callable[[DataPlane, Any], Companion] | None = None,
     ) -> None:
         self._database = database
         self._options = options
-        self._socket = bind(options.host, options.port)
+        self._socket = bound or bind(options.host, options.port)
         self.url = url_of(self._socket, options.host)
         try:
             with database.write() as connection:
@@ -105,8 +158,11 @@ class ServeProcess:
         self._recorder = LiveRecorder(
             database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
         )
-        self.dataplane = DataPlane(self._repository, self._recorder, self._recorder, worker=self.worker)
-        self._tried: dict[str, tuple[int, float]] = {}
+        self.dataplane = DataPlane(
+            self._repository, self._recorder, self._recorder, worker=self.worker, options=options.engine
+        )
+        self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
+        self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
         )
@@ -114,7 +170,10 @@ class ServeProcess:
         self._heart = Background(
             "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
-        self._server = make_server(application(self.dataplane), drain_s=options.drain_s)
+        self.dataplane.lifecycle = self
+        answering = application(self.dataplane)
+        self._server = make_server(answering, drain_s=options.drain_s)
+        self.companion = None if companion is None else companion(self.dataplane, answering.state.metrics)
         self._running: Future[None] | None = None
 
     def run(self) -> None:
@@ -123,7 +182,7 @@ class ServeProcess:
             self._heart.start()
             self.follow()
             self._poller.start()
-            serve_on(self._socket, self._server)
+            serve_on(self._socket, self._server, self.companion)
         finally:
             self._end()
 
@@ -168,11 +227,38 @@ class ServeProcess:
             current = list_endpoints(connection)
             policies = list_policies(connection)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
+        traffic = {name: one.settings.traffic for name, one in policies.items()}
+        self.dataplane.engine.limits = {
+            name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
+        }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         for revision in current:
+            if revision.endpoint in self._repository.withheld:
+                continue
             served = self._repository.served.get(revision.endpoint)
-            if (served is None or served.revision.number != revision.number) and self._is_due(revision):
-                self._take_over(revision)
+            rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
+            is_new = served is None or served.revision.number != revision.number or served.rules != rules
+            if is_new and self._is_due(revision, rules):
+                self._take_over(revision, rules)
+
+    def load(self, endpoint: str) -> None:
+        """Take over an endpoint's current revision now, also one that failed or was unloaded.
+
+        Raises:
+            NotFound: no such endpoint.
+            PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        with self._database.read() as connection:
+            revision = get_revision(connection, endpoint)
+            policies = list_policies(connection)
+        policy = policies.get(endpoint)
+        rules = rules_of(policy.settings.traffic if policy else TrafficSettings())
+        self._repository.allow(endpoint)
+        served = self._repository.served.get(endpoint)
+        if served is None or served.revision.number != revision.number:
+            problem = self._take_over(revision, rules)
+            if problem is not None:
+                raise problem
 
     def _mark(self, revision: Revision) -> None:
         """Let the recorder count at the edges of each version's reference; without them sketches do."""
@@ -184,28 +270,32 @@ class ServeProcess:
                 continue
             self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
 
-    def _is_due(self, revision: Revision) -> bool:
-        number, again_s = self._tried.get(revision.endpoint, (0, 0.0))
-        return number != revision.number or time.monotonic() >= again_s
+    def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
+        tried, again_s = self._tried.get(revision.endpoint, ((0, ()), 0.0))
+        return tried != (revision.number, rules) or time.monotonic() >= again_s
 
-    def _take_over(self, revision: Revision) -> None:
+    def _take_over(self, revision: Revision, rules: tuple[Rule, ...]) -> PenstockError | None:
+        """Load and serve a revision and report it; return why it is not served."""
         message = ""
+        problem: PenstockError | None = None
         state: State = "ready"
         again_s = float("inf")
         try:
-            self._repository.apply(revision)
+            self._repository.apply(revision, rules)
             self._mark(revision)
         except PenstockError as error:
+            problem = error
             message, state = error.message, "failed"
             if isinstance(error, Unavailable):
                 state, again_s = "waiting", time.monotonic() + RETRY_S
             logger.error("%s#%s is not served: %s", revision.endpoint, revision.number, message)
         except Exception as error:
             message, state = f"{type(error).__name__}: {error}", "failed"
+            problem = PenstockError(message[:500], code="serving.load_failed")
             logger.exception("%s#%s is not served", revision.endpoint, revision.number)
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
-        self._tried[revision.endpoint] = (revision.number, again_s)
+        self._tried[revision.endpoint] = ((revision.number, rules), again_s)
         report = WorkerRevision(
             endpoint=revision.endpoint,
             revision=revision.number,
@@ -215,3 +305,4 @@ class ServeProcess:
         )
         with self._database.write() as connection:
             report_revision(connection, self.worker, report)
+        return problem

@@ -7,9 +7,12 @@ Source:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import DATATYPES, Signature
@@ -18,6 +21,9 @@ from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json
 
 Parameter = str | int | float | bool
 Parameters = dict[str, Parameter]
+DIMENSIONS_MAX = 32
+ELEMENTS_MAX = 2**40
+"""Of one tensor; more could not be sent anyway."""
 
 
 class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,10 +41,11 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Encoding(msgspec.Struct, frozen=True):
-    """Which outputs go back as binary tensors."""
+    """Which outputs go back as binary tensors, and of which only the largest values are wanted, and how many."""
 
     default: bool = False
     by_output: dict[str, bool] = {}
+    classes: dict[str, int] = {}
 
     def is_binary(self, output: str) -> bool:
         """Whether this output is asked for in binary."""
@@ -95,6 +102,8 @@ def decode_request(
         raise bad_request(f"not an inference request: {_plain(error)}", "bad_request") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"the request is not JSON: {error}", "bad_json") from None
+    except RecursionError:
+        raise bad_request("the request is nested too deeply", "bad_json") from None
     rest = view[json_size:] if json_size is not None else view[:0]
     tensors = []
     for one in request.inputs:
@@ -110,7 +119,26 @@ def decode_request(
         outputs=outputs or None,
         received_s=received_s,
     )
-    return decoded, _encoding(request)
+    by_output = {one.name: one.parameters for one in request.outputs or ()}
+    return decoded, read_encoding(request.parameters, by_output)
+
+
+def check_shape(name: str, shape: Sequence[int]) -> None:
+    """Check that an array can have a shape at all.
+
+    Raises:
+        Invalid: it has a negative dimension, too many dimensions, or more elements than can be counted.
+    """
+    if len(shape) == 1 and 0 <= shape[0] <= ELEMENTS_MAX:  # nearly always
+        return
+    if len(shape) > DIMENSIONS_MAX:
+        raise bad_request(
+            f"input {name!r} has {len(shape)} dimensions; at most {DIMENSIONS_MAX} are read", "bad_shape"
+        )
+    if any(size < 0 for size in shape):
+        raise bad_request(f"input {name!r}: shape {list(shape)} has a negative dimension", "bad_shape")
+    if math.prod(size for size in shape if size) > ELEMENTS_MAX:
+        raise bad_request(f"input {name!r}: shape {list(shape)} is larger than any tensor", "bad_shape")
 
 
 def _plain(error: Exception) -> str:
@@ -124,11 +152,16 @@ def _tensor(one: _Input, rest: memoryview) -> tuple[Tensor, memoryview]:
             "bad_datatype",
             f"known datatypes: {', '.join(sorted(DATATYPES))}",
         )
+    check_shape(one.name, one.shape)
     size = one.parameters.get("binary_data_size")
     if size is None:
         if not bytes(one.data):
             raise bad_request(f"input {one.name!r} has no data", "missing_data")
-        return Tensor(one.name, one.datatype, from_json(one.name, one.datatype, one.shape, one.data)), rest
+        try:
+            values = from_json(one.name, one.datatype, one.shape, one.data)
+        except RecursionError:
+            raise bad_request(f"input {one.name!r}: its data are nested too deeply", "bad_data") from None
+        return Tensor(one.name, one.datatype, values), rest
     if bytes(one.data):
         raise bad_request(f"input {one.name!r} has both data and binary_data_size", "bad_request")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
@@ -155,16 +188,54 @@ def _raw_request(body: bytes, signature: Signature, received_s: float) -> InferR
     return InferRequest(tensors=(Tensor(column.name, column.datatype, values),), received_s=received_s)
 
 
-def _encoding(request: _Request) -> Encoding:
-    by_output: dict[str, bool] = {}
-    for one in request.outputs or ():
-        if "classification" in one.parameters:
-            raise bad_request(
-                f"output {one.name!r}: the classification extension is not supported", "unsupported"
-            )
-        if "binary_data" in one.parameters:
-            by_output[one.name] = _flag(one.parameters, "binary_data")
-    return Encoding(_flag(request.parameters, "binary_data_output"), by_output)
+def read_encoding(parameters: Parameters, by_output: Mapping[str, Parameters]) -> Encoding:
+    """Return how outputs are wanted, from the parameters of a request and of its outputs.
+
+    Raises:
+        Invalid: a parameter has a value of another kind.
+    """
+    binary: dict[str, bool] = {}
+    classes: dict[str, int] = {}
+    for name, one in by_output.items():
+        if "classification" in one:
+            count = one["classification"]
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise bad_request(
+                    f"output {name!r}: parameter classification is a number of classes from 1 on, not {count!r}"
+                )
+            classes[name] = count
+        if "binary_data" in one:
+            binary[name] = _flag(one, "binary_data")
+    return Encoding(_flag(parameters, "binary_data_output"), binary, classes)
+
+
+def classify(response: InferResponse, encoding: Encoding) -> InferResponse:
+    """Return a response with the outputs of which classes are wanted as text, `value:index`, the largest first.
+
+    Raises:
+        Invalid: such an output holds text.
+
+    Source:
+        Triton, protocol/extension_classification.md.
+    """
+    if not encoding.classes:
+        return response
+    tensors = tuple(
+        _largest(tensor, encoding.classes[tensor.name]) if tensor.name in encoding.classes else tensor
+        for tensor in response.tensors
+    )
+    return msgspec.structs.replace(response, tensors=tensors)
+
+
+def _largest(tensor: Tensor, count: int) -> Tensor:
+    if tensor.datatype == "BYTES":
+        raise bad_request(f"output {tensor.name!r} is text, so it has no largest values", "unsupported")
+    rows = tensor.values.reshape(len(tensor.values), -1)
+    order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
+    texts = np.empty(order.shape, dtype=object)
+    for row, chosen in enumerate(order):
+        texts[row] = [f"{rows[row, index]:g}:{index}" for index in chosen]
+    return Tensor(tensor.name, "BYTES", texts)
 
 
 def _flag(parameters: Parameters, name: str) -> bool:
@@ -239,6 +310,8 @@ def decode_feedback(body: bytes) -> list[LabelItem]:
     """
     try:
         return _labels.decode(body)
+    except RecursionError:
+        raise Invalid("the feedback is nested too deeply", code="serving.bad_feedback") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(
             f"not a feedback request: {_plain(error)}",

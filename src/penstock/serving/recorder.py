@@ -20,7 +20,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `version` is the model version that answered (a shadow's own, although the client never saw it), `id`
     the request's prediction id. `error` is None, or the kind of failure that is not the client's fault;
     then there are no outputs. `revision` is 0 on the route `direct`. `classes` are a classifier's, where
-    the model tells them.
+    the model tells them. `differences` say of a shadow how far each row's outputs are from what the client got:
+    for numbers the distance, else 1 where they differ and 0.
     """
 
     endpoint: str
@@ -36,6 +37,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     latency_s: float
     error: str | None = None
     classes: tuple[Any, ...] | None = None
+    differences: Columns = {}
 
 
 class RecorderState(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -19,16 +20,23 @@ import numpy as np
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.records.signature import Signature
+from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor, numpy_dtype
 from penstock.serving.prediction_id import Route
+from penstock.serving.traffic import Rule
 
-SMALL_ROWS = 64
+PROVEN_ROWS = 8
+"""Example rows that a model must predict alone as it does together."""
 
 
 class LoadedModel:
-    """A model in memory. `cost_s` is what a small request costs it, a moving mean of processor seconds."""
+    """A model in memory, and what its predictions were seen to cost.
+
+    `is_bounded` says that it runs no code but a library's own, so that a prediction cannot hang; `is_batchable`
+    that it was seen to give each row the same outputs alone and among others.
+    """
 
     def __init__(self, files: ModelFiles, predictor: Predictor) -> None:
         self.name = files.name
@@ -38,28 +46,39 @@ class LoadedModel:
         self.signature: Signature = files.signature
         self.predictor = predictor
         self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
-        self.cost_s = 0.0
+        self.cost = Cost()
+        self.load_s = 0.0
+        """What loading and proving it took."""
+        self.is_bounded = bool(getattr(predictor, "is_bounded", False))
+        self.is_batchable = False
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Predict as the predictor does, and measure what a small request costs."""
-        started_s = time.thread_time()
+        """Predict as the predictor does, and measure what it costs."""
+        started_s = time.perf_counter()
         outputs = self.predictor.predict(columns, row_count)
-        if row_count <= SMALL_ROWS:
-            cost_s = time.thread_time() - started_s
-            self.cost_s = 0.9 * self.cost_s + 0.1 * cost_s if self.cost_s else cost_s
+        self.cost.add(row_count, time.perf_counter() - started_s)
         return outputs
 
 
-class ServedRevision(msgspec.Struct, frozen=True):
-    """A revision with its models loaded, by version number."""
+class ServedRevision(msgspec.Struct, frozen=True, dict=True):
+    """A revision with its models loaded, by version number; those that rules name are among them."""
 
     revision: Revision
     models: dict[int, LoadedModel]
+    rules: tuple[Rule, ...] = ()
 
-    @property
-    def input_names(self) -> frozenset[str]:
-        """Every input that some model of the revision takes."""
-        return frozenset(column.name for model in self.models.values() for column in model.signature.inputs)
+    def foreign_inputs(self, model: LoadedModel) -> frozenset[str]:
+        """Return the inputs that only other models of the revision take."""
+        return self._foreign_inputs[model.version]
+
+    @cached_property
+    def _foreign_inputs(self) -> dict[int, frozenset[str]]:
+        own = {
+            version: frozenset(column.name for column in model.signature.inputs)
+            for version, model in self.models.items()
+        }
+        known = frozenset[str]().union(*own.values())
+        return {version: known - names for version, names in own.items()}
 
     @property
     def stable(self) -> LoadedModel:
@@ -85,6 +104,19 @@ class Fetch(Protocol):
         ...
 
 
+class Lifecycle(Protocol):
+    """Who takes over an endpoint's current revision on demand."""
+
+    def load(self, endpoint: str) -> None:
+        """Load it now.
+
+        Raises:
+            NotFound: no such endpoint.
+            PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        ...
+
+
 class ModelRepository:
     """Every endpoint's served revision. Reading is lock-free; one thread at a time applies."""
 
@@ -95,6 +127,8 @@ class ModelRepository:
         self._served: Mapping[str, ServedRevision] = MappingProxyType({})
         self._before: dict[str, ServedRevision] = {}
         self._pending: frozenset[str] = frozenset()
+        self.withheld: frozenset[str] = frozenset()
+        """Endpoints that are not served, since somebody unloaded them."""
         self._lock = threading.Lock()
 
     @property
@@ -105,7 +139,7 @@ class ModelRepository:
     @property
     def pending(self) -> frozenset[str]:
         """The endpoints that exist but have never had a revision that loads."""
-        return self._pending - self._served.keys()
+        return self._pending - self._served.keys() - self.withheld
 
     def get(self, endpoint: str) -> ServedRevision:
         """Return what an endpoint serves.
@@ -117,20 +151,51 @@ class ModelRepository:
         found = self._served.get(endpoint)
         if found is not None:
             return found
+        if endpoint in self.withheld:
+            raise Unavailable(
+                f"endpoint {endpoint} was unloaded",
+                code="serving.unloaded",
+                hint=f"POST /v2/repository/models/{endpoint}/load",
+            )
         if endpoint in self._pending:
             raise Unavailable(
                 f"endpoint {endpoint} is not ready: its model is not loaded", code="serving.not_ready"
             )
-        raise NotFound(
-            f"there is no endpoint {endpoint[:128]!r}",
-            code="serving.endpoint_unknown",
-            hint="a model's name on the wire is an endpoint's: penstock endpoint list",
-        )
+        raise _unknown(endpoint)
+
+    def withhold(self, endpoint: str) -> None:
+        """Serve an endpoint no further until `allow`.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        with self._lock:
+            self._require(endpoint)
+            self.withheld |= {endpoint}
+            self._served = MappingProxyType(
+                {name: one for name, one in self._served.items() if name != endpoint}
+            )
+            self._before.pop(endpoint, None)
+
+    def allow(self, endpoint: str) -> None:
+        """Let an endpoint be served again.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        with self._lock:
+            self._require(endpoint)
+            self.withheld -= {endpoint}
+
+    def _require(self, endpoint: str) -> None:
+        if endpoint not in self._pending and endpoint not in self._served:
+            raise _unknown(endpoint)
 
     def expect(self, endpoints: frozenset[str]) -> None:
         """Say which endpoints exist; one that is served and not among them ends."""
         self._pending = endpoints
         with self._lock:
+            self.withheld &= endpoints
             gone = self._served.keys() - endpoints
             if gone:
                 kept = {name: one for name, one in self._served.items() if name not in gone}
@@ -138,7 +203,7 @@ class ModelRepository:
             for name in gone:
                 self._before.pop(name, None)
 
-    def apply(self, revision: Revision) -> ServedRevision:
+    def apply(self, revision: Revision, rules: tuple[Rule, ...] = ()) -> ServedRevision:
         """Load what a revision needs, prove it and serve it from now on; all or nothing.
 
         Raises:
@@ -146,10 +211,13 @@ class ModelRepository:
                 before is served further.
         """
         with self._lock:
-            models = {version: self._model(revision.model, version) for version in revision.versions}
-            new = ServedRevision(revision, models)
+            versions = (*revision.versions, *(rule.version for rule in rules))
+            models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
+            new = ServedRevision(revision, models, rules)
             old = self._served.get(revision.endpoint)
             check_compatible(new)
+            if revision.endpoint in self.withheld:
+                return new
             if old is not None:
                 self._before[revision.endpoint] = old
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
@@ -160,10 +228,20 @@ class ModelRepository:
         key = f"{name}/{version}@{files.digest}"
         found = self._loaded.get(key)
         if found is None:
+            started_s = time.perf_counter()
             found = LoadedModel(files, self._load(files))
             prove(found, files)
+            found.load_s = time.perf_counter() - started_s
             self._loaded[key] = found
         return found
+
+
+def _unknown(endpoint: str) -> NotFound:
+    return NotFound(
+        f"there is no endpoint {endpoint[:128]!r}",
+        code="serving.endpoint_unknown",
+        hint="a model's name on the wire is an endpoint's: penstock endpoint list",
+    )
 
 
 def check_compatible(new: ServedRevision) -> None:
@@ -215,6 +293,29 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
             raise _failed(files, f"output {column.name!r} is not one value a row")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise _failed(files, f"output {column.name!r} is not finite")
+    model.is_batchable = _gives_rows_alone(model, columns, row_count, outputs)
+
+
+def _gives_rows_alone(model: LoadedModel, columns: Columns, row_count: int, outputs: Columns) -> bool:
+    """Whether rows predicted together get what each gets alone: only then may requests be merged."""
+    try:
+        if row_count < 2:
+            columns = {name: np.concatenate([values, values]) for name, values in columns.items()}
+            row_count = 2
+            outputs = model.predict(columns, row_count)
+        for row in range(min(row_count, PROVEN_ROWS)):
+            alone = model.predict({name: values[row : row + 1] for name, values in columns.items()}, 1)
+            if not all(_are_equal(outputs[name][row : row + 1], alone[name]) for name in alone):
+                return False
+    except Exception:  # noqa: BLE001 - what a model's own code raises here only says that it is not to be merged
+        return False
+    return True
+
+
+def _are_equal(one: Array, other: Array) -> bool:
+    if one.dtype.kind == "f":
+        return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-5, atol=1e-8))
+    return bool(np.array_equal(one, other))
 
 
 def _failed(files: ModelFiles, reason: str) -> Invalid:

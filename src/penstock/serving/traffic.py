@@ -1,4 +1,4 @@
-"""Which route a request takes: stable or canary.
+"""Which version a request goes to: by a rule on what it says, else stable or canary by shares.
 
 Without a key, requests follow a golden-ratio sequence: after n requests the canary's share is off by
 O(log n) requests, and no regular pattern of clients can follow it. With a key, the key's hash decides:
@@ -8,10 +8,18 @@ the same key keeps its route, and stays on the canary when its percent grows.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from penstock.serving.deployments import Revision
 from penstock.serving.prediction_id import Route
 
+FindHeader = Callable[[str], str | None]
+"""Returns a request's header, whatever the transport calls it, or None."""
+ROUTE_KEY = "penstock-route-key"
+"""Parameter or header: requests with the same value take the same route."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _FULL = 1 << 64
 
@@ -40,3 +48,38 @@ def choose_route(revision: Revision, counter: int, key: str | None = None) -> Ro
         return "stable"
     spot = position(counter) if key is None else key_position(key)
     return "canary" if spot * 100 < revision.canary.percent else "stable"
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests whose parameter, or header, `name` has one of `values` go to `version`."""
+
+    name: str
+    is_header: bool
+    values: frozenset[str]
+    version: int
+
+    def holds(self, parameters: Mapping[str, Any], header: FindHeader) -> bool:
+        """Whether a request is one of them."""
+        value = header(self.name) if self.is_header else parameters.get(self.name)
+        return value is not None and text_of(value) in self.values
+
+
+def ruled_version(rules: Iterable[Rule], parameters: Mapping[str, Any], header: FindHeader) -> int | None:
+    """Return the version of the first rule that holds for a request, or None."""
+    return next((rule.version for rule in rules if rule.holds(parameters, header)), None)
+
+
+def route_key(parameters: Mapping[str, Any], header: FindHeader) -> str | None:
+    """Return what keeps a caller on one route: the parameter, else the header of the same name."""
+    key = parameters.get(ROUTE_KEY)
+    return header(ROUTE_KEY) if key is None else text_of(key)
+
+
+def text_of(value: Any) -> str:
+    """Return a parameter's value as rules compare it: booleans as JSON writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def no_header(_name: str) -> str | None:
+    """Know no header."""
+    return None

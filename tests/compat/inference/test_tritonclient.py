@@ -75,3 +75,34 @@ def test_an_error_reaches_the_user_as_its_sentence(client: triton.InferenceServe
         client.infer("delay", [wrong, *tensors(binary=True)[1:]])
     with pytest.raises(InferenceServerException, match="nope"):
         client.infer("nope", tensors(binary=True))
+
+
+def test_configuration_statistics_and_classes_are_what_the_client_expects(
+    client: triton.InferenceServerClient,
+) -> None:
+    assert client.get_model_config("delay")["input"][0] == {
+        "name": "hour",
+        "data_type": "TYPE_INT64",
+        "dims": [-1],
+    }
+    wanted = [triton.InferRequestedOutput("probability", class_count=3)]
+    assert client.infer("delay", tensors(binary=True), outputs=wanted).as_numpy("probability").shape == (2, 1)
+    [told] = client.get_inference_statistics("delay", "1")["model_stats"]
+    assert (told["inference_count"], told["inference_stats"]["success"]["count"]) == (2, 1)
+    assert client.get_inference_statistics()["model_stats"] == [told]
+
+
+def test_a_model_is_unloaded_and_loaded_again(client: triton.InferenceServerClient) -> None:
+    client.unload_model("delay")
+    assert not client.is_model_ready("delay")
+    assert client.get_model_repository_index() == [
+        {"name": "delay", "state": "UNAVAILABLE", "reason": "unloaded"}
+    ]
+    with pytest.raises(InferenceServerException, match="unloaded"):
+        client.infer("delay", tensors(binary=True))
+    client.load_model("delay")
+    assert client.is_model_ready("delay")
+    with pytest.raises(InferenceServerException, match="registry"):
+        client.load_model("delay", config="{}")
+    with pytest.raises(InferenceServerException, match="no endpoint"):
+        client.unload_model("nope")

@@ -30,6 +30,17 @@ TIMEOUT_OPTION = click.option(
 @click.option(
     "--canary", type=click.FloatRange(0, 100, min_open=True, max_open=True), help="Percent of the traffic."
 )
+@click.option(
+    "--fixed",
+    is_flag=True,
+    help="Keep --canary at its percent until somebody changes it, to compare versions.",
+)
+@click.option(
+    "--shadow",
+    "shadows",
+    multiple=True,
+    help="A version that sees the traffic and answers none of it; also several times. Alone, it changes nothing else.",
+)
 @click.option("--reason", help="Why, for the record.")
 @click.option("--force", is_flag=True, help="Also a version that was rolled back; --reason says why it may.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen.")
@@ -42,6 +53,8 @@ def deploy(
     name: str,
     reference: str | None,
     canary: float | None,
+    fixed: bool,
+    shadows: tuple[str, ...],
     reason: str | None,
     force: bool,
     dry_run: bool,
@@ -52,15 +65,30 @@ def deploy(
 
     What penstock.yaml says of the endpoint becomes its policy; what that will not be able to judge is told.
     """
-    from penstock.flows.production.deploying import plan_deployment
+    from penstock.flows.production.deploying import plan_deployment, plan_shadows
     from penstock.workspace import open_workspace
 
+    if fixed and canary is None:
+        raise click.UsageError("--fixed needs --canary")
     project = open_workspace(session.directory)
+    if shadows and reference is None and canary is None:
+        plan = plan_shadows(project, name, shadows, reason=reason)
+        _carry_out(session, project, plan, timeout if wait else None, dry_run)
+        return
     known = project.settings.endpoints.get(name)
     if reference is None and known is None:
         raise click.UsageError(f"--model is needed: penstock.yaml knows no endpoint {name!r}")
     reference = reference or (known.model if known else "")
-    plan = plan_deployment(project, name, reference, canary=canary, reason=reason, force=force)
+    plan = plan_deployment(
+        project,
+        name,
+        reference,
+        canary=canary,
+        reason=reason,
+        force=force,
+        shadows=shadows or None,
+        is_fixed=fixed,
+    )
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
 
 

@@ -49,6 +49,7 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.base.clock import now_ms
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
+    from penstock.flows.production.shadows import list_shadows
     from penstock.monitoring.policies import differences, policy_or_none_yet
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
@@ -59,6 +60,7 @@ def endpoint_show(session: Session, name: str) -> None:
         revision = get_revision(connection, name)
         policy = policy_or_none_yet(connection, name, revision.model)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        shadows = list_shadows(connection, revision)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
     written = policy_in_file(project, name)
     differs = written is not None and written.digest != policy.digest
@@ -72,6 +74,7 @@ def endpoint_show(session: Session, name: str) -> None:
             "endpoint": msgspec.to_builtins(policy.settings),
             "differs": keys,
         },
+        "shadow_differences": msgspec.to_builtins(shadows),
         "servers": [
             {
                 "url": worker.url,
@@ -90,6 +93,7 @@ def endpoint_show(session: Session, name: str) -> None:
         lines.append(
             f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
         )
+    lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
     lines.append(f"reason    {revision.reason}")
     lines.append(
         f"policy    {policy.number}, {len(policy.settings.guardrails)} guardrails"

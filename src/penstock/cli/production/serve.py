@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
+if TYPE_CHECKING:
+    from penstock.processes.fronts import FrontOptions
+
+LOADED_BEFORE_FORKS = (
+    "penstock.flows.models.folders",
+    "penstock.http.inference",
+    "penstock.processes.serve",
+    "skops.io",
+)
+"""What workers share in memory, and need not load when one begins anew; nothing that starts threads, as polars does."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids",
@@ -22,31 +33,122 @@ NOT_TAKEN = {
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one."
 )
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that a prediction may take; then it is an error of its version.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Run so many processes on the port, and begin one anew when it ends; by default this process serves.",
+)
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Answer over gRPC too, on this port (8081 is usual; 0 takes a free one).",
+)
+@click.option(
+    "--default",
+    metavar="ENDPOINT",
+    help="The endpoint that MLflow's /invocations asks; without it the only one, or the one in the header "
+    "penstock-endpoint.",
+)
 @json_option
 @pass_session
-def serve(session: Session, host: str, port: int) -> None:
+def serve(
+    session: Session,
+    host: str,
+    port: int,
+    timeout: float,
+    workers: int | None,
+    grpc_port: int | None,
+    default: str | None,
+) -> None:
     """Serve every endpoint over the Open Inference Protocol until interrupted.
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
     """
     import logging
 
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
+    from penstock.processes.fronts import FrontOptions, choose_grpc_port
+
+    fronts = choose_grpc_port(FrontOptions(host=host, grpc_port=grpc_port, default=default))
+    if workers is None:
+        _serve(session, port, timeout, fronts)
+    else:
+        _serve_with_workers(session, port, timeout, fronts, workers)
+
+
+def _serve(
+    session: Session,
+    port: int,
+    timeout: float,
+    fronts: FrontOptions,
+    bound: socket.socket | None = None,
+) -> None:
     from penstock.flows.models.folders import RegistrySource
-    from penstock.http.inference import build_inference_app
+    from penstock.processes.fronts import make_fronts
     from penstock.processes.serve import ServeOptions, ServeProcess
     from penstock.workspace import open_workspace
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
+    made = make_fronts(fronts)
     project = open_workspace(session.directory)
-    options = ServeOptions(host=host, port=port, recorder_max_bytes=project.settings.recording.max_bytes)
+    options = ServeOptions(
+        host=fronts.host,
+        port=port,
+        timeout_s=timeout,
+        recorder_max_bytes=project.settings.recording.max_bytes,
+    )
     try:
-        process = ServeProcess(project.database, RegistrySource(project), build_inference_app, options)
-        session.note(f"serving on {process.url} as worker {process.worker}; stop with Ctrl-C")
+        process = ServeProcess(
+            project.database, RegistrySource(project), made.application, options, bound, made.companion
+        )
+        also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
+        session.note(f"serving on {process.url}{also} as worker {process.worker}; stop with Ctrl-C")
         process.run()
     finally:
         project.close()
-    session.emit({"url": process.url, "worker": process.worker}, "")
+    if bound is None:
+        session.emit({"url": process.url, "worker": process.worker}, "")
+
+
+def _serve_with_workers(
+    session: Session, port: int, timeout: float, fronts: FrontOptions, workers: int
+) -> None:
+    """Fork workers; this returns in each of them when it has ended, and in the supervisor when all have."""
+    import importlib
+    import shutil
+    import tempfile
+
+    import msgspec
+
+    from penstock.http.listen import bind_shared, url_of
+    from penstock.workspace import share_metrics
+
+    sockets = bind_shared(fronts.host, port, workers)
+    url = url_of(sockets[0], fronts.host)
+    folder = tempfile.mkdtemp(prefix="penstock-metrics-")
+    share_metrics(folder)
+    for name in LOADED_BEFORE_FORKS:
+        importlib.import_module(name)
+    from penstock.processes.supervisor import supervise
+
+    also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
+    session.note(f"{workers} workers serve on {url}{also}; stop with Ctrl-C")
+    found = supervise(sockets, folder)
+    if found.socket is not None:
+        shared = msgspec.structs.replace(fronts, metrics_folder=folder)
+        _serve(session, port, timeout, shared, found.socket)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    session.emit({"url": url, "workers": workers}, "")
+    if found.exit_code:
+        click.get_current_context().exit(found.exit_code)
 
 
 @click.command()

@@ -140,6 +140,7 @@ def server(
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=5000, show_default=True, type=PORT, help="Port of pages and controller.")
 @click.option("--serve-port", default=8080, show_default=True, type=PORT, help="Port of the model server.")
+@click.option("--grpc-port", type=PORT, help="Let the model server answer over gRPC too, on this port.")
 @click.option(
     "--auth", is_flag=True, help="Let the server ask every caller for a token, or user and password."
 )
@@ -152,6 +153,7 @@ def up(
     host: str,
     port: int,
     serve_port: int,
+    grpc_port: int | None,
     auth: bool,
     insecure: bool,
 ) -> None:
@@ -163,9 +165,13 @@ def up(
     from penstock.processes.together import run_together
     from penstock.workspace import open_workspace
 
-    if port == serve_port and port:
-        raise click.UsageError(f"--port and --serve-port are both {port}: the two need a port each")
-    for option, number in (("--port", port), ("--serve-port", serve_port)):
+    ports = {"--port": port, "--serve-port": serve_port}
+    if grpc_port is not None:
+        ports["--grpc-port"] = grpc_port
+    for option, number in ports.items():
+        other = next((one for one, taken in ports.items() if taken == number and one != option), None)
+        if other is not None and number:
+            raise click.UsageError(f"{option} and {other} are both {number}: each needs a port of its own")
         bind(host, number, option).close()
 
     project = open_workspace(session.directory)
@@ -178,7 +184,10 @@ def up(
                 *(["--auth"] if auth else []),
                 *(["--insecure"] if insecure else []),
             ],
-            "serve": [*command, "serve", "--host", host, "--port", str(serve_port)],
+            "serve": [
+                *(*command, "serve", "--host", host, "--port", str(serve_port)),
+                *([] if grpc_port is None else ["--grpc-port", str(grpc_port)]),
+            ],
         }
     )
     if ended is not None:

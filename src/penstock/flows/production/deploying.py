@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import msgspec
 
 from penstock.base.errors import Invalid, Refused
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
+from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.gates.settings import settings_digest
 from penstock.registry.references import resolve_version
 from penstock.registry.states import require_not_rolled_back
 from penstock.registry.verdicts import find_verdict
-from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision
+from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision, get_revision
 from penstock.serving.loaders import load_model
 from penstock.serving.repository import LoadedModel, check_inputs, prove
 
@@ -29,6 +33,8 @@ def plan_deployment(
     canary: float | None = None,
     reason: str | None = None,
     force: bool = False,
+    shadows: Sequence[str] | None = None,
+    is_fixed: bool = False,
 ) -> DeploymentPlan:
     """Plan to serve a version: for all traffic, or for `canary` percent beside what is stable now.
 
@@ -37,6 +43,8 @@ def plan_deployment(
 
     Args:
         force: deploy a version that was rolled back; `reason` says why it may.
+        shadows: versions that see the traffic and answer none of it; None: those of penstock.yaml.
+        is_fixed: let a canary keep its percent until somebody changes it, as in a comparison of two versions.
 
     Raises:
         NotFound: no such version.
@@ -67,6 +75,8 @@ def plan_deployment(
     files = RegistrySource(project).fetch(version.model, version.number)
     prove(LoadedModel(files, load_model(files)), files)
     policy = policy_in_file(project, endpoint)
+    if shadows is None:
+        shadows = policy.endpoint.traffic.shadows if policy else ()
     outputs = frozenset(column.name for column in files.signature.outputs)
     warnings = check_guardrails(
         project, endpoint, policy.endpoint if policy else None, version, outputs, is_canary=canary is not None
@@ -79,7 +89,13 @@ def plan_deployment(
         kind = "endpoint.deployed"
     else:
         draft, summary = _canary_draft(project, endpoint, version, before, (canary, reason))
+        if is_fixed:
+            draft = msgspec.structs.replace(draft, steps=())
         kind = "endpoint.canary"
+    numbers, beside = _shadows(project, version.model, files.signature, shadows)
+    taken = {draft.stable, draft.canary.version if draft.canary else 0}
+    draft = msgspec.structs.replace(draft, shadows=tuple(one for one in numbers if one not in taken))
+    summary += beside
     return DeploymentPlan(
         endpoint,
         draft,
@@ -90,6 +106,59 @@ def plan_deployment(
         answered_for=version if force else None,
         warnings=warnings,
     )
+
+
+def plan_shadows(
+    project: Project, endpoint: str, shadows: Sequence[str], *, reason: str | None = None
+) -> DeploymentPlan:
+    """Plan to let versions see what an endpoint is asked, and leave those that answer as they are.
+
+    Raises:
+        NotFound: no such endpoint or version.
+        Invalid: a shadow is of another model, does not load, or requires inputs that clients do not send.
+    """
+    with project.database.read() as connection:
+        before = get_revision(connection, endpoint)
+    stable = RegistrySource(project).fetch(before.model, before.stable)
+    numbers, beside = _shadows(project, before.model, stable.signature, shadows)
+    answering = {before.stable, before.canary.version if before.canary else 0}
+    summary = f"{endpoint} serves what it did{beside}"
+    draft = RevisionDraft(
+        model=before.model,
+        stable=before.stable,
+        canary=before.canary,
+        shadows=tuple(one for one in numbers if one not in answering),
+        steps=before.steps,
+        actor=project.actor,
+        reason=reason or summary,
+        kind=before.kind,
+    )
+    return DeploymentPlan(endpoint, draft, before, "endpoint.shadowed", summary)
+
+
+def _shadows(
+    project: Project, model: str, stable: Signature, references: Sequence[str]
+) -> tuple[tuple[int, ...], str]:
+    """Return the versions that references name, each proved, and how a summary ends that names them."""
+    found = []
+    for reference in references:
+        with project.database.read() as connection:
+            version = resolve_version(connection, reference)
+        if version.model != model:
+            raise Invalid(
+                f"{version.ref} cannot be a shadow of {model}: it is another model",
+                code="serving.foreign_shadow",
+                hint=f"name a version: {model}/{version.number}",
+            )
+        files = RegistrySource(project).fetch(version.model, version.number)
+        check_inputs(version.ref, files.signature, stable)
+        prove(LoadedModel(files, load_model(files)), files)
+        found.append(version.number)
+    numbers = tuple(dict.fromkeys(found))
+    if not numbers:
+        return (), ""
+    named = ", ".join(f"{model}/{number}" for number in numbers)
+    return numbers, f", with {named} in {'its shadow' if len(numbers) == 1 else 'its shadows'}"
 
 
 def check_endpoint_name(name: str) -> str:

@@ -231,7 +231,10 @@ class LiveRecorder:
         )
         answered = [one for one in observations if one.error is None]
         stacked = stack([one.outputs for one in answered])
-        outputs.update(stacked, sum(one.row_count for one in answered))
+        outputs.update(
+            {**stacked, **stack([one.differences for one in answered])},
+            sum(one.row_count for one in answered),
+        )
         odd_rows = [0] * len(observations)
         if any(is_nonfinite(values).any() for values in stacked.values()):
             odd_rows = [_nonfinite_rows(one) for one in observations]

@@ -135,6 +135,17 @@ def _classes_of(estimator: Any) -> tuple[Any, ...] | None:
     return tuple(classes.tolist())
 
 
+def _parts(estimator: Any) -> list[Any]:
+    """Return an estimator and every estimator within it."""
+    parameters = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    return [estimator, *(value for value in parameters.values() if hasattr(value, "get_params"))]
+
+
+def _is_of_sklearn(estimator: Any) -> bool:
+    kind = type(estimator)
+    return kind.__module__.startswith("sklearn.") and kind.__name__ != "FunctionTransformer"
+
+
 class SklearnPredictor:
     """An estimator behind the predictor's role. `classes` are a classifier's, in its order."""
 
@@ -149,6 +160,8 @@ class SklearnPredictor:
         self._columns_of = {probability_output(one): index for index, one in enumerate(self.classes or ())}
         self._needs_probabilities = any(name != "prediction" for name in self._outputs)
         self._shared = is_argmax and self._needs_probabilities
+        self.is_bounded = all(_is_of_sklearn(part) for part in _parts(estimator))
+        """Whether it runs scikit-learn's code alone, which always comes to an end."""
 
     def _feed(self, estimator: Any) -> Callable[[Columns, int], Any]:
         is_numeric = all(column.datatype != "BYTES" for column in self._inputs)

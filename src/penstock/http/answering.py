@@ -1,0 +1,111 @@
+"""How a prediction is asked for over HTTP, whatever form its bodies have: read, predict, write, count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.http.bodies import read_body
+from penstock.http.departure import Caller
+from penstock.http.metrics import InferenceMetrics
+from penstock.records.signature import Signature
+from penstock.serving.codecs import InferRequest, InferResponse
+from penstock.serving.dataplane import DataPlane
+
+HEADERS = ("penstock-prediction-id", "penstock-revision", "penstock-model-version", "penstock-route")
+INLINE_BYTES = 65536
+INLINE_VALUES = 8192
+"""Bodies beyond these are read and written in a thread."""
+T = TypeVar("T")
+Form = TypeVar("Form")
+Read = Callable[[bytes, Signature, float], tuple[InferRequest, Form]]
+"""Body, signature and time of arrival to a request, and the form its answer takes."""
+Write = Callable[[InferResponse, Form], Response]
+
+
+class Answering:
+    """Answers predictions; `max_body_bytes` is the largest body."""
+
+    def __init__(self, dataplane: DataPlane, metrics: InferenceMetrics, max_body_bytes: int) -> None:
+        self._dataplane = dataplane
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._codecs = ThreadPoolExecutor(2, thread_name_prefix="penstock-codec")
+
+    async def answer(
+        self,
+        request: Request,
+        endpoint: str,
+        version: int | None,
+        read: Read[Form],
+        write: Write[Form],
+        tell: Callable[[PenstockError], Response],
+    ) -> Response:
+        """Answer one request; an error is told by `tell`, and counted."""
+        received_s = time.perf_counter()
+        caller: Caller | None = None
+        self._metrics.in_flight.inc()
+        try:
+            body = await read_body(request, self._max_body_bytes)
+            caller = Caller(request.receive)
+            return await self._predict(request, endpoint, version, body, received_s, read, write)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except asyncio.CancelledError:
+            if caller is None or not caller.has_left:
+                raise
+            self._metrics.count_refusal(endpoint, "abandoned")
+            return Response(status_code=400)
+        except PenstockError as error:
+            self.refuse(endpoint, error)
+            return tell(error)
+        except Exception:
+            self._metrics.count_refusal(endpoint, "error")
+            raise
+        finally:
+            self._metrics.in_flight.dec()
+            if caller is not None:
+                caller.forget()
+
+    def refuse(self, endpoint: str, error: PenstockError) -> None:
+        """Count a request that was refused."""
+        is_mistake = isinstance(error, Invalid | NotFound)
+        self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
+
+    async def _predict(
+        self,
+        asked: Request,
+        endpoint: str,
+        version: int | None,
+        body: bytes,
+        received_s: float,
+        read: Read[Form],
+        write: Write[Form],
+    ) -> Response:
+        _, model = self._dataplane.resolve(endpoint, version)
+        decode = partial(read, body, model.signature, received_s)
+        is_small = len(body) < INLINE_BYTES
+        request, form = decode() if is_small else await self._aside(decode)
+        response = await self._dataplane.infer(endpoint, version, request, header=asked.headers.get)
+        is_small = is_small and sum(tensor.values.size for tensor in response.tensors) < INLINE_VALUES
+        encode = partial(write, response, form)
+        answer = encode() if is_small else await self._aside(encode)
+        self._metrics.count_answer(response, time.perf_counter() - received_s)
+        return answer
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Do what would keep the loop from other requests in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._codecs, work)
+
+
+def identity_headers(response: InferResponse) -> dict[str, str]:
+    """Return the headers that name a prediction."""
+    return {name: str(response.parameters[name]) for name in HEADERS}

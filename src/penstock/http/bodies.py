@@ -1,0 +1,96 @@
+"""Bodies of requests: read up to a limit, and decompressed."""
+
+from __future__ import annotations
+
+import zlib
+
+from starlette.requests import Request
+
+from penstock.base.errors import Invalid
+
+MEBIBYTE = 1 << 20
+_WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Return the body, decompressed.
+
+    Raises:
+        Invalid: it is larger than the limit, or not what its Content-Encoding says.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        parts.append(part)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    encoding = request.headers.get("content-encoding")
+    return body if encoding is None else decode_body(body, encoding, limit_bytes)
+
+
+def decode_body(body: bytes, encodings: str, limit_bytes: int) -> bytes:
+    """Undo the encodings that a Content-Encoding header names, the last first.
+
+    Raises:
+        Invalid: the body is not that (`http.bad_encoding`), the encoding is unknown (`http.unknown_encoding`),
+            or the body is too large.
+    """
+    names = [name.strip().lower() for name in encodings.split(",")]
+    named = [name for name in names if name not in {"", "identity"}]
+    for name in named:
+        if name not in _WINDOW_BITS or len(named) > 1:
+            raise Invalid(
+                f"Content-Encoding {encodings[:64]!r} is not supported",
+                code="http.unknown_encoding",
+                hint="use gzip, deflate or no compression",
+            )
+    return _inflate(body, named[0], limit_bytes) if named else body
+
+
+def _inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    for bits in _WINDOW_BITS[encoding]:
+        data = _members(body, bits, limit_bytes, repeats=encoding != "deflate")
+        if data is not None:
+            return data
+    raise Invalid(
+        f"the body is not {encoding}",
+        code="http.bad_encoding",
+        hint="use gzip, deflate or no compression",
+    )
+
+
+def _members(body: bytes, bits: int, limit_bytes: int, *, repeats: bool) -> bytes | None:
+    """Return all of a stream, whose members may follow each other (RFC 1952, 2.2); None when it is broken."""
+    parts: list[bytes] = []
+    size = 0
+    rest = body
+    while True:
+        decompressor = zlib.decompressobj(bits)
+        try:
+            data = decompressor.decompress(rest, limit_bytes + 1 - size)
+        except zlib.error:
+            return None
+        size += len(data)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        if not decompressor.eof:
+            return None
+        parts.append(data)
+        rest = decompressor.unused_data
+        if not rest:
+            return b"".join(parts)
+        if not repeats:
+            return None
+
+
+def _too_large(limit_bytes: int) -> Invalid:
+    return Invalid(
+        f"the body is larger than {limit_bytes // MEBIBYTE} MiB",
+        code="http.body_too_large",
+        hint="send the rows in several requests",
+    )

@@ -1,0 +1,128 @@
+"""Several serve processes behind one port: forked from one that has loaded the libraries, begun anew when they end.
+
+Each worker listens on a socket of its own on the same port, between which the kernel shares out connections. The
+supervisor holds them all open, so that connections to a worker that has died wait for the next instead of being
+refused. It answers nothing itself, has no thread and opens no store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import msgspec
+
+from penstock.base.process import die_with_parent
+from penstock.http.worker_metrics import WorkerMetrics
+
+logger = logging.getLogger(__name__)
+POLL_S = 0.05
+SETTLED_S = 5.0
+"""A worker that lived this long had started; one that did not is begun anew after a growing pause."""
+PAUSE_MAX_S = 30.0
+GRACE_S = 40.0
+
+
+class WorkerSlot(msgspec.Struct):
+    """A place for one worker; its process changes."""
+
+    number: int
+    socket: socket.socket
+    pid: int = 0
+    started_s: float = 0.0
+    failures: int = 0
+    again_s: float = 0.0
+
+
+class Supervised(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process finds after `supervise`: a worker its socket, the supervisor how its first worker failed."""
+
+    socket: socket.socket | None = None
+    exit_code: int = 0
+
+
+def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
+    """Fork a worker for each socket and keep them running until SIGTERM or SIGINT.
+
+    `folder` is where the processes add up what they count. Returns once in every worker, with its socket, and once
+    in the supervisor, at the end. Main thread only, and no other thread may run. A worker that ends by itself, with an exit code, before any has settled ends them all:
+    what it could not do (open the store) the next could not either.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    slots = [WorkerSlot(number, one) for number, one in enumerate(sockets)]
+    metrics = WorkerMetrics(len(slots), folder)
+    has_settled, code = False, 0
+    while not asked and not code:
+        for slot in slots:
+            if not slot.pid and time.monotonic() >= slot.again_s and not _begin(slot):
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                return Supervised(socket=slot.socket)
+            has_settled = has_settled or (slot.pid > 0 and _age_s(slot) > SETTLED_S)
+            status = _ended(slot)
+            if status is None:
+                continue
+            if os.WIFEXITED(status) and os.WEXITSTATUS(status) and not has_settled:
+                code = os.WEXITSTATUS(status)
+                break
+            metrics.count_end(slot.pid)
+            _note_end(slot, status)
+        time.sleep(POLL_S)
+    _end(slots)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return Supervised(exit_code=code)
+
+
+def _begin(slot: WorkerSlot) -> bool:
+    """Fork; return False in the worker."""
+    pid = os.fork()
+    if pid == 0:
+        die_with_parent()
+        return False
+    slot.pid, slot.started_s = pid, time.monotonic()
+    return True
+
+
+def _ended(slot: WorkerSlot) -> int | None:
+    if not slot.pid:
+        return None
+    pid, status = os.waitpid(slot.pid, os.WNOHANG)
+    return status if pid else None
+
+
+def _age_s(slot: WorkerSlot) -> float:
+    return time.monotonic() - slot.started_s
+
+
+def _note_end(slot: WorkerSlot, status: int) -> None:
+    how = f"exit code {os.WEXITSTATUS(status)}" if os.WIFEXITED(status) else f"signal {os.WTERMSIG(status)}"
+    slot.failures = 0 if _age_s(slot) > SETTLED_S else slot.failures + 1
+    pause_s = min(PAUSE_MAX_S, 0.5 * 2 ** (slot.failures - 2)) if slot.failures > 1 else 0.0
+    logger.error("worker process %d ended with %s; another begins", slot.pid, how)
+    slot.pid, slot.again_s = 0, time.monotonic() + pause_s
+
+
+def _end(slots: Sequence[WorkerSlot]) -> None:
+    running = [slot for slot in slots if slot.pid]
+    for slot in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(slot.pid, signal.SIGTERM)
+    deadline_s = time.monotonic() + GRACE_S
+    while running and time.monotonic() < deadline_s:
+        running = [slot for slot in running if _ended(slot) is None]
+        time.sleep(POLL_S)
+    for slot in running:
+        os.kill(slot.pid, signal.SIGKILL)
+        os.waitpid(slot.pid, 0)

@@ -1,0 +1,43 @@
+"""Who may call which method: whatever the credentials in the metadata allow."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from penstock.access.scopes import Scope
+
+
+class Admission(Protocol):
+    """Decides whether credentials allow something."""
+
+    def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> None:
+        """Return when the bearer may do this.
+
+        Args:
+            authorization: the header or metadata of this name, empty without.
+            endpoint: what it concerns, None for the process as a whole.
+
+        Raises:
+            Denied: the credentials are missing, wrong, or not enough.
+        """
+
+
+class Doorkeeper:
+    """Lets everybody in where nobody is asked, and else whom `admission` lets in."""
+
+    def __init__(self, admission: Admission | None = None) -> None:
+        self._admission = admission
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked."""
+        return self._admission is None
+
+    def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> None:
+        """Return when the caller may do this.
+
+        Raises:
+            Denied: the caller may not.
+        """
+        if self._admission is not None:
+            self._admission.admit(authorization, scope, endpoint)

@@ -1,0 +1,148 @@
+"""The gRPC server of a serve process: on the loop of its HTTP server, with reflection and health."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import grpc
+import grpc.aio
+import msgspec
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import _async as reflection_async
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from penstock.base.errors import Conflict
+from penstock.rpc.callers import Doorkeeper
+from penstock.rpc.messages import POOL
+from penstock.rpc.schema import SERVICE
+from penstock.rpc.service import Counts, Service
+from penstock.serving.dataplane import DataPlane
+
+HEALTH_S = 0.25
+"""How often the health service looks whether everything is served."""
+
+
+class Certificates(msgspec.Struct, frozen=True, kw_only=True):
+    """What TLS needs, as PEM: the server's chain and key, and who must have signed clients' certificates."""
+
+    chain: bytes
+    key: bytes
+    client_authority: bytes | None = None
+
+
+class RpcOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server listens and what it takes. `port` 0 takes a free one; `is_shared` lets workers share one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8081
+    is_shared: bool = False
+    max_message_bytes: int = 64 << 20
+    certificates: Certificates | None = None
+
+
+class RpcServer:
+    """One server. `start` and `stop` are for the loop that the data plane predicts on; `port` is known after `start`."""
+
+    def __init__(
+        self, dataplane: DataPlane, counts: Counts, options: RpcOptions, doorkeeper: Doorkeeper | None = None
+    ) -> None:
+        self._dataplane = dataplane
+        self._options = options
+        self._service = Service(dataplane, counts, doorkeeper or Doorkeeper())
+        self._health = HealthServicer()
+        self._server: Any = None
+        self._watch: asyncio.Task[None] | None = None
+        self.port = options.port
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it answers."""
+        return self._server is not None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            Conflict: the port is in use (`serving.port_in_use`).
+        """
+        options = self._options
+        server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", int(options.is_shared)),
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+            ]
+        )
+        server.add_generic_rpc_handlers((self._service.handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        servicer = reflection_async.ReflectionServicer(names, pool=_Pools())
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"{host}:{options.port}"
+        try:
+            self.port = (
+                server.add_insecure_port(address)
+                if options.certificates is None
+                else server.add_secure_port(address, _credentials(options.certificates))
+            )
+        except RuntimeError:
+            raise Conflict(
+                f"port {options.port} on {options.host} cannot be listened on",
+                code="serving.port_in_use",
+                hint=f"choose another port: --grpc-port {options.port + 1}",
+                port=options.port,
+            ) from None
+        await self._look()
+        await server.start()
+        self._server = server
+        self._watch = asyncio.ensure_future(self._keep_looking())
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no further requests and give those under way their time."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        if self._server is not None:
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(grace_s)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(HEALTH_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        states = health_pb2.HealthCheckResponse
+        state = states.SERVING if self._dataplane.is_ready() else states.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, state)
+
+
+class _Pools:
+    """The descriptors that reflection shows: ours, and those of the health and reflection services."""
+
+    def __init__(self) -> None:
+        self._pools = (POOL, health_pb2.DESCRIPTOR.pool)
+
+    def __getattr__(self, name: str) -> object:
+        def find(*arguments: object) -> object:
+            try:
+                return getattr(self._pools[0], name)(*arguments)
+            except KeyError:
+                return getattr(self._pools[1], name)(*arguments)
+
+        return find
+
+
+def _credentials(certificates: Certificates) -> Any:
+    authority = certificates.client_authority
+    return grpc.ssl_server_credentials(
+        [(certificates.key, certificates.chain)],
+        root_certificates=authority,
+        require_client_auth=authority is not None,
+    )

@@ -1,0 +1,254 @@
+"""What each method of the service does: read the message, ask the data plane, write the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import grpc
+
+import penstock
+from penstock.access.scopes import Scope
+from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.rpc.callers import Doorkeeper
+from penstock.rpc.errors import as_error, metadata_of, status_of
+from penstock.rpc.messages import ModelStreamInferResponse, message_class
+from penstock.rpc.schema import METHODS, SERVICE, STREAM
+from penstock.rpc.translating import read_request, write_response
+from penstock.serving.codecs import InferResponse, classify
+from penstock.serving.configuring import model_config, model_statistics
+from penstock.serving.dataplane import DataPlane
+
+STREAM_AHEAD = 16
+"""Requests of one stream that are worked on at the same time."""
+INLINE_BYTES = 65536
+"""Messages beyond this are read and written in a thread."""
+T = TypeVar("T")
+
+
+class Context(Protocol):
+    """What is used of gRPC's context of a call."""
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the caller's deadline, None without one."""
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
+        """Return the metadata of the call."""
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+        """Set the metadata that end the answer."""
+
+    async def abort(self, code: object, details: str) -> None:
+        """End the call with a status; raises."""
+
+
+class Counts(Protocol):
+    """Where requests are counted. Thread-safe."""
+
+    def count_answer(self, response: InferResponse, duration_s: float) -> None:
+        """Count a request that was answered."""
+
+    def count_refusal(self, endpoint: str, outcome: str, error: PenstockError | None = None) -> None:
+        """Count a request that was not answered: `invalid`, `error` or `abandoned`."""
+
+
+class Service:
+    """The methods. `lifecycle` work runs in a thread, since models are loaded in it."""
+
+    def __init__(self, dataplane: DataPlane, counts: Counts, doorkeeper: Doorkeeper) -> None:
+        self._dataplane = dataplane
+        self._counts = counts
+        self._doorkeeper = doorkeeper
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-grpc")
+
+    def handler(self) -> Any:
+        """Return what gRPC's server asks for the methods."""
+        handlers = {name: self._unary(name) for name in METHODS}
+        request, response = message_class("ModelInferRequest"), ModelStreamInferResponse
+        handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
+            self._stream, request.FromString, response.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _unary(self, name: str) -> Any:
+        request, response = message_class(f"{name}Request"), message_class(f"{name}Response")
+        work = _METHODS[name]
+
+        async def answer(message: Any, context: Context) -> Any:
+            try:
+                return await work(self, message, context, response)
+            except Exception as problem:  # noqa: BLE001 - told to the caller by its cause, a defect also to the log
+                error = as_error(problem, name)
+                context.set_trailing_metadata(metadata_of(error))
+                await context.abort(status_of(error), error.message[:2000])
+
+        return grpc.unary_unary_rpc_method_handler(answer, request.FromString, response.SerializeToString)
+
+    async def _server_live(self, _message: Any, _context: Context, made: Any) -> Any:
+        return made(live=self._dataplane.is_live())
+
+    async def _server_ready(self, _message: Any, _context: Context, made: Any) -> Any:
+        return made(ready=self._dataplane.is_ready())
+
+    async def _model_ready(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "infer", message.name)
+        try:
+            return made(ready=self._dataplane.is_model_ready(message.name, version_of(message.version)))
+        except NotFound:
+            return made(ready=False)
+
+    async def _server_metadata(self, _message: Any, _context: Context, made: Any) -> Any:
+        return made(**self._dataplane.server_metadata(penstock.__version__))
+
+    async def _model_metadata(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "infer", message.name)
+        found = self._dataplane.model_metadata(message.name, version_of(message.version))
+        for tensor in (*found["inputs"], *found["outputs"]):
+            tensor.pop("parameters", None)
+        return made(**found)
+
+    async def _model_infer(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "infer", message.model_name)
+        return await self._infer(message, context)
+
+    async def _model_config(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "infer", message.name)
+        return made(config=model_config(self._dataplane, message.name, version_of(message.version)))
+
+    async def _model_statistics(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "metrics", message.name or None)
+        found = model_statistics(self._dataplane, message.name or None, version_of(message.version))
+        return made(model_stats=found)
+
+    async def _repository_index(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "infer", None)
+        found = self._dataplane.repository_index()
+        return made(models=[one for one in found if not message.ready or one["state"] == "READY"])
+
+    async def _repository_model_load(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "load", message.model_name)
+        if message.parameters:
+            raise Invalid(
+                "models come from the registry; parameters of load are not supported",
+                code="serving.unsupported",
+                hint="penstock deploy says what an endpoint serves",
+            )
+        await self._aside(partial(self._dataplane.load, message.model_name))
+        return made()
+
+    async def _repository_model_unload(self, message: Any, context: Context, made: Any) -> Any:
+        await self._admit(context, "load", message.model_name)
+        await self._aside(partial(self._dataplane.unload, message.model_name))
+        return made()
+
+    async def _infer(self, message: Any, context: Context) -> Any:
+        received_s = time.perf_counter()
+        endpoint = message.model_name
+        try:
+            read = partial(read_request, message, received_s)
+            is_small = message.ByteSize() < INLINE_BYTES
+            request, encoding = read() if is_small else await self._aside(read)
+            left_s = context.time_remaining()
+            deadline_s = None if left_s is None else received_s + left_s
+            version = version_of(message.model_version)
+            response = await self._dataplane.infer(
+                endpoint, version, request, deadline_s=deadline_s, header=partial(_header, context)
+            )
+            write = partial(_write, response, encoding)
+            answer = write() if is_small else await self._aside(write)
+        except asyncio.CancelledError:
+            self._counts.count_refusal(endpoint, "abandoned")
+            raise
+        except PenstockError as error:
+            is_mistake = isinstance(error, Invalid | NotFound)
+            self._counts.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
+            raise
+        except Exception:
+            self._counts.count_refusal(endpoint, "error")
+            raise
+        self._counts.count_answer(response, time.perf_counter() - received_s)
+        return answer
+
+    async def _stream(self, messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        """Answer each request of a stream in its turn; one that fails is told, and the stream goes on."""
+        under_way: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(STREAM_AHEAD)
+
+        async def take() -> None:
+            async for message in messages:
+                await under_way.put(asyncio.ensure_future(self._streamed(message, context)))
+            await under_way.put(None)
+
+        taking = asyncio.ensure_future(take())
+        try:
+            while (task := await under_way.get()) is not None:
+                yield await task
+            await taking
+        finally:
+            taking.cancel()
+            while not under_way.empty():
+                left = under_way.get_nowait()
+                if left is not None:
+                    left.cancel()
+
+    async def _streamed(self, message: Any, context: Context) -> Any:
+        try:
+            await self._admit(context, "infer", message.model_name)
+            return ModelStreamInferResponse(infer_response=await self._infer(message, context))
+        except Exception as problem:  # noqa: BLE001 - as above
+            told = ModelStreamInferResponse(error_message=as_error(problem, STREAM).message)
+            told.infer_response.id = message.id
+            return told
+
+    async def _admit(self, context: Context, scope: Scope, endpoint: str | None) -> None:
+        if self._doorkeeper.is_open:
+            return
+        given = _header(context, "authorization") or ""
+        await self._aside(partial(self._doorkeeper.admit, given, scope, endpoint))
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Do what would keep the loop from other requests in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+_METHODS: dict[str, Callable[[Service, Any, Context, Any], Awaitable[Any]]] = {
+    "ServerLive": Service._server_live,
+    "ServerReady": Service._server_ready,
+    "ModelReady": Service._model_ready,
+    "ServerMetadata": Service._server_metadata,
+    "ModelMetadata": Service._model_metadata,
+    "ModelInfer": Service._model_infer,
+    "ModelConfig": Service._model_config,
+    "ModelStatistics": Service._model_statistics,
+    "RepositoryIndex": Service._repository_index,
+    "RepositoryModelLoad": Service._repository_model_load,
+    "RepositoryModelUnload": Service._repository_model_unload,
+}
+
+
+def _write(response: InferResponse, encoding: Any) -> Any:
+    return write_response(classify(response, encoding), encoding)
+
+
+def _header(context: Context, name: str) -> str | None:
+    """Return the metadata of a name, which is in lower case."""
+    for key, value in context.invocation_metadata() or ():
+        if key == name and isinstance(value, str):
+            return value
+    return None
+
+
+def version_of(text: str) -> int | None:
+    """Return the number of a version, None for no version.
+
+    Raises:
+        NotFound: it is none.
+    """
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:
+        raise NotFound(f"there is no version {text[:64]!r}", code="serving.version_unknown")
+    return int(text)

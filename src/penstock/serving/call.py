@@ -1,0 +1,158 @@
+"""One prediction by one model on one route, told to the recorder whatever becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from penstock.base.errors import PenstockError
+from penstock.serving.engine.engine import Engine
+from penstock.serving.engine.job import Outputs
+from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.prediction_id import Route
+from penstock.serving.recorder import Exchange, Recorder
+from penstock.serving.repository import LoadedModel, ServedRevision
+from penstock.serving.tensors import Tensor, to_columns
+
+logger = logging.getLogger(__name__)
+ENGINE_CODES = frozenset({"serving.overloaded", "serving.deadline"})
+"""Failures that are not the model's own."""
+DIFFERENCE = " differs by"
+"""Ends the name of a shadow's difference among the outputs of its windows."""
+ABANDONED_S = 1.0
+"""A caller that leaves after waiting this long counts as an error of its route; before, it just went."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One prediction by one model, told to the recorder whether it succeeds or not."""
+
+    engine: Engine
+    recorder: Recorder
+    served: ServedRevision
+    model: LoadedModel
+    route: Route
+    counter: int
+    columns: Columns
+    row_count: int
+    started_s: float
+    time_ms: int
+    id: str
+    answered: Outputs | None = None
+    """What the client got, for a shadow."""
+
+    async def run(self, deadline_s: float) -> Outputs:
+        """Predict.
+
+        Raises:
+            PenstockError: the model raised, too many wait for it, or the deadline passed. Its fields say which
+                version and route it was.
+        """
+        try:
+            outputs = await self.engine.predict(
+                self.served.revision.endpoint,
+                self.model,
+                self.columns,
+                self.row_count,
+                deadline_s=deadline_s,
+                may_inline=self.route == "stable",
+            )
+        except asyncio.CancelledError:
+            if time.perf_counter() - self.started_s >= ABANDONED_S:
+                self._tell({}, "abandoned")
+            raise
+        except Exception as error:
+            failure = self._failure(error)
+            self._tell({}, failure.code.rpartition(".")[2])
+            raise failure from error
+        self._tell(outputs, None)
+        return outputs
+
+    def shadowed(self, version: int, answered: Outputs) -> Call:
+        """Return the same rows for a shadow version.
+
+        Raises:
+            Invalid: they do not fit it.
+        """
+        model = self.served.models[version]
+        known = {column.name: column.datatype for column in self.model.signature.inputs}
+        tensors = [Tensor(name, known[name], values) for name, values in self.columns.items()]
+        columns, row_count = match_columns(model, tensors, self.served.foreign_inputs(model))
+        return replace(
+            self,
+            model=model,
+            route="shadow",
+            columns=columns,
+            row_count=row_count,
+            started_s=time.perf_counter(),
+            answered=answered,
+        )
+
+    def settle(self, predicted: asyncio.Future[Outputs]) -> None:
+        """Tell of a prediction that no client waits for."""
+        error = predicted.exception()
+        outputs = {} if error else predicted.result()
+        self._tell(outputs, "model_failed" if error else None, differences_of(outputs, self.answered or {}))
+
+    def _failure(self, error: Exception) -> PenstockError:
+        if not isinstance(error, PenstockError) or error.code not in ENGINE_CODES:
+            logger.warning("version %s of %s raised", self.model.version, self.model.name, exc_info=error)
+            error = PenstockError(
+                f"the model failed on this request: {type(error).__name__}: {str(error)[:500]}",
+                code="serving.model_failed",
+            )
+        error.fields.update(version=self.model.version, route=self.route, prediction_id=self.id)
+        return error
+
+    def _tell(self, outputs: Outputs, error: str | None, differences: Columns = MappingProxyType({})) -> None:
+        revision = self.served.revision
+        self.recorder.record(
+            Exchange(
+                endpoint=revision.endpoint,
+                revision=0 if self.route == "direct" else revision.number,
+                version=self.model.version,
+                route=self.route,
+                time_ms=self.time_ms,
+                id=self.id,
+                counter=self.counter,
+                inputs=self.columns,
+                outputs=outputs,
+                row_count=self.row_count,
+                latency_s=time.perf_counter() - self.started_s,
+                error=error,
+                classes=self.model.classes,
+                differences=differences,
+            )
+        )
+
+
+def differences_of(outputs: Outputs, answered: Outputs) -> dict[str, Array]:
+    """Return how far outputs are from others of the same names, a number a row."""
+    found = {}
+    for name, values in outputs.items():
+        other = answered.get(name)
+        if other is None or other.shape != values.shape or values.ndim != 1:
+            continue
+        if values.dtype.kind == other.dtype.kind == "f":
+            found[f"{name}{DIFFERENCE}"] = np.abs(values - other)
+        else:
+            found[f"{name}{DIFFERENCE}"] = (values != other).astype(np.float64)
+    return found
+
+
+def match_columns(
+    model: LoadedModel, tensors: Iterable[Tensor], foreign: frozenset[str]
+) -> tuple[Columns, int]:
+    """Match tensors with the inputs of a model; those that only other versions take are left out.
+
+    Clients cannot know which version answers.
+    """
+    if not foreign:
+        return to_columns(model.signature, tensors)
+    return to_columns(model.signature, [tensor for tensor in tensors if tensor.name not in foreign])

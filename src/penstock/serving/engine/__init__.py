@@ -1,0 +1,1 @@
+"""The engine behind every transport: queues, fair shares, batches and deadlines of predictions."""

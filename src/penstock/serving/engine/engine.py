@@ -1,0 +1,232 @@
+"""Predictions for many callers: every version has a queue and threads of its own, and callers come first.
+
+It knows models, rows and deadlines; not endpoints' revisions, routes or requests, which are the data plane's.
+A prediction that hangs costs a thread and the callers that wait for it, and nothing else.
+
+Everything but the models' own code runs on one event loop, the one that asks first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Callable, Mapping
+
+from penstock.base.errors import PenstockError, Unavailable
+from penstock.serving.engine.job import Batch, Job, Outputs
+from penstock.serving.engine.lane import Lane
+from penstock.serving.engine.options import EndpointLimits, EngineOptions
+from penstock.serving.engine.share import Share, Turns
+from penstock.serving.loaders.model import Columns
+from penstock.serving.repository import LoadedModel
+
+SHADOW_BACKLOG = 256
+"""Shadow predictions waiting for one version; further ones are left out."""
+SHADOW_WEIGHT = 0.25
+"""What shadows get of the processor against the endpoint that casts them."""
+INLINE_ROWS = 256
+INLINE_TURN_S = 0.005
+"""After this long of inline predictions the loop looks after its connections."""
+_NO_LIMITS = EndpointLimits()
+
+
+class Engine:
+    """See the module. Every method is for the thread of the loop, but for `limits`, which is replaced whole."""
+
+    def __init__(self, options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
+        self.limits: Mapping[str, EndpointLimits] = {}
+        self.default_limits = _NO_LIMITS
+        self.on_batch: Callable[[str, int, int, int], None] | None = None
+        """Told of every batch for callers: endpoint, version, rows, and how many requests wait still."""
+        self._lanes: weakref.WeakKeyDictionary[LoadedModel, dict[tuple[str, bool], Lane]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._shares: dict[tuple[str, bool], Share] = {}
+        self._turns = Turns(self.options, self._start)
+
+    def limits_of(self, endpoint: str) -> EndpointLimits:
+        """Return what an endpoint may take."""
+        return self.limits.get(endpoint, self.default_limits)
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many requests wait, by endpoint; shadows do not count."""
+        found: dict[str, int] = {}
+        for lanes in list(self._lanes.values()):
+            for (endpoint, is_shadow), lane in list(lanes.items()):
+                if not is_shadow:
+                    found[endpoint] = found.get(endpoint, 0) + lane.waiting
+        return found
+
+    async def predict(
+        self,
+        endpoint: str,
+        model: LoadedModel,
+        columns: Columns,
+        row_count: int,
+        *,
+        deadline_s: float,
+        may_inline: bool,
+    ) -> Outputs:
+        """Return the outputs for a request's rows. Cancelling it takes the request out of the queue.
+
+        Args:
+            deadline_s: when the caller gives up, on the performance clock.
+            may_inline: whether a cheap model may be asked on the loop itself.
+
+        Raises:
+            Unavailable: the version's queue is full (`serving.overloaded`), or the deadline has passed
+                (`serving.deadline`).
+            Exception: whatever the model raises.
+        """
+        loop = asyncio.get_running_loop()
+        lane = self._lane(endpoint, model, is_shadow=False)
+        limits = self.limits_of(endpoint)
+        if lane.waiting >= limits.backlog:
+            raise _overloaded(endpoint, lane.waiting)
+        left_s = deadline_s - time.perf_counter()
+        if left_s <= 0:
+            raise deadline_passed(endpoint)
+        job = Job(model, columns, row_count, loop.create_future())
+        lane.add(job)
+        if may_inline and self._is_inline(model, row_count) and not lane.busy:
+            if not lane.is_flushing:
+                lane.is_flushing = True
+                loop.call_soon(self._flush, lane)
+        else:
+            job.timer = loop.call_later(left_s, self._expire, lane, job)
+            self._turns.ask(lane)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            lane.drop(job)
+            raise
+        finally:
+            if job.timer is not None:
+                job.timer.cancel()
+
+    def cast(
+        self,
+        endpoint: str,
+        model: LoadedModel,
+        columns: Columns,
+        row_count: int,
+        done: Callable[[asyncio.Future[Outputs]], None],
+    ) -> bool:
+        """Predict for nobody, and call `done` with the finished prediction; return False when too many wait."""
+        lane = self._lane(endpoint, model, is_shadow=True)
+        if lane.waiting >= SHADOW_BACKLOG:
+            return False
+        job = Job(model, columns, row_count, asyncio.get_running_loop().create_future())
+        job.future.add_done_callback(done)
+        lane.add(job)
+        self._turns.ask(lane)
+        return True
+
+    def close(self) -> None:
+        """End the threads. Those that predict are left to finish by themselves."""
+        for lanes in list(self._lanes.values()):
+            for lane in lanes.values():
+                lane.close()
+
+    def _lane(self, endpoint: str, model: LoadedModel, *, is_shadow: bool) -> Lane:
+        lanes = self._lanes.get(model)
+        if lanes is None:
+            lanes = self._lanes[model] = {}
+        key = (endpoint, is_shadow)
+        lane = lanes.get(key)
+        if lane is None:
+            share = self._shares.setdefault(key, Share())
+            share.weight = self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
+            lane = lanes[key] = Lane(endpoint, share, self.options, is_shadow=is_shadow)
+            weakref.finalize(model, lane.close).atexit = False
+        return lane
+
+    def _is_inline(self, model: LoadedModel, row_count: int) -> bool:
+        cost = model.cost
+        return (
+            model.is_bounded
+            and row_count <= INLINE_ROWS
+            and cost.count > 1
+            and cost.mean_s < self.options.inline_s
+        )
+
+    def _flush(self, lane: Lane) -> None:
+        """Predict on the loop what came for a cheap model in this turn of the loop."""
+        lane.is_flushing = False
+        until_s = time.perf_counter() + INLINE_TURN_S
+        while (batch := lane.take()) is not None:
+            batch.predict()
+            self._settle(batch)
+            if lane.waiting and time.perf_counter() > until_s:
+                lane.is_flushing = True
+                asyncio.get_running_loop().call_soon(self._flush, lane)
+                return
+
+    def _start(self, lane: Lane) -> Batch | None:
+        batch = lane.take()
+        if batch is not None:
+            batch.started_s = time.perf_counter()
+            lane.start(batch, asyncio.get_running_loop(), self._finish)
+        return batch
+
+    def _finish(self, batch: Batch) -> None:
+        lane = batch.lane
+        lane.running.discard(batch)
+        if batch.is_stuck:
+            lane.stuck -= 1
+        else:
+            lane.busy -= 1
+        self._turns.give_back(batch)
+        self._settle(batch)
+        self._turns.give()
+
+    def _settle(self, batch: Batch) -> None:
+        """Give every caller what is its own."""
+        for job, result in zip(batch.jobs, batch.results, strict=False):
+            if job.future.done():
+                continue
+            if isinstance(result, Exception):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
+        lane = batch.lane
+        if self.on_batch is not None and batch.jobs and not lane.is_shadow:
+            self.on_batch(lane.endpoint, batch.jobs[0].model.version, batch.row_count, lane.waiting)
+
+    def _expire(self, lane: Lane, job: Job) -> None:
+        """Tell a caller that its deadline has passed."""
+        if job.future.done():
+            return
+        lane.drop(job)
+        job.future.set_exception(deadline_passed(lane.endpoint))
+        self._release(lane)
+
+    def _release(self, lane: Lane) -> None:
+        """Let other threads take over from those that nobody waits for any more."""
+        for batch in lane.running:
+            if not batch.is_stuck and all(job.future.done() for job in batch.jobs):
+                batch.is_stuck = True
+                lane.busy -= 1
+                lane.stuck += 1
+                self._turns.give_back(batch)
+        self._turns.give()
+
+
+def _overloaded(endpoint: str, count: int) -> PenstockError:
+    return Unavailable(
+        f"{count} requests wait for endpoint {endpoint} already",
+        code="serving.overloaded",
+        hint="retry later",
+        retry_after_s=1,
+    )
+
+
+def deadline_passed(endpoint: str) -> PenstockError:
+    """Return the error of a request that was not answered in time."""
+    return Unavailable(
+        f"endpoint {endpoint} did not answer within the time that the request had",
+        code="serving.deadline",
+        hint="give it more time (parameter `timeout`, in microseconds, or serve --timeout), or send fewer rows",
+    )

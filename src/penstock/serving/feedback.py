@@ -1,0 +1,81 @@
+"""Labels that clients send: read, checked to be of the endpoint, and handed to whoever joins them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penstock.base.errors import Invalid
+from penstock.serving.codecs import LabelItem
+from penstock.serving.deployments import Revision
+from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.recorder import Label, LabelCounts, Labels
+
+
+class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a feedback request, what was wrong with the entries refused, and why the first misfits are."""
+
+    accepted: int
+    corrected: int
+    unknown: int
+    duplicate: int
+    misfit: int
+    rejected: list[dict[str, Any]]
+    reasons: dict[str, str] = {}
+
+
+def take_feedback(
+    revision: Revision, items: list[LabelItem], labels: Labels, sender: str | None = None
+) -> FeedbackResult:
+    """Take labels for predictions of a revision's endpoint; wrong entries are told, the others taken.
+
+    Args:
+        sender: who sent entries that name nobody.
+
+    Raises:
+        Invalid: there are entries and none of them can be read.
+        Unavailable: the store cannot be reached.
+    """
+    good: list[Label] = []
+    rejected: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        try:
+            identity = parse_prediction_id(item.prediction_id)
+            _check_owner(identity, revision, item)
+            values = item.label if isinstance(item.label, list) else [item.label]
+            _check_values(values)
+        except Invalid as error:
+            rejected.append({"index": index, "error": error.message})
+        else:
+            good.append(Label(identity, identity.encode(), values, item.by or sender))
+    if rejected and not good:
+        raise Invalid(
+            f"no entry could be read; the first: {rejected[0]['error']}", code="serving.bad_feedback"
+        )
+    counts = labels.add_labels(revision.endpoint, good) if good else LabelCounts()
+    return FeedbackResult(
+        accepted=counts.accepted,
+        corrected=counts.corrected,
+        unknown=counts.unknown,
+        duplicate=counts.duplicate,
+        misfit=counts.misfit,
+        rejected=rejected,
+        reasons=counts.reasons,
+    )
+
+
+def _check_owner(identity: PredictionId, revision: Revision, item: LabelItem) -> None:
+    if identity.endpoint_id != revision.endpoint_id:
+        raise Invalid(
+            f"prediction {item.prediction_id} was not made by endpoint {revision.endpoint}",
+            code="serving.foreign_prediction",
+        )
+
+
+def _check_values(values: list[Any]) -> None:
+    if not values or not all(value is None or isinstance(value, str | int | float) for value in values):
+        raise Invalid(
+            "a label is a number, text or boolean, or a list of them with one entry a row",
+            code="serving.bad_label",
+        )

@@ -1,0 +1,109 @@
+"""`penstock serve --workers`: several processes, one port, and another for each that ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from penstock.base.clock import now_ms
+from penstock.cli.production.serve import LOADED_BEFORE_FORKS
+from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+from penstock.serving.prediction_id import parse_prediction_id
+from penstock.serving.workers import list_workers
+from penstock.workspace import open_workspace
+from stories.live import is_running, wait_until
+
+pytestmark = pytest.mark.slow
+BODY = {
+    "inputs": [
+        {"name": "hour", "shape": [1], "datatype": "INT64", "data": [18]},
+        {"name": "wind", "shape": [1], "datatype": "FP64", "data": [10.0]},
+        {"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["AA"]},
+    ]
+}
+
+
+class Workers:
+    """`penstock serve --workers 2`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.log = root, root / "serve.log"
+        command = [sys.executable, "-m", "penstock.cli", "-C", str(root), "serve", "--port", "0", "--workers", "2"]  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(lambda: b"workers serve on" in self.log.read_bytes() or self.process.poll() is not None)
+        found = re.search(r"serve on (\S+);", self.log.read_text())
+        assert found, self.log.read_text()
+        self.url = found[1]
+        wait_until(lambda: len(self.alive()) == 2)
+
+    def alive(self) -> list[int]:
+        """Return the process ids of the workers that serve the endpoint and still run."""
+        project = open_workspace(self.root)
+        with project.database.read() as connection:
+            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        project.close()
+        return [one.pid for one in workers if one.state_of("delay", 1) and is_running(one.pid)]
+
+    def ask(self) -> httpx.Response:
+        """Send one request on a connection of its own."""
+        return httpx.post(f"{self.url}/v2/models/delay/infer", json=BODY, timeout=60)
+
+    def count(self, name: str) -> float:
+        """Return the sum of a metric's series."""
+        text = httpx.get(f"{self.url}/metrics", timeout=60).text
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+@pytest.fixture(scope="module")
+def workers(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    root = tmp_path_factory.mktemp("workers") / "project"
+    shutil.copytree(released_root, root, symlinks=True)
+    made = Workers(root)
+    yield made
+    if made.process.poll() is None:
+        made.process.terminate()
+    made.process.wait(60)
+
+
+def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) -> None:
+    ids = [workers.ask().json()["id"] for _ in range(40)]
+    assert len(set(ids)) == 40
+    assert len({parse_prediction_id(one).worker for one in ids}) == 2
+    assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
+    assert workers.count("penstock_requests_in_flight") == 0
+    assert workers.count("penstock_workers_wanted") == 2
+
+
+def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(workers: Workers) -> None:
+    victim = workers.alive()[0]
+    before = workers.count("penstock_requests_total")
+    os.kill(victim, signal.SIGKILL)
+    assert {workers.ask().status_code for _ in range(20)} == {200}
+    wait_until(lambda: len(workers.alive()) == 2 and victim not in workers.alive())
+    assert workers.count("penstock_worker_restarts_total") == 1
+    assert workers.count("penstock_requests_total") == before + 20
+
+
+def test_the_end_of_the_supervisor_is_the_end_of_all(workers: Workers) -> None:
+    pids = workers.alive()
+    workers.process.terminate()
+    assert workers.process.wait(60) == 0
+    assert not any(is_running(pid) for pid in pids)
+    assert workers.alive() == []
+
+
+def test_what_is_loaded_before_forks_starts_no_threads_that_they_would_lack() -> None:
+    program = f"import sys, importlib\nfor name in {LOADED_BEFORE_FORKS!r}: importlib.import_module(name)\n"
+    program += "import threading; print('polars' in sys.modules, threading.active_count())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "1"]

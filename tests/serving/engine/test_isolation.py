@@ -1,0 +1,176 @@
+"""What hangs, floods or has left costs nobody else anything."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from penstock.serving.engine.options import EndpointLimits, EngineOptions
+from penstock.serving.loaders.model import Array
+from serving.engine.staging import Held, Stage, answers, body, settled
+from stories.live import wait_until
+
+SOON = EndpointLimits(timeout_s=1.5)
+Make = Callable[..., Stage]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make stages that are ended with the test."""
+    made: list[Stage] = []
+
+    def begin(*options: EngineOptions, **limits: EndpointLimits) -> Stage:
+        made.append(Stage(*options, **limits))
+        return made[-1]
+
+    yield begin
+    for stage in made:
+        stage.close()
+
+
+def double(x: Array) -> Array:
+    return 2 * x
+
+
+def test_a_hung_canary_stops_nothing_and_is_seen_as_an_error_of_its_route(make: Make) -> None:
+    stage, canary = make(a=SOON), Held()
+    stage.serve("a", double, canary, canary=50.0)
+    stage.serve("b", double)
+    canary.go.clear()
+    asked = [stage.ask_soon("a", float(number)) for number in range(20)]
+    wait_until(lambda: canary.begun > 4)
+    assert httpx.get(f"{stage.url}/v2/health/live").json() == {"live": True}
+    assert answers(stage.ask("b", 3.0)) == [6.0]
+    statuses = [one.status_code for one in settled(asked)]
+    assert (statuses.count(200) + statuses.count(504), statuses.count(200) >= 8) == (20, True)
+    wait_until(lambda: len(stage.errors("a")) == statuses.count(504))
+    assert set(stage.errors("a")) == {("canary", "deadline")}
+    canary.go.set()
+
+
+def test_a_hung_stable_version_leaves_the_canary_and_other_endpoints_alone(make: Make) -> None:
+    stage, stable = make(a=SOON), Held()
+    stage.serve("a", stable, double, canary=50.0)
+    stage.serve("b", double)
+    stable.go.clear()
+    asked = [stage.ask_soon("a", 1.0) for _ in range(8)]
+    assert answers(stage.ask("b", 1.0)) == [2.0]
+    statuses = sorted(one.status_code for one in settled(asked))
+    assert (set(statuses), statuses.count(200) >= 3) == ({200, 504}, True)
+    stable.go.set()
+    assert [stage.ask("a", 1.0).status_code for _ in range(4)] == [200] * 4
+
+
+def test_a_prediction_that_hangs_does_not_take_its_model_along(make: Make) -> None:
+    stage, go = make(EngineOptions(threads=1), a=SOON), threading.Event()
+
+    def hang_on_nine(x: Array) -> Array:
+        if 9.0 in x:
+            go.wait(60)
+        return 2 * x
+
+    stage.serve("a", hang_on_nine)
+    assert [stage.ask("a", 9.0).status_code for _ in range(3)] == [504] * 3
+    assert answers(stage.ask("a", 4.0)) == [8.0]
+    go.set()
+
+
+def test_only_a_cheap_stable_model_without_code_of_its_own_runs_on_the_loop(make: Make) -> None:
+    stage, stable, canary, own = make(EngineOptions(inline_s=10)), Held(), Held(), Held()
+    stage.serve("a", stable, canary, canary=50.0, is_bounded=True)
+    stage.serve("b", own)
+    for model in (stable, canary, own):
+        model.threads.clear()
+    for _ in range(8):
+        assert answers(stage.ask("a", 1.0)) == answers(stage.ask("b", 1.0)) == [2.0]
+    assert (stable.threads, canary.threads, own.threads) == ({"stage"}, {"penstock-a"}, {"penstock-b"})
+
+
+def test_requests_whose_clients_have_left_are_not_predicted(make: Make) -> None:
+    stage, slow = make(EngineOptions(max_rows=1), a=EndpointLimits(backlog=1000)), Held()
+    stage.serve("a", slow)
+    stage.serve("b", double)
+    slow.go.clear()
+    before = slow.begun
+    leave = stage.ask_and_leave("a", 700)
+    wait_until(lambda: stage.waiting("a") >= 698)
+    assert answers(stage.ask("b", 1.0)) == [2.0]
+    leave()
+    wait_until(lambda: stage.waiting("a") == 0)
+    slow.go.set()
+    assert answers(stage.ask("a", 1.0)) == [2.0]
+    assert slow.begun - before == 3
+
+
+def test_a_full_queue_is_told_with_when_to_retry_and_is_its_own_routes_error(make: Make) -> None:
+    stage, slow = make(EngineOptions(threads=1, max_rows=1), a=EndpointLimits(backlog=2)), Held()
+    stage.serve("a", slow)
+    stage.serve("b", double)
+    slow.go.clear()
+    asked = [stage.ask_soon("a", 1.0)]
+    wait_until(lambda: slow.begun > 4 and stage.waiting("a") == 0)
+    asked += [stage.ask_soon("a", 1.0) for _ in range(2)]
+    wait_until(lambda: stage.waiting("a") == 2)
+    refused = stage.ask("a", 1.0)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert refused.json()["code"] == "serving.overloaded"
+    assert answers(stage.ask("b", 1.0)) == [2.0]
+    slow.go.set()
+    assert [answers(one) for one in settled(asked)] == [[2.0]] * 3
+    assert stage.errors("a") == [("stable", "overloaded")]
+
+
+def test_a_hung_canarys_full_queue_refuses_no_stable_request(make: Make) -> None:
+    stage, canary = make(a=EndpointLimits(backlog=1, timeout_s=1.0)), Held()
+    stage.serve("a", double, canary, canary=50.0)
+    canary.go.clear()
+    statuses = [one.status_code for one in settled([stage.ask_soon("a", 1.0) for _ in range(20)])]
+    assert statuses.count(200) >= 8
+    assert set(statuses) <= {200, 429, 504}
+    assert {route for route, _ in stage.errors("a")} == {"canary"}
+    canary.go.set()
+
+
+def test_the_clients_own_timeout_holds_when_it_is_shorter(make: Make) -> None:
+    stage, slow = make(), Held()
+    stage.serve("a", slow)
+    slow.go.clear()
+    late = stage.ask("a", 1.0, timeout=50_000)
+    assert (late.status_code, late.json()["code"]) == (504, "serving.deadline")
+    assert stage.ask("a", 1.0, timeout="soon").status_code == 400
+    slow.go.set()
+    assert answers(stage.ask("a", 1.0, timeout=0)) == [2.0]
+    assert stage.errors("a") == [("stable", "deadline")]
+
+
+def test_a_caller_that_waited_long_and_left_counts_as_an_error_of_the_route(make: Make) -> None:
+    stage, slow = make(), Held()
+    stage.serve("a", slow)
+    slow.go.clear()
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{stage.url}/v2/models/a/infer", json=body(1.0), timeout=1.2)
+    wait_until(lambda: stage.errors("a") == [("stable", "abandoned")])
+    slow.go.set()
+
+
+def test_a_flood_of_one_endpoint_leaves_another_its_share(make: Make) -> None:
+    stage = make(EngineOptions(slots=1, max_rows=1), a=EndpointLimits(backlog=2000))
+
+    def busy(x: Array) -> Array:
+        until = time.perf_counter() + 0.01
+        while time.perf_counter() < until:
+            pass
+        return 2 * x
+
+    stage.serve("a", busy)
+    stage.serve("b", double)
+    leave = stage.ask_and_leave("a", 300)
+    wait_until(lambda: stage.waiting("a") > 100)
+    for _ in range(5):
+        assert answers(stage.ask("b", 1.0)) == [2.0]
+    assert stage.waiting("a") > 0
+    leave()
