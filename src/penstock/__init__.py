@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from penstock.client.models import load_model, log_model, register_model
     from penstock.flows.sources.access import open_data as open
     from penstock.flows.sources.access import read_bytes
-    from penstock.registry.flavours.sklearn import save_model
+    from penstock.registry.flavours import save_model
+    from penstock.serving.loaders.chain import Chain, Vote
 
 __version__ = "0.1.0"
 __all__ = [
+    "Chain",
     "Client",
+    "Vote",
     "__version__",
     "active_run",
     "end_run",
@@ -76,10 +79,12 @@ _PUBLIC = {
         )
     },
     **{name: ("penstock.client.models", name) for name in ("log_model", "register_model", "load_model")},
+    "Chain": ("penstock.serving.loaders.chain", "Chain"),
+    "Vote": ("penstock.serving.loaders.chain", "Vote"),
     "Client": ("penstock.client.client", "Client"),
     "open": ("penstock.flows.sources.access", "open_data"),
     "read_bytes": ("penstock.flows.sources.access", "read_bytes"),
-    "save_model": ("penstock.registry.flavours.sklearn", "save_model"),
+    "save_model": ("penstock.registry.flavours", "save_model"),
 }
 
 

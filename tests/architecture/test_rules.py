@@ -51,9 +51,8 @@ LAZY = {
 DOORS = {
     "penstock/__init__.py": "public names",
     "penstock/cli/catalogue.py": "commands",
-    "penstock/flows/models/loading.py": "flavours, by the serving part's table",
-    "penstock/registry/flavours/__init__.py": "flavours that are written",
-    "penstock/serving/loaders/__init__.py": "flavours that are served",
+    "penstock/records/flavours.py": "flavours, by the catalogue",
+    "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ from sklearn.preprocessing import OneHotEncoder
 
 import penstock
 from penstock.base.errors import Invalid
-from penstock.registry.flavours.frames import as_frame
+from penstock.flows.models.folders import files_of_folder
+from penstock.registry.flavours.columns import input_columns
+from penstock.registry.flavours.frames import hold_rows
 from penstock.registry.package import describe_model, digest_manifest, scan_model
+from penstock.serving.loaders import load_model
+from penstock.serving.loaders.fed import example_columns
+from registry.seeing import See
 
 
 class Unwritable:
@@ -39,34 +45,101 @@ def columns_of(folder: Path) -> list[tuple[str, str]]:
 def test_the_same_rows_are_the_same_frame_whatever_holds_them() -> None:
     rows = {"age": [31, 60], "plan": ["a", None], "share": [0.5, float("nan")], "is_new": [True, False]}
     expected = pl.DataFrame(rows)
-    for held in (
-        expected,
-        expected.lazy(),
-        rows,
-        [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)],
-        pd.DataFrame(rows),
-        pd.DataFrame(rows).astype({"plan": "category"}),
-        pd.DataFrame(rows, index=[7, 7]),
+    for kind, held in (
+        ("polars", expected),
+        ("polars", expected.lazy()),
+        ("polars", rows),
+        ("polars", [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]),
+        ("pandas", pd.DataFrame(rows)),
+        ("pandas", pd.DataFrame(rows).astype({"plan": "category"})),
+        ("pandas", pd.DataFrame(rows, index=[7, 7])),
     ):
-        assert as_frame(held).equals(expected, null_equal=True), type(held)
-    nullable = pd.DataFrame({"age": pd.array([31, None], dtype="Int64")})
-    assert as_frame(nullable)["age"].to_list() == [31, None]
+        found = hold_rows(held)
+        assert found.frame is not None
+        assert found.frame.equals(expected, null_equal=True), type(held)
+        assert found.kind == kind
+    nullable = hold_rows(pd.DataFrame({"age": pd.array([31, None], dtype="Int64")}))
+    assert nullable.frame is not None
+    assert nullable.frame["age"].to_list() == [31, None]
+    one = hold_rows({"age": 31, "plan": "a"})
+    assert one.frame is not None
+    assert one.frame.rows() == [(31, "a")]
 
 
-def test_an_array_takes_the_names_the_model_knows_or_numbers() -> None:
+def test_arrays_are_tensors_of_any_rank_unless_the_model_knows_names() -> None:
     array = np.arange(6.0).reshape(3, 2)
-    assert as_frame(array).columns == ["x0", "x1"]
-    assert as_frame(array, ["a", "b"]).columns == ["a", "b"]
-    assert as_frame([[1, 2], [3, 4]]).rows() == [(1, 2), (3, 4)]
+    named = hold_rows(array, ["a", "b"])
+    assert named.frame is not None
+    assert named.frame.columns == ["a", "b"]
+    for rows, shape in (
+        (array, (-1, 2)),
+        ([[1, 2], [3, 4]], (-1, 2)),
+        (np.zeros((2, 3, 4, 4), np.float32), (-1, 3, 4, 4)),
+        (["a text", "another"], (-1,)),
+        ([1, 2], (-1,)),
+        (np.array([["a", "b"]]), (-1, 2)),
+    ):
+        (column,) = input_columns(hold_rows(rows), set())
+        assert (column.name, column.shape) == ("input-0", shape)
+    both = input_columns(hold_rows({"pixels": np.zeros((2, 8, 8)), "age": np.array([1, 2])}), set())
+    assert [(one.name, one.datatype, one.shape) for one in both] == [
+        ("pixels", "FP64", (-1, 8, 8)),
+        ("age", "INT64", (-1,)),
+    ]
 
 
-def test_what_is_no_table_is_refused_with_what_it_was() -> None:
-    for held in ("text", 5, [1, 2], np.zeros((2, 2, 2)), np.array([["a", "b"]]), [[1, 2], [3]]):
-        with pytest.raises(Invalid, match="not rows of named columns") as error:
-            as_frame(held)
+def test_what_are_no_rows_is_refused_with_what_it_was() -> None:
+    for held in ("text", 5, [[1, 2], [3]], [object()], np.zeros((0, 2)), {"a": [[1, 2], [3]]}):
+        with pytest.raises(Invalid, match="not rows of a model's inputs") as error:
+            hold_rows(held)
         assert error.value.hint
     with pytest.raises(Invalid, match="2 columns, and the model knows 3 names"):
-        as_frame(np.zeros((1, 2)), ["a", "b", "c"])
+        hold_rows(np.zeros((1, 2)), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("kind", ["polars", "pandas"])
+def test_what_is_missing_dates_and_closed_sets_go_through_save_and_serve(tmp_path: Path, kind: str) -> None:
+    """The model sees the same kind of frame, with the same types, as where it was saved."""
+    rows = pl.DataFrame(
+        {
+            "age": pl.Series([31, None, 40], dtype=pl.Int32),
+            "is_new": [True, None, False],
+            "plan": ["a", None, "b"],
+            "day": [date(2026, 1, 2), date(2026, 3, 4), date(2026, 5, 6)],
+            "seen": [datetime(2026, 1, 2, 3, 4, 5), datetime(2026, 1, 1), datetime(2025, 1, 1)],
+            "class": pl.Series(["x", "y", "x"], dtype=pl.Enum(["x", "y"])),
+            "count": [1, 2, 3],
+        }
+    )
+    given = rows if kind == "polars" else _as_pandas(rows)
+    penstock.save_model(See(), tmp_path / "m", inputs=given)
+    files = files_of_folder(tmp_path / "m", "m", 1, "d")
+    assert [(c.name, c.datatype, c.required, c.meaning) for c in files.signature.inputs] == [
+        ("age", "FP64", False, ""),
+        ("is_new", "FP64", False, "boolean"),
+        ("plan", "BYTES", False, ""),
+        ("day", "BYTES", True, "date" if kind == "polars" else "datetime"),
+        ("seen", "BYTES", True, "datetime"),
+        ("class", "BYTES", True, "categorical"),
+        ("count", "INT64", True, ""),
+    ]
+    predictor = load_model(files)
+    columns = example_columns(files.signature, files.example)
+    assert columns is not None
+    seen = predictor.predict(columns, 3)["prediction"].tolist()
+    expected = {
+        "polars": "Float64,Boolean,String,Date,Datetime(time_unit='us', time_zone=None),Categorical,Int64",
+        "pandas": "float64,boolean,str,datetime64[us],datetime64[us],category,int64",
+    }
+    assert seen == [expected[kind]] * 3
+    few = {name: values for name, values in columns.items() if name not in {"age", "is_new", "plan"}}
+    assert predictor.predict(few, 3)["prediction"].tolist() == seen
+
+
+def _as_pandas(rows: pl.DataFrame) -> pd.DataFrame:
+    frame = pd.DataFrame(rows.to_dict(as_series=False))
+    kinds = {"age": "Int32", "is_new": "boolean", "day": "datetime64[s]", "class": "category"}
+    return frame.astype(kinds)
 
 
 def test_a_model_of_pandas_and_one_of_arrays_become_folders(tmp_path: Path) -> None:
@@ -77,7 +150,7 @@ def test_a_model_of_pandas_and_one_of_arrays_become_folders(tmp_path: Path) -> N
     assert columns_of(tmp_path / "pandas") == [("age", "INT64"), ("plan", "BYTES")]
     array = frame[["age"]].to_numpy(dtype=float)
     penstock.save_model(LogisticRegression().fit(array, frame["left"]), tmp_path / "array", array)
-    assert columns_of(tmp_path / "array") == [("x0", "FP64")]
+    assert columns_of(tmp_path / "array") == [("input-0", "FP64")]
 
 
 def test_a_save_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
@@ -85,7 +158,7 @@ def test_a_save_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     penstock.save_model(model, folder, FRAME.select("age"))
     before = digest_manifest(scan_model(folder))
-    for rows in ("nonsense", FRAME.select("plan"), FRAME.select("age").with_columns(day=pl.date(2013, 1, 1))):
+    for rows in ("nonsense", FRAME.select("plan"), FRAME.select("age").with_columns(gap=pl.duration(days=1))):
         with pytest.raises(Invalid):
             penstock.save_model(model, folder, rows)
     unsaved = LogisticRegression().fit(FRAME.select("age"), FRAME["left"])

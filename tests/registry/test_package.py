@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound
 from penstock.records.signature import Column
-from penstock.registry.flavours.sklearn import save_model
+from penstock.registry.flavours import save_model
 from penstock.registry.package import describe_model, digest_manifest, scan_model, verify_model
 
 FRAME = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [1, 0, 1, 0]})

@@ -18,7 +18,8 @@ from penstock.serving.codecs import (
     encode_response,
 )
 from penstock.serving.loaders.model import numpy_dtype
-from penstock.serving.tensors import Tensor, to_columns
+from penstock.serving.matching import to_columns
+from penstock.serving.tensors import Tensor
 
 NUMBERS = [f"{kind}INT{bits}" for kind in ("", "U") for bits in (8, 16, 32, 64)] + ["FP16", "FP32", "FP64"]
 ANY = Signature((Column("x", "FP64"),), ())

@@ -23,16 +23,26 @@ def gate() -> None:
 @pass_session
 @click.pass_context
 def gate_run(context: click.Context, session: Session, reference: str | None) -> None:
-    """Judge the pipeline's model in the working tree, or a registered MODEL/N; exit 1 when a gate refuses."""
+    """Judge the models of penstock.yaml in the working tree, or MODEL of them, or a registered MODEL/N.
+
+    The exit code is 1 when a gate refuses.
+    """
     import msgspec
 
     from penstock.flows.models.judging import run_gate, run_gate_on
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    verdict = run_gate_on(project, reference) if reference else run_gate(project)
-    session.emit(msgspec.to_builtins(verdict), lambda: render_verdict(verdict))
-    if not verdict.passed:
+    names: list[str | None] = [one.name for one in project.settings.all_models]
+    if reference and reference not in names:
+        verdicts = [run_gate_on(project, reference)]
+    else:
+        verdicts = [run_gate(project, name=name) for name in ([reference] if reference else names or [None])]
+    document = [msgspec.to_builtins(verdict) for verdict in verdicts]
+    session.emit(
+        document[0] if len(document) == 1 else document, lambda: "\n".join(map(render_verdict, verdicts))
+    )
+    if not all(verdict.passed for verdict in verdicts):
         context.exit(EXIT_FAILED)
 
 

@@ -26,16 +26,33 @@ def model() -> None:
 @json_option
 @pass_session
 def model_register(session: Session, name: str | None, path: str | None) -> None:
-    """Register the pipeline's model as the next version of NAME (from penstock.yaml)."""
+    """Register a model as the next version of NAME: the pipeline's, or the folder or file at PATH.
+
+    Without arguments every model of penstock.yaml is registered. PATH needs no penstock.yaml.
+    """
     import msgspec
 
-    from penstock.flows.models.registering import describe_version, register_model
+    from penstock.flows.models.registering import describe_version, register_model, serving_note
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
-    version, is_new = register_model(project, name, path)
-    text = f"{describe_version(version)}: {'registered' if is_new else 'it was registered already'}"
-    session.emit({**msgspec.to_builtins(version), "new": is_new}, text)
+    names: list[str | None] = (
+        [one.name for one in project.settings.all_models] if name is None and path is None else []
+    )
+    done = [register_model(project, one, path) for one in names or [name]]
+    notes = [serving_note(project, version) for version, _ in done]
+    document = [
+        {**msgspec.to_builtins(version), "new": is_new, "not_served": note}
+        for (version, is_new), note in zip(done, notes, strict=True)
+    ]
+    lines = [
+        f"{describe_version(version)}: {'registered' if is_new else 'it was registered already'}"
+        for version, is_new in done
+    ]
+    session.emit(document[0] if len(document) == 1 else document, "\n".join(lines))
+    for note in notes:
+        if note is not None:
+            click.echo(f"warning: {note}", err=True)
 
 
 @model.command("list")

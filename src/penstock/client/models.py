@@ -33,7 +33,7 @@ from penstock.client.sink import ModelDraft
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
 from penstock.flows.models.provenance import environment
 from penstock.flows.models.uploaded import ENVIRONMENT_TAG
-from penstock.registry.flavours import save_estimator
+from penstock.registry.flavours import save_model
 
 
 class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,17 +82,18 @@ def log_model(
     """Log a model to the active run, which is started if there is none.
 
     Args:
-        model: a fitted scikit-learn estimator, or the path of a model folder that was written before.
+        model: a fitted model of a library that Penstock knows, an object with `predict` of a class of your own, or the
+            path of a model folder that was written before.
         name: what the run calls it.
-        inputs: some rows of what the estimator takes: a frame of pandas or polars, a mapping of columns or an
-            array, as for `save_model`.
+        inputs: some rows of what it takes: a frame of pandas or polars, a mapping of columns or of tensors, a list, or
+            an array of any rank, as for `save_model`.
         input_example: the same under MLflow's name.
         optional: further numeric columns that a caller may leave out.
         params: what is told of the model itself.
         registered_model_name: registers it as the next version of this name.
 
     Raises:
-        Invalid: the estimator cannot score the rows, or name or columns cannot be such.
+        Invalid: the model cannot score the rows, or name or columns cannot be such.
         NotFound: the path is no model folder.
         Unavailable: it is to be registered, but the server cannot be reached.
     """
@@ -122,11 +123,11 @@ def register_model(
         return models.register_model(uri, name, tags=tags, description=description)
 
 
-def load_model(uri: str, *, allow_pickle: bool = False, trusted: Sequence[str] = ()) -> Any:
+def load_model(uri: str | Path, *, allow_pickle: bool = False, trusted: Sequence[str] = ()) -> Any:
     """Return the model at a place, as it was logged; every file is checked before anything is loaded.
 
     Args:
-        uri: `models:/NAME@champion`, `models:/NAME/3`, `models:/NAME@champion@2026-11-20` (what it was then),
+        uri: the path of a model folder, or `models:/NAME@champion`, `models:/NAME/3`, `models:/NAME@champion@2026-11-20` (what it was then),
             `models:/m-…` or `runs:/RUN/NAME`.
         allow_pickle: also load a pickle, which runs code of its own.
         trusted: types that a model nobody registered may hold, beside those of scikit-learn and numpy.
@@ -138,6 +139,8 @@ def load_model(uri: str, *, allow_pickle: bool = False, trusted: Sequence[str] =
         Invalid: it has no flavour that is known here, or does not load.
         Unavailable: the server cannot be reached.
     """
+    if isinstance(uri, Path) or (":/" not in uri and Path(uri).is_dir()):
+        return load_folder(Path(uri), str(uri), Trust(False, allow_pickle, trusted))
     with _open() as models:
         return models.load_model(uri, allow_pickle=allow_pickle, trusted=trusted)
 
@@ -263,13 +266,13 @@ def _folder_of(model: Any, columns: Columns) -> Iterator[Path]:
         return
     if columns.inputs is None:
         raise Invalid(
-            "log_model needs some rows of what the estimator takes",
+            "log_model needs some rows of what the model takes",
             code="registry.no_inputs",
             hint="log_model(model, inputs=frame.head())",
         )
     with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
         folder = Path(scratch) / "model"
-        save_estimator(model, folder, columns.inputs, columns.optional)
+        save_model(model, folder, columns.inputs, optional=columns.optional)
         yield folder
 
 

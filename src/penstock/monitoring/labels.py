@@ -34,6 +34,7 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
         classes: the model's classes in its order, where they are known. Without them a binary classifier's
             are told from its predictions, and other classifiers take any class.
     """
+    outputs = _by_row(outputs)
     known = [label for label in labels if label is not None]
     prediction = outputs.get("prediction")
     kind = prediction.dtype.kind if prediction is not None else ""
@@ -73,6 +74,7 @@ def score(
         positive: the class that precision, recall and the scores are about; the model's last by default.
     """
     quality = Quality()
+    outputs = _by_row(outputs)
     probability, prediction = outputs.get("probability"), outputs.get("prediction")
     known = [index for index, label in enumerate(labels) if label is not None]
     told = [
@@ -102,6 +104,11 @@ def score(
             places = [at.get(one, len(at)) for one in truths]
             quality.add_probabilities(np.hstack([each[finite], never]), places, numbers)
     return quality
+
+
+def _by_row(outputs: Outputs) -> Outputs:
+    """Return the outputs with one value a row; probabilities of many classes tell no truth from a label."""
+    return {name: values for name, values in outputs.items() if values.ndim == 1}
 
 
 def _probabilities(outputs: Outputs, classes: Sequence[Any] | None) -> npt.NDArray[np.float64] | None:

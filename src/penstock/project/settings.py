@@ -21,7 +21,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The model a pipeline makes and what belongs to it; paths are relative to the root.
 
     `time` is the column that puts the rows of `reference` in order of time; without it they are taken as
-    they stand. From their order follows how much windows vary without drift.
+    they stand. From their order follows how much windows vary without drift. `gates` are this model's own; without
+    the key it has those of the project.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     test: str | None = None
     label: str | None = None
     time: str | None = None
+    gates: tuple[GateEntry, ...] | None = None
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +77,11 @@ class RecordingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """penstock.yaml."""
+    """penstock.yaml. `models` are further models beside `model`, or instead of it."""
 
     project: str
     model: ModelSettings | None = None
+    models: tuple[ModelSettings, ...] = ()
     gates: tuple[GateEntry, ...] = ()
     endpoints: dict[str, EndpointSettings] = {}
     protected_aliases: tuple[str, ...] = ("champion",)
@@ -89,6 +92,27 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     recording: RecordingSettings = RecordingSettings()
     store: str = DEFAULT_STORE
     artifacts: str = DEFAULT_ARTIFACTS
+
+    def __post_init__(self) -> None:
+        names = [one.name for one in self.all_models]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two models are called {twice[0]!r}")
+
+    @property
+    def all_models(self) -> tuple[ModelSettings, ...]:
+        """Every model of the pipeline, that under `model` first."""
+        return (*([self.model] if self.model else []), *self.models)
+
+    def gates_of(self, name: str) -> tuple[GateEntry, ...]:
+        """Return the gates that a model's versions must pass: its own, else the project's."""
+        own = next((one.gates for one in self.all_models if one.name == name), None)
+        return self.gates if own is None else own
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether any model has gates."""
+        return bool(self.gates) or any(one.gates for one in self.all_models)
 
 
 def load_project_settings(root: Path) -> ProjectSettings:
@@ -104,16 +128,16 @@ def load_project_settings(root: Path) -> ProjectSettings:
 
 
 def require_model(settings: ProjectSettings, root: Path) -> ModelSettings:
-    """Return the model section.
+    """Return the model section, the first where there are several.
 
     Raises:
         NotFound: there is none, or no penstock.yaml at all.
     """
-    if settings.model is None:
+    if not settings.all_models:
         missing = "has no `model:` section" if (root / SETTINGS_FILE).exists() else "does not exist"
         raise NotFound(
             f"{root / SETTINGS_FILE} {missing}",
             code="settings.no_model",
             hint="write `project: …` and `model: {name: …, path: …}` into penstock.yaml",
         )
-    return settings.model
+    return settings.all_models[0]

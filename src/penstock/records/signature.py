@@ -1,7 +1,8 @@
-"""What a model takes and gives: named, typed columns.
+"""What a model takes and gives: named, typed columns and tensors.
 
 Datatypes are the Open Inference Protocol's names; `penstock.registry.package` translates them from and
-to MLflow's. A column that is not required may be absent from a request: the model then sees NaN (FP64).
+to MLflow's. A column that is not required may be absent from a request: the model then sees what its library
+calls missing.
 """
 
 from __future__ import annotations
@@ -26,18 +27,37 @@ Datatype = Literal[
     "BYTES",
 ]
 DATATYPES: frozenset[str] = frozenset(get_args(Datatype))
+Meaning = Literal["", "date", "datetime", "categorical", "boolean"]
+"""What the values are to the model where the wire has no type for it: dates travel as ISO 8601 text, text of a
+closed set as text, booleans that may be missing as FP64 (0, 1, NaN)."""
+VECTOR = (-1,)
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One named column; `BYTES` holds UTF-8 text."""
+    """One named column, or a tensor where `shape` has more than one dimension; `BYTES` holds UTF-8 text.
+
+    The first dimension of `shape` counts rows; -1 is any size.
+    """
 
     name: str
     datatype: Datatype
     required: bool = True
+    shape: tuple[int, ...] = VECTOR
+    meaning: Meaning = ""
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether a row of it is more than one value."""
+        return len(self.shape) > 1
 
 
-class Signature(msgspec.Struct, frozen=True):
-    """The columns a model takes and the columns it gives."""
+class Signature(msgspec.Struct, frozen=True, cache_hash=True):
+    """What a model takes and what it gives. Without inputs nobody wrote it down: the model itself tells."""
 
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
+
+    @property
+    def is_by_row(self) -> bool:
+        """Whether every row is answered for itself, so that requests can be put together and taken apart."""
+        return all(column.shape[:1] == VECTOR for column in (*self.inputs, *self.outputs))

@@ -2,13 +2,13 @@
 
 A folder is described by its `Manifest`; the manifest's digest is the model's identity, so two folders with
 the same files are the same model wherever they lie. Writing the files of one library is a flavour's job.
-Source: MLflow 3 `mlflow/models/model.py`, `mlflow/models/signature.py` (formats only).
+Source: MLflow 3 `mlflow/models/model.py` (format only).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +19,33 @@ from penstock.base.digest import digest_file, digest_value
 from penstock.base.errors import Corrupt, Invalid, NotFound
 from penstock.base.files import write_atomic
 from penstock.base.yaml12 import load
-from penstock.records.signature import Column, Datatype, Signature
+from penstock.records.signature import Signature
 from penstock.registry.entities import FileDigest, Manifest
+from penstock.registry.signatures import (
+    EXAMPLE_FILE,
+    example_information,
+    meanings_document,
+    parse_signature,
+    read_example,
+    signature_document,
+)
 
 MODEL_FILE = "MLmodel"
-EXAMPLE_FILE = "input_example.json"
-
-TYPE_OF_DATATYPE: dict[Datatype, str] = {
-    "BOOL": "boolean",
-    "INT32": "integer",
-    "INT64": "long",
-    "FP32": "float",
-    "FP64": "double",
-    "BYTES": "string",
-}
-DATATYPE_OF_TYPE: dict[str, Datatype] = {name: datatype for datatype, name in TYPE_OF_DATATYPE.items()}
+ROWS_KEY = "penstock_rows"
+"""In `metadata`: what the model is called with where that is not a frame of polars."""
 
 
 class ModelDescription(msgspec.Struct, frozen=True):
-    """What a model folder says of itself: flavours with their options, signature, columns of a few rows."""
+    """What a model folder says of itself: flavours with their options, signature, inputs of a few rows.
+
+    The signature has no inputs where the folder has none: MLflow's client wrote it without an example. `rows` is
+    what the model was called with where it was saved.
+    """
 
     flavours: dict[str, dict[str, Any]]
     signature: Signature
     example: dict[str, list[Any]] | None = None
+    rows: str = "polars"
 
 
 def scan_model(folder: Path) -> Manifest:
@@ -100,24 +104,37 @@ def describe_model(folder: Path) -> ModelDescription:
     """Read a folder's `MLmodel` file.
 
     Raises:
-        Invalid: it cannot be read, names no flavour, or has no signature of named columns.
+        Invalid: it cannot be read, names no flavour, or its signature has types that the wire does not know.
     """
     path = folder / MODEL_FILE
     try:
         document = load(path.read_text(encoding="utf-8"))
         flavours = {str(name): dict(options) for name, options in document["flavors"].items()}
-        signature = document["signature"]
-        inputs = _columns(json.loads(signature["inputs"]))
-        outputs = _columns(json.loads(signature["outputs"])) if signature.get("outputs") else ()
-        example = _read_example(folder)
+        signature = parse_signature(document.get("signature") or {}, document.get("metadata") or {})
+        example = read_example(folder, signature)
+        rows = _rows(document, signature)
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
             f"{path} cannot be used: {_words(error)}",
             code="registry.bad_model",
-            hint="save the model with a signature of named columns",
+            hint="save the model with penstock.save_model, or mlflow's save_model and an input_example",
             path=str(path),
         ) from None
-    return ModelDescription(flavours, Signature(inputs, outputs), example)
+    if not flavours:
+        raise Invalid(
+            f"{path} cannot be used: it names no flavour", code="registry.bad_model", path=str(path)
+        )
+    return ModelDescription(flavours, signature, example, rows)
+
+
+def _rows(document: dict[str, Any], signature: Signature) -> str:
+    """Return what a model is called with; MLflow's own clients call one of columns with frames of pandas."""
+    noted = (document.get("metadata") or {}).get(ROWS_KEY)
+    if noted in {"polars", "pandas", "numpy"}:
+        return str(noted)
+    if any(column.is_tensor for column in signature.inputs):
+        return "numpy"
+    return "pandas" if "mlflow_version" in document and find_spec("pandas") else "polars"
 
 
 def read_flavours(folder: Path) -> dict[str, dict[str, Any]]:
@@ -145,47 +162,17 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
-def write_example(folder: Path, columns: Mapping[str, list[Any]]) -> None:
-    """Write a few input rows beside the model, in MLflow's `split` orientation."""
-    names = list(columns)
-    rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    write_atomic(folder / EXAMPLE_FILE, json.dumps({"columns": names, "data": rows}).encode())
-
-
-def _read_example(folder: Path) -> dict[str, list[Any]] | None:
-    path = folder / EXAMPLE_FILE
-    if not path.is_file():
-        return None
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or not {"columns", "data"} <= set(document):
-        return None
-    return {name: [row[index] for row in document["data"]] for index, name in enumerate(document["columns"])}
-
-
-def write_description(folder: Path, flavours: Mapping[str, Mapping[str, Any]], signature: Signature) -> None:
+def write_description(
+    folder: Path, flavours: Mapping[str, Mapping[str, Any]], signature: Signature, rows: str = "polars"
+) -> None:
     """Write a folder's `MLmodel` file; the same model gives the same bytes."""
-    document = {
-        "saved_input_example_info": {
-            "artifact_path": EXAMPLE_FILE,
-            "pandas_orient": "split",
-            "type": "dataframe",
-        },
+    document: dict[str, Any] = {
         "flavors": {name: dict(options) for name, options in flavours.items()},
-        "signature": {
-            "inputs": json.dumps([_column_document(column) for column in signature.inputs]),
-            "outputs": json.dumps([_column_document(column) for column in signature.outputs]),
-            "params": None,
-        },
+        "signature": signature_document(signature),
     }
+    if (folder / EXAMPLE_FILE).exists():
+        document["saved_input_example_info"] = example_information(signature)
+    metadata = {**({ROWS_KEY: rows} if rows != "polars" else {}), **meanings_document(signature)}
+    if metadata:
+        document["metadata"] = metadata
     write_atomic(folder / MODEL_FILE, yaml.safe_dump(document, sort_keys=True, allow_unicode=True).encode())
-
-
-def _columns(items: list[dict[str, Any]]) -> tuple[Column, ...]:
-    return tuple(
-        Column(str(item["name"]), DATATYPE_OF_TYPE[item["type"]], bool(item.get("required", True)))
-        for item in items
-    )
-
-
-def _column_document(column: Column) -> dict[str, Any]:
-    return {"type": TYPE_OF_DATATYPE[column.datatype], "name": column.name, "required": column.required}

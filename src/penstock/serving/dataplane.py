@@ -322,7 +322,11 @@ def _choose(
 
 
 def _describe(column: Column) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": [-1]}
+    described: dict[str, Any] = {
+        "name": column.name,
+        "datatype": column.datatype,
+        "shape": list(column.shape),
+    }
     if not column.required:
         described["parameters"] = {"optional": True}
     return described

@@ -72,13 +72,15 @@ class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_columns(columns: Columns) -> bytes:
-    """Pack columns as MessagePack: name -> [numpy type, bytes], or [`O`, list] for text."""
-    packed: dict[str, tuple[str, Any]] = {}
+    """Pack columns as MessagePack: name -> [numpy type, bytes], or [`O`, list] for text; a tensor's shape is third."""
+    packed: dict[str, tuple[Any, ...]] = {}
     for name, values in columns.items():
         if values.dtype.kind == "O":
-            packed[name] = ("O", values.tolist())
+            packed[name] = ("O", values.ravel().tolist())
         else:
             packed[name] = (values.dtype.str, values.tobytes())
+        if values.ndim != 1:
+            packed[name] = (*packed[name], values.shape)
     return msgspec.msgpack.encode(packed)
 
 
@@ -89,14 +91,16 @@ def decode_columns(data: bytes) -> dict[str, Array]:
         Corrupt: the bytes are something else.
     """
     try:
-        packed = msgspec.msgpack.decode(data, type=dict[str, tuple[str, Any]])
+        packed = msgspec.msgpack.decode(data, type=dict[str, list[Any]])
         columns: dict[str, Array] = {}
-        for name, (kind, values) in packed.items():
+        for name, (kind, values, *shape) in packed.items():
             if kind == "O":
                 columns[name] = np.empty(len(values), dtype=object)
                 columns[name][:] = values
             else:
                 columns[name] = np.frombuffer(values, dtype=kind)
+            if shape:
+                columns[name] = columns[name].reshape(shape[0])
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         raise Corrupt(f"stored columns cannot be read: {error}", code="serving.columns_corrupt") from None
     return columns

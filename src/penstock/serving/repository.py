@@ -19,11 +19,12 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
-from penstock.records.signature import Signature
+from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
-from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor, numpy_dtype
+from penstock.serving.loaders.fed import example_columns, row_count_of
+from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
 from penstock.serving.prediction_id import Route
 from penstock.serving.traffic import Rule
 
@@ -43,7 +44,7 @@ class LoadedModel:
         self.version = files.version
         self.digest = files.digest
         self.flavour = files.flavour
-        self.signature: Signature = files.signature
+        self.signature: Signature = predictor.signature
         self.predictor = predictor
         self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
         self.cost = Cost()
@@ -260,14 +261,19 @@ def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
     Raises:
         Invalid: `candidate` requires a column that `stable` does not have.
     """
-    known = {column.name for column in stable.inputs}
-    lacking = [column.name for column in candidate.inputs if column.required and column.name not in known]
+    known = {column.name: column for column in stable.inputs}
+    lacking = [column.name for column in candidate.inputs if column.required and not _is_sent(column, known)]
     if lacking:
         raise Invalid(
             f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",
             code="serving.signature_mismatch",
             hint="make the column optional, or deploy the version to its own endpoint",
         )
+
+
+def _is_sent(column: Column, known: Mapping[str, Column]) -> bool:
+    found = known.get(column.name)
+    return found is not None and len(found.shape) == len(column.shape)
 
 
 def prove(model: LoadedModel, files: ModelFiles) -> None:
@@ -278,19 +284,20 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
     Raises:
         Invalid: it raises, or its outputs are not one finite value a row (`serving.self_test_failed`).
     """
-    columns = _example(files)
+    columns = example_columns(model.signature, files.example)
     if columns is None:
         return
-    row_count = len(next(iter(columns.values())))
+    row_count = row_count_of(model.signature, columns)
     try:
         model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
         outputs = model.predict(columns, row_count)
     except Exception as error:  # a model's own code may raise anything
         raise _failed(files, f"{type(error).__name__}: {error}") from error
-    for column in files.signature.outputs:
+    for column in model.signature.outputs:
         values = outputs.get(column.name)
-        if values is None or values.shape != (row_count,):
-            raise _failed(files, f"output {column.name!r} is not one value a row")
+        if values is None or not _has_shape(values, column, row_count):
+            what = "one value a row" if column.shape == VECTOR else f"of the shape {list(column.shape)}"
+            raise _failed(files, f"output {column.name!r} is not {what}")
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise _failed(files, f"output {column.name!r} is not finite")
     model.is_batchable = _gives_rows_alone(model, columns, row_count, outputs)
@@ -328,20 +335,8 @@ def _failed(files: ModelFiles, reason: str) -> Invalid:
     )
 
 
-def _example(files: ModelFiles) -> Columns | None:
-    if files.example:
-        known = {column.name: column.datatype for column in files.signature.inputs}
-        return {
-            name: _column(values, known[name]) for name, values in files.example.items() if name in known
-        } or None
-    if any(column.datatype == "BYTES" for column in files.signature.inputs):
-        return None
-    return {column.name: np.zeros(1, numpy_dtype(column.datatype)) for column in files.signature.inputs}
-
-
-def _column(values: list[object], datatype: str) -> Array:
-    if datatype == "BYTES":
-        texts = np.empty(len(values), dtype=object)
-        texts[:] = values
-        return texts
-    return np.array([np.nan if value is None else value for value in values]).astype(numpy_dtype(datatype))
+def _has_shape(values: Array, column: Column, row_count: int) -> bool:
+    if values.ndim != len(column.shape):
+        return False
+    wanted = (row_count if column.shape[0] == -1 else column.shape[0], *column.shape[1:])
+    return all(expected in (-1, size) for size, expected in zip(values.shape, wanted, strict=True))

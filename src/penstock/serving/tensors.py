@@ -1,7 +1,6 @@
-"""Tensors of the Open Inference Protocol and the columns a model takes.
+"""Tensors of the Open Inference Protocol, as JSON and as bytes; what a model takes of them is `matching`.
 
-Everything that does not fit the signature is refused with a sentence that names the input; nothing is
-coerced that could lose information.
+Everything that is not what its datatype and shape say is refused with a sentence that names the input.
 
 Source:
     kserve/open-inference-protocol, inference_rest.md (tensor data, datatypes).
@@ -9,20 +8,15 @@ Source:
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
-from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
-
-EXACT_INTEGER_MAX = 2**53
-"""Up to here FP64 holds every integer."""
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -170,87 +164,3 @@ def to_binary(tensor: Tensor) -> bytes:
         return b"".join(len(item).to_bytes(4, "little") + item for item in encoded)
     dtype = numpy_dtype(tensor.datatype).newbyteorder("<")
     return np.ascontiguousarray(tensor.values, dtype=dtype).tobytes()
-
-
-def to_columns(signature: Signature, tensors: Iterable[Tensor]) -> tuple[dict[str, Array], int]:
-    """Match a request's tensors with a signature's inputs; return the columns and the row count.
-
-    A tensor has the shape `[n]` or `[n, 1]`, the same n for all, n at least 1. A datatype may be wider in
-    the signature than in the request, never narrower.
-
-    Raises:
-        Invalid: an input is unknown, twice, missing, or of the wrong shape or datatype.
-    """
-    known = {column.name: column for column in signature.inputs}
-    columns: dict[str, Array] = {}
-    row_count = -1
-    for tensor in tensors:
-        column = known.get(tensor.name)
-        if column is None:
-            near = difflib.get_close_matches(tensor.name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"its inputs: {', '.join(known)}"
-            raise bad_request(f"the model has no input {tensor.name!r}", "unknown_input", hint)
-        if tensor.name in columns:
-            raise bad_request(f"input {tensor.name!r} stands twice", "repeated_input")
-        shape = tensor.values.shape
-        if not shape or shape[0] < 1 or shape[1:] not in ((), (1,)):
-            raise bad_request(
-                f"input {tensor.name!r}: shape {list(shape)} is not [n] or [n, 1] with n at least 1",
-                "bad_shape",
-            )
-        if row_count not in (-1, shape[0]):
-            raise bad_request(
-                f"input {tensor.name!r} has {shape[0]} rows, the inputs before it {row_count}", "bad_shape"
-            )
-        row_count = shape[0]
-        columns[tensor.name] = _checked(
-            column, _widen(column, tensor.datatype, tensor.values.reshape(row_count))
-        )
-    missing = [column.name for column in signature.inputs if column.required and column.name not in columns]
-    if missing:
-        names = ", ".join(repr(name) for name in missing)
-        raise bad_request(f"the request lacks the input{'s' * (len(missing) > 1)} {names}", "missing_input")
-    if row_count < 0:
-        raise bad_request("the request has no inputs", "missing_input")
-    return columns, row_count
-
-
-def _checked(column: Column, values: Array) -> Array:
-    """Return a column's values when a model can be asked about them: nothing missing where it is required."""
-    if values.dtype.kind == "f":
-        if np.isinf(values).any():
-            raise bad_request(f"input {column.name!r} is not finite", "bad_data", "send finite numbers")
-        is_missing = column.required and bool(np.isnan(values).any())
-    else:
-        is_missing = values.dtype.kind == "O" and any(value is None for value in values)
-    if is_missing:
-        raise bad_request(
-            f"input {column.name!r} is required, and a value of it is missing",
-            "missing_value",
-            "send every value; an input that may be missing is optional in the model's signature",
-        )
-    return values
-
-
-def _widen(column: Column, datatype: str, values: Array) -> Array:
-    if datatype == column.datatype:
-        return values
-    target = numpy_dtype(column.datatype)
-    is_text = "BYTES" in (datatype, column.datatype)
-    if is_text or not np.can_cast(values.dtype, target, "safe"):
-        raise bad_request(
-            f"input {column.name!r} takes {column.datatype}; {datatype} could lose information",
-            "wrong_datatype",
-            f"send {column.name!r} as {column.datatype}",
-        )
-    is_long = values.dtype.kind in "iu" and values.dtype.itemsize == 8
-    if is_long and target.kind == "f" and not _is_exact(values):
-        raise bad_request(
-            f"input {column.name!r}: an integer beyond 2**53 does not fit into {column.datatype}",
-            "wrong_datatype",
-        )
-    return values.astype(target)
-
-
-def _is_exact(values: Array) -> bool:
-    return int(values.max()) <= EXACT_INTEGER_MAX and int(values.min()) >= -EXACT_INTEGER_MAX

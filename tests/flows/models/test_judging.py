@@ -13,9 +13,9 @@ from sklearn.metrics import log_loss
 import penstock
 from penstock.base.errors import Invalid
 from penstock.flows.models import answers, judging
+from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.judging import HeldOutTable
-from penstock.flows.models.registering import Candidate
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
 from penstock.registry.gates.champion import check_champion

@@ -48,7 +48,7 @@ def to_columns(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, NDArray[A
 
 
 def _to_array(column: pl.Series) -> NDArray[Any]:
-    if column.dtype in {pl.String, pl.Categorical, pl.Enum}:
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
         return np.array(column.cast(pl.String).to_list(), dtype=object)
     if column.null_count() and column.dtype.is_numeric():
         return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()

@@ -23,7 +23,7 @@ from penstock.pipeline.runner import Watcher
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 from penstock.registry.aliases import find_alias
-from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.entities import CheckResult, ModelVersion, Verdict
 from penstock.registry.versions import get_version
 
 REPORT_FILE = "ci/report.json"
@@ -36,6 +36,7 @@ class _Progress:
 
     steps: list[StepReport] = field(default_factory=list)
     verdict: Verdict | None = None
+    checks: list[CheckResult] = field(default_factory=list)
     version: ModelVersion | None = None
     is_new: bool = False
     run_id: str | None = None
@@ -176,15 +177,18 @@ def _reproduce(tree: Project, progress: _Progress, watcher: Watcher | None) -> _
 
 
 def _judge(tree: Project, progress: _Progress) -> _Outcome:
-    verdict = run_gate(tree)
-    progress.verdict = verdict
-    if verdict.blocking:
-        return _Outcome(verdict.blocking[0].sentence, "failed")
-    passed = sum(check.status == "pass" for check in verdict.checks)
-    sentence = f"{passed} of {len(verdict.checks)} checks passed"
-    if tree.settings.model is not None and any(check.kind == "champion" for check in verdict.checks):
+    names: list[str | None] = [one.name for one in tree.settings.all_models]
+    verdicts = [run_gate(tree, name=name) for name in names or [None]]
+    progress.verdict = next((one for one in verdicts if one.blocking), verdicts[0])
+    progress.checks = [check for one in verdicts for check in one.checks]
+    if progress.verdict.blocking:
+        return _Outcome(progress.verdict.blocking[0].sentence, "failed")
+    passed = sum(check.status == "pass" for check in progress.checks)
+    sentence = f"{passed} of {len(progress.checks)} checks passed"
+    compared = [one.model for one in verdicts if any(check.kind == "champion" for check in one.checks)]
+    if compared:
         with tree.database.read() as connection:
-            if find_alias(connection, tree.settings.model.name, "champion") is None:
+            if any(find_alias(connection, name, "champion") is None for name in compared):
                 sentence = _warn_of_empty_store(tree, sentence)
     return _Outcome(sentence)
 
@@ -200,9 +204,11 @@ def _warn_of_empty_store(tree: Project, sentence: str) -> str:
 
 
 def _register(tree: Project, progress: _Progress) -> _Outcome:
-    version, is_new = register_model(tree)
-    progress.version, progress.is_new = version, is_new
-    return _Outcome(f"{version.ref} registered" if is_new else f"this is {version.ref} already")
+    names: list[str | None] = [one.name for one in tree.settings.all_models]
+    done = [register_model(tree, name) for name in names or [None]]
+    progress.version, progress.is_new = done[0]
+    words = [f"{one.ref} registered" if is_new else f"this is {one.ref} already" for one, is_new in done]
+    return _Outcome("; ".join(words))
 
 
 def _push(tree: Project) -> _Outcome:
@@ -213,12 +219,11 @@ def _push(tree: Project) -> _Outcome:
 
 def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) -> CiReport:
     champion = None
-    model = tree.settings.model
+    model = next(iter(tree.settings.all_models), None)
     if model is not None:
         with tree.database.read() as connection:
             alias = find_alias(connection, model.name, "champion")
             champion = get_version(connection, model.name, alias.version) if alias else None
-    checks = progress.verdict.checks if progress.verdict else ()
     return CiReport(
         project=tree.settings.project,
         commit=commit,
@@ -234,7 +239,7 @@ def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) ->
                 severity=check.severity,
                 sentence=check.sentence,
             )
-            for check in checks
+            for check in progress.checks
         ),
         metrics=progress.metrics,
         champion=champion.ref if champion else None,

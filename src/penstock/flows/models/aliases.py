@@ -29,19 +29,23 @@ from penstock.registry.versions import get_version
 
 @dataclass(frozen=True)
 class AliasPolicy:
-    """Which aliases are protected by which gates."""
+    """Which aliases are protected by which gates; a model may have gates of its own."""
 
-    gates: tuple[GateEntry, ...]
+    settings: ProjectSettings
     protected: frozenset[str]
 
     @classmethod
     def of(cls, settings: ProjectSettings) -> AliasPolicy:
         """Return a project's policy."""
-        return cls(settings.gates, frozenset(settings.protected_aliases))
+        return cls(settings, frozenset(settings.protected_aliases))
 
-    def protects(self, alias: str) -> bool:
-        """Say whether an alias moves only on a verdict."""
-        return bool(self.gates) and alias in self.protected
+    def gates_of(self, model: str) -> tuple[GateEntry, ...]:
+        """Return the gates of a model."""
+        return self.settings.gates_of(model)
+
+    def protects(self, model: str, alias: str) -> bool:
+        """Say whether an alias of a model moves only on a verdict."""
+        return bool(self.gates_of(model)) and alias in self.protected
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,10 @@ def plan_move(
     if alias in policy.protected and not force_reason:
         require_not_rolled_back(connection, version, alias)
     current = find_alias(connection, version.model, alias)
-    verdict = find_verdict(connection, version.model, version.digest, settings_digest(policy.gates))
-    if policy.protects(alias) and (verdict is None or not verdict.passed):
+    verdict = find_verdict(
+        connection, version.model, version.digest, settings_digest(policy.gates_of(version.model))
+    )
+    if policy.protects(version.model, alias) and (verdict is None or not verdict.passed):
         other = find_verdict(connection, version.model, version.digest)
         raise _refusal(version, alias, verdict, other)
     return PromotionPlan(version, alias, current.version if current else None, verdict, force_reason)
@@ -171,7 +177,7 @@ def require_free(connection: sa.Connection, policy: AliasPolicy, alias: Alias) -
     Raises:
         Refused: it is protected, and what it points at has passed a gate.
     """
-    if not policy.protects(alias.name):
+    if not policy.protects(alias.model, alias.name):
         return
     version = get_version(connection, alias.model, alias.version, deleted=True)
     verdict = find_verdict(connection, alias.model, version.digest) if version.digest else None

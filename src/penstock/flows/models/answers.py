@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from penstock.base.errors import Invalid
-from penstock.data.formats.tables import to_columns
+from penstock.flows.models.tables import table_inputs
 from penstock.records.classes import PROBABILITY, class_name
 from penstock.serving.loaders import ModelFiles, load_model
 
@@ -33,16 +33,16 @@ class Answers:
     classes: tuple[Any, ...] | None
 
 
-def answer_rows(files: ModelFiles, frame: pl.DataFrame) -> Answers:
+def answer_rows(files: ModelFiles, frame: pl.DataFrame, label: str | None = None) -> Answers:
     """Let a model predict every row. A column it can do without and the table does not have is left out.
+
+    A model that takes one matrix is given all columns but the label, in the table's order.
 
     Raises:
         Invalid: the model does not load, or the table lacks a column it needs.
     """
-    inputs = files.signature.inputs
-    names = [column.name for column in inputs if column.required or column.name in frame.columns]
     model = load_model(files)
-    outputs = dict(model.predict(to_columns(frame, names), frame.height))
+    outputs = dict(model.predict(table_inputs(model.signature, frame, label), frame.height))
     return Answers(outputs, getattr(model, "classes", None))
 
 

@@ -6,18 +6,21 @@ import os
 import secrets
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.errors import Corrupt, Invalid, Refused
+from penstock.base.errors import Corrupt, Invalid, Refused, Unavailable
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
+from penstock.records.flavours import choose_flavour
 from penstock.registry.entities import Manifest, ModelVersion
 from penstock.registry.package import describe_model, verify_model
 from penstock.registry.versions import get_version
-from penstock.serving.loaders import LOADERS, ModelFiles
+from penstock.serving.loaders import ModelFiles
+from penstock.serving.loaders.model import Rows
 
 
 def store_model(project: Project, folder: Path, manifest: Manifest) -> None:
@@ -97,15 +100,15 @@ def files_of_folder(folder: Path, name: str, number: int, digest: str) -> ModelF
 
     Raises:
         Invalid: the folder's description cannot be used, or none of its flavours can be served.
+        Unavailable: the package that would serve it is not installed.
     """
     description = describe_model(folder)
-    flavour = next((known for known in LOADERS if known in description.flavours), None)
-    if flavour is None:
-        raise Invalid(
-            f"model {name} has the flavours {', '.join(sorted(description.flavours))}; none can be served",
-            code="serving.flavour_unknown",
-            hint=f"save it as one of {', '.join(sorted(LOADERS))}",
-        )
+    try:
+        flavour = choose_flavour(description.flavours)
+    except (Invalid, Unavailable) as error:
+        raise type(error)(
+            f"model {name} cannot be served here: {error.message}", code=error.code, hint=error.hint
+        ) from None
     return ModelFiles(
         path=folder,
         name=name,
@@ -115,6 +118,7 @@ def files_of_folder(folder: Path, name: str, number: int, digest: str) -> ModelF
         options=description.flavours[flavour],
         signature=description.signature,
         example=description.example,
+        rows=cast("Rows", description.rows),
     )
 
 

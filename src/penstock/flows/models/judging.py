@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from penstock.flows.models.answers import (
     require_known,
     scores_of,
 )
+from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
-from penstock.flows.models.registering import Candidate, find_candidate, require_as_made
 from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
@@ -33,6 +34,7 @@ from penstock.registry.aliases import find_alias
 from penstock.registry.entities import Verdict
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.judge import make_verdict, run_checks
+from penstock.registry.gates.settings import GateEntry
 from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import get_version
@@ -112,14 +114,14 @@ class HeldOutTable:
 
     @cached_property
     def _answers(self) -> Answers:
-        return answer_rows(self._files, self._frame)
+        return answer_rows(self._files, self._frame, self._settings.label)
 
     @cached_property
     def _champion_answers(self) -> Answers | None:
         if self._champion is None or self.is_champion:
             return None
         try:
-            return answer_rows(self._champion, self._frame)
+            return answer_rows(self._champion, self._frame, self._settings.label)
         except Invalid as error:
             if error.code != DOES_NOT_LOAD:
                 raise
@@ -159,19 +161,20 @@ class HeldOutTable:
         return compare_by_classes(ours, theirs, truth, metric)
 
 
-def run_gate(project: Project, path: str | None = None) -> Verdict:
-    """Judge the model in the working tree, write the verdict and its event, and return it.
+def run_gate(project: Project, path: str | None = None, name: str | None = None) -> Verdict:
+    """Judge a model in the working tree, the first of penstock.yaml unless named; write the verdict and its event, and return it.
 
     Raises:
         NotFound, Invalid: the model, its settings or its files cannot be used.
     """
-    candidate = find_candidate(project, path)
+    candidate = find_candidate(project, path, name)
     metrics_file = candidate.settings.metrics
     metrics = numbers(load_values(project.root / metrics_file)) if metrics_file else {}
-    for gate in project.settings.gates:
+    gates = project.settings.gates_of(candidate.settings.name)
+    for gate in gates:
         if gate.schema is not None:
             require_as_made(project, gate.schema.table)
-    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file))
+    return _judge(project, candidate, metrics, _metrics_from(project, metrics_file, gates))
 
 
 def run_gate_on(project: Project, reference: str) -> Verdict:
@@ -184,10 +187,12 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
         Refused: its files are not kept here.
         Invalid: the project names no model, or the version's files cannot be used.
     """
-    settings = require_model(project.settings, project.root)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
-    for name in (settings.test, *(gate.schema.table for gate in project.settings.gates if gate.schema)):
+    own = (one for one in project.settings.all_models if one.name == version.model)
+    settings = next(own, None) or require_model(project.settings, project.root)
+    gates = project.settings.gates_of(version.model)
+    for name in (settings.test, *(gate.schema.table for gate in gates if gate.schema)):
         if name is not None:
             require_as_made(project, name)
     named = msgspec.structs.replace(settings, name=version.model)
@@ -195,13 +200,13 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
     return _judge(project, candidate, version.metrics, f"what {version.ref} was registered with")
 
 
-def _metrics_from(project: Project, file: str | None) -> str:
+def _metrics_from(project: Project, file: str | None, gates: Sequence[GateEntry]) -> str:
     """Return where metrics were read.
 
     Raises:
         Invalid: a gate asks for one, nothing says where they are, and dvc.yaml would know.
     """
-    if file is not None or not any(gate.metric for gate in project.settings.gates):
+    if file is not None or not any(gate.metric for gate in gates):
         return file or ""
     declared = [path.relative_to(project.root).as_posix() for path in list_kind(project.data, "metric")]
     if not declared:
@@ -218,7 +223,7 @@ def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], me
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     _require_loadable(files, candidate.settings.path)
     held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
-    gates = project.settings.gates
+    gates = project.settings.gates_of(name)
     checks = run_checks(gates, Evidence(project.root, metrics, held_out, metrics_from))
     verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
     failed = [check for check in checks if check.status != "pass"]

@@ -7,15 +7,14 @@ version's, and with none beside skops's own where nobody registered it.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid, PenstockError, Refused, Unavailable
+from penstock.records.flavours import choose_flavour, import_flavour
 from penstock.registry.package import digest_manifest, read_flavours, scan_model
-from penstock.serving.loaders import READERS
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,21 @@ def load_folder(folder: Path, called: str, trust: Trust) -> Any:
         Refused: it is a pickle, or holds types, that the caller did not vouch for.
     """
     flavours = read_flavours(folder)
-    flavour = next((known for known in READERS if known in flavours), None)
-    if flavour is None:
-        raise Invalid(
-            f"{called} has the flavours {', '.join(sorted(flavours))}; Penstock loads {', '.join(READERS)}",
-            code="serving.flavour_unknown",
-            hint="Client().download_model(…) writes its verified files; mlflow.pyfunc.load_model reads them",
-        )
-    options = flavours[flavour]
-    module = importlib.import_module(READERS[flavour])
-    if module.is_pickle(options) and not trust.pickle:
+    try:
+        name = choose_flavour(flavours)
+    except (Invalid, Unavailable) as error:
+        raise type(error)(
+            f"{called} cannot be loaded: {error.message}", code=error.code, hint=error.hint
+        ) from None
+    options, flavour = flavours[name], import_flavour(name)
+    if flavour.runs_code(options) and not trust.pickle:
         raise Refused(
-            f"{called} is a pickle, which runs code of its own when it is loaded",
+            f"{called} runs code of its own when it is loaded, as a pickle does",
             code="serving.pickle",
-            hint="log it again as skops, or load_model(…, allow_pickle=True) when you know who made it",
+            hint="log it in a format that does not (skops), or load_model(…, allow_pickle=True) when you know who made it",
         )
     try:
-        return module.read_estimator(folder, options, None if trust.is_registered else trust.types)
+        return flavour.read(folder, options, None if trust.is_registered else trust.types)
     except PenstockError:
         raise
     except ModuleNotFoundError as error:

@@ -160,7 +160,7 @@ def _advance(connection: sa.Connection, project: Project, seen: Observation, act
     """Give the canary its next share; the whole of it with the alias."""
     revision = seen.revision
     version = get_version(connection, revision.model, action.version)
-    gates = project.settings.gates
+    gates = project.settings.gates_of(version.model)
     verdict = find_verdict(connection, version.model, version.digest, settings_digest(gates))
     if gates and (verdict is None or not verdict.passed):
         raise Refused(

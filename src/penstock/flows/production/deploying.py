@@ -60,7 +60,7 @@ def plan_deployment(
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
-        gates = project.settings.gates
+        gates = project.settings.gates_of(version.model)
         verdict = find_verdict(connection, version.model, version.digest, settings_digest(gates))
         if not force:
             require_not_rolled_back(connection, version, "deployed")
@@ -73,11 +73,12 @@ def plan_deployment(
             version=version.number,
         )
     files = RegistrySource(project).fetch(version.model, version.number)
-    prove(LoadedModel(files, load_model(files)), files)
+    loaded = LoadedModel(files, load_model(files))
+    prove(loaded, files)
     policy = policy_in_file(project, endpoint)
     if shadows is None:
         shadows = policy.endpoint.traffic.shadows if policy else ()
-    outputs = frozenset(column.name for column in files.signature.outputs)
+    outputs = frozenset(column.name for column in loaded.signature.outputs)
     warnings = check_guardrails(
         project, endpoint, policy.endpoint if policy else None, version, outputs, is_canary=canary is not None
     )
@@ -88,7 +89,9 @@ def plan_deployment(
         )
         kind = "endpoint.deployed"
     else:
-        draft, summary = _canary_draft(project, endpoint, version, before, (canary, reason))
+        draft, summary = _canary_draft(
+            project, endpoint, (version, loaded.signature), before, (canary, reason)
+        )
         if is_fixed:
             draft = msgspec.structs.replace(draft, steps=())
         kind = "endpoint.canary"
@@ -179,11 +182,12 @@ def check_endpoint_name(name: str) -> str:
 def _canary_draft(
     project: Project,
     endpoint: str,
-    version: ModelVersion,
+    candidate: tuple[ModelVersion, Signature],
     before: Revision | None,
     how: tuple[float, str | None],
 ) -> tuple[RevisionDraft, str]:
     percent, reason = how
+    version, inputs = candidate
     if before is None or before.model != version.model:
         raise Invalid(
             f"endpoint {endpoint} serves nothing a canary of {version.model} could stand beside",
@@ -196,12 +200,8 @@ def _canary_draft(
             code="serving.already_stable",
             hint=f"penstock endpoint show {endpoint}",
         )
-    source = RegistrySource(project)
-    check_inputs(
-        version.ref,
-        source.fetch(version.model, version.number).signature,
-        source.fetch(before.model, before.stable).signature,
-    )
+    stable = load_model(RegistrySource(project).fetch(before.model, before.stable))
+    check_inputs(version.ref, inputs, stable.signature)
     settings = project.settings.endpoints.get(endpoint)
     steps = tuple(step for step in settings.rollout.steps if step > percent) if settings else ()
     summary = f"{endpoint} gives {version.ref} {percent:g} % of its traffic, the rest stays with version {before.stable}"

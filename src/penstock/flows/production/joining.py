@@ -21,6 +21,7 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey, labelled_start
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import (
     Prediction,
     StoredLabel,
@@ -45,6 +46,11 @@ def stack(parts: Sequence[Columns]) -> dict[str, Array]:
         for name, values in part.items():
             stacked.setdefault(name, []).append(values)
     return {name: np.concatenate(arrays) for name, arrays in stacked.items()}
+
+
+def watched(parts: Sequence[Columns]) -> dict[str, Array]:
+    """Return the rows of all parts by what is watched: columns, and the columns of narrow tensors."""
+    return stack([dict(iterate_columns(part)) for part in parts])
 
 
 class Join:

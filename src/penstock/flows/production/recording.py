@@ -20,7 +20,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
 from penstock.flows.production.accumulating import Accumulating
-from penstock.flows.production.joining import Join, stack
+from penstock.flows.production.joining import Join, watched
 from penstock.flows.production.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
@@ -29,6 +29,7 @@ from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.classes import Classes, Served, add_classes
+from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import (
     Prediction,
     add_predictions,
@@ -227,12 +228,12 @@ class LiveRecorder:
         edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
         features, outputs = Profile(edges=edges), Profile()
         features.update(
-            stack([one.inputs for one in observations]), sum(one.row_count for one in observations)
+            watched([one.inputs for one in observations]), sum(one.row_count for one in observations)
         )
         answered = [one for one in observations if one.error is None]
-        stacked = stack([one.outputs for one in answered])
+        stacked = watched([one.outputs for one in answered])
         outputs.update(
-            {**stacked, **stack([one.differences for one in answered])},
+            {**stacked, **watched([one.differences for one in answered])},
             sum(one.row_count for one in answered),
         )
         odd_rows = [0] * len(observations)
@@ -295,5 +296,5 @@ def _is_bad(one: Exchange) -> bool:
 
 def _nonfinite_rows(one: Exchange) -> int:
     """Return in how many rows some output is no finite number."""
-    found = [is_nonfinite(values) for values in one.outputs.values()]
+    found = [is_nonfinite(values) for _, values in iterate_columns(one.outputs)]
     return int(np.any(found, axis=0).sum()) if found else 0

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,15 +17,16 @@ from typing import Literal, NamedTuple
 from penstock.base.errors import NotFound, PenstockError
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
+from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.project import Project
 from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
+from penstock.records.flavours import choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
-from penstock.serving.loaders import LOADERS
 from penstock.storage.resolve import shown_url
 
 State = Literal["ok", "missing", "broken"]
-PACKAGES: Mapping[str, tuple[str, str]] = {"sklearn": ("skops", "sklearn"), "ssh": ("asyncssh", "ssh")}
+PACKAGES: Mapping[str, tuple[str, str]] = {"ssh": ("asyncssh", "ssh")}
 """By what needs it: the package, and the extra of Penstock that installs it."""
 FREE_BYTES = 1 << 30
 WAIT_S = 0.2
@@ -61,19 +63,22 @@ def check_repository(repo: DataRepository) -> Iterator[Check]:
 def check_project(project: Project, ports: Mapping[str, int]) -> Iterator[Check]:
     """Yield what is known of settings, pipeline, model, store and of the ports that servers would take."""
     settings = project.settings
+    names = ", ".join(one.name for one in settings.all_models)
     file = project.root / SETTINGS_FILE
     if not file.is_file():
         yield Check(
             "settings", "missing", f"there is no {SETTINGS_FILE}: no gates, no endpoints", "penstock start"
         )
-    elif settings.model is None:
+    elif not settings.all_models:
         yield Check("settings", "missing", f"{SETTINGS_FILE} names no model", "penstock start --force")
     else:
-        yield Check("settings", "ok", f"{SETTINGS_FILE}: model {settings.model.name}")
+        yield Check("settings", "ok", f"{SETTINGS_FILE}: model {names}")
     yield _guarded("pipeline", lambda: _pipeline(project))
-    if settings.model is not None:
-        yield _guarded("model", lambda: _model(project, settings.model))
-        yield from _watching(project.root, settings, settings.model)
+    for model in settings.all_models:
+        yield _guarded("model", partial(_model, project, model))
+        yield from _belongings(project.root, model)
+    if settings.all_models:
+        yield from _watching(settings)
     yield _guarded("store", lambda: _store(project))
     for name, port in ports.items():
         yield _port(name, port)
@@ -167,33 +172,33 @@ def _pipeline(project: Project) -> Check:
     return Check("pipeline", "ok", f"{len(stages)} stage{'s' if len(stages) > 1 else ''}")
 
 
-def _model(project: Project, model: ModelSettings | None) -> Check:
-    if model is None:
-        return Check("model", "missing", "no model is named", "penstock start")
+def _model(project: Project, model: ModelSettings) -> Check:
     folder = project.root / model.path
+    if folder.is_file() and folder.suffix in FLAVOUR_OF_SUFFIX:
+        return Check("model", "ok", f"{model.path} ({FLAVOUR_OF_SUFFIX[folder.suffix]}) is a file of a model")
     if not (folder / MODEL_FILE).is_file():
         what = "is a file, not a model folder" if folder.is_file() else "is not there"
         hint = "write it with penstock.save_model" if folder.exists() else "penstock repro"
         return Check("model", "missing", f"{model.path} {what}", hint)
-    flavours = describe_model(folder).flavours
-    served = [name for name in flavours if name in LOADERS]
-    if not served:
-        known = ", ".join(sorted(LOADERS))
-        return Check(
-            "model",
-            "broken",
-            f"{model.path} ({', '.join(flavours)}) cannot be served",
-            f"served are: {known}",
-        )
-    package, extra = PACKAGES.get(served[0], (served[0], served[0]))
-    if find_spec(package) is None:
-        return Check(
-            "model", "broken", f"{model.path} needs {package}, which is not installed", _install(extra)
-        )
-    return Check("model", "ok", f"{model.path} ({served[0]}) can be served")
+    try:
+        flavour = choose_flavour(describe_model(folder).flavours)
+    except PenstockError as error:
+        what = f"{model.path} cannot be served: {error.message}"
+        return Check("model", "broken", what, error.hint or "save it again")
+    return Check("model", "ok", f"{model.path} ({flavour}) can be served")
 
 
-def _watching(root: Path, settings: ProjectSettings, model: ModelSettings) -> Iterator[Check]:
+def _belongings(root: Path, model: ModelSettings) -> Iterator[Check]:
+    """Yield what penstock.yaml names beside a model and is not there."""
+    for key in ("reference", "metrics", "test"):
+        named = getattr(model, key)
+        if named is not None and not (root / named).exists():
+            yield Check(
+                "model", "missing", f"`{key}: {named}` is not there", "penstock repro, or mend the name"
+            )
+
+
+def _watching(settings: ProjectSettings) -> Iterator[Check]:
     """Yield what the endpoints' guardrails would not see."""
     if not settings.endpoints:
         yield Check(
@@ -202,14 +207,11 @@ def _watching(root: Path, settings: ProjectSettings, model: ModelSettings) -> It
             f"{SETTINGS_FILE} names no endpoint: nothing is watched",
             "penstock start --force",
         )
-    for key in ("reference", "metrics", "test"):
-        named = getattr(model, key)
-        if named is not None and not (root / named).exists():
-            yield Check(
-                "model", "missing", f"`{key}: {named}` is not there", "penstock repro, or mend the name"
-            )
+    known = {one.name: one for one in settings.all_models}
     for name, endpoint in settings.endpoints.items():
-        if endpoint.model.partition("@")[0].partition("/")[0] != model.name:
+        served = known.get(endpoint.model.partition("@")[0].partition("/")[0])
+        model = served or settings.all_models[0]
+        if served is None:
             hint = f"model: {model.name}@champion, unless {name} serves another model on purpose"
             yield Check(
                 "endpoints",

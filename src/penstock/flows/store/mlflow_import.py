@@ -105,7 +105,7 @@ def _set_aliases(
     for alias in wanted:
         if find_alias(connection, alias.model, alias.name) is not None:
             continue
-        if policy.protects(alias.name):
+        if policy.protects(alias.model, alias.name):
             withheld.append(f"{alias.model}/{alias.version} as {alias.name}")
             continue
         move = AliasMove(

@@ -1,57 +1,116 @@
-"""What people hold their rows in (pandas, polars, numpy, lists, mappings) as one polars frame.
+"""What people hold their rows in (pandas, polars, numpy, lists, mappings) as columns or tensors of a few rows.
 
-No pandas is imported: a frame of pandas is known by what it can do.
+No pandas is imported: a frame of pandas is known by what it can do. What the model was given is remembered, since
+it is called with the same kind where it is served.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid
 
+Array = np.ndarray[Any, Any]
 
-def as_frame(rows: Any, names: Sequence[str] = ()) -> pl.DataFrame:
-    """Return rows as a polars frame; a polars frame is returned as it is.
+
+@dataclass(frozen=True)
+class Held:
+    """Rows as they were given: a frame, or tensors by name; `kind` is what the model is called with.
+
+    `categorical` names the columns whose text (or numbers) were of a closed set.
+    """
+
+    kind: Literal["polars", "pandas", "numpy"]
+    frame: pl.DataFrame | None = None
+    tensors: Mapping[str, Array] = field(default_factory=dict)
+    categorical: frozenset[str] = frozenset()
+
+
+def hold_rows(rows: Any, names: Sequence[str] = ()) -> Held:
+    """Return rows as a frame or as tensors.
 
     Args:
-        rows: a frame of pandas or polars, a mapping of columns, a list of mappings, or an array `(n_rows,
-            n_features)` of numbers.
-        names: what the columns of an array are called; `x0`, `x1`, … by default.
+        rows: a frame of pandas or polars; a mapping of columns, or of arrays of more than one dimension; a list of
+            mappings; an array of any rank with a row an entry, or lists that make one.
+        names: what the columns of a matrix are called where the model knows; it is then a frame.
 
     Raises:
         Invalid: the rows are none of these.
     """
-    if isinstance(rows, pl.DataFrame):
-        return rows
     if isinstance(rows, pl.LazyFrame):
-        return rows.collect()
-    if hasattr(rows, "columns") and hasattr(rows, "iloc"):
-        return pl.DataFrame([_pandas_column(str(name), rows[name]) for name in rows.columns])
+        rows = rows.collect()
+    if isinstance(rows, pl.DataFrame):
+        closed = (name for name, dtype in rows.schema.items() if dtype in (pl.Categorical, pl.Enum))
+        return Held("polars", rows, categorical=frozenset(closed))
+    if _is_pandas(rows):
+        frame = pl.DataFrame([_pandas_column(str(name), rows[name]) for name in rows.columns])
+        closed = (str(name) for name in rows.columns if str(rows[name].dtype) == "category")
+        return Held("pandas", frame, categorical=frozenset(closed))
     try:
-        if isinstance(rows, Mapping) or (isinstance(rows, list) and rows and isinstance(rows[0], Mapping)):
-            return pl.DataFrame(rows)
+        if isinstance(rows, Mapping):
+            return _mapping(rows)
+        if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
+            return Held("polars", pl.DataFrame(rows))
         array = np.asarray(rows)
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise _not_rows(f"{type(rows).__name__}: {error}") from None
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
+    if array.ndim < 1 or not len(array) or not _is_wire(array):
         raise _not_rows(f"{type(rows).__name__} of shape {array.shape} and type {array.dtype}")
-    chosen = [str(name) for name in names] or [f"x{index}" for index in range(array.shape[1])]
-    if len(chosen) != array.shape[1]:
-        raise _not_rows(f"{array.shape[1]} columns, and the model knows {len(chosen)} names")
-    return pl.DataFrame({name: array[:, index] for index, name in enumerate(chosen)})
+    if array.ndim == 2 and names:
+        if len(names) != array.shape[1]:
+            raise _not_rows(f"{array.shape[1]} columns, and the model knows {len(names)} names")
+        return Held("polars", pl.DataFrame({str(name): array[:, i] for i, name in enumerate(names)}))
+    return Held("numpy", tensors={"input-0": array})
+
+
+def first_rows(rows: Any, count: int) -> Any:
+    """Return the first rows, held as they were given."""
+    if isinstance(rows, pl.LazyFrame):
+        return rows.head(count).collect()
+    if isinstance(rows, pl.DataFrame) or _is_pandas(rows):
+        return rows.head(count)
+    if isinstance(rows, Mapping):
+        return {name: values if np.ndim(values) == 0 else values[:count] for name, values in rows.items()}
+    return rows[:count] if hasattr(rows, "__getitem__") and not isinstance(rows, str) else rows
+
+
+def _is_pandas(rows: Any) -> bool:
+    return hasattr(rows, "columns") and hasattr(rows, "iloc")
+
+
+def _is_wire(array: Array) -> bool:
+    if array.dtype.kind == "O":
+        return all(isinstance(value, str) for value in array.flat)
+    return array.dtype.kind in "biufU"
+
+
+def _mapping(rows: Mapping[Any, Any]) -> Held:
+    arrays = {str(name): values for name, values in rows.items()}
+    if any(np.ndim(values) > 1 for values in arrays.values()):
+        tensors = {name: np.asarray(values) for name, values in arrays.items()}
+        if not all(_is_wire(array) and array.ndim for array in tensors.values()):
+            raise TypeError("a tensor holds numbers, booleans or text")
+        return Held("numpy", tensors=tensors)
+    if arrays and all(np.ndim(values) == 0 for values in arrays.values()):
+        return Held("polars", pl.DataFrame({name: [value] for name, value in arrays.items()}))
+    return Held("polars", pl.DataFrame(arrays))
 
 
 def _pandas_column(name: str, column: Any) -> pl.Series:
     """Return a column of pandas; what pandas calls missing is null, but NaN of a float column stays NaN."""
     dtype = column.dtype
-    if getattr(dtype, "kind", "O") in "biuf" and isinstance(dtype, np.dtype):
-        return pl.Series(name, column.to_numpy())
+    if getattr(dtype, "kind", "O") in "biufM" and isinstance(dtype, np.dtype):
+        values = column.to_numpy()
+        return pl.Series(name, values.astype("datetime64[us]") if dtype.kind == "M" else values)
     missing = column.isna().to_numpy()
     values = [None if gone else _plain(value) for value, gone in zip(column.tolist(), missing, strict=True)]
+    if all(value is None for value in values) and getattr(dtype, "kind", "O") in "iuf":
+        return pl.Series(name, values, dtype=pl.Float64)
     return pl.Series(name, values, strict=False)
 
 
@@ -61,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 def _not_rows(what: str) -> Invalid:
     return Invalid(
-        f"these are not rows of named columns: {what}",
+        f"these are not rows of a model's inputs: {what}",
         code="registry.bad_inputs",
-        hint="pass a frame of pandas or polars, a dict of columns, or an array of numbers (rows, features)",
+        hint="pass a frame of pandas or polars, a dict of columns or tensors, or an array with a row an entry",
     )

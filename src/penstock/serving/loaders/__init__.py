@@ -1,17 +1,12 @@
-"""Loaders: one model flavour a module, found here by the flavour's name, imported with its first model."""
+"""Flavours: one library's models a module, found by the catalogue, imported with the first model of it."""
 
 from __future__ import annotations
 
-import importlib
-
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, PenstockError
+from penstock.records.flavours import import_flavour
 from penstock.serving.loaders.model import ModelFiles, Predictor
 
-LOADERS: dict[str, str] = {"sklearn": "penstock.serving.loaders.sklearn:load_sklearn"}
-READERS: dict[str, str] = {"sklearn": "penstock.serving.loaders.sklearn"}
-"""Modules with `is_pickle` and `read_estimator`: the model itself, for programs that call it directly."""
-
-__all__ = ["LOADERS", "READERS", "ModelFiles", "Predictor", "load_model"]
+__all__ = ["ModelFiles", "Predictor", "load_model"]
 
 
 def load_model(files: ModelFiles) -> Predictor:
@@ -19,14 +14,17 @@ def load_model(files: ModelFiles) -> Predictor:
 
     Raises:
         Invalid: its flavour is unknown, or it does not load (`serving.model_does_not_load`).
+        Unavailable: a package that it needs is not installed.
     """
-    loader = LOADERS.get(files.flavour)
-    if loader is None:
+    try:
+        flavour = import_flavour(files.flavour)
+    except PenstockError as error:
+        if error.code != "serving.flavour_unknown":
+            raise
         raise Invalid(
             f"{files.name} version {files.version} has the flavour {files.flavour!r}, which cannot be served",
-            code="serving.flavour_unknown",
-            hint=f"known flavours: {', '.join(sorted(LOADERS))}",
-        )
-    module, function = loader.split(":")
-    loaded: Predictor = getattr(importlib.import_module(module), function)(files)
+            code=error.code,
+            hint=error.hint,
+        ) from None
+    loaded: Predictor = flavour.load(files)
     return loaded

@@ -1,10 +1,10 @@
-"""The role of a loader: model files in, a predictor of named columns out."""
+"""The roles of serving a model: its files, what is asked of it, and the predictor that answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -14,13 +14,15 @@ from penstock.records.signature import Signature
 
 Array = npt.NDArray[Any]
 Columns = Mapping[str, Array]
+Rows = Literal["polars", "pandas", "numpy"]
+"""What a model is called with: frames of polars or pandas, or arrays."""
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     """A model version on the local disk.
 
-    `options` is the flavour's mapping in the MLmodel file. `example` holds columns of a few real rows;
-    with it a model proves itself on them before it takes traffic.
+    `options` is the flavour's mapping in the MLmodel file. `example` holds inputs of a few real rows; with it a
+    model proves itself on them before it takes traffic. `rows` is what the model was given where it was saved.
     """
 
     path: Path
@@ -31,6 +33,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     signature: Signature
     example: dict[str, list[Any]] | None = None
+    rows: Rows = "polars"
 
 
 class Predictor(Protocol):
@@ -39,17 +42,63 @@ class Predictor(Protocol):
     A classifier may have `classes`: all it knows, in its order, the last being what `probability` is of.
     """
 
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives, which may be more than its folder says, such as probabilities."""
+        ...
+
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Return one `(row_count,)` array for every output of the signature.
+        """Return an array for every output of the signature, in its shape, one entry a row.
 
         Args:
-            columns: `(row_count,)` arrays in the signature's datatypes; text is `object` arrays of `str`
-                or None. Columns that are not required may be absent.
+            columns: `(row_count,)` arrays, or tensors in the signature's shapes, in its datatypes; text is `object`
+                arrays of `str` or None. Inputs that are not required may be absent.
 
         Raises:
             Exception: whatever the model's own code raises.
         """
         ...
+
+
+class Matrix(Mapping[str, Array]):
+    """Columns of one type that lie side by side in one array `(row_count, len(names))`.
+
+    A model that takes such an array is given it as it is; everyone else finds single columns.
+    """
+
+    __slots__ = ("_index", "names", "values_by_row")
+
+    def __init__(self, names: tuple[str, ...], values_by_row: Array) -> None:
+        self.names = names
+        self.values_by_row = values_by_row
+        self._index: dict[str, int] | None = None
+
+    def __getitem__(self, name: str) -> Array:
+        if self._index is None:
+            self._index = {known: index for index, known in enumerate(self.names)}
+        column: Array = self.values_by_row[:, self._index[name]]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def join_columns(parts: Sequence[Columns]) -> Columns:
+    """Return the rows of several requests one after the other; all have the same columns.
+
+    Cost: as many steps as columns, but one for requests that are all `Matrix`.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Matrix) and all(
+        isinstance(part, Matrix) and part.names == first.names for part in parts
+    ):
+        return Matrix(first.names, np.concatenate([part.values_by_row for part in parts]))  # type: ignore[attr-defined]
+    return {name: np.concatenate([part[name] for part in parts]) for name in first}
 
 
 def numpy_dtype(datatype: str) -> np.dtype[Any]:
@@ -71,3 +120,16 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 } | {
     f"{kind}INT{bits}": np.dtype(f"{kind.lower()}int{bits}") for kind in ("", "U") for bits in (8, 16, 32, 64)
 }
+DATATYPE_OF_KIND: dict[str, Any] = {
+    str(dtype): datatype for datatype, dtype in _DTYPES.items() if datatype != "BYTES"
+}
+
+
+def datatype_of(dtype: np.dtype[Any]) -> Any:
+    """Return the Open Inference datatype of a numpy type; what is no number is text.
+
+    Example:
+        >>> datatype_of(np.dtype("int64")), datatype_of(np.dtype("<U3"))
+        ('INT64', 'BYTES')
+    """
+    return DATATYPE_OF_KIND.get(str(dtype.newbyteorder("=")), "BYTES")

@@ -1,7 +1,8 @@
-"""The scikit-learn flavour: an estimator in a skops or pickle file.
+"""The scikit-learn flavour: an estimator in a skops, pickle or joblib file.
 
-skops files load only the types they are trusted for; a pickle runs its own code, which is why a model
-folder that holds one must come from the registry.
+It is written as skops: loading such a file runs no code of its own, only the types it is trusted for. A pickle
+runs its own code, which is why a model folder that holds one must come from the registry. The files are those of
+MLflow's sklearn flavour.
 """
 
 from __future__ import annotations
@@ -10,129 +11,150 @@ import importlib
 import pickle
 import re
 import threading
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
+import sklearn
+import skops.io
 
-from penstock.base.errors import Invalid, Refused
-from penstock.records.classes import PROBABILITY, probability_output
-from penstock.records.signature import Signature
-from penstock.serving.loaders.model import Array, Columns, ModelFiles, numpy_dtype
+from penstock.base.errors import Refused
+from penstock.records.signature import Column
+from penstock.serving.loaders.fed import Answer, FedPredictor
+from penstock.serving.loaders.flavour import Flavour, Saving, inside, probabilities_of, wants_probabilities
+from penstock.serving.loaders.model import ModelFiles, Predictor, datatype_of
+from penstock.serving.loaders.shortcut import with_shortcut
 
+MODEL_DATA = "model.skops"
+_SCHEMA_FILE = "schema.json"
+_ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.npy")|^\d+(?=\.npy$)')
 # estimators whose predict is the class of the largest probability, so that one call gives both outputs
 _ARGMAX = frozenset(
-    f"{kind}{family}"
-    for family in ("Classifier",)
+    f"{kind}Classifier"
     for kind in ("HistGradientBoosting", "RandomForest", "ExtraTrees", "DecisionTree", "GradientBoosting")
 ) | {"LogisticRegression"}
 # skops knows the public estimators; what these hold inside (losses, trees) it calls untrusted
 _CLASS_OF_SKLEARN = re.compile(r"sklearn\.(?!externals\.)[\w.]+\.[A-Z]\w*")
 _thread = threading.local()
-_POLARS: dict[str, Any] = {
-    "BOOL": pl.Boolean,
-    "FP16": pl.Float32,
-    "FP32": pl.Float32,
-    "FP64": pl.Float64,
-    "BYTES": pl.String,
-    **{f"INT{bits}": getattr(pl, f"Int{bits}") for bits in (8, 16, 32, 64)},
-    **{f"UINT{bits}": getattr(pl, f"UInt{bits}") for bits in (8, 16, 32, 64)},
-}
 
 
-def load_sklearn(files: ModelFiles) -> SklearnPredictor:
-    """Load an estimator; the outputs `prediction` and `probability` are what it can give.
+class SklearnFlavour(Flavour):
+    """Estimators, pipelines and transformers of scikit-learn and of what follows its conventions."""
 
-    Raises:
-        Invalid: the file is missing, does not load, or cannot give the signature's outputs.
-    """
-    path = files.path / str(files.options.get("pickled_model", "model.skops"))
-    try:
-        estimator = _read(path, files.options)
-    except Exception as error:
-        raise _does_not_load(files, f"{type(error).__name__}: {error}") from error
-    methods = {"prediction": "predict", PROBABILITY: "predict_proba"}
-    methods |= dict.fromkeys(map(probability_output, _classes_of(estimator) or ()), "predict_proba")
-    for output in files.signature.outputs:
-        method = methods.get(output.name)
-        if method is None or not hasattr(estimator, method):
-            raise _does_not_load(files, f"it cannot give the output {output.name!r}")
-    return SklearnPredictor(estimator, files.signature)
+    name = "sklearn"
+    suffixes = (".skops", ".pkl", ".pickle", ".joblib")
+
+    def takes(self, model: Any) -> bool:
+        """Whether it is fitted and fits in: it predicts or transforms."""
+        return hasattr(model, "predict") or hasattr(model, "transform")
+
+    def save(self, model: Any, folder: Path, saving: Saving) -> dict[str, Any]:
+        """Write a skops file; the same model gives the same bytes."""
+        path = folder / MODEL_DATA
+        skops.io.dump(model, path)
+        _make_reproducible(path)
+        return {
+            "pickled_model": MODEL_DATA,
+            "serialization_format": "skops",
+            "sklearn_version": sklearn.__version__,
+            "skops_trusted_types": sorted(skops.io.get_untrusted_types(file=path)),
+            "code": None,
+        }
+
+    def python_function(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return how MLflow loads it."""
+        return {"loader_module": "mlflow.sklearn", "model_path": MODEL_DATA, "predict_fn": "predict"}
+
+    def file_options(self, path: Path) -> dict[str, Any]:
+        """Return the options of a lone file; a skops file vouches for what it holds once it is registered."""
+        kinds = {".skops": "skops", ".joblib": "joblib"}
+        options: dict[str, Any] = {
+            "pickled_model": path.name,
+            "serialization_format": kinds.get(path.suffix, "pickle"),
+        }
+        if path.suffix == ".skops":
+            options["skops_trusted_types"] = sorted(skops.io.get_untrusted_types(file=path))
+        return options
+
+    def runs_code(self, options: Mapping[str, Any]) -> bool:
+        """Whether the file is a pickle of any kind."""
+        return bool(options.get("serialization_format", "skops") != "skops")
+
+    def read(self, folder: Path, options: Mapping[str, Any], trusted: Sequence[str] | None = None) -> Any:
+        """Read the estimator, as it was fitted."""
+        path = inside(folder, options.get("pickled_model", MODEL_DATA))
+        kind = options.get("serialization_format", "skops")
+        if kind == "joblib" or path.suffix == ".joblib":
+            return importlib.import_module("joblib").load(path)
+        if kind != "skops":
+            module = importlib.import_module("cloudpickle") if kind == "cloudpickle" else pickle
+            with path.open("rb") as file:
+                return module.load(file)
+        return skops.io.load(path, trusted=trusted_types(path, options, trusted))
+
+    def inputs_of(self, model: Any) -> tuple[Column, ...]:
+        """Return the features it was fitted with, all numbers as far as anyone knows."""
+        names = getattr(model, "feature_names_in_", None)
+        if names is not None:
+            return tuple(Column(str(name), "FP64") for name in names)
+        count = getattr(model, "n_features_in_", None)
+        return () if count is None else (Column("input-0", "FP64", shape=(-1, int(count))),)
+
+    def outputs_of(self, model: Any) -> tuple[Column, ...]:
+        """Return a classifier's outputs; others are tried."""
+        classes = getattr(model, "classes_", None)
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1 or not hasattr(model, "predict"):
+            return ()
+        prediction = Column("prediction", datatype_of(classes.dtype))
+        if not hasattr(model, "predict_proba"):
+            return (prediction,)
+        tried = probabilities_of(np.zeros((1, len(classes))), classes.tolist())
+        return (
+            prediction,
+            *(Column(name, "FP64", shape=(-1, *values.shape[1:])) for name, values in tried.items()),
+        )
+
+    def feature_names(self, model: Any) -> Sequence[str] | None:
+        """Return the names it was fitted with."""
+        names = getattr(model, "feature_names_in_", None)
+        return None if names is None else [str(name) for name in names]
+
+    def is_bounded(self, model: Any) -> bool:
+        """Whether it and all within it are scikit-learn's."""
+        return all(_is_of_sklearn(part) for part in _parts(model))
+
+    def takes_matrix(self, model: Any) -> bool:
+        """Whether it was fitted without names."""
+        return not hasattr(model, "feature_names_in_")
+
+    def open(self, model: Any, files: ModelFiles) -> Predictor:
+        """Return the predictor, by way of array functions where they are proved to answer the same."""
+        return with_shortcut(FedPredictor(self, model, files), files)
+
+    def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
+        """Return `prediction` and `probability`, or a transformer's `features`."""
+        if not hasattr(_thread, "is_single"):
+            _use_one_core()
+        if not hasattr(model, "predict"):
+            features = model.transform(rows)
+            return {"features": np.asarray(features.todense() if hasattr(features, "todense") else features)}
+        found: dict[str, Any] = {}
+        if wants_probabilities(wanted) and hasattr(model, "predict_proba"):
+            probabilities = np.asarray(model.predict_proba(rows))
+            if probabilities.ndim == 2:  # several outputs have a list of them
+                found |= probabilities_of(probabilities, self.classes_of(model))
+                if _is_argmax(model):
+                    found["prediction"] = model.classes_[probabilities.argmax(axis=1)]
+        if "prediction" not in found and (wanted is None or "prediction" in wanted):
+            found["prediction"] = np.asarray(model.predict(rows))
+        return found
 
 
-def is_pickle(options: dict[str, Any]) -> bool:
-    """Say whether the flavour's file runs code of its own when it is read."""
-    return bool(options.get("serialization_format", "skops") != "skops")
-
-
-def read_estimator(folder: Path, options: dict[str, Any], trusted: Sequence[str] | None = None) -> Any:
-    """Read the estimator of a model folder, as it was fitted.
-
-    Args:
-        trusted: the types a skops file may hold beside skops's own and scikit-learn's classes; by default
-            those that the folder names.
-
-    Raises:
-        Refused: it holds others.
-        Exception: whatever reading a damaged file raises.
-    """
-    path = folder / str(options.get("pickled_model", "model.skops"))
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise Refused(f"{path} lies outside of its model", code="serving.bad_path")
-    if trusted is not None and not is_pickle(options):
-        import skops.io
-
-        held = skops.io.get_untrusted_types(file=path)
-        usual = {name for name in held if _CLASS_OF_SKLEARN.fullmatch(name)}
-        strange = sorted(set(held) - usual - set(trusted))
-        if strange:
-            raise Refused(
-                f"the model holds types that nobody vouched for: {', '.join(strange[:5])}",
-                code="serving.untrusted_types",
-                hint="register it and load the version, or name them in trusted=[…] when you know the model",
-                types=strange,
-            )
-        options = {**options, "skops_trusted_types": held}
-    return _read(path, options)
-
-
-def _read(path: Path, options: dict[str, Any]) -> Any:
-    if is_pickle(options):
-        with path.open("rb") as file:
-            return pickle.load(file)
-    import skops.io
-
-    return skops.io.load(path, trusted=list(options.get("skops_trusted_types") or []))
-
-
-def _use_one_core() -> None:
-    """Let the calling thread compute on one core.
-
-    A prediction of few rows is too small to share: with 2 cores and 16 clients, boosted trees answered
-    326 requests a second with OpenMP's default and 623 with one core each.
-    """
-    importlib.import_module("threadpoolctl").threadpool_limits(1)
-    _thread.is_single = True
-
-
-def _does_not_load(files: ModelFiles, reason: str) -> Invalid:
-    return Invalid(
-        f"{files.name} version {files.version} does not load: {reason}",
-        code="serving.model_does_not_load",
-        hint="load it where it was trained, with the same package versions, and register it again",
-        model=files.name,
-        version=files.version,
-    )
-
-
-def _classes_of(estimator: Any) -> tuple[Any, ...] | None:
-    """Return a classifier's classes in its order; None of what has none, or several lists."""
-    classes = getattr(estimator, "classes_", None)
-    if not isinstance(classes, np.ndarray) or classes.ndim != 1:
-        return None
-    return tuple(classes.tolist())
+def _is_argmax(model: Any) -> bool:
+    last = getattr(model, "_final_estimator", model)
+    return type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
 
 
 def _parts(estimator: Any) -> list[Any]:
@@ -146,60 +168,57 @@ def _is_of_sklearn(estimator: Any) -> bool:
     return kind.__module__.startswith("sklearn.") and kind.__name__ != "FunctionTransformer"
 
 
-class SklearnPredictor:
-    """An estimator behind the predictor's role. `classes` are a classifier's, in its order."""
+def trusted_types(path: Path, options: Mapping[str, Any], trusted: Sequence[str] | None) -> list[str]:
+    """Return the types a skops file is trusted with: those its folder names, or the library's and `trusted`.
 
-    def __init__(self, estimator: Any, signature: Signature) -> None:
-        self._estimator = estimator
-        self._inputs = signature.inputs
-        self._outputs = {column.name: column.datatype for column in signature.outputs}
-        self._frame = self._feed(estimator)
-        last = getattr(estimator, "_final_estimator", estimator)
-        is_argmax = type(last).__module__.startswith("sklearn.") and type(last).__name__ in _ARGMAX
-        self.classes = _classes_of(estimator)
-        self._columns_of = {probability_output(one): index for index, one in enumerate(self.classes or ())}
-        self._needs_probabilities = any(name != "prediction" for name in self._outputs)
-        self._shared = is_argmax and self._needs_probabilities
-        self.is_bounded = all(_is_of_sklearn(part) for part in _parts(estimator))
-        """Whether it runs scikit-learn's code alone, which always comes to an end."""
+    Raises:
+        Refused: it holds types that nobody vouched for.
+    """
+    if trusted is None:
+        return list(options.get("skops_trusted_types") or [])
+    held = skops.io.get_untrusted_types(file=path)
+    usual = {name for name in held if _CLASS_OF_SKLEARN.fullmatch(name)}
+    strange = sorted(set(held) - usual - set(trusted))
+    if strange:
+        raise Refused(
+            f"the model holds types that nobody vouched for: {', '.join(strange[:5])}",
+            code="serving.untrusted_types",
+            hint="register it and load the version, or name them in trusted=[…] when you know the model",
+            types=strange,
+        )
+    return list(held)
 
-    def _feed(self, estimator: Any) -> Callable[[Columns, int], Any]:
-        is_numeric = all(column.datatype != "BYTES" for column in self._inputs)
-        return self._matrix if is_numeric and not hasattr(estimator, "feature_names_in_") else self._table
 
-    def _table(self, columns: Columns, row_count: int) -> pl.DataFrame:
-        series = []
-        for column in self._inputs:
-            values = columns.get(column.name)
-            if values is None:
-                series.append(pl.Series(column.name, np.full(row_count, np.nan)))
-            else:
-                series.append(pl.Series(column.name, values, dtype=_POLARS[column.datatype]))
-        return pl.DataFrame(series)
+def _make_reproducible(path: Path) -> None:
+    """Rewrite a skops archive so that equal models are equal bytes.
 
-    def _matrix(self, columns: Columns, row_count: int) -> Array:
-        matrix = np.empty((row_count, len(self._inputs)))
-        for index, column in enumerate(self._inputs):
-            values = columns.get(column.name)
-            matrix[:, index] = np.nan if values is None else values
-        return matrix
+    skops names arrays and references by memory addresses; they become numbers in order of appearance.
+    Times and the order of members are fixed. Source: skops 0.16 `io/_utils.py`, `SaveContext.memoize`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = members.pop(_SCHEMA_FILE).decode()
+    numbers: dict[str, str] = {}
+    for address in _ADDRESS.findall(schema):
+        numbers.setdefault(address, str(len(numbers)))
+    schema = _ADDRESS.sub(lambda found: numbers[found[0]], schema)
+    renamed = {
+        _ADDRESS.sub(lambda found: numbers.get(found[0], found[0]), name): data
+        for name, data in members.items()
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in sorted([*renamed.items(), (_SCHEMA_FILE, schema.encode())]):
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
 
-    def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Return what the signature says: `prediction`, `probability` (of the last class) or one of each class."""
-        if not hasattr(_thread, "is_single"):
-            _use_one_core()
-        table = self._frame(columns, row_count)
-        found: dict[str, Array] = {}
-        if self._needs_probabilities:
-            probabilities = self._estimator.predict_proba(table)
-            found[PROBABILITY] = np.ascontiguousarray(probabilities[:, -1])
-            if PROBABILITY not in self._outputs:
-                found |= {name: probabilities[:, index] for name, index in self._columns_of.items()}
-            if self._shared:
-                found["prediction"] = self._estimator.classes_[probabilities.argmax(axis=1)]
-        if "prediction" in self._outputs and "prediction" not in found:
-            found["prediction"] = self._estimator.predict(table)
-        return {
-            name: np.asarray(found[name]).reshape(row_count).astype(numpy_dtype(datatype), copy=False)
-            for name, datatype in self._outputs.items()
-        }
+
+def _use_one_core() -> None:
+    """Let the calling thread compute on one core.
+
+    A prediction of few rows is too small to share: with 2 cores and 16 clients, boosted trees answered
+    326 requests a second with OpenMP's default and 623 with one core each.
+    """
+    importlib.import_module("threadpoolctl").threadpool_limits(1)
+    _thread.is_single = True
+
+
+FLAVOUR = SklearnFlavour()

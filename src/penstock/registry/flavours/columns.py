@@ -1,0 +1,102 @@
+"""The inputs of a signature, inferred from some rows, and the same rows as the wire would bring them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from penstock.base.errors import Invalid
+from penstock.records.signature import Column, Datatype, Meaning
+from penstock.registry.flavours.frames import Array, Held
+
+_KINDS: dict[str, Datatype] = {"b": "BOOL", "U": "BYTES", "O": "BYTES"}
+
+
+def input_columns(held: Held, optional: set[str]) -> tuple[Column, ...]:
+    """Return what a model takes, given some rows.
+
+    Numbers, booleans and text with missing values are optional. Whole numbers with missing values are FP64, as
+    are booleans (1, 0 and NaN), since the wire has no word for a missing one.
+
+    Raises:
+        Invalid: `optional` names no column, or a column's type has no counterpart on the wire.
+    """
+    if held.frame is None:
+        if optional:
+            raise _unknown(sorted(optional)[0], held.tensors)
+        return tuple(_tensor(name, array) for name, array in held.tensors.items())
+    unknown = optional - set(held.frame.columns)
+    if unknown:
+        raise _unknown(sorted(unknown)[0], held.frame.schema)
+    return tuple(
+        _column(series, series.name in optional, series.name in held.categorical) for series in held.frame
+    )
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> Invalid:
+    return Invalid(
+        f"no column is called {name!r}", code="registry.bad_signature", hint=f"columns: {', '.join(known)}"
+    )
+
+
+def _tensor(name: str, array: Array) -> Column:
+    datatype: Any = _KINDS.get(array.dtype.kind)
+    if datatype is None:
+        kind = {"i": "INT", "u": "UINT", "f": "FP"}[array.dtype.kind]
+        datatype = f"{kind}{array.dtype.itemsize * 8}"
+    return Column(name, datatype, shape=(-1, *array.shape[1:]))
+
+
+def _column(series: pl.Series, is_named: bool, is_closed: bool) -> Column:
+    datatype, meaning = _datatype(series)
+    is_optional = is_named or series.null_count() > 0
+    if is_optional and (datatype.startswith(("INT", "UINT")) or datatype == "FP32"):
+        datatype = "FP64"
+    if is_optional and datatype == "BOOL":
+        datatype, meaning = "FP64", "boolean"
+    return Column(series.name, datatype, not is_optional, meaning="categorical" if is_closed else meaning)
+
+
+def _datatype(series: pl.Series) -> tuple[Datatype, Meaning]:
+    dtype = series.dtype
+    if dtype.is_integer():
+        return "INT64", ""
+    if dtype == pl.Float32:
+        return "FP32", ""
+    if dtype.is_float():
+        return "FP64", ""
+    if dtype == pl.Boolean:
+        return "BOOL", ""
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "BYTES", ""
+    if dtype == pl.Date:
+        return "BYTES", "date"
+    if dtype == pl.Datetime:
+        return "BYTES", "datetime"
+    raise Invalid(
+        f"column {series.name!r} of type {dtype} has no counterpart on the wire",
+        code="registry.bad_signature",
+        hint="cast it to text or a number",
+    )
+
+
+def example_of(held: Held, columns: tuple[Column, ...]) -> dict[str, list[Any]]:
+    """Return the rows as a request would carry them: lists of text, numbers or None by input."""
+    if held.frame is None:
+        return {name: array.tolist() for name, array in held.tensors.items()}
+    return {column.name: _values(held.frame[column.name], column) for column in columns}
+
+
+def _values(series: pl.Series, column: Column) -> list[Any]:
+    if column.meaning in {"date", "datetime"}:
+        pattern = "%Y-%m-%d" if column.meaning == "date" else "%Y-%m-%dT%H:%M:%S%.6f"
+        return series.dt.strftime(pattern).to_list()
+    if column.datatype == "FP64":
+        values = series.cast(pl.Float64).to_list()
+        return [None if value is not None and np.isnan(value) else value for value in values]
+    if column.datatype == "BYTES":
+        return series.cast(pl.String).to_list()
+    return series.to_list()

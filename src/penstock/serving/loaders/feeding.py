@@ -1,0 +1,154 @@
+"""What a model is called with, made from the columns of a request: a frame, a matrix, an array or several.
+
+Which of them it is was fixed when the model was saved. pandas is imported with the first model that wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from penstock.records.signature import Column, Signature
+from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
+
+Feed = Callable[[Columns, int], Any]
+_POLARS: dict[str, Any] = {
+    "BOOL": pl.Boolean,
+    "FP16": pl.Float32,
+    "FP32": pl.Float32,
+    "FP64": pl.Float64,
+    "BYTES": pl.String,
+    **{f"INT{bits}": getattr(pl, f"Int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": getattr(pl, f"UInt{bits}") for bits in (8, 16, 32, 64)},
+}
+
+
+def make_feed(
+    signature: Signature, rows: Rows, *, as_matrix: bool = False, order: Sequence[str] | None = None
+) -> Feed:
+    """Return what turns a request's columns into what the model takes.
+
+    Args:
+        as_matrix: numeric columns are given as one array.
+        order: the names in the model's order, where it knows them.
+    """
+    inputs = signature.inputs
+    if any(column.is_tensor for column in inputs) or (rows == "numpy" and len(inputs) == 1):
+        return _single(inputs[0]) if len(inputs) == 1 else _arrays
+    known = {column.name: column for column in inputs}
+    if order is not None and set(order) == set(known):
+        inputs = tuple(known[name] for name in order)
+    if as_matrix and is_numeric(inputs):
+        return _MatrixFeed(inputs)
+    if rows == "pandas":
+        return _PandasFeed(inputs)
+    return _PolarsFeed(inputs)
+
+
+def is_numeric(inputs: Sequence[Column]) -> bool:
+    """Whether all columns can lie in one array of numbers."""
+    return all(column.datatype != "BYTES" and column.meaning in {"", "boolean"} for column in inputs)
+
+
+def _single(column: Column) -> Feed:
+    name = column.name
+    return lambda columns, _: columns[name]
+
+
+def _arrays(columns: Columns, _: int) -> dict[str, Array]:
+    return dict(columns)
+
+
+def _absent(column: Column, row_count: int) -> Array:
+    if column.datatype == "BYTES":
+        return np.full(row_count, None, dtype=object)
+    return np.full(row_count, np.nan)
+
+
+class _MatrixFeed:
+    def __init__(self, inputs: tuple[Column, ...]) -> None:
+        self._names = tuple(column.name for column in inputs)
+        is_single = all(column.datatype in {"FP32", "FP16"} for column in inputs)
+        self._dtype = np.float32 if is_single else np.float64
+
+    def __call__(self, columns: Columns, row_count: int) -> Array:
+        if isinstance(columns, Matrix) and columns.names == self._names:
+            return columns.values_by_row
+        matrix = np.empty((row_count, len(self._names)), dtype=self._dtype)
+        for index, name in enumerate(self._names):
+            values = columns.get(name)
+            matrix[:, index] = np.nan if values is None else values
+        return matrix
+
+
+class _PolarsFeed:
+    def __init__(self, inputs: tuple[Column, ...]) -> None:
+        self._inputs = inputs
+        self._names = tuple(column.name for column in inputs)
+
+    def __call__(self, columns: Columns, row_count: int) -> pl.DataFrame:
+        if isinstance(columns, Matrix) and columns.names == self._names:
+            return pl.DataFrame(columns.values_by_row, schema=list(self._names), orient="row")
+        return pl.DataFrame([self._series(column, columns, row_count) for column in self._inputs])
+
+    @staticmethod
+    def _series(column: Column, columns: Columns, row_count: int) -> pl.Series:
+        values = columns.get(column.name)
+        if values is None:
+            values = _absent(column, row_count)
+        dtype = pl.Float64 if values.dtype.kind == "f" and values.dtype.itemsize == 8 else None
+        series = pl.Series(column.name, values, dtype=dtype or _POLARS[column.datatype])
+        if not column.meaning:
+            return series
+        if column.meaning == "categorical":
+            return series.cast(pl.Categorical)
+        if column.meaning == "boolean":
+            return series.fill_nan(None).cast(pl.Boolean)
+        times = pl.Series(column.name, _times(values))
+        return times.cast(pl.Date) if column.meaning == "date" else times
+
+
+def _times(values: Array) -> Array:
+    return np.array([None if value is None else value for value in values], dtype="datetime64[us]")
+
+
+class _PandasFeed:
+    def __init__(self, inputs: tuple[Column, ...]) -> None:
+        self._inputs = inputs
+        self._names = tuple(column.name for column in inputs)
+        self._pandas = import_module("pandas")
+        self._text = self._pandas.Series(["a"]).dtype
+
+    def __call__(self, columns: Columns, row_count: int) -> Any:
+        if isinstance(columns, Matrix) and columns.names == self._names:
+            return self._pandas.DataFrame(columns.values_by_row, columns=list(self._names), copy=False)
+        return self._pandas.DataFrame(
+            {column.name: self._series(column, columns, row_count) for column in self._inputs}
+        )
+
+    def _series(self, column: Column, columns: Columns, row_count: int) -> Any:
+        values = columns.get(column.name)
+        if values is None:
+            values = _absent(column, row_count)
+        if column.meaning == "categorical":
+            return self._pandas.Categorical(values)
+        if column.meaning == "boolean":
+            missing = np.isnan(values)
+            return self._pandas.arrays.BooleanArray(np.where(missing, 0, values).astype(bool), missing)
+        if column.meaning in {"date", "datetime"}:
+            return _times(values)
+        if column.datatype == "BYTES":
+            return self._pandas.Series(values, dtype=self._text)
+        return values
+
+
+def fit_output(values: Any, column: Column, row_count: int) -> Array:
+    """Return a model's answer in the shape and datatype of an output."""
+    array = np.asarray(values)
+    if column.shape == (-1,):
+        array = array.reshape(row_count)
+    return array.astype(numpy_dtype(column.datatype), copy=False)

@@ -1,0 +1,75 @@
+"""MLflow's python_function flavour: any folder that MLflow's client can load, asked through `mlflow.pyfunc`.
+
+It needs MLflow, and the libraries that the model needs. Such a folder may run code of its own when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+
+from penstock.base.errors import Invalid
+from penstock.serving.loaders.fed import Answer
+from penstock.serving.loaders.flavour import Flavour, Saving
+from penstock.serving.loaders.model import ModelFiles, Predictor
+
+
+class PyfuncFlavour(Flavour):
+    """What a model returns is `prediction`, or the columns of its frame, or the entries of its mapping."""
+
+    name = "python_function"
+
+    def takes(self, model: Any) -> bool:
+        """Whether it is a model of `mlflow.pyfunc`."""
+        return isinstance(model, mlflow.pyfunc.PythonModel)
+
+    def save(self, model: Any, folder: Path, saving: Saving) -> dict[str, Any]:
+        """Let MLflow write it."""
+        mlflow.pyfunc.save_model(str(folder / "written"), python_model=model, pip_requirements=[])
+        for path in (folder / "written").iterdir():
+            path.replace(folder / path.name)
+        (folder / "written").rmdir()
+        options = mlflow.models.Model.load(str(folder)).flavors[self.name]
+        return dict(options)
+
+    def runs_code(self, options: Mapping[str, Any]) -> bool:
+        """A function of Python is code."""
+        return True
+
+    def read(self, folder: Path, options: Mapping[str, Any], trusted: Sequence[str] | None = None) -> Any:
+        """Load it as MLflow does."""
+        return mlflow.pyfunc.load_model(str(folder))
+
+    def takes_matrix(self, model: Any) -> bool:
+        """MLflow passes frames on as they are."""
+        return False
+
+    def open(self, model: Any, files: ModelFiles) -> Predictor:
+        """Return the predictor; MLflow checks frames of pandas, arrays and mappings, so frames are pandas's."""
+        rows = "numpy" if files.rows == "numpy" else "pandas"
+        changed = {name: getattr(files, name) for name in files.__struct_fields__}
+        return super().open(model, ModelFiles(**{**changed, "rows": rows}))
+
+    def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
+        """Ask it."""
+        given = model.predict(rows)
+        if isinstance(given, Mapping):
+            return {str(name): np.asarray(values) for name, values in given.items()}
+        if hasattr(given, "columns") and hasattr(given, "iloc"):
+            if len(given.columns) == 1:
+                return {"prediction": given.iloc[:, 0].to_numpy()}
+            return {str(name): given[name].to_numpy() for name in given.columns}
+        values = np.asarray(given)
+        if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values.flat):
+            raise Invalid(
+                f"the model returned {type(given).__name__} of what has no counterpart on the wire",
+                code="serving.model_does_not_load",
+            )
+        return {"prediction": values}
+
+
+FLAVOUR = PyfuncFlavour()

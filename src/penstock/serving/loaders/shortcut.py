@@ -1,0 +1,145 @@
+"""scikit-learn's common estimators asked by way of plain array functions, where those were proved equal to it.
+
+The proof is made when a model is loaded: on its example rows, on rows mixed and moved from them, and on rows with
+what is missing or unknown. What the functions do not answer, the library does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from penstock.records.classes import PROBABILITY
+from penstock.records.signature import Signature
+from penstock.serving.loaders.compiled import (
+    CompiledEstimator,
+    NotCompiled,
+    Table,
+    compile_estimator,
+    perturbed,
+)
+from penstock.serving.loaders.fed import FedPredictor, example_columns, row_count_of
+from penstock.serving.loaders.flavour import probabilities_of, wants_probabilities
+from penstock.serving.loaders.model import Array, Columns, Matrix, ModelFiles, Predictor, numpy_dtype
+
+PROVED_ROWS = 64
+PROVED_COLUMNS = 64
+"""Columns that are tried missing or unknown, one after the other."""
+
+
+class ShortcutPredictor:
+    """A library's predictor behind functions that were proved equal to it."""
+
+    def __init__(self, library: FedPredictor, compiled: CompiledEstimator, names: tuple[str, ...]) -> None:
+        self.signature = library.signature
+        self.classes = library.classes
+        self.is_bounded = library.is_bounded
+        self.model = library.model
+        self._library = library
+        self._compiled = compiled
+        self._names = names
+        self._is_tensor = self.signature.inputs[0].is_tensor
+        self._results = tuple(
+            (column.name, own, numpy_dtype(column.datatype)) for column, own in library.outputs
+        )
+        self._has_probabilities = wants_probabilities(frozenset(own for _, own, _ in self._results))
+
+    def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
+        """Return every output of the signature."""
+        try:
+            table = _table(columns, self._names, row_count, is_tensor=self._is_tensor)
+            answers = self._answers(table)
+        except NotCompiled:
+            return self._library.predict(columns, row_count)
+        return {name: answers[own].astype(dtype, copy=False) for name, own, dtype in self._results}
+
+    def _answers(self, table: Table) -> dict[str, Array]:
+        """Return predictions and probabilities by output."""
+        classes = self._compiled.classes
+        if not self._has_probabilities or classes is None:
+            return {"prediction": self._compiled.predict(table)}
+        probabilities = self._compiled.predict_proba(table)
+        found = probabilities_of(probabilities, self.classes)
+        found["prediction"] = classes[probabilities.argmax(axis=1)]
+        return found
+
+
+def with_shortcut(library: FedPredictor, files: ModelFiles) -> Predictor:
+    """Return a predictor that is faster and answers the same, or the one that was given.
+
+    Why a model has no shortcut is told in the log.
+    """
+    signature, estimator = library.signature, library.model
+    features = getattr(estimator, "feature_names_in_", None)
+    names = _order(signature, features)
+    columns = example_columns(signature, files.example)
+    asked = [own for _, own in library.outputs if own != "prediction" and not own.startswith(PROBABILITY)]
+    if names is None or columns is None or asked:
+        return library
+    if not set(names) <= set(columns):
+        return library
+    examples = [
+        (_table(rows, names, count, is_tensor=signature.inputs[0].is_tensor), library.feed(rows, count))
+        for rows, count in _proofs(signature, columns, names)
+    ]
+    compiled = compile_estimator(estimator, None if features is None else names, examples)
+    return library if compiled is None else ShortcutPredictor(library, compiled, names)
+
+
+def _order(signature: Signature, features: Any) -> tuple[str, ...] | None:
+    """Return the inputs' names in the estimator's order, None where its input is no table."""
+    inputs = signature.inputs
+    if any(column.meaning for column in inputs):
+        return None
+    if inputs[0].is_tensor:
+        is_matrix = len(inputs) == 1 and len(inputs[0].shape) == 2 and inputs[0].datatype != "BYTES"
+        return (inputs[0].name,) if is_matrix and features is None else None
+    names = tuple(column.name for column in inputs)
+    if features is None:
+        return names if all(column.datatype != "BYTES" for column in inputs) else None
+    return tuple(features) if set(features) == set(names) else None
+
+
+def _table(columns: Columns, names: tuple[str, ...], row_count: int, *, is_tensor: bool) -> Table:
+    """Return a request's columns as the functions take them.
+
+    Raises:
+        NotCompiled: a column is absent.
+    """
+    if is_tensor:
+        return Table.of_matrix(columns[names[0]])
+    if isinstance(columns, Matrix) and columns.names == names:
+        return Table.of_matrix(columns.values_by_row)
+    try:
+        return Table.of_columns([columns[name] for name in names], row_count)
+    except KeyError:
+        raise NotCompiled("a column that is absent") from None
+
+
+def _proofs(
+    signature: Signature, columns: Columns, names: Sequence[str]
+) -> Iterator[tuple[dict[str, Array], int]]:
+    """Yield rows to compare both on: the example's, more like them, and those with odd values."""
+    row_count = row_count_of(signature, columns)
+    own = {name: columns[name] for name in names}
+    yield own, row_count
+    random = np.random.default_rng(0)
+    yield {name: _more(values, random) for name, values in own.items()}, PROVED_ROWS
+    arrays = list(own.values())
+    if arrays[0].ndim == 1:
+        for changed in islice(perturbed(arrays, row_count), 2 * PROVED_COLUMNS):
+            yield dict(zip(names, changed, strict=True)), row_count
+
+
+def _more(values: Array, random: np.random.Generator) -> Array:
+    """Return rows drawn from a column's or matrix's own, numbers with a fraction moved as far as they vary."""
+    drawn = values[random.integers(0, len(values), PROVED_ROWS)]
+    if values.dtype.kind != "f":
+        return drawn
+    present = np.nan_to_num(values)
+    spread = present.std(axis=0) if len(values) > 1 else np.abs(present).max(axis=0)
+    moved = drawn + random.normal(size=drawn.shape) * np.where(spread > 0, spread, 1.0)
+    return moved.astype(values.dtype)

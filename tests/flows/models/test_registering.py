@@ -1,0 +1,214 @@
+"""Models of every library through the whole of it; several in one repository; folders and files from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
+
+import penstock
+from penstock.base.errors import Invalid, NotFound, Refused
+from penstock.base.git import Git
+from penstock.cli.main import cli
+from penstock.data.verbs.creation import init_repository
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.folders import RegistrySource, fetch_model, files_of_folder
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model, serving_note
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.http.inference import build_inference_app
+from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.project.project import Project
+from penstock.serving.loaders import load_model
+from penstock.workspace import open_workspace
+from serving.trained import CASES, PAIR, X
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository without penstock.yaml."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    git = Git(root)
+    git.run("init", "--quiet", "--initial-branch", "main")
+    git.run("config", "user.name", "Ada")
+    git.run("config", "user.email", "ada@example.org")
+    init_repository(root)
+    return root
+
+
+def opened(root: Path) -> Project:
+    return open_workspace(root, {"USER": "ada"})
+
+
+@pytest.fixture
+def project(root: Path) -> Iterator[Project]:
+    project = opened(root)
+    yield project
+    project.close()
+
+
+@pytest.mark.slow
+def test_models_of_every_library_are_judged_registered_deployed_and_served_as_they_answer(root: Path) -> None:
+    """Each has a gate of its own in one penstock.yaml; a serve process that is started again serves the same."""
+    cases = {name: train for name, train in CASES if find_spec(name.partition(" ")[0])}
+    models, trained = [], {}
+    for title, train in cases.items():
+        name = title.replace(" ", "-")
+        model, rows, expected = train()
+        penstock.save_model(model, root / "models" / name, inputs=rows)
+        (root / f"{name}.json").write_text('{"score": 0.9}')
+        gates = [{"metric": {"name": "score", "min": 0.5}}]
+        models.append({"name": name, "path": f"models/{name}", "metrics": f"{name}.json", "gates": gates})
+        trained[name] = expected
+    models[0]["gates"] = [{"metric": {"name": "score", "min": 0.95}}]
+    (root / "penstock.yaml").write_text(json.dumps({"project": "zoo", "models": models}))
+    project = opened(root)
+    refused, *passing = trained
+    assert not run_gate(project, name=refused).passed
+    register_model(project, refused)
+    with pytest.raises(Refused):
+        plan_promotion(project, f"{refused}/1")
+    for name in passing:
+        assert run_gate(project, name=name).passed
+        version, is_new = register_model(project, name)
+        assert (version.ref, is_new, version.metrics) == (f"{name}/1", True, {"score": 0.9})
+        apply_promotion(project, plan_promotion(project, f"{name}/1"))
+        apply_deployment(project, plan_deployment(project, name, f"{name}@champion"))
+    examples = {name: files_of_folder(root / "models" / name, name, 1, "d") for name in passing}
+    for asked in (passing, passing[:1]):
+        process = ServeProcess(
+            project.database, RegistrySource(project), build_inference_app, ServeOptions(port=0)
+        )
+        process.start()
+        try:
+            for name in asked:
+                files = examples[name]
+                assert files.example is not None
+                inputs = [
+                    {
+                        "name": column.name,
+                        "datatype": column.datatype,
+                        "shape": list(np.shape(files.example[column.name])),
+                        "data": files.example[column.name],
+                    }
+                    for column in files.signature.inputs
+                ]
+                answer = httpx.post(
+                    f"{process.url}/v2/models/{name}/infer", json={"inputs": inputs}, timeout=30
+                )
+                assert answer.status_code == 200, answer.text
+                outputs = {one["name"]: one for one in answer.json()["outputs"]}
+                assert list(outputs) == list(trained[name])
+                for key, library in trained[name].items():
+                    given = np.array(outputs[key]["data"]).reshape(outputs[key]["shape"])
+                    assert given.shape == np.shape(library)
+                    if np.asarray(library).dtype.kind == "f":
+                        assert np.allclose(given, library, rtol=1e-5)
+                    else:
+                        assert given.tolist() == np.asarray(library).tolist()
+                described = httpx.get(f"{process.url}/v2/models/{name}").json()
+                assert [one["shape"] for one in described["inputs"]] == [
+                    list(column.shape) for column in files.signature.inputs
+                ]
+        finally:
+            process.stop()
+    project.close()
+
+
+def test_a_folder_is_registered_without_penstock_yaml_and_alone_is_told_what_is_missing(
+    root: Path, project: Project
+) -> None:
+    penstock.save_model(LogisticRegression().fit(X, PAIR), root / "m", inputs=X)
+    version, is_new = register_model(project, "late", "m")
+    assert (version.ref, is_new, version.metrics, version.profile_digest) == ("late/1", True, {}, None)
+    assert serving_note(project, version) is None
+    described = (root / "m" / "MLmodel").read_text()
+    (root / "m" / "MLmodel").write_text(
+        described.replace("sklearn:", "spark:").replace("python_function:", "other:")
+    )
+    run = CliRunner().invoke(cli, ["-C", str(root), "model", "register", "late", "m"])
+    assert run.exit_code == 0, run.output
+    assert "late/2" in run.output
+    assert "it has the flavours other, spark; none can be served" in run.output
+    with pytest.raises(NotFound, match="there is no model at"):
+        register_model(project, "late", "nowhere")
+    with pytest.raises(NotFound, match=r"penstock\.yaml"):
+        register_model(project)
+
+
+def test_a_file_of_a_model_is_registered_and_served(root: Path, project: Project) -> None:
+    model = LogisticRegression().fit(X, PAIR)
+    (root / "model.pkl").write_bytes(pickle.dumps(model))
+    version, _ = register_model(project, "late", "model.pkl")
+    again, is_new = register_model(project, "late", "model.pkl")
+    assert (again.ref, is_new, version.path) == ("late/1", False, "model.pkl")
+    files = files_of_folder(fetch_model(project, version), "late", 1, version.digest)
+    predictor = load_model(files)
+    assert predictor.signature.inputs[0].shape == (-1, 4)
+    outputs = predictor.predict({"input-0": X[:3]}, 3)
+    assert outputs["prediction"].tolist() == model.predict(X[:3]).tolist()
+    assert np.allclose(outputs["probability"], model.predict_proba(X[:3])[:, 1])
+    for name, content, reason in (
+        ("notes.doc", b"x", "names no library"),
+        ("broken.pkl", b"nothing", "cannot be used as a model of sklearn"),
+        ("dict.pkl", pickle.dumps({"a": 1}), "cannot be used as a model of sklearn"),
+    ):
+        (root / name).write_bytes(content)
+        with pytest.raises(Invalid, match=reason):
+            register_model(project, "late", name)
+
+
+def test_a_booster_in_a_file_remembers_whether_it_was_a_classifier(root: Path, project: Project) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    model = xgboost.XGBClassifier(n_estimators=3).fit(X, PAIR)
+    model.save_model(root / "model.ubj")
+    version, _ = register_model(project, "late", "model.ubj")
+    files = files_of_folder(fetch_model(project, version), "late", 1, version.digest)
+    outputs = load_model(files).predict({"input-0": X[:3]}, 3)
+    assert outputs["prediction"].tolist() == model.predict(X[:3]).tolist()
+    assert np.allclose(outputs["probability"], model.predict_proba(X[:3])[:, 1])
+
+
+def test_every_model_of_penstock_yaml_is_meant_when_none_is_named(root: Path) -> None:
+    for name in ("early", "late"):
+        penstock.save_model(LogisticRegression().fit(X, PAIR), root / name, inputs=X)
+    (root / "m.json").write_text('{"score": 0.9}')
+    text = (
+        "project: two\nmodel: {name: late, path: late, metrics: m.json}\n"
+        "models:\n- {name: early, path: early, gates: []}\n"
+        "gates:\n- metric: {name: score, min: 0.95}\n"
+    )
+    (root / "penstock.yaml").write_text(text)
+    runner = CliRunner()
+    gate = runner.invoke(cli, ["-C", str(root), "gate", "run", "--json"])
+    assert gate.exit_code == 1
+    assert [(one["model"], one["passed"]) for one in json.loads(gate.stdout)] == [
+        ("late", False),
+        ("early", True),
+    ]
+    assert runner.invoke(cli, ["-C", str(root), "gate", "run", "early"]).exit_code == 0
+    done = runner.invoke(cli, ["-C", str(root), "model", "register"])
+    assert done.exit_code == 0, done.output
+    assert "late/1" in done.output
+    assert "early/1" in done.output
+    (root / "penstock.yaml").write_text(text.replace("name: early", "name: late"))
+    twice = runner.invoke(cli, ["-C", str(root), "model", "list"])
+    assert twice.exit_code != 0
+    assert "two models are called 'late'" in str(twice.exception)
+
+
+def test_a_folder_is_loaded_by_its_path(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(X, PAIR)
+    penstock.save_model(model, tmp_path / "m", inputs=X)
+    for path in (tmp_path / "m", str(tmp_path / "m")):
+        assert penstock.load_model(path).predict(X[:3]).tolist() == model.predict(X[:3]).tolist()

@@ -1,0 +1,205 @@
+"""Small real models of every library: each trained, with rows that it takes and what it answers for the first five."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+import penstock
+
+FRAME = pl.DataFrame({"age": [31, 60, 44, 25], "plan": ["a", "b", "a", "b"], "left": [0, 1, 1, 0]})
+Case = Callable[[], tuple[Any, Any, dict[str, Any]]]
+
+
+def matrix(count: int = 60) -> np.ndarray:
+    """Return random numbers, the same each time."""
+    return np.random.default_rng(0).normal(size=(count, 4))
+
+
+X = matrix()
+PAIR = (X[:, 0] > 0).astype(int)
+THREE = np.array(["a", "b", "c"])[np.argmax(X[:, :3], axis=1)]
+
+
+def _pandas() -> pd.DataFrame:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    return frame.assign(kind=pd.Categorical(THREE))
+
+
+def _each(probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"probability_{one}": probabilities[:, index] for index, one in enumerate("abc")}
+
+
+class Custom:
+    """A model of one's own that learned a number."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+
+    def save(self, folder: Path) -> None:
+        """Write it."""
+        (folder / "factor").write_text(str(self.factor))
+
+    def load(self, folder: Path) -> None:
+        """Read it."""
+        self.factor = float((folder / "factor").read_text())
+
+    def predict(self, rows: Any) -> Any:
+        """Return the sums of rows."""
+        return np.asarray(rows).sum(axis=1) * self.factor
+
+
+class Doubling:
+    """A model that learned nothing and gives two outputs."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return them."""
+        return {"twice": rows * 2, "first": rows[:, 0]}
+
+
+def _sklearn_matrix() -> tuple[Any, Any, dict[str, Any]]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression().fit(X, PAIR)
+    return model, X, {"prediction": model.predict(X[:5]), "probability": model.predict_proba(X[:5])[:, 1]}
+
+
+def _sklearn_classes() -> tuple[Any, Any, dict[str, Any]]:
+    from sklearn.ensemble import RandomForestClassifier
+
+    frame = pl.DataFrame(X, schema=list("abcd"))
+    model = RandomForestClassifier(5, random_state=0).fit(frame, THREE)
+    few = frame.head(5)
+    return model, frame, {"prediction": model.predict(few), **_each(model.predict_proba(few))}
+
+
+def _sklearn_several() -> tuple[Any, Any, dict[str, Any]]:
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(X, X[:, :2] * 3)
+    return model, X.tolist(), {"prediction": model.predict(X[:5])}
+
+
+def _sklearn_text() -> tuple[Any, Any, dict[str, Any]]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["good wine", "bad wine", "good beer", "bad beer", "good tea"]
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0, 1])
+    expected = {"prediction": model.predict(texts), "probability": model.predict_proba(texts)[:, 1]}
+    return model, texts, expected
+
+
+def _xgboost_booster() -> tuple[Any, Any, dict[str, Any]]:
+    import xgboost
+
+    model = xgboost.train({"max_depth": 2}, xgboost.DMatrix(X, label=PAIR), 3)
+    return model, X, {"prediction": model.predict(xgboost.DMatrix(X[:5]))}
+
+
+def _xgboost_classes() -> tuple[Any, Any, dict[str, Any]]:
+    import xgboost
+
+    frame = _pandas()
+    model = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True).fit(frame, PAIR)
+    few = frame.head(5)
+    return model, frame, {"prediction": model.predict(few), "probability": model.predict_proba(few)[:, 1]}
+
+
+def _lightgbm_booster() -> tuple[Any, Any, dict[str, Any]]:
+    import lightgbm
+
+    model = lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, label=X[:, 1]), 3)
+    return model, X, {"prediction": model.predict(X[:5])}
+
+
+def _lightgbm_classes() -> tuple[Any, Any, dict[str, Any]]:
+    import lightgbm
+
+    frame = _pandas()
+    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(frame, THREE)
+    few = frame.head(5)
+    return model, frame, {"prediction": model.predict(few), **_each(model.predict_proba(few))}
+
+
+def _catboost_classes() -> tuple[Any, Any, dict[str, Any]]:
+    import catboost
+
+    frame = pl.DataFrame(X, schema=list("abcd"))
+    options = {"iterations": 3, "verbose": 0, "allow_writing_files": False}
+    model = catboost.CatBoostClassifier(**options).fit(pd.DataFrame(X, columns=list("abcd")), PAIR)
+    return model, frame, {"prediction": model.predict(X[:5]), "probability": model.predict_proba(X[:5])[:, 1]}
+
+
+def _onnx_converted() -> tuple[Any, Any, dict[str, Any]]:
+    from skl2onnx import to_onnx
+
+    model, _, expected = _sklearn_matrix()
+    graph = to_onnx(model, X[:1].astype(np.float32), options={"zipmap": False})
+    probability = expected["probability"].astype(np.float32)
+    return graph, X.astype(np.float32), {**expected, "probability": probability}
+
+
+def _pyfunc() -> tuple[Any, Any, dict[str, Any]]:
+    import mlflow.pyfunc
+
+    class Sums(mlflow.pyfunc.PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return np.asarray(model_input).sum(axis=1)
+
+    return Sums(), X, {"prediction": X[:5].sum(axis=1)}
+
+
+def _python_class() -> tuple[Any, Any, dict[str, Any]]:
+    return Doubling(), X, {"twice": X[:5] * 2, "first": X[:5, 0]}
+
+
+def _chain() -> tuple[Any, Any, dict[str, Any]]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(X)
+    model = LogisticRegression().fit(scaler.transform(X), PAIR)
+    few = scaler.transform(X[:5])
+    expected = {"prediction": model.predict(few), "probability": model.predict_proba(few)[:, 1]}
+    return penstock.Chain(scaler, model), X, expected
+
+
+def _vote() -> tuple[Any, Any, dict[str, Any]]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.tree import DecisionTreeClassifier
+
+    models = [
+        kind.fit(X, PAIR)
+        for kind in (LogisticRegression(), GaussianNB(), DecisionTreeClassifier(max_depth=1, random_state=0))
+    ]
+    votes = np.array([model.predict(X[:5]) for model in models]).sum(axis=0)
+    probability = np.mean([model.predict_proba(X[:5])[:, 1] for model in models], axis=0)
+    expected = {"prediction": (votes > 1).astype(int), "probability": probability}
+    return penstock.Vote(*models), X, expected
+
+
+# the first word is the package that has to be there
+CASES: list[tuple[str, Case]] = [
+    ("sklearn matrix", _sklearn_matrix),
+    ("sklearn classes", _sklearn_classes),
+    ("sklearn several", _sklearn_several),
+    ("sklearn text", _sklearn_text),
+    ("xgboost booster", _xgboost_booster),
+    ("xgboost classes", _xgboost_classes),
+    ("lightgbm booster", _lightgbm_booster),
+    ("lightgbm classes", _lightgbm_classes),
+    ("catboost classes", _catboost_classes),
+    ("skl2onnx converted", _onnx_converted),
+    ("mlflow function", _pyfunc),
+    ("penstock class", _python_class),
+    ("penstock chain", _chain),
+    ("penstock vote", _vote),
+]
