@@ -15,6 +15,18 @@ from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.windows import NONFINITE, Window, WindowKey, windows
 
 
+def count_failures(connection: sa.Connection, since_s: int) -> dict[str, int]:
+    """Return how many requests failed or were answered with no numbers, by endpoint, in windows since a time."""
+    return {row.endpoint: int(row.failed) for row in connection.execute(_failures_of(), {"since_s": since_s})}
+
+
+@cache
+def _failures_of() -> sa.Select[Any]:
+    failed = sa.func.sum(windows.c.error_count + windows.c.nonfinite_count).label("failed")
+    query = sa.select(windows.c.endpoint, failed).where(windows.c.start_s >= sa.bindparam("since_s"))
+    return query.group_by(windows.c.endpoint)
+
+
 def count_route(
     connection: sa.Connection, endpoint: str, revision: int, version: int, route: str, since_s: int
 ) -> dict[str, int]:

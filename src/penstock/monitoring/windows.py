@@ -43,6 +43,7 @@ windows = sa.Table(
     sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("dropped_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("ix_windows_failures", "start_s", "endpoint", "error_count", "nonfinite_count"),
     sa.Index(
         "ix_windows_counts",
         "endpoint",

@@ -24,7 +24,7 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.retraining import Retraining
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.watching import Observation, Remembered, look_around, observe_again
+from penstock.flows.production.watching import Observation, Remembered, is_steady, look_around, observe_again
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
 from penstock.monitoring.lease import Lease
 from penstock.monitoring.policies import find_policy
@@ -68,6 +68,8 @@ class Controller:
             shared = look_around(connection, time_ms)
         names = [name for name in shared.revisions if name in shared.policies]
         for name in names:
+            if is_steady(name, shared, self._memory, time_ms):
+                continue
             try:
                 seen = observe_again(self.project, name, shared, self._memory, time_ms)
                 self._handle(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.policies import Policy, list_policies, policy_or_none_yet
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.timings import count_failures
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
@@ -35,6 +36,12 @@ SLOWEST_S = 30.0
 """How old what features and labels say may be where a memory is kept; half of a window at most."""
 
 
+FAILURES_S = 3_600
+"""Failures in windows that began before that are no reason for a look at once."""
+STEADY_S = 2.0
+"""How long an endpoint without anything new to be judged at once waits; a quarter of a window at most."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """What all endpoints' looks of one tick go by."""
@@ -44,6 +51,20 @@ class Shared:
     rolled_back: frozenset[tuple[str, int]]
     alerts: Mapping[str, tuple[Alert, ...]]
     workers: list[Worker]
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+    def mark(self, endpoint: str) -> tuple[object, ...]:
+        """Return what calls for a look at once when it is another than at the last one."""
+        revision, policy = self.revisions[endpoint], self.policies[endpoint]
+        states = [one.state_of(endpoint, revision.number) for one in self.workers]
+        alerts = [(one.id, one.clean_ms) for one in self.alerts.get(endpoint, ())]
+        return (
+            revision.number,
+            policy.number,
+            self.failures.get(endpoint, 0),
+            tuple(alerts),
+            tuple(one.state if one else "" for one in states),
+        )
 
 
 def look_around(connection: sa.Connection, time_ms: int) -> Shared:
@@ -57,6 +78,7 @@ def look_around(connection: sa.Connection, time_ms: int) -> Shared:
         rolled_back=frozenset(list_rolled_back(connection)),
         alerts=alerts,
         workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
+        failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
     )
 
 
@@ -69,6 +91,8 @@ class Remembered:
     policy: int
     version: ModelVersion
     revisions: tuple[Revision, ...]
+    next_ms: int
+    mark: tuple[object, ...]
     references: Mapping[str, Reference]
     slow: Mapping[tuple[int, str], list[Finding]]
     problems: tuple[str, ...]
@@ -136,6 +160,17 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
         return _look(project, connection, endpoint, shared, time_ms)[0]
 
 
+def is_steady(endpoint: str, shared: Shared, memory: Mapping[str, Remembered], time_ms: int) -> bool:
+    """Say whether a look can wait: nothing failed since the last one, no alert is open, nothing was changed."""
+    known = memory.get(endpoint)
+    return (
+        known is not None
+        and time_ms < min(known.next_ms, known.until_ms)
+        and not shared.alerts.get(endpoint)
+        and known.mark == shared.mark(endpoint)
+    )
+
+
 def observe_again(
     project: Project, endpoint: str, shared: Shared, memory: dict[str, Remembered], time_ms: int
 ) -> Observation:
@@ -155,7 +190,9 @@ def observe_again(
     if known is None:
         memory.pop(endpoint, None)
     with project.database.read() as connection:
-        seen, memory[endpoint] = _look(project, connection, endpoint, shared, time_ms, known)
+        seen, found = _look(project, connection, endpoint, shared, time_ms, known)
+    wait_ms = int(1000 * min(STEADY_S, seen.settings.monitor.window_s / 4))
+    memory[endpoint] = replace(found, next_ms=time_ms + wait_ms, mark=shared.mark(endpoint))
     return seen
 
 
@@ -217,7 +254,16 @@ def _look(
     references = {one.key.route: one.reference for one in (stable, canary) if one is not None}
     until_ms = time_ms + int(slow_ms * share)
     return seen, Remembered(
-        until_ms, revision.number, policy.number, version, revisions, references, slow, tuple(problems)
+        until_ms,
+        revision.number,
+        policy.number,
+        version,
+        revisions,
+        time_ms,
+        (),
+        references,
+        slow,
+        tuple(problems),
     )
 
 

@@ -497,6 +497,7 @@ CREATE INDEX ix_version_states_model_number ON version_states (model, number);
 CREATE INDEX ix_alerts_endpoint_id ON alerts (endpoint, id);
 CREATE INDEX ix_alert_deliveries_next_ms ON alert_deliveries (next_ms);
 CREATE INDEX ix_windows_counts ON windows (endpoint, version, route, start_s, revision, request_count, error_count, row_count, label_count);
+CREATE INDEX ix_windows_failures ON windows (start_s, endpoint, error_count, nonfinite_count);
 CREATE INDEX ix_run_inputs_path ON run_inputs (path);
 CREATE INDEX ix_model_version_inputs_path ON model_version_inputs (path);
 DELETE FROM "sqlite_sequence";
