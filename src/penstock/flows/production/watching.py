@@ -250,7 +250,7 @@ def _look(
     if known is not None:
         return seen, known
     slow_ms = 1000 * min(SLOWEST_S, policy.settings.monitor.window_s / 2)
-    share = 0.5 + zlib.crc32(endpoint.encode()) / 2**33  # so that not all are looked at as a whole at once
+    share = 0.75 + zlib.crc32(endpoint.encode()) / 2**34  # so that not all are looked at as a whole at once
     references = {one.key.route: one.reference for one in (stable, canary) if one is not None}
     until_ms = time_ms + int(slow_ms * share)
     return seen, Remembered(
