@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
+.PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
 	bench-reaction \
 	test-clients clean programs
 
@@ -31,6 +31,9 @@ test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long t
 test-real: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Ask the real DVC and MLflow once more; writes tests/recorded anew.
 	PENSTOCK_RECORD_FACTS=1 $(REAL) $(PYTEST) tests/compat $(ARGS)
 	git --no-pager diff --stat -- tests/recorded
+
+fuzz: $(VENV)/.tested ## Send 100,000 requests that are wrong or nearly right over HTTP and gRPC: every answer is valid, none a failure.
+	PENSTOCK_FUZZ=50000 $(BIN)/python -m pytest -n 0 -s tests/fuzz
 
 durations: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests and note the order in which their files start, the longest first.
 	PENSTOCK_RECORD_DURATIONS=1 $(REAL) $(PYTEST) $(ARGS)

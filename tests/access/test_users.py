@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from penstock.access.grants import Access, Grant, list_grants, own, remove_grant, rename_resource, set_grant
 from penstock.access.passwords import hash_password, is_password
-from penstock.access.tokens import create_token, find_owner, list_tokens, revoke_token
+from penstock.access.tokens import create_token, find_bearer, list_tokens, revoke_token
 from penstock.access.users import (
     add_user,
     find_user,
@@ -88,12 +88,12 @@ def test_a_token_stands_for_its_user_until_it_is_revoked(store: sa.Connection) -
     token, text = create_token(store, "ann", "test")
     kept = store.execute(sa.text("select secret_hash from tokens")).scalar()
     assert text.rpartition("_")[2] not in str(kept)
-    owner = find_owner(store, text)
-    assert owner is not None and owner.name == "ann"
-    assert find_owner(store, text[:-1] + ("a" if text[-1] != "a" else "b")) is None
-    assert find_owner(store, f"penstock_{token.id}_") is None
+    owner = find_bearer(store, text)
+    assert owner is not None and owner.user.name == "ann"
+    assert find_bearer(store, text[:-1] + ("a" if text[-1] != "a" else "b")) is None
+    assert find_bearer(store, f"penstock_{token.id}_") is None
     revoke_token(store, text, "test")
-    assert find_owner(store, text) is None
+    assert find_bearer(store, text) is None
     assert [one.revoked_ms is None for one in list_tokens(store, "ann")] == [False]
 
 
@@ -103,12 +103,12 @@ def test_a_removed_user_has_no_token_and_cannot_come_back_by_an_old_one(store: s
     text = create_token(store, "ann", "test")[1]
     remove_user(store, "ann", "test")
     assert find_user(store, "ann") is None
-    assert find_owner(store, text) is None
+    assert find_bearer(store, text) is None
     with pytest.raises(NotFound):
         create_token(store, "ann", "test")
     again = add_user(store, "ann", "reader", None, "test")
     assert (again.role, again.password_hash) == ("reader", None)
-    assert find_owner(store, text) is None
+    assert find_bearer(store, text) is None
 
 
 def test_a_role_holds_for_everything_that_nobody_owns(store: sa.Connection) -> None:

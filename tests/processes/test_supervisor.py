@@ -15,7 +15,6 @@ import httpx
 import pytest
 
 from penstock.base.clock import now_ms
-from penstock.cli.production.serve import LOADED_BEFORE_FORKS
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.serving.prediction_id import parse_prediction_id
 from penstock.serving.workers import list_workers
@@ -103,7 +102,7 @@ def test_the_end_of_the_supervisor_is_the_end_of_all(workers: Workers) -> None:
 
 
 def test_what_is_loaded_before_forks_starts_no_threads_that_they_would_lack() -> None:
-    program = f"import sys, importlib\nfor name in {LOADED_BEFORE_FORKS!r}: importlib.import_module(name)\n"
-    program += "import threading; print('polars' in sys.modules, threading.active_count())"
+    program = "from penstock.cli.production.serve import load_before_forks\nload_before_forks()\n"
+    program += "import sys, threading; print('polars' in sys.modules, threading.active_count())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "1"]

@@ -74,6 +74,6 @@ def two_versions_root(released_root: Path, tmp_path_factory: pytest.TempPathFact
     reproduce_and_record(sample.project)
     sample.commit("Regularise more")
     assert run_gate(sample.project).passed
-    assert register_model(sample.project).version.number == 2
+    register_model(sample.project)
     sample.close()
     return sample.root

@@ -99,6 +99,14 @@ def test_a_raw_body_is_the_tensor_of_a_model_with_one_input() -> None:
     columns, row_count = to_columns(ANY, decoded.tensors)
     assert (columns["x"].tolist(), row_count) == ([0.0, 1.0, 2.0], 3)
     assert encoding.is_binary("prediction")
+    table = Signature((Column("x", "FP64", shape=(-1, 2)),), ())
+    decoded, _ = decode_request(np.arange(6.0).tobytes(), 0, table, 0.0)
+    assert decoded.tensors[0].values.tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    for shape in ((-1, 4), (-1, -1)):
+        with pytest.raises(Invalid):
+            decode_request(
+                np.arange(6.0).tobytes(), 0, Signature((Column("x", "FP64", shape=shape),), ()), 0.0
+            )
     text = Signature((Column("t", "BYTES"),), ())
     decoded, _ = decode_request("ä".encode(), 0, text, 0.0)
     assert decoded.tensors[0].values.tolist() == ["ä"]

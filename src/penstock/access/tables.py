@@ -22,6 +22,8 @@ tokens = sa.Table(
     sa.Column("secret_hash", sa.String(64), nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("revoked_ms", sa.BigInteger),
+    sa.Column("scopes", sa.Text),  # names with commas; null: everything that the user may
+    sa.Column("endpoints", sa.Text),  # the same; null: every endpoint
 )
 grants = sa.Table(
     "grants",

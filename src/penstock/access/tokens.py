@@ -10,14 +10,16 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
 
+from penstock.access.scopes import SCOPES, Scope, parse_scope
 from penstock.access.tables import tokens
 from penstock.access.users import User, find_user, get_user
 from penstock.base.clock import now_ms
-from penstock.base.errors import NotFound
+from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import record_event
 
 PREFIX = "penstock_"
@@ -25,26 +27,80 @@ _FORM = re.compile(r"penstock_([0-9a-f]{16})_([\w-]{43})\Z", re.ASCII)
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a token; never its secret."""
+    """What is known of a token; never its secret.
+
+    With `scopes` it opens serve processes only, for these scopes, and for these `endpoints` where they are named.
+    """
 
     id: str
     user: str
     created_ms: int
     revoked_ms: int | None
+    scopes: tuple[Scope, ...] | None = None
+    endpoints: tuple[str, ...] | None = None
+
+    def covers(self, scope: Scope, endpoint: str | None) -> bool:
+        """Say whether it may be used for this; `endpoint` None is the process as a whole."""
+        if self.scopes is None:
+            return True
+        return scope in self.scopes and (self.endpoints is None or endpoint in self.endpoints)
 
 
-def create_token(connection: sa.Connection, user: str, actor: str) -> tuple[Token, str]:
+class Bearer(msgspec.Struct, frozen=True):
+    """Whom credentials stand for, and by which token, if by one."""
+
+    user: User
+    token: Token | None = None
+
+
+def create_token(
+    connection: sa.Connection,
+    user: str,
+    actor: str,
+    *,
+    scopes: Sequence[Scope] = (),
+    endpoints: Sequence[str] = (),
+) -> tuple[Token, str]:
     """Make a token for a user and return it with its text, which is told this once.
+
+    Args:
+        scopes: what it is narrowed to; nothing is everything that the user may.
+        endpoints: where; nothing is everywhere.
 
     Raises:
         NotFound: there is no such user.
+        Invalid: endpoints are named without scopes, or one is no name.
     """
     get_user(connection, user)
-    token = Token(id=secrets.token_hex(8), user=user, created_ms=now_ms(), revoked_ms=None)
+    if endpoints and not scopes:
+        raise Invalid(
+            "endpoints are named and no scope: a token without scopes is not narrowed",
+            code="access.no_scope",
+            hint=f"--scope {SCOPES[0]}",
+        )
+    wrong = next((name for name in endpoints if not name or "," in name), None)
+    if wrong is not None:
+        raise Invalid(f"{wrong!r} is no endpoint's name", code="access.bad_endpoint")
+    token = Token(
+        id=secrets.token_hex(8),
+        user=user,
+        created_ms=now_ms(),
+        revoked_ms=None,
+        scopes=tuple(dict.fromkeys(scopes)) or None,
+        endpoints=tuple(dict.fromkeys(endpoints)) or None,
+    )
     secret = secrets.token_urlsafe(32)
-    values = {**msgspec.structs.asdict(token), "secret_hash": _hash(secret)}
+    values = {
+        **msgspec.structs.asdict(token),
+        "scopes": token.scopes and ",".join(token.scopes),
+        "endpoints": token.endpoints and ",".join(token.endpoints),
+        "secret_hash": _hash(secret),
+    }
     connection.execute(tokens.insert().values(**values))
-    record_event(connection, "token.created", f"user:{user}", actor, f"made token {token.id} for {user}")
+    narrowed = f", only to {', '.join(token.scopes)}" if token.scopes else ""
+    record_event(
+        connection, "token.created", f"user:{user}", actor, f"made token {token.id} for {user}{narrowed}"
+    )
     return token, f"{PREFIX}{token.id}_{secret}"
 
 
@@ -54,7 +110,16 @@ def list_tokens(connection: sa.Connection, user: str | None = None) -> list[Toke
     query = sa.select(*columns).order_by(tokens.c.created_ms, tokens.c.id)
     if user is not None:
         query = query.where(tokens.c.user == user)
-    return [Token(**row) for row in connection.execute(query).mappings()]
+    return [_token(row) for row in connection.execute(query).mappings()]
+
+
+def _token(row: sa.RowMapping) -> Token:
+    values = {name: row[name] for name in Token.__struct_fields__}
+    if values["scopes"] is not None:
+        values["scopes"] = tuple(parse_scope(name) for name in values["scopes"].split(","))
+    if values["endpoints"] is not None:
+        values["endpoints"] = tuple(values["endpoints"].split(","))
+    return Token(**values)
 
 
 def revoke_token(connection: sa.Connection, text: str, actor: str) -> Token:
@@ -76,16 +141,17 @@ def revoke_token(connection: sa.Connection, text: str, actor: str) -> Token:
     return found
 
 
-def find_owner(connection: sa.Connection, text: str) -> User | None:
-    """Return the user a token stands for, or None where it is wrong, revoked or its user is gone."""
+def find_bearer(connection: sa.Connection, text: str) -> Bearer | None:
+    """Return whom a token stands for, or None where it is wrong, revoked or its user is gone."""
     form = _FORM.match(text)
     if form is None:
         return None
     query = sa.select(tokens).where(tokens.c.id == form.group(1), tokens.c.revoked_ms.is_(None))
-    row = connection.execute(query).first()
-    if row is None or not hmac.compare_digest(row.secret_hash, _hash(form.group(2))):
+    row = connection.execute(query).mappings().first()
+    if row is None or not hmac.compare_digest(str(row["secret_hash"]), _hash(form.group(2))):
         return None
-    return find_user(connection, row.user)
+    user = find_user(connection, str(row["user"]))
+    return None if user is None else Bearer(user, _token(row))
 
 
 def _hash(secret: str) -> str:

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 import penstock
+from penstock.access.credentials import Authenticator
 from penstock.flows.production.health import Watched
 from penstock.http.api import api_routes
-from penstock.http.auth import Authenticate, Authenticator, ReadsEverything
+from penstock.http.auth import Authenticate, ReadsEverything
 from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes

@@ -7,23 +7,15 @@ everybody. What the caller may then do is checked where the request is understoo
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import secrets
-from collections import OrderedDict
 from http import HTTPStatus
-from threading import Lock
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock.access.passwords import is_password
-from penstock.access.tokens import PREFIX, find_owner
-from penstock.access.users import User, find_user
+from penstock.access.credentials import Authenticator
+from penstock.access.users import User
 from penstock.base.errors import Denied, PenstockError
 from penstock.base.store.database import Database
 from penstock.http.caller import Caller, caller_of, set_caller
@@ -37,75 +29,6 @@ UPLOADER = Caller("upload", User(name="upload", role="none", created_ms=0, passw
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 
 
-class Authenticator:
-    """Finds the user that a request's credentials belong to. Thread-safe.
-
-    A password that was right is remembered, together with the hash it matched, by a digest under a key of this
-    process; so the slow check is done once, and a changed password or a removed user counts at once.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._key = secrets.token_bytes(32)
-        self._known: OrderedDict[bytes, None] = OrderedDict()
-        self._lock = Lock()
-
-    def identify(self, headers: Headers) -> Caller:
-        """Return the caller.
-
-        Raises:
-            Denied: credentials are missing (`auth.required`) or wrong (`auth.wrong`).
-        """
-        header = headers.get("authorization", "")
-        scheme, _, value = header.partition(" ")
-        if not header:
-            raise Denied(
-                "this server asks who you are",
-                code="auth.required",
-                hint="set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-            )
-        user = None
-        if scheme.lower() == "bearer":
-            user = self._by_token(value.strip())
-        elif scheme.lower() == "basic":
-            user = self._by_pair(value.strip())
-        if user is None:
-            raise Denied(
-                "the user, password or token is wrong",
-                code="auth.wrong",
-                hint="penstock token create NAME makes a new token",
-            )
-        return Caller(f"person:{user.name}", user)
-
-    def _by_token(self, token: str) -> User | None:
-        with self._database.read() as connection:
-            return find_owner(connection, token)
-
-    def _by_pair(self, encoded: str) -> User | None:
-        try:
-            name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, ValueError):
-            return None
-        if not colon or "\0" in name:
-            return None
-        if password.startswith(PREFIX):
-            owner = self._by_token(password)
-            return owner if owner is not None and name in {"", owner.name} else None
-        with self._database.read() as connection:
-            user = find_user(connection, name)
-        kept = None if user is None else user.password_hash
-        mark = hmac.digest(self._key, f"{name}\0{kept}\0{password}".encode(), hashlib.sha256)
-        if kept is not None and mark in self._known:
-            return user
-        if not is_password(kept, password):
-            return None
-        with self._lock:
-            self._known[mark] = None
-            while len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
-        return user
-
-
 class Authenticate:
     """Let nobody through whose credentials are missing or wrong."""
 
@@ -113,13 +36,24 @@ class Authenticate:
         self._app = app
         self._authenticator = authenticator
 
+    def _identify(self, authorization: str) -> Caller:
+        bearer = self._authenticator.identify(authorization)
+        if bearer.token is not None and bearer.token.scopes is not None:
+            raise Denied(
+                "this token opens serve processes only",
+                code="access.narrow_token",
+                hint=f"penstock token create {bearer.user.name} makes one for everything its user may",
+            )
+        return Caller(f"person:{bearer.user.name}", bearer.user)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 without valid credentials; else note who calls and pass on."""
         if scope["type"] == "http" and _is_part(scope):
             set_caller(scope, UPLOADER)
         elif scope["type"] == "http" and scope["path"] not in PUBLIC:
+            given = Headers(scope=scope).get("authorization", "")
             try:
-                caller = await run_in_threadpool(self._authenticator.identify, Headers(scope=scope))
+                caller = await run_in_threadpool(self._identify, given)
             except PenstockError as error:
                 await _refusal(scope["path"], error)(scope, receive, send)
                 return

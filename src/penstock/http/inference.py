@@ -16,15 +16,19 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import penstock
 from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.http.admitting import Admit, Admits, sender_of
 from penstock.http.answering import Answering, identity_headers
 from penstock.http.bodies import MEBIBYTE, read_body
+from penstock.http.describing import describe_endpoints
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
+from penstock.http.hosts import HostCheck
 from penstock.http.metrics import CONTENT_TYPE, InferenceMetrics
 from penstock.http.scoring import Scoring
 from penstock.records.signature import Signature
@@ -46,18 +50,23 @@ JSON_SIZE_HEADER = "inference-header-content-length"
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the HTTP side; those of predictions are the engine's.
 
-    `default` is the endpoint that `/invocations` asks. `metrics_folder` is where several processes add up what they
+    `allowed_hosts` are names it may be called by beside the loopback and the address reached. `default` is the
+    endpoint that `/invocations` asks. `metrics_folder` is where several processes add up what they
     count, None for one process alone.
     """
 
     max_body_bytes: int = 64 * MEBIBYTE
     default: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
     metrics_folder: str | None = None
 
 
-def build_inference_app(dataplane: DataPlane, options: InferenceOptions | None = None) -> Starlette:
-    """Return the ASGI application of one data plane."""
-    return _Inference(dataplane, options or InferenceOptions()).application()
+def build_inference_app(
+    dataplane: DataPlane, options: InferenceOptions | None = None, admission: Admits | None = None
+) -> Starlette:
+    """Return the ASGI application of one data plane; without `admission` nobody is asked for credentials."""
+    chosen = options or InferenceOptions()
+    return _Inference(dataplane, chosen).application(admission)
 
 
 class _Inference:
@@ -69,7 +78,7 @@ class _Inference:
         self._scoring = Scoring(dataplane, self._answering, options.default)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
 
-    def application(self) -> Starlette:
+    def application(self, admission: Admits | None) -> Starlette:
         """Return the application with all routes."""
         get, post = ["GET"], ["POST"]
         model = "/v2/models/{model}"
@@ -82,6 +91,8 @@ class _Inference:
             Route(f"{model}/versions/{{version}}", self.model_metadata, methods=get),
             Route(f"{model}/ready", self.model_ready, methods=get),
             Route(f"{model}/versions/{{version}}/ready", self.model_ready, methods=get),
+            Route("/openapi.json", self.describe, methods=get),
+            Route(f"{model}/openapi.json", self.describe, methods=get),
             Route(f"{model}/config", self.config, methods=get),
             Route(f"{model}/versions/{{version}}/config", self.config, methods=get),
             Route(f"{model}/stats", self.statistics, methods=get),
@@ -96,7 +107,12 @@ class _Inference:
             Route("/metrics", self.metrics, methods=get),
             *self._scoring.routes(),
         ]
-        application = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+        middleware = [Middleware(HostCheck, allowed=self._options.allowed_hosts)]
+        if admission is not None:
+            middleware.append(
+                Middleware(Admit, admission=admission, default_endpoint=self._scoring.find_endpoint)
+            )
+        application = Starlette(routes=routes, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS)
         application.state.metrics = self._metrics
         return application
 
@@ -115,7 +131,7 @@ class _Inference:
         """Take labels; answered when they are durable."""
         endpoint = request.path_params["model"]
         items = decode_feedback(await self._read(request))
-        sender = request.client.host if request.client else None
+        sender = sender_of(request.scope)
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._store, self._dataplane.feedback, endpoint, items, sender)
         self._metrics.count_labels(endpoint, result)
@@ -149,6 +165,12 @@ class _Inference:
         return json_response(
             config_document(self._dataplane, request.path_params["model"], _version(request))
         )
+
+    async def describe(self, request: Request) -> Response:
+        """Give the OpenAPI document of an endpoint, or of all that serve."""
+        name = request.path_params.get("model")
+        names = sorted(self._dataplane.repository.served) if name is None else [name]
+        return json_response(describe_endpoints(self._dataplane, names))
 
     async def statistics(self, request: Request) -> Response:
         """Tell what versions have answered."""

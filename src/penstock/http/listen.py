@@ -7,11 +7,13 @@ import errno
 import gc
 import signal
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import msgspec
 import uvicorn
 
 from penstock.base.errors import Conflict, Invalid
@@ -82,14 +84,52 @@ def bind(host: str, port: int, option: str = "--port", *, is_shared: bool = Fals
     return bound
 
 
-def url_of(bound: socket.socket, host: str) -> str:
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths of PEM files: the server's chain and key, and who must have signed clients' certificates."""
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+
+
+def check_tls(tls: Tls) -> None:
+    """Check that TLS can be spoken with these files.
+
+    Raises:
+        Invalid: one cannot be read, or they do not belong together (`http.bad_tls`).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.cert, tls.key, password=lambda: b"")
+        if tls.client_ca is not None:
+            context.load_verify_locations(tls.client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise Invalid(
+            f"TLS cannot be spoken with {tls.cert} and {tls.key}: {error}",
+            code="http.bad_tls",
+            hint="name PEM files: --tls-cert CHAIN --tls-key KEY, the key without a passphrase",
+        ) from None
+
+
+def url_of(bound: socket.socket, host: str, tls: Tls | None = None) -> str:
     """Return the URL of a socket bound to `host`."""
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{bound.getsockname()[1]}"
+    return f"{'http' if tls is None else 'https'}://{name}:{bound.getsockname()[1]}"
 
 
-def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Server:
-    """Return a server of an ASGI application; requests under way get `drain_s` when it ends."""
+def make_server(
+    application: Any,
+    *,
+    drain_s: int,
+    keep_alive_s: int = 75,
+    tls: Tls | None = None,
+    proxies: Sequence[str] = (),
+) -> Server:
+    """Return a server of an ASGI application; requests under way get `drain_s` when it ends.
+
+    Args:
+        proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    """
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -98,7 +138,12 @@ def make_server(application: Any, *, drain_s: int, keep_alive_s: int = 75) -> Se
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        ssl_certfile=None if tls is None else tls.cert,
+        ssl_keyfile=None if tls is None else tls.key,
+        ssl_ca_certs=None if tls is None else tls.client_ca,
+        ssl_cert_reqs=ssl.CERT_NONE if tls is None or tls.client_ca is None else ssl.CERT_REQUIRED,
         date_header=False,
         timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=drain_s,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -47,14 +48,21 @@ class Scoring:
             Route("/version", self.version, methods=["GET"]),
         ]
 
-    def endpoint_of(self, request: Request) -> str:
+    def find_endpoint(self, headers: Headers) -> str | None:
+        """Return the endpoint that a request with these headers asks, or None where that is not known."""
+        try:
+            return self.endpoint_of(headers)
+        except PenstockError:
+            return None
+
+    def endpoint_of(self, headers: Headers) -> str:
         """Return the endpoint that a request asks.
 
         Raises:
             Invalid: several are served, and none is named (`scoring.which_endpoint`).
             NotFound: none is served.
         """
-        named = request.headers.get(ENDPOINT_HEADER) or self._default
+        named = headers.get(ENDPOINT_HEADER) or self._default
         if named:
             return named
         repository = self._dataplane.repository
@@ -76,7 +84,7 @@ class Scoring:
     async def invocations(self, request: Request) -> Response:
         """Answer a scoring request."""
         try:
-            endpoint = self.endpoint_of(request)
+            endpoint = self.endpoint_of(request.headers)
         except PenstockError as error:
             return scoring_error(error)
         read = partial(_read, request.headers.get("content-type", ""))

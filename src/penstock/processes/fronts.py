@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from penstock.access.admission import Admission
 from penstock.base.errors import Invalid
+from penstock.base.store.database import Database
 from penstock.http.inference import InferenceOptions, build_inference_app
-from penstock.http.listen import bind
+from penstock.http.listen import Tls, bind
 from penstock.processes.serve import Companion
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.deployments import find_revision
 
 
 class FrontOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the doors are set. `grpc_port` None is no gRPC, 0 takes a free port; `default` is `/invocations`' endpoint.
 
+    `is_asking` asks every caller for credentials. `allowed_hosts` are further names of the HTTP server, and of the
+    addresses `proxies` forwarded headers are believed.
     `metrics_folder` is where several processes on one port add up what they count; with one, ports are shared.
     """
 
     host: str = "127.0.0.1"
     grpc_port: int | None = None
     default: str | None = None
+    is_asking: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    tls: Tls | None = None
+    proxies: tuple[str, ...] = ()
     metrics_folder: str | None = None
 
 
@@ -34,15 +44,33 @@ class Fronts(msgspec.Struct, frozen=True):
     companion: Callable[[DataPlane, Any], Companion] | None
 
 
-def make_fronts(options: FrontOptions) -> Fronts:
-    """Return what makes the doors.
+def make_fronts(options: FrontOptions, database: Database) -> Fronts:
+    """Return what makes the doors; `database` knows the users that are asked for.
 
     Raises:
         Invalid: gRPC is wanted, and its packages are not installed (`serving.no_grpc`).
     """
-    http = InferenceOptions(default=options.default, metrics_folder=options.metrics_folder)
-    companion = None if options.grpc_port is None else _companion(options, options.grpc_port)
-    return Fronts(partial(build_inference_app, options=http), companion)
+    http = InferenceOptions(
+        default=options.default, metrics_folder=options.metrics_folder, allowed_hosts=options.allowed_hosts
+    )
+    admit = partial(_admission, database) if options.is_asking else _nobody
+    companion = None if options.grpc_port is None else _companion(options, options.grpc_port, admit)
+    return Fronts(
+        lambda dataplane: build_inference_app(dataplane, options=http, admission=admit(dataplane)), companion
+    )
+
+
+def _admission(database: Database, _dataplane: DataPlane) -> Admission | None:
+    def model_of(endpoint: str) -> str | None:
+        with database.read() as connection:
+            revision = find_revision(connection, endpoint)
+        return None if revision is None else revision.model
+
+    return Admission(database, model_of)
+
+
+def _nobody(_dataplane: DataPlane) -> Admission | None:
+    return None
 
 
 def choose_grpc_port(options: FrontOptions) -> FrontOptions:
@@ -57,14 +85,29 @@ def choose_grpc_port(options: FrontOptions) -> FrontOptions:
         return msgspec.structs.replace(options, grpc_port=found.getsockname()[1])
 
 
-def _companion(options: FrontOptions, port: int) -> Callable[[DataPlane, Any], Companion]:
+def _companion(
+    options: FrontOptions, port: int, admit: Callable[[DataPlane], Admission | None]
+) -> Callable[[DataPlane, Any], Companion]:
     try:
-        from penstock.rpc.server import RpcOptions, RpcServer
+        from penstock.rpc.callers import Doorkeeper
+        from penstock.rpc.server import Certificates, RpcOptions, RpcServer
     except ModuleNotFoundError as error:
         raise Invalid(
             f"gRPC needs the package {(error.name or '').partition('.')[0]}, which is not installed",
             code="serving.no_grpc",
             hint="pip install 'penstock[grpc]'",
         ) from None
-    chosen = RpcOptions(host=options.host, port=port, is_shared=options.metrics_folder is not None)
-    return lambda dataplane, counts: RpcServer(dataplane, counts, chosen)
+    tls = options.tls
+    certificates = None
+    if tls is not None:
+        authority = None if tls.client_ca is None else Path(tls.client_ca).read_bytes()
+        certificates = Certificates(
+            chain=Path(tls.cert).read_bytes(), key=Path(tls.key).read_bytes(), client_authority=authority
+        )
+    chosen = RpcOptions(
+        host=options.host,
+        port=port,
+        is_shared=options.metrics_folder is not None,
+        certificates=certificates,
+    )
+    return lambda dataplane, counts: RpcServer(dataplane, counts, chosen, Doorkeeper(admit(dataplane)))

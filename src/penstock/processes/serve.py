@@ -24,7 +24,7 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.recording import LiveRecorder
 from penstock.flows.production.room import MAX_BYTES
-from penstock.http.listen import bind, make_server, serve_on, url_of
+from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.serving.classes import Served
@@ -101,6 +101,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: int = 30
     timeout_s: float = 30.0
     engine: EngineOptions = EngineOptions()
+    tls: Tls | None = None
+    proxies: tuple[str, ...] = ()
 
 
 def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
@@ -144,7 +146,7 @@ class ServeProcess:
         self._database = database
         self._options = options
         self._socket = bound or bind(options.host, options.port)
-        self.url = url_of(self._socket, options.host)
+        self.url = url_of(self._socket, options.host, options.tls)
         try:
             with database.write() as connection:
                 self.worker = register_worker(
@@ -172,7 +174,9 @@ class ServeProcess:
         )
         self.dataplane.lifecycle = self
         answering = application(self.dataplane)
-        self._server = make_server(answering, drain_s=options.drain_s)
+        self._server = make_server(
+            answering, drain_s=options.drain_s, tls=options.tls, proxies=options.proxies
+        )
         self.companion = None if companion is None else companion(self.dataplane, answering.state.metrics)
         self._running: Future[None] | None = None
 

@@ -10,8 +10,11 @@ from penstock.access.scopes import Scope
 class Admission(Protocol):
     """Decides whether credentials allow something."""
 
-    def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> None:
-        """Return when the bearer may do this.
+    def recall(self, authorization: str, scope: Scope, endpoint: str | None) -> str | None:
+        """Return who was allowed this just now, without blocking."""
+
+    def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> str:
+        """Return who may do this.
 
         Args:
             authorization: the header or metadata of this name, empty without.
@@ -32,6 +35,10 @@ class Doorkeeper:
     def is_open(self) -> bool:
         """Whether nobody is asked."""
         return self._admission is None
+
+    def knows(self, authorization: str, scope: Scope, endpoint: str | None) -> bool:
+        """Say whether this was allowed just now, without blocking."""
+        return self._admission is None or self._admission.recall(authorization, scope, endpoint) is not None
 
     def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> None:
         """Return when the caller may do this.

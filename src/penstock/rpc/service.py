@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 
 import penstock
 from penstock.access.scopes import Scope
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.rpc.callers import Doorkeeper
 from penstock.rpc.errors import as_error, metadata_of, status_of
-from penstock.rpc.messages import ModelStreamInferResponse, message_class
+from penstock.rpc.messages import ModelInferRequest, ModelStreamInferResponse, message_class
 from penstock.rpc.schema import METHODS, SERVICE, STREAM
 from penstock.rpc.translating import read_request, write_response
 from penstock.serving.codecs import InferResponse, classify
@@ -68,9 +69,8 @@ class Service:
     def handler(self) -> Any:
         """Return what gRPC's server asks for the methods."""
         handlers = {name: self._unary(name) for name in METHODS}
-        request, response = message_class("ModelInferRequest"), ModelStreamInferResponse
         handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
-            self._stream, request.FromString, response.SerializeToString
+            self._stream, None, ModelStreamInferResponse.SerializeToString
         )
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
@@ -78,15 +78,15 @@ class Service:
         request, response = message_class(f"{name}Request"), message_class(f"{name}Response")
         work = _METHODS[name]
 
-        async def answer(message: Any, context: Context) -> Any:
+        async def answer(data: bytes, context: Context) -> Any:
             try:
-                return await work(self, message, context, response)
+                return await work(self, read_message(request, data), context, response)
             except Exception as problem:  # noqa: BLE001 - told to the caller by its cause, a defect also to the log
                 error = as_error(problem, name)
                 context.set_trailing_metadata(metadata_of(error))
                 await context.abort(status_of(error), error.message[:2000])
 
-        return grpc.unary_unary_rpc_method_handler(answer, request.FromString, response.SerializeToString)
+        return grpc.unary_unary_rpc_method_handler(answer, None, response.SerializeToString)
 
     async def _server_live(self, _message: Any, _context: Context, made: Any) -> Any:
         return made(live=self._dataplane.is_live())
@@ -194,19 +194,24 @@ class Service:
                 if left is not None:
                     left.cancel()
 
-    async def _streamed(self, message: Any, context: Context) -> Any:
+    async def _streamed(self, data: bytes, context: Context) -> Any:
+        identity = ""
         try:
+            message = read_message(ModelInferRequest, data)
+            identity = message.id
             await self._admit(context, "infer", message.model_name)
             return ModelStreamInferResponse(infer_response=await self._infer(message, context))
         except Exception as problem:  # noqa: BLE001 - as above
             told = ModelStreamInferResponse(error_message=as_error(problem, STREAM).message)
-            told.infer_response.id = message.id
+            told.infer_response.id = identity
             return told
 
     async def _admit(self, context: Context, scope: Scope, endpoint: str | None) -> None:
         if self._doorkeeper.is_open:
             return
         given = _header(context, "authorization") or ""
+        if self._doorkeeper.knows(given, scope, endpoint):
+            return
         await self._aside(partial(self._doorkeeper.admit, given, scope, endpoint))
 
     async def _aside(self, work: Callable[[], T]) -> T:
@@ -239,6 +244,18 @@ def _header(context: Context, name: str) -> str | None:
         if key == name and isinstance(value, str):
             return value
     return None
+
+
+def read_message(kind: Any, data: bytes) -> Any:
+    """Return the message that bytes are.
+
+    Raises:
+        Invalid: they are none.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise Invalid(f"the request is no message of the service: {error}", code="grpc.bad_message") from None
 
 
 def version_of(text: str) -> int | None:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
-from penstock.records.signature import DATATYPES, Signature
+from penstock.records.signature import DATATYPES, Column, Signature
 from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary
 
@@ -183,9 +183,20 @@ def _raw_request(body: bytes, signature: Signature, received_s: float) -> InferR
         framed = len(body).to_bytes(4, "little") + body
         values = from_binary(column.name, "BYTES", [1], memoryview(framed))
     else:
-        count = len(body) // numpy_dtype(column.datatype).itemsize
-        values = from_binary(column.name, column.datatype, [count], memoryview(body))
+        values = from_binary(column.name, column.datatype, _raw_shape(column, len(body)), memoryview(body))
     return InferRequest(tensors=(Tensor(column.name, column.datatype, values),), received_s=received_s)
+
+
+def _raw_shape(column: Column, size_bytes: int) -> list[int]:
+    """Return the shape that a raw body has: it fills the one dimension that the signature leaves open."""
+    if column.shape.count(-1) > 1:
+        raise bad_request(
+            f"a raw binary request cannot say what {list(column.shape)} is of input {column.name!r}",
+            "bad_request",
+        )
+    fixed = math.prod(size for size in column.shape if size != -1)
+    rows = size_bytes // max(1, fixed * numpy_dtype(column.datatype).itemsize)
+    return [rows if size == -1 else size for size in column.shape]
 
 
 def read_encoding(parameters: Parameters, by_output: Mapping[str, Parameters]) -> Encoding:

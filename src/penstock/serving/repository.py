@@ -48,6 +48,7 @@ class LoadedModel:
         self.predictor = predictor
         self.classes: tuple[Any, ...] | None = getattr(predictor, "classes", None)
         self.cost = Cost()
+        self.example_rows = files.example
         self.load_s = 0.0
         """What loading and proving it took."""
         self.is_bounded = bool(getattr(predictor, "is_bounded", False))

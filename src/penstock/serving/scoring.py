@@ -109,7 +109,9 @@ def _rows(value: Any, signature: Signature) -> Mapping[str, list[Any]]:
     if not isinstance(value, list):
         raise _bad("instances and inputs hold rows: a list, or an object of lists")
     if len(names) == 1:
-        is_wrapped = all(isinstance(row, list) and len(row) == 1 for row in value)
+        is_wrapped = not signature.inputs[0].is_tensor and all(
+            isinstance(row, list) and len(row) == 1 for row in value
+        )
         return {names[0]: [row[0] for row in value] if is_wrapped else value}
     if not all(isinstance(row, list) and len(row) == len(names) for row in value):
         raise _bad(f"a row has {len(names)} values, in the order {', '.join(names)}")

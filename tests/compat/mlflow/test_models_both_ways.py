@@ -10,7 +10,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import penstock
-from penstock.base.errors import Corrupt, Invalid, Refused
+from penstock.base.errors import Corrupt, Refused
+from penstock.flows.models.folders import files_of_folder
+from penstock.serving.loaders import load_model
+from penstock.serving.loaders.fed import example_columns
+from penstock.serving.repository import LoadedModel, prove
 from servers.tracking import Tracking
 
 pytestmark = pytest.mark.slow
@@ -78,10 +82,55 @@ def test_penstock_loads_what_mlflow_logged(to: Tracking, tmp_path: Path) -> None
         penstock.load_model("models:/pickled/1")
     loaded = penstock.load_model("models:/pickled/1", allow_pickle=True)
     assert loaded.predict([[2.0]]) == pytest.approx([2.0])
-    with pytest.raises(Invalid, match="python_function"):
+    with pytest.raises(Refused, match="runs code of its own"):
         penstock.load_model("models:/own/1")
+    own = penstock.load_model("models:/own/1", allow_pickle=True)
+    assert own.predict(np.ones((2, 1))).tolist() == [[1.0], [1.0]]
     folder = penstock.Client().download_model("models:/own/1", tmp_path / "own")
     assert (folder / "MLmodel").is_file()
+
+
+def test_penstock_serves_what_mlflow_logged_of_any_library_with_an_example(
+    to: Tracking, tmp_path: Path
+) -> None:
+    """An ordinary `log_model(…, input_example=X)`: its signature has no names, and no probabilities."""
+    expected = to.drive(
+        """
+        import lightgbm, numpy as np, pandas as pd, xgboost
+        from sklearn.linear_model import LogisticRegression
+        X = np.random.default_rng(0).normal(size=(50, 4))
+        y = (X[:, 0] > 0).astype(int)
+        frame = pd.DataFrame(X, columns=list("abcd"))
+        class Sums(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None):
+                return np.asarray(model_input).sum(axis=1)
+        models = {
+            "sklearn": (mlflow.sklearn, LogisticRegression().fit(X, y), X),
+            "pandas": (mlflow.sklearn, LogisticRegression().fit(frame, y), frame),
+            "xgboost": (mlflow.xgboost, xgboost.XGBClassifier(n_estimators=3).fit(X, y), X),
+            "lightgbm": (mlflow.lightgbm, lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(X, y), X),
+        }
+        found = {}
+        for name, (flavour, model, rows) in models.items():
+            with mlflow.start_run():
+                flavour.log_model(model, name=name, input_example=rows[:5], pip_requirements=[], registered_model_name=name)
+            found[name] = {"prediction": model.predict(rows[:5]).tolist(), "probability": model.predict_proba(rows[:5])[:, 1].tolist()}
+        with mlflow.start_run():
+            mlflow.pyfunc.log_model(name="sums", python_model=Sums(), input_example=X[:5], pip_requirements=[], registered_model_name="sums")
+        found["sums"] = {"prediction": X[:5].sum(axis=1).tolist()}
+        answer(found)
+        """
+    )
+    for name, outputs in expected.items():
+        folder = penstock.Client().download_model(f"models:/{name}/1", tmp_path / name)
+        files = files_of_folder(folder, name, 1, "d")
+        predictor = load_model(files)
+        prove(LoadedModel(files, predictor), files)
+        columns = example_columns(predictor.signature, files.example)
+        assert columns is not None
+        answers = predictor.predict(columns, 5)
+        assert list(answers) == list(outputs)
+        assert all(np.allclose(answers[key], values) for key, values in outputs.items()), name
 
 
 def test_what_someone_changed_in_the_server_s_store_is_refused(to: Tracking) -> None:

@@ -47,6 +47,8 @@ class Held:
 
 
 class _Predictor:
+    signature = SIGNATURE
+
     def __init__(self, function: Function, *, is_bounded: bool) -> None:
         self._function = function
         self.is_bounded = is_bounded

@@ -53,7 +53,7 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.base.clock import format_ms, now_ms
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
-    from penstock.flows.production.shadows import list_shadows
+    from penstock.flows.production.overview import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers

@@ -8,18 +8,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.processes.fronts import FrontOptions
 
-LOADED_BEFORE_FORKS = (
-    "penstock.flows.models.folders",
-    "penstock.http.inference",
-    "penstock.processes.serve",
-    "skops.io",
-)
-"""What workers share in memory, and need not load when one begins anew; nothing that starts threads, as polars does."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids",
@@ -56,6 +50,20 @@ NOT_TAKEN = {
     help="The endpoint that MLflow's /invocations asks; without it the only one, or the one in the header "
     "penstock-endpoint.",
 )
+@click.option(
+    "--auth",
+    is_flag=True,
+    help="Ask every caller for a token, or user and password, of the same users as server.",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Let anybody who reaches a public address ask and send labels."
+)
+@click.option(
+    "--allowed-hosts",
+    default="",
+    help="Names it may be called by beside its address, with commas; *.example.org stands for all below that, * for all.",
+)
+@tls_options
 @json_option
 @pass_session
 def serve(
@@ -66,6 +74,13 @@ def serve(
     workers: int | None,
     grpc_port: int | None,
     default: str | None,
+    auth: bool,
+    insecure: bool,
+    allowed_hosts: str,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_client_ca: str | None,
+    trusted_proxies: str,
 ) -> None:
     """Serve every endpoint over the Open Inference Protocol until interrupted.
 
@@ -73,11 +88,21 @@ def serve(
     """
     import logging
 
+    check_openness(host, "ask, and roll back by false labels", auth=auth, insecure=insecure)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     from penstock.processes.fronts import FrontOptions, choose_grpc_port
 
-    fronts = choose_grpc_port(FrontOptions(host=host, grpc_port=grpc_port, default=default))
+    options = FrontOptions(
+        host=host,
+        grpc_port=grpc_port,
+        default=default,
+        is_asking=auth,
+        allowed_hosts=split_names(allowed_hosts),
+        tls=parse_tls(tls_cert, tls_key, tls_client_ca),
+        proxies=split_names(trusted_proxies),
+    )
+    fronts = choose_grpc_port(options)
     if workers is None:
         _serve(session, port, timeout, fronts)
     else:
@@ -96,15 +121,17 @@ def _serve(
     from penstock.processes.serve import ServeOptions, ServeProcess
     from penstock.workspace import open_workspace
 
-    made = make_fronts(fronts)
     project = open_workspace(session.directory)
     options = ServeOptions(
         host=fronts.host,
         port=port,
         timeout_s=timeout,
         recorder_max_bytes=project.settings.recording.max_bytes,
+        tls=fronts.tls,
+        proxies=fronts.proxies,
     )
     try:
+        made = make_fronts(fronts, project.database)
         process = ServeProcess(
             project.database, RegistrySource(project), made.application, options, bound, made.companion
         )
@@ -117,11 +144,20 @@ def _serve(
         session.emit({"url": process.url, "worker": process.worker}, "")
 
 
+def load_before_forks() -> None:
+    """Load what workers share in memory, and need not load when one begins anew.
+
+    Nothing that starts threads, as polars does: a fork has one thread only.
+    """
+    import penstock.flows.models.folders
+    import penstock.flows.production.recording
+    import penstock.http.listen  # noqa: F401
+
+
 def _serve_with_workers(
     session: Session, port: int, timeout: float, fronts: FrontOptions, workers: int
 ) -> None:
     """Fork workers; this returns in each of them when it has ended, and in the supervisor when all have."""
-    import importlib
     import shutil
     import tempfile
 
@@ -131,11 +167,10 @@ def _serve_with_workers(
     from penstock.workspace import share_metrics
 
     sockets = bind_shared(fronts.host, port, workers)
-    url = url_of(sockets[0], fronts.host)
+    url = url_of(sockets[0], fronts.host, fronts.tls)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)
-    for name in LOADED_BEFORE_FORKS:
-        importlib.import_module(name)
+    load_before_forks()
     from penstock.processes.supervisor import supervise
 
     also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
@@ -162,6 +197,9 @@ def _serve_with_workers(
 @click.option(
     "--url", help="The serve process; by default one that is running here, else http://127.0.0.1:8080."
 )
+@click.option(
+    "--token", envvar="MLFLOW_TRACKING_TOKEN", help="A token for a serve process that asks for one."
+)
 @json_option
 @pass_session
 def feedback(
@@ -172,6 +210,7 @@ def feedback(
     label: str | None,
     by: str | None,
     url: str | None,
+    token: str | None,
 ) -> None:
     """Send labels for predictions that ENDPOINT made earlier; exit 1 where one was not taken.
 
@@ -199,7 +238,9 @@ def feedback(
     reasons: dict[str, str] = {}
     for start in range(0, len(entries), 1000):
         answer = _post(
-            f"{url.rstrip('/')}/v2/models/{quote(endpoint, safe='')}/feedback", entries[start : start + 1000]
+            f"{url.rstrip('/')}/v2/models/{quote(endpoint, safe='')}/feedback",
+            entries[start : start + 1000],
+            token,
         )
         for name in totals:
             found = answer.get(name, 0)
@@ -260,15 +301,16 @@ def _entries(source: IO[str]) -> list[Any]:
         ) from None
 
 
-def _post(url: str, entries: list[Any]) -> dict[str, Any]:
+def _post(url: str, entries: list[Any], token: str | None) -> dict[str, Any]:
     import json
 
-    from penstock.base.errors import Invalid, NotFound, Unavailable
+    from penstock.base.errors import Denied, Invalid, NotFound, Unavailable
     from penstock.base.web.calls import JSON, WebConnection
 
     try:
         connection = WebConnection(url, timeout_s=60)
-        reply = connection.request("POST", "", json.dumps(entries).encode(), JSON)
+        headers = {**JSON, **({"Authorization": f"Bearer {token}"} if token else {})}
+        reply = connection.request("POST", "", json.dumps(entries).encode(), headers)
         connection.close()
     except Invalid as error:
         raise _bad_url(url, error.message) from None
@@ -286,7 +328,7 @@ def _post(url: str, entries: list[Any]) -> dict[str, Any]:
         answer = None
     found: dict[str, Any] = answer if isinstance(answer, dict) else {}
     if reply.has_failed:
-        cause = {404: NotFound, 400: Invalid}.get(reply.status, Unavailable)
+        cause = {401: Denied, 403: Denied, 404: NotFound, 400: Invalid}.get(reply.status, Unavailable)
         sentence = str(found.get("error") or f"{url} answered {reply.status}")
         raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
 from penstock.cli.output import EXIT_FAILED, Session, pass_session, report_error
 
 PORT = click.IntRange(0, 65535)
@@ -61,6 +62,7 @@ PORT = click.IntRange(0, 65535)
 )
 @click.option("--auth", is_flag=True, help="Ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
+@tls_options
 @pass_session
 def server(
     session: Session,
@@ -75,6 +77,10 @@ def server(
     static_prefix: str,
     auth: bool,
     insecure: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_client_ca: str | None,
+    trusted_proxies: str,
 ) -> None:
     """Run the tracking server, the registry, the controller and the pages until interrupted.
 
@@ -87,7 +93,6 @@ def server(
     gc.disable()  # nothing of what starting makes is garbage; `serve_on` turns it on again
     from penstock.access.users import require_admin
     from penstock.http.app import build_server_app
-    from penstock.http.hosts import is_loopback
     from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.http.prefix import parse_prefix
     from penstock.processes.controller import ControllerLoop
@@ -103,11 +108,8 @@ def server(
             "clients reach artifacts through this server only; name where it keeps them with "
             "--artifacts-destination, such as s3://bucket/path"
         )
-    if not is_loopback(host) and not auth and not insecure:
-        raise click.UsageError(
-            f"{host} can be reached by others, who could change and delete everything; ask for credentials with "
-            "--auth, or say --insecure"
-        )
+    check_openness(host, "change and delete everything", auth=auth, insecure=insecure)
+    tls = parse_tls(tls_cert, tls_key, tls_client_ca)
     logging.basicConfig(
         level=logging.WARNING if session.quiet else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
@@ -121,14 +123,17 @@ def server(
     with bind(host, port) as bound:
         try:
             loop = ControllerLoop(project)
-            names = tuple(name.strip() for name in allowed_hosts.split(",") if name.strip())
+            names = split_names(allowed_hosts)
             application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()
-            session.note(f"tracking, pages and controller on {url_of(bound, host)}; stop with Ctrl-C")
+            session.note(f"tracking, pages and controller on {url_of(bound, host, tls)}; stop with Ctrl-C")
             try:
-                serve_on(bound, make_server(application, drain_s=5))
+                serve_on(
+                    bound,
+                    make_server(application, drain_s=5, tls=tls, proxies=split_names(trusted_proxies)),
+                )
             finally:
                 webhooks.stop()
                 loop.stop()
@@ -141,9 +146,7 @@ def server(
 @click.option("--port", default=5000, show_default=True, type=PORT, help="Port of pages and controller.")
 @click.option("--serve-port", default=8080, show_default=True, type=PORT, help="Port of the model server.")
 @click.option("--grpc-port", type=PORT, help="Let the model server answer over gRPC too, on this port.")
-@click.option(
-    "--auth", is_flag=True, help="Let the server ask every caller for a token, or user and password."
-)
+@click.option("--auth", is_flag=True, help="Let both ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
 @pass_session
 @click.pass_context
@@ -187,6 +190,8 @@ def up(
             "serve": [
                 *(*command, "serve", "--host", host, "--port", str(serve_port)),
                 *([] if grpc_port is None else ["--grpc-port", str(grpc_port)]),
+                *(["--auth"] if auth else []),
+                *(["--insecure"] if insecure else []),
             ],
         }
     )

@@ -244,15 +244,32 @@ def token() -> None:
 
 @token.command("create")
 @click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["infer", "feedback", "load", "metrics"]),
+    multiple=True,
+    help="Narrow it to serve processes, and there to this; may be repeated.",
+)
+@click.option(
+    "--endpoint", "endpoints", multiple=True, help="Narrow its scopes to this endpoint; may be repeated."
+)
 @_store_option
 @json_option
 @pass_session
-def token_create(session: Session, name: str, store: str | None) -> None:
-    """Make a token for a user and print it; it cannot be shown again."""
+def token_create(
+    session: Session, name: str, scopes: tuple[str, ...], endpoints: tuple[str, ...], store: str | None
+) -> None:
+    """Make a token for a user and print it; it cannot be shown again.
+
+    It may do what its user may, or less with --scope.
+    """
+    from penstock.access.scopes import parse_scope
     from penstock.access.tokens import create_token
 
+    wanted = tuple(parse_scope(one) for one in scopes)
     with _project(session, store) as project, project.database.write() as connection:
-        made, text = create_token(connection, name, project.actor)
+        made, text = create_token(connection, name, project.actor, scopes=wanted, endpoints=endpoints)
     session.note(f"Token {made.id} of {name}; it is shown this once:")
     session.emit({"id": made.id, "user": name, "token": text}, text)
 
@@ -275,6 +292,8 @@ def token_list(session: Session, name: str | None, store: str | None) -> None:
         (
             one.id,
             one.user,
+            " ".join(one.scopes or ("everything",))
+            + (f" on {' '.join(one.endpoints)}" if one.endpoints else ""),
             format_ms(one.created_ms),
             "" if one.revoked_ms is None else format_ms(one.revoked_ms),
         )
@@ -283,7 +302,7 @@ def token_list(session: Session, name: str | None, store: str | None) -> None:
     session.emit(
         msgspec.to_builtins(found),
         lambda: (
-            render_table(rows, ("id", "user", "made", "revoked"))
+            render_table(rows, ("id", "user", "for", "made", "revoked"))
             if rows
             else "No tokens yet: penstock token create NAME"
         ),

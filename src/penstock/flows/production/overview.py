@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import msgspec
+import sqlalchemy as sa
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
@@ -14,9 +15,11 @@ from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.profile import NumberColumn, Profile
 from penstock.monitoring.quality import METRICS
-from penstock.monitoring.windows import Window
+from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
+from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.workers import list_workers
 
@@ -234,3 +237,51 @@ def _route(model: str, version: int, percent: float, traffic: Traffic, step: dic
 
 def _milliseconds(window: Window, rank: float) -> float | None:
     return window.quantile_s(rank) * 1000 if window.latency.count else None
+
+
+class ShadowView(msgspec.Struct, frozen=True, kw_only=True):
+    """One shadow. `mean_differences` has an entry for each output: for classes and texts the share of rows that differ."""
+
+    version: int
+    request_count: int
+    error_count: int
+    row_count: int
+    mean_differences: dict[str, float]
+
+    @property
+    def sentence(self) -> str:
+        """Say it in words."""
+        if not self.request_count:
+            return "no traffic yet"
+        failed = f", {self.error_count} failed" if self.error_count else ""
+        parts = [f"{name} differs by {value:.4g} on average" for name, value in self.mean_differences.items()]
+        return f"{self.request_count} requests{failed}{''.join('; ' + part for part in parts)}"
+
+
+def list_shadows(connection: sa.Connection, revision: Revision) -> list[ShadowView]:
+    """Return every shadow of a revision with what its windows say, in their order."""
+    windows = [
+        one
+        for one in list_windows(connection, revision.endpoint, revision=revision.number)
+        if one.key.route == "shadow"
+    ]
+    found = []
+    for version in revision.shadows:
+        own = [one for one in windows if one.key.version == version]
+        outputs = Profile()
+        for one in own:
+            outputs = outputs.merge(one.outputs)
+        found.append(
+            ShadowView(
+                version=version,
+                request_count=sum(one.request_count for one in own),
+                error_count=sum(one.error_count for one in own),
+                row_count=outputs.row_count,
+                mean_differences={
+                    name.removesuffix(DIFFERENCE): column.mean
+                    for name in outputs.column_names
+                    if name.endswith(DIFFERENCE) and isinstance(column := outputs.column(name), NumberColumn)
+                },
+            )
+        )
+    return found

@@ -6,11 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.loaders.model import Array, Columns, join_columns, layout_of, size_bytes_of
 from penstock.serving.repository import LoadedModel
 
 if TYPE_CHECKING:
@@ -34,11 +32,11 @@ class Job:
     @property
     def size_bytes(self) -> int:
         """How large its inputs are; text counts as its references."""
-        return sum(values.nbytes for values in self.columns.values())
+        return size_bytes_of(self.columns)
 
-    def shape(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    def shape(self) -> tuple[Any, ...]:
         """Return what two jobs must have in common to be merged."""
-        return tuple((name, values.shape[1:]) for name, values in self.columns.items())
+        return layout_of(self.columns)
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +72,7 @@ class Batch:
     def _predict_merged(self) -> list[Outputs | Exception]:
         jobs = self.jobs
         model = jobs[0].model
-        merged = {name: np.concatenate([job.columns[name] for job in jobs]) for name in jobs[0].columns}
+        merged = join_columns([job.columns for job in jobs])
         count = self.row_count
         outputs = model.predict(merged, count)
         if any(len(values) != count for values in outputs.values()):

@@ -67,6 +67,10 @@ class CatboostFlavour(Flavour):
         names = list(model.feature_names_ or ())
         return None if _is_made_up(names) else names
 
+    def is_bounded(self, model: Any) -> bool:
+        """A prediction runs CatBoost's own code alone."""
+        return True
+
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask it. Frames become rows of Python values, which CatBoost takes whatever they are."""
         table = rows if isinstance(rows, np.ndarray) else _rows(model, rows)

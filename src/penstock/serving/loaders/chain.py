@@ -126,6 +126,7 @@ class ChainPredictor:
     def __init__(self, steps: Sequence[Predictor]) -> None:
         self._steps = steps
         self.classes: tuple[Any, ...] | None = getattr(steps[-1], "classes", None)
+        self.is_bounded = all(getattr(step, "is_bounded", False) for step in steps)
         self.signature = Signature(steps[0].signature.inputs, steps[-1].signature.outputs)
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
@@ -165,6 +166,7 @@ class VotePredictor:
     def __init__(self, models: Sequence[Predictor]) -> None:
         self._models = models
         self.classes: tuple[Any, ...] | None = getattr(models[0], "classes", None)
+        self.is_bounded = all(getattr(one, "is_bounded", False) for one in models)
         first = models[0].signature
         given = [{column.name: column for column in one.signature.outputs} for one in models]
         if not all("prediction" in one for one in given):

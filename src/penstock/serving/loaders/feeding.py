@@ -101,7 +101,8 @@ class _PolarsFeed:
         if values is None:
             values = _absent(column, row_count)
         dtype = pl.Float64 if values.dtype.kind == "f" and values.dtype.itemsize == 8 else None
-        series = pl.Series(column.name, values, dtype=dtype or _POLARS[column.datatype])
+        plain = values.tolist() if values.dtype.kind == "O" else values
+        series = pl.Series(column.name, plain, dtype=dtype or _POLARS[column.datatype])
         if not column.meaning:
             return series
         if column.meaning == "categorical":

@@ -88,6 +88,10 @@ class LightgbmFlavour(Flavour):
         """Return pandas for text and categories."""
         return boosting_rows(rows, inputs)
 
+    def is_bounded(self, model: Any) -> bool:
+        """A prediction runs LightGBM's own code alone."""
+        return True
+
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask its booster: what the scikit-learn face checks on top costs more than a prediction."""
         values = np.asarray(_booster(model).predict(rows, num_threads=1))

@@ -101,6 +101,20 @@ def join_columns(parts: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in first}
 
 
+def size_bytes_of(columns: Columns) -> int:
+    """Return how large inputs are; text counts as its references."""
+    if isinstance(columns, Matrix):
+        return columns.values_by_row.nbytes
+    return sum(values.nbytes for values in columns.values())
+
+
+def layout_of(columns: Columns) -> tuple[Any, ...]:
+    """Return what the inputs of two requests must have in common for `join_columns`."""
+    if isinstance(columns, Matrix):
+        return (columns.names,)
+    return tuple((name, values.shape[1:]) for name, values in columns.items())
+
+
 def numpy_dtype(datatype: str) -> np.dtype[Any]:
     """Return the numpy type of an Open Inference datatype; text is `object`.
 

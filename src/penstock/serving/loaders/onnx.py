@@ -78,6 +78,10 @@ class OnnxFlavour(Flavour):
         """Whether all columns go into one input of the graph."""
         return len(model.get_inputs()) == 1
 
+    def is_bounded(self, model: Any) -> bool:
+        """A prediction runs ONNX Runtime's own code alone."""
+        return True
+
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Run the graph."""
         outputs = model.run(None, _fed(model.get_inputs(), rows))

@@ -86,6 +86,10 @@ class XgboostFlavour(Flavour):
         """Return pandas for text and categories."""
         return boosting_rows(rows, inputs)
 
+    def is_bounded(self, model: Any) -> bool:
+        """A prediction runs XGBoost's own code alone."""
+        return True
+
     def answer(self, model: Any, rows: Any, wanted: frozenset[str] | None) -> Answer:
         """Ask it."""
         if not isinstance(model, xgboost.Booster):

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0008');
+INSERT INTO "alembic_version" VALUES('0009');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -377,7 +377,7 @@ CREATE TABLE tokens (
 	user VARCHAR(255) NOT NULL, 
 	secret_hash VARCHAR(64) NOT NULL, 
 	created_ms BIGINT NOT NULL, 
-	revoked_ms BIGINT, 
+	revoked_ms BIGINT, scopes TEXT, endpoints TEXT, 
 	CONSTRAINT pk_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_tokens_user FOREIGN KEY(user) REFERENCES users (name)
 );

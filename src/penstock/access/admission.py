@@ -1,0 +1,96 @@
+"""Who may do what with a serve process: a user's role brings scopes, a token may narrow them.
+
+What was allowed is remembered for a second, so that a flood of predictions is not one of look-ups; what is revoked
+counts after that second at the latest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from penstock.access.credentials import Authenticator
+from penstock.access.grants import Access
+from penstock.access.scopes import SCOPES_OF_ROLE, Scope
+from penstock.base.errors import Denied
+from penstock.base.store.database import Database
+
+REMEMBERED_S = 1.0
+REMEMBERED_COUNT = 4096
+_Key = tuple[bytes, Scope, str | None]
+
+
+class Admission:
+    """See the module. Thread-safe.
+
+    Args:
+        model_of: the model of an endpoint, whose grants hold for the endpoint; None for an endpoint unknown.
+        clock_s: a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        model_of: Callable[[str], str | None],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._model_of = model_of
+        self._clock_s = clock_s
+        self._authenticator = Authenticator(database)
+        self._salt = secrets.token_bytes(16)
+        self._allowed: dict[_Key, tuple[float, str]] = {}
+        self._lock = Lock()
+
+    def recall(self, authorization: str, scope: Scope, endpoint: str | None) -> str | None:
+        """Return who was allowed this within the last second; None says nothing. Never blocks."""
+        found = self._allowed.get(self._key(authorization, scope, endpoint))
+        return found[1] if found is not None and found[0] > self._clock_s() else None
+
+    def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> str:
+        """Return the name of the user whose credentials allow this.
+
+        Args:
+            authorization: the header or metadata of this name, empty without.
+            endpoint: what it concerns, None for the process as a whole.
+
+        Raises:
+            Denied: the credentials are missing or wrong (`auth.required`, `auth.wrong`), or not enough.
+        """
+        known = self.recall(authorization, scope, endpoint)
+        if known is not None:
+            return known
+        bearer = self._authenticator.identify(authorization)
+        name, place = bearer.user.name, f" on {endpoint}" if endpoint else ""
+        if bearer.token is not None and not bearer.token.covers(scope, endpoint):
+            raise Denied(
+                f"this token may not do this: it lacks the scope {scope}{place}",
+                code="access.denied",
+                hint=f"penstock token create {name} --scope {scope}"
+                + (f" --endpoint {endpoint}" if endpoint else ""),
+            )
+        model = None if endpoint is None else self._model_of(endpoint)
+        with self._database.read() as connection:
+            role = bearer.user.role if model is None else Access(connection, bearer.user).role("model", model)
+        if scope not in SCOPES_OF_ROLE[role]:
+            needed = next(one for one, scopes in SCOPES_OF_ROLE.items() if scope in scopes)
+            raise Denied(
+                f"{name} may not do this: the scope {scope}{place} needs the role {needed}",
+                code="access.denied",
+                hint=f"an admin can grant it: penstock user grant {name} {needed} --model {model}"
+                if model
+                else f"an admin can give it: penstock user modify {name} --role {needed}",
+            )
+        with self._lock:
+            if len(self._allowed) >= REMEMBERED_COUNT:
+                self._allowed.clear()
+            key = self._key(authorization, scope, endpoint)
+            self._allowed[key] = (self._clock_s() + REMEMBERED_S, name)
+        return name
+
+    def _key(self, authorization: str, scope: Scope, endpoint: str | None) -> _Key:
+        mark = hashlib.blake2b(authorization.encode(), key=self._salt, digest_size=16).digest()
+        return mark, scope, endpoint
