@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from flows.production.endpoints import World  # noqa: E402
 from penstock.base.clock import now_ms  # noqa: E402
+from penstock.flows.production.responding import Controller  # noqa: E402
 from penstock.monitoring.compaction import find_bundles, merge_bundle  # noqa: E402
 from penstock.monitoring.latency import LatencyHistogram  # noqa: E402
 from penstock.monitoring.profile import Profile  # noqa: E402
@@ -256,6 +257,7 @@ def main() -> None:
             world.deploy(1, endpoint=f"e{number}")
             if number < CANARIES:
                 world.deploy(1, canary=2, percent=20, endpoint=f"e{number}")
+        world.controller = Controller(world.project)
         traffic = Traffic(world, rng)
         traffic.fill()
         size_mb = _size(world) / 1e6

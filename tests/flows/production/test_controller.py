@@ -371,6 +371,7 @@ def test_what_does_not_change_is_not_asked_for_again_and_a_failure_is_judged_at_
         world.deploy(1, endpoint=name)
         world.deploy(2, endpoint=name)
         world.traffic("stable", 200, 0, endpoint=name)
+    world.controller = Controller(world.project)
     whole = statements(world)
     quiet = statements(world)
     assert quiet < 10 < whole, "nothing is asked about an endpoint that is steady"
@@ -387,6 +388,7 @@ def test_between_two_whole_looks_traffic_still_moves_a_canary_on(world: World) -
     world.policy(LONG)
     world.deploy(1, canary=2)
     world.traffic("stable", 100, 0)
+    world.controller = Controller(world.project)
     world.controller.tick()
     world.traffic("canary", 100, 0)
     memory = world.controller._memory["delay"]

@@ -37,9 +37,14 @@ NOT_JUDGED = "PenstockEndpointNotJudged"
 
 
 class Controller:
-    """Acts on endpoints, a tick at a time. Not thread-safe; the caller ticks it from one thread."""
+    """Acts on endpoints, a tick at a time. Not thread-safe; the caller ticks it from one thread.
 
-    def __init__(self, project: Project) -> None:
+    Args:
+        remembers: whether a tick may go by what the one before found (see `observe_again`); else each looks
+            at everything.
+    """
+
+    def __init__(self, project: Project, *, remembers: bool = True) -> None:
         self.project = project
         self.holder = f"{name_process()} {socket.gethostname()}:{secrets.token_hex(4)}"
         self.lease = Lease(LEASE, self.holder, LEASE_S)
@@ -47,6 +52,7 @@ class Controller:
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
         self._memory: dict[str, Remembered] = {}
+        self._remembers = remembers
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -64,6 +70,8 @@ class Controller:
             return 0
         self._file.follow()
         time_ms = now_ms()
+        if not self._remembers:
+            self._memory.clear()
         with self.project.database.read() as connection:
             shared = look_around(connection, time_ms)
         names = [name for name in shared.revisions if name in shared.policies]
