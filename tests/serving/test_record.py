@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, connect, metadata
-from penstock.flows.production.recording import LiveRecorder
+from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.labels import score
 from penstock.monitoring.profile import NumberColumn
 from penstock.monitoring.quality import Quality

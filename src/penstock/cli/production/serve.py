@@ -150,7 +150,7 @@ def load_before_forks() -> None:
     Nothing that starts threads, as polars does: a fork has one thread only.
     """
     import penstock.flows.models.folders
-    import penstock.flows.production.recording
+    import penstock.flows.production.live.recording
     import penstock.http.listen  # noqa: F401
 
 
