@@ -12,7 +12,7 @@ PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
-	bench-reaction \
+	bench-reaction bench-control \
 	test-clients clean programs
 
 help: ## List what can be made.
