@@ -95,6 +95,9 @@ bench-kills: $(VENV)/.tested programs ## Kill the controller and serve a hundred
 bench-reaction: $(VENV)/.tested ## Measure the time from the first failing request to the switch.
 	$(BIN)/python bench/bench_reaction.py
 
+bench-control: $(VENV)/.tested ## Measure what a look of the controller costs, and what the store holds, after a month.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_control.py
+
 test-clients: $(VENV)/.tested ## Run MLflow's clients from 2.9 on against the server; writes docs/reference/mlflow-clients.md.
 	$(BIN)/python bench/mlflow_clients.py
 

@@ -27,10 +27,12 @@ from penstock.monitoring.drift import compare
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.drift import judge_drift
 from penstock.monitoring.guardrails.errors import judge_errors
+from penstock.monitoring.guardrails.latency import judge_latency
 from penstock.monitoring.guardrails.quality import judge_against_rival
+from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import NumberColumn, Profile
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.settings import DriftLimit, ErrorsLimit, QualityLimit
+from penstock.monitoring.settings import DriftLimit, ErrorsLimit, LatencyLimit, QualityLimit
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.stats.classification import area
@@ -150,6 +152,65 @@ def requests_to_rollback(rng: np.random.Generator, scale: float) -> list[dict[st
                 "rollouts": rollouts,
                 "found": len(done) / rollouts,
                 "mean_requests": float(np.mean(done)) if done else math.nan,
+            }
+        )
+    return rows
+
+
+def slow_blocks(slow: Array, size: int) -> list[Block]:
+    """Return requests as blocks of `size`; the slow ones take 200 ms, the others 10."""
+    made = []
+    for index, part in enumerate(np.split(np.where(slow, 0.2, 0.01), range(size, len(slow), size))):
+        latency = LatencyHistogram()
+        latency.update(part)
+        made.append(Block(start_s=index, request_count=len(part), latency=latency))
+    return made
+
+
+def too_slow_look(limit: LatencyLimit, ours: list[Block], theirs: list[Block], size: int) -> int | None:
+    """Return the look that rolls the canary back, or None; where no more are slow than are borne none can."""
+    slow = np.array([block.latency.count_above(limit.limit_s) for block in ours])
+    sums = np.cumsum(np.concatenate([[0], slow]))
+    for look in range(1, len(ours) + 1):
+        since = sums[look] - sums[:look]
+        if (since > (1 - limit.rank) * size * np.arange(look, 0, -1)).any() and slow[look - 1]:
+            found = next(judge_latency(limit, window("canary"), ours[:look], theirs[:look]), None)
+            if found is not None and found.breached:
+                return look
+    return None
+
+
+def stalls(rng: np.random.Generator, count: int, ratio: float, length: int) -> Array:
+    starts = np.cumsum(rng.random(count + length, dtype=np.float32) < ratio / length)
+    return np.asarray(starts[length:] > starts[:-length])
+
+
+def slow_rollouts(rng: np.random.Generator, scale: float) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    limit = LatencyLimit(p99_ms=50)
+    cases = [(0.01, 0.01, length, size) for length in (1, 10, 20) for size in (20, 100, 1000)]
+    cases += [(share, 0.005, 1, 100) for share in (0.02, 0.05, 0.2)]
+    for share, others, length, size in cases:
+        rollouts = max(20, round(scale * {20: 400, 100: 300, 1000: 100}[size]))
+        found = [
+            too_slow_look(
+                limit,
+                slow_blocks(stalls(rng, LOOKS * size, share, length), size),
+                slow_blocks(stalls(rng, 9 * LOOKS * size, others, length), 9 * size),
+                size,
+            )
+            for _ in range(rollouts)
+        ]
+        done = [look * size for look in found if look is not None]
+        rows.append(
+            {
+                "slow": share,
+                "slow_on_stable": others,
+                "in_a_row": length,
+                "look": size,
+                "rollouts": rollouts,
+                "rolled_back": len(done) / rollouts,
+                "mean_requests": float(np.mean(done)) if done else None,
             }
         )
     return rows
@@ -288,17 +349,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="how many rollouts and windows, as a factor")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--part", action="append", help="only this part; the others stay in the file")
     arguments = parser.parse_args()
+    parts = (
+        false_rollbacks, requests_to_rollback, false_quality, drift_alarms, drift_power, exactness, slow_rollouts,
+    )  # fmt: skip
     rng = np.random.default_rng(20261128)
-    results: dict[str, Any] = {"scale": arguments.scale}
-    for part in (false_rollbacks, requests_to_rollback, false_quality, drift_alarms, drift_power, exactness):
+    results: dict[str, Any] = {"scale": {}}
+    if arguments.part and arguments.output.exists():
+        results |= json.loads(arguments.output.read_text())
+    for part in parts:
+        if arguments.part and part.__name__ not in arguments.part:
+            continue
+        if part is slow_rollouts:  # came later, and must leave the others their numbers
+            rng = np.random.default_rng(20261129)
         start = time.perf_counter()
         results[part.__name__] = part(rng, arguments.scale)
+        results["scale"][part.__name__] = arguments.scale
+        arguments.output.write_text(json.dumps(results, indent=1) + "\n")
         shown = results[part.__name__]
         print(f"{part.__name__} ({time.perf_counter() - start:.0f} s)")
         for row in shown if isinstance(shown, list) else [shown]:
             print("  " + ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()), flush=True)  # fmt: skip
-    arguments.output.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 

@@ -51,7 +51,6 @@ LAZY = {
 DOORS = {
     "penstock/__init__.py": "public names",
     "penstock/cli/catalogue.py": "commands",
-    "penstock/cli/production/serve.py": "what workers share, before they are forked",
     "penstock/records/flavours.py": "flavours, by the catalogue",
     "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",

@@ -141,7 +141,15 @@ def structs(kind: Any, where: str) -> Iterator[tuple[str, type[msgspec.Struct]]]
             yield from structs(inner, f"{where}.{name}" if where else name)
 
 
-STRUCTS = list(structs(ProjectSettings, ""))
+def once(found: Iterator[tuple[str, type[msgspec.Struct]]]) -> list[tuple[str, type[msgspec.Struct]]]:
+    """Return every struct at its highest place: gates of one model are written like those of all."""
+    places: dict[type[msgspec.Struct], list[str]] = {}
+    for where, kind in found:
+        places.setdefault(kind, []).append(where)
+    return [(min(headings, key=lambda one: one.count(".")), kind) for kind, headings in places.items()]
+
+
+STRUCTS = once(structs(ProjectSettings, ""))
 
 
 def rows_of(heading: str) -> dict[str, str]:

@@ -34,6 +34,8 @@ def test_metrics_count_by_version_and_outcome(server: ServeProcess) -> None:
     assert 'penstock_requests_total{endpoint="delay",outcome="invalid"} 1.0' in lines
     assert 'penstock_prediction_rows_total{endpoint="delay",route="stable",version="1"} 5.0' in lines
     assert 'penstock_traffic_share_ratio{endpoint="delay",route="stable",version="1"} 1.0' in lines
+    assert 'penstock_recorder_dropped_total{endpoint="delay"} 0.0' in lines
+    assert any(line.startswith("penstock_recorder_max_bytes ") for line in lines)
 
 
 def test_names_from_urls_never_become_labels(server: ServeProcess) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -16,7 +19,12 @@ from starlette.testclient import TestClient
 from penstock.base.store.database import metadata
 from penstock.base.store.events import record_event
 from penstock.cli.main import cli
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
+from penstock.monitoring.findings import Finding, add_findings
+from penstock.monitoring.policies import PolicyBody, put_policy
+from penstock.monitoring.windows import Partial, Window, WindowKey, put_partial
 from penstock.processes.controller import ControllerLoop
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.metrics import RunReference, log_points
@@ -154,3 +162,54 @@ def test_nothing_stored_breaks_a_page_a_list_or_why(filled: Sample) -> None:
             done = runner.invoke(cli, ["-C", str(filled.root), *words])
             assert done.exception is None, (turn, words, done.exception)
             assert "\x1b" not in done.output
+
+
+DAMAGED = {
+    "windows": {"features": b"no profile", "outputs": b"no profile", "quality": b"no quality"},
+    "findings": {"body": {"kind": "of another program"}},
+    "policies": {"body": {"endpoint": {"guardrails": "all of them"}}},
+}
+
+
+def test_a_page_shows_what_can_be_read_of_an_endpoint_beside_a_damaged_row(released: Sample) -> None:
+    project = released.project
+    apply_deployment(project, plan_deployment(project, "delay", "late/1"))
+    key = WindowKey("delay", int(time.time()) - 5, 1, 1, "stable")
+    window = Window(key=key, window_s=1, request_count=3)
+    client = TestClient(build_server_app(project, ControllerLoop(project)), raise_server_exceptions=False)
+    for name, values in DAMAGED.items():
+        with project.database.write() as connection:
+            put_partial(connection, Partial(window=window, worker=1, sequence=1))
+            add_findings(connection, [a_breach(key)])
+            connection.execute(metadata.tables[name].update().values(values))
+        page = client.get("/endpoints/delay")
+        assert page.status_code == 200, (name, page.text[-400:])
+        assert "A part of this page cannot be read" in page.text, name
+        assert "late/1" in page.text and "Revisions" in page.text
+        assert client.get("/").status_code == 200
+        assert client.get("/health").status_code == 200
+
+
+def a_breach(key: WindowKey) -> Finding:
+    return Finding(
+        kind="errors", endpoint=key.endpoint, revision=1, version=1, route=key.route, start_s=key.start_s,
+        end_s=key.start_s + 1, name="error_ratio", observed=1.0, limit=0.1, count=3, statistic="z",
+        statistic_value=9.0, breached=True, sentence="it failed",
+    )  # fmt: skip
+
+
+def test_the_policies_of_an_endpoint_are_on_its_page_and_in_endpoint_show(released: Sample) -> None:
+    project = released.project
+    apply_deployment(project, plan_deployment(project, "delay", "late/1"))
+    settings = project.settings.endpoints["delay"]
+    changed = msgspec.structs.replace(settings, on_breach=("alert",))
+    with project.database.write() as connection:
+        put_policy(connection, "delay", PolicyBody(endpoint=changed), "person:ada")
+    page = TestClient(build_server_app(project, ControllerLoop(project))).get("/endpoints/delay").text
+    shown = CliRunner().invoke(cli, ["-C", str(released.root), "--json", "endpoint", "show", "delay"])
+    policy = json.loads(shown.output)["policy"]
+    assert [one["number"] for one in policy["history"]] == [2, 1] and policy["number"] == 2
+    (change,) = [one for one in policy["history"][0]["changes"] if "on_breach" in one]
+    assert "2 (now)" in page and change.split(" ")[0] in page
+    words = CliRunner().invoke(cli, ["-C", str(released.root), "endpoint", "show", "delay"]).output
+    assert "policy    2, 3 guardrails" in words and "1 since " in words and "on_breach" in words

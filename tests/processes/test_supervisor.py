@@ -10,19 +10,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from penstock.base.clock import now_ms
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+from penstock.rpc.messages import ModelInferRequest, ModelInferResponse
 from penstock.serving.prediction_id import parse_prediction_id
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from stories.live import is_running, wait_until
 
 pytestmark = pytest.mark.slow
-BODY = {
+BODY: dict[str, list[dict[str, Any]]] = {
     "inputs": [
         {"name": "hour", "shape": [1], "datatype": "INT64", "data": [18]},
         {"name": "wind", "shape": [1], "datatype": "FP64", "data": [10.0]},
@@ -36,13 +39,13 @@ class Workers:
 
     def __init__(self, root: Path) -> None:
         self.root, self.log = root, root / "serve.log"
-        command = [sys.executable, "-m", "penstock.cli", "-C", str(root), "serve", "--port", "0", "--workers", "2"]  # fmt: skip
+        command = [sys.executable, "-m", "penstock.cli", "-C", str(root), "serve", "--port", "0", "--workers", "2", "--grpc-port", "0"]  # fmt: skip
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(lambda: b"workers serve on" in self.log.read_bytes() or self.process.poll() is not None)
-        found = re.search(r"serve on (\S+);", self.log.read_text())
+        found = re.search(r"serve on (\S+), gRPC on port (\d+);", self.log.read_text())
         assert found, self.log.read_text()
-        self.url = found[1]
+        self.url, self.grpc_port = found[1], int(found[2])
         wait_until(lambda: len(self.alive()) == 2)
 
     def alive(self) -> list[int]:
@@ -81,6 +84,32 @@ def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) ->
     assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
     assert workers.count("penstock_requests_in_flight") == 0
     assert workers.count("penstock_workers_wanted") == 2
+
+
+def test_the_workers_share_the_port_of_grpc_too(workers: Workers) -> None:
+    request = ModelInferRequest(model_name="delay")
+    for one in BODY["inputs"]:
+        field = {"INT64": "int64_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents"}[
+            one["datatype"]
+        ]
+        values = [value.encode() if isinstance(value, str) else value for value in one["data"]]
+        made = request.inputs.add(name=one["name"], shape=one["shape"], datatype=one["datatype"])
+        getattr(made.contents, field).extend(values)
+    seen = set()
+
+    def has_seen_both() -> bool:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{workers.grpc_port}", options) as channel:
+            ask = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer",
+                ModelInferRequest.SerializeToString,
+                ModelInferResponse.FromString,
+            )
+            answer = ask(request, timeout=60, wait_for_ready=True)
+        seen.add(parse_prediction_id(answer.parameters["penstock-prediction-id"].string_param).worker)
+        return len(seen) == 2
+
+    wait_until(has_seen_both)
 
 
 def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(workers: Workers) -> None:

@@ -23,7 +23,8 @@ from penstock.base.store.database import Database
 from penstock.cli.main import cli
 from penstock.http.auth import Authenticate
 from penstock.http.listen import Tls, check_tls
-from penstock.processes.fronts import FrontOptions, make_fronts
+from penstock.processes.front_options import FrontOptions
+from penstock.processes.fronts import make_fronts
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.rpc.messages import message_class
 from serving.certificates import Authority

@@ -10,8 +10,8 @@ import pytest
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.flows.chain.lineage import label_details
-from penstock.flows.production import recording
-from penstock.flows.production.recording import LiveRecorder
+from penstock.flows.production.live import recording
+from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, labelled, windows

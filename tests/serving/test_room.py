@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, metadata
-from penstock.flows.production import recording
-from penstock.flows.production.accumulating import Accumulating
-from penstock.flows.production.recording import LiveRecorder
-from penstock.flows.production.room import Room, size_of
+from penstock.flows.production.live import recording
+from penstock.flows.production.live.accumulating import Accumulating
+from penstock.flows.production.live.recording import LiveRecorder
+from penstock.flows.production.live.room import Room, size_of
 from penstock.monitoring.compaction import find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, windows

@@ -193,7 +193,8 @@ class Production:
             self._audit()
         finally:
             self._traffic.stopping.set()
-            self._traffic.join(30)
+            if self._traffic.ident is not None:
+                self._traffic.join(30)
             for program in (self._server, self._serve):
                 program.kill()
                 self.outcome.starts_s[program.name] = program.starts_s

@@ -41,7 +41,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     `name` is the feature or metric (or `error_ratio`, `p99`), `observed` its value and `limit` what it may
     be; `against` is what quality was compared with. `statistic` is what decided (`z`, `psi`,
     `lower_bound`) and `count` the requests, rows or labels behind it. `action` is the guardrail's own,
-    None for the endpoint's. `unjudged` says why it could not be judged; then `breached` is false and the
+    None for the endpoint's. `near` is a guardrail that holds, and so narrowly that a breach told of it is not
+    over. `unjudged` says why it could not be judged; then `breached` is false and the
     numbers that are not known are NaN.
     """
 
@@ -60,6 +61,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     statistic: str
     statistic_value: float
     breached: bool
+    near: bool = False
     action: Literal["alert", "rollback"] | None = None
     unjudged: Unjudged | None = None
     sentence: str

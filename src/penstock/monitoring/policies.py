@@ -82,6 +82,34 @@ def list_policies(connection: sa.Connection) -> dict[str, Policy]:
     return {row["endpoint"]: _policy(row) for row in rows}
 
 
+class PolicyStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One policy in the history of an endpoint, with what it changed of the one before, in words."""
+
+    number: int
+    created_ms: int
+    actor: str
+    guardrail_count: int
+    changes: tuple[str, ...]
+
+
+def list_policy_steps(connection: sa.Connection, endpoint: str, limit: int = 50) -> list[PolicyStep]:
+    """Return the newest `limit` policies of an endpoint, newest first; the first one holds."""
+    query = sa.select(policies).where(policies.c.endpoint == endpoint).order_by(policies.c.number.desc())
+    found = [_policy(row) for row in connection.execute(query.limit(limit + 1)).mappings()]
+    before = [*found[1:], None]
+    steps = [
+        PolicyStep(
+            number=one.number,
+            created_ms=one.created_ms,
+            actor=one.actor,
+            guardrail_count=len(one.settings.guardrails),
+            changes=tuple(differences(old.body if old else None, one.body)),
+        )
+        for one, old in zip(found, before, strict=True)
+    ]
+    return steps[:limit]
+
+
 def put_policy(connection: sa.Connection, endpoint: str, body: PolicyBody, actor: str) -> Policy | None:
     """Write a policy with its event in the caller's transaction; None when the one that holds says the same.
 

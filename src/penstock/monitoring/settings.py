@@ -64,16 +64,19 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
     Two measures are limited: the population stability index, and for numbers the Kolmogorov-Smirnov
     distance. The defaults find a shift of the mean by half a standard deviation. Neither is breached within
     what chance, or the reference's own variation over time, explains. Fewer than `min_rows` rows are not
-    judged.
+    judged. A breach is over only when the measure is below `resolve_below` of its limit.
     """
 
     features: Literal["any"] | list[str] = "any"
     psi_max: float = 0.1
     ks_max: float = 0.1
     min_rows: int = 500
+    resolve_below: float = 0.8
     action: Action | None = None
 
     def __post_init__(self) -> None:
+        if not 0 < self.resolve_below <= 1:
+            raise ValueError("resolve_below is a share of the limit, in (0, 1]")
         if self.psi_max < 0 or not 0 <= self.ks_max <= 1:
             raise ValueError("psi_max is not negative, ks_max a distance in [0, 1]")
 
@@ -136,6 +139,7 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     requests in [0, 1] whose features are stored. `classes` are the classes of a classifier in the model's
     order, where its predictions do not tell them; labels of another class are misfits. `positive` is the
     class that precision, recall and the probability are about, when it is not the last.
+    `resolve_windows` is for how many windows' lengths a guardrail must hold before its breach is over.
     `nonfinite_max_ratio` is the share of rows, and of requests, in [0, 1] that may be answered with NaN or
     an infinity; with 1 nobody is told.
     """
@@ -148,12 +152,15 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[str | int | float | bool, ...] | None = None
     positive: str | int | float | bool | None = None
     nonfinite_max_ratio: float = 0.01
+    resolve_windows: int = 5
 
     def __post_init__(self) -> None:
         if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:
             raise ValueError("window_s, windows and flush_s are positive")
         if not 0 <= self.feature_ratio <= 1:
             raise ValueError("feature_ratio is a ratio in [0, 1]")
+        if self.resolve_windows < 1:
+            raise ValueError("resolve_windows is at least 1")
         if not 0 <= self.nonfinite_max_ratio <= 1:
             raise ValueError("nonfinite_max_ratio is a ratio in [0, 1]")
         if self.classes is not None and (len(self.classes) < 2 or self.positive not in (None, *self.classes)):

@@ -43,6 +43,7 @@ windows = sa.Table(
     sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("dropped_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Index("ix_windows_failures", "start_s", "endpoint", "error_count", "nonfinite_count"),
     sa.Index(
         "ix_windows_counts",
         "endpoint",
@@ -51,6 +52,8 @@ windows = sa.Table(
         "start_s",
         "revision",
         "request_count",
+        "error_count",
+        "row_count",
         "label_count",
     ),
 )
@@ -120,19 +123,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         return self.latency.quantile_s(rank)
 
 
-class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """The plain counts of one window: what can be told without reading its sketches."""
-
-    start_s: int
-    revision: int
-    version: int
-    route: str
-    request_count: int
-    error_count: int
-    row_count: int
-    label_count: int
-
-
 class Partial(msgspec.Struct, frozen=True, kw_only=True):
     """One worker's contribution to a window; `sequence` is the worker's own running number."""
 
@@ -194,69 +184,6 @@ def list_windows(
         window = unpack(row)
         found.setdefault(window.key, []).append(window)
     return [merge_windows(found[key]) for key in sorted(found)]
-
-
-def count_traffic(connection: sa.Connection, endpoint: str, revisions: Sequence[int]) -> list[Count]:
-    """Return the counts of every window of some revisions, oldest first; no sketch is read."""
-    columns = (windows.c.start_s, windows.c.revision, windows.c.version, windows.c.route)
-    sums = ("request_count", "error_count", "row_count", "label_count")
-    query = (
-        sa.select(*columns, *(sa.func.sum(windows.c[name]).label(name) for name in sums))
-        .where(windows.c.endpoint == endpoint, windows.c.revision.in_(revisions))
-        .group_by(*columns)
-        .order_by(*columns)
-    )
-    return [
-        Count(**{key: int(value) if key != "route" else value for key, value in row.items()})  # type: ignore[arg-type]
-        for row in connection.execute(query).mappings()
-    ]
-
-
-def list_timings(
-    connection: sa.Connection,
-    endpoint: str,
-    *,
-    version: int,
-    route: str,
-    revisions: Sequence[int] | None = None,
-    since_s: int = 0,
-) -> list[Window]:
-    """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
-    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency", *NONFINITE)
-    wanted = (
-        (windows.c.endpoint == endpoint)
-        & (windows.c.version == version)
-        & (windows.c.route == route)
-        & (windows.c.start_s >= since_s)
-        & (windows.c.request_count > 0)
-    )
-    if revisions is not None:
-        wanted &= windows.c.revision.in_(revisions)
-    found: dict[int, list[Window]] = {}
-    for row in connection.execute(sa.select(*(windows.c[name] for name in names)).where(wanted)):
-        window = Window(
-            key=WindowKey(endpoint, row.start_s, 0, version, route),
-            window_s=row.window_s,
-            request_count=row.request_count,
-            error_count=row.error_count,
-            error_run_count=row.error_run_count,
-            latency=LatencyHistogram.from_bytes(row.latency) if row.latency else LatencyHistogram(),
-            **{name: getattr(row, name) for name in NONFINITE},
-        )
-        found.setdefault(row.start_s, []).append(window)
-    return [merge_windows(found[start_s]) for start_s in sorted(found)]
-
-
-def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:
-    """Return when the newest window of a version on a route ended, or None."""
-    query = sa.select(windows.c.start_s, windows.c.window_s).where(
-        windows.c.endpoint == endpoint,
-        windows.c.version == version,
-        windows.c.route == route,
-        windows.c.request_count > 0,
-    )
-    row = connection.execute(query.order_by(windows.c.start_s.desc()).limit(1)).first()
-    return None if row is None else int(row.start_s + row.window_s)
 
 
 def labelled(

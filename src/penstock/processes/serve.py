@@ -22,8 +22,8 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
-from penstock.flows.production.recording import LiveRecorder
-from penstock.flows.production.room import MAX_BYTES
+from penstock.flows.production.live.recording import LiveRecorder
+from penstock.flows.production.live.room import MAX_BYTES
 from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings

@@ -1,6 +1,6 @@
 """What the data plane tells of its work: the roles that watch it and that take labels.
 
-The data plane knows no store and no statistics; `penstock.flows.production.recording` stands behind these roles.
+The data plane knows no store and no statistics; `penstock.flows.production.live.recording` stands behind these roles.
 """
 
 from __future__ import annotations

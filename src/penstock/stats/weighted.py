@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ class WeightedSample:
         self.values = values
         self.weights = weights
 
-    @property
+    @cached_property
     def total(self) -> float:
         """How many values it stands for."""
         return float(self.weights.sum())

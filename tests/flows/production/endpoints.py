@@ -57,7 +57,7 @@ class World:
             self.root, home, f"sqlite:///{home}/penstock.db?synchronous=normal", str(home / "artifacts")
         )
         self.project = Project(places, ProjectSettings(project="world"), "controller")
-        self.controller = Controller(self.project)
+        self.controller = Controller(self.project, remembers=False)
 
     def version(
         self, number: int, *, profile: Profile | bytes | None = None, model: str = "m", **metrics: float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -21,6 +23,7 @@ from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import windows
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_alias_moves
+from penstock.serving.deployments import Canary
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 
 GUARDED = """\
@@ -340,3 +343,55 @@ def test_a_serve_process_gets_the_edges_of_a_versions_reference(world: World) ->
     source = RegistrySource(world.project)
     assert source.edges("m", 1) == {}
     assert list(source.edges("m", 4)["a"]) == sorted(source.edges("m", 4)["a"])
+
+
+def statements(world: World) -> int:
+    """Return how many statements a tick takes."""
+    found = 0
+
+    def count(*_arguments: Any) -> None:
+        nonlocal found
+        found += 1
+
+    engine = world.project.database.engine
+    sa.event.listen(engine, "before_cursor_execute", count)
+    try:
+        world.controller.tick()
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", count)
+    return found
+
+
+LONG = POLICY.replace("window_s: 1", "window_s: 3600")
+
+
+def test_what_does_not_change_is_not_asked_for_again_and_a_failure_is_judged_at_once(world: World) -> None:
+    for name in ("a", "b", "c"):
+        world.policy(LONG, name)
+        world.deploy(1, endpoint=name)
+        world.deploy(2, endpoint=name)
+        world.traffic("stable", 200, 0, endpoint=name)
+    world.controller = Controller(world.project)
+    whole = statements(world)
+    quiet = statements(world)
+    assert quiet < 10 < whole, "nothing is asked about an endpoint that is steady"
+    world.traffic("stable", 60, 60, endpoint="b")
+    busy = statements(world)
+    assert busy > quiet
+    assert (
+        world.current("b").kind == "rolled_back"
+        and world.current("a").kind == world.current("c").kind == "deployed"
+    )
+
+
+def test_between_two_whole_looks_traffic_still_moves_a_canary_on(world: World) -> None:
+    world.policy(LONG)
+    world.deploy(1, canary=2)
+    world.traffic("stable", 100, 0)
+    world.controller = Controller(world.project)
+    world.controller.tick()
+    world.traffic("canary", 100, 0)
+    memory = world.controller._memory["delay"]
+    world.controller._memory["delay"] = replace(memory, next_ms=0)
+    world.controller.tick()
+    assert world.current().kind == "advanced" and world.current().canary == Canary(2, 50.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,13 @@ from penstock.flows.production.deciding import (
 from penstock.flows.production.progress import Tally
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.settings import EndpointSettings, GuardrailEntry, QualityLimit, RolloutSettings
+from penstock.monitoring.settings import (
+    EndpointSettings,
+    GuardrailEntry,
+    MonitorSettings,
+    QualityLimit,
+    RolloutSettings,
+)
 from penstock.serving.deployments import Canary, Revision
 
 DAY_MS = 86_400_000
@@ -244,8 +251,9 @@ def test_a_held_rollout_is_told_at_once_when_it_is_blocked_and_else_after_its_de
 def test_a_second_breach_after_a_quiet_spell_is_news_again_and_a_short_one_is_not() -> None:
     now = revision(1, 2)
     told = alert_about(subject_of(finding()))
-    breached, well = look(now, finding()), look(now, finding(breached=False))
-    settings = EndpointSettings(model="m@champion")
+    fresh_s = NOW_MS // 1000 - 8
+    breached, well = look(now, finding()), look(now, finding(breached=False, start_s=fresh_s))
+    settings = EndpointSettings(model="m@champion", monitor=MonitorSettings(window_s=2))
     assert decide(breached, History((now,), alerts=(told,)), settings).news == ()
     assert decide(well, History((now,), alerts=(told,)), settings).marks == ((7, NOW_MS),)
     quiet = msgspec.structs.replace(told, clean_ms=NOW_MS - 3_000)
@@ -253,7 +261,32 @@ def test_a_second_breach_after_a_quiet_spell_is_news_again_and_a_short_one_is_no
     assert decide(breached, History((now,), alerts=(quiet,)), settings).marks == ((7, None),)
     over = msgspec.structs.replace(told, clean_ms=NOW_MS - 10_000)
     assert [one.reason for one in decide(well, History((now,), alerts=(over,)), settings).closings] == ["the guardrail holds again"]  # fmt: skip
+    old = look(now, finding(breached=False, start_s=fresh_s - 5))
+    assert not decide(old, History((now,), alerts=(over,)), settings).closings
+    longer = msgspec.structs.replace(settings, monitor=MonitorSettings(window_s=2, resolve_windows=9))
+    assert not decide(well, History((now,), alerts=(over,)), longer).closings
     assert len(decide(breached, History((now,)), settings).news) == 1
+
+
+def test_a_measure_that_hovers_about_its_limit_is_told_once() -> None:
+    now, alerts, told = revision(1, 2), (), []
+    settings = EndpointSettings(model="m@champion", monitor=MonitorSettings(window_s=2))
+    rng = np.random.default_rng(3)
+    for second in range(600):
+        psi = 0.095 + 0.02 * rng.normal() if second < 500 else 0.03
+        time_ms = NOW_MS + 1000 * second
+        seen = finding(kind="drift", observed=psi, breached=psi > 0.1, near=0.08 <= psi <= 0.1, start_s=time_ms // 1000 - 10)  # fmt: skip
+        decision = decide(Look(now, (seen,), Tally(), time_ms), History((now,), alerts=alerts), settings)
+        for _, clean_ms in decision.marks:
+            alerts = (msgspec.structs.replace(alerts[0], clean_ms=clean_ms),)
+        if decision.news:
+            told.append(("firing", second))
+            alerts = (alert_about(subject_of(seen)),)
+        if decision.closings:
+            told.append(("resolved", second))
+            alerts = ()
+    assert [one for one, _ in told] == ["firing", "resolved"]
+    assert told[1][1] >= 510
 
 
 def test_an_alert_stays_open_while_nothing_is_known_and_ends_with_its_version() -> None:

@@ -57,16 +57,31 @@ def test_one_slow_request_is_no_breach() -> None:
     assert found is not None and not found.breached
 
 
+def stalled(rng: np.random.Generator, count: int, ratio: float, length: int) -> np.ndarray:
+    """Return durations of which a share is slow, so many requests at a time."""
+    starts = np.cumsum(rng.random(count + length) < ratio / length)
+    return np.where(starts[length:] > starts[:-length], 0.2, 0.01)
+
+
 def test_stalls_of_requests_in_a_row_are_no_breach() -> None:
-    """Half of what the limit allows is slow, ten requests at a time, in both routes."""
+    """As much as the limit allows is slow, many requests at a time, in both routes or in a route alone."""
     rng = np.random.default_rng(5)
-    breaches = 0
-    for _ in range(60):
-        routes = []
-        for count, size in ((1000, 20), (9000, 180)):
-            starts = np.cumsum(rng.random(count + 10) < 0.0005)
-            routes.append(timed(np.where(starts[10:] > starts[:-10], 0.2, 0.01), size))
-        canary, stable = routes
-        looks = [judged(canary[:look], stable[:look]) for look in range(5, 51, 5)]
-        breaches += any(one is not None and one.breached for one in looks)
-    assert breaches <= 3
+    for length in (10, 20):
+        breaches = 0
+        for _ in range(40):
+            canary, stable = (timed(stalled(rng, count, 0.01, length), size) for count, size in ((2000, 100), (18_000, 900)))  # fmt: skip
+            for rival in (stable, None):
+                looks = [judged(canary[:look], rival and rival[:look]) for look in range(4, 21, 4)]
+                breaches += any(one is not None and one.breached for one in looks)
+        assert breaches <= 1, length
+
+
+def test_a_worse_tail_is_found_soon_since_its_requests_come_one_by_one() -> None:
+    rng = np.random.default_rng(6)
+    needed = []
+    for _ in range(20):
+        ours = timed(stalled(rng, 1000, 0.05, 1), 50)
+        rival = timed(stalled(rng, 9000, 0.005, 1), 450)
+        looks = (look for look in range(1, 21) if (one := judged(ours[:look], rival[:look])) and one.breached)
+        needed.append(50 * next(looks))
+    assert np.mean(needed) < 350

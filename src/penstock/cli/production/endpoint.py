@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from penstock.serving.deployments import Revision
 
 
+SHOWN = 5
+"""Policies that are shown to a person."""
+
+
 @click.group()
 def endpoint() -> None:
     """List endpoints, show one or its history, apply what penstock.yaml says of them."""
@@ -46,11 +50,11 @@ def endpoint_show(session: Session, name: str) -> None:
     """Show an endpoint's revision, the policy that watches it, and which serve processes run it."""
     import msgspec
 
-    from penstock.base.clock import now_ms
+    from penstock.base.clock import format_ms, now_ms
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import list_shadows
-    from penstock.monitoring.policies import differences, policy_or_none_yet
+    from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
@@ -61,6 +65,7 @@ def endpoint_show(session: Session, name: str) -> None:
         policy = policy_or_none_yet(connection, name, revision.model)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         shadows = list_shadows(connection, revision)
+        steps = list_policy_steps(connection, name)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
     written = policy_in_file(project, name)
     differs = written is not None and written.digest != policy.digest
@@ -73,6 +78,7 @@ def endpoint_show(session: Session, name: str) -> None:
             "actor": policy.actor,
             "endpoint": msgspec.to_builtins(policy.settings),
             "differs": keys,
+            "history": msgspec.to_builtins(steps),
         },
         "shadow_differences": msgspec.to_builtins(shadows),
         "servers": [
@@ -100,6 +106,13 @@ def endpoint_show(session: Session, name: str) -> None:
         if policy.number
         else "policy    none: nothing is guarded"
     )
+    lines += [
+        f"          {one.number} since {format_ms(one.created_ms)} by {one.actor}"
+        + (f": {', '.join(one.changes)}" if one.changes else "")
+        for one in steps[:SHOWN]
+    ]
+    if len(steps) > SHOWN:
+        lines.append(f"          and {len(steps) - SHOWN} before; --json shows them")
     if differs:
         lines.append(f"          penstock.yaml says otherwise: {', '.join(keys) or 'no policy holds yet'}")
         lines.append(f"          penstock endpoint apply {name}")

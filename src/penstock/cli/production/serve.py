@@ -12,7 +12,7 @@ from penstock.cli.doors import check_openness, parse_tls, split_names, tls_optio
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:
-    from penstock.processes.fronts import FrontOptions
+    from penstock.processes.front_options import FrontOptions
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 NOT_TAKEN = {
@@ -91,7 +91,7 @@ def serve(
     check_openness(host, "ask, and roll back by false labels", auth=auth, insecure=insecure)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
-    from penstock.processes.fronts import FrontOptions, choose_grpc_port
+    from penstock.processes.front_options import FrontOptions, choose_grpc_port
 
     options = FrontOptions(
         host=host,
@@ -150,7 +150,7 @@ def load_before_forks() -> None:
     Nothing that starts threads, as polars does: a fork has one thread only.
     """
     import penstock.flows.models.folders
-    import penstock.flows.production.recording
+    import penstock.flows.production.live.recording
     import penstock.http.listen  # noqa: F401
 
 

@@ -22,8 +22,8 @@ BREACHED = "PenstockGuardrailBreached"
 NOT_ROLLED_BACK = "PenstockNotRolledBack"
 HELD = "PenstockRolloutHeld"
 FAILED = "PenstockActionFailed"
-MAX_QUIET_S = 10
-"""How long a guardrail must hold before its breach counts as over, at most; else the length of a window."""
+RECENT = ("errors", "latency", "drift", "outputs")
+"""Kinds that are judged on the newest traffic; labels are of predictions of long ago."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _compare(
     news = tuple(one for key, one in reversed(breached.items()) if key not in told)
     marks: list[tuple[int, int | None]] = []
     closings: list[Closing] = []
-    quiet_ms = 1000 * min(MAX_QUIET_S, settings.monitor.window_s)
+    quiet_ms = 1000 * settings.monitor.resolve_windows * settings.monitor.window_s
     for key, alert in told.items():
         if key in breached:
             if alert.clean_ms is not None:
@@ -173,10 +173,13 @@ def _compare(
         gone = _gone(look, alert)
         if gone:
             closings.append(Closing(alert, gone))
+        elif _is_near(look, alert):
+            if alert.clean_ms is not None:
+                marks.append((alert.id, None))
         elif _holds(look, alert):
             if alert.clean_ms is None:
                 marks.append((alert.id, look.time_ms))
-            elif look.time_ms - alert.clean_ms >= quiet_ms:
+            elif look.time_ms - alert.clean_ms >= quiet_ms and _is_all_new(look, alert):
                 closings.append(Closing(alert, "the guardrail holds again"))
     return news, tuple(marks), tuple(closings)
 
@@ -212,6 +215,22 @@ def _holds(look: Look, alert: Alert) -> bool:
         and (one.kind == "drift" or one.name == alert.labels.get("name"))
     ]
     return bool(same) and all(one.unjudged is None for one in same)
+
+
+def _is_near(look: Look, alert: Alert) -> bool:
+    """Whether what an alert tells of holds so narrowly that the next look may breach it again."""
+    keys = ("kind", "name", "route")
+    same = [one for one in look.findings if all(getattr(one, key) == alert.labels.get(key) for key in keys)]
+    return any(one.near or one.is_inconclusive for one in same)
+
+
+def _is_all_new(look: Look, alert: Alert) -> bool:
+    """Whether all that is judged now came after the guardrail began to hold: nothing of the breach is in it."""
+    kind, route = alert.labels.get("kind"), alert.labels.get("route")
+    if kind not in RECENT:
+        return True
+    starts = [one.start_s for one in look.findings if (one.kind, one.route) == (kind, route)]
+    return all(1000 * (start_s + 1) > (alert.clean_ms or 0) for start_s in starts)
 
 
 def _act(

@@ -24,12 +24,11 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.retraining import Retraining
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.watching import Observation, observe
+from penstock.flows.production.watching import Observation, Remembered, is_steady, look_around, observe_again
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
 from penstock.monitoring.lease import Lease
-from penstock.monitoring.policies import find_policy, list_policies
+from penstock.monitoring.policies import find_policy
 from penstock.project.project import Project
-from penstock.serving.deployments import list_endpoints
 
 logger = logging.getLogger(__name__)
 LEASE = "controller"
@@ -38,15 +37,22 @@ NOT_JUDGED = "PenstockEndpointNotJudged"
 
 
 class Controller:
-    """Acts on endpoints, a tick at a time. Not thread-safe; the caller ticks it from one thread."""
+    """Acts on endpoints, a tick at a time. Not thread-safe; the caller ticks it from one thread.
 
-    def __init__(self, project: Project) -> None:
+    Args:
+        remembers: whether a tick may go by what the one before found (see `observe_again`); else each looks
+            at everything.
+    """
+
+    def __init__(self, project: Project, *, remembers: bool = True) -> None:
         self.project = project
         self.holder = f"{name_process()} {socket.gethostname()}:{secrets.token_hex(4)}"
         self.lease = Lease(LEASE, self.holder, LEASE_S)
         self.retraining = Retraining(project)
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
+        self._memory: dict[str, Remembered] = {}
+        self._remembers = remembers
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -63,12 +69,17 @@ class Controller:
         if not self._leads():
             return 0
         self._file.follow()
+        time_ms = now_ms()
+        if not self._remembers:
+            self._memory.clear()
         with self.project.database.read() as connection:
-            watched = list_policies(connection)
-            names = [one.endpoint for one in list_endpoints(connection) if one.endpoint in watched]
+            shared = look_around(connection, time_ms)
+        names = [name for name in shared.revisions if name in shared.policies]
         for name in names:
+            if is_steady(name, shared, self._memory, time_ms):
+                continue
             try:
-                seen = observe(self.project, name)
+                seen = observe_again(self.project, name, shared, self._memory, time_ms)
                 self._handle(seen)
             except Conflict:
                 continue  # somebody deployed meanwhile: the next tick sees it
@@ -97,6 +108,7 @@ class Controller:
         decision = decide(seen.look, seen.history, seen.settings)
         decision = self._with_problems(seen, decision)
         if decision.writes:
+            self._memory.pop(seen.endpoint, None)
             carry_out(self.project, self.lease, seen, decision)
         if decision.action is not None or seen.revision.canary is not None:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import sqlalchemy as sa
@@ -12,37 +14,88 @@ from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import History, Look
 from penstock.flows.production.progress import Progress, Tally, progress_of
-from penstock.monitoring.alerts import list_open_alerts
+from penstock.flows.production.reading import Reading
+from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.judging import Traffic, judge
-from penstock.monitoring.guardrails.measured import MIN_REQUESTS, Reference
-from penstock.monitoring.policies import Policy, policy_or_none_yet
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.policies import Policy, list_policies, policy_or_none_yet
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
-from penstock.monitoring.windows import (
-    Window,
-    WindowKey,
-    count_traffic,
-    labelled,
-    last_traffic_s,
-    list_timings,
-    list_windows,
-    merge_windows,
-    recent,
-)
+from penstock.monitoring.timings import count_failures
+from penstock.monitoring.windows import Window, WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import get_version
-from penstock.serving.deployments import Revision, get_revision, list_revisions
+from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
 from penstock.serving.workers import Worker, list_workers
 
-SLACK_S = 5
-"""How much later than its end a window may be written."""
-MAX_STARTS = 640
-"""How many windows are read at most to find enough traffic of a slow canary."""
+SLOWEST_S = 30.0
+"""How old what features and labels say may be where a memory is kept; half of a window at most."""
+
+
+FAILURES_S = 3_600
+"""Failures in windows that began before that are no reason for a look at once."""
+STEADY_S = 2.0
+"""How long an endpoint without anything new to be judged at once waits; a quarter of a window at most."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all endpoints' looks of one tick go by."""
+
+    revisions: Mapping[str, Revision]
+    policies: Mapping[str, Policy]
+    rolled_back: frozenset[tuple[str, int]]
+    alerts: Mapping[str, tuple[Alert, ...]]
+    workers: list[Worker]
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+    def mark(self, endpoint: str) -> tuple[object, ...]:
+        """Return what calls for a look at once when it is another than at the last one."""
+        revision, policy = self.revisions[endpoint], self.policies[endpoint]
+        states = [one.state_of(endpoint, revision.number) for one in self.workers]
+        alerts = [(one.id, one.clean_ms) for one in self.alerts.get(endpoint, ())]
+        return (
+            revision.number,
+            policy.number,
+            self.failures.get(endpoint, 0),
+            tuple(alerts),
+            tuple(one.state if one else "" for one in states),
+        )
+
+
+def look_around(connection: sa.Connection, time_ms: int) -> Shared:
+    """Return what every endpoint's look needs."""
+    alerts: dict[str, tuple[Alert, ...]] = {}
+    for one in list_open_alerts(connection):
+        alerts[one.endpoint] = (*alerts.get(one.endpoint, ()), one)
+    return Shared(
+        revisions={one.endpoint: one for one in list_endpoints(connection)},
+        policies=list_policies(connection),
+        rolled_back=frozenset(list_rolled_back(connection)),
+        alerts=alerts,
+        workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
+        failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
+    )
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a look at an endpoint found that does not change with every request, and until when it holds."""
+
+    until_ms: int
+    revision: int
+    policy: int
+    version: ModelVersion
+    revisions: tuple[Revision, ...]
+    next_ms: int
+    mark: tuple[object, ...]
+    references: Mapping[str, Reference]
+    slow: Mapping[tuple[int, str], list[Finding]]
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -97,42 +150,121 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
     with project.database.read() as connection:
         revision = get_revision(connection, endpoint)
         policy = policy_or_none_yet(connection, endpoint, revision.model)
-        version = get_version(connection, revision.model, revision.stable, deleted=True)
-        rival = (
-            get_version(connection, revision.model, revision.canary.version, deleted=True)
-            if revision.canary
-            else None
-        )
-        revisions = tuple(list_revisions(connection, endpoint))
-        history = History(
-            revisions=revisions,
+        shared = Shared(
+            revisions={endpoint: revision},
+            policies={endpoint: policy},
             rolled_back=frozenset(list_rolled_back(connection, revision.model)),
-            alerts=tuple(list_open_alerts(connection, endpoint)),
+            alerts={endpoint: tuple(list_open_alerts(connection, endpoint))},
+            workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
         )
-        reading = _Reading(
-            connection,
-            revision,
-            policy.settings,
-            _rollout(revision, revisions),
-            _stable_since_ms(revision, revisions),
-            time_ms,
-        )
-        workers = list_workers(connection, time_ms - WORKER_ALIVE_MS)
-        stable, canary, beside, step = reading.stable(), reading.canary(), reading.beside(), reading.step()
+        return _look(project, connection, endpoint, shared, time_ms)[0]
+
+
+def is_steady(endpoint: str, shared: Shared, memory: Mapping[str, Remembered], time_ms: int) -> bool:
+    """Say whether a look can wait: nothing failed since the last one, no alert is open, nothing was changed."""
+    known = memory.get(endpoint)
+    return (
+        known is not None
+        and time_ms < min(known.next_ms, known.until_ms)
+        and not shared.alerts.get(endpoint)
+        and known.mark == shared.mark(endpoint)
+    )
+
+
+def observe_again(
+    project: Project, endpoint: str, shared: Shared, memory: dict[str, Remembered], time_ms: int
+) -> Observation:
+    """Judge as `observe` does, but let what features and labels say be a little old; the memory is kept up.
+
+    Failures, latency and answers that are no numbers are judged anew at every look.
+
+    Raises:
+        Corrupt: a window cannot be read.
+    """
+    revision, policy = shared.revisions[endpoint], shared.policies[endpoint]
+    known = memory.get(endpoint)
+    if known is not None and (
+        time_ms >= known.until_ms or (known.revision, known.policy) != (revision.number, policy.number)
+    ):
+        known = None
+    if known is None:
+        memory.pop(endpoint, None)
+    with project.database.read() as connection:
+        seen, found = _look(project, connection, endpoint, shared, time_ms, known)
+    wait_ms = int(1000 * min(STEADY_S, seen.settings.monitor.window_s / 4))
+    memory[endpoint] = replace(found, next_ms=time_ms + wait_ms, mark=shared.mark(endpoint))
+    return seen
+
+
+def _look(
+    project: Project,
+    connection: sa.Connection,
+    endpoint: str,
+    shared: Shared,
+    time_ms: int,
+    known: Remembered | None = None,
+) -> tuple[Observation, Remembered]:
+    revision, policy = shared.revisions[endpoint], shared.policies[endpoint]
+    if known is None:
+        version = get_version(connection, revision.model, revision.stable, deleted=True)
+        revisions = tuple(list_revisions(connection, endpoint))
+    else:
+        version, revisions = known.version, known.revisions
+    history = History(
+        revisions=revisions, rolled_back=shared.rolled_back, alerts=shared.alerts.get(endpoint, ())
+    )
+    reading = Reading(
+        connection,
+        revision,
+        policy.settings,
+        _rollout(revision, revisions),
+        _stable_since_ms(revision, revisions),
+        time_ms,
+        is_quick=known is not None,
+    )
+    stable, canary, beside, step = reading.stable(), reading.canary(), reading.beside(), reading.step()
     problems: list[str] = []
-    stable = _refer(project, stable, version, problems)
-    if canary is not None and rival is not None:
-        canary = _refer(project, canary, rival, problems)
-    for one in (stable, canary):
-        if one is not None and one.recent is not None and one.recent.dropped_count:
-            problems.append(_dropped(one.recent))
-    borne = policy.settings.monitor.nonfinite_max_ratio
-    findings = judge(policy.settings.guardrails, stable, canary, beside, nonfinite_max_ratio=borne)
-    findings += _load_failures(revision, (canary or stable).key, workers)
-    return Observation(
+    if known is not None:
+        stable = msgspec.structs.replace(stable, reference=known.references["stable"])
+        if canary is not None:
+            canary = msgspec.structs.replace(canary, reference=known.references["canary"])
+        problems += known.problems
+    else:
+        stable = _refer(project, connection, stable, version, problems)
+        if canary is not None and revision.canary is not None:
+            rival = get_version(connection, revision.model, revision.canary.version, deleted=True)
+            canary = _refer(project, connection, canary, rival, problems)
+        for one in (stable, canary):
+            if one is not None and one.recent is not None and one.recent.dropped_count:
+                problems.append(_dropped(one.recent))
+    slow = dict(known.slow) if known else {}
+    findings = judge(
+        policy.settings.guardrails, stable, canary, beside,
+        nonfinite_max_ratio=policy.settings.monitor.nonfinite_max_ratio, slow=slow,
+    )  # fmt: skip
+    findings += _load_failures(revision, (canary or stable).key, shared.workers)
+    seen = Observation(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
     )  # fmt: skip
+    if known is not None:
+        return seen, known
+    slow_ms = 1000 * min(SLOWEST_S, policy.settings.monitor.window_s / 2)
+    share = 0.75 + zlib.crc32(endpoint.encode()) / 2**34  # so that not all are looked at as a whole at once
+    references = {one.key.route: one.reference for one in (stable, canary) if one is not None}
+    until_ms = time_ms + int(slow_ms * share)
+    return seen, Remembered(
+        until_ms,
+        revision.number,
+        policy.number,
+        version,
+        revisions,
+        time_ms,
+        (),
+        references,
+        slow,
+        tuple(problems),
+    )
 
 
 def _dropped(window: Window) -> str:
@@ -195,139 +327,9 @@ def _stable_since_ms(revision: Revision, revisions: tuple[Revision, ...]) -> int
     return since_ms
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """One look at the store."""
-
-    connection: sa.Connection
-    revision: Revision
-    settings: EndpointSettings
-    rollout: tuple[int, ...]
-    stable_since_ms: int
-    time_ms: int
-
-    def stable(self) -> Traffic:
-        """Return the stable version's recent traffic, and the newest predictions with labels."""
-        monitor, version = self.settings.monitor, self.revision.stable
-        fresh_s = self.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s - SLACK_S
-        listed = [
-            one
-            for one in list_windows(self.connection, self.revision.endpoint, since_s=fresh_s)
-            if one.key.version == version
-        ]
-        needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
-        return Traffic(
-            key=self._key(version, "stable"),
-            recent=recent(listed, "stable", monitor.windows),
-            labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
-            blocks=self._blocks(version, "stable", since_s=fresh_s)[-monitor.windows :],
-            earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
-            last_s=last_traffic_s(self.connection, self.revision.endpoint, version, "stable"),
-        )
-
-    def canary(self) -> Traffic | None:
-        """Return the canary's newest traffic, as much as the guardrails need, and all its labels."""
-        if self.revision.canary is None:
-            return None
-        version = self.revision.canary.version
-        return Traffic(
-            key=self._key(version, "canary"),
-            recent=self._enough(),
-            labelled=self._labelled(version, "canary", self.rollout),
-            blocks=self._blocks(version, "canary", self.rollout),
-            last_s=last_traffic_s(self.connection, self.revision.endpoint, version, "canary"),
-        )
-
-    def beside(self) -> Traffic | None:
-        """Return the stable route since the canary came."""
-        if self.revision.canary is None:
-            return None
-        version = self.revision.stable
-        return Traffic(
-            key=self._key(version, "stable"),
-            labelled=self._labelled(version, "stable", self.rollout),
-            blocks=self._blocks(version, "stable", self.rollout),
-        )
-
-    def step(self) -> dict[str, Tally]:
-        """Return the traffic of each route since the current revision began."""
-        found: dict[str, Tally] = {}
-        for one in count_traffic(self.connection, self.revision.endpoint, [self.revision.number]):
-            before = found.get(one.route, Tally())
-            found[one.route] = Tally(
-                request_count=before.request_count + one.request_count,
-                error_count=before.error_count + one.error_count,
-                row_count=before.row_count + one.row_count,
-                label_count=before.label_count + one.label_count,
-            )
-        return found
-
-    def _enough(self) -> Window | None:
-        """Merge the canary's newest windows: as many as are judged together, more while they hold too little."""
-        rows = max((one.drift.min_rows for one in self.settings.guardrails if one.drift), default=0)
-        count = self.settings.monitor.windows
-        limit = 2 * count
-        while True:
-            listed = list_windows(
-                self.connection, self.revision.endpoint, revisions=self.rollout, limit=limit
-            )
-            mine = [one for one in listed if one.key.route == "canary" and one.request_count]
-            chosen = mine[-count:]
-            while len(chosen) < len(mine) and not _holds_enough(chosen, rows):
-                chosen = mine[-(2 * len(chosen)) :]
-            starts = len({one.key.start_s for one in listed})
-            if _holds_enough(chosen, rows) or starts < limit or limit >= MAX_STARTS:
-                return merge_windows(chosen) if chosen else None
-            limit *= 4
-
-    def _blocks(
-        self, version: int, route: str, revisions: tuple[int, ...] | None = None, since_s: int = 0
-    ) -> tuple[Block, ...]:
-        timings = list_timings(
-            self.connection,
-            self.revision.endpoint,
-            version=version,
-            route=route,
-            revisions=revisions,
-            since_s=since_s,
-        )
-        return tuple(Block.of(one, one.error_run_count) for one in timings)
-
-    def _labelled(
-        self,
-        version: int,
-        route: str,
-        revisions: tuple[int, ...] | None,
-        enough: tuple[int, int] | None = None,
-    ) -> Window | None:
-        """Merge a version's labelled predictions, told as of the route it is on now."""
-        found = labelled(
-            self.connection,
-            self.revision.endpoint,
-            version,
-            since_s=self._horizon_s(),
-            revisions=revisions,
-            enough=enough,
-        )
-        if found is None:
-            return None
-        key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
-        return msgspec.structs.replace(found, key=key)
-
-    def _horizon_s(self) -> int:
-        spans = [one.quality.horizon_s for one in self.settings.guardrails if one.quality is not None]
-        return int(self.time_ms / 1000 - max(spans, default=604_800.0))
-
-    def _key(self, version: int, route: str) -> WindowKey:
-        return WindowKey(self.revision.endpoint, self.time_ms // 1000, self.revision.number, version, route)
-
-
-def _holds_enough(chosen: list[Window], rows: int) -> bool:
-    requests = sum(one.request_count for one in chosen)
-    return requests >= MIN_REQUESTS and sum(one.features.row_count for one in chosen) >= rows
-
-
-def _refer(project: Project, traffic: Traffic, version: ModelVersion, problems: list[str]) -> Traffic:
+def _refer(
+    project: Project, connection: sa.Connection, traffic: Traffic, version: ModelVersion, problems: list[str]
+) -> Traffic:
     """Add what the version was like when it passed its gate; a profile that is lost is a problem."""
     profile, problem = None, ""
     try:
@@ -339,17 +341,16 @@ def _refer(project: Project, traffic: Traffic, version: ModelVersion, problems: 
     reference = Reference(
         profile=profile,
         metrics=version.metrics,
-        row_count=_held_out_rows(project, version),
+        row_count=_held_out_rows(connection, version),
         outputs=frozenset(answered.column_names) if answered and answered.row_count else None,
         problem=problem,
     )
     return msgspec.structs.replace(traffic, reference=reference)
 
 
-def _held_out_rows(project: Project, version: ModelVersion) -> int | None:
+def _held_out_rows(connection: sa.Connection, version: ModelVersion) -> int | None:
     """Return how many held-out rows its verdict compared it on; None where no champion was there."""
-    with project.database.read() as connection:
-        verdict = find_verdict(connection, version.model, version.digest)
+    verdict = find_verdict(connection, version.model, version.digest)
     counts = [check.evidence.get("row_count") for check in verdict.checks] if verdict else []
     return next((count for count in counts if isinstance(count, int) and count > 0), None)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
+import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,20 +14,24 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
 from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import Link
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import HEALTHS, overview
-from penstock.flows.production.watching import Observation, observe
+from penstock.flows.production.watching import observe
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.charts import Chart, bar_chart, line_chart
 from penstock.http.pages.render import STATIC, Renderer, path
 from penstock.http.pages.run_views import RunPages
 from penstock.http.subjects import explain_subject, named_version
+from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import list_findings
+from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
 from penstock.monitoring.quality import METRICS
+from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.serving.deployments import get_revision, list_revisions
@@ -42,6 +47,7 @@ EXPERIMENTS = 50
 STALE_MS = 10_000
 
 View = Callable[[Request], Response]
+Shown = TypeVar("Shown")
 
 
 def page_routes(
@@ -103,30 +109,55 @@ class _Pages:
         }
 
     def endpoint(self, request: Request) -> Response:
-        """One endpoint: traffic, findings, revisions, events."""
+        """One endpoint: traffic, findings, revisions, policies, events; what cannot be read says so."""
         name = request.path_params["name"]
         with self._project.database.read() as connection:
-            get_revision(connection, name)
-        seen = observe(self._project, name)
-        order = {"breached": 0, "unjudged": 1, "held": 2}
-        windows = view_windows(self._project, name, limit=WINDOWS)
-        with self._project.database.read() as connection:
+            revision = get_revision(connection, name)
+            alerts = list_open_alerts(connection, name)
             revisions = list_revisions(connection, name)
             events = list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)
-            breaches = list_findings(connection, name, breached=True, limit=EVENTS)
+        problems: list[str] = []
+        policy = self._readable(
+            problems, lambda connection: policy_or_none_yet(connection, name, revision.model)
+        )
+        steps = self._readable(problems, lambda connection: list_policy_steps(connection, name))
+        breaches = self._readable(
+            problems, lambda connection: list_findings(connection, name, breached=True, limit=EVENTS)
+        )
+        seen = self._readable(problems, lambda _connection: observe(self._project, name))
+        windows = self._readable(
+            problems, lambda _connection: view_windows(self._project, name, limit=WINDOWS)
+        )
+        windows = windows or []
         view = next((one for one in overview(self._project) if one.name == name), None)
+        order = {"breached": 0, "unjudged": 1, "held": 2}
         return self._renderer.page(
             "endpoint.html",
-            seen=seen,
+            revision=revision,
+            policy=policy,
+            policies=steps or [],
+            problems=list(dict.fromkeys(problems)),
             view=view,
-            charts=_charts(windows, _metric(seen, windows)),
+            charts=_charts(windows, _metric(policy.settings if policy else None, windows)),
             windows=list(reversed(windows)),
-            findings=sorted(seen.findings, key=lambda one: order[one.state]),
-            alerts=seen.history.alerts,
-            breaches=breaches,
+            findings=sorted(seen.findings, key=lambda one: order[one.state]) if seen else [],
+            is_judged=seen is not None,
+            alerts=alerts,
+            breaches=breaches or [],
             revisions=revisions,
             events=list(reversed(events)),
         )
+
+    def _readable(self, problems: list[str], read: Callable[[sa.Connection], Shown]) -> Shown | None:
+        """Return what can be read; None instead of what is damaged, with the reason in words."""
+        try:
+            with self._project.database.read() as connection:
+                return read(connection)
+        except Exception as error:  # noqa: BLE001  (one row's damage must not hide the rest of the page)
+            problems.append(
+                error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+            )
+            return None
 
     def models(self, _request: Request) -> Response:
         """Every model with its versions, newest first."""
@@ -186,9 +217,10 @@ def _address(link: Link) -> str | None:
     return None
 
 
-def _metric(seen: Observation, windows: list[WindowView]) -> str | None:
+def _metric(settings: EndpointSettings | None, windows: list[WindowView]) -> str | None:
     """Return the metric the guardrails judge, else one the labels tell."""
-    judged = [entry.quality.metric for entry in seen.settings.guardrails if entry.quality is not None]
+    guardrails = settings.guardrails if settings else ()
+    judged = [entry.quality.metric for entry in guardrails if entry.quality is not None]
     told = {name for window in windows for name in window.quality}
     ordered = [*judged, "roc_auc", "accuracy", "rmse", *sorted(METRICS)]
     return next((name for name in ordered if name in told), None)

@@ -13,26 +13,25 @@ from penstock.monitoring.windows import Window
 
 
 def judge_drift(limit: DriftLimit, window: Window, profile: Profile) -> Iterator[Finding]:
-    """Judge every covered feature: a finding for each that drifted, else one for the nearest to its limit."""
+    """Judge every covered feature: a finding for each that drifted or nearly so, else for the nearest to its limit."""
     if window.features.row_count < limit.min_rows:
         return
     covered = [one for one in compare(profile, window.features) if limit.covers(one.feature)]
     covered.sort(key=lambda one: (-_excess(one, limit), one.feature))
-    over = [one for one in covered if _has_drifted(one, limit)]
-    for one in over or covered[:1]:
+    told = [one for one in covered if _has_drifted(one, limit) or _is_near(one, limit)]
+    for one in told or covered[:1]:
         yield _finding(one, limit, window)
 
 
 def _finding(one: FeatureDrift, limit: DriftLimit, window: Window) -> Finding:
     is_over = _has_drifted(one, limit)
-    by_distance = one.ks is not None and (
-        _ks_is_over(one, limit) if is_over and not _psi_is_over(one, limit) else False
-    )
+    of_psi, of_ks = _shares(one, limit)
+    by_distance = not _psi_is_over(one, limit) if is_over else of_ks > of_psi
     observed = one.ks if by_distance and one.ks is not None else one.psi
     most = limit.ks_max if by_distance else limit.psi_max
     noise = one.ks_noise if by_distance else one.noise
     measure = "Kolmogorov-Smirnov distance" if by_distance else "PSI"
-    words = "is over" if is_over else "of all watched features the nearest, is not surely over"
+    words = "is over" if is_over else "is not surely over"
     return make_finding(
         "drift",
         window,
@@ -44,6 +43,7 @@ def _finding(one: FeatureDrift, limit: DriftLimit, window: Window) -> Finding:
             statistic="ks" if by_distance else "psi",
             statistic_value=observed,
             breached=is_over,
+            near=_is_near(one, limit),
         ),
         f"{measure} of {one.feature} is {observed:.3f} over {one.n_current} rows{_aside(one)}; it {words} "
         f"the limit of {most:g} (without drift: up to {noise:.3f})",
@@ -71,6 +71,18 @@ def _psi_is_over(one: FeatureDrift, limit: DriftLimit) -> bool:
 
 def _ks_is_over(one: FeatureDrift, limit: DriftLimit) -> bool:
     return one.ks is not None and one.ks > limit.ks_max and one.ks > one.ks_noise
+
+
+def _is_near(one: FeatureDrift, limit: DriftLimit) -> bool:
+    """Whether a feature has not drifted, and is not far enough below its limits to say that it is well again."""
+    return not _has_drifted(one, limit) and max(_shares(one, limit)) >= limit.resolve_below
+
+
+def _shares(one: FeatureDrift, limit: DriftLimit) -> tuple[float, float]:
+    """Return index and distance as shares of their limits; a limit of 0 is what is without drift."""
+    return one.psi / (limit.psi_max or one.noise or 1.0), (one.ks or 0.0) / (
+        limit.ks_max or one.ks_noise or 1.0
+    )
 
 
 def _excess(one: FeatureDrift, limit: DriftLimit) -> float:

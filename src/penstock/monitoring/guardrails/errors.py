@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block, knows_runs
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
-from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, Measured, make_finding
+from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, NEAR, Measured, make_finding
 from penstock.monitoring.settings import ErrorsLimit
 from penstock.monitoring.windows import Window
 from penstock.stats.evidence import chance_words, threshold
@@ -66,6 +66,7 @@ def judge_errors(
             statistic="log_evidence",
             statistic_value=found,
             breached=breached,
+            near=not breached and found > NEAR * threshold(alpha),
         ),
         f"{failed} of {count} requests failed ({observed:.2%}), {compared}: "
         f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",

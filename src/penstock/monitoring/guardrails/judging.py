@@ -48,6 +48,7 @@ def judge(
     beside: Traffic | None = None,
     *,
     nonfinite_max_ratio: float = 0.01,
+    slow: dict[tuple[int, str], list[Finding]] | None = None,
 ) -> list[Finding]:
     """Judge the traffic of both routes against every guardrail.
 
@@ -59,6 +60,8 @@ def judge(
     Args:
         beside: the stable route since the canary came, which the canary is compared with; else `stable`.
         nonfinite_max_ratio: share of such answers that is borne.
+        slow: what features and labels said, by guardrail and route: what is there is not judged again, and
+            what is judged is added.
     """
     found: list[Finding] = []
     for traffic in (stable, canary):
@@ -69,11 +72,19 @@ def judge(
                 nonfinite_max_ratio, traffic.recent, traffic.blocks, others, earlier=earlier
             )
     alpha = split(ALPHA, len(guardrails))
-    for entry in guardrails:
+    for index, entry in enumerate(guardrails):
         for traffic in (stable, canary):
-            if traffic is not None:
-                asked = _ask(entry, traffic, (beside or stable) if traffic is canary else None, alpha)
-                found += (msgspec.structs.replace(one, action=entry.own_action) for one in asked)
+            if traffic is None:
+                continue
+            place = (index, traffic.key.route)
+            if slow is not None and place in slow:
+                found += slow[place]
+                continue
+            asked = _ask(entry, traffic, (beside or stable) if traffic is canary else None, alpha)
+            judged = [msgspec.structs.replace(one, action=entry.own_action) for one in asked]
+            if slow is not None and (entry.drift is not None or entry.quality is not None):
+                slow[place] = judged
+            found += judged
     return found
 
 

@@ -1,7 +1,8 @@
 """The guardrail on a latency quantile.
 
 That a quantile of rank r is above a limit means that more than 1 - r of the requests are slower than it; so
-it is the counts of slower requests that are tested, exact whatever the distribution.
+it is the counts of slower requests that are tested, exact whatever the distribution. They come in bursts,
+stalls of whatever the model waits for: it is runs of them that are counted.
 
 Source: Howard, Ramdas, "Sequential estimation of quantiles with applications to A/B testing and best-arm
 identification", Bernoulli 28, 2022 (the reduction, and looking at every moment); Lindon, Sanden, Shirikian,
@@ -16,7 +17,7 @@ from functools import reduce
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
-from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, Measured, make_finding
+from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, NEAR, Measured, make_finding
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.settings import LatencyLimit
 from penstock.monitoring.windows import Window
@@ -41,7 +42,11 @@ def judge_latency(
     latency = reduce(LatencyHistogram.merge, (block.latency for block in ours))
     count, slow = latency.count, latency.count_above(limit.limit_s)
     timed, timed_rival = [_timed(one) for one in ours], [_timed(one) for one in rival or ()]
-    bad = Bad(count=lambda one: one.latency.count_above(limit.limit_s))
+    is_ordered = all(one.latency.rises is not None for one in (*timed, *timed_rival))
+    bad = Bad(
+        count=lambda one: one.latency.count_above(limit.limit_s),
+        runs=(lambda one: one.latency.runs_above(limit.limit_s) or 0) if is_ordered else None,
+    )
     others = sum(block.request_count for block in timed_rival)
     found = evidence_against_limit(timed, bad, 1 - limit.rank, earlier)
     if others and limit.against != "limit":
@@ -64,6 +69,7 @@ def judge_latency(
             statistic="log_evidence",
             statistic_value=found,
             breached=breached,
+            near=not breached and found > NEAR * threshold(alpha),
         ),
         f"{name} latency is {observed * 1000:.1f} ms over {count} requests, {slow} of them slower "
         f"than the limit of {limit.limit_s * 1000:g} ms{beside}: "

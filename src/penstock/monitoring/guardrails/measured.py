@@ -13,6 +13,8 @@ from penstock.monitoring.windows import Window, WindowKey
 
 MIN_REQUESTS = 20
 """With fewer requests a guardrail that is not breached does not count as held."""
+NEAR = 0.5
+"""Share of the evidence of a breach below which a guardrail surely holds again."""
 ALPHA = 0.01
 """Chance that a rollout without any fault is ended by its guardrails; they share it."""
 
@@ -43,6 +45,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     statistic: str
     statistic_value: float
     breached: bool
+    near: bool = False
 
 
 def make_unjudged(

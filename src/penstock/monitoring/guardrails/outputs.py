@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
-from penstock.monitoring.guardrails.measured import Measured, make_finding
+from penstock.monitoring.guardrails.measured import NEAR, Measured, make_finding
 from penstock.monitoring.windows import Window
 from penstock.stats.evidence import chance_words, threshold
 
@@ -63,6 +63,7 @@ def judge_outputs(
             statistic="log_evidence",
             statistic_value=found,
             breached=breached,
+            near=not breached and found > NEAR * threshold(ALPHA),
         ),
         f"{bad} of {count} answers are no finite numbers (NaN or infinite; {window.nonfinite_row_count} rows "
         f"lately){beside}, {max_ratio:.2%} are borne: "

@@ -10,13 +10,18 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-COUNTS = ("endpoint", "version", "route", "start_s", "revision", "request_count", "label_count")
+COUNTS = (
+    "endpoint", "version", "route", "start_s", "revision",
+    "request_count", "error_count", "row_count", "label_count",
+)  # fmt: skip
+FAILURES = ("start_s", "endpoint", "error_count", "nonfinite_count")
 
 
 def upgrade() -> None:
     """Create the table and the indexes, widen windows, and write out what provenances name."""
     op.add_column("windows", sa.Column("dropped_count", sa.Integer(), nullable=False, server_default="0"))
     op.create_index("ix_windows_counts", "windows", COUNTS, unique=False)
+    op.create_index("ix_windows_failures", "windows", FAILURES, unique=False)
     op.create_index("ix_run_inputs_path", "run_inputs", ["path"], unique=False)
     op.create_table(
         "model_version_inputs",

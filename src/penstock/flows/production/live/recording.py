@@ -19,9 +19,9 @@ import numpy.typing as npt
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
-from penstock.flows.production.accumulating import Accumulating
-from penstock.flows.production.joining import Join, watched
-from penstock.flows.production.room import MAX_BYTES, Room, size_of, size_of_prediction
+from penstock.flows.production.live.accumulating import Accumulating
+from penstock.flows.production.live.joining import Join, watched
+from penstock.flows.production.live.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram

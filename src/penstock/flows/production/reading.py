@@ -1,0 +1,187 @@
+"""What the store has of an endpoint's live traffic, as a look needs it. Judges nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.flows.production.progress import Tally
+from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.guardrails.measured import MIN_REQUESTS
+from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
+from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
+from penstock.serving.deployments import Revision
+
+SLACK_S = 5
+"""How much later than its end a window may be written."""
+MAX_STARTS = 640
+"""How many windows are read at most to find enough traffic of a slow canary."""
+LONGEST_S = 2 * 86_400
+"""A window that began before that, before a revision did, has nothing of it, however windows were merged."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the store, in the caller's transaction.
+
+    Args:
+        rollout: the revisions in which the canary stood beside stable.
+        is_quick: whether sketches of features and labels are left alone; then `recent` has counts and
+            latency only, and nothing is labelled.
+    """
+
+    connection: sa.Connection
+    revision: Revision
+    settings: EndpointSettings
+    rollout: tuple[int, ...]
+    stable_since_ms: int
+    time_ms: int
+    is_quick: bool = False
+
+    def stable(self) -> Traffic:
+        """Return the stable version's recent traffic, and the newest predictions with labels."""
+        monitor, version = self.settings.monitor, self.revision.stable
+        fresh_s = self.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s - SLACK_S
+        timings = self._timings(version, "stable", since_s=fresh_s)
+        needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
+        return Traffic(
+            key=self._key(version, "stable"),
+            recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
+            labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
+            blocks=_blocks(timings)[-monitor.windows :],
+            earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
+            last_s=self._last_s(timings, version, "stable"),
+        )
+
+    def canary(self) -> Traffic | None:
+        """Return the canary's newest traffic, as much as the guardrails need, and all its labels."""
+        if self.revision.canary is None:
+            return None
+        version = self.revision.canary.version
+        timings = self._timings(version, "canary", self.rollout)
+        count = self.settings.monitor.windows
+        return Traffic(
+            key=self._key(version, "canary"),
+            recent=self._recent(timings, count) if self.is_quick else self._enough(),
+            labelled=self._labelled(version, "canary", self.rollout),
+            blocks=_blocks(timings),
+            last_s=self._last_s(timings, version, "canary"),
+        )
+
+    def beside(self) -> Traffic | None:
+        """Return the stable route since the canary came."""
+        if self.revision.canary is None:
+            return None
+        version = self.revision.stable
+        return Traffic(
+            key=self._key(version, "stable"),
+            labelled=self._labelled(version, "stable", self.rollout),
+            blocks=_blocks(self._timings(version, "stable", self.rollout)),
+        )
+
+    def step(self) -> dict[str, Tally]:
+        """Return the traffic of the canary since the current revision began; of a whole look, of stable too."""
+        revision, canary = self.revision, self.revision.canary
+        routes = [] if self.is_quick else [("stable", revision.stable)]
+        routes += [("canary", canary.version)] if canary else []
+        since_s = revision.created_ms // 1000 - LONGEST_S
+        return {
+            route: Tally(
+                **count_route(self.connection, revision.endpoint, revision.number, version, route, since_s)
+            )
+            for route, version in routes
+        }
+
+    def _whole(self, fresh_s: int) -> Window | None:
+        """Merge the stable version's newest windows, with all that is known of them."""
+        listed = list_windows(self.connection, self.revision.endpoint, since_s=fresh_s)
+        mine = [one for one in listed if one.key.version == self.revision.stable]
+        return recent(mine, "stable", self.settings.monitor.windows)
+
+    def _recent(self, timings: list[Window], count: int) -> Window | None:
+        """Merge the newest windows, of which only counts and latency are known."""
+        if not timings:
+            return None
+        found = merge_windows(timings[-count:])
+        return msgspec.structs.replace(
+            found, key=msgspec.structs.replace(found.key, revision=self.revision.number)
+        )
+
+    def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
+        """Return when the newest window with traffic ended, or None."""
+        if timings:
+            return timings[-1].end_s
+        return last_traffic_s(self.connection, self.revision.endpoint, version, route)
+
+    def _enough(self) -> Window | None:
+        """Merge the canary's newest windows: as many as are judged together, more while they hold too little."""
+        rows = max((one.drift.min_rows for one in self.settings.guardrails if one.drift), default=0)
+        count = self.settings.monitor.windows
+        limit = 2 * count
+        while True:
+            listed = list_windows(
+                self.connection, self.revision.endpoint, revisions=self.rollout, limit=limit
+            )
+            mine = [one for one in listed if one.key.route == "canary" and one.request_count]
+            chosen = mine[-count:]
+            while len(chosen) < len(mine) and not _holds_enough(chosen, rows):
+                chosen = mine[-(2 * len(chosen)) :]
+            starts = len({one.key.start_s for one in listed})
+            if _holds_enough(chosen, rows) or starts < limit or limit >= MAX_STARTS:
+                return merge_windows(chosen) if chosen else None
+            limit *= 4
+
+    def _timings(
+        self, version: int, route: str, revisions: tuple[int, ...] | None = None, since_s: int = 0
+    ) -> list[Window]:
+        return list_timings(
+            self.connection,
+            self.revision.endpoint,
+            version=version,
+            route=route,
+            revisions=revisions,
+            since_s=since_s,
+        )
+
+    def _labelled(
+        self,
+        version: int,
+        route: str,
+        revisions: tuple[int, ...] | None,
+        enough: tuple[int, int] | None = None,
+    ) -> Window | None:
+        """Merge a version's labelled predictions, told as of the route it is on now."""
+        if self.is_quick:
+            return None
+        found = labelled(
+            self.connection,
+            self.revision.endpoint,
+            version,
+            since_s=self._horizon_s(),
+            revisions=revisions,
+            enough=enough,
+        )
+        if found is None:
+            return None
+        key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
+        return msgspec.structs.replace(found, key=key)
+
+    def _horizon_s(self) -> int:
+        spans = [one.quality.horizon_s for one in self.settings.guardrails if one.quality is not None]
+        return int(self.time_ms / 1000 - max(spans, default=604_800.0))
+
+    def _key(self, version: int, route: str) -> WindowKey:
+        return WindowKey(self.revision.endpoint, self.time_ms // 1000, self.revision.number, version, route)
+
+
+def _blocks(timings: list[Window]) -> tuple[Block, ...]:
+    return tuple(Block.of(one, one.error_run_count) for one in timings)
+
+
+def _holds_enough(chosen: list[Window], rows: int) -> bool:
+    requests = sum(one.request_count for one in chosen)
+    return requests >= MIN_REQUESTS and sum(one.features.row_count for one in chosen) >= rows

@@ -1,0 +1,118 @@
+"""What is asked of windows at every look: counts and latency. No sketch of features or labels is read.
+
+Statements are made once: making one takes longer than answering it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from penstock.monitoring.latency import LatencyHistogram
+from penstock.monitoring.windows import NONFINITE, Window, WindowKey, windows
+
+
+def count_failures(connection: sa.Connection, since_s: int) -> dict[str, int]:
+    """Return how many requests failed or were answered with no numbers, by endpoint, in windows since a time."""
+    return {row.endpoint: int(row.failed) for row in connection.execute(_failures_of(), {"since_s": since_s})}
+
+
+@cache
+def _failures_of() -> sa.Select[Any]:
+    failed = sa.func.sum(windows.c.error_count + windows.c.nonfinite_count).label("failed")
+    query = sa.select(windows.c.endpoint, failed).where(windows.c.start_s >= sa.bindparam("since_s"))
+    return query.group_by(windows.c.endpoint)
+
+
+def count_route(
+    connection: sa.Connection, endpoint: str, revision: int, version: int, route: str, since_s: int
+) -> dict[str, int]:
+    """Return the counts of a revision's traffic on a route in windows that start at or after a time."""
+    asked = {
+        "endpoint": endpoint,
+        "version": version,
+        "route": route,
+        "since_s": since_s,
+        "revision": revision,
+    }
+    row = connection.execute(_counts_of(), asked).mappings().one()
+    return {str(name): int(value) for name, value in row.items()}
+
+
+@cache
+def _counts_of() -> sa.Select[Any]:
+    """Return what is asked at every look."""
+    names = ("request_count", "error_count", "row_count", "label_count")
+    sums = (sa.func.coalesce(sa.func.sum(windows.c[name]), 0).label(name) for name in names)
+    return sa.select(*sums).where(_of_route(), windows.c.revision == sa.bindparam("revision"))
+
+
+@cache
+def _timings_of(*, of_revisions: bool) -> sa.Select[Any]:
+    """Return what is asked at every look."""
+    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency", *NONFINITE)
+    query = sa.select(*(windows.c[name] for name in names)).where(_of_route(), windows.c.request_count > 0)
+    if of_revisions:
+        query = query.where(windows.c.revision.in_(sa.bindparam("revisions", expanding=True)))
+    return query
+
+
+def _of_route() -> sa.ColumnElement[bool]:
+    return sa.and_(
+        windows.c.start_s >= sa.bindparam("since_s"),
+        *(windows.c[name] == sa.bindparam(name) for name in ("endpoint", "version", "route")),
+    )
+
+
+def list_timings(
+    connection: sa.Connection,
+    endpoint: str,
+    *,
+    version: int,
+    route: str,
+    revisions: Sequence[int] | None = None,
+    since_s: int = 0,
+) -> list[Window]:
+    """Return the windows of a version on a route with counts and latency only, oldest first, one a start."""
+    asked: dict[str, Any] = {"endpoint": endpoint, "version": version, "route": route, "since_s": since_s}
+    if revisions is not None:
+        asked["revisions"] = list(revisions)
+    found: dict[int, list[sa.Row[Any]]] = {}
+    for row in connection.execute(_timings_of(of_revisions=revisions is not None), asked):
+        found.setdefault(row.start_s, []).append(row)
+    return [
+        _timing(WindowKey(endpoint, start_s, 0, version, route), found[start_s]) for start_s in sorted(found)
+    ]
+
+
+def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
+    """Merge the counts and latency of rows of one start; a quarter of the cost of merging windows."""
+    latency = LatencyHistogram()
+    for row in rows:
+        if row.latency:
+            latency.counts += LatencyHistogram.from_bytes(row.latency).counts
+    is_counted = all(row.error_run_count is not None for row in rows if row.error_count)
+    return Window(
+        key=key,
+        window_s=max(row.window_s for row in rows),
+        request_count=sum(row.request_count for row in rows),
+        error_count=sum(row.error_count for row in rows),
+        error_run_count=sum(row.error_run_count or 0 for row in rows) if is_counted else None,
+        latency=latency,
+        **{name: sum(getattr(row, name) for row in rows) for name in NONFINITE},
+    )
+
+
+def last_traffic_s(connection: sa.Connection, endpoint: str, version: int, route: str) -> int | None:
+    """Return when the newest window of a version on a route ended, or None."""
+    query = sa.select(windows.c.start_s, windows.c.window_s).where(
+        windows.c.endpoint == endpoint,
+        windows.c.version == version,
+        windows.c.route == route,
+        windows.c.request_count > 0,
+    )
+    row = connection.execute(query.order_by(windows.c.start_s.desc()).limit(1)).first()
+    return None if row is None else int(row.start_s + row.window_s)
