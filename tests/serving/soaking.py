@@ -102,7 +102,8 @@ class Story:
             project.close()
 
     def kill_worker(self) -> None:
-        """Kill one worker as the kernel would."""
+        """Kill one worker as the kernel would, when one serves."""
+        wait_until(lambda: bool(self.alive()))
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.alive()[0], signal.SIGKILL)
             self.killed += 1

@@ -143,9 +143,7 @@ class Stage:
     def ask_and_leave(self, endpoint: str, count: int) -> Callable[[], None]:
         """Send requests on connections of their own; return what closes them all unanswered."""
         content = json.dumps(body(1.0)).encode()
-        head = (
-            f"POST /v2/models/{endpoint}/infer HTTP/1.1\r\nHost: h\r\nContent-Length: {len(content)}\r\n\r\n"
-        )
+        head = f"POST /v2/models/{endpoint}/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n\r\n"
         address = ("127.0.0.1", int(self.url.rpartition(":")[2]))
         connections = [socket.create_connection(address) for _ in range(count)]
         for one in connections:
