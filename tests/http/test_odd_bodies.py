@@ -62,6 +62,9 @@ def test_odd_but_parseable_bodies_are_the_clients_mistake(client: httpx.Client) 
         "a ragged list": wind([2, 2], [[1.0], [1.0, 2.0]]),
         "a shape of zero": wind([0], []),
         "no dimension": wind([], 1.0),
+        "text that is not UTF-8": text.replace('"AA"', '"A\u00c1"')
+        .encode("latin-1")
+        .replace(b"\\u00c1", b"\xc1"),
         "a lone surrogate": text.replace('"AA"', '"\\ud800"').encode(),
         "a number of 400 digits": wind([1], "BIG").replace(b'"BIG"', b"9" * 400),
         "an exponent that overflows": wind([1], "BIG").replace(b'"BIG"', b"1e999"),

@@ -161,6 +161,8 @@ def _tensor(one: _Input, rest: memoryview) -> tuple[Tensor, memoryview]:
             values = from_json(one.name, one.datatype, one.shape, one.data)
         except RecursionError:
             raise bad_request(f"input {one.name!r}: its data are nested too deeply", "bad_data") from None
+        except UnicodeDecodeError:
+            raise bad_request(f"input {one.name!r}: its data are not UTF-8 text", "bad_data") from None
         return Tensor(one.name, one.datatype, values), rest
     if bytes(one.data):
         raise bad_request(f"input {one.name!r} has both data and binary_data_size", "bad_request")
