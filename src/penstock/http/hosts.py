@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -94,6 +95,7 @@ class Protect:
         await self._app(scope, receive, complete)
 
 
+@lru_cache(maxsize=256)
 def host_name(header: str) -> str:
     """Return the name in a Host header without its port, in lower case; empty when it cannot be read.
 
@@ -109,6 +111,7 @@ def host_name(header: str) -> str:
     return "" if colon and not port.isdigit() else name.rstrip(".")
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether a host's name can only mean this machine.
 

@@ -29,6 +29,7 @@ from penstock.http.bodies import MEBIBYTE, read_body
 from penstock.http.describing import describe_endpoints
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.hosts import HostCheck
+from penstock.http.infer_first import InferFirst
 from penstock.http.metrics import CONTENT_TYPE, InferenceMetrics
 from penstock.http.scoring import Scoring
 from penstock.records.signature import Signature
@@ -84,7 +85,7 @@ class _Inference:
         model = "/v2/models/{model}"
         routes = [
             Route("/v2/models/stats", self.statistics, methods=get),
-            Route(f"{model}/infer", self.infer, methods=post),
+            Route(f"{model}/infer", self.infer, methods=post),  # see InferFirst
             Route(f"{model}/versions/{{version}}/infer", self.infer, methods=post),
             Route(f"{model}/feedback", self.feedback, methods=post),
             Route(model, self.model_metadata, methods=get),
@@ -112,6 +113,7 @@ class _Inference:
             middleware.append(
                 Middleware(Admit, admission=admission, default_endpoint=self._scoring.find_endpoint)
             )
+        middleware.append(Middleware(InferFirst, infer=self.infer))
         application = Starlette(routes=routes, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS)
         application.state.metrics = self._metrics
         return application

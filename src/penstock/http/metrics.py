@@ -136,8 +136,9 @@ class InferenceMetrics:
 
     def count_batch(self, endpoint: str, version: int, rows: int, waiting: int) -> None:
         """Note what was predicted at once, and how many requests wait still."""
-        self._batches.labels(endpoint, str(version)).observe(rows)
-        self._queue.labels(endpoint).set(waiting)
+        batches, queue = self._queues(endpoint, version)
+        batches.observe(rows)
+        queue.set(waiting)
 
     def count_answer(self, response: InferResponse, duration_s: float) -> None:
         """Count a request that was answered."""
@@ -187,6 +188,10 @@ class InferenceMetrics:
             self._duration.labels(*labels),
             self._requests.labels(endpoint, "ok"),
         )
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - as above
+    def _queues(self, endpoint: str, version: int) -> tuple[Histogram, Gauge]:
+        return self._batches.labels(endpoint, str(version)), self._queue.labels(endpoint)
 
 
 def routes_of(revision: Revision) -> list[tuple[int, str]]:

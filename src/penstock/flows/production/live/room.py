@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.windows import WindowKey
-from penstock.serving.loaders.model import Columns
+from penstock.serving.loaders.model import Columns, Matrix
 from penstock.serving.predictions import Prediction
 from penstock.serving.recorder import Exchange, RecorderState
 
@@ -90,6 +90,8 @@ def size_of_prediction(one: Prediction) -> int:
 
 
 def _size_of_columns(columns: Columns) -> int:
+    if isinstance(columns, Matrix):
+        return OF_A_COLUMN + columns.values_by_row.nbytes
     return sum(OF_A_COLUMN + _size_of_values(values) for values in columns.values())
 
 
