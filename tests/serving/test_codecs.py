@@ -147,3 +147,38 @@ def test_feedback_is_labels_or_a_mistake(body: bytes) -> None:
         decode_feedback(body)
     except Invalid as error:
         assert error.hint
+
+
+ODD_DATA = (
+    "[1.5]",
+    "[1]",
+    "[null]",
+    "[1, 2]",
+    "[]",
+    "[[1]]",
+    '["x"]',
+    "[true]",
+    "1",
+    "null",
+    "{}",
+    "[1e999]",
+)
+
+
+def outcome(data: str, count: int) -> object:
+    """Return what columns, the second one with odd data, are read as: values, or the error's code."""
+    inputs = [
+        f'{{"name": "f{index}", "shape": [1], "datatype": "FP64", "data": {data if index == 1 else "[0.5]"}}}'
+        for index in range(count)
+    ]
+    body = f'{{"inputs": [{", ".join(inputs)}]}}'.encode()
+    try:
+        request, _ = decode_request(body, None, ANY, 0.0)
+    except Invalid as error:
+        return error.code
+    return [(tensor.name, tensor.datatype, repr(tensor.values.tolist())) for tensor in request.tensors[:3]]
+
+
+def test_columns_read_together_are_read_as_one_by_one() -> None:
+    for data in ODD_DATA:
+        assert outcome(data, 8) == outcome(data, 3), data

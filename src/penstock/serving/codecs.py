@@ -24,6 +24,8 @@ Parameters = dict[str, Parameter]
 DIMENSIONS_MAX = 32
 ELEMENTS_MAX = 2**40
 """Of one tensor; more could not be sent anyway."""
+TABLE_COLUMNS_MIN = 4
+"""So many columns are worth reading together."""
 
 
 class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class _Request(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Request)
+_table_decoder = msgspec.json.Decoder(list[list[float]])
 _encoder = msgspec.json.Encoder()
 
 
@@ -105,8 +108,8 @@ def decode_request(
     except RecursionError:
         raise bad_request("the request is nested too deeply", "bad_json") from None
     rest = view[json_size:] if json_size is not None else view[:0]
-    tensors = []
-    for one in request.inputs:
+    tensors = _table(request.inputs)
+    for one in request.inputs[len(tensors) :]:
         tensor, rest = _tensor(one, rest)
         tensors.append(tensor)
     if len(rest):
@@ -121,6 +124,26 @@ def decode_request(
     )
     by_output = {one.name: one.parameters for one in request.outputs or ()}
     return decoded, read_encoding(request.parameters, by_output)
+
+
+def _table(inputs: Sequence[_Input]) -> list[Tensor]:
+    """Read inputs that are all columns of numbers of one length at once; nothing of anything else.
+
+    64 of them one after the other take 150 us, most of it in the calls.
+    """
+    if len(inputs) < TABLE_COLUMNS_MIN:
+        return []
+    shape = inputs[0].shape
+    if len(shape) != 1 or any(
+        one.datatype != "FP64" or one.shape != shape or one.parameters for one in inputs
+    ):
+        return []
+    try:
+        rows = _table_decoder.decode(b"[%b]" % b",".join([one.data for one in inputs]))
+        matrix = np.array(rows).reshape(len(inputs), shape[0])
+    except (ValueError, RecursionError):  # whoever reads them one by one says what is wrong
+        return []
+    return [Tensor(one.name, "FP64", values) for one, values in zip(inputs, matrix, strict=True)]
 
 
 def check_shape(name: str, shape: Sequence[int]) -> None:
