@@ -76,6 +76,8 @@ def render_verdict(verdict: Verdict) -> str:
         + (" (only a warning)" if check.status != "pass" and not check.is_blocking else "")
         for check in verdict.checks
     ]
+    if not lines:
+        lines = [f"{verdict.summary[0].upper()}{verdict.summary[1:]}: write `gates:` in penstock.yaml."]
     word = "passed" if verdict.passed else "refused"
     return "\n".join(
         [*lines, f"The gate {word} {verdict.model} {verdict.model_digest[:12]} (verdict {verdict.id})."]

@@ -152,6 +152,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
     @property
+    def summary(self) -> str:
+        """How many checks passed, in words; that nothing was checked where no gate is set."""
+        if not self.checks:
+            return "no gates are set: nothing was checked but that it loads"
+        passed = sum(check.status == "pass" for check in self.checks)
+        return f"{passed} of {len(self.checks)} checks passed"
+
+    @property
     def blocking(self) -> tuple[CheckResult, ...]:
         """The checks that refuse the model; none when it passed."""
         return tuple(check for check in self.checks if check.is_blocking)

@@ -22,12 +22,29 @@ def load_table(path: Path) -> pl.DataFrame:
     try:
         return pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise Invalid(
-            f"table {path} cannot be read: {error}",
-            code="data.bad_table",
-            hint="penstock pull, or penstock repro",
-            path=str(path),
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the columns of a Parquet or CSV table without reading its rows.
+
+    Raises:
+        Invalid: it does not exist or cannot be read.
+    """
+    try:
+        lazy = pl.scan_csv(path) if path.suffix == ".csv" else pl.scan_parquet(path)
+        return lazy.collect_schema().names()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> Invalid:
+    return Invalid(
+        f"table {path} cannot be read: {error}",
+        code="data.bad_table",
+        hint="penstock pull, or penstock repro",
+        path=str(path),
+    )
 
 
 def to_columns(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, NDArray[Any]]:

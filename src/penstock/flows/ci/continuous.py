@@ -183,8 +183,9 @@ def _judge(tree: Project, progress: _Progress) -> _Outcome:
     progress.checks = [check for one in verdicts for check in one.checks]
     if progress.verdict.blocking:
         return _Outcome(progress.verdict.blocking[0].sentence, "failed")
-    passed = sum(check.status == "pass" for check in progress.checks)
-    sentence = f"{passed} of {len(progress.checks)} checks passed"
+    sentence = "; ".join(
+        one.summary if len(verdicts) == 1 else f"{one.model}: {one.summary}" for one in verdicts
+    )
     compared = [one.model for one in verdicts if any(check.kind == "champion" for check in one.checks)]
     if compared:
         with tree.database.read() as connection:

@@ -26,6 +26,7 @@ from penstock.flows.models.answers import (
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
+from penstock.flows.models.stated import require_stated
 from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
@@ -220,6 +221,7 @@ def _metrics_from(project: Project, file: str | None, gates: Sequence[GateEntry]
 
 def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], metrics_from: str) -> Verdict:
     name = candidate.settings.name
+    require_stated(project.root, candidate.settings)
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     _require_loadable(files, candidate.settings.path)
     held_out = HeldOutTable(project.root, candidate, files, _champion_files(project, name))
@@ -234,8 +236,7 @@ def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], me
             "gate.passed" if verdict.passed else "gate.refused",
             f"model:{name}",
             project.actor,
-            f"{len(checks) - len(failed)} of {len(checks)} checks passed"
-            + (f": {failed[0].sentence}" if failed else ""),
+            verdict.summary + (f": {failed[0].sentence}" if failed else ""),
             cause={"verdict": verdict.id, "digest": candidate.digest},
         )
     return verdict
