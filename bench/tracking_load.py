@@ -51,9 +51,13 @@ class Client:
 
     def __init__(self, url: str) -> None:
         self._place = urlsplit(url).netloc
+        self._socket = self._connect()
+
+    def _connect(self) -> socket.socket:
         host, port = self._place.split(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=120)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found = socket.create_connection((host, int(port)), timeout=120)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return found
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Return the answer's JSON; anything but 200 ends the benchmark."""
@@ -62,13 +66,24 @@ class Client:
             f"{method} /api/2.0/mlflow/{path} HTTP/1.1\r\nHost: {self._place}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         )
-        self._socket.sendall(head.encode() + data)
-        answer = http.client.HTTPResponse(self._socket, method=method)
-        answer.begin()
+        try:
+            answer = self._begin(method, head.encode() + data)
+        except (
+            http.client.RemoteDisconnected,
+            ConnectionError,
+        ):  # a server may end what was idle for seconds
+            self._socket = self._connect()
+            answer = self._begin(method, head.encode() + data)
         text = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]!r}")
         return text
+
+    def _begin(self, method: str, request: bytes) -> http.client.HTTPResponse:
+        self._socket.sendall(request)
+        answer = http.client.HTTPResponse(self._socket, method=method)
+        answer.begin()
+        return answer
 
     def post(self, path: str, body: Any) -> Any:
         """Return the decoded answer of a POST."""
