@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from penstock.base.background import Background
@@ -127,12 +129,10 @@ class Story:
         )
         self._check(offline > self.numbers["offline_auc"] + 0.1, "it looks better offline")
         self.busy("May goes live, the candidate as a canary")
-        replay, done = self._start_replay(5)
-        shop.wait(lambda: replay.tally.sent >= 300, "May's traffic flows", WAIT_S)
-        shop.penstock("deploy", ENDPOINT, "--model", version, "--canary", "25")
-        done.result()
-        tally = replay.tally
-        rollback = self._event("endpoint.rolled_back")
+        with self._replaying(5) as tally:
+            shop.wait(lambda: tally.sent >= 300, "May's traffic flows", WAIT_S)
+            shop.penstock("deploy", ENDPOINT, "--model", version, "--canary", "25")
+            rollback = self._event("endpoint.rolled_back")
         finding = next(
             one
             for one in rollback["cause"]["findings"]
@@ -171,10 +171,8 @@ class Story:
         self._event("retrain.finished")
         self._event("endpoint.canary")
         self.busy("July goes live, the retrained model as a canary")
-        replay, done = self._start_replay(7)
-        promoted = self._event("model.promoted")
-        done.result()
-        tally = replay.tally
+        with self._replaying(7) as tally:
+            promoted = self._event("model.promoted")
         self.last_prediction = tally.last_ids.get("3", "")
         after, before = live_auc([tally], "3"), live_auc([june, tally], "1")
         self._check(not june.failures and not tally.failures, "no request fails in summer")
@@ -233,10 +231,26 @@ class Story:
         telling.stop()
         return tally
 
-    def _start_replay(self, month: int) -> tuple[Replay, Future[Tally]]:
+    @contextmanager
+    def _replaying(self, month: int) -> Iterator[Tally]:
+        """Send a month's requests meanwhile: all of them, and from the beginning again until the end is reached here."""
         replay = Replay(self.shop.serve_port, ENDPOINT, rate=RATE)
         requests: list[Request] = list(self.flights.requests(month, ROWS_A_REQUEST))
-        return replay, begin("demo-replay", lambda: replay.run(requests))
+        has_happened, is_given_up = Event(), Event()
+
+        def is_over() -> bool:
+            is_whole = replay.tally.sent >= len(requests)
+            return is_given_up.is_set() or (has_happened.is_set() and is_whole)
+
+        done = begin("demo-replay", lambda: replay.run(cycle(requests), is_over))
+        try:
+            yield replay.tally
+        except BaseException:
+            is_given_up.set()
+            raise
+        finally:
+            has_happened.set()
+            done.result()
 
     def _endpoint(self) -> dict[str, Any]:
         found: dict[str, Any] = self.shop.ask("/api/penstock/v1/endpoints")[0]
