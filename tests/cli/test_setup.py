@@ -77,8 +77,8 @@ def test_a_file_where_a_model_folder_is_wanted_is_named_as_one(desk: Desk) -> No
         {"models/model.pkl": "x", "penstock.yaml": "project: p\nmodel: {name: m, path: models/model.pkl}\n"}
     )
     said = desk.error("gate", "run")
-    assert "models/model.pkl is a file" in said
-    assert 'penstock.save_model(model, "models/model"' in said
+    assert "model.pkl cannot be used as a model of sklearn" in said
+    assert "penstock.save_model(model, folder" in said
     desk.put({"penstock.yaml": "project: p\nmodel: {name: m, path: models/none}\n"})
     assert "no stage of dvc.yaml makes models/none" in desk.error("gate", "run")
 

@@ -356,6 +356,7 @@ def _window(start_s: int, route: str) -> Any:
         p50_ms=1.0,
         p99_ms=1.0,
         label_count=0,
+        nonfinite_row_count=0,
         quality={},
     )
 

@@ -42,13 +42,14 @@ def test_too_few_rows_give_no_finding_and_new_texts_are_told() -> None:
 
 
 def test_a_feature_that_only_just_holds_says_so_and_others_do_not() -> None:
+    limit = DriftLimit(psi_max=0.5, ks_max=1.0)
     rng = np.random.default_rng(4)
     before = rng.normal(size=20_000)
-    for shift, state, near in ((0.5, "breached", False), (0.21, "held", True), (0.0, "held", False)):
+    for shift, state, near in ((1.0, "breached", False), (0.67, "held", True), (0.0, "held", False)):
         now = before[:5000] + shift
-        (found,) = judged(before, now, DriftLimit(psi_max=0.05))
+        (found,) = judged(before, now, limit)
         assert (found.state, found.near) == (state, near), found.sentence
     reference = Profile.of({"a": before, "b": before})
-    live = window(features=Profile.of({"a": before[:5000] + 0.5, "b": before[:5000] + 0.21}))
-    told = {one.name: one.state for one in judge_drift(DriftLimit(psi_max=0.05), live, reference)}
+    live = window(features=Profile.of({"a": before[:5000] + 1.0, "b": before[:5000] + 0.67}))
+    told = {one.name: one.state for one in judge_drift(limit, live, reference)}
     assert told == {"a": "breached", "b": "held"}

@@ -21,13 +21,14 @@ from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.project import Project
 from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
-from penstock.records.flavours import choose_flavour
+from penstock.records.flavours import OWN, choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
 from penstock.storage.resolve import shown_url
 
 State = Literal["ok", "missing", "broken"]
 PACKAGES: Mapping[str, tuple[str, str]] = {"ssh": ("asyncssh", "ssh")}
 """By what needs it: the package, and the extra of Penstock that installs it."""
+SKLEARN = "pip install 'penstock[sklearn]'"
 FREE_BYTES = 1 << 30
 WAIT_S = 0.2
 
@@ -46,10 +47,16 @@ def check_machine() -> list[Check]:
     checks = []
     if shutil.which("git") is None:
         checks.append(Check("git", "broken", "the git program is not installed", "apt-get install git"))
-    if find_spec(PACKAGES["sklearn"][0]) is None:
+    served = [entry for entry in OWN.values() if entry.install]
+    there = [entry.name for entry in served if all(find_spec(root) is not None for root in entry.roots)]
+    if not there:
         checks.append(
-            Check("models", "missing", "scikit-learn models cannot be saved or served", _install("sklearn"))
+            Check(
+                "models", "missing", "no library whose models can be saved and served is installed", SKLEARN
+            )
         )
+    else:
+        checks.append(Check("models", "ok", f"models of {', '.join(there)} can be saved and served"))
     return checks
 
 
