@@ -7,13 +7,34 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.http.inference import build_inference_app
+from penstock.processes import serve
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers
 from serving.models import FolderSource, deploy, save_model
+from stories.live import wait_until
+
+
+class OneHeld(FolderSource):
+    """Gives one version only when it is let go."""
+
+    def __init__(self, *files: ModelFiles) -> None:
+        super().__init__(*files)
+        self.go = threading.Event()
+
+    def edges(self, model: str, version: int) -> dict[str, Any]:
+        return {}
+
+    def fetch(self, model: str, version: int) -> ModelFiles:
+        if version == 2:
+            self.go.wait(60)
+        return super().fetch(model, version)
 
 
 class HeldSource(FolderSource):
@@ -57,3 +78,35 @@ def test_a_process_beats_while_its_first_model_loads(database: Database, tmp_pat
         running.result()
     with database.read() as connection:
         assert list_workers(connection, 1) == []
+
+
+def test_a_model_that_never_ends_to_load_keeps_neither_the_port_nor_others_from_serving(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "LOAD_WAIT_S", 0.05)
+    models = [save_model(tmp_path / str(number), number, seed=number) for number in (1, 2)]
+    source = OneHeld(*models)
+    deploy(database, "a-stuck", 2)
+    deploy(database, "delay", 1)
+    process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02))
+    process.start()
+    try:
+        assert httpx.get(f"{process.url}/v2/health/live").status_code == 200
+        wait_until(lambda: httpx.get(f"{process.url}/v2/models/delay/ready").status_code == 200)
+        assert httpx.get(f"{process.url}/v2/health/ready").status_code == 503
+        with database.read() as connection:
+            (worker,) = list_workers(connection, 0)
+        state = worker.state_of("a-stuck", 1)
+        assert state is not None
+        assert state.state == "waiting"
+        assert "loading for more than" in state.message
+        source.go.set()
+        wait_until(lambda: httpx.get(f"{process.url}/v2/health/ready").status_code == 200)
+        with database.read() as connection:
+            (worker,) = list_workers(connection, 0)
+        state = worker.state_of("a-stuck", 1)
+        assert state is not None
+        assert state.state == "ready"
+    finally:
+        source.go.set()
+        process.stop()

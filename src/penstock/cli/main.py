@@ -94,14 +94,15 @@ def _wants_json(context: click.Context | None) -> bool:
 def main() -> None:
     """Run the command line and leave with its exit code.
 
-    The interpreter is not taken apart, which takes longer (9 ms) than many a command.
+    The interpreter is not taken apart: that takes longer (9 ms) than many a command, and native libraries
+    complain of what the threads of a server still hold.
     """
     cli._main_shell_completion({}, "penstock", COMPLETE)  # ends the process where a shell asks
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     code = run(sys.argv[1:])
     if threading.active_count() > 1 and code != EXIT_INTERRUPTED:
-        sys.exit(code)
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for what still runs
     atexit._run_exitfuncs()
     try:
         for stream in (sys.stdout, sys.stderr):

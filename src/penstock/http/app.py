@@ -77,5 +77,5 @@ def build_server_app(
     return Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers=page_exception_handlers(project.settings.project, prefix),
+        exception_handlers=page_exception_handlers(project.readable_settings.project, prefix),
     )

@@ -96,7 +96,7 @@ def list_policy_steps(connection: sa.Connection, endpoint: str, limit: int = 50)
     """Return the newest `limit` policies of an endpoint, newest first; the first one holds."""
     query = sa.select(policies).where(policies.c.endpoint == endpoint).order_by(policies.c.number.desc())
     found = [_policy(row) for row in connection.execute(query.limit(limit + 1)).mappings()]
-    before = [*found[1:], None]
+    before = [*found[1:], None][: len(found)]
     steps = [
         PolicyStep(
             number=one.number,

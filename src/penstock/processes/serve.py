@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -39,6 +41,8 @@ from penstock.serving.workers import State, WorkerRevision, beat, register_worke
 logger = logging.getLogger(__name__)
 RETRY_S = 5.0
 """A revision whose model could not be fetched is tried again after this long."""
+LOAD_WAIT_S = 5.0
+"""So long the port, and other endpoints' changes, wait for models to load; then they go on without."""
 
 
 class ModelSource(Protocol):
@@ -165,6 +169,9 @@ class ServeProcess:
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
+        self._loading: dict[str, Future[PenstockError | None]] = {}
+        self._marking = threading.Lock()
+        self._reporting = threading.Lock()
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
         )
@@ -236,14 +243,43 @@ class ServeProcess:
             name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
         }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
+        begun: dict[str, Future[PenstockError | None]] = {}
         for revision in current:
-            if revision.endpoint in self._repository.withheld:
+            if revision.endpoint in self._repository.withheld or self._is_loading(revision.endpoint):
                 continue
             served = self._repository.served.get(revision.endpoint)
             rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
             is_new = served is None or served.revision.number != revision.number or served.rules != rules
             if is_new and self._is_due(revision, rules):
-                self._take_over(revision, rules)
+                begun[revision.endpoint] = begin("penstock-load", partial(self._take_over, revision, rules))
+        self._loading |= begun
+        self._await(begun, {one.endpoint: one for one in current})
+
+    def _is_loading(self, endpoint: str) -> bool:
+        """Whether an endpoint's models are being loaded still; a failure to report is raised here."""
+        under_way = self._loading.get(endpoint)
+        if under_way is None:
+            return False
+        if not under_way.done():
+            return True
+        del self._loading[endpoint]
+        under_way.result()
+        return False
+
+    def _await(
+        self, begun: Mapping[str, Future[PenstockError | None]], revisions: Mapping[str, Revision]
+    ) -> None:
+        """Wait until what was begun is served, but for no model that takes long: others are not kept from it."""
+        _, slow = wait(begun.values(), LOAD_WAIT_S)
+        for endpoint, under_way in begun.items():
+            if under_way not in slow:
+                self._is_loading(endpoint)
+                continue
+            message = f"its models have been loading for more than {LOAD_WAIT_S:g} s"
+            logger.warning("%s#%s is not served yet: %s", endpoint, revisions[endpoint].number, message)
+            with self._reporting:
+                if self._tried.get(endpoint, ((0, ()), 0.0))[0][0] != revisions[endpoint].number:
+                    self._report(revisions[endpoint], "waiting", message)
 
     def load(self, endpoint: str) -> None:
         """Take over an endpoint's current revision now, also one that failed or was unloaded.
@@ -272,7 +308,8 @@ class ServeProcess:
             except PenstockError as error:
                 logger.warning("values of %s/%s are estimated: %s", revision.model, version, error.message)
                 continue
-            self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
+            with self._marking:
+                self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
 
     def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
         tried, again_s = self._tried.get(revision.endpoint, ((0, ()), 0.0))
@@ -299,7 +336,12 @@ class ServeProcess:
             logger.exception("%s#%s is not served", revision.endpoint, revision.number)
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
-        self._tried[revision.endpoint] = ((revision.number, rules), again_s)
+        with self._reporting:
+            self._tried[revision.endpoint] = ((revision.number, rules), again_s)
+            self._report(revision, state, message)
+        return problem
+
+    def _report(self, revision: Revision, state: State, message: str) -> None:
         report = WorkerRevision(
             endpoint=revision.endpoint,
             revision=revision.number,
@@ -309,4 +351,3 @@ class ServeProcess:
         )
         with self._database.write() as connection:
             report_revision(connection, self.worker, report)
-        return problem

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from penstock.base.errors import NotARepository
+from penstock.base.errors import Invalid, NotARepository
 from penstock.data.repository import find_root
 from penstock.project.project import HOME, Places, Project
-from penstock.project.settings import ProjectSettings, load_project_settings
+from penstock.project.settings import ProjectSettings, load_project_settings, read_places
 
 
 def open_project(start: Path, variables: Mapping[str, str], *, actor: str | None = None) -> Project:
@@ -21,11 +21,11 @@ def open_project(start: Path, variables: Mapping[str, str], *, actor: str | None
 
     A directory in which a server keeps its state is a project too, one without code and data; so is every
     directory where `PENSTOCK_STORE` names a store. `PENSTOCK_STORE`, `PENSTOCK_ARTIFACTS` and `PENSTOCK_ACTOR` win
-    over penstock.yaml. `actor` is who acts where that is no person.
+    over penstock.yaml. `actor` is who acts where that is no person. A wrong penstock.yaml is told by what needs it:
+    who has to roll back opens a project with one.
 
     Raises:
         NotARepository: there is neither here.
-        Invalid: penstock.yaml is wrong.
     """
     try:
         root = find_root(start)
@@ -48,9 +48,6 @@ def open_server_project(
 
     What is given wins over the variables and penstock.yaml. `MLFLOW_BACKEND_STORE_URI` and
     `MLFLOW_ARTIFACTS_DESTINATION` are MLflow's names for the same.
-
-    Raises:
-        Invalid: penstock.yaml is wrong.
     """
     store = store or variables.get("MLFLOW_BACKEND_STORE_URI")
     artifacts = artifacts or variables.get("MLFLOW_ARTIFACTS_DESTINATION")
@@ -86,8 +83,14 @@ def read_tracking_settings(variables: Mapping[str, str]) -> TrackingSettings:
 
 
 def _compose(root: Path, variables: Mapping[str, str], actor: str | None) -> Project:
-    settings = load_project_settings(root)
-    return Project(_places(root, settings, variables), settings, actor or f"person:{_user(variables)}")
+    problem: Invalid | None = None
+    try:
+        settings = load_project_settings(root)
+    except Invalid as error:
+        settings, problem = read_places(root), error
+    return Project(
+        _places(root, settings, variables), settings, actor or f"person:{_user(variables)}", problem
+    )
 
 
 def _places(root: Path, settings: ProjectSettings, variables: Mapping[str, str]) -> Places:

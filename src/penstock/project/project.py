@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.base.git import Git
 from penstock.base.store.database import Database, connect
@@ -36,8 +37,12 @@ class Project:
     `actor` is who acts, for the audit: `person:ada`, `ci`, `controller`.
     """
 
-    def __init__(self, places: Places, settings: ProjectSettings, actor: str) -> None:
+    def __init__(
+        self, places: Places, settings: ProjectSettings, actor: str, problem: Invalid | None = None
+    ) -> None:
         self._places, self._settings, self._actor = places, settings, actor
+        self.settings_problem = problem
+        """Why penstock.yaml cannot be used, None when it can; what needs no settings works all the same."""
 
     @property
     def places(self) -> Places:
@@ -46,12 +51,23 @@ class Project:
 
     @property
     def settings(self) -> ProjectSettings:
-        """What penstock.yaml says."""
+        """What penstock.yaml says.
+
+        Raises:
+            Invalid: it is wrong.
+        """
+        if self.settings_problem is not None:
+            raise self.settings_problem
         return self._settings
 
-    def go_by(self, settings: ProjectSettings) -> None:
+    @property
+    def readable_settings(self) -> ProjectSettings:
+        """What penstock.yaml says; of a wrong one its name and places, and defaults: to serve on, never to judge."""
+        return self._settings
+
+    def go_by(self, settings: ProjectSettings, problem: Invalid | None = None) -> None:
         """Take what penstock.yaml says now; the places of the store and the artifacts stay as they are."""
-        self._settings = settings
+        self._settings, self.settings_problem = settings, problem
 
     @property
     def actor(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import yaml
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
@@ -125,6 +126,18 @@ def load_project_settings(root: Path) -> ProjectSettings:
     if not path.is_file():
         return ProjectSettings(project=root.name)
     return load_settings(path, ProjectSettings)
+
+
+def read_places(root: Path) -> ProjectSettings:
+    """Return the name and the places that a wrong penstock.yaml still says, with defaults for everything else."""
+    try:
+        read = yaml.safe_load((root / SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        read = None
+    said = read if isinstance(read, dict) else {}
+    kept = {key: said[key] for key in ("store", "artifacts") if isinstance(said.get(key), str)}
+    name = said.get("project")
+    return ProjectSettings(project=name if isinstance(name, str) else root.name, **kept)
 
 
 def require_model(settings: ProjectSettings, root: Path) -> ModelSettings:

@@ -27,7 +27,8 @@ ENGINE_CODES = frozenset({"serving.overloaded", "serving.deadline"})
 DIFFERENCE = " differs by"
 """Ends the name of a shadow's difference among the outputs of its windows."""
 ABANDONED_S = 1.0
-"""A caller that leaves after waiting this long counts as an error of its route; before, it just went."""
+"""A caller that leaves, or gives up as it said it would, after waiting this long counts as an error of its route;
+before, it just went."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,8 +49,13 @@ class Call:
     answered: Outputs | None = None
     """What the client got, for a shadow."""
 
-    async def run(self, deadline_s: float) -> Outputs:
+    async def run(self, limit_s: float, asked_s: float) -> Outputs:
         """Predict.
+
+        Args:
+            limit_s: when the endpoint's own limit is reached, on the performance clock.
+            asked_s: when the caller gives up by its own choice. What it waits for less than `ABANDONED_S` says
+                nothing of the version.
 
         Raises:
             PenstockError: the model raised, too many wait for it, or the deadline passed. Its fields say which
@@ -61,19 +67,25 @@ class Call:
                 self.model,
                 self.columns,
                 self.row_count,
-                deadline_s=deadline_s,
+                deadline_s=min(limit_s, asked_s),
                 may_inline=self.route == "stable",
             )
         except asyncio.CancelledError:
-            if time.perf_counter() - self.started_s >= ABANDONED_S:
+            if self._has_waited():
                 self._tell({}, "abandoned")
             raise
         except Exception as error:
             failure = self._failure(error)
-            self._tell({}, failure.code.rpartition(".")[2])
+            if failure.code != "serving.deadline" or asked_s >= limit_s or self._has_waited():
+                self._tell({}, failure.code.rpartition(".")[2])
+            else:
+                failure.fields.pop("route")  # no failure of the version's
             raise failure from error
         self._tell(outputs, None)
         return outputs
+
+    def _has_waited(self) -> bool:
+        return time.perf_counter() - self.started_s >= ABANDONED_S
 
     def shadowed(self, version: int, answered: Outputs) -> Call:
         """Return the same rows for a shadow version.

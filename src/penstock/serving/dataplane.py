@@ -218,8 +218,9 @@ class DataPlane:
             route, model = _choose(served, counter, request, header)
         names = _wanted(model, request)
         call = self._call(served, model, route, counter, request)
-        limit_s = request.received_s + self._patience_s(endpoint, request)
-        outputs = await call.run(limit_s if deadline_s is None else min(limit_s, deadline_s))
+        limit_s = request.received_s + self.engine.limits_of(endpoint).timeout_s
+        asked_s = request.received_s + self._patience_s(endpoint, request)
+        outputs = await call.run(limit_s, asked_s if deadline_s is None else min(asked_s, deadline_s))
         if route != "direct" and served.revision.shadows:
             self._cast_shadows(call, outputs)
         return InferResponse(

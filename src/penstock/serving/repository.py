@@ -132,6 +132,7 @@ class ModelRepository:
         self.withheld: frozenset[str] = frozenset()
         """Endpoints that are not served, since somebody unloaded them."""
         self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
 
     @property
     def served(self) -> Mapping[str, ServedRevision]:
@@ -212,12 +213,12 @@ class ModelRepository:
             PenstockError: a model cannot be had, does not load or fails its self-test. What was served
                 before is served further.
         """
+        versions = (*revision.versions, *(rule.version for rule in rules))
+        models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
+        new = ServedRevision(revision, models, rules)
+        check_compatible(new)
         with self._lock:
-            versions = (*revision.versions, *(rule.version for rule in rules))
-            models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
-            new = ServedRevision(revision, models, rules)
             old = self._served.get(revision.endpoint)
-            check_compatible(new)
             if revision.endpoint in self.withheld:
                 return new
             if old is not None:
@@ -228,14 +229,19 @@ class ModelRepository:
     def _model(self, name: str, version: int) -> LoadedModel:
         files = self._fetch(name, version)
         key = f"{name}/{version}@{files.digest}"
-        found = self._loaded.get(key)
-        if found is None:
-            started_s = time.perf_counter()
-            found = LoadedModel(files, self._load(files))
-            prove(found, files)
-            found.load_s = time.perf_counter() - started_s
-            self._loaded[key] = found
-        return found
+        with self._lock:
+            alone = self._loading.setdefault(key, threading.Lock())
+        with (
+            alone
+        ):  # endpoints share a model, and one that never ends to load holds up only those that want it
+            found = self._loaded.get(key)
+            if found is None:
+                started_s = time.perf_counter()
+                found = LoadedModel(files, self._load(files))
+                prove(found, files)
+                found.load_s = time.perf_counter() - started_s
+                self._loaded[key] = found
+            return found
 
 
 def _unknown(endpoint: str) -> NotFound:

@@ -144,6 +144,16 @@ def test_the_clients_own_timeout_holds_when_it_is_shorter(make: Make) -> None:
     assert stage.ask("a", 1.0, timeout="soon").status_code == 400
     slow.go.set()
     assert answers(stage.ask("a", 1.0, timeout=0)) == [2.0]
+
+
+def test_a_deadline_that_a_caller_chose_too_short_is_no_fault_of_the_version(make: Make) -> None:
+    stage, slow = make(), Held()
+    stage.serve("a", slow)
+    slow.go.clear()
+    assert stage.ask("a", 1.0, timeout=1).status_code == 504
+    assert stage.ask("a", 1.0, timeout=1_200_000).status_code == 504
+    slow.go.set()
+    assert answers(stage.ask("a", 1.0)) == [2.0]
     assert stage.errors("a") == [("stable", "deadline")]
 
 

@@ -67,7 +67,10 @@ def endpoint_show(session: Session, name: str) -> None:
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
-    written = policy_in_file(project, name)
+    problem = project.settings_problem
+    if problem is not None:
+        session.note(f"the policy in the store holds; penstock.yaml is not used: {problem.message}")
+    written = policy_in_file(project, name) if problem is None else None
     differs = written is not None and written.digest != policy.digest
     keys = differences(policy.body, written) if written is not None and differs else []
     document = {

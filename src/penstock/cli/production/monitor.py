@@ -40,7 +40,10 @@ def monitor_status(session: Session, name: str | None) -> None:
         raise NotFound(
             f"there is no endpoint {name!r}", code="serving.endpoint_unknown", hint="penstock endpoint list"
         )
-    differing = endpoints_that_differ(project)
+    problem = project.settings_problem
+    if problem is not None:
+        session.note(f"the policies in the store hold; penstock.yaml is not used: {problem.message}")
+    differing = endpoints_that_differ(project) if problem is None else frozenset()
     text = "\n\n".join(_render(one) for one in found) or "No endpoints yet: penstock deploy"
     for one in found:
         if one.name in differing:

@@ -122,11 +122,13 @@ def _serve(
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
+    if project.settings_problem is not None:
+        session.note(f"warning: penstock.yaml is not used: {project.settings_problem.message}")
     options = ServeOptions(
         host=fronts.host,
         port=port,
         timeout_s=timeout,
-        recorder_max_bytes=project.settings.recording.max_bytes,
+        recorder_max_bytes=project.readable_settings.recording.max_bytes,
         tls=fronts.tls,
         proxies=fronts.proxies,
     )

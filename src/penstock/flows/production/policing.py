@@ -129,12 +129,12 @@ class FileFollower:
             return
         try:
             settings = load_project_settings(self._project.root)
-            before = self._project.settings
+            before = self._project.readable_settings, self._project.settings_problem
             self._project.go_by(settings)
             try:
                 apply_policies(self._project, plan_policies(self._project))
             except PenstockError:
-                self._project.go_by(before)
+                self._project.go_by(*before)
                 raise
         except Conflict:
             return  # another one was written at the same moment: the next look compares again

@@ -54,7 +54,7 @@ def page_routes(
     project: Project, controller: Watched, artifacts: ArtifactService, base: str = ""
 ) -> list[BaseRoute]:
     """Return the routes of all pages and of what they load; their links begin with `base`."""
-    renderer = Renderer(project.settings.project, base)
+    renderer = Renderer(project.readable_settings.project, base)
     pages = _Pages(project, controller, renderer)
     runs = RunPages(project, artifacts, renderer)
 
