@@ -290,12 +290,12 @@ def _entries(source: IO[str]) -> list[Any]:
 
     from penstock.base.errors import Invalid
 
-    text = source.read().encode()
     try:
+        text = source.read().encode()
         if text.lstrip().startswith(b"["):
             return msgspec.json.decode(text, type=list[Any])
         return msgspec.json.Decoder(Any).decode_lines(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Invalid(
             f"{Path(source.name).name} holds no labels: {error}",
             code="serving.bad_feedback",
@@ -332,7 +332,13 @@ def _post(url: str, entries: list[Any], token: str | None) -> dict[str, Any]:
     if reply.has_failed:
         cause = {401: Denied, 403: Denied, 404: NotFound, 400: Invalid}.get(reply.status, Unavailable)
         sentence = str(found.get("error") or f"{url} answered {reply.status}")
-        raise cause(sentence, code="serving.feedback_refused", hint="check the ids and the URL")
+        hints = {
+            401: "--token, or MLFLOW_TRACKING_TOKEN: penstock token create NAME --scope feedback",
+            403: "a token of a user with the role writer on the endpoint's model",
+            404: "penstock endpoint list",
+        }
+        hint = hints.get(reply.status, "check the ids and the URL")
+        raise cause(sentence, code="serving.feedback_refused", hint=hint)
     return found
 
 
