@@ -60,6 +60,16 @@ def list_rolled_back(
     return {key: one for key, one in found.items() if not _passed_since(connection, one)}
 
 
+def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> int:
+    """Return when a version was last rolled back, 0 when it never was: what was seen before has been acted on."""
+    query = sa.select(sa.func.max(version_states.c.time_ms)).where(
+        version_states.c.model == model,
+        version_states.c.number == number,
+        version_states.c.state == "rolled_back",
+    )
+    return connection.execute(query).scalar() or 0
+
+
 def find_rolled_back(connection: sa.Connection, version: ModelVersion) -> VersionState | None:
     """Return why a version is rolled back now, or None when it is not; the same content is the same version."""
     found = list_rolled_back(connection, version.model)

@@ -143,6 +143,24 @@ def test_labels_that_turn_after_a_won_canary_roll_the_version_back(world: World)
     assert world.champion() == 1
 
 
+def test_what_a_version_was_rolled_back_for_is_not_held_against_it_again(world: World) -> None:
+    world.policy(GUARDED.replace("min_labels: 100", "min_labels: 100, against: offline"))
+    world.version(4, roc_auc=0.9)
+    world.deploy(1)
+    world.deploy(4)
+    world.traffic("stable", 200, ago_s=5, quality=scored(300, 1.5, inverted=True))
+    world.controller.tick()
+    assert (world.current().stable, world.current().kind) == (1, "rolled_back")
+    again = world.deploy(4)
+    for _ in range(3):
+        world.controller.tick()
+    assert world.current().number == again.number
+    world.traffic("stable", 200, ago_s=-5, quality=scored(300, 1.5, 2, inverted=True))
+    world.controller.tick()
+    assert (world.current().stable, world.current().kind) == (1, "rolled_back")
+    assert len(world.events("endpoint.rolled_back")) == 2
+
+
 def test_late_labels_are_judged_however_much_traffic_came_since(world: World) -> None:
     """300 predictions, 10 s of other traffic, then 300 wrong labels about them."""
     world.policy(GUARDED.replace("min_labels: 100", "min_labels: 100, against: offline"))

@@ -14,6 +14,7 @@ from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
 from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
+from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 
 SLACK_S = 5
@@ -46,6 +47,7 @@ class Reading:
         """Return the stable version's recent traffic, and the newest predictions with labels."""
         monitor, version = self.settings.monitor, self.revision.stable
         fresh_s = self.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s - SLACK_S
+        fresh_s = max(fresh_s, self._acted_on_s())
         timings = self._timings(version, "stable", since_s=fresh_s)
         needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
         return Traffic(
@@ -161,7 +163,7 @@ class Reading:
             self.connection,
             self.revision.endpoint,
             version,
-            since_s=self._horizon_s(),
+            since_s=self._horizon_s() if route == "canary" else max(self._horizon_s(), self._acted_on_s()),
             revisions=revisions,
             enough=enough,
         )
@@ -169,6 +171,11 @@ class Reading:
             return None
         key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
         return msgspec.structs.replace(found, key=key)
+
+    def _acted_on_s(self) -> int:
+        """Return since when traffic of the stable version counts: what it was rolled back for is judged no second time."""
+        rolled_back_ms = last_rolled_back_ms(self.connection, self.revision.model, self.revision.stable)
+        return -(-rolled_back_ms // 1000)
 
     def _horizon_s(self) -> int:
         spans = [one.quality.horizon_s for one in self.settings.guardrails if one.quality is not None]
