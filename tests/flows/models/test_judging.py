@@ -121,3 +121,15 @@ def test_more_than_two_classes_are_served_with_a_probability_each(tmp_path: Path
     np.testing.assert_array_equal(each, model.predict_proba(frame))
     assert found["prediction"].tolist() == model.predict(frame).tolist()
     assert predictor.classes == ("a", "b", "c")
+
+
+def test_a_model_that_tells_no_classes_is_compared_by_those_of_the_other() -> None:
+    truth = ["no", "yes", "yes", "no"]
+    own = answers.Answers({"prediction": np.array(["no", "yes", "no", "no"], dtype=object)}, None)
+    sure = answers.Answers({"probability": np.array([0.1, 0.9, 0.8, 0.4])}, ("no", "yes"))
+    for candidate, champion in ((own, sure), (sure, own)):
+        labels, ours, theirs = answers.compare_by_classes(candidate, champion, truth, "roc_auc")
+        assert labels.tolist() == [0.0, 1.0, 1.0, 0.0]
+        scores = {id(candidate): ours.tolist(), id(champion): None if theirs is None else theirs.tolist()}
+        assert scores[id(own)] == [0.0, 1.0, 0.0, 0.0]
+        assert scores[id(sure)] == [0.1, 0.9, 0.8, 0.4]

@@ -7,6 +7,7 @@ gives that of all: the log loss is the mean of -log p(truth), accuracy the share
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,11 @@ def needs_classes(answers: Answers) -> bool:
     return answers.classes is not None and [class_name(one) for one in answers.classes] != ["0", "1"]
 
 
+def known_classes(both: Sequence[Answers]) -> tuple[Any, ...]:
+    """Return the classes of the first model that tells them; a class of the user's own need not."""
+    return next((one.classes for one in both if one.classes), ())
+
+
 def class_names(values: Array) -> list[str]:
     """Return labels as names of classes."""
     return [class_name(one) for one in values.tolist()]
@@ -94,7 +100,7 @@ def compare_by_classes(
             code="gate.metric_of_two_classes",
             hint=f"write `metric: {OF_MANY[1]}` or `metric: {OF_MANY[0]}` for the champion gate in penstock.yaml",
         )
-    last = class_name((candidate.classes or ("",))[-1])
+    last = class_name((known_classes(both) or ("",))[-1])
     is_last = np.array([float(one == last) for one in truth])
     if most <= 2:
         scores = [_of_last(one, last) for one in both]

@@ -19,6 +19,7 @@ from penstock.flows.models.answers import (
     answer_rows,
     class_names,
     compare_by_classes,
+    known_classes,
     needs_classes,
     require_known,
     scores_of,
@@ -158,7 +159,7 @@ class HeldOutTable:
         if metric == "mae" or not any(needs_classes(one) for one in both):
             return None
         truth = class_names(to_columns(self._frame, [column])[column])
-        require_known(truth, ours.classes or (), column)
+        require_known(truth, known_classes(both), column)
         return compare_by_classes(ours, theirs, truth, metric)
 
 

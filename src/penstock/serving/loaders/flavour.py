@@ -97,6 +97,8 @@ class Flavour(ABC):
     def classes_of(self, model: Any) -> tuple[Any, ...] | None:
         """Return a classifier's classes in its order; None of what has none, or several lists of them."""
         classes = getattr(model, "classes_", None)
+        if isinstance(classes, list | tuple) and not any(isinstance(one, np.ndarray) for one in classes):
+            return tuple(classes)
         if not isinstance(classes, np.ndarray) or classes.ndim != 1:
             return None
         return tuple(classes.tolist())
