@@ -51,9 +51,13 @@ def _of_quality(
     limit: QualityLimit, reference: Reference, *, is_canary: bool
 ) -> list[tuple[str, Unjudged, str]]:
     outputs = reference.outputs
+    classes = [name for name in outputs or () if name.startswith(f"{PROBABILITY}_")]
+    if classes and limit.metric in OF_PROBABILITIES - OF_ANY_CLASSES:
+        words = f"{limit.metric} is a metric of two classes, and the model has {len(classes)}"
+        return [(limit.metric, "no_probability", words)]
     needs_probability = limit.metric in OF_PROBABILITIES and outputs is not None
     if needs_probability and limit.metric in OF_ANY_CLASSES:
-        needs_probability = not any(name.startswith(f"{PROBABILITY}_") for name in outputs or ())
+        needs_probability = not classes
     if needs_probability and PROBABILITY not in (outputs or ()):
         return [(limit.metric, "no_probability", f"the model has no output `probability`, which {limit.metric} needs")]  # fmt: skip
     if not is_canary and limit.against != "stable" and limit.metric not in reference.metrics:
