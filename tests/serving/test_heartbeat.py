@@ -83,7 +83,7 @@ def test_a_process_beats_while_its_first_model_loads(database: Database, tmp_pat
 def test_a_model_that_never_ends_to_load_keeps_neither_the_port_nor_others_from_serving(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve, "LOAD_WAIT_S", 0.05)
+    monkeypatch.setattr(serve, "START_WAIT_S", 0.05)
     models = [save_model(tmp_path / str(number), number, seed=number) for number in (1, 2)]
     source = OneHeld(*models)
     deploy(database, "a-stuck", 2)

@@ -115,6 +115,9 @@ def _checks(session: Session, ports: dict[str, int]) -> list[Check]:
     except PenstockError as error:
         return [*checks, Check("settings", "broken", error.message, error.hint)]
     try:
+        if project.settings_problem is not None:
+            problem = project.settings_problem
+            return [*checks, Check("settings", "broken", problem.message, problem.hint)]
         return [*checks, *check_project(project, ports)]
     finally:
         project.close()

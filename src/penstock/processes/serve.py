@@ -42,7 +42,9 @@ logger = logging.getLogger(__name__)
 RETRY_S = 5.0
 """A revision whose model could not be fetched is tried again after this long."""
 LOAD_WAIT_S = 5.0
-"""So long the port, and other endpoints' changes, wait for models to load; then they go on without."""
+"""So long other endpoints' changes wait for models to load; then they go on without."""
+START_WAIT_S = 60.0
+"""So long the port waits for the first models: who asks a process that is beginning waits rather than be refused."""
 
 
 class ModelSource(Protocol):
@@ -191,7 +193,7 @@ class ServeProcess:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
             self._heart.start()
-            self.follow()
+            self.follow(START_WAIT_S)
             self._poller.start()
             serve_on(self._socket, self._server, self.companion)
         finally:
@@ -228,8 +230,11 @@ class ServeProcess:
         with self._database.write() as connection:
             beat(connection, self.worker, now_ms())
 
-    def follow(self) -> None:
+    def follow(self, wait_s: float | None = None) -> None:
         """Take over every endpoint's current revision that is not served yet, and how each is watched.
+
+        Args:
+            wait_s: how long to wait for models that take long, `LOAD_WAIT_S` by default.
 
         Raises:
             Unavailable: the store cannot be reached.
@@ -253,7 +258,7 @@ class ServeProcess:
             if is_new and self._is_due(revision, rules):
                 begun[revision.endpoint] = begin("penstock-load", partial(self._take_over, revision, rules))
         self._loading |= begun
-        self._await(begun, {one.endpoint: one for one in current})
+        self._await(begun, {one.endpoint: one for one in current}, LOAD_WAIT_S if wait_s is None else wait_s)
 
     def _is_loading(self, endpoint: str) -> bool:
         """Whether an endpoint's models are being loaded still; a failure to report is raised here."""
@@ -267,15 +272,18 @@ class ServeProcess:
         return False
 
     def _await(
-        self, begun: Mapping[str, Future[PenstockError | None]], revisions: Mapping[str, Revision]
+        self,
+        begun: Mapping[str, Future[PenstockError | None]],
+        revisions: Mapping[str, Revision],
+        wait_s: float,
     ) -> None:
         """Wait until what was begun is served, but for no model that takes long: others are not kept from it."""
-        _, slow = wait(begun.values(), LOAD_WAIT_S)
+        _, slow = wait(begun.values(), wait_s)
         for endpoint, under_way in begun.items():
             if under_way not in slow:
                 self._is_loading(endpoint)
                 continue
-            message = f"its models have been loading for more than {LOAD_WAIT_S:g} s"
+            message = f"its models have been loading for more than {wait_s:g} s"
             logger.warning("%s#%s is not served yet: %s", endpoint, revisions[endpoint].number, message)
             with self._reporting:
                 if self._tried.get(endpoint, ((0, ()), 0.0))[0][0] != revisions[endpoint].number:

@@ -202,7 +202,7 @@ def test_every_model_of_penstock_yaml_is_meant_when_none_is_named(root: Path) ->
     assert "late/1" in done.output
     assert "early/1" in done.output
     (root / "penstock.yaml").write_text(text.replace("name: early", "name: late"))
-    twice = runner.invoke(cli, ["-C", str(root), "model", "list"])
+    twice = runner.invoke(cli, ["-C", str(root), "gate", "run"])
     assert twice.exit_code != 0
     assert "two models are called 'late'" in str(twice.exception)
 
