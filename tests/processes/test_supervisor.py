@@ -54,7 +54,8 @@ class Workers:
         with project.database.read() as connection:
             workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         project.close()
-        return [one.pid for one in workers if one.state_of("delay", 1) and is_running(one.pid)]
+        states = [(one, one.state_of("delay", 1)) for one in workers]
+        return [one.pid for one, state in states if state and state.state == "ready" and is_running(one.pid)]
 
     def ask(self) -> httpx.Response:
         """Send one request on a connection of its own."""
@@ -78,7 +79,9 @@ def workers(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) -> None:
-    ids = [workers.ask().json()["id"] for _ in range(40)]
+    answers = [workers.ask() for _ in range(40)]
+    assert [one.text for one in answers if one.status_code != 200] == []
+    ids = [one.json()["id"] for one in answers]
     assert len(set(ids)) == 40
     assert len({parse_prediction_id(one).worker for one in ids}) == 2
     assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
