@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import httpx
+import psutil
 import pytest
 
 from penstock.base.clock import now_ms
@@ -46,7 +47,13 @@ class Workers:
         found = re.search(r"serve on (\S+), gRPC on port (\d+);", self.log.read_text())
         assert found, self.log.read_text()
         self.url, self.grpc_port = found[1], int(found[2])
-        wait_until(lambda: len(self.alive()) == 2)
+        wait_until(lambda: len(self.alive()) == 2 and self.listening() == 2)
+
+    def listening(self) -> int:
+        """Return how many of the workers' sockets, which the supervisor holds too, take connections."""
+        port = int(self.url.rpartition(":")[2])
+        held = psutil.Process(self.process.pid).net_connections("tcp")
+        return sum(one.status == "LISTEN" and one.laddr.port == port for one in held)
 
     def alive(self) -> list[int]:
         """Return the process ids of the workers that serve the endpoint and still run."""
