@@ -110,3 +110,35 @@ def test_a_model_that_never_ends_to_load_keeps_neither_the_port_nor_others_from_
     finally:
         source.go.set()
         process.stop()
+
+
+def test_a_revision_that_hangs_does_not_keep_its_rollback_away_and_is_not_served_late(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "LOAD_WAIT_S", 0.05)
+    models = [save_model(tmp_path / str(number), number, seed=number) for number in (1, 2)]
+    source = OneHeld(*models)
+    deploy(database, "delay", 1)
+    process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02))
+    process.start()
+
+    def is_ready(revision: int) -> bool:
+        with database.read() as connection:
+            (worker,) = list_workers(connection, 0)
+        state = worker.state_of("delay", revision)
+        return state is not None and state.state == "ready"
+
+    try:
+        wait_until(lambda: is_ready(1))
+        deploy(database, "delay", 2)
+        wait_until(lambda: 2 in [number for number, _ in process._loading.values()])
+        deploy(database, "delay", 1)
+        wait_until(lambda: is_ready(3))
+        (hung,) = (one for one in threading.enumerate() if one.name == "penstock-load")
+        source.go.set()
+        hung.join(60)
+        assert process.dataplane.repository.served["delay"].revision.number == 3
+        assert is_ready(3)
+    finally:
+        source.go.set()
+        process.stop()

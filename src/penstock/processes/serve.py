@@ -171,7 +171,7 @@ class ServeProcess:
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
-        self._loading: dict[str, Future[PenstockError | None]] = {}
+        self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._marking = threading.Lock()
         self._reporting = threading.Lock()
         self._poller = Background(
@@ -248,46 +248,44 @@ class ServeProcess:
             name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
         }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
-        begun: dict[str, Future[PenstockError | None]] = {}
+        begun: list[tuple[Revision, Future[PenstockError | None]]] = []
         for revision in current:
-            if revision.endpoint in self._repository.withheld or self._is_loading(revision.endpoint):
+            if revision.endpoint in self._repository.withheld or self._is_loading(revision):
                 continue
             served = self._repository.served.get(revision.endpoint)
             rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
             is_new = served is None or served.revision.number != revision.number or served.rules != rules
             if is_new and self._is_due(revision, rules):
-                begun[revision.endpoint] = begin("penstock-load", partial(self._take_over, revision, rules))
-        self._loading |= begun
-        self._await(begun, {one.endpoint: one for one in current}, LOAD_WAIT_S if wait_s is None else wait_s)
+                under_way = begin("penstock-load", partial(self._take_over, revision, rules))
+                self._loading[revision.endpoint] = (revision.number, under_way)
+                begun.append((revision, under_way))
+        self._await(begun, LOAD_WAIT_S if wait_s is None else wait_s)
 
-    def _is_loading(self, endpoint: str) -> bool:
-        """Whether an endpoint's models are being loaded still; a failure to report is raised here."""
-        under_way = self._loading.get(endpoint)
-        if under_way is None:
+    def _is_loading(self, revision: Revision) -> bool:
+        """Whether a revision's models are being loaded still; a failure to report is raised here.
+
+        A newer revision does not wait for one before it: what hangs must not keep its own rollback away.
+        """
+        number, under_way = self._loading.get(revision.endpoint, (0, None))
+        if under_way is None or number != revision.number:
             return False
         if not under_way.done():
             return True
-        del self._loading[endpoint]
+        del self._loading[revision.endpoint]
         under_way.result()
         return False
 
-    def _await(
-        self,
-        begun: Mapping[str, Future[PenstockError | None]],
-        revisions: Mapping[str, Revision],
-        wait_s: float,
-    ) -> None:
+    def _await(self, begun: list[tuple[Revision, Future[PenstockError | None]]], wait_s: float) -> None:
         """Wait until what was begun is served, but for no model that takes long: others are not kept from it."""
-        _, slow = wait(begun.values(), wait_s)
-        for endpoint, under_way in begun.items():
-            if under_way not in slow:
-                self._is_loading(endpoint)
+        wait([under_way for _, under_way in begun], wait_s)
+        for revision, _ in begun:
+            if not self._is_loading(revision):
                 continue
             message = f"its models have been loading for more than {wait_s:g} s"
-            logger.warning("%s#%s is not served yet: %s", endpoint, revisions[endpoint].number, message)
+            logger.warning("%s#%s is not served yet: %s", revision.endpoint, revision.number, message)
             with self._reporting:
-                if self._tried.get(endpoint, ((0, ()), 0.0))[0][0] != revisions[endpoint].number:
-                    self._report(revisions[endpoint], "waiting", message)
+                if self._tried.get(revision.endpoint, ((0, ()), 0.0))[0][0] != revision.number:
+                    self._report(revision, "waiting", message)
 
     def load(self, endpoint: str) -> None:
         """Take over an endpoint's current revision now, also one that failed or was unloaded.
@@ -345,8 +343,10 @@ class ServeProcess:
         else:
             logger.info("%s#%s is served", revision.endpoint, revision.number)
         with self._reporting:
-            self._tried[revision.endpoint] = ((revision.number, rules), again_s)
-            self._report(revision, state, message)
+            newest, _ = self._loading.get(revision.endpoint, (0, None))
+            if revision.number >= newest:
+                self._tried[revision.endpoint] = ((revision.number, rules), again_s)
+                self._report(revision, state, message)
         return problem
 
     def _report(self, revision: Revision, state: State, message: str) -> None:

@@ -221,6 +221,8 @@ class ModelRepository:
             old = self._served.get(revision.endpoint)
             if revision.endpoint in self.withheld:
                 return new
+            if old is not None and _is_newer(old.revision, revision):
+                return old  # its models took so long that another one was taken over meanwhile
             if old is not None:
                 self._before[revision.endpoint] = old
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
@@ -242,6 +244,10 @@ class ModelRepository:
                 found.load_s = time.perf_counter() - started_s
                 self._loaded[key] = found
             return found
+
+
+def _is_newer(one: Revision, other: Revision) -> bool:
+    return one.endpoint_id == other.endpoint_id and one.number > other.number
 
 
 def _unknown(endpoint: str) -> NotFound:
