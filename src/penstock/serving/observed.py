@@ -9,7 +9,6 @@ truth value is kept as text.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def columns_of(value: Any, names: Sequence[str] = (), single: str = "input") -> 
 
     Example:
         >>> columns_of({"hour": 7, "carrier": "AA"})[1], columns_of([[1, 2], [3, 4]], ("a", "b"))[0]["b"].tolist()
-        (1, [2, 4])
+        (1, [2.0, 4.0])
     """
     if isinstance(value, Mapping):
         return _of_mapping(value)
@@ -79,6 +78,38 @@ def answers_of(value: Any, outputs: Mapping[str, str] | None = None) -> Rows:
     )
 
 
+def fit_types(columns: Mapping[str, Array], datatypes: Mapping[str, str]) -> Mapping[str, Array]:
+    """Return columns of the kind that the model takes: what is no number where it takes numbers is missing.
+
+    Without that, one text in a column of numbers would make a text of every other value in its window.
+    """
+    if isinstance(columns, Matrix):
+        return columns
+    return {
+        name: values
+        if (values.dtype.kind == "O") == _is_text(datatypes.get(name), values)
+        else _other(values)
+        for name, values in columns.items()
+    }
+
+
+def _is_text(datatype: str | None, values: Array) -> bool:
+    return values.dtype.kind == "O" if datatype is None else datatype == "BYTES"
+
+
+def _other(values: Array) -> Array:
+    if values.dtype.kind != "O":
+        return _array([str(one) for one in values.tolist()])
+    return np.array([_as_number(one) for one in values.tolist()])
+
+
+def _as_number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
+
+
 def fit_rows(rows: Rows, row_count: int) -> Mapping[str, Array]:
     """Return columns as those of `row_count` rows; several values for one row are one tensor, others are left out."""
     columns, count = rows
@@ -90,18 +121,24 @@ def fit_rows(rows: Rows, row_count: int) -> Mapping[str, Array]:
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> Rows:
-    items = list(chain.from_iterable(_flat(str(key), one) for key, one in value.items()))
-    if not items:
-        return {}, 0
-    lists = [one for _, one in items if isinstance(one, list | tuple)]
-    if not lists:
-        return _row(items), 1
-    lengths = {len(one) for one in lists}
-    if len(lists) < len(items) or len(lengths) > 1:
-        return {
-            name: _array(one)[None] if isinstance(one, list | tuple) else _array([one]) for name, one in items
-        }, 1
-    return {name: _array(one) for name, one in items}, lengths.pop()
+    kinds = set(map(type, value.values()))
+    if not kinds <= _SIMPLE:
+        flat = [pair for key, one in value.items() for pair in _flat(str(key), one)]
+        if any(isinstance(one, list | tuple) for _, one in flat):
+            return _of_lists(flat)
+        return _row(flat), 1
+    if kinds == {float}:  # as one matrix, which is summed up a hundred times faster
+        return Matrix(tuple(map(str, value)), np.array([list(value.values())])), 1
+    return _row([(str(key), one) for key, one in value.items()]), 1 if value else 0
+
+
+def _of_lists(items: Sequence[tuple[str, Any]]) -> Rows:
+    lengths = {len(one) if isinstance(one, list | tuple) else -1 for _, one in items}
+    if len(lengths) == 1:
+        return {name: _array(one) for name, one in items}, lengths.pop()
+    # values beside lists are one row, of which a list is one vector
+    vectors = {name: _array(one)[None] for name, one in items if isinstance(one, list | tuple)}
+    return {**_row([pair for pair in items if pair[0] not in vectors]), **vectors}, 1
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
@@ -110,12 +147,9 @@ def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
     return [(name, value)]
 
 
-def _row(items: Sequence[tuple[str, Any]]) -> Mapping[str, Array]:
-    """Return one row; of numbers alone as one matrix, which is summed up a hundred times faster."""
-    names, values = zip(*items, strict=True)
-    if all(type(one) is float for one in values):
-        return Matrix(names, np.array([values]))
-    return {name: _array([one]) for name, one in items}
+def _row(items: Sequence[tuple[str, Any]]) -> dict[str, Array]:
+    """Return one row; a value that is missing is absent, so that it says nothing of its column's type."""
+    return {name: _array([one]) for name, one in items if one is not None}
 
 
 def _of_matrix(value: Sequence[Any], names: Sequence[str], single: str) -> Rows:
@@ -132,7 +166,7 @@ def _of_matrix(value: Sequence[Any], names: Sequence[str], single: str) -> Rows:
 
 def _array(values: Sequence[Any]) -> Array:
     """Return values as numbers where they are, truth values where all are, else as text; None is missing."""
-    kinds = {type(one) for one in values}
+    kinds = set(map(type, values))
     if kinds in ({float}, {bool}):
         return np.array(values)
     if kinds <= _NUMBERS and kinds & {float, int}:
@@ -146,6 +180,7 @@ def _array(values: Sequence[Any]) -> Array:
     return texts
 
 
+_SIMPLE = {int, float, bool, str, type(None)}
 _NUMBERS = {int, float, bool, type(None)}
 LARGEST = 2**63 - 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 
@@ -22,7 +23,7 @@ from penstock.serving.observations import (
     ObservationBatch,
     bad_batch,
 )
-from penstock.serving.observed import Rows, answers_of, columns_of, fit_rows
+from penstock.serving.observed import Rows, answers_of, columns_of, fit_rows, fit_types
 from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, Route, parse_prediction_id
 from penstock.serving.recorder import Exchange
 
@@ -36,6 +37,7 @@ ERROR_MAX = 64
 class Told(msgspec.Struct, kw_only=True):
     """What a batch says: exchanges, calls of which only the counts are known, answers that fit no rows."""
 
+    current: Revision
     exchanges: list[Exchange]
     missed: list[MissedCalls]
     models: dict[int, str]
@@ -102,7 +104,12 @@ class Exchanging:
         models = {one.number: one.model for one in self._revisions.values()}
         models |= {self._current.number: self._current.model, 0: self._current.model}
         return Told(
-            exchanges=exchanges, missed=batch.missed, models=models, places=places, left_out=self._left_out
+            current=self._current,
+            exchanges=exchanges,
+            missed=batch.missed,
+            models=models,
+            places=places,
+            left_out=self._left_out,
         )
 
     def _exchange(self, index: int, one: Observation) -> Exchange:
@@ -118,10 +125,10 @@ class Exchanging:
             signature = self._signature(revision.model, version)
         except NotFound as error:
             raise bad_batch(f"{where}: {error.message}") from None
-        names = [column.name for column in signature.inputs] if signature else []
-        datatypes = {column.name: str(column.datatype) for column in signature.outputs} if signature else None
-        inputs = columns_of(one.inputs, names)
-        outputs = ({}, 0) if one.error is not None else answers_of(one.outputs, datatypes)
+        takes, gives = _datatypes(signature)
+        inputs = columns_of(one.inputs, list(takes))
+        inputs = (fit_types(inputs[0], takes), inputs[1])
+        outputs = ({}, 0) if one.error is not None else answers_of(one.outputs, gives)
         row_count = self._row_count(where, one, inputs, outputs)
         answered = fit_rows(outputs, row_count)
         self._left_out += bool(outputs[0]) and not answered
@@ -179,6 +186,17 @@ class Exchanging:
         if not 0 < chosen <= VERSION_MAX:
             raise bad_batch(f"{where}: version is not above 0")
         return chosen
+
+
+@functools.lru_cache(maxsize=256)
+def _datatypes(signature: Signature | None) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Return the datatypes of what a version takes and gives, by name; None where nobody knows what it gives."""
+    if signature is None:
+        return {}, None
+    return (
+        {column.name: str(column.datatype) for column in signature.inputs},
+        {column.name: str(column.datatype) for column in signature.outputs},
+    )
 
 
 def _route(revision: Revision, version: int) -> tuple[int, Route]:

@@ -40,7 +40,7 @@ from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.observations import ObservationBatch, add_batch, bad_batch
 from penstock.serving.predictions import add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
-from penstock.serving.workers import beat, register_worker
+from penstock.serving.workers import NO_URL, WorkerRevision, beat, register_worker, report_revision
 
 UNWRITTEN_MAX = 1_000
 
@@ -137,6 +137,7 @@ class Ingest:
                 return False
             windows.write(connection)
             add_predictions(connection, predictions)
+            report_revision(connection, self._worker, _told_of(told.current))
         return True
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
@@ -156,7 +157,7 @@ class Ingest:
         if self._windows is None:
             with self._project.database.write() as connection:
                 self._worker = register_worker(
-                    connection, host=socket.gethostname(), pid=os.getpid(), url="", time_ms=now_ms()
+                    connection, host=socket.gethostname(), pid=os.getpid(), url=NO_URL, time_ms=now_ms()
                 )
                 beat(connection, self._worker, 0)
             self._windows = Accumulating(self._worker, self._sequence, UNWRITTEN_MAX)
@@ -181,6 +182,12 @@ class Ingest:
         if (model, version) not in self._signatures:
             self._signatures[model, version] = find_signature(self._project, model, version)
         return self._signatures[model, version]
+
+
+def _told_of(current: Revision) -> WorkerRevision:
+    return WorkerRevision(
+        endpoint=current.endpoint, revision=current.number, state="ready", message="", time_ms=now_ms()
+    )
 
 
 def _version_of(current: Revision, version: ModelVersion) -> int:
