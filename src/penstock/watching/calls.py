@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from penstock.serving.current import Current
 from penstock.serving.prediction_id import PredictionId, Route
-from penstock.watching.current import Current
 
 MAX_BYTES = 64 * 1024 * 1024
 """What calls may take that wait for the next write, half a second, about."""
