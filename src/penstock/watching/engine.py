@@ -134,6 +134,11 @@ class Engine:
                 self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
             return self._place
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits on disk or in memory."""
+        return 0 if self._spool is None else self._spool.used_bytes
+
     def flush(self) -> None:
         """Write what was called to disk."""
         with self._flushing:
