@@ -147,12 +147,15 @@ class DataPlane:
             self.lifecycle.load(endpoint)
 
     def unload(self, endpoint: str) -> None:
-        """Let this process serve an endpoint no further until it is loaded again.
+        """Serve an endpoint no further on this port until it is loaded again.
 
         Raises:
             NotFound: no such endpoint.
         """
-        self.repository.withhold(endpoint)
+        if self.lifecycle is None:
+            self.repository.withhold(endpoint)
+        else:
+            self.lifecycle.unload(endpoint)
 
     def resolve(self, endpoint: str, version: int | None) -> tuple[ServedRevision, LoadedModel]:
         """Return what an endpoint serves and the model a version number names, the stable one for None.
