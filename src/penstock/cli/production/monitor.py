@@ -12,9 +12,6 @@ from penstock.cli.tables import render_table
 if TYPE_CHECKING:
     from penstock.flows.production.overview import EndpointView
 
-USUAL_METRICS = {"roc_auc", "accuracy", "macro_f1", "rmse"}
-"""Told where no quality guardrail says which matter; --json has all."""
-
 
 @click.group()
 def monitor() -> None:
@@ -97,6 +94,8 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 
 
 def _render(view: EndpointView) -> str:
+    from penstock.flows.production.measuring import USUAL_METRICS
+
     rows: list[tuple[object, ...]] = []
     guarded = {one.name for one in view.findings if one.kind == "quality"} or USUAL_METRICS
     for route in view.routes:
