@@ -1,4 +1,4 @@
-"""Commands on live traffic: `monitor status`, `monitor run`."""
+"""Commands on live traffic: `monitor status`, `monitor run`; what writes files for others is in `observing`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.production.observing import monitor_rules
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 @click.group()
 def monitor() -> None:
     """Show live windows, drift, quality and findings."""
+
+
+monitor.add_command(monitor_rules)
 
 
 @monitor.command("status")
