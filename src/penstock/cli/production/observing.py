@@ -63,3 +63,34 @@ def monitor_rules(
         session.emit(document, f"{out}: {said}" if out else said)
     else:
         session.emit(document, rules.text.rstrip("\n"))
+
+
+@click.command("dashboard")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--prometheus-url",
+    default="http://localhost:9090",
+    show_default=True,
+    metavar="URL",
+    help="Where Grafana asks Prometheus.",
+)
+@click.option(
+    "--path",
+    "place",
+    metavar="PATH",
+    help="Where Grafana finds the dashboards on its machine, when that is not DIR/dashboards here.",
+)
+@server_url_option
+@json_option
+@pass_session
+def monitor_dashboard(
+    session: Session, folder: Path, prometheus_url: str, place: str | None, server_url: str
+) -> None:
+    """Write Grafana dashboards and the provisioning files that tell Grafana of them."""
+    from penstock.base.files import write_atomic
+    from penstock.monitoring.grafana.provisioning import DASHBOARDS, grafana_files
+
+    files = grafana_files(prometheus_url, place or str((folder / DASHBOARDS).absolute()), server_url)
+    for name, data in files.items():
+        write_atomic(folder / name, data, mode=0o644)
+    session.emit({"folder": str(folder), "files": sorted(files)}, f"{folder}: {len(files)} files")
