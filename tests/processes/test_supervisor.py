@@ -94,6 +94,10 @@ def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) ->
     assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
     assert workers.count("penstock_requests_in_flight") == 0
     assert workers.count("penstock_workers_wanted") == 2
+    assert (
+        workers.count("penstock_recorder_max_bytes") % 2 == 0 != workers.count("penstock_recorder_max_bytes")
+    )
+    assert workers.count("penstock_recorder_dropped_total") == 0
 
 
 def test_the_workers_share_the_port_of_grpc_too(workers: Workers) -> None:
