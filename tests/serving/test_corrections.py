@@ -10,7 +10,7 @@ import pytest
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.flows.chain.lineage import label_details
-from penstock.flows.production.live import recording
+from penstock.flows.production.live import joining
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
@@ -151,7 +151,7 @@ def test_a_correction_that_fails_half_way_changes_nothing(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as broken:
-        broken.setattr(recording, "add_partials", fail)
+        broken.setattr(joining, "add_partials", fail)
         with pytest.raises(RuntimeError):
             recorder.add_labels("delay", [say(one, 0)])
     assert judged(database).quality.positive_count == 1
