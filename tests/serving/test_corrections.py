@@ -91,6 +91,8 @@ def test_a_batch_is_corrected_row_by_row_and_the_others_stay(database: Database)
         for values in ((1.5, None, None), (None, 2.0, 3.0), (1.0, 2.0, None), (None, 4.0, None))
     ]
     assert [(one.accepted, one.corrected) for one in answers] == [(1, 0), (1, 0), (0, 1), (0, 1)]
+    nothing = recorder.add_labels("delay", [say(batch, None, None, None)])
+    assert (nothing.misfit, nothing.duplicate) == (1, 0)
     both = [say(batch, 2.0, None, None), say(batch, 1.0, None, None)]
     assert recorder.add_labels("delay", both) == LabelCounts(corrected=2)
     recorder.close()

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 import penstock
 from flows.production.endpoints import World
 from penstock.base.errors import Conflict
-from penstock.http.metrics import DURATION_BUCKETS_S as OF_SERVE
+from penstock.http.prometheus.traffic import DURATION_BUCKETS_S as OF_SERVE
 from penstock.watching.counting import DURATION_BUCKETS_S
 from penstock.watching.engine import Engine
 from watching.seen import wait_until

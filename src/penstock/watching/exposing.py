@@ -7,10 +7,10 @@ import threading
 from typing import Any
 
 import penstock
-from penstock.http.exposition import (
-    CollectorRegistry,
+from penstock.http.prometheus.watched import (
     Counted,
     MetricsServer,
+    Registry,
     Watching,
     asgi_app,
     default_registry,
@@ -26,9 +26,7 @@ _joined: list[Any] = []
 _guard = threading.Lock()
 
 
-def start_metrics_server(
-    port: int, host: str = "0.0.0.0", registry: CollectorRegistry | None = None
-) -> MetricsServer:
+def start_metrics_server(port: int, host: str = "0.0.0.0", registry: Registry | None = None) -> MetricsServer:
     """Answer `/metrics` on a port, in a thread: what is watched in this process and the service's own metrics.
 
     Args:
@@ -42,17 +40,17 @@ def start_metrics_server(
     return MetricsServer(port, host, expose(registry))
 
 
-def metrics_wsgi_app(registry: CollectorRegistry | None = None) -> Any:
+def metrics_wsgi_app(registry: Registry | None = None) -> Any:
     """Return a WSGI application that answers with the metrics, to be mounted at `/metrics`, as in Flask."""
     return wsgi_app(expose(registry))
 
 
-def metrics_asgi_app(registry: CollectorRegistry | None = None) -> Any:
+def metrics_asgi_app(registry: Registry | None = None) -> Any:
     """Return an ASGI application that answers with the metrics, to be mounted at `/metrics`, as in FastAPI."""
     return asgi_app(expose(registry))
 
 
-def expose(registry: CollectorRegistry | None = None) -> CollectorRegistry:
+def expose(registry: Registry | None = None) -> Registry:
     """Let a registry tell of what is watched, once, and return it."""
     chosen = registry or default_registry()
     with _guard:

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0010');
+INSERT INTO "alembic_version" VALUES('0011');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -402,7 +402,7 @@ CREATE TABLE verdicts (
 	passed BOOLEAN NOT NULL, 
 	checks JSON NOT NULL, 
 	created_ms BIGINT NOT NULL, 
-	actor VARCHAR(256) NOT NULL, 
+	actor VARCHAR(256) NOT NULL, envelope TEXT, 
 	CONSTRAINT pk_verdicts PRIMARY KEY (id)
 );
 CREATE TABLE version_states (

@@ -109,6 +109,9 @@ class Join:
         if len(label.values) != found[0].row_count:
             self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
             return "misfit"
+        if all(value is None for value in label.values):
+            self._reasons[label.text] = "null is no label: it says that a row's label is not known"
+            return "misfit"
         answered = next((row for row in found if row.route != "shadow"), found[0])
         reason = misfit(decode_columns(answered.outputs), label.values, classes=self._classes_of(answered))
         if reason is not None:

@@ -1,6 +1,6 @@
 """`/metrics` of a service of the user's own: what is counted of its watched functions, beside its own metrics.
 
-The names and labels are those of a serve process (`http/metrics.py`), so that one rule and one panel serve both. The
+The names and labels are those of a serve process (`http/prometheus/traffic.py`), so that one rule and one panel serve both. The
 collector joins the registry that the service has already; nothing is counted here.
 """
 
@@ -23,6 +23,8 @@ from prometheus_client.registry import Collector
 from penstock.base.errors import Conflict
 from penstock.serving.current import Current
 
+Registry = CollectorRegistry
+"""What metrics are collected in, for who does not know the library."""
 BY_MODEL = ("endpoint", "version", "route")
 
 
