@@ -18,7 +18,7 @@ import pytest
 import penstock
 from flows.production.endpoints import World
 from penstock.base.errors import Invalid, Unavailable
-from penstock.serving.current import Current
+from penstock.serving.told.current import Current
 from penstock.watching import calls as calling
 from penstock.watching import engine as engines
 from penstock.watching.engine import Engine

@@ -17,10 +17,10 @@ from penstock.flows.production.live.ingesting import Ingest, Taken
 from penstock.http.operations import Telling
 from penstock.project.project import Project
 from penstock.serving.codecs import LabelItem, decode_feedback
-from penstock.serving.current import Current
 from penstock.serving.deployments import get_revision
 from penstock.serving.feedback import FeedbackResult, take_feedback
-from penstock.serving.observations import ObservationBatch, parse_batch
+from penstock.serving.told.current import Current
+from penstock.serving.told.observations import ObservationBatch, parse_batch
 
 PACKED = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
 

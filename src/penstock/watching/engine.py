@@ -20,7 +20,7 @@ from penstock.base.background import Background
 from penstock.base.errors import Corrupt, Invalid, NotARepository, NotFound, PenstockError, Unavailable
 from penstock.client.connect import HOME, find_place
 from penstock.client.rest import Address
-from penstock.serving.current import Current
+from penstock.serving.told.current import Current
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts
 from penstock.watching.places import Place, ServerPlace, StorePlace

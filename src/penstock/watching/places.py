@@ -16,9 +16,9 @@ from penstock.client.rest import Address, Rest
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
-from penstock.serving.current import Current
 from penstock.serving.deployments import get_revision
-from penstock.serving.observations import parse_batch
+from penstock.serving.told.current import Current
+from penstock.serving.told.observations import parse_batch
 
 API = "/api/penstock/v1"
 PACKED = {"Content-Type": "application/msgpack"}

@@ -17,7 +17,7 @@ from penstock.base.errors import Invalid
 from penstock.client.connect import find_place
 from penstock.client.rest import Address
 from penstock.flows.production.deploying import check_endpoint_name
-from penstock.serving.current import Current
+from penstock.serving.told.current import Current
 from penstock.watching.calls import Mark, last
 from penstock.watching.engine import find_engine, the_engine
 from penstock.watching.exposing import expose

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from penstock.base.errors import Conflict
-from penstock.serving.current import Current
+from penstock.serving.told.current import Current
 
 Registry = CollectorRegistry
 """What metrics are collected in, for who does not know the library."""
