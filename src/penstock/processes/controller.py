@@ -51,7 +51,8 @@ class ControllerLoop:
             begun_s = time.thread_time()
             try:
                 count = self._controller.tick()
-                self.health = ControllerHealth(now_ms(), count, None, dict(self._controller.problems))
+                known = self._controller
+                self.health = ControllerHealth(now_ms(), count, None, dict(known.problems), known.looks)
             except PenstockError as error:
                 self._note(error.message)
             except Exception as error:  # the watch must outlive a defect in one look

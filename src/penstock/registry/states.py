@@ -72,8 +72,18 @@ def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> i
 
 def find_rolled_back(connection: sa.Connection, version: ModelVersion) -> VersionState | None:
     """Return why a version is rolled back now, or None when it is not; the same content is the same version."""
-    found = list_rolled_back(connection, version.model)
-    same = (one for one in found.values() if version.digest and one.digest == version.digest)
+    return same_rolled_back(list_rolled_back(connection, version.model), version)
+
+
+def same_rolled_back(
+    found: Mapping[tuple[str, int], VersionState], version: ModelVersion
+) -> VersionState | None:
+    """Return why a version is among those rolled back, itself or under another number of its model; or None."""
+    same = (
+        one
+        for one in found.values()
+        if version.digest and (one.model, one.digest) == (version.model, version.digest)
+    )
     return found.get((version.model, version.number)) or next(same, None)
 
 

@@ -79,7 +79,8 @@ def explain(project: Project, subject: str) -> Explanation:
         if "/" in subject or "@" in subject:
             version = _as_version(connection, subject)
             if version is not None:
-                links = [*_version_links(connection, version), *_served_links(connection, version)]
+                came_from = _version_links(connection, version, with_state=False)
+                links = [*came_from, *_served_links(connection, version)]
                 return _explanation(subject, "model version", links, version)
         revision = _as_revision(connection, subject)
         if revision is not None:
@@ -237,10 +238,18 @@ def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explana
 
 
 def _version_links(
-    connection: sa.Connection, version: ModelVersion, revision: Revision | None = None
+    connection: sa.Connection,
+    version: ModelVersion,
+    revision: Revision | None = None,
+    *,
+    with_state: bool = True,
 ) -> list[Link]:
-    """Return where a version came from; of a revision, with the verdict that it went out on."""
-    links = [_version_link(version), *_state_links(connection, version)]
+    """Return where a version came from; of a revision, with the verdict that it went out on.
+
+    Args:
+        with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
+    """
+    links = [_version_link(version), *(_state_links(connection, version) if with_state else [])]
     until_ms = revision.created_ms if revision is not None else None
     verdict = find_verdict(connection, version.model, version.digest, until_ms=until_ms)
     if verdict is not None:
@@ -320,8 +329,9 @@ def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
 
 
 def _served_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+    """Return every deployment of a version, and that it was rolled back where it was: how its story ended."""
     found = list_revisions_of_version(connection, version.model, version.number)
-    return [_revision_link(revision) for revision in found]
+    return [*map(_revision_link, found), *_state_links(connection, version)]
 
 
 def _revision_link(revision: Revision) -> Link:

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from penstock.flows.production.watching import Observation
+
 
 @dataclass(frozen=True)
 class ControllerHealth:
     """When the controller last looked, at how many endpoints, and what went wrong last.
 
     `problem` is its own; `problems` are those of endpoints that could not be judged, by name, and of
-    `penstock.yaml` when it is wrong.
+    `penstock.yaml` when it is wrong. `looks` are what it found at each endpoint, for who would else look again.
     """
 
     ticked_ms: int | None
     endpoint_count: int
     problem: str | None
     problems: Mapping[str, str] = field(default_factory=dict)
+    looks: Mapping[str, Observation] = field(default_factory=dict)
 
 
 class Watched(Protocol):

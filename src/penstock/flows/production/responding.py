@@ -52,6 +52,7 @@ class Controller:
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
         self._memory: dict[str, Remembered] = {}
+        self._looks: dict[str, Observation] = {}
         self._remembers = remembers
 
     @property
@@ -59,6 +60,11 @@ class Controller:
         """What kept an endpoint from being judged at the last look, by name; `penstock.yaml` for the file."""
         file = {"penstock.yaml": self._file.problem} if self._file.problem else {}
         return MappingProxyType({**file, **self._problems})
+
+    @property
+    def looks(self) -> Mapping[str, Observation]:
+        """What the last look at each endpoint found, by name; each says when it was."""
+        return MappingProxyType(dict(self._looks))
 
     def tick(self) -> int:
         """Look at every endpoint once and act; return how many were looked at, 0 without the lease.
@@ -80,6 +86,7 @@ class Controller:
                 continue
             try:
                 seen = observe_again(self.project, name, shared, self._memory, time_ms)
+                self._looks[name] = seen
                 self._handle(seen)
             except Conflict:
                 continue  # somebody deployed meanwhile: the next tick sees it
