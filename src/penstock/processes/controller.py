@@ -51,8 +51,15 @@ class ControllerLoop:
             begun_s = time.thread_time()
             try:
                 count = self._controller.tick()
-                known = self._controller
-                self.health = ControllerHealth(now_ms(), count, None, dict(known.problems), known.looks)
+                self.health = ControllerHealth(
+                    now_ms(),
+                    count,
+                    None,
+                    dict(self._controller.problems),
+                    dict(self._controller.looks),
+                    self._controller.is_leading,
+                    dict(self._controller.observations),
+                )
             except PenstockError as error:
                 self._note(error.message)
             except Exception as error:  # the watch must outlive a defect in one look

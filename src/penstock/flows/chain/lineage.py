@@ -13,12 +13,12 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import NotFound
 from penstock.base.numbers import format_number
 from penstock.base.store.events import list_events
+from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.references import resolve_version
 from penstock.registry.states import find_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import (
@@ -34,8 +34,14 @@ from penstock.serving.deployments import (
     get_revision,
     list_revisions_of_version,
 )
-from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.prediction_id import (
+    ROUTES,
+    UNKNOWN_ENDPOINT,
+    PredictionId,
+    Route,
+)
 from penstock.serving.predictions import (
+    Prediction,
     StoredLabel,
     current_label,
     decode_columns,
@@ -72,30 +78,30 @@ def explain(project: Project, subject: str) -> Explanation:
     Raises:
         NotFound: nothing is called so.
     """
-    prediction = _as_prediction(subject)
+    prediction = as_prediction(subject)
     with project.database.read() as connection:
         if prediction is not None:
             return _explain_prediction(connection, subject, prediction)
         if "/" in subject or "@" in subject:
-            version = _as_version(connection, subject)
+            version = as_version(connection, subject)
             if version is not None:
                 came_from = _version_links(connection, version, with_state=False)
                 links = [*came_from, *_served_links(connection, version)]
                 return _explanation(subject, "model version", links, version)
-        revision = _as_revision(connection, subject)
+        revision = as_revision(connection, subject)
         if revision is not None:
             version = get_version(connection, revision.model, revision.stable, deleted=True)
             links = [_revision_link(revision), *_version_links(connection, version, revision)]
             return _explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
             return _explain_endpoint(connection, subject)
-        run = _as_run(connection, subject)
+        run = as_run(connection, subject)
         if run is not None:
             return _explain_run(connection, subject, run)
         data = _as_data(connection, subject)
         if data is not None:
             return data
-        commit = _as_commit(project, subject)
+        commit = as_commit(project, subject)
         if commit is not None:
             return _explain_commit(connection, subject, commit)
     raise NotFound(
@@ -120,7 +126,10 @@ def label_details(given: list[StoredLabel]) -> dict[str, Any]:
 
 
 def _explain_prediction(connection: sa.Connection, subject: str, prediction: PredictionId) -> Explanation:
+    kept = list_predictions(connection, [subject])
     endpoint = find_endpoint_name(connection, prediction.endpoint_id)
+    if endpoint is None and kept and prediction.endpoint_id == UNKNOWN_ENDPOINT:
+        endpoint, prediction = kept[0].endpoint, _made_by(prediction, kept[0])
     if endpoint is None:
         raise NotFound(
             f"prediction {subject} was made by an endpoint this store does not know",
@@ -128,7 +137,6 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
             hint="ask the store of the system that answered it",
         )
     details: dict[str, Any] = {"route": prediction.route, "time_ms": prediction.time_ms}
-    kept = list_predictions(connection, [subject])
     for stored in kept:
         details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
@@ -156,6 +164,13 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
     deployed = revision if links else None
     found = [first, *links, *_version_links(connection, version, deployed)]
     return _explanation(subject, "prediction", found, version)
+
+
+def _made_by(prediction: PredictionId, stored: Prediction) -> PredictionId:
+    """Return an id that was made without the store, with what the store knows of it."""
+    route: Route = next(one for one in ROUTES if one == stored.route)
+    number = stored.version if route == "direct" else stored.revision
+    return msgspec.structs.replace(prediction, route=route, revision=number)
 
 
 def _values(packed: bytes) -> dict[str, Any]:
@@ -353,39 +368,3 @@ def _explanation(
         version=version.ref if version else None,
         commit=commit or (version.provenance.commit if version else None),
     )
-
-
-def _as_prediction(subject: str) -> PredictionId | None:
-    try:
-        return parse_prediction_id(subject)
-    except Invalid:
-        return None
-
-
-def _as_revision(connection: sa.Connection, subject: str) -> Revision | None:
-    """Return the revision that `endpoint#number` names, or None."""
-    endpoint, _, number = subject.rpartition("#")
-    if not (endpoint and number.isascii() and number.isdigit() and len(number) < 10):
-        return None
-    return find_revision(connection, endpoint, int(number))
-
-
-def _as_version(connection: sa.Connection, subject: str) -> ModelVersion | None:
-    try:
-        return resolve_version(connection, subject)
-    except (NotFound, Invalid):
-        return None
-
-
-def _as_run(connection: sa.Connection, subject: str) -> str | None:
-    try:
-        return tracking.get_run(connection, subject).id
-    except NotFound:
-        return None
-
-
-def _as_commit(project: Project, subject: str) -> str | None:
-    try:
-        return project.git.resolve(subject)
-    except (NotFound, Invalid):
-        return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from penstock.flows.production.looks import EndpointLook
 from penstock.flows.production.watching import Observation
 
 
@@ -14,14 +15,18 @@ class ControllerHealth:
     """When the controller last looked, at how many endpoints, and what went wrong last.
 
     `problem` is its own; `problems` are those of endpoints that could not be judged, by name, and of
-    `penstock.yaml` when it is wrong. `looks` are what it found at each endpoint, for who would else look again.
+    `penstock.yaml` when it is wrong. `looks` are what the last look at each endpoint found, by name: empty
+    while another process is the controller that acts. Each look replaces it as a whole. `observations` are the
+    same looks with their findings, for pages, which would else look again.
     """
 
     ticked_ms: int | None
     endpoint_count: int
     problem: str | None
     problems: Mapping[str, str] = field(default_factory=dict)
-    looks: Mapping[str, Observation] = field(default_factory=dict)
+    looks: Mapping[str, EndpointLook] = field(default_factory=dict)
+    is_leading: bool = False
+    observations: Mapping[str, Observation] = field(default_factory=dict)
 
 
 class Watched(Protocol):

@@ -76,7 +76,7 @@ class EndpointPages:
             alerts = list_open_alerts(connection, name)
             revisions = list_revisions(connection, name)
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
-        looks = self._controller.health.looks
+        looks = self._controller.health.observations
         readable = Readable(self._project, [])
         policy = readable.read(lambda connection: policy_or_none_yet(connection, name, revision.model))
         steps = readable.read(lambda connection: list_policy_steps(connection, name))

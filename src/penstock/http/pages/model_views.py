@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.base.errors import NotFound
 from penstock.flows.chain.lineage import Explanation
-from penstock.flows.models.outings import Outing, view_outings
+from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.pages.chains import linked
 from penstock.http.pages.render import Renderer

@@ -43,7 +43,7 @@ class OverviewPages:
 
     def _told(self) -> dict[str, Any]:
         seen, time_ms = self._controller.health, now_ms()
-        views = overview(self._project, seen.looks)
+        views = overview(self._project, seen.observations)
         with self._project.database.read() as connection:
             events = list(reversed(list_events(connection, limit=EVENTS)))
             alerts = list_open_alerts(connection)
