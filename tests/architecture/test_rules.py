@@ -53,6 +53,7 @@ DOORS = {
     "penstock/cli/catalogue.py": "commands",
     "penstock/records/flavours.py": "flavours, by the catalogue",
     "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
+    "penstock/serving/loaders/own_code.py": "a model's own modules, by its folder",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",
 }
 

@@ -136,6 +136,17 @@ def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(workers: Wor
     assert workers.count("penstock_requests_total") == before + 20
 
 
+def test_an_endpoint_is_unloaded_and_loaded_in_every_worker(workers: Workers) -> None:
+    def statuses() -> set[int]:
+        return {workers.ask().status_code for _ in range(16)}
+
+    repository = f"{workers.url}/v2/repository/models/delay"
+    assert httpx.post(f"{repository}/unload", timeout=60).status_code == 200
+    wait_until(lambda: statuses() == {503})
+    assert httpx.post(f"{repository}/load", timeout=60).status_code == 200
+    wait_until(lambda: statuses() == {200})
+
+
 def test_the_end_of_the_supervisor_is_the_end_of_all(workers: Workers) -> None:
     pids = workers.alive()
     workers.process.terminate()

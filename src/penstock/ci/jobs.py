@@ -38,7 +38,7 @@ class Job:
         )
 
 
-STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS")
+STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS", "PENSTOCK_SIGNING_KEY")
 """Where the registry is: without them a runner begins with an empty one and compares with no champion."""
 REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 

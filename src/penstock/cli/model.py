@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -130,24 +130,28 @@ def model_show(session: Session, reference: str) -> None:
 @click.argument("reference", required=False)
 @json_option
 @pass_session
-def model_verify(session: Session, reference: str | None) -> None:
-    """Check every stored file of a version, or of all, against its manifest."""
-    import tempfile
+@click.pass_context
+def model_verify(context: click.Context, session: Session, reference: str | None) -> None:
+    """Check the files and verdicts of a version, or of all, against what was registered and signed; exit 1 on damage."""
+    import msgspec
 
-    from penstock.flows.models.folders import write_model
-    from penstock.registry.references import resolve_version
-    from penstock.registry.versions import list_versions
+    from penstock.flows.models.verifying import verify_versions
     from penstock.workspace import open_workspace
 
-    project = open_workspace(session.directory)
-    with project.database.read() as connection:
-        versions = [resolve_version(connection, reference)] if reference else list_versions(connection)
-    versions = [version for version in versions if version.digest or reference]
-    for version in versions:
-        with tempfile.TemporaryDirectory(prefix="penstock-verify-") as folder:
-            write_model(project, version, Path(folder) / "model")
-    document = [{"version": version.ref, "digest": version.digest, "intact": True} for version in versions]
-    session.emit(document, f"{len(versions)} versions are intact.")
+    reports = verify_versions(open_workspace(session.directory), reference)
+    document = [{**msgspec.to_builtins(one), "intact": one.is_intact} for one in reports]
+    broken = [one for one in reports if not one.is_intact]
+    lines = [f"{one.version}: {damage.what}: {damage.sentence}" for one in reports for damage in one.damages]
+    lines += [
+        f"{one.version}: verdict {state.id}: {state.sentence}"
+        for one in reports
+        for state in one.verdicts
+        if state.state in {"unsigned", "untrusted"}
+    ]
+    counts = f"{len(reports) - len(broken)} of {len(reports)}" if broken else str(len(reports))
+    session.emit(document, "\n".join([*lines, f"{counts} versions are intact."]))
+    if broken:
+        context.exit(EXIT_FAILED)
 
 
 @model.command("download")
@@ -188,7 +192,7 @@ def model_delete(session: Session, reference: str, force: bool) -> None:
     if not force:
         question = f"Delete {reference}{'' if slash else ' and all its versions'}?"
         click.confirm(question, abort=True, err=True)
-    policy = AliasPolicy.of(project.settings)
+    policy = AliasPolicy.of(project)
     with project.database.write() as connection:
         if slash:
             delete_version(connection, policy, name, parse_number(number), project.actor)
@@ -210,7 +214,7 @@ def model_rename(session: Session, name: str, new_name: str) -> None:
 
     project = open_workspace(session.directory)
     with project.database.write() as connection:
-        rename_model(connection, AliasPolicy.of(project.settings), name, new_name, project.actor)
+        rename_model(connection, AliasPolicy.of(project), name, new_name, project.actor)
     session.emit({"name": new_name, "before": name}, f"{name} is called {new_name} now.")
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from penstock.artifacts.files import VERSIONS, ArtifactFiles
 from penstock.base.errors import NotFound
 from penstock.client.catalogue import DIGEST_TAG, Located, RunQuery, Version, parse_uri
-from penstock.flows.models.aliases import AliasPolicy, apply_move, drop_alias, plan_move
+from penstock.flows.models.aliases import AliasPolicy, apply_move, check_files, drop_alias, plan_move
 from penstock.flows.models.folders import require_files, write_model
 from penstock.flows.models.places import PROXY, ModelPlace, place_in_run, place_of_model
 from penstock.flows.models.uploaded import Registration, register_uploaded
@@ -96,10 +96,12 @@ class StoreCatalogue:
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Point an alias at a version."""
+        policy = AliasPolicy.of(self._project)
+        check_files(self._project, policy, name, number, alias)
         with self._project.database.write() as connection:
             get_card(connection, name, number)
             version = get_version(connection, name, number)
-            plan = plan_move(connection, AliasPolicy.of(self._project.settings), version, alias)
+            plan = plan_move(connection, policy, version, alias)
             if not plan.changes_nothing:
                 apply_move(connection, plan, self._project.actor)
 
@@ -108,7 +110,7 @@ class StoreCatalogue:
         check_alias(alias)
         with self._project.database.write() as connection:
             get_model(connection, name)
-            policy = AliasPolicy.of(self._project.settings)
+            policy = AliasPolicy.of(self._project)
             drop_alias(connection, policy, (name, alias), self._project.actor)
 
     def locate(self, uri: str) -> Located:

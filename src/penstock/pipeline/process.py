@@ -13,6 +13,8 @@ from pathlib import Path
 from penstock.base.process import die_with_parent
 
 TERMINATE_GRACE_S = 5.0
+SECRET = "PENSTOCK_SIGNING_KEY"
+"""What no stage or test needs to know."""
 
 
 def run_command(
@@ -26,7 +28,7 @@ def run_command(
     """
     added = [f"{name}={value}" for name, value in (variables or {}).items()]
     process = subprocess.Popen(
-        ["/usr/bin/env", *added, "/bin/sh", "-c", command],
+        ["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", command],
         cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -44,6 +46,9 @@ def run_command(
     except BaseException:
         end_group(process)
         raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

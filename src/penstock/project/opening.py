@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from penstock.base.errors import Invalid, NotARepository
 from penstock.data.repository import find_root
+from penstock.project.keys import KeySources
 from penstock.project.project import HOME, Places, Project
 from penstock.project.settings import ProjectSettings, load_project_settings, read_places
 
@@ -101,7 +102,13 @@ def _places(root: Path, settings: ProjectSettings, variables: Mapping[str, str])
         store = f"{prefix}{root / store.removeprefix(prefix)}"
     if "://" not in artifacts:
         artifacts = str(root / artifacts)
-    return Places(root=root, home=root / HOME, store_url=store, artifacts_url=artifacts)
+    return Places(
+        root=root,
+        home=root / HOME,
+        store_url=store,
+        artifacts_url=artifacts,
+        keys=KeySources.of(variables),
+    )
 
 
 def _user(variables: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from penstock.base.store.writer import GroupWriter
 from penstock.data.repository import DataRepository
+from penstock.project.keys import KeyRing, KeySources
 from penstock.project.settings import ProjectSettings
 from penstock.storage.content import ContentStore
 from penstock.storage.resolve import open_backend
@@ -29,6 +30,7 @@ class Places:
     store_url: str
     artifacts_url: str
     cache_dir: Path | None = None
+    keys: KeySources = field(default_factory=KeySources)
 
 
 class Project:
@@ -116,11 +118,15 @@ class Project:
         """The data repository of the working tree."""
         return DataRepository.open(self.root, cache_dir=self.places.cache_dir)
 
+    @property
+    def keys(self) -> KeyRing:
+        """Whose signatures count, as penstock.yaml says now, and the key to sign with."""
+        _ = self.home
+        return KeyRing(self.places.home / "keys", self.places.keys, self.readable_settings.trusted_keys)
+
     def at(self, root: Path, settings: ProjectSettings, actor: str) -> Project:
         """Return the project of another tree with the same store, artifacts, models and cache."""
-        places = Places(
-            root, self.places.home, self.places.store_url, self.places.artifacts_url, self.data.cache.root
-        )
+        places = replace(self.places, root=root, cache_dir=self.data.cache.root)
         return Project(places, settings, actor)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.registry.gates.settings import GateEntry
 
 SETTINGS_FILE = "penstock.yaml"
+PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=(\s.*)?")
 DEFAULT_STORE = "sqlite:///.penstock/penstock.db"
 DEFAULT_ARTIFACTS = ".penstock/artifacts"
 
@@ -78,7 +80,10 @@ class RecordingSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """penstock.yaml. `models` are further models beside `model`, or instead of it."""
+    """penstock.yaml. `models` are further models beside `model`, or instead of it.
+
+    `trusted_keys` are public keys whose signatures on verdicts count, beside those in `.penstock/keys`.
+    """
 
     project: str
     model: ModelSettings | None = None
@@ -86,6 +91,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[GateEntry, ...] = ()
     endpoints: dict[str, EndpointSettings] = {}
     protected_aliases: tuple[str, ...] = ("champion",)
+    trusted_keys: tuple[str, ...] = ()
     alerts: AlertSettings = AlertSettings()
     webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
@@ -99,6 +105,11 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two models are called {twice[0]!r}")
+        wrong = next((text for text in self.trusted_keys if not PUBLIC_KEY.fullmatch(text)), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{wrong[:80]!r} in `trusted_keys` is no public key: `penstock key show` prints one"
+            )
 
     @property
     def all_models(self) -> tuple[ModelSettings, ...]:

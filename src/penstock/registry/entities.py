@@ -139,7 +139,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gates said of exactly this model, under these settings, on this data."""
+    """What the gates said of exactly this model, under these settings, on this data.
+
+    `envelope` is the signed statement of all of it (DSSE, in JSON); None where it was made before signing.
+    """
 
     id: str
     model: str
@@ -150,6 +153,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...]
     created_ms: int
     actor: str
+    envelope: str | None = None
 
     @property
     def summary(self) -> str:
@@ -157,7 +161,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         if not self.checks:
             return "no gates are set: nothing was checked but that it loads"
         passed = sum(check.status == "pass" for check in self.checks)
-        return f"{passed} of {len(self.checks)} checks passed"
+        if passed == len(self.checks):
+            return f"{passed} of {passed} checks passed"
+        blocking = len(self.blocking)
+        warned = len(self.checks) - passed - blocking
+        words = [f"{passed} of {len(self.checks)} checks passed"]
+        words += [f"{blocking} refuse{'s' if blocking == 1 else ''} it"] if blocking else []
+        words += [f"{warned} only warn{'s' if warned == 1 else ''}"] if warned else []
+        return ", ".join(words)
 
     @property
     def blocking(self) -> tuple[CheckResult, ...]:

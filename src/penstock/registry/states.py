@@ -6,7 +6,7 @@ it may. States are rows that are never changed; the newest one counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -15,9 +15,11 @@ import sqlalchemy as sa
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Refused
 from penstock.base.store.events import record_event
-from penstock.registry.entities import ModelVersion
+from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.tables import verdicts, version_states
+from penstock.registry.verdicts import get_verdict
 
+Holds = Callable[[Verdict], bool]
 State = Literal["rolled_back", "cleared"]
 
 
@@ -46,18 +48,19 @@ def add_state(connection: sa.Connection, state: VersionState) -> None:
 
 
 def list_rolled_back(
-    connection: sa.Connection, model: str | None = None
+    connection: sa.Connection, model: str | None = None, holds: Holds | None = None
 ) -> dict[tuple[str, int], VersionState]:
     """Return the versions that are rolled back now, by model and number.
 
-    A version is not any more once it was cleared, or once a gate passed its content after that.
+    A version is not any more once it was cleared, or once a gate passed its content after that (on a verdict that
+    `holds`).
     """
     query = sa.select(version_states).order_by(version_states.c.id)
     if model is not None:
         query = query.where(version_states.c.model == model)
     newest = {(row["model"], row["number"]): _state(row) for row in connection.execute(query).mappings()}
     found = {key: one for key, one in newest.items() if one.state == "rolled_back"}
-    return {key: one for key, one in found.items() if not _passed_since(connection, one)}
+    return {key: one for key, one in found.items() if not _passed_since(connection, one, holds)}
 
 
 def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> int:
@@ -70,23 +73,28 @@ def last_rolled_back_ms(connection: sa.Connection, model: str, number: int) -> i
     return connection.execute(query).scalar() or 0
 
 
-def find_rolled_back(connection: sa.Connection, version: ModelVersion) -> VersionState | None:
+def find_rolled_back(
+    connection: sa.Connection, version: ModelVersion, holds: Holds | None = None
+) -> VersionState | None:
     """Return why a version is rolled back now, or None when it is not; the same content is the same version."""
-    found = list_rolled_back(connection, version.model)
+    found = list_rolled_back(connection, version.model, holds)
     same = (one for one in found.values() if version.digest and one.digest == version.digest)
     return found.get((version.model, version.number)) or next(same, None)
 
 
-def require_not_rolled_back(connection: sa.Connection, version: ModelVersion, what: str) -> None:
+def require_not_rolled_back(
+    connection: sa.Connection, version: ModelVersion, what: str, holds: Holds | None = None
+) -> None:
     """Make sure that a version was not rolled back.
 
     Args:
         what: what is refused, as `deployed`.
+        holds: whether a verdict is proof; without it the store is believed.
 
     Raises:
         Refused: it was, and nothing has spoken for it since.
     """
-    found = find_rolled_back(connection, version)
+    found = find_rolled_back(connection, version, holds)
     if found is not None:
         raise Refused(
             f"{version.ref} cannot be {what}: it was {found.sentence}",
@@ -125,7 +133,7 @@ def clear_state(connection: sa.Connection, version: ModelVersion, actor: str, re
     )
 
 
-def _passed_since(connection: sa.Connection, state: VersionState) -> bool:
+def _passed_since(connection: sa.Connection, state: VersionState, holds: Holds | None) -> bool:
     if not state.digest:
         return False
     query = sa.select(verdicts.c.id).where(
@@ -134,7 +142,9 @@ def _passed_since(connection: sa.Connection, state: VersionState) -> bool:
         verdicts.c.passed,
         verdicts.c.created_ms > state.time_ms,
     )
-    return connection.execute(query.limit(1)).first() is not None
+    if holds is None:
+        return connection.execute(query.limit(1)).first() is not None
+    return any(holds(get_verdict(connection, one)) for one in connection.execute(query).scalars().all())
 
 
 def _state(row: Any) -> VersionState:

@@ -117,6 +117,7 @@ verdicts = sa.Table(
     sa.Column("checks", sa.JSON, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(256), nullable=False),
+    sa.Column("envelope", sa.Text),
 )
 webhooks = sa.Table(
     "webhooks",

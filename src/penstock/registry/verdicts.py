@@ -1,20 +1,29 @@
-"""Verdicts in the store: written once, found by exactly what they judged."""
+"""Verdicts in the store: written once, found by exactly what they judged. Whether one is proof says `registry.proof`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.errors import NotFound
+from penstock.base.errors import Corrupt, NotFound
 from penstock.registry.entities import Verdict
-from penstock.registry.tables import verdicts
+from penstock.registry.tables import models, verdicts
+
+MAX_NAMES = 50
 
 
 def add_verdict(connection: sa.Connection, verdict: Verdict) -> None:
     """Write a verdict; it is never changed afterwards."""
     connection.execute(verdicts.insert().values(**msgspec.to_builtins(verdict)))
+
+
+def add_envelope(connection: sa.Connection, verdict: Verdict) -> bool:
+    """Give a verdict that has none its signed statement; False where it has one or is gone."""
+    query = verdicts.update().where(verdicts.c.id == verdict.id, verdicts.c.envelope.is_(None))
+    return connection.execute(query.values(envelope=verdict.envelope)).rowcount == 1
 
 
 def find_verdict(
@@ -28,6 +37,9 @@ def find_verdict(
     """Return the newest verdict on exactly this content (under exactly these settings, until that time), or None.
 
     There is none on a version whose files are elsewhere, since nobody knows what they are.
+
+    Raises:
+        Corrupt: its row cannot be read.
     """
     if not model_digest:
         return None
@@ -36,8 +48,7 @@ def find_verdict(
         query = query.where(verdicts.c.settings_digest == settings_digest)
     if until_ms is not None:
         query = query.where(verdicts.c.created_ms <= until_ms)
-    row = connection.execute(query.order_by(verdicts.c.created_ms.desc()).limit(1)).mappings().first()
-    return _verdict(row) if row else None
+    return next(_read(connection, query.order_by(verdicts.c.created_ms.desc()).limit(1)), None)
 
 
 def get_verdict(connection: sa.Connection, verdict_id: str) -> Verdict:
@@ -45,16 +56,47 @@ def get_verdict(connection: sa.Connection, verdict_id: str) -> Verdict:
 
     Raises:
         NotFound: there is none.
+        Corrupt: its row cannot be read.
     """
-    row = connection.execute(sa.select(verdicts).where(verdicts.c.id == verdict_id)).mappings().first()
-    if row is None:
+    found = next(_read(connection, sa.select(verdicts).where(verdicts.c.id == verdict_id)), None)
+    if found is None:
         raise NotFound(
             f"there is no verdict {verdict_id!r}",
             code="registry.no_verdict",
             hint="penstock gate show MODEL/N",
         )
-    return _verdict(row)
+    return found
 
 
-def _verdict(row: Any) -> Verdict:
-    return msgspec.convert({str(key): value for key, value in row.items()}, Verdict)
+def list_verdict_ids(
+    connection: sa.Connection, model: str | None = None, model_digest: str | None = None
+) -> list[str]:
+    """Return the ids of all verdicts, oldest first; of a model, or on some content."""
+    query = sa.select(verdicts.c.id).order_by(verdicts.c.created_ms, verdicts.c.id)
+    if model is not None:
+        query = query.where(verdicts.c.model == model)
+    if model_digest is not None:
+        query = query.where(verdicts.c.model_digest == model_digest)
+    return list(connection.execute(query).scalars())
+
+
+def was_called(connection: sa.Connection, old: str, new: str) -> bool:
+    """Say whether the model `new` had the name `old` before."""
+    name: str | None = old
+    for _ in range(MAX_NAMES):
+        name = connection.execute(sa.select(models.c.moved_to).where(models.c.name == name)).scalar()
+        if name is None or name == new:
+            return name == new
+    return False
+
+
+def _read(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Verdict]:
+    try:
+        for row in connection.execute(query).mappings():
+            yield msgspec.convert({str(key): value for key, value in row.items()}, Verdict)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise Corrupt(
+            f"a verdict in the store was changed and cannot be read: {error}",
+            code="gate.verdict_damaged",
+            hint="penstock model verify tells which; penstock gate run MODEL/N judges anew",
+        ) from None

@@ -126,6 +126,16 @@ class ContentStore:
         if held:
             yield held
 
+    def check(self, digest: str) -> None:
+        """Read the bytes of a digest and check that they match.
+
+        Raises:
+            NotFound: they are not stored.
+            Corrupt: what is stored is something else.
+        """
+        for _ in self.stream(digest):
+            pass
+
     def fetch(self, digest: str, target: Path) -> None:
         """Write the bytes of a digest to `target`, in one step and only when they match.
 

@@ -63,7 +63,7 @@ def test_without_gates_moves_are_free_and_kept_with_who_and_when(tmp_path: Path)
 
 
 def test_a_protected_alias_is_not_lost_through_a_side_door(released: Sample) -> None:
-    policy = AliasPolicy.of(released.project.settings)
+    policy = AliasPolicy.of(released.project)
     for door in (
         lambda connection: drop_alias(connection, policy, ("late", "champion"), "me"),
         lambda connection: delete_version(connection, policy, "late", 1, "me"),
@@ -78,7 +78,7 @@ def test_a_protected_alias_is_not_lost_through_a_side_door(released: Sample) -> 
 
 def test_what_an_endpoint_serves_is_neither_renamed_nor_deleted(released: Sample) -> None:
     apply_deployment(released.project, plan_deployment(released.project, "delay", "late@champion"))
-    policy = AliasPolicy.of(released.project.settings)
+    policy = AliasPolicy.of(released.project)
     for change in (
         lambda connection: rename_model(connection, policy, "late", "later", "me"),
         lambda connection: delete_model(connection, policy, "late", "me"),

@@ -75,7 +75,7 @@ def forget(project: Project, *ids: str) -> None:
 def drop(project: Project, model: str, *numbers: int) -> None:
     with project.database.write() as connection:
         for number in numbers:
-            delete_version(connection, AliasPolicy.of(project.settings), model, number, "me")
+            delete_version(connection, AliasPolicy.of(project), model, number, "me")
 
 
 def files(project: Project, prefix: str = "") -> set[str]:
@@ -181,7 +181,7 @@ def test_what_a_verdict_is_about_stays(project: Project) -> None:
             actor="me",
         )
         add_verdict(connection, verdict)
-        delete_model(connection, AliasPolicy.of(project.settings), "judged", "me")
+        delete_model(connection, AliasPolicy.of(project), "judged", "me")
     planned = plan(project, wish_until(None))
     assert planned.is_empty
     assert dict(planned.kept) == {"version judged/1": f"verdict {'v' * 32} is about it"}

@@ -1,7 +1,7 @@
 """One policy for moving or deleting an alias, through whichever door: command line, CI, controller, MLflow's API.
 
 A protected alias says what production runs. Where a project has gates, it moves only to a version that has a
-passing verdict for exactly its content under the gates as they are now, and is not taken away. Without gates
+verdict that allows it (`flows/models/proving`), its files as they were judged, and is not taken away. Without gates
 (a server outside a project) nothing is asked, but every move is kept with time and actor.
 """
 
@@ -15,11 +15,10 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, Refused
+from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.project.project import Project
-from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import find_alias, list_aliases, move_alias
 from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
-from penstock.registry.gates.settings import GateEntry, settings_digest
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
 from penstock.registry.states import clear_state, require_not_rolled_back
@@ -29,23 +28,19 @@ from penstock.registry.versions import get_version
 
 @dataclass(frozen=True)
 class AliasPolicy:
-    """Which aliases are protected by which gates; a model may have gates of its own."""
+    """Which aliases are protected, and the rule of verdicts that they move by; a model may have gates of its own."""
 
-    settings: ProjectSettings
+    rule: VerdictRule
     protected: frozenset[str]
 
     @classmethod
-    def of(cls, settings: ProjectSettings) -> AliasPolicy:
+    def of(cls, project: Project) -> AliasPolicy:
         """Return a project's policy."""
-        return cls(settings, frozenset(settings.protected_aliases))
-
-    def gates_of(self, model: str) -> tuple[GateEntry, ...]:
-        """Return the gates of a model."""
-        return self.settings.gates_of(model)
+        return cls(VerdictRule.of(project), frozenset(project.settings.protected_aliases))
 
     def protects(self, model: str, alias: str) -> bool:
         """Say whether an alias of a model moves only on a verdict."""
-        return bool(self.gates_of(model)) and alias in self.protected
+        return bool(self.rule.gates_of(model)) and alias in self.protected
 
 
 @dataclass(frozen=True)
@@ -78,9 +73,26 @@ def plan_promotion(
         Invalid: it cannot be an alias.
         Refused: the policy does not allow it.
     """
+    policy = AliasPolicy.of(project)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
-        return plan_move(connection, AliasPolicy.of(project.settings), version, alias, force_reason)
+        plan = plan_move(connection, policy, version, alias, force_reason)
+    if policy.protects(version.model, alias):
+        require_intact(project, version)
+    return plan
+
+
+def check_files(project: Project, policy: AliasPolicy, model: str, number: int, alias: str) -> None:
+    """Check a version's stored files before a protected alias is moved to it; before the transaction, since it takes long.
+
+    Raises:
+        Refused: they are not those that were registered.
+    """
+    if not policy.protects(model, alias):
+        return
+    with project.database.read() as connection:
+        version = get_version(connection, model, number)
+    require_intact(project, version)
 
 
 def plan_move(
@@ -93,14 +105,12 @@ def plan_move(
     """Plan to point `alias` at a version; raises as `plan_promotion`."""
     check_alias(alias)
     if alias in policy.protected and not force_reason:
-        require_not_rolled_back(connection, version, alias)
+        require_not_rolled_back(connection, version, alias, policy.rule.holds(connection))
     current = find_alias(connection, version.model, alias)
-    verdict = find_verdict(
-        connection, version.model, version.digest, settings_digest(policy.gates_of(version.model))
-    )
-    if policy.protects(version.model, alias) and (verdict is None or not verdict.passed):
-        other = find_verdict(connection, version.model, version.digest)
-        raise _refusal(version, alias, verdict, other)
+    if policy.protects(version.model, alias):
+        verdict: Verdict | None = policy.rule.require(connection, version, f"become {alias}")
+    else:
+        verdict = policy.rule.find(connection, version)
     return PromotionPlan(version, alias, current.version if current else None, verdict, force_reason)
 
 
@@ -141,7 +151,7 @@ def delete_alias(project: Project, model: str, alias: str) -> None:
         Refused: the alias is protected.
     """
     with project.database.write() as connection:
-        if not drop_alias(connection, AliasPolicy.of(project.settings), (model, alias), project.actor):
+        if not drop_alias(connection, AliasPolicy.of(project), (model, alias), project.actor):
             raise NotFound(
                 f"there is no alias {model}@{alias}", code="registry.no_alias", hint="penstock model list"
             )
@@ -199,24 +209,3 @@ def drop_aliases(
     """
     for alias in list_aliases(connection, model, version):
         drop_alias(connection, policy, (model, alias.name), actor)
-
-
-def _refusal(version: ModelVersion, alias: str, verdict: Verdict | None, other: Verdict | None) -> Refused:
-    if not version.digest:
-        reason = f"its files are at {version.source}, where nobody can say what they are"
-    elif verdict is not None:
-        failed = next(check for check in verdict.checks if check.status != "pass")
-        reason = f"its gate refused it: {failed.sentence}"
-    elif other is not None:
-        reason = "the gates changed since it was judged"
-    else:
-        reason = "no gate has judged exactly this model"
-    return Refused(
-        f"{version.ref} cannot become {alias}: {reason}",
-        code="gate.no_passing_verdict",
-        hint=f"penstock gate run {version.ref}",
-        model=version.model,
-        version=version.number,
-        digest=version.digest,
-        verdict=verdict.id if verdict else None,
-    )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt, Invalid, Refused, Unavailable
+from penstock.flows.models.proving import require_unbroken
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
@@ -133,9 +134,11 @@ class RegistrySource:
 
         Raises:
             NotFound, Corrupt, Invalid: as `fetch_model` and `files_of_folder`.
+            Refused: its verdict was changed.
         """
         with self.project.database.read() as connection:
             found = get_version(connection, model, version, deleted=True)
+            require_unbroken(self.project, connection, found)
         return files_of_folder(fetch_model(self.project, found), model, version, found.digest)
 
     def edges(self, model: str, version: int) -> dict[str, npt.NDArray[np.float64]]:

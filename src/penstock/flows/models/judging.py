@@ -37,6 +37,7 @@ from penstock.registry.entities import Verdict
 from penstock.registry.gates.check import Evidence
 from penstock.registry.gates.judge import make_verdict, run_checks
 from penstock.registry.gates.settings import GateEntry
+from penstock.registry.proof import seal_verdict
 from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import add_verdict
 from penstock.registry.versions import get_version
@@ -229,7 +230,8 @@ def _judge(project: Project, candidate: Candidate, metrics: dict[str, float], me
     gates = project.settings.gates_of(name)
     checks = run_checks(gates, Evidence(project.root, metrics, held_out, metrics_from))
     verdict = make_verdict(name, candidate.digest, gates, checks, data_digests(project), project.actor)
-    failed = [check for check in checks if check.status != "pass"]
+    verdict = seal_verdict(verdict, project.keys.signing_key())
+    failed = verdict.blocking or [check for check in checks if check.status != "pass"]
     with project.database.write() as connection:
         add_verdict(connection, verdict)
         record_event(
@@ -255,7 +257,7 @@ def _require_loadable(files: ModelFiles, path: str) -> None:
         raise Invalid(
             error.message.replace(f"{files.name} version {files.version}", f"the model in {path}"),
             code=error.code,
-            hint="put the classes it needs into a module that is installed or on PYTHONPATH, not into the training script"
+            hint="put the classes it needs into a module beside the training script, import them from there, and save it again"
             if "__main__" in error.message or "ModuleNotFoundError" in error.message
             else error.hint,
             path=path,

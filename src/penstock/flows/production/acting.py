@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.errors import Conflict, PenstockError, Refused, Unavailable
+from penstock.base.errors import Conflict, PenstockError, Unavailable
 from penstock.base.store.events import record_event
+from penstock.flows.models.proving import VerdictRule
 from penstock.flows.production.deciding import (
     FAILED,
     Advance,
@@ -30,9 +31,7 @@ from penstock.monitoring.alerts import Subject, close_alert, mark_clean, open_al
 from penstock.monitoring.findings import add_findings
 from penstock.monitoring.lease import Lease
 from penstock.project.project import Project
-from penstock.registry.gates.settings import settings_digest
 from penstock.registry.states import require_not_rolled_back
-from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Canary, RevisionDraft, get_revision
 
@@ -160,15 +159,10 @@ def _advance(connection: sa.Connection, project: Project, seen: Observation, act
     """Give the canary its next share; the whole of it with the alias."""
     revision = seen.revision
     version = get_version(connection, revision.model, action.version)
-    gates = project.settings.gates_of(version.model)
-    verdict = find_verdict(connection, version.model, version.digest, settings_digest(gates))
-    if gates and (verdict is None or not verdict.passed):
-        raise Refused(
-            f"{version.ref} has no passing verdict under the gates as they are now",
-            code="gate.no_passing_verdict",
-            hint=f"penstock gate run {version.ref}",
-        )
-    require_not_rolled_back(connection, version, "advanced")
+    rule = VerdictRule.of(project)
+    if rule.gates_of(version.model):
+        rule.require(connection, version, "be given more traffic")
+    require_not_rolled_back(connection, version, "advanced", rule.holds(connection))
     cause: dict[str, Any] = {**action.evidence, "policy": seen.policy.number}
     is_whole = action.percent >= 100
     draft = RevisionDraft(

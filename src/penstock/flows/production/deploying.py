@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.base.errors import Invalid, Refused
+from penstock.base.errors import Invalid
 from penstock.flows.models.folders import RegistrySource
+from penstock.flows.models.proving import VerdictRule
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
-from penstock.registry.gates.settings import settings_digest
 from penstock.registry.references import resolve_version
 from penstock.registry.states import require_not_rolled_back
-from penstock.registry.verdicts import find_verdict
 from penstock.serving.deployments import Canary, Revision, RevisionDraft, find_revision, get_revision
 from penstock.serving.loaders import load_model
 from penstock.serving.repository import LoadedModel, check_inputs, prove
@@ -48,7 +47,7 @@ def plan_deployment(
 
     Raises:
         NotFound: no such version.
-        Refused: it has no passing verdict though the project has gates, or it was rolled back.
+        Refused: it has no passing verdict that is proof though the project has gates, or it was rolled back.
         Invalid: the model does not load or fails its self-test, the percent is wrong, or a canary has
             nothing to stand beside or requires inputs that clients do not send; a guardrail names what
             the version does not have.
@@ -60,18 +59,11 @@ def plan_deployment(
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         before = find_revision(connection, endpoint)
-        gates = project.settings.gates_of(version.model)
-        verdict = find_verdict(connection, version.model, version.digest, settings_digest(gates))
+        rule = VerdictRule.of(project)
         if not force:
-            require_not_rolled_back(connection, version, "deployed")
-    if gates and (verdict is None or not verdict.passed):
-        raise Refused(
-            f"{version.ref} cannot be deployed: no passing verdict for it under the gates as they are now",
-            code="gate.no_passing_verdict",
-            hint="penstock gate run, on the commit that made it",
-            model=version.model,
-            version=version.number,
-        )
+            require_not_rolled_back(connection, version, "deployed", rule.holds(connection))
+        if rule.gates_of(version.model):
+            rule.require(connection, version, "be deployed")
     files = RegistrySource(project).fetch(version.model, version.number)
     loaded = LoadedModel(files, load_model(files))
     prove(loaded, files)

@@ -184,7 +184,7 @@ def _promote(
     if settings.alias is None or settings.alias[0] != revision.model:
         return
     version = get_version(connection, revision.model, revision.stable)
-    promotion = plan_move(connection, AliasPolicy.of(project.settings), version, settings.alias[1])
+    promotion = plan_move(connection, AliasPolicy.of(project), version, settings.alias[1])
     if not promotion.changes_nothing:
         apply_move(connection, promotion, project.actor, cause)
 

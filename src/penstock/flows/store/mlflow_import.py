@@ -101,7 +101,7 @@ def _set_aliases(
     project: Project, connection: sa.Connection, wanted: list[Alias], withheld: list[str]
 ) -> int:
     """Set the aliases that are not here yet, with their history; a protected one needs a verdict and waits."""
-    policy, count = AliasPolicy.of(project.settings), 0
+    policy, count = AliasPolicy.of(project), 0
     for alias in wanted:
         if find_alias(connection, alias.model, alias.name) is not None:
             continue

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
@@ -25,7 +28,7 @@ CHECKS: Mapping[str, Callable[[Any, Severity, Evidence], CheckResult]] = {
 
 def run_checks(gates: tuple[GateEntry, ...], evidence: Evidence) -> tuple[CheckResult, ...]:
     """Run every check, in order; one that cannot be run is an `error`, which does not pass."""
-    return tuple(_run(gate, evidence) for gate in gates)
+    return tuple(_plain(_run(gate, evidence)) for gate in gates)
 
 
 def make_verdict(
@@ -48,6 +51,23 @@ def make_verdict(
         created_ms=now_ms(),
         actor=actor,
     )
+
+
+def _plain(check: CheckResult) -> CheckResult:
+    """Return a check whose evidence is JSON and stays what it is: a number that JSON does not have is its name."""
+    return msgspec.structs.replace(check, evidence=_as_json(check.evidence))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(one) for one in value]
+    if hasattr(value, "tolist"):
+        return _as_json(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _run(gate: GateEntry, evidence: Evidence) -> CheckResult:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from penstock.access.grants import rename_resource
 from penstock.base.errors import Invalid
-from penstock.flows.models.aliases import AliasPolicy, apply_move, drop_alias, plan_move
+from penstock.flows.models.aliases import AliasPolicy, apply_move, check_files, drop_alias, plan_move
 from penstock.flows.models.removing import delete_model, rename_model
 from penstock.http.caller import Caller
 from penstock.http.mlflow.absent import check_no_prompt
@@ -122,7 +122,7 @@ def get(connection: sa.Connection, request: One, _caller: Caller) -> dict[str, A
 
 def rename(project: Project, request: Rename, caller: Caller) -> dict[str, Any]:
     """Give another name."""
-    policy = AliasPolicy.of(project.settings)
+    policy = AliasPolicy.of(project)
 
     def write(connection: sa.Connection) -> dict[str, Any]:
         rename_model(connection, policy, request.name, request.new_name, caller.actor)
@@ -140,7 +140,7 @@ def describe(connection: sa.Connection, request: Describe, caller: Caller) -> di
 
 def delete(project: Project, request: One, caller: Caller) -> dict[str, Any]:
     """Take away."""
-    policy = AliasPolicy.of(project.settings)
+    policy = AliasPolicy.of(project)
     project.writer.submit(
         lambda connection: delete_model(connection, policy, request.name, caller.actor)
     ).result()
@@ -202,8 +202,9 @@ def get_alias(connection: sa.Connection, request: OfAlias, _caller: Caller) -> d
 
 def set_alias(project: Project, request: SetAlias, caller: Caller) -> dict[str, Any]:
     """Point an alias at a version, as the project's policy allows."""
-    policy = AliasPolicy.of(project.settings)
+    policy = AliasPolicy.of(project)
     number = parse_number(request.version)
+    check_files(project, policy, request.name, number, request.alias)
 
     def write(connection: sa.Connection) -> None:
         get_card(connection, request.name, number)
@@ -218,7 +219,7 @@ def set_alias(project: Project, request: SetAlias, caller: Caller) -> dict[str, 
 
 def delete_alias(project: Project, request: OfAlias, caller: Caller) -> dict[str, Any]:
     """Take an alias away; one that is not there is away already."""
-    policy = AliasPolicy.of(project.settings)
+    policy = AliasPolicy.of(project)
     check_alias(request.alias)
 
     def write(connection: sa.Connection) -> None:

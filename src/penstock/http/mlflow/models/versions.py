@@ -145,7 +145,7 @@ def transition(connection: sa.Connection, request: MoveStage, caller: Caller) ->
 
 def delete(project: Project, request: OneVersion, caller: Caller) -> dict[str, Any]:
     """Take away."""
-    policy, number = AliasPolicy.of(project.settings), parse_number(request.version)
+    policy, number = AliasPolicy.of(project), parse_number(request.version)
     project.writer.submit(
         lambda connection: delete_version(connection, policy, request.name, number, caller.actor)
     ).result()

@@ -50,11 +50,13 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
 @click.argument("reference", metavar="MODEL")
 @json_option
 @pass_session
-def gate_show(session: Session, reference: str) -> None:
-    """Show the newest verdict on a version (NAME/3, NAME@champion)."""
+@click.pass_context
+def gate_show(context: click.Context, session: Session, reference: str) -> None:
+    """Show the newest verdict on a version (NAME/3, NAME@champion) and whether it is proof; exit 1 if it was changed."""
     import msgspec
 
     from penstock.base.errors import NotFound
+    from penstock.flows.models.proving import VerdictRule
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
     from penstock.workspace import open_workspace
@@ -63,9 +65,38 @@ def gate_show(session: Session, reference: str) -> None:
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         verdict = find_verdict(connection, version.model, version.digest)
-    if verdict is None:
-        raise NotFound(f"no gate has judged {version.ref}", code="gate.no_verdict", hint="penstock gate run")
-    session.emit(msgspec.to_builtins(verdict), lambda: render_verdict(verdict))
+        if verdict is None:
+            raise NotFound(
+                f"no gate has judged {version.ref}", code="gate.no_verdict", hint="penstock gate run"
+            )
+        proof = VerdictRule.of(project).examine(connection, verdict)
+    document = {**msgspec.to_builtins(verdict), "proof": {"state": proof.state, "sentence": proof.sentence}}
+    session.emit(
+        document,
+        lambda: f"{render_verdict(verdict)}\n{proof.state[0].upper()}{proof.state[1:]}: {proof.sentence}.",
+    )
+    if proof.state == "damaged":
+        context.exit(EXIT_FAILED)
+
+
+@gate.command("adopt")
+@click.argument("reference", metavar="MODEL")
+@json_option
+@pass_session
+def gate_adopt(session: Session, reference: str) -> None:
+    """Vouch for the unsigned verdict on a version, made before verdicts were signed; your name stays on it."""
+    from penstock.flows.models.proving import adopt_verdict
+    from penstock.registry.references import resolve_version
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+    verdict = adopt_verdict(project, version)
+    session.emit(
+        {"verdict": verdict.id, "version": version.ref, "actor": project.actor},
+        f"{project.actor} vouches for the verdict {verdict.id} on {version.ref}.",
+    )
 
 
 def render_verdict(verdict: Verdict) -> str:

@@ -1,0 +1,1 @@
+"""Commands on gates, verdicts and the keys that sign them."""

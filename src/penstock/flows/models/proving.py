@@ -1,0 +1,202 @@
+"""The one rule of verdicts, for every door: a version passes on the newest verdict under the gates as they are now.
+
+That verdict must be on exactly its content, have passed, and be what a trusted key signed. What opens when is in
+`flows/models/aliases`, `flows/production/deploying` and `flows/production/acting`; loading is laxer, see `require_unbroken`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import Conflict, Corrupt, PenstockError, Refused
+from penstock.base.signing import PublicKey
+from penstock.base.store.events import record_event
+from penstock.project.project import Project
+from penstock.project.settings import ProjectSettings
+from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.gates.settings import GateEntry, settings_digest
+from penstock.registry.package import digest_manifest
+from penstock.registry.proof import Proof, examine_verdict, seal_verdict
+from penstock.registry.verdicts import add_envelope, find_verdict, was_called
+
+
+@dataclass(frozen=True)
+class VerdictRule:
+    """What a verdict is held against: the gates as they are now, and the keys that are trusted here."""
+
+    settings: ProjectSettings
+    root: Path
+    keys: Mapping[str, PublicKey]
+
+    @classmethod
+    def of(cls, project: Project) -> VerdictRule:
+        """Return the rule of a project.
+
+        Raises:
+            Invalid: penstock.yaml or a trusted key is wrong.
+        """
+        return cls(project.settings, project.root, project.keys.trusted)
+
+    def gates_of(self, model: str) -> tuple[GateEntry, ...]:
+        """Return the gates of a model."""
+        return self.settings.gates_of(model)
+
+    def digest_of(self, model: str) -> str:
+        """Return what binds a verdict to a model's gates as they are now."""
+        return settings_digest(self.gates_of(model))
+
+    def examine(self, connection: sa.Connection, verdict: Verdict) -> Proof:
+        """Say whether a verdict is proof here."""
+        return examine_verdict(verdict, self.keys, partial(was_called, connection))
+
+    def holds(self, connection: sa.Connection) -> Callable[[Verdict], bool]:
+        """Return what says whether a verdict is proof here."""
+        return lambda verdict: self.examine(connection, verdict).holds
+
+    def find(self, connection: sa.Connection, version: ModelVersion) -> Verdict | None:
+        """Return the newest verdict on a version under the gates as they are now, whatever it is worth."""
+        return find_verdict(connection, version.model, version.digest, self.digest_of(version.model))
+
+    def require(self, connection: sa.Connection, version: ModelVersion, what: str) -> Verdict:
+        """Return the verdict that allows a version to pass a door; `what` says what it cannot do without.
+
+        Raises:
+            Refused: there is none, it did not pass, or it is no proof.
+        """
+        start = f"{version.ref} cannot {what}"
+        try:
+            verdict = self.find(connection, version)
+            other = find_verdict(connection, version.model, version.digest)
+        except Corrupt as error:
+            raise _refusal(version, f"{start}: {error.message}", error.code, error.hint or "") from None
+        for one in (verdict, other):
+            if one is None:
+                continue
+            proof = self.examine(connection, one)
+            if not proof.holds and (one is verdict or proof.state == "damaged"):
+                raise _no_proof(version, start, proof, one)
+        judge = f"penstock gate run {version.ref}"
+        if verdict is None or not verdict.passed:
+            sentence = f"{start}: {_shortcoming(version, verdict, other)}"
+            raise _refusal(version, sentence, "gate.no_passing_verdict", judge, verdict)
+        if digest_manifest(version.manifest) != version.digest:
+            sentence = f"{start}: the list of its files is not the one that was registered"
+            verify = f"penstock model verify {version.ref}"
+            raise _refusal(version, sentence, "registry.manifest_changed", verify, verdict)
+        return verdict
+
+
+def _no_proof(version: ModelVersion, start: str, proof: Proof, verdict: Verdict) -> Refused:
+    ref, sentence = version.ref, f"{start}: of its verdict, {proof.sentence}"
+    if proof.state == "unsigned":
+        hint = f"penstock gate run {ref} judges it anew; penstock gate adopt {ref} vouches for the verdict as it is"
+        return _refusal(version, sentence, "gate.verdict_unsigned", hint, verdict)
+    if proof.state == "untrusted":
+        hint = (
+            "list what `penstock key show` prints where it was judged under `trusted_keys:` in penstock.yaml; "
+            f"or judge it here: penstock gate run {ref}"
+        )
+        return _refusal(version, sentence, "gate.verdict_untrusted", hint, verdict)
+    hint = f"penstock model verify {ref} tells more; penstock gate run {ref} judges it anew"
+    return _refusal(version, sentence, "gate.verdict_damaged", hint, verdict)
+
+
+def _refusal(
+    version: ModelVersion, sentence: str, code: str, hint: str, verdict: Verdict | None = None
+) -> Refused:
+    return Refused(
+        sentence,
+        code=code,
+        hint=hint,
+        model=version.model,
+        version=version.number,
+        digest=version.digest,
+        verdict=verdict.id if verdict else None,
+    )
+
+
+def _shortcoming(version: ModelVersion, verdict: Verdict | None, other: Verdict | None) -> str:
+    if not version.digest:
+        return f"its files are at {version.source}, where nobody can say what they are"
+    if verdict is not None:
+        failed = next((check for check in verdict.checks if check.is_blocking), None)
+        return f"its gate refused it{f': {failed.sentence}' if failed else ''}"
+    if other is not None:
+        return "the gates changed since it was judged"
+    return "no gate has judged exactly this model"
+
+
+def require_unbroken(project: Project, connection: sa.Connection, version: ModelVersion) -> None:
+    """Make sure that nothing about a version that is to be loaded was changed since it was judged.
+
+    Whether it was judged at all, and under which gates, was asked when it was deployed; so were verdicts that were
+    made before signing. So that production goes on, only what can be seen to be wrong is refused here.
+
+    Raises:
+        Refused: its newest verdict was changed, or, where it has gates, nobody who is trusted here signed it.
+    """
+    start = f"{version.ref} is not loaded"
+    try:
+        verdict = find_verdict(connection, version.model, version.digest)
+        if verdict is None:
+            return
+        proof = examine_verdict(verdict, project.keys.trusted, partial(was_called, connection))
+    except Corrupt as error:
+        raise _refusal(version, f"{start}: {error.message}", error.code, error.hint or "") from None
+    has_gates = bool(project.readable_settings.gates_of(version.model))
+    if proof.state == "damaged" or (proof.state == "untrusted" and has_gates):
+        raise _no_proof(version, start, proof, verdict)
+
+
+def require_intact(project: Project, version: ModelVersion) -> None:
+    """Check that the artifact store has exactly the files that were registered, as loading will; each is read once.
+
+    Raises:
+        Refused: one is missing or another.
+    """
+    try:
+        for file in version.manifest.files:
+            project.artifacts.check(file.sha256)
+    except PenstockError as error:
+        raise Refused(
+            f"the files of {version.ref} are not those that were judged: {error.message}",
+            code="registry.files_changed",
+            hint=f"penstock model verify {version.ref}",
+            model=version.model,
+            version=version.number,
+        ) from None
+
+
+def adopt_verdict(project: Project, version: ModelVersion) -> Verdict:
+    """Vouch for the newest verdict on a version, which was made before verdicts were signed; return it signed.
+
+    Raises:
+        Conflict: there is none, or it is signed.
+        Corrupt: its row cannot be read.
+    """
+    with project.database.write() as connection:
+        verdict = find_verdict(connection, version.model, version.digest)
+        if verdict is None or verdict.envelope is not None:
+            raise Conflict(
+                f"{version.ref} has {'no verdict' if verdict is None else 'a verdict that is signed'}",
+                code="gate.nothing_to_adopt",
+                hint=f"penstock gate {'run' if verdict is None else 'show'} {version.ref}",
+            )
+        adopted = {"actor": project.actor, "time_ms": now_ms()}
+        signed = seal_verdict(verdict, project.keys.signing_key(), adopted=adopted)
+        add_envelope(connection, signed)
+        record_event(
+            connection,
+            "gate.adopted",
+            f"model:{version.ref}",
+            project.actor,
+            f"{project.actor} vouched for the unsigned verdict {verdict.id} on {version.ref}",
+            cause={"verdict": verdict.id, "digest": version.digest},
+        )
+    return signed
