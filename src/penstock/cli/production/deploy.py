@@ -194,7 +194,9 @@ def _carry_out(
     }
     text = f"{plan.summary} (revision {revision.number})."
     if servers == 0:
-        text += "\nNo serve process is running: penstock serve"
+        text += (
+            "\nNo serve process is running: penstock serve; a watched service of your own follows by itself"
+        )
     elif servers:
         text += f"\n{servers} serve process{'es' if servers > 1 else ''} took it over."
     session.emit(document, text)
