@@ -42,6 +42,10 @@ LAZY = {
     "penstock/flows/tracked/selection.py": "the pipeline, only where there is one",
     "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
+    "penstock/registry/gates/check.py": "polars, only where a table is read",
+    "penstock/registry/gates/kinds/leakage.py": "polars, only where it is checked",
+    "penstock/registry/gates/kinds/robustness.py": "polars, only where it is checked",
+    "penstock/registry/gates/kinds/schema.py": "pandera, only where it is checked",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
     "penstock/processes/fronts.py": "gRPC, an optional dependency",
@@ -52,6 +56,7 @@ DOORS = {
     "penstock/__init__.py": "public names",
     "penstock/cli/catalogue.py": "commands",
     "penstock/records/flavours.py": "flavours, by the catalogue",
+    "penstock/registry/gates/catalogue.py": "gates, by the catalogue",
     "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",
 }
