@@ -8,7 +8,7 @@ AZURITE := .node/azurite-3.35.0
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-PROGRAMS := git curl prometheus ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
+PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \

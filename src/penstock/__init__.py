@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from penstock.flows.sources.access import read_bytes
     from penstock.registry.flavours import save_model
     from penstock.serving.loaders.chain import Chain, Vote
+    from penstock.watching.watch import current, last_prediction_id, watch
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,7 +39,9 @@ __all__ = [
     "Vote",
     "__version__",
     "active_run",
+    "current",
     "end_run",
+    "last_prediction_id",
     "load_model",
     "log_artifact",
     "log_artifacts",
@@ -56,6 +59,7 @@ __all__ = [
     "set_tag",
     "set_tags",
     "start_run",
+    "watch",
 ]
 
 _CLIENT = "penstock.client.fluent"
@@ -79,6 +83,7 @@ _PUBLIC = {
         )
     },
     **{name: ("penstock.client.models", name) for name in ("log_model", "register_model", "load_model")},
+    **{name: ("penstock.watching.watch", name) for name in ("watch", "current", "last_prediction_id")},
     "Chain": ("penstock.serving.loaders.chain", "Chain"),
     "Vote": ("penstock.serving.loaders.chain", "Vote"),
     "Client": ("penstock.client.client", "Client"),

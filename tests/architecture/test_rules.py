@@ -58,6 +58,7 @@ DOORS = {
     "penstock/records/flavours.py": "flavours, by the catalogue",
     "penstock/registry/gates/catalogue.py": "gates, by the catalogue",
     "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
+    "penstock/serving/loaders/own_code.py": "a model's own modules, by its folder",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",
 }
 

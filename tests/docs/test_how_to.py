@@ -15,6 +15,7 @@ import pytest
 from pages import Reader
 from projects import Sample
 from servers.postgres import PostgresServer
+from servers.programs import missing
 
 PAGES = Path(__file__).parents[2] / "docs/how-to"
 ELSEWHERE = {"bring-your-own-project.md": "has a project, and a test, of its own"}
@@ -65,6 +66,13 @@ def test_models_are_served_as_the_page_says(reader: Reader) -> None:
 
 def test_production_is_watched_as_the_page_says(reader: Reader) -> None:
     follow(reader, "monitor.md")
+
+
+def test_prometheus_watches_as_the_page_says(reader: Reader) -> None:
+    for program in ("promtool", "amtool"):
+        if shutil.which(program) is None:
+            missing(program, "prometheus prometheus-alertmanager")
+    follow(reader, "watch-with-prometheus.md")
 
 
 def test_a_project_is_backed_up_and_restored_as_the_page_says(reader: Reader) -> None:

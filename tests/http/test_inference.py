@@ -106,8 +106,8 @@ def test_names_that_do_not_exist_are_not_found(server: ServeProcess, path: str, 
     assert status == 200 or response.json()["error"]
 
 
-def test_a_version_addressed_directly_says_so_in_its_id(server: ServeProcess) -> None:
-    assert infer(server, request_body(), "delay/versions/1/infer").headers["penstock-route"] == "direct"
+def test_a_version_that_is_asked_for_by_number_counts_for_the_route_it_has(server: ServeProcess) -> None:
+    assert infer(server, request_body(), "delay/versions/1/infer").headers["penstock-route"] == "stable"
 
 
 def test_a_wrong_method_is_told_in_json(server: ServeProcess) -> None:

@@ -94,6 +94,10 @@ def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) ->
     assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
     assert workers.count("penstock_requests_in_flight") == 0
     assert workers.count("penstock_workers_wanted") == 2
+    assert (
+        workers.count("penstock_recorder_max_bytes") % 2 == 0 != workers.count("penstock_recorder_max_bytes")
+    )
+    assert workers.count("penstock_recorder_dropped_total") == 0
 
 
 def test_the_workers_share_the_port_of_grpc_too(workers: Workers) -> None:
@@ -130,6 +134,17 @@ def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(workers: Wor
     wait_until(lambda: len(workers.alive()) == 2 and victim not in workers.alive())
     assert workers.count("penstock_worker_restarts_total") == 1
     assert workers.count("penstock_requests_total") == before + 20
+
+
+def test_an_endpoint_is_unloaded_and_loaded_in_every_worker(workers: Workers) -> None:
+    def statuses() -> set[int]:
+        return {workers.ask().status_code for _ in range(16)}
+
+    repository = f"{workers.url}/v2/repository/models/delay"
+    assert httpx.post(f"{repository}/unload", timeout=60).status_code == 200
+    wait_until(lambda: statuses() == {503})
+    assert httpx.post(f"{repository}/load", timeout=60).status_code == 200
+    wait_until(lambda: statuses() == {200})
 
 
 def test_the_end_of_the_supervisor_is_the_end_of_all(workers: Workers) -> None:

@@ -10,7 +10,7 @@ import pytest
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.flows.chain.lineage import label_details
-from penstock.flows.production.live import recording
+from penstock.flows.production.live import joining
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
@@ -91,6 +91,8 @@ def test_a_batch_is_corrected_row_by_row_and_the_others_stay(database: Database)
         for values in ((1.5, None, None), (None, 2.0, 3.0), (1.0, 2.0, None), (None, 4.0, None))
     ]
     assert [(one.accepted, one.corrected) for one in answers] == [(1, 0), (1, 0), (0, 1), (0, 1)]
+    nothing = recorder.add_labels("delay", [say(batch, None, None, None)])
+    assert (nothing.misfit, nothing.duplicate) == (1, 0)
     both = [say(batch, 2.0, None, None), say(batch, 1.0, None, None)]
     assert recorder.add_labels("delay", both) == LabelCounts(corrected=2)
     recorder.close()
@@ -149,7 +151,7 @@ def test_a_correction_that_fails_half_way_changes_nothing(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as broken:
-        broken.setattr(recording, "add_partials", fail)
+        broken.setattr(joining, "add_partials", fail)
         with pytest.raises(RuntimeError):
             recorder.add_labels("delay", [say(one, 0)])
     assert judged(database).quality.positive_count == 1

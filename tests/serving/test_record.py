@@ -205,10 +205,13 @@ def test_the_last_labels_hold_however_they_come(
         new = {place for place in said if place not in held}
         changed = {place for place, value in said.items() if held.get(place, value) != value}
         held |= said
-        assert counts == LabelCounts(**{"corrected" if changed else "accepted" if new else "duplicate": 1})
+        outcome = "corrected" if changed else "accepted" if new else "duplicate" if said else "misfit"
+        assert counts == LabelCounts(**{outcome: 1}, reasons=counts.reasons)
+        assert bool(counts.reasons) is (outcome == "misfit")
     for counter in range(1, 6):
-        again = recorder.add_labels("delay", [label(counter, [held.get((counter, row)) for row in (0, 1)])])
-        assert again.duplicate == 1
+        known = [held.get((counter, row)) for row in (0, 1)]
+        again = recorder.add_labels("delay", [label(counter, known)])
+        assert (again.duplicate, again.misfit) == ((0, 1) if known == [None, None] else (1, 0))
     recorder.close()
     quality = window(store).quality
     assert quality.label_count == len(held)

@@ -54,6 +54,18 @@ def test_rules_on_a_parameter_or_a_header_choose_the_version_and_its_route(stage
         assert (answers(reply), reply.headers["penstock-route"]) == ([value], route)
 
 
+def test_a_version_that_is_asked_for_by_number_is_judged_on_the_route_it_has(stage: Stage) -> None:
+    rules = (RuleSettings(parameter="country", equals="DE", version=3),)
+    stage.serve("a", times(1), times(2), times(3), canary=50.0, rules=rules_of(TrafficSettings(rules=rules)))
+    routes = {
+        version: httpx.post(
+            f"{stage.url}/v2/models/a/versions/{version}/infer", json=body(1.0), timeout=60
+        ).headers["penstock-route"]
+        for version in (1, 2, 3)
+    }
+    assert routes == {1: "stable", 2: "canary", 3: "direct"}
+
+
 def test_a_route_key_in_a_header_keeps_a_caller_where_the_parameter_would(stage: Stage) -> None:
     stage.serve("a", times(1), times(2), canary=50.0)
     routes = set()

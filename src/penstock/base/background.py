@@ -51,12 +51,16 @@ class Background:
         """Make the next turn now."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Finish the turn under way and end the thread; it may never have been started, or be this one."""
+    def stop(self, timeout_s: float | None = None) -> None:
+        """Finish the turn under way and end the thread; it may never have been started, or be this one.
+
+        Args:
+            timeout_s: so long a turn is waited for; then it is left to end by itself, or with the process.
+        """
         self._is_stopping = True
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         if self._at_once:

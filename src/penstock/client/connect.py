@@ -64,13 +64,16 @@ def server_address(uri: str) -> Address:
     return Address(uri, settings.user, settings.password, settings.token)
 
 
-def find_place(uri: str | None = None) -> tuple[Address | Project, Path]:
+def find_place(uri: str | None = None, directory: Path | None = None) -> tuple[Address | Project, Path]:
     """Return what is asked from here, a server where one is named, else the project, and where models are kept.
+
+    Args:
+        directory: from where, by default the working directory.
 
     Raises:
         NotARepository, Invalid: as `connect`.
     """
-    directory = Path.cwd()
+    directory = directory or Path.cwd()
     project = _find_project(directory)
     uri = uri or tracking_settings().uri
     if uri:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.http.bodies import read_body
 from penstock.http.departure import Caller
-from penstock.http.metrics import InferenceMetrics
+from penstock.http.prometheus.traffic import InferenceMetrics
 from penstock.records.signature import Signature
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane

@@ -19,6 +19,8 @@ from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.mlflow.traces import absent_routes
 from penstock.http.pages import page_exception_handlers, page_routes
 from penstock.http.prefix import Unprefix
+from penstock.http.prometheus.judgement import JudgementMetrics
+from penstock.http.prometheus.traffic import CONTENT_TYPE
 from penstock.project.project import Project
 
 
@@ -57,17 +59,24 @@ def build_server_app(
     async def version(_request: Request) -> Response:
         return Response(penstock.__version__, media_type="text/plain")
 
+    judged = JudgementMetrics(controller, penstock.__version__)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(judged.render(), headers={"content-type": CONTENT_TYPE})
+
     services = build_services(project)
+    reads_everything = [Middleware(ReadsEverything, database=project.database)]
     routes = [
         Route("/health", health, methods=["GET"]),
         Route("/version", version, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"], middleware=reads_everything),
         *mlflow_routes(services),
         *api_routes(project),
         *absent_routes(),
         Mount(
             "",
             routes=page_routes(project, controller, services.artifacts, prefix),
-            middleware=[Middleware(ReadsEverything, database=project.database)],
+            middleware=reads_everything,
         ),
     ]
     middleware = [Middleware(Unprefix, prefix=prefix)] if prefix else []

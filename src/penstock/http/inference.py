@@ -30,7 +30,7 @@ from penstock.http.describing import describe_endpoints
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.hosts import HostCheck
 from penstock.http.infer_first import InferFirst
-from penstock.http.metrics import CONTENT_TYPE, InferenceMetrics
+from penstock.http.prometheus.traffic import CONTENT_TYPE, InferenceMetrics
 from penstock.http.scoring import Scoring
 from penstock.records.signature import Signature
 from penstock.serving.codecs import (

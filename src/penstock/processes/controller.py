@@ -51,7 +51,14 @@ class ControllerLoop:
             begun_s = time.thread_time()
             try:
                 count = self._controller.tick()
-                self.health = ControllerHealth(now_ms(), count, None, dict(self._controller.problems))
+                self.health = ControllerHealth(
+                    now_ms(),
+                    count,
+                    None,
+                    dict(self._controller.problems),
+                    dict(self._controller.looks),
+                    self._controller.is_leading,
+                )
             except PenstockError as error:
                 self._note(error.message)
             except Exception as error:  # the watch must outlive a defect in one look

@@ -5,6 +5,7 @@ The HTTP application is given by the caller; this module knows when models chang
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.errors import NotFound, PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
@@ -29,6 +30,7 @@ from penstock.flows.production.live.room import MAX_BYTES
 from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
@@ -95,7 +97,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
     they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
-    its caller do not say less.
+    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded.
     """
 
     host: str = "127.0.0.1"
@@ -109,6 +111,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineOptions = EngineOptions()
     tls: Tls | None = None
     proxies: tuple[str, ...] = ()
+    shared_folder: str | None = None
 
 
 def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
@@ -163,6 +166,7 @@ class ServeProcess:
             raise
         self._source = source
         self._repository = ModelRepository(source.fetch)
+        self._unloaded = UnloadedEndpoints(options.shared_folder)
         self._recorder = LiveRecorder(
             database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
         )
@@ -248,6 +252,7 @@ class ServeProcess:
             name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
         }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
+        self._follow_unloaded()
         begun: list[tuple[Revision, Future[PenstockError | None]]] = []
         for revision in current:
             if revision.endpoint in self._repository.withheld or self._is_loading(revision):
@@ -260,6 +265,19 @@ class ServeProcess:
                 self._loading[revision.endpoint] = (revision.number, under_way)
                 begun.append((revision, under_way))
         self._await(begun, LOAD_WAIT_S if wait_s is None else wait_s)
+
+    def _follow_unloaded(self) -> None:
+        """Do as the other processes on this port, where one of them was asked to load or unload."""
+        unloaded = self._unloaded.names()
+        if unloaded is None:
+            return
+        for endpoint in unloaded - self._repository.withheld:
+            with contextlib.suppress(NotFound):
+                self._repository.withhold(endpoint)
+        for endpoint in self._repository.withheld - unloaded:
+            self._tried.pop(endpoint, None)
+            with contextlib.suppress(NotFound):
+                self._repository.allow(endpoint)
 
     def _is_loading(self, revision: Revision) -> bool:
         """Whether a revision's models are being loaded still; a failure to report is raised here.
@@ -299,12 +317,22 @@ class ServeProcess:
             policies = list_policies(connection)
         policy = policies.get(endpoint)
         rules = rules_of(policy.settings.traffic if policy else TrafficSettings())
+        self._unloaded.discard(endpoint)
         self._repository.allow(endpoint)
         served = self._repository.served.get(endpoint)
         if served is None or served.revision.number != revision.number:
             problem = self._take_over(revision, rules)
             if problem is not None:
                 raise problem
+
+    def unload(self, endpoint: str) -> None:
+        """Serve an endpoint no further, here and soon in all processes on this port, until it is loaded again.
+
+        Raises:
+            NotFound: no such endpoint.
+        """
+        self._repository.withhold(endpoint)
+        self._unloaded.add(endpoint)
 
     def _mark(self, revision: Revision) -> None:
         """Let the recorder count at the edges of each version's reference; without them sketches do."""

@@ -19,7 +19,7 @@ from types import FrameType
 import msgspec
 
 from penstock.base.process import die_with_parent
-from penstock.http.worker_metrics import WorkerMetrics
+from penstock.http.prometheus.workers import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.05

@@ -127,6 +127,21 @@ def describe_model(folder: Path) -> ModelDescription:
     return ModelDescription(flavours, signature, example, rows)
 
 
+def parse_description(data: bytes) -> Signature:
+    """Read the signature out of the bytes of an `MLmodel` file.
+
+    Raises:
+        Invalid: it cannot be read, or its signature has types that the wire does not know.
+    """
+    try:
+        document = load(data.decode())
+        return parse_signature(document.get("signature") or {}, document.get("metadata") or {})
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Invalid(
+            f"the model's description cannot be used: {_words(error)}", code="registry.bad_model"
+        ) from None
+
+
 def _rows(document: dict[str, Any], signature: Signature) -> str:
     """Return what a model is called with; MLflow's own clients call one of columns with frames of pandas."""
     noted = (document.get("metadata") or {}).get(ROWS_KEY)

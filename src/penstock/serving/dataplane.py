@@ -22,6 +22,7 @@ from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.feedback import FeedbackResult, take_feedback
+from penstock.serving.loaders.model import Columns
 from penstock.serving.prediction_id import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
 from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
@@ -146,12 +147,15 @@ class DataPlane:
             self.lifecycle.load(endpoint)
 
     def unload(self, endpoint: str) -> None:
-        """Let this process serve an endpoint no further until it is loaded again.
+        """Serve an endpoint no further on this port until it is loaded again.
 
         Raises:
             NotFound: no such endpoint.
         """
-        self.repository.withhold(endpoint)
+        if self.lifecycle is None:
+            self.repository.withhold(endpoint)
+        else:
+            self.lifecycle.unload(endpoint)
 
     def resolve(self, endpoint: str, version: int | None) -> tuple[ServedRevision, LoadedModel]:
         """Return what an endpoint serves and the model a version number names, the stable one for None.
@@ -213,11 +217,15 @@ class DataPlane:
     ) -> InferResponse:
         served, model = self.resolve(endpoint, version)
         counter = next(self._counter)
-        route: Route = "direct"
+        route = _route_of(served, model.version)
         if version is None:
             route, model = _choose(served, counter, request, header)
         names = _wanted(model, request)
-        call = self._call(served, model, route, counter, request)
+        # who asks for a version knows its inputs; others cannot know which version answers
+        foreign = frozenset() if version is not None else served.foreign_inputs(model)
+        call = self._call(
+            served, model, route, counter, match_columns(model, request.tensors, foreign), request
+        )
         limit_s = request.received_s + self.engine.limits_of(endpoint).timeout_s
         asked_s = request.received_s + self._patience_s(endpoint, request)
         outputs = await call.run(limit_s, asked_s if deadline_s is None else min(asked_s, deadline_s))
@@ -282,11 +290,15 @@ class DataPlane:
         return take_feedback(self.repository.get(endpoint).revision, items, self._labels, sender)
 
     def _call(
-        self, served: ServedRevision, model: LoadedModel, route: Route, counter: int, request: InferRequest
+        self,
+        served: ServedRevision,
+        model: LoadedModel,
+        route: Route,
+        counter: int,
+        matched: tuple[Columns, int],
+        request: InferRequest,
     ) -> Call:
-        columns, row_count = match_columns(
-            model, request.tensors, frozenset() if route == "direct" else served.foreign_inputs(model)
-        )
+        columns, row_count = matched
         revision = model.version if route == "direct" else served.revision.number
         time_ms = self._clock_ms()
         identity = PredictionId(time_ms, served.revision.endpoint_id, revision, route, self._worker, counter)
@@ -313,13 +325,19 @@ def _choose(
     if served.rules:
         version = ruled_version(served.rules, request.parameters, header)
         if version is not None:
-            canary = revision.canary.version if revision.canary else None
-            named: dict[int | None, Route] = {canary: "canary", revision.stable: "stable"}
-            return named.get(version, "direct"), served.models[version]
+            return _route_of(served, version), served.models[version]
     if revision.canary is None:
         return "stable", served.stable
     route = choose_route(revision, counter, route_key(request.parameters, header))
     return route, served.model_for(route)
+
+
+def _route_of(served: ServedRevision, version: int) -> Route:
+    """Return the route of requests that a version was named for: its own in the revision, else `direct`."""
+    revision = served.revision
+    if version == revision.stable:
+        return "stable"
+    return "canary" if revision.canary and version == revision.canary.version else "direct"
 
 
 def _describe(column: Column) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from penstock.base.errors import Invalid
 from penstock.serving.codecs import LabelItem
 from penstock.serving.deployments import Revision
-from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, parse_prediction_id
 from penstock.serving.recorder import Label, LabelCounts, Labels
 
 
@@ -66,7 +66,7 @@ def take_feedback(
 
 
 def _check_owner(identity: PredictionId, revision: Revision, item: LabelItem) -> None:
-    if identity.endpoint_id != revision.endpoint_id:
+    if identity.endpoint_id not in (UNKNOWN_ENDPOINT, revision.endpoint_id & 0xFFFFFF):
         raise Invalid(
             f"prediction {item.prediction_id} was not made by endpoint {revision.endpoint}",
             code="serving.foreign_prediction",

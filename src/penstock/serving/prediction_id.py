@@ -22,6 +22,8 @@ from penstock.base.errors import Invalid
 
 Route = Literal["stable", "canary", "shadow", "direct"]
 ROUTES: tuple[Route, ...] = get_args(Route)
+UNKNOWN_ENDPOINT = 0
+"""In the id of a prediction that a service made before it had reached the store; the store knows its endpoint."""
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 31
 _VALUES = {char: value for value, char in enumerate(ALPHABET)} | {

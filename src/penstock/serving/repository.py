@@ -107,7 +107,7 @@ class Fetch(Protocol):
 
 
 class Lifecycle(Protocol):
-    """Who takes over an endpoint's current revision on demand."""
+    """Who takes over an endpoint's current revision, and ends serving it, on demand."""
 
     def load(self, endpoint: str) -> None:
         """Load it now.
@@ -115,6 +115,14 @@ class Lifecycle(Protocol):
         Raises:
             NotFound: no such endpoint.
             PenstockError: its model cannot be had, does not load or fails its self-test.
+        """
+        ...
+
+    def unload(self, endpoint: str) -> None:
+        """Serve it no further until it is loaded again.
+
+        Raises:
+            NotFound: no such endpoint.
         """
         ...
 

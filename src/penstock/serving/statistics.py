@@ -1,6 +1,6 @@
 """Counts of what each version answered since the process began, as the protocol's statistics extension tells them.
 
-Prometheus metrics are in `http/metrics`; windows for monitoring are the recorder's.
+Prometheus metrics are in `http/prometheus`; windows for monitoring are the recorder's.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ worker_revisions = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
 )
+NO_URL = ""
+"""Of a process that answers nobody: it writes what services of the user's own tell of their calls."""
 State = Literal["ready", "failed", "waiting"]
 """`failed` will not get better by itself; `waiting` is tried again: its files cannot be had now."""
 
@@ -97,8 +99,10 @@ def report_revision(connection: sa.Connection, worker_id: int, report: WorkerRev
 
 
 def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:
-    """Return the workers seen after a time, by id, each with its reports."""
-    query = sa.select(serving_workers).where(serving_workers.c.seen_ms > seen_after_ms)
+    """Return the serve processes seen after a time, by id, each with its reports."""
+    query = sa.select(serving_workers).where(
+        serving_workers.c.seen_ms > seen_after_ms, serving_workers.c.url != NO_URL
+    )
     rows = list(connection.execute(query.order_by(serving_workers.c.id)).mappings())
     reports: dict[int, list[WorkerRevision]] = {row["id"]: [] for row in rows}
     if rows:
@@ -108,3 +112,13 @@ def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:
             values = dict(row)
             reports[values.pop("worker_id")].append(WorkerRevision(**values))
     return [Worker(**row, revisions=tuple(reports[row["id"]])) for row in rows]
+
+
+def list_told_endpoints(connection: sa.Connection, after_ms: int) -> set[str]:
+    """Return the endpoints that services of the user's own told of calls of, after a time."""
+    query = (
+        sa.select(worker_revisions.c.endpoint)
+        .join_from(worker_revisions, serving_workers, serving_workers.c.id == worker_revisions.c.worker_id)
+        .where(serving_workers.c.url == NO_URL, worker_revisions.c.time_ms > after_ms)
+    )
+    return {str(row.endpoint) for row in connection.execute(query)}

@@ -78,6 +78,14 @@ def test_a_wrong_file_keeps_the_policy_that_holds_and_says_once_where_it_is_wron
     (world.root / "penstock.yaml").write_text(FILE)
     world.controller.tick()
     assert world.controller.problems == {}
+    (world.root / "penstock.yaml").unlink()
+    world.controller.tick()
+    world.controller.tick()
+    assert "cannot be read any more" in world.controller.problems["penstock.yaml"]
+    assert len(world.events("policy.refused")) == 4
+    (world.root / "penstock.yaml").write_text(FILE)
+    world.controller.tick()
+    assert world.controller.problems == {}
 
 
 def test_policies_are_numbered_and_never_changed_and_the_same_one_is_not_written_again(world: World) -> None:

@@ -132,7 +132,7 @@ def _carry_out(
         session.emit(document, f"Would: {plan.summary}.")
         return
     revision = apply_deployment(project, plan)
-    servers = wait_until_served(project, revision, timeout_s) if timeout_s is not None else None
+    servers = None if timeout_s is None else wait_until_served(project, revision, timeout_s, session.note)
     document = {
         **document_of(revision),
         "summary": plan.summary,

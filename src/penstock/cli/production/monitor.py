@@ -1,4 +1,4 @@
-"""Commands on live traffic: `monitor status`, `monitor run`."""
+"""Commands on live traffic: `monitor status`, `monitor run`; what writes files for others is in `observing`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.production.observing import monitor_dashboard, monitor_rules
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.overview import EndpointView
 
-USUAL_METRICS = {"roc_auc", "accuracy", "macro_f1", "rmse"}
-"""Told where no quality guardrail says which matter; --json has all."""
-
 
 @click.group()
 def monitor() -> None:
     """Show live windows, drift, quality and findings."""
+
+
+monitor.add_command(monitor_rules)
+monitor.add_command(monitor_dashboard)
 
 
 @monitor.command("status")
@@ -97,6 +99,8 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 
 
 def _render(view: EndpointView) -> str:
+    from penstock.flows.production.measuring import USUAL_METRICS
+
     rows: list[tuple[object, ...]] = []
     guarded = {one.name for one in view.findings if one.kind == "quality"} or USUAL_METRICS
     for route in view.routes:

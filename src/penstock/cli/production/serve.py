@@ -131,6 +131,7 @@ def _serve(
         recorder_max_bytes=project.readable_settings.recording.max_bytes,
         tls=fronts.tls,
         proxies=fronts.proxies,
+        shared_folder=fronts.metrics_folder,
     )
     try:
         made = make_fronts(fronts, project.database)

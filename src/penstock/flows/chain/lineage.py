@@ -34,8 +34,15 @@ from penstock.serving.deployments import (
     get_revision,
     list_revisions_of_version,
 )
-from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.prediction_id import (
+    ROUTES,
+    UNKNOWN_ENDPOINT,
+    PredictionId,
+    Route,
+    parse_prediction_id,
+)
 from penstock.serving.predictions import (
+    Prediction,
     StoredLabel,
     current_label,
     decode_columns,
@@ -119,7 +126,10 @@ def label_details(given: list[StoredLabel]) -> dict[str, Any]:
 
 
 def _explain_prediction(connection: sa.Connection, subject: str, prediction: PredictionId) -> Explanation:
+    kept = list_predictions(connection, [subject])
     endpoint = find_endpoint_name(connection, prediction.endpoint_id)
+    if endpoint is None and kept and prediction.endpoint_id == UNKNOWN_ENDPOINT:
+        endpoint, prediction = kept[0].endpoint, _made_by(prediction, kept[0])
     if endpoint is None:
         raise NotFound(
             f"prediction {subject} was made by an endpoint this store does not know",
@@ -127,7 +137,6 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
             hint="ask the store of the system that answered it",
         )
     details: dict[str, Any] = {"route": prediction.route, "time_ms": prediction.time_ms}
-    kept = list_predictions(connection, [subject])
     for stored in kept:
         details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
@@ -155,6 +164,13 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
     deployed = revision if links else None
     found = [first, *links, *_version_links(connection, version, deployed)]
     return _explanation(subject, "prediction", found, version)
+
+
+def _made_by(prediction: PredictionId, stored: Prediction) -> PredictionId:
+    """Return an id that was made without the store, with what the store knows of it."""
+    route: Route = next(one for one in ROUTES if one == stored.route)
+    number = stored.version if route == "direct" else stored.revision
+    return msgspec.structs.replace(prediction, route=route, revision=number)
 
 
 def _values(packed: bytes) -> dict[str, Any]:

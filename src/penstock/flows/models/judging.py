@@ -156,7 +156,7 @@ def _require_loadable(files: ModelFiles, path: str) -> None:
         raise Invalid(
             error.message.replace(f"{files.name} version {files.version}", f"the model in {path}"),
             code=error.code,
-            hint="put the classes it needs into a module that is installed or on PYTHONPATH, not into the training script"
+            hint="put the classes it needs into a module beside the training script, import them from there, and save it again"
             if "__main__" in error.message or "ModuleNotFoundError" in error.message
             else error.hint,
             path=path,

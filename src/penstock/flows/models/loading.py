@@ -51,14 +51,14 @@ def load_folder(folder: Path, called: str, trust: Trust) -> Any:
             f"{called} cannot be loaded: {error.message}", code=error.code, hint=error.hint
         ) from None
     options, flavour = flavours[name], import_flavour(name)
-    if flavour.runs_code(options) and not trust.pickle:
+    if flavour.brings_code(folder, options) and not trust.pickle:
         raise Refused(
             f"{called} runs code of its own when it is loaded, as a pickle does",
             code="serving.pickle",
             hint="log it in a format that does not (skops), or load_model(…, allow_pickle=True) when you know who made it",
         )
     try:
-        return flavour.read(folder, options, None if trust.is_registered else trust.types)
+        return flavour.read_with_code(folder, options, None if trust.is_registered else trust.types)
     except PenstockError:
         raise
     except ModuleNotFoundError as error:

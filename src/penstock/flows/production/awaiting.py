@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import Worker, list_workers
 
 WORKER_ALIVE_MS = 5_000
 
 
-def wait_until_served(project: Project, revision: Revision, timeout_s: float) -> int:
+TOLD_AFTER_S = 2.0
+
+
+def wait_until_served(
+    project: Project, revision: Revision, timeout_s: float, tell: Callable[[str], None] = lambda _: None
+) -> int:
     """Wait until every live serve process took the revision over; return how many there are.
+
+    Args:
+        tell: is told, when it takes more than `TOLD_AFTER_S`, what is waited for, and again when that changes.
 
     Raises:
         Invalid: a process could not load it (its words are in the message).
         Conflict: another revision came in the meantime.
-        NotFound: a process did not answer within `timeout_s`.
+        NotFound: a process did not answer within `timeout_s`; which ones is in the message.
     """
-    deadline = time.monotonic() + timeout_s
+    began_s = time.monotonic()
+    told = ""
     while True:
         with project.database.read() as connection:
             workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
@@ -32,20 +42,33 @@ def wait_until_served(project: Project, revision: Revision, timeout_s: float) ->
                 code="serving.revision_moved",
                 hint=f"penstock endpoint history {revision.endpoint}",
             )
-        states = [worker.state_of(revision.endpoint, revision.number) for worker in workers]
-        for state in states:
+        states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
+        for _, state in states:
             if state is not None and state.state == "failed":
                 raise Invalid(
                     f"revision {revision.number} of {revision.endpoint} could not be loaded: {state.message}",
                     code="serving.model_does_not_load",
                     hint=f"penstock rollback {revision.endpoint}",
                 )
-        if all(state is not None and state.state == "ready" for state in states):
+        late = [worker for worker, state in states if state is None or state.state != "ready"]
+        if not late:
             return len(states)
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began_s
+        lagging = _names_of(late, len(states))
+        if waited_s > timeout_s:
             raise NotFound(
-                f"a serve process did not take revision {revision.number} of {revision.endpoint} over in {timeout_s:g} s",
+                f"{lagging} did not take revision {revision.number} of {revision.endpoint} over in {timeout_s:g} s",
                 code="serving.not_taken_over",
-                hint="look at the output of penstock serve",
+                hint="look at the output of penstock serve there; what it serves: penstock endpoint show",
             )
+        if waited_s > TOLD_AFTER_S and lagging != told:
+            tell(f"revision {revision.number} is recorded; waiting for {lagging} to load it")
+            told = lagging
         time.sleep(0.05)
+
+
+def _names_of(late: Sequence[Worker], count: int) -> str:
+    """Return who has not taken a revision over, such as `1 of 2 serve processes (process 4711 on web-2)`."""
+    named = ", ".join(f"process {worker.pid} on {worker.host}" for worker in late[:3])
+    more = f" and {len(late) - 3} more" if len(late) > 3 else ""
+    return f"{len(late)} of {count} serve process{'es' if count > 1 else ''} ({named}{more})"

@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from penstock.flows.production.looks import EndpointLook
+
 
 @dataclass(frozen=True)
 class ControllerHealth:
     """When the controller last looked, at how many endpoints, and what went wrong last.
 
     `problem` is its own; `problems` are those of endpoints that could not be judged, by name, and of
-    `penstock.yaml` when it is wrong.
+    `penstock.yaml` when it is wrong. `looks` are what the last look at each endpoint found, by name: empty
+    while another process is the controller that acts. Each look replaces it as a whole.
     """
 
     ticked_ms: int | None
     endpoint_count: int
     problem: str | None
     problems: Mapping[str, str] = field(default_factory=dict)
+    looks: Mapping[str, EndpointLook] = field(default_factory=dict)
+    is_leading: bool = False
 
 
 class Watched(Protocol):

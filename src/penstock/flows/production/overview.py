@@ -21,7 +21,7 @@ from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
 from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
-from penstock.serving.workers import list_workers
+from penstock.serving.workers import list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
@@ -97,17 +97,22 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+TOLD_MS = 60_000
+"""So long after a service told of its last call an endpoint that no serve process answers for is not down."""
+
+
 def overview(project: Project) -> list[EndpointView]:
     """Return every endpoint, by name; one that cannot be judged says so."""
     with project.database.read() as connection:
         revisions = list_endpoints(connection)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        told = list_told_endpoints(connection, now_ms() - TOLD_MS)
     found = []
     for revision in revisions:
         states = {worker.url: worker.state_of(revision.endpoint, revision.number) for worker in workers}
         servers = {url: state.state if state else "pending" for url, state in states.items()}
         try:
-            found.append(_view(observe(project, revision.endpoint), servers))
+            found.append(_view(observe(project, revision.endpoint), servers, revision.endpoint in told))
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             found.append(_unreadable(revision, servers, words))
@@ -130,14 +135,14 @@ def _unreadable(revision: Revision, servers: dict[str, str], problem: str) -> En
     )
 
 
-def _view(seen: Observation, servers: dict[str, str]) -> EndpointView:
+def _view(seen: Observation, servers: dict[str, str], is_told_of: bool) -> EndpointView:
     revision = seen.revision
     canary = revision.canary
     rest = 100 - (canary.percent if canary else 0)
     routes = [_route(revision.model, revision.stable, rest, seen.stable, seen.step)]
     if canary is not None and seen.canary is not None:
         routes.append(_route(revision.model, canary.version, canary.percent, seen.canary, seen.step))
-    health, why = _health(seen, servers)
+    health, why = _health(seen, servers, is_told_of)
     progress = seen.progress
     return EndpointView(
         name=seen.endpoint,
@@ -177,11 +182,15 @@ def _view(seen: Observation, servers: dict[str, str]) -> EndpointView:
     )
 
 
-def _health(seen: Observation, servers: dict[str, str]) -> tuple[Health, str]:
-    """Return the state of an endpoint and, unless it is healthy, why it is so."""
-    if not servers:
-        return "down", "no serve process is running"
-    if all(state == "failed" for state in servers.values()):
+def _health(seen: Observation, servers: dict[str, str], is_told_of: bool) -> tuple[Health, str]:
+    """Return the state of an endpoint and, unless it is healthy, why it is so.
+
+    Args:
+        is_told_of: whether a service of the user's own answers for it.
+    """
+    if not servers and not is_told_of:
+        return "down", "no serve process is running, and no service tells of calls"
+    if servers and all(state == "failed" for state in servers.values()):
         return "down", "no serve process could load it"
     if seen.breaches:
         return "breached", seen.breaches[0].sentence

@@ -112,7 +112,8 @@ class FileFollower:
     def follow(self) -> None:
         """Look at the file, and apply it when it, or the set of endpoints, is another than last time.
 
-        A wrong file is told once, as an event, and stays in `problem` until it is right or gone.
+        A file that is wrong, or is gone since the last look, is told once, as an event, and stays in `problem` until
+        it is right.
 
         Raises:
             Unavailable: the store cannot be reached.
@@ -120,7 +121,10 @@ class FileFollower:
         path = self._project.root / SETTINGS_FILE
         try:
             data = path.read_bytes()
-        except OSError:
+        except OSError as error:
+            if self._seen is not None:
+                self._seen = None
+                self._refuse(f"{SETTINGS_FILE} cannot be read any more: {error.strerror}")
             return
         with self._project.database.read() as connection:
             names = tuple(one.endpoint for one in list_endpoints(connection))

@@ -21,6 +21,7 @@ from penstock.base.store.events import record_event
 from penstock.flows.production.acting import carry_out
 from penstock.flows.production.deciding import Closing, Decision, Opening, decide
 from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.looks import EndpointLook, look_of
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.retraining import Retraining
 from penstock.flows.production.revising import apply_deployment
@@ -52,7 +53,10 @@ class Controller:
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
         self._memory: dict[str, Remembered] = {}
+        self._looks: dict[str, EndpointLook] = {}
         self._remembers = remembers
+        self.is_leading = False
+        """Whether the last tick had the lease."""
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -60,13 +64,20 @@ class Controller:
         file = {"penstock.yaml": self._file.problem} if self._file.problem else {}
         return MappingProxyType({**file, **self._problems})
 
+    @property
+    def looks(self) -> Mapping[str, EndpointLook]:
+        """What the last look at each endpoint found, by name; nothing while another controller acts."""
+        return MappingProxyType(self._looks)
+
     def tick(self) -> int:
         """Look at every endpoint once and act; return how many were looked at, 0 without the lease.
 
         Raises:
             Unavailable: the store cannot be reached.
         """
-        if not self._leads():
+        self.is_leading = self._leads()
+        if not self.is_leading:
+            self._looks.clear()
             return 0
         self._file.follow()
         time_ms = now_ms()
@@ -80,6 +91,7 @@ class Controller:
                 continue
             try:
                 seen = observe_again(self.project, name, shared, self._memory, time_ms)
+                self._looks[name] = look_of(seen, shared)
                 self._handle(seen)
             except Conflict:
                 continue  # somebody deployed meanwhile: the next tick sees it
@@ -88,6 +100,7 @@ class Controller:
             else:
                 self._settle(name, seen.problems)
         self._problems = {name: words for name, words in self._problems.items() if name in names}
+        self._looks = {name: look for name, look in self._looks.items() if name in names}
         return len(names)
 
     def _leads(self) -> bool:

@@ -13,6 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import History, Look
+from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
 from penstock.monitoring.alerts import Alert, list_open_alerts
@@ -95,6 +96,7 @@ class Remembered:
     mark: tuple[object, ...]
     references: Mapping[str, Reference]
     slow: Mapping[tuple[int, str], list[Finding]]
+    measures: Mapping[str, Measures]
     problems: tuple[str, ...]
 
 
@@ -102,7 +104,8 @@ class Remembered:
 class Observation:
     """An endpoint now: revision, policy, one merged window a route, findings, and what came before.
 
-    `problems` are what keeps a part of it from being judged and is nobody's intention.
+    `problems` are what keeps a part of it from being judged and is nobody's intention; `measures` what the last
+    whole look measured, by route.
     """
 
     endpoint: str
@@ -116,6 +119,7 @@ class Observation:
     history: History
     time_ms: int
     problems: tuple[str, ...]
+    measures: Mapping[str, Measures]
 
     @property
     def settings(self) -> EndpointSettings:
@@ -230,10 +234,10 @@ def _look(
             canary = msgspec.structs.replace(canary, reference=known.references["canary"])
         problems += known.problems
     else:
-        stable = _refer(project, connection, stable, version, problems)
+        stable = compared(_refer(project, connection, stable, version, problems), policy.settings)
         if canary is not None and revision.canary is not None:
             rival = get_version(connection, revision.model, revision.canary.version, deleted=True)
-            canary = _refer(project, connection, canary, rival, problems)
+            canary = compared(_refer(project, connection, canary, rival, problems), policy.settings)
         for one in (stable, canary):
             if one is not None and one.recent is not None and one.recent.dropped_count:
                 problems.append(_dropped(one.recent))
@@ -246,6 +250,9 @@ def _look(
     seen = Observation(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
+        known.measures if known else {
+            one.key.route: measure(one, policy.settings) for one in (stable, canary) if one is not None
+        },
     )  # fmt: skip
     if known is not None:
         return seen, known
@@ -263,6 +270,7 @@ def _look(
         (),
         references,
         slow,
+        seen.measures,
         tuple(problems),
     )
 

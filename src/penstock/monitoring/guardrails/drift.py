@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.findings import Finding
@@ -12,11 +12,18 @@ from penstock.monitoring.settings import DriftLimit
 from penstock.monitoring.windows import Window
 
 
-def judge_drift(limit: DriftLimit, window: Window, profile: Profile) -> Iterator[Finding]:
-    """Judge every covered feature: a finding for each that drifted or nearly so, else for the nearest to its limit."""
+def judge_drift(
+    limit: DriftLimit, window: Window, profile: Profile, compared: Sequence[FeatureDrift] | None = None
+) -> Iterator[Finding]:
+    """Judge every covered feature: a finding for each that drifted or nearly so, else for the nearest to its limit.
+
+    Args:
+        compared: the window's features compared with the profile, where that was done already.
+    """
     if window.features.row_count < limit.min_rows:
         return
-    covered = [one for one in compare(profile, window.features) if limit.covers(one.feature)]
+    every = compare(profile, window.features) if compared is None else compared
+    covered = [one for one in every if limit.covers(one.feature)]
     covered.sort(key=lambda one: (-_excess(one, limit), one.feature))
     told = [one for one in covered if _has_drifted(one, limit) or _is_near(one, limit)]
     for one in told or covered[:1]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.base.clock import format_ms
+from penstock.monitoring.drift import FeatureDrift
 from penstock.monitoring.findings import Finding, Kind, Unjudged
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.drift import judge_drift
@@ -28,6 +29,7 @@ from penstock.stats.evidence import split
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
 
+    `drifts` are the features of `recent` compared with the reference, where that was done already.
     `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
     many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged.
     """
@@ -39,6 +41,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     earlier: int = 0
     last_s: int | None = None
     reference: Reference = Reference()
+    drifts: tuple[FeatureDrift, ...] | None = None
 
 
 def judge(
@@ -118,7 +121,7 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
             judge_latency(entry.latency, recent, traffic.blocks, others, alpha=alpha, earlier=earlier)
         )
     if entry.drift is not None and recent is not None and traffic.reference.profile is not None:
-        return list(judge_drift(entry.drift, recent, traffic.reference.profile))
+        return list(judge_drift(entry.drift, recent, traffic.reference.profile, traffic.drifts))
     if entry.quality is not None and labelled is not None:
         if rival is None:
             return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))

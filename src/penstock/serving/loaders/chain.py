@@ -63,16 +63,19 @@ class ChainFlavour(Flavour):
                 rows = _as_rows(predictor.predict(columns, row_count_of(predictor.signature, columns)))
         return {"kind": type(model).__name__.lower(), "parts": parts}
 
-    def runs_code(self, options: Mapping[str, Any]) -> bool:
+    def brings_code(self, folder: Path, options: Mapping[str, Any]) -> bool:
         """Whether a part does."""
-        return any(import_flavour(part["flavour"]).runs_code(part["options"]) for part in options["parts"])
+        return any(
+            import_flavour(part["flavour"]).brings_code(inside(folder, part["path"]), part["options"])
+            for part in options["parts"]
+        )
 
     def read(self, folder: Path, options: Mapping[str, Any], trusted: Sequence[str] | None = None) -> Any:
         """Load every part; what is returned is asked with columns, as a predictor."""
         if trusted is not None:
             for part in options["parts"]:
                 flavour = import_flavour(part["flavour"])
-                flavour.read(inside(folder, part["path"]), part["options"], trusted)
+                flavour.read_with_code(inside(folder, part["path"]), part["options"], trusted)
         predictors = [_load_part(folder, part) for part in options["parts"]]
         return VotePredictor(predictors) if options["kind"] == "vote" else ChainPredictor(predictors)
 

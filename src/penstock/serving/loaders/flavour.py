@@ -7,7 +7,7 @@ all (rows made of columns, outputs in the signature's shapes) is in `fed`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,10 @@ from penstock.serving.loaders.model import (
     Predictor,
     Rows,
 )
+from penstock.serving.loaders.own_code import CODE, is_imported, keep_sources, own_code
+
+CODE_MODULES = "code_modules"
+"""The option that names the modules in `code` to import before a model is read."""
 
 
 class Saving(Protocol):
@@ -119,6 +123,21 @@ class Flavour(ABC):
         """Return what kind of rows it is called with, given what it was saved with."""
         return rows
 
+    def read_with_code(
+        self, folder: Path, options: Mapping[str, Any], trusted: Sequence[str] | None = None
+    ) -> Any:
+        """Return the library's own model as `read`, with the modules that its folder brings."""
+        if not options.get("code"):
+            return self.read(folder, options, trusted)
+        with own_code(inside(folder, options["code"]), options.get(CODE_MODULES, ())):
+            return self.read(folder, options, trusted)
+
+    def brings_code(self, folder: Path, options: Mapping[str, Any]) -> bool:
+        """Whether reading it runs code that this process has not run before: a pickle, or modules of its own."""
+        if self.runs_code(options):
+            return True
+        return bool(options.get("code")) and not is_imported(inside(folder, options["code"]))
+
     def load(self, files: ModelFiles) -> Predictor:
         """Load a version's files.
 
@@ -126,7 +145,7 @@ class Flavour(ABC):
             Invalid: they do not load, or cannot give the signature's outputs.
         """
         try:
-            model = self.read(files.path, files.options)
+            model = self.read_with_code(files.path, files.options)
         except Exception as error:
             raise does_not_load(files, f"{type(error).__name__}: {error}") from error
         return self.open(model, files)
@@ -148,7 +167,7 @@ class Flavour(ABC):
         Raises:
             Exception: whatever the library says to a model or to rows that do not fit.
         """
-        model = self.read(folder, options)
+        model = self.read_with_code(folder, options)
         files = ModelFiles(
             path=folder,
             name="the model",
@@ -165,6 +184,12 @@ class Flavour(ABC):
         if columns is not None:
             predictor.predict(columns, row_count_of(predictor.signature, columns))
         return predictor.signature
+
+
+def code_options(modules: Iterable[str], folder: Path) -> dict[str, Any]:
+    """Keep the sources of the user's own modules in a model's folder; return the options that say so."""
+    kept = keep_sources(modules, folder / CODE)
+    return {"code": CODE, CODE_MODULES: kept} if kept else {"code": None}
 
 
 def inside(folder: Path, name: object) -> Path:

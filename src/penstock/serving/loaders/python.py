@@ -1,4 +1,5 @@
-"""The flavour of a class of one's own: its source goes along with the files that it wrote itself.
+"""The flavour of a class of one's own: its source, and what that imports from beside it, goes along with the files
+that it wrote itself.
 
 The class has `predict(rows)`, which returns an array, a frame or a mapping of arrays, a row an entry. What it learned it
 writes in `save(folder)` and reads in `load(folder)`; it is made without arguments. Reading it runs its code.
@@ -19,9 +20,9 @@ import numpy as np
 
 from penstock.base.errors import Invalid
 from penstock.serving.loaders.fed import Answer
-from penstock.serving.loaders.flavour import Flavour, Saving, inside
+from penstock.serving.loaders.flavour import CODE_MODULES, Flavour, Saving, inside
+from penstock.serving.loaders.own_code import CODE, import_own, keep_sources
 
-CODE = "code"
 STATE = "state"
 
 
@@ -48,13 +49,17 @@ class PythonFlavour(Flavour):
                 code="registry.bad_class",
                 hint="give the class save(self, folder) and load(self, folder)",
             )
-        target = folder / CODE / source.name
-        target.parent.mkdir()
-        shutil.copyfile(source, target)
+        kept = keep_sources([made.__module__], folder / CODE)
+        if kept:
+            place = {"module": made.__module__, CODE_MODULES: kept}
+        else:  # a class of an installed package goes alone
+            (folder / CODE).mkdir()
+            shutil.copyfile(source, folder / CODE / source.name)
+            place = {"file": source.name}
         if hasattr(model, "save") and not inspect.isclass(model):
             (folder / STATE).mkdir()
             model.save(folder / STATE)
-        return {"code": CODE, "file": source.name, "class": made.__qualname__}
+        return {"code": CODE, "class": made.__qualname__, **place}
 
     def runs_code(self, options: Mapping[str, Any]) -> bool:
         """A class is code."""
@@ -62,11 +67,13 @@ class PythonFlavour(Flavour):
 
     def read(self, folder: Path, options: Mapping[str, Any], trusted: Sequence[str] | None = None) -> Any:
         """Import the class from the folder, make an object and let it load what it wrote."""
-        module = _imported(inside(folder, f"{CODE}/{options['file']}"))
-        made = module
+        if "module" in options:
+            made = import_own(str(options["module"]))
+        else:
+            made = _imported(inside(folder, f"{CODE}/{options['file']}"))
         for name in str(options["class"]).split("."):
             made = getattr(made, name)
-        model = made()
+        model = made()  # type: ignore[operator]
         if hasattr(model, "load"):
             model.load(folder / STATE)
         return model
@@ -119,11 +126,17 @@ def _imported(path: Path) -> Any:
         raise Invalid(f"{path} is no module", code="serving.model_does_not_load")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    writes_bytecode, sys.dont_write_bytecode = (
+        sys.dont_write_bytecode,
+        True,
+    )  # the folder is what was registered
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.dont_write_bytecode = writes_bytecode
     return module
 
 

@@ -23,7 +23,14 @@ import skops.io
 from penstock.base.errors import Refused
 from penstock.records.signature import Column
 from penstock.serving.loaders.fed import Answer, FedPredictor
-from penstock.serving.loaders.flavour import Flavour, Saving, inside, probabilities_of, wants_probabilities
+from penstock.serving.loaders.flavour import (
+    Flavour,
+    Saving,
+    code_options,
+    inside,
+    probabilities_of,
+    wants_probabilities,
+)
 from penstock.serving.loaders.model import ModelFiles, Predictor, datatype_of
 from penstock.serving.loaders.shortcut import with_shortcut
 
@@ -55,17 +62,19 @@ class SklearnFlavour(Flavour):
         path = folder / MODEL_DATA
         skops.io.dump(model, path)
         _make_reproducible(path)
+        held = sorted(skops.io.get_untrusted_types(file=path))
         return {
             "pickled_model": MODEL_DATA,
             "serialization_format": "skops",
             "sklearn_version": sklearn.__version__,
-            "skops_trusted_types": sorted(skops.io.get_untrusted_types(file=path)),
-            "code": None,
+            "skops_trusted_types": held,
+            **code_options((name.rpartition(".")[0] for name in held), folder),
         }
 
     def python_function(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return how MLflow loads it."""
-        return {"loader_module": "mlflow.sklearn", "model_path": MODEL_DATA, "predict_fn": "predict"}
+        code = {"code": options["code"]} if options.get("code") else {}
+        return {"loader_module": "mlflow.sklearn", "model_path": MODEL_DATA, "predict_fn": "predict", **code}
 
     def file_options(self, path: Path) -> dict[str, Any]:
         """Return the options of a lone file; a skops file vouches for what it holds once it is registered."""

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0010');
+INSERT INTO "alembic_version" VALUES('0011');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -211,6 +211,11 @@ CREATE TABLE model_versions (
 	profile_digest VARCHAR(64), updated_ms BIGINT DEFAULT '0' NOT NULL, deleted_ms BIGINT, description TEXT, stage VARCHAR(32) DEFAULT 'None' NOT NULL, source TEXT, run_link TEXT, logged_model_id VARCHAR(64), 
 	CONSTRAINT pk_model_versions PRIMARY KEY (model, number), 
 	CONSTRAINT fk_model_versions_model FOREIGN KEY(model) REFERENCES registered_models (name)
+);
+CREATE TABLE observation_batches (
+	id VARCHAR(128) NOT NULL, 
+	received_ms BIGINT NOT NULL, 
+	CONSTRAINT pk_observation_batches PRIMARY KEY (id)
 );
 CREATE TABLE policies (
 	endpoint VARCHAR(256) NOT NULL, 
@@ -500,4 +505,5 @@ CREATE INDEX ix_windows_counts ON windows (endpoint, version, route, start_s, re
 CREATE INDEX ix_windows_failures ON windows (start_s, endpoint, error_count, nonfinite_count);
 CREATE INDEX ix_run_inputs_path ON run_inputs (path);
 CREATE INDEX ix_model_version_inputs_path ON model_version_inputs (path);
+CREATE INDEX ix_observation_batches_received_ms ON observation_batches (received_ms);
 DELETE FROM "sqlite_sequence";

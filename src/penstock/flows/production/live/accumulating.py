@@ -73,6 +73,13 @@ class Accumulating:
                 mine = Partial(window=row.whole, worker=self._worker, sequence=row.sequence)
             put_partial(connection, mine)
 
+    def discard(self) -> None:
+        """Forget rows with something new, for who writes at once and does not know whether it was committed.
+
+        What comes after that becomes a row of its own, so nothing that was committed is written over.
+        """
+        self._rows = {key: row for key, row in self._rows.items() if row.new is None}
+
     def settle(self, now_s: float) -> None:
         """Take what was written for kept, and forget windows that are over."""
         for row in self._rows.values():

@@ -14,6 +14,7 @@ from penstock.base.errors import Conflict
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
 from penstock.project.project import Project
+from penstock.serving.observations import KEPT_DAYS, forget_batches
 from penstock.serving.predictions import delete_predictions, forget_features
 
 INTERVAL_S = 5.0
@@ -74,6 +75,7 @@ class Housekeeping:
     def _delete(self, now_s: int) -> None:
         kept = self._project.settings.retention
         with self._project.database.write() as connection:
+            forget_batches(connection, 1000 * now_s - KEPT_DAYS * DAY_MS)
             if kept.windows_days is not None:
                 delete_windows(connection, now_s - int(kept.windows_days * DAY_MS / 1000))
             if kept.findings_days is not None:

@@ -6,7 +6,8 @@ place of the one before, also in the counts of the window; the one before stays 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from penstock.monitoring.labels import is_same, misfit, score
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import request_number
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import WindowKey, labelled_start
+from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, labelled_start
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns, Matrix, join_columns
 from penstock.serving.matching import iterate_columns
@@ -65,8 +66,10 @@ def watched(parts: Sequence[Columns]) -> dict[str, Array]:
 class Join:
     """One feedback request within its transaction."""
 
-    def __init__(self, connection: sa.Connection, labels: Sequence[Label], monitor: MonitorSettings) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: sa.Connection, endpoint: str, labels: Sequence[Label], monitor: MonitorSettings
+    ) -> None:
+        self._connection, self._endpoint = connection, endpoint
         self._labels = labels
         self._monitor = monitor
         self.qualities: dict[WindowKey, Quality] = {}
@@ -82,7 +85,8 @@ class Join:
         ids = {label.text for label in self._labels}
         rows: dict[str, list[Prediction]] = {}
         for row in list_predictions(self._connection, ids, lock=True):
-            rows.setdefault(row.id, []).append(row)
+            if row.endpoint == self._endpoint:
+                rows.setdefault(row.id, []).append(row)
         for stored in list_labels(self._connection, rows):
             text = stored.prediction_id
             self._known[text] = current_label(self._known.get(text), stored.values)
@@ -104,6 +108,9 @@ class Join:
             return "unknown"
         if len(label.values) != found[0].row_count:
             self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
+            return "misfit"
+        if all(value is None for value in label.values):
+            self._reasons[label.text] = "null is no label: it says that a row's label is not known"
             return "misfit"
         answered = next((row for row in found if row.route != "shadow"), found[0])
         reason = misfit(decode_columns(answered.outputs), label.values, classes=self._classes_of(answered))
@@ -154,13 +161,22 @@ class Join:
             self.qualities[place] = quality if there is None else there.merge(quality)
 
     def _score(self, parts: Sequence[tuple[Prediction, list[Any]]]) -> Quality:
-        return score(
-            stack([decode_columns(row.outputs) for row, _ in parts]),
-            [value for _, values in parts for value in values],
-            requests=[request_number(row.id) for row, values in parts for _ in values],
-            classes=self._classes_of(parts[0][0]),
-            positive=self._monitor.positive,
-        )
+        """Score rows; answers of one window may differ in their outputs where a service of one's own gave them."""
+        alike: dict[tuple[str, ...], list[tuple[Columns, Prediction, list[Any]]]] = {}
+        for row, values in parts:
+            outputs = {name: one for name, one in decode_columns(row.outputs).items() if one.ndim == 1}
+            alike.setdefault(tuple(sorted(outputs)), []).append((outputs, row, values))
+        scored = [
+            score(
+                stack([outputs for outputs, _, _ in group]),
+                [value for _, _, values in group for value in values],
+                requests=[request_number(row.id) for _, row, values in group for _ in values],
+                classes=self._classes_of(parts[0][0]),
+                positive=self._monitor.positive,
+            )
+            for group in alike.values()
+        ]
+        return functools.reduce(Quality.merge, scored)
 
     def _classes_of(self, row: Prediction) -> Classes | None:
         """Return the classes a label may be of: those of the policy, else those the model knows."""
@@ -171,6 +187,34 @@ class Join:
     def counts(self) -> LabelCounts:
         """Return what became of the labels."""
         return LabelCounts(**self._outcomes, reasons=dict(list(self._reasons.items())[:REASONS_MAX]))
+
+
+def join_labels(
+    connection: sa.Connection,
+    endpoint: str,
+    labels: Sequence[Label],
+    monitor: MonitorSettings,
+    writer: tuple[int, Iterator[int]],
+) -> LabelCounts:
+    """Join labels to their predictions in the caller's transaction, and write what they say of quality.
+
+    Args:
+        writer: the number of the process that writes, and its running numbers.
+    """
+    worker, sequence = writer
+    join = Join(connection, endpoint, labels, monitor)
+    join.run()
+    partials = [
+        Partial(
+            window=Window(key=key, window_s=monitor.window_s, quality=quality),
+            worker=worker,
+            sequence=next(sequence),
+        )
+        for key, quality in join.qualities.items()
+        if not quality.is_empty
+    ]
+    add_partials(connection, partials)
+    return join.counts()
 
 
 def _different(before: Sequence[Any], now: Sequence[Any]) -> list[Any]:

@@ -20,31 +20,20 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
 from penstock.flows.production.live.accumulating import Accumulating
-from penstock.flows.production.live.joining import Join, watched
+from penstock.flows.production.live.joining import join_labels
 from penstock.flows.production.live.room import MAX_BYTES, Room, size_of, size_of_prediction
-from penstock.monitoring.guardrails.blocks import count_runs
-from penstock.monitoring.labels import is_nonfinite
-from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.profile import Profile
+from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, add_classes
-from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions import (
-    Prediction,
-    add_predictions,
-    encode_columns,
-)
+from penstock.serving.predictions import Prediction, add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
-from penstock.serving.traffic import position
 
 logger = logging.getLogger(__name__)
 UNWRITTEN_MAX = 1_000
 """Windows kept whole while the store is away; of older ones only the counts are."""
 PROMPT_S, EARLY_MAX = 0.1, 20
 """How soon bad answers are written, and how many flushes in a row come before their time for them."""
-SAMPLE_SHIFT = 0x51ED2701
-"""Moves the feature sample away from the traffic split, which follows the same sequence."""
 
 
 class LiveRecorder:
@@ -161,19 +150,12 @@ class LiveRecorder:
     def _summarise_open(self) -> None:
         """Turn what came into what is known of its windows, and give its room back."""
         for key, observations in self._open.items():
-            self._windows.add(self._summarise(key, observations))
+            edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
+            self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))
             self._room.give_back(sum(map(size_of, observations)))
         self._open.clear()
         for key, missed in self._room.missed().items():
-            window = Window(
-                key=key,
-                window_s=self._monitor(key.endpoint).window_s,
-                request_count=missed.request_count,
-                error_count=missed.error_count,
-                error_run_count=None if missed.error_count else 0,
-                dropped_count=missed.dropped_count,
-            )
-            self._windows.add(window)
+            self._windows.add(summarise_missed(key, missed, self._monitor(key.endpoint)))
 
     def _forget_predictions(self) -> None:
         """Give the room of predictions back that were written."""
@@ -195,17 +177,7 @@ class LiveRecorder:
 
     def _keep(self, one: Exchange, key: WindowKey) -> None:
         """Keep an answer until it is written, if there is room; its label cannot be joined otherwise."""
-        prediction = Prediction(
-            id=one.id,
-            version=one.version,
-            endpoint=one.endpoint,
-            revision=one.revision,
-            route=one.route,
-            window_start_s=key.start_s,
-            outputs=encode_columns(one.outputs),
-            row_count=one.row_count,
-            features=encode_columns(one.inputs) if self._is_sampled(one) else None,
-        )
+        prediction = prediction_of(one, key, self._monitor(one.endpoint))
         if self._room.take(size_of_prediction(prediction)):
             self._predictions.append(prediction)
         else:
@@ -214,47 +186,8 @@ class LiveRecorder:
     def _monitor(self, endpoint: str) -> MonitorSettings:
         return self._monitors.get(endpoint, _DEFAULT)
 
-    def _is_sampled(self, one: Exchange) -> bool:
-        return position(one.counter + SAMPLE_SHIFT) < self._monitor(one.endpoint).feature_ratio
-
     def _key(self, one: Exchange) -> WindowKey:
-        span = self._monitor(one.endpoint).window_s
-        start_s = one.time_ms // 1000 // span * span
-        return WindowKey(one.endpoint, start_s, one.revision, one.version, one.route)
-
-    def _summarise(self, key: WindowKey, observations: Sequence[Exchange]) -> Window:
-        latency = LatencyHistogram()
-        latency.update([one.latency_s for one in observations])
-        edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
-        features, outputs = Profile(edges=edges), Profile()
-        features.update(
-            watched([one.inputs for one in observations]), sum(one.row_count for one in observations)
-        )
-        answered = [one for one in observations if one.error is None]
-        stacked = watched([one.outputs for one in answered])
-        outputs.update(
-            {**stacked, **watched([one.differences for one in answered])},
-            sum(one.row_count for one in answered),
-        )
-        odd_rows = [0] * len(observations)
-        if any(is_nonfinite(values).any() for values in stacked.values()):
-            odd_rows = [_nonfinite_rows(one) for one in observations]
-        borne = self._monitor(key.endpoint).nonfinite_max_ratio
-        odd = [rows > borne * one.row_count for rows, one in zip(odd_rows, observations, strict=True)]
-        return Window(
-            key=key,
-            window_s=self._monitor(key.endpoint).window_s,
-            request_count=len(observations),
-            error_count=len(observations) - len(answered),
-            error_run_count=count_runs([one.error is not None for one in observations]),
-            row_count=features.row_count,
-            latency=latency,
-            features=features,
-            outputs=outputs,
-            nonfinite_count=sum(odd),
-            nonfinite_run_count=count_runs(odd),
-            nonfinite_row_count=sum(odd_rows),
-        )
+        return key_of(one, self._monitor(one.endpoint))
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
         """Join labels to their predictions and write both the labels and what they say of quality.
@@ -267,21 +200,12 @@ class LiveRecorder:
             with self._database.write() as connection:
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
-                join = Join(connection, labels, self._monitor(endpoint))
-                join.run()
-                partials = [
-                    Partial(
-                        window=Window(key=key, window_s=self._monitor(endpoint).window_s, quality=quality),
-                        worker=self._worker,
-                        sequence=next(self._sequence),
-                    )
-                    for key, quality in join.qualities.items()
-                    if not quality.is_empty
-                ]
-                add_partials(connection, partials)
+                counts = join_labels(
+                    connection, endpoint, labels, self._monitor(endpoint), (self._worker, self._sequence)
+                )
             self._forget_predictions()
             self._classes.clear()
-        return join.counts()
+        return counts
 
 
 _DEFAULT = MonitorSettings()
@@ -292,9 +216,3 @@ def _is_bad(one: Exchange) -> bool:
     return one.error is not None or any(
         values.dtype.kind in "fc" and not np.isfinite(values).all() for values in one.outputs.values()
     )
-
-
-def _nonfinite_rows(one: Exchange) -> int:
-    """Return in how many rows some output is no finite number."""
-    found = [is_nonfinite(values) for _, values in iterate_columns(one.outputs)]
-    return int(np.any(found, axis=0).sum()) if found else 0

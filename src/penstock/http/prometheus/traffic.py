@@ -6,6 +6,8 @@ a URL; anything else is `other`.
 
 from __future__ import annotations
 
+import threading
+import time
 from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -110,13 +112,19 @@ class InferenceMetrics:
         )
         info.labels(version).set(1)
         self._exposed.register(_Deployments(dataplane))
-        self._exposed.register(_Recording(dataplane))
+        self._recording: _SharedRecording | None = None
+        if folder is None:
+            self._exposed.register(_Recording(dataplane))
+        else:
+            self._recording = _SharedRecording(dataplane, self.registry)
 
     def render(self) -> bytes:
         """Return all metrics in the text format."""
         self._prime()
         for endpoint, count in self._dataplane.engine.waiting().items():
             self._queue.labels(endpoint).set(count)
+        if self._recording is not None:
+            self._recording.note()
         return generate_latest(self._exposed)
 
     def _prime(self) -> None:
@@ -149,6 +157,8 @@ class InferenceMetrics:
         predictions.inc()
         rows.inc(len(response.tensors[0].values) if response.tensors else 0)
         duration.observe(duration_s)
+        if self._recording is not None:
+            self._recording.note_at_times()
         requests.inc()
 
     def count_refusal(self, endpoint: str, outcome: str, error: PenstockError | None = None) -> None:
@@ -241,6 +251,44 @@ class _Deployments(Collector):
         ]
 
 
+RECORDER_BYTES = ("penstock_recorder_bytes", "Recorded requests that wait to be written.")
+RECORDER_MAX = ("penstock_recorder_max_bytes", "What may wait to be written, at most.")
+RECORDER_DROPPED = (
+    "penstock_recorder_dropped",
+    "Requests of which only the counts are kept: the recorder was full.",
+)
+
+
+class _SharedRecording:
+    """The same of several processes: each adds its own to what all tell, about once a second."""
+
+    def __init__(self, dataplane: DataPlane, registry: CollectorRegistry) -> None:
+        self._dataplane = dataplane
+        self._used = Gauge(*RECORDER_BYTES, registry=registry, multiprocess_mode="livesum")
+        self._most = Gauge(*RECORDER_MAX, registry=registry, multiprocess_mode="livesum")
+        self._dropped = Counter(*RECORDER_DROPPED, ("endpoint",), registry=registry)
+        self._counted: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._due_s = 0.0
+
+    def note_at_times(self) -> None:
+        """Note it when a second has passed since it was noted."""
+        if time.monotonic() > self._due_s:
+            self.note()
+
+    def note(self) -> None:
+        """Note how full this process's recorder is, and what it had no room for since the last time."""
+        self._due_s = time.monotonic() + 1.0
+        state = self._dataplane.recorder_state
+        self._used.set(state.used_bytes)
+        self._most.set(state.max_bytes)
+        with self._lock:
+            for endpoint in {*self._dataplane.repository.served, *state.dropped}:
+                count = state.dropped.get(endpoint, 0)
+                self._dropped.labels(endpoint).inc(max(0, count - self._counted.get(endpoint, 0)))
+                self._counted[endpoint] = count
+
+
 class _Recording(Collector):
     """How full the recorder is at the time of the scrape, and what it had no room for."""
 
@@ -264,11 +312,7 @@ class _Recording(Collector):
     @staticmethod
     def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
         return (
-            GaugeMetricFamily("penstock_recorder_bytes", "Recorded requests that wait to be written."),
-            GaugeMetricFamily("penstock_recorder_max_bytes", "What may wait to be written, at most."),
-            CounterMetricFamily(
-                "penstock_recorder_dropped",
-                "Requests of which only the counts are kept: the recorder was full.",
-                labels=["endpoint"],
-            ),
+            GaugeMetricFamily(*RECORDER_BYTES),
+            GaugeMetricFamily(*RECORDER_MAX),
+            CounterMetricFamily(*RECORDER_DROPPED, labels=["endpoint"]),
         )

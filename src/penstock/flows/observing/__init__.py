@@ -1,0 +1,1 @@
+"""What production knows, for other programs and for people elsewhere: Prometheus rules, dashboards, reports."""

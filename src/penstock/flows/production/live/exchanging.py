@@ -1,0 +1,210 @@
+"""Observations as exchanges: checked, with the route and version they belong to and their values as columns."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import NotFound
+from penstock.flows.production.live.summarising import window_start_s
+from penstock.monitoring.settings import MonitorSettings
+from penstock.monitoring.windows import WindowKey
+from penstock.records.signature import Signature
+from penstock.serving.deployments import Revision
+from penstock.serving.observations import (
+    BATCH_ID,
+    COUNT_MAX,
+    MissedCalls,
+    Observation,
+    ObservationBatch,
+    bad_batch,
+)
+from penstock.serving.observed import Rows, answers_of, columns_of, fit_rows, fit_types
+from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, Route, parse_prediction_id
+from penstock.serving.recorder import Exchange
+
+AHEAD_MS = 3_600_000
+"""So far a sender's clock may be before ours."""
+LATENCY_MAX_S = 1e6
+VERSION_MAX = 2**31 - 1
+ERROR_MAX = 64
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What a batch says: exchanges, calls of which only the counts are known, answers that fit no rows."""
+
+    current: Revision
+    exchanges: list[Exchange]
+    missed: list[MissedCalls]
+    models: dict[int, str]
+    """The model of each revision; of 0, the current one's."""
+    places: dict[int, tuple[str, int, int, Route]]
+    """Endpoint, revision, version and route of each of `missed`, by its place."""
+    left_out: int
+
+    def key_of(self, one: MissedCalls, monitor: MonitorSettings) -> WindowKey:
+        """Return the window of calls that were missed."""
+        endpoint, revision, version, route = self.places[id(one)]
+        return WindowKey(endpoint, window_start_s(one.time_ms, monitor), revision, version, route)
+
+
+class Exchanging:
+    """Reads the observations of an endpoint.
+
+    Args:
+        current: the endpoint's revision now.
+        revisions: those that the batch names, as far as they exist.
+        default: the version of calls that name none, where it is not the stable one.
+        signature: returns what a version takes and gives, or None.
+        worker: who makes the prediction ids that are not given; `counter` its running numbers.
+    """
+
+    def __init__(
+        self,
+        current: Revision,
+        revisions: Mapping[int | None, Revision],
+        default: int | None,
+        signature: Callable[[str, int], Signature | None],
+        *,
+        worker: int,
+        counter: Iterator[int],
+    ) -> None:
+        self._current, self._revisions, self._default = current, revisions, default
+        self._signature = signature
+        self._worker, self._counter = worker, counter
+        self._latest_ms = now_ms() + AHEAD_MS
+        self._left_out = 0
+
+    def read(self, batch: ObservationBatch) -> Told:
+        """Return what a batch says.
+
+        Raises:
+            Invalid: its id, or an observation, cannot be one; the error says which.
+        """
+        if not BATCH_ID.fullmatch(batch.batch):
+            raise bad_batch("a batch's id has 1 to 128 letters, digits, dots, dashes and underscores")
+        if len(batch.observations) + len(batch.missed) > COUNT_MAX:
+            raise bad_batch(f"a batch has at most {COUNT_MAX} observations")
+        exchanges = [self._exchange(index, one) for index, one in enumerate(batch.observations)]
+        if len({one.id for one in exchanges}) != len(exchanges):
+            raise bad_batch("two observations have the same prediction id")
+        places = {}
+        for index, one in enumerate(batch.missed):
+            self._check_time(f"missed[{index}]", one.time_ms)
+            if not 0 <= one.error_count <= one.request_count <= VERSION_MAX:
+                raise bad_batch(f"missed[{index}]: error_count is not between 0 and request_count")
+            revision = self._revision(f"missed[{index}]", one.revision)
+            version = self._version(f"missed[{index}]", one.version, revision)
+            number, route = _route(revision, version)
+            places[id(one)] = (revision.endpoint, number, version, route)
+        models = {one.number: one.model for one in self._revisions.values()}
+        models |= {self._current.number: self._current.model, 0: self._current.model}
+        return Told(
+            current=self._current,
+            exchanges=exchanges,
+            missed=batch.missed,
+            models=models,
+            places=places,
+            left_out=self._left_out,
+        )
+
+    def _exchange(self, index: int, one: Observation) -> Exchange:
+        where = f"observations[{index}]"
+        self._check_time(where, one.time_ms)
+        if not (math.isfinite(one.latency_s) and 0 <= one.latency_s <= LATENCY_MAX_S):
+            raise bad_batch(f"{where}: latency_s is no number of seconds from 0 to {LATENCY_MAX_S:g}")
+        revision = self._revision(where, one.revision)
+        version = self._version(where, one.version, revision)
+        number, route = _route(revision, version)
+        identity = self._identity(where, one, (number or version, route))
+        try:
+            signature = self._signature(revision.model, version)
+        except NotFound as error:
+            raise bad_batch(f"{where}: {error.message}") from None
+        takes, gives = _datatypes(signature)
+        inputs = columns_of(one.inputs, list(takes))
+        inputs = (fit_types(inputs[0], takes), inputs[1])
+        outputs = ({}, 0) if one.error is not None else answers_of(one.outputs, gives)
+        row_count = self._row_count(where, one, inputs, outputs)
+        answered = fit_rows(outputs, row_count)
+        self._left_out += bool(outputs[0]) and not answered
+        return Exchange(
+            endpoint=revision.endpoint,
+            revision=number,
+            version=version,
+            route=route,
+            time_ms=one.time_ms,
+            id=identity.encode() if one.id is None else one.id,
+            counter=identity.counter,
+            inputs=fit_rows(inputs, row_count),
+            outputs=answered,
+            row_count=row_count,
+            latency_s=one.latency_s,
+            error=None if one.error is None else one.error[:ERROR_MAX] or "error",
+        )
+
+    def _row_count(self, where: str, one: Observation, inputs: Rows, outputs: Rows) -> int:
+        """Return how many rows a call was: as many as it was asked and answered, one where either is one."""
+        asked, answered = inputs[1], outputs[1]
+        if one.rows is not None:
+            if not 0 < one.rows <= VERSION_MAX:
+                raise bad_batch(f"{where}: rows is not above 0")
+            return one.rows
+        if not asked or not answered:
+            return asked or answered or 1
+        return 1 if answered == 1 else asked
+
+    def _identity(self, where: str, one: Observation, place: tuple[int, Route]) -> PredictionId:
+        if one.id is None:
+            number, route = place
+            return PredictionId(
+                one.time_ms, self._current.endpoint_id, number, route, self._worker, next(self._counter)
+            )
+        identity = parse_prediction_id(one.id)
+        if identity.endpoint_id not in (UNKNOWN_ENDPOINT, self._current.endpoint_id & 0xFFFFFF):
+            raise bad_batch(f"{where}: prediction {one.id} was not made by endpoint {self._current.endpoint}")
+        return identity
+
+    def _check_time(self, where: str, time_ms: int) -> None:
+        if not 0 < time_ms <= self._latest_ms:
+            raise bad_batch(f"{where}: time_ms is no time in milliseconds since 1970 that has been")
+
+    def _revision(self, where: str, number: int | None) -> Revision:
+        if not number or number == self._current.number:
+            return self._current
+        found = self._revisions.get(number)
+        if found is None:
+            raise bad_batch(f"{where}: endpoint {self._current.endpoint} has no revision {number}")
+        return found
+
+    def _version(self, where: str, number: int | None, revision: Revision) -> int:
+        chosen = number or self._default or revision.stable
+        if not 0 < chosen <= VERSION_MAX:
+            raise bad_batch(f"{where}: version is not above 0")
+        return chosen
+
+
+@functools.lru_cache(maxsize=256)
+def _datatypes(signature: Signature | None) -> tuple[dict[str, str], dict[str, str] | None]:
+    """Return the datatypes of what a version takes and gives, by name; None where nobody knows what it gives."""
+    if signature is None:
+        return {}, None
+    return (
+        {column.name: str(column.datatype) for column in signature.inputs},
+        {column.name: str(column.datatype) for column in signature.outputs},
+    )
+
+
+def _route(revision: Revision, version: int) -> tuple[int, Route]:
+    """Return the revision and route a version answers on; 0 and `direct` where it takes no part."""
+    if version == revision.stable:
+        return revision.number, "stable"
+    if revision.canary is not None and version == revision.canary.version:
+        return revision.number, "canary"
+    if version in revision.shadows:
+        return revision.number, "shadow"
+    return 0, "direct"

@@ -1,0 +1,198 @@
+"""Batches of observations into the store: the same windows, predictions and labels as a serve process writes.
+
+One transaction a batch, with the note that it was taken: a batch that is sent again changes nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
+from penstock.flows.models.folders import RegistrySource
+from penstock.flows.models.signatures import find_signature
+from penstock.flows.production.live.accumulating import Accumulating
+from penstock.flows.production.live.exchanging import Exchanging, Told
+from penstock.flows.production.live.joining import join_labels
+from penstock.flows.production.live.room import Missed
+from penstock.flows.production.live.summarising import (
+    Edges,
+    key_of,
+    prediction_of,
+    summarise,
+    summarise_missed,
+)
+from penstock.monitoring.policies import find_policy
+from penstock.monitoring.settings import MonitorSettings
+from penstock.monitoring.windows import WindowKey
+from penstock.project.project import Project
+from penstock.records.signature import Signature
+from penstock.registry.entities import ModelVersion
+from penstock.registry.references import resolve_version
+from penstock.serving.classes import Served
+from penstock.serving.deployments import Revision, find_revision, get_revision
+from penstock.serving.observations import ObservationBatch, add_batch, bad_batch
+from penstock.serving.predictions import add_predictions
+from penstock.serving.recorder import Exchange, Label, LabelCounts
+from penstock.serving.workers import NO_URL, WorkerRevision, beat, register_worker, report_revision
+
+UNWRITTEN_MAX = 1_000
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a batch: how many calls it told of, whether it is new, and the ids of its predictions.
+
+    `answers_left_out` counts answers whose rows could not be matched with those that were asked.
+    """
+
+    batch: str
+    is_new: bool
+    observation_count: int
+    prediction_ids: tuple[str, ...] = ()
+    answers_left_out: int = 0
+
+
+class Ingest:
+    """Takes batches and labels into a project's store. Thread-safe; nothing waits in it."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._source = RegistrySource(project)
+        self._sequence = itertools.count(1)
+        self._counter = itertools.count(1)
+        self._lock = threading.Lock()
+        self._worker = 0
+        self._windows: Accumulating | None = None
+        self._edges: dict[Served, Edges | None] = {}
+        self._signatures: dict[tuple[str, int], Signature | None] = {}
+
+    def take(self, batch: ObservationBatch) -> Taken:
+        """Write what a batch says, unless it was taken before.
+
+        Raises:
+            NotFound: there is no such endpoint, revision or version.
+            Invalid: an observation cannot be one.
+            Unavailable: the store cannot be reached; nothing was taken.
+        """
+        with self._lock:
+            windows = self._begin()
+            told = self._read(batch)
+            monitor = self._monitor(batch.endpoint)
+            try:
+                is_new = self._write(batch, told, monitor, windows)
+            except BaseException:
+                windows.discard()
+                raise
+            windows.settle(now_ms() / 1000)
+        return Taken(
+            batch=batch.batch,
+            is_new=is_new,
+            observation_count=len(told.exchanges),
+            prediction_ids=tuple(one.id for one in told.exchanges),
+            answers_left_out=told.left_out,
+        )
+
+    def _read(self, batch: ObservationBatch) -> Told:
+        numbers = {one.revision for one in batch.observations} | {one.revision for one in batch.missed}
+        with self._project.database.read() as connection:
+            current = get_revision(connection, batch.endpoint)
+            known = {
+                number: find_revision(connection, batch.endpoint, number) for number in numbers if number
+            }
+            default = None
+            if batch.model is not None:
+                default = _version_of(current, resolve_version(connection, batch.model))
+        revisions: dict[int | None, Revision] = {
+            number: found for number, found in known.items() if found is not None
+        }
+        exchanging = Exchanging(
+            current, revisions, default, self._signature, worker=self._worker, counter=self._counter
+        )
+        return exchanging.read(batch)
+
+    def _write(
+        self, batch: ObservationBatch, told: Told, monitor: MonitorSettings, windows: Accumulating
+    ) -> bool:
+        by_window: dict[WindowKey, list[Exchange]] = {}
+        predictions = []
+        for one in told.exchanges:
+            key = key_of(one, monitor)
+            by_window.setdefault(key, []).append(one)
+            if one.error is None:
+                predictions.append(prediction_of(one, key, monitor))
+        for key, exchanges in by_window.items():
+            windows.add(summarise(key, exchanges, monitor, self._edges_of(key, told.models)))
+        for calls in told.missed:
+            counts = Missed(calls.request_count, calls.error_count, calls.request_count)
+            windows.add(summarise_missed(told.key_of(calls, monitor), counts, monitor))
+        with self._project.database.write() as connection:
+            if not add_batch(connection, batch.batch, now_ms()):
+                windows.discard()
+                return False
+            windows.write(connection)
+            add_predictions(connection, predictions)
+            report_revision(connection, self._worker, _told_of(told.current))
+        return True
+
+    def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
+        """Join labels to their predictions, durably when it returns.
+
+        Raises:
+            Unavailable: the store cannot be reached; nothing was taken.
+        """
+        with self._lock:
+            self._begin()
+            monitor = self._monitor(endpoint)
+            with self._project.database.write() as connection:
+                return join_labels(connection, endpoint, labels, monitor, (self._worker, self._sequence))
+
+    def _begin(self) -> Accumulating:
+        """Take a number as every process that writes windows has one; it serves nothing, so it does not beat."""
+        if self._windows is None:
+            with self._project.database.write() as connection:
+                self._worker = register_worker(
+                    connection, host=socket.gethostname(), pid=os.getpid(), url=NO_URL, time_ms=now_ms()
+                )
+                beat(connection, self._worker, 0)
+            self._windows = Accumulating(self._worker, self._sequence, UNWRITTEN_MAX)
+        return self._windows
+
+    def _monitor(self, endpoint: str) -> MonitorSettings:
+        with self._project.database.read() as connection:
+            policy = find_policy(connection, endpoint)
+        return MonitorSettings() if policy is None else policy.settings.monitor
+
+    def _edges_of(self, key: WindowKey, models: dict[int, str]) -> Edges | None:
+        """Return where a version's features are counted exactly; without a reference sketches do alone."""
+        served = Served(key.endpoint, key.revision, key.version)
+        if served not in self._edges:
+            try:
+                self._edges[served] = self._source.edges(models[key.revision], key.version)
+            except PenstockError:
+                return None
+        return self._edges[served]
+
+    def _signature(self, model: str, version: int) -> Signature | None:
+        if (model, version) not in self._signatures:
+            self._signatures[model, version] = find_signature(self._project, model, version)
+        return self._signatures[model, version]
+
+
+def _told_of(current: Revision) -> WorkerRevision:
+    return WorkerRevision(
+        endpoint=current.endpoint, revision=current.number, state="ready", message="", time_ms=now_ms()
+    )
+
+
+def _version_of(current: Revision, version: ModelVersion) -> int:
+    if version.model != current.model:
+        raise bad_batch(
+            f"{version.ref} is another model than {current.model}, which {current.endpoint} serves"
+        )
+    return version.number

@@ -1,0 +1,117 @@
+"""What the controller's last look at an endpoint found, as small values for whoever shows it: metrics.
+
+Made from what was observed anyway; asking for it costs nothing. It keeps no sketch alive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock.flows.production.measuring import Measures
+from penstock.flows.production.watching import Observation, Shared
+from penstock.monitoring.findings import Finding, Unjudged
+from penstock.monitoring.guardrails.judging import Traffic
+from penstock.serving.deployments import Revision
+
+PENDING = "pending"
+SEVERITY = {"held": 0, "unjudged": 1, "breached": 2}
+
+
+@dataclass(frozen=True)
+class GuardrailLook:
+    """How a guardrail stands on a route. All of its features count as one: the worst is told.
+
+    `reason` says why it was not judged.
+    """
+
+    route: str
+    version: int
+    kind: str
+    name: str
+    state: str
+    reason: Unjudged | None = None
+
+
+@dataclass(frozen=True)
+class RouteLook:
+    """One route: the share in [0, 1] it gets, when its newest window ended (None without one), its measures."""
+
+    route: str
+    version: int
+    share: float
+    last_s: int | None
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class EndpointLook:
+    """One endpoint at the time of a look.
+
+    `rollbacks` counts them by who made them, `controller` or `person`, since the endpoint was made. `servers`
+    counts the serve processes by what they said of the current revision, or `pending`.
+    """
+
+    endpoint: str
+    time_ms: int
+    model: str
+    revision: int
+    policy: int
+    routes: tuple[RouteLook, ...]
+    guardrails: tuple[GuardrailLook, ...]
+    rollbacks: Mapping[str, int]
+    servers: Mapping[str, int]
+    alert_count: int
+    problem_count: int
+
+
+def look_of(seen: Observation, shared: Shared) -> EndpointLook:
+    """Return what there is to show of an observation."""
+    revision = seen.revision
+    canary = revision.canary
+    share = canary.percent / 100 if canary else 0.0
+    routes = [_route(seen, seen.stable, 1 - share)]
+    if seen.canary is not None:
+        routes.append(_route(seen, seen.canary, share))
+    states = [one.state_of(seen.endpoint, revision.number) for one in shared.workers]
+    return EndpointLook(
+        endpoint=seen.endpoint,
+        time_ms=seen.time_ms,
+        model=revision.model,
+        revision=revision.number,
+        policy=seen.policy.number,
+        routes=tuple(routes),
+        guardrails=_guardrails(seen.findings),
+        rollbacks=_rollbacks(seen.history.revisions),
+        servers=Counter(one.state if one else PENDING for one in states),
+        alert_count=len(seen.history.alerts),
+        problem_count=len(seen.problems),
+    )
+
+
+def _route(seen: Observation, traffic: Traffic, share: float) -> RouteLook:
+    route = traffic.key.route
+    measures = seen.measures.get(route, Measures())
+    return RouteLook(route, traffic.key.version, share, traffic.last_s, measures)
+
+
+def _guardrails(findings: Sequence[Finding]) -> tuple[GuardrailLook, ...]:
+    """Return one line a guardrail and route; where several findings are of one, the worst."""
+    found: dict[tuple[str, int, str, str], GuardrailLook] = {}
+    for one in findings:
+        name = "features" if one.kind == "drift" else one.name
+        key = (one.route, one.version, one.kind, name)
+        known = found.get(key)
+        if known is None or SEVERITY[one.state] > SEVERITY[known.state]:
+            found[key] = GuardrailLook(*key, state=one.state, reason=one.unjudged)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _rollbacks(revisions: Sequence[Revision]) -> dict[str, int]:
+    by = Counter(
+        "controller" if one.actor == "controller" else "person"
+        for one in revisions
+        if one.kind == "rolled_back"
+    )
+    return {who: by[who] for who in ("controller", "person")}

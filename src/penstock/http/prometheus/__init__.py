@@ -1,0 +1,1 @@
+"""What is told to Prometheus: traffic by those who answer it, judgement by who judges, workers by their supervisor."""

@@ -1,0 +1,232 @@
+"""Prometheus metrics of the controller: what its last look at each endpoint found. Those of traffic are in `traffic`.
+
+A scrape reads what the controller remembers and asks the store nothing. Labels are bounded: endpoints,
+versions that are served now, guardrails of the policy, and at most `FEATURES_MAX` features a route.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from penstock.flows.production.health import ControllerHealth, Watched
+from penstock.flows.production.looks import EndpointLook, RouteLook
+
+FEATURES_MAX = 200
+STATES = ("held", "breached", "unjudged")
+SERVER_STATES = ("ready", "failed", "waiting", "pending")
+BY_ROUTE = ("endpoint", "version", "route")
+
+
+class JudgementMetrics:
+    """The metrics of one controller, whether it acts or waits to take over. Thread-safe."""
+
+    def __init__(self, controller: Watched, version: str) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        info = Gauge("penstock_build_info", "The running version.", ("version",), registry=self._registry)
+        info.labels(version).set(1)
+        self._registry.register(_Judgement(controller))
+
+    def render(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self._registry)
+
+
+class _Judgement(Collector):
+    """What the controller knows at the time of the scrape."""
+
+    def __init__(self, controller: Watched) -> None:
+        self._controller = controller
+
+    def describe(self) -> list[Metric]:
+        """Name nothing: no other collector of this registry has a name of these."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics."""
+        health = self._controller.health
+        looks = [health.looks[name] for name in sorted(health.looks)]
+        yield from _of_controller(health)
+        yield from _of_endpoints(looks)
+        yield from _of_guardrails(looks)
+        yield from _of_drift(looks)
+        yield from _of_quality(looks)
+
+
+def _of_controller(health: ControllerHealth) -> Iterator[Metric]:
+    leading = GaugeMetricFamily(
+        "penstock_controller_leading", "1 where this process is the controller that acts."
+    )
+    leading.add_metric([], float(health.is_leading))
+    yield leading
+    tick = GaugeMetricFamily(
+        "penstock_controller_last_tick_timestamp_seconds",
+        "When the controller last finished a round of looks, in seconds since the epoch; 0 before the first.",
+    )
+    tick.add_metric([], (health.ticked_ms or 0) / 1000)
+    yield tick
+    failing = GaugeMetricFamily(
+        "penstock_controller_failing", "1 where the controller's last round failed: /health says of what."
+    )
+    failing.add_metric([], float(health.problem is not None))
+    yield failing
+    settings = GaugeMetricFamily(
+        "penstock_settings_wrong", "1 where penstock.yaml cannot be used and the policies before it hold."
+    )
+    settings.add_metric([], float("penstock.yaml" in health.problems))
+    yield settings
+
+
+def _of_endpoints(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
+    of = ["endpoint"]
+    looked = GaugeMetricFamily(
+        "penstock_endpoint_last_look_timestamp_seconds", "When an endpoint was last looked at.", labels=of
+    )
+    problems = GaugeMetricFamily(
+        "penstock_endpoint_problems", "What keeps parts of an endpoint from being judged, a count.", labels=of
+    )
+    alerts = GaugeMetricFamily(
+        "penstock_endpoint_alerts", "Alerts about an endpoint that are open.", labels=of
+    )
+    revisions = GaugeMetricFamily(
+        "penstock_endpoint_revision", "The revision an endpoint is to serve.", labels=of
+    )
+    policies = GaugeMetricFamily(
+        "penstock_endpoint_policy", "The policy that watches an endpoint; 0 for none.", labels=of
+    )
+    info = GaugeMetricFamily(
+        "penstock_revision_info",
+        "What an endpoint is to serve: its revision, model, and versions; canary is empty without one.",
+        labels=["endpoint", "revision", "model", "stable", "canary"],
+    )
+    shares = GaugeMetricFamily(
+        "penstock_canary_share_ratio",
+        "Share of an endpoint's requests for its canary; 0 without one.",
+        labels=of,
+    )
+    rollbacks = CounterMetricFamily(
+        "penstock_rollbacks",
+        "Rollbacks of an endpoint by who made them: controller or person.",
+        labels=[*of, "by"],
+    )
+    servers = GaugeMetricFamily(
+        "penstock_serve_processes",
+        "Serve processes by what they say of an endpoint's revision: ready, failed, waiting, pending.",
+        labels=[*of, "state"],
+    )
+    for look in looks:
+        name = look.endpoint
+        by_route = {one.route: one for one in look.routes}
+        canary = by_route.get("canary")
+        looked.add_metric([name], look.time_ms / 1000)
+        problems.add_metric([name], look.problem_count)
+        alerts.add_metric([name], look.alert_count)
+        revisions.add_metric([name], look.revision)
+        policies.add_metric([name], look.policy)
+        stable = str(by_route["stable"].version)
+        info.add_metric(
+            [name, str(look.revision), look.model, stable, str(canary.version) if canary else ""], 1
+        )
+        shares.add_metric([name], canary.share if canary else 0.0)
+        for who, count in look.rollbacks.items():
+            rollbacks.add_metric([name, who], count)
+        for state in SERVER_STATES:
+            servers.add_metric([name, state], look.servers.get(state, 0))
+    yield from (looked, problems, alerts, revisions, policies, info, shares, rollbacks, servers)
+
+
+def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
+    names = [*BY_ROUTE, "kind", "name"]
+    states = GaugeMetricFamily(
+        "penstock_guardrail_state",
+        "1 for the state a guardrail is in: held, breached or unjudged.",
+        labels=[*names, "state"],
+    )
+    unjudged = GaugeMetricFamily(
+        "penstock_guardrail_unjudged",
+        "1 for the reason why a guardrail is not judged.",
+        labels=[*names, "reason"],
+    )
+    for look in looks:
+        for one in look.guardrails:
+            labels = [look.endpoint, str(one.version), one.route, one.kind, one.name]
+            for state in STATES:
+                states.add_metric([*labels, state], float(one.state == state))
+            if one.reason is not None:
+                unjudged.add_metric([*labels, one.reason], 1)
+    yield from (states, unjudged)
+
+
+def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
+    of_feature = [*BY_ROUTE, "feature"]
+    psi = GaugeMetricFamily(
+        "penstock_feature_drift_psi",
+        "Population stability index of a feature against training.",
+        labels=of_feature,
+    )
+    ks = GaugeMetricFamily(
+        "penstock_feature_drift_ks",
+        "Kolmogorov-Smirnov distance of a number against training.",
+        labels=of_feature,
+    )
+    unseen = GaugeMetricFamily(
+        "penstock_feature_unseen_ratio",
+        "Share of a feature's texts that training never had.",
+        labels=of_feature,
+    )
+    missing = GaugeMetricFamily(
+        "penstock_feature_missing_ratio", "Share of rows where a feature is missing.", labels=of_feature
+    )
+    rows = GaugeMetricFamily(
+        "penstock_drift_rows", "Rows whose features were compared with training.", labels=BY_ROUTE
+    )
+    untold = GaugeMetricFamily(
+        "penstock_features_untold", f"Features beyond the {FEATURES_MAX} that drifted most.", labels=BY_ROUTE
+    )
+    for labels, route in _routes(looks):
+        drifts = route.measures.drifts
+        rows.add_metric(labels, route.measures.row_count)
+        untold.add_metric(labels, max(0, len(drifts) - FEATURES_MAX))
+        for one in drifts[:FEATURES_MAX]:
+            named = [*labels, one.feature]
+            psi.add_metric(named, one.psi)
+            missing.add_metric(named, one.missing_ratio_current)
+            if one.ks is not None:
+                ks.add_metric(named, one.ks)
+            if one.unseen_ratio is not None:
+                unseen.add_metric(named, one.unseen_ratio)
+    yield from (psi, ks, unseen, missing, rows, untold)
+
+
+def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
+    of_metric = [*BY_ROUTE, "metric"]
+    value = GaugeMetricFamily("penstock_quality", "A metric of live quality, from labels.", labels=of_metric)
+    error = GaugeMetricFamily(
+        "penstock_quality_error", "Standard error of a metric of live quality.", labels=of_metric
+    )
+    labels_seen = GaugeMetricFamily(
+        "penstock_quality_labels", "Labels that the metrics of live quality are of.", labels=BY_ROUTE
+    )
+    ended = GaugeMetricFamily(
+        "penstock_window_end_timestamp_seconds", "When the newest window with traffic ended.", labels=BY_ROUTE
+    )
+    for labels, route in _routes(looks):
+        labels_seen.add_metric(labels, route.measures.label_count)
+        if route.last_s is not None:
+            ended.add_metric(labels, route.last_s)
+        for name, (number, deviation) in route.measures.quality.items():
+            value.add_metric([*labels, name], number)
+            if math.isfinite(deviation):
+                error.add_metric([*labels, name], deviation)
+    yield from (value, error, labels_seen, ended)
+
+
+def _routes(looks: Iterable[EndpointLook]) -> Iterator[tuple[list[str], RouteLook]]:
+    for look in looks:
+        for route in look.routes:
+            yield [look.endpoint, str(route.version), route.route], route

@@ -1,0 +1,282 @@
+"""Alerts on what the controller found and on the controller itself: the same for every policy.
+
+Guardrails are judged by the controller, so an alert says what it says: one truth about a breach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from penstock.monitoring.prometheus.rules import Case, Rule
+
+ROUTE = {"endpoint": "delay", "version": "2", "route": "canary"}
+BY = "endpoint, version, route, kind, name"
+WAITING = "no_traffic|too_few|undecided"
+STATUS = "penstock monitor status {{ $labels.endpoint }}"
+
+
+def judgement_alerts() -> tuple[Rule, ...]:
+    """Return the alerts on guardrails, rollbacks and what keeps them from being judged."""
+    return (
+        _breached("PenstockDrift", "drift", "warning", "has drifted from training", "features"),
+        _breached("PenstockQualityDropped", "quality", "page", "answers worse than it may", "roc_auc"),
+        _breached("PenstockNotFinite", "outputs", "page", "answers NaN or infinity", "nonfinite"),
+        _breached("PenstockNotLoaded", "load", "page", "cannot be loaded", "model"),
+        _breached(
+            "PenstockGuardrailBreached", "errors|latency", "warning", "breaches {{ $labels.kind }}", "p99"
+        ),
+        _unjudged(),
+        _waiting(),
+        _rolled_back(),
+        _gauge(
+            "PenstockEndpointNotJudged",
+            "penstock_endpoint_problems",
+            "a part of {{ $labels.endpoint }} cannot be judged",
+        ),
+        _gauge(
+            "PenstockServeFailed",
+            "penstock_serve_processes",
+            "a serve process cannot load the revision of {{ $labels.endpoint }}",
+            selector='state="failed"',
+        ),
+        _behind(),
+        _dropped(),
+    )
+
+
+def controller_alerts() -> tuple[Rule, ...]:
+    """Return the alerts on the processes that judge and answer."""
+    return (
+        _absent("PenstockServeAbsent", "penstock_requests_in_flight", "no serve process is scraped"),
+        _absent("PenstockServerAbsent", "penstock_controller_leading", "no penstock server is scraped"),
+        _plain(
+            "PenstockNoController",
+            "max(penstock_controller_leading) == 0",
+            "no controller acts: every server waits for another",
+            "page",
+            ("penstock_controller_leading", "0x15", "1x15"),
+        ),
+        _plain(
+            "PenstockControllerStalled",
+            "time() - max(penstock_controller_last_tick_timestamp_seconds) > 60",
+            "the controller has not looked for a minute",
+            "page",
+            ("penstock_controller_last_tick_timestamp_seconds", "0x15", "0+60x15"),
+        ),
+        _plain(
+            "PenstockControllerFailing",
+            "max(penstock_controller_failing) == 1",
+            "the controller's looks fail; /health says of what",
+            "page",
+            ("penstock_controller_failing", "1x15", "0x15"),
+        ),
+        _plain(
+            "PenstockSettingsWrong",
+            "max(penstock_settings_wrong) == 1",
+            "penstock.yaml cannot be used; the policies before it hold",
+            "info",
+            ("penstock_settings_wrong", "1x15", "0x15"),
+        ),
+    )
+
+
+def _labels(**more: str) -> str:
+    return ",".join(f'{name}="{value}"' for name, value in {**ROUTE, **more}.items())
+
+
+def _breached(name: str, kind: str, severity: str, words: str, guarded: str) -> Rule:
+    one = kind.rpartition("|")[2]
+    series = _labels(kind=one, name=guarded, state="breached")
+    return Rule(
+        name=name,
+        expr=f'max by ({BY}) (penstock_guardrail_state{{kind=~"{kind}",state="breached"}}) == 1',
+        hold="1m",
+        labels={"severity": severity},
+        annotations={
+            "summary": f"{{{{ $labels.endpoint }}}}: {{{{ $labels.route }}}} version {{{{ $labels.version }}}} {words}",
+            "description": f"Guardrail {{{{ $labels.name }}}}. {STATUS}",
+        },
+        cases=(
+            Case(
+                name="breached for some minutes",
+                series=((f"penstock_guardrail_state{{{series}}}", "1x10"),),
+                at="5m",
+                fires={**ROUTE, "kind": one, "name": guarded},
+            ),
+            Case(
+                name="breached, then held",
+                series=((f"penstock_guardrail_state{{{series}}}", "1x3 0x7"),),
+                at="8m",
+            ),
+            Case(
+                name="another state",
+                series=(
+                    (
+                        f"penstock_guardrail_state{{{series.replace('breached', 'unjudged')}}}",
+                        "1x10",
+                    ),
+                ),
+                at="5m",
+            ),
+        ),
+    )
+
+
+def _unjudged() -> Rule:
+    def told(reason: str) -> tuple[tuple[str, str], ...]:
+        labels = _labels(kind="quality", name="roc_auc", reason=reason)
+        return ((f"penstock_guardrail_unjudged{{{labels}}}", "1x30"),)
+
+    return Rule(
+        name="PenstockGuardrailUnjudged",
+        expr=f'max by ({BY}, reason) (penstock_guardrail_unjudged{{reason!~"{WAITING}"}}) == 1',
+        hold="10m",
+        labels={"severity": "warning"},
+        annotations={
+            "summary": "{{ $labels.endpoint }}: {{ $labels.name }} of {{ $labels.route }} version "
+            "{{ $labels.version }} is not judged: {{ $labels.reason }}",
+            "description": f"It stays so until somebody changes something. {STATUS}",
+        },
+        cases=(
+            Case(
+                name="a metric that is not known offline",
+                series=told("metric_absent"),
+                at="20m",
+                fires={**ROUTE, "kind": "quality", "name": "roc_auc", "reason": "metric_absent"},
+            ),
+            Case(name="too few labels yet", series=told("too_few"), at="20m"),
+        ),
+    )
+
+
+def _waiting() -> Rule:
+    labels = _labels(kind="quality", name="roc_auc", reason="too_few")
+    unjudged = (f"penstock_guardrail_unjudged{{{labels}}}", "1x80")
+    requests = 'penstock_requests_total{endpoint="delay",outcome="ok"}'
+    return Rule(
+        name="PenstockGuardrailWaits",
+        expr=f'max by ({BY}, reason) (penstock_guardrail_unjudged{{reason=~"too_few|undecided"}}) == 1 '
+        "and on (endpoint) endpoint:penstock_requests:rate5m > 0",
+        hold="1h",
+        labels={"severity": "info"},
+        annotations={
+            "summary": "{{ $labels.endpoint }}: {{ $labels.name }} of {{ $labels.route }} waits for more traffic or labels "
+            "for an hour",
+            "description": STATUS,
+        },
+        cases=(
+            Case(
+                name="no labels come for an hour",
+                series=(unjudged, (requests, "0+60x80")),
+                at="70m",
+                fires={**ROUTE, "kind": "quality", "name": "roc_auc", "reason": "too_few"},
+            ),
+            Case(name="no traffic", series=(unjudged, (requests, "9x80")), at="70m"),
+        ),
+    )
+
+
+def _rolled_back() -> Rule:
+    def counted(values: str, by: str = "controller") -> tuple[tuple[str, str], ...]:
+        return ((f'penstock_rollbacks_total{{endpoint="delay",by="{by}"}}', values),)
+
+    return Rule(
+        name="PenstockRolledBack",
+        expr='max by (endpoint) (increase(penstock_rollbacks_total{by="controller"}[15m])) > 0',
+        labels={"severity": "warning"},
+        annotations={
+            "summary": "{{ $labels.endpoint }} was rolled back by the controller",
+            "description": "penstock why {{ $labels.endpoint }} has the evidence.",
+        },
+        cases=(
+            Case(name="one rollback", series=counted("0x10 1x10"), at="15m", fires={"endpoint": "delay"}),
+            Case(name="one long ago", series=counted("0x10 1x40"), at="45m"),
+            Case(name="a person rolled back", series=counted("0x10 1x10", "person"), at="15m"),
+            Case(name="another server took over", series=counted("_x10 3x10"), at="15m"),
+        ),
+    )
+
+
+def _gauge(name: str, metric: str, words: str, selector: str = "") -> Rule:
+    labels = ",".join(part for part in ('endpoint="delay"', selector) if part)
+    inner = f"{{{selector}}}" if selector else ""
+    return Rule(
+        name=name,
+        expr=f"max by (endpoint) ({metric}{inner}) > 0",
+        hold="5m",
+        labels={"severity": "warning"},
+        annotations={"summary": words, "description": STATUS},
+        cases=(
+            Case(
+                name="there is one",
+                series=((f"{metric}{{{labels}}}", "1x15"),),
+                at="10m",
+                fires={"endpoint": "delay"},
+            ),
+            Case(name="there is none", series=((f"{metric}{{{labels}}}", "0x15"),), at="10m"),
+        ),
+    )
+
+
+def _behind() -> Rule:
+    def told(served: str) -> tuple[tuple[str, str], ...]:
+        return (
+            ('penstock_revision{endpoint="delay",instance="a"}', served),
+            ('penstock_endpoint_revision{endpoint="delay",instance="b"}', "4x20"),
+        )
+
+    return Rule(
+        name="PenstockServeBehind",
+        expr="count by (endpoint) (max by (endpoint, instance) (penstock_revision) != on (endpoint) group_left () "
+        "max by (endpoint) (penstock_endpoint_revision)) > 0",
+        hold="5m",
+        labels={"severity": "warning"},
+        annotations={
+            "summary": "a serve process does not serve the current revision of {{ $labels.endpoint }}",
+            "description": STATUS,
+        },
+        cases=(
+            Case(name="it stays behind", series=told("3x20"), at="15m", fires={"endpoint": "delay"}),
+            Case(name="it follows", series=told("3x3 4x17"), at="15m"),
+        ),
+    )
+
+
+def _dropped() -> Rule:
+    series = 'penstock_recorder_dropped_total{endpoint="delay"}'
+    return Rule(
+        name="PenstockRecorderDrops",
+        expr="sum by (endpoint) (increase(penstock_recorder_dropped_total[5m])) > 0",
+        labels={"severity": "warning"},
+        annotations={
+            "summary": "of some requests to {{ $labels.endpoint }} only the counts are known",
+            "description": "The store was slow or away; recording.max_bytes is what may wait.",
+        },
+        cases=(
+            Case(
+                name="some are dropped", series=((series, "0x5 9x5"),), at="7m", fires={"endpoint": "delay"}
+            ),
+            Case(name="none is", series=((series, "9x10"),), at="7m"),
+        ),
+    )
+
+
+def _absent(name: str, metric: str, words: str) -> Rule:
+    return _plain(name, f"absent({metric})", words, "page", (metric, "_x15", "0x15"))
+
+
+def _plain(name: str, expr: str, words: str, severity: str, told: tuple[str, str, str]) -> Rule:
+    """Return an alert without labels; `told` is a metric, values that fire and values that do not."""
+    metric, bad, good = told
+    fires: Mapping[str, str] = {}
+    return Rule(
+        name=name,
+        expr=expr,
+        hold="2m",
+        labels={"severity": severity},
+        annotations={"summary": words, "description": "penstock doctor"},
+        cases=(
+            Case(name="as it must not be", series=((metric, bad),), at="10m", fires=fires),
+            Case(name="as it must be", series=((metric, good),), at="10m"),
+        ),
+    )

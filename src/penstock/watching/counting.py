@@ -1,0 +1,70 @@
+"""What is counted of watched calls for Prometheus, by version; summed up in the background, not at the call."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from penstock.watching.calls import Call, Mark
+
+DURATION_BUCKETS_S = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
+)  # fmt: skip
+Series = tuple[str, str, str]
+"""Endpoint, version (empty while it is not known) and route."""
+
+
+@dataclass
+class Durations:
+    """A histogram: how many calls were in each bucket, the last being above all, and their seconds."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(DURATION_BUCKETS_S) + 1))
+    total_s: float = 0.0
+
+
+class Counts:
+    """Counts by endpoint and version. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.requests: Counter[tuple[str, str]] = Counter()
+        """By endpoint and outcome."""
+        self.errors: Counter[tuple[str, str, str, str]] = Counter()
+        """By endpoint, version, route and kind."""
+        self.durations: dict[Series, Durations] = {}
+        self.dropped: Counter[str] = Counter()
+        self.hook_failures: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+
+    def add(self, endpoint: str, calls: Sequence[Call], missed: Sequence[tuple[Mark, str]]) -> None:
+        """Count calls, and such as there was no room for."""
+        with self._lock:
+            for call in calls:
+                series = _series(endpoint, call.mark)
+                self.requests[endpoint, call.outcome] += 1
+                if call.outcome == "ok":
+                    durations = self.durations.get(series)
+                    if durations is None:
+                        durations = self.durations[series] = Durations()
+                    durations.counts[bisect_left(DURATION_BUCKETS_S, call.latency_s)] += 1
+                    durations.total_s += call.latency_s
+                elif call.outcome == "error":
+                    self.errors[(*series, "model_failed")] += 1
+            for mark, outcome in missed:
+                self.requests[endpoint, outcome] += 1
+                if outcome == "error":
+                    self.errors[(*_series(endpoint, mark), "model_failed")] += 1
+            self.dropped[endpoint] += len(missed)
+
+    def drop(self, endpoint: str, count: int) -> None:
+        """Count calls that were left out later, because nothing took them."""
+        with self._lock:
+            self.dropped[endpoint] += count
+
+
+def _series(endpoint: str, mark: Mark) -> Series:
+    version = mark.standing.version
+    return endpoint, "" if version is None else str(version), mark.standing.route

@@ -1,0 +1,299 @@
+"""The threads behind the watched functions of a process: calls to disk, from disk to their place, and what is wanted.
+
+Three threads, so that none waits for another: a store that hangs keeps no call from the disk, and a hook that loads
+a model for a minute keeps nothing from being sent.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing.util
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from penstock.base.background import Background
+from penstock.base.errors import Corrupt, Invalid, NotARepository, NotFound, PenstockError, Unavailable
+from penstock.client.connect import HOME, find_place
+from penstock.client.rest import Address
+from penstock.watching.calls import last, numbers
+from penstock.watching.counting import Counts
+from penstock.watching.current import Current
+from penstock.watching.places import Place, ServerPlace, StorePlace
+from penstock.watching.spool import Spool, Waiting, is_past
+from penstock.watching.watched import (
+    Hook,
+    Watched,
+    count_calls,
+    counts_only,
+    explain_missing,
+    failure_of,
+)
+
+logger = logging.getLogger(__name__)
+FLUSH_S, SEND_S, FOLLOW_S = 0.5, 0.5, 0.5
+ADOPT_EVERY_S = 30.0
+RETRY_S = 5.0
+"""After this long an endpoint that was not there is tried again."""
+KEPT_DAYS = 28.0
+CLOSE_S = 3.0
+"""So long the end of a process waits for what it recorded to be delivered; what is left stays on disk."""
+
+
+class Engine:
+    """What one process watches. Made with the first watched function; its threads begin with it.
+
+    Args:
+        directory: where it is found out where observations go.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.counts = Counts()
+        self.watched: dict[tuple[str, str | None], Watched] = {}
+        self._place: Place | None = None
+        self._spool: Spool | None = None
+        self._opening, self._placing = threading.Lock(), threading.Lock()
+        self._flushing = threading.Lock()
+        self._again_s: dict[str, float] = {}
+        self._told: set[str] = set()
+        self._adopted_s = float("-inf")
+        self._begun = False
+        self._make_threads()
+
+    def _make_threads(self) -> None:
+        self._collector = Background(
+            "penstock-watch", self.flush, FLUSH_S, failing="calls are not written to disk"
+        )
+        self._sender = Background("penstock-watch-send", self.send, SEND_S, failing="observations wait")
+        self._follower = Background(
+            "penstock-watch-follow",
+            self.follow,
+            FOLLOW_S,
+            failing="it is not known which version is wanted",
+            at_once=True,
+        )
+
+    def add(self, endpoint: str, model: str | None, hook: Hook | None = None) -> Watched:
+        """Return what watches an endpoint in this process, and begin to; the same again for the same endpoint and model."""
+        with _adding:
+            key = (endpoint, model)
+            found = self.watched.get(key) or Watched(endpoint, model, self.counts)
+            if hook is not None and hook not in found.hooks:
+                found.hooks.append(hook)
+            self.watched = {**self.watched, key: found}
+        self.begin()
+        return found
+
+    def find_current(self, endpoint: str) -> Current | None:
+        """Return which version an endpoint wanted when it was looked for last; None where nobody did."""
+        return next((one.current for one in self.watched.values() if one.endpoint == endpoint), None)
+
+    def begin(self) -> None:
+        """Start the threads; again in a child process, with its first call."""
+        with _adding:
+            if not self._begun:
+                self._begun = True
+                for one in (self._collector, self._sender, self._follower):
+                    one.start()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its threads run."""
+        return self._begun
+
+    @property
+    def spool(self) -> Spool:
+        """The batches that wait."""
+        with self._opening:
+            if self._spool is None:
+                try:
+                    place, home = find_place(directory=self.directory)
+                    home = home if isinstance(place, Address) else place.home
+                except PenstockError:
+                    home = Path.home() / HOME
+                self._spool = Spool(home)
+            return self._spool
+
+    def place(self) -> Place:
+        """Return where observations go.
+
+        Raises:
+            PenstockError: nowhere, or it cannot be opened now.
+        """
+        with self._placing:
+            if self._place is None:
+                try:
+                    found, _ = find_place(directory=self.directory)
+                except NotARepository as error:
+                    raise Unavailable(error.message, code=error.code, hint=error.hint) from None
+                self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
+            return self._place
+
+    def flush(self) -> None:
+        """Write what was called to disk."""
+        with self._flushing:
+            for watched in list(self.watched.values()):
+                for batch_id, time_ms, data, count in watched.batches(self.spool.next_id):
+                    if self.spool.put(watched.endpoint, batch_id, time_ms, data):
+                        continue
+                    if not self.spool.put(watched.endpoint, batch_id, time_ms, counts_only(data)):
+                        self._lose(
+                            watched.endpoint, count, "there is no room left for them, on disk or in memory"
+                        )
+                    else:
+                        self.counts.drop(watched.endpoint, count)
+        self._sender.wake()
+
+    def send(self) -> None:
+        """Deliver what waits, the oldest first.
+
+        Raises:
+            PenstockError: the place cannot be reached now; everything else still waits.
+        """
+        if time.monotonic() - self._adopted_s >= ADOPT_EVERY_S:
+            self._adopted_s = time.monotonic()
+            self.spool.adopt()
+        for one in self.spool.list():
+            if self._sender.is_stopping:
+                return
+            if time.monotonic() < self._again_s.get(one.endpoint, 0.0):
+                continue
+            if is_past(one, KEPT_DAYS):
+                self._lose(one.endpoint, _count(one), f"nothing took them for {KEPT_DAYS:g} days")
+                self.spool.remove(one)
+                continue
+            self._send(one)
+
+    def _send(self, one: Waiting) -> None:
+        try:
+            data = one.read()
+        except FileNotFoundError:
+            return
+        try:
+            self.place().send(data)
+        except NotFound as error:
+            self._again_s[one.endpoint] = time.monotonic() + RETRY_S
+            self._explain(one.endpoint, error)
+        except (Invalid, Corrupt) as error:
+            self.counts.refused[one.endpoint] += 1
+            self._lose(one.endpoint, _count(one), f"they were refused: {failure_of(error)}")
+            self.spool.refuse(one)
+        else:
+            self._told.discard(one.endpoint)
+            self.spool.remove(one)
+
+    def _explain(self, endpoint: str, error: NotFound) -> None:
+        if endpoint not in self._told:
+            self._told.add(endpoint)
+            model = next((one.model for one in self.watched.values() if one.endpoint == endpoint), None)
+            logger.warning(
+                "calls of %s wait on disk: %s; they are recorded after: %s",
+                endpoint, error.message, explain_missing(endpoint, model),
+            )  # fmt: skip
+
+    def _lose(self, endpoint: str, count: int, why: str) -> None:
+        self.counts.drop(endpoint, count)
+        logger.error("%d calls of %s are lost: %s", count, endpoint, why)
+
+    def follow(self) -> None:
+        """Look which versions are wanted.
+
+        Raises:
+            Unavailable: it cannot be known now.
+        """
+        place = self.place()
+        for watched in list(self.watched.values()):
+            try:
+                watched.follow(place)
+            except NotFound as error:
+                self._explain(watched.endpoint, error)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Write and deliver what was called until now; whether everything was delivered in time."""
+        self.flush()
+        deadline = time.monotonic() + timeout_s
+        while self.spool.list() and time.monotonic() < deadline:
+            self._sender.wake()
+            time.sleep(0.01)
+        return not self.spool.list()
+
+    def close(self) -> None:
+        """Deliver what can be delivered soon, leave the rest on disk, and end the threads."""
+        if not self._begun:
+            return
+        with suppress(Exception):
+            self.drain(CLOSE_S if self._sender.problem is None else 0.0)
+        for one in (self._collector, self._sender, self._follower):
+            one.stop(CLOSE_S)
+        with suppress(Exception):
+            self.spool.close()
+
+    def after_fork(self) -> None:
+        """In a child: begin anew with the first call, with nothing of the parent's but what is watched."""
+        if self._spool is not None:
+            self._spool.after_fork()
+        _left.append((self._place, self._spool))
+        self._place = self._spool = None
+        self._opening, self._placing = threading.Lock(), threading.Lock()
+        self._flushing = threading.Lock()
+        self._begun = False
+        self._adopted_s = float("-inf")
+        self.counts = Counts()
+        for one in self.watched.values():
+            one.after_fork(self.counts)
+        self._make_threads()
+
+
+_adding = threading.Lock()
+_left: list[object] = []
+"""What belongs to a parent process and must not be closed here."""
+_engine: Engine | None = None
+_guard = threading.Lock()
+
+
+def the_engine() -> Engine:
+    """Return this process's engine."""
+    global _engine  # noqa: PLW0603 - it belongs to the process
+    with _guard:
+        if _engine is None:
+            _engine = Engine(Path.cwd())
+            atexit.register(_close)
+            os.register_at_fork(after_in_child=_after_fork)
+            multiprocessing.util.register_after_fork(_close, _close_with_worker)
+        return _engine
+
+
+def find_engine() -> Engine | None:
+    """Return this process's engine, if something is watched."""
+    return _engine
+
+
+def _close() -> None:
+    if _engine is not None:
+        _engine.close()
+
+
+def _after_fork() -> None:
+    global _guard, _adding
+    _guard, _adding = threading.Lock(), threading.Lock()
+    numbers.renew()
+    last.set(None)
+    if _engine is not None:
+        _engine.after_fork()
+
+
+def _close_with_worker(close: Callable[[], None]) -> None:
+    """Have a child of multiprocessing deliver what it recorded before it ends; such a child runs no atexit."""
+    multiprocessing.util.Finalize(None, close, exitpriority=100)
+
+
+def _count(one: Waiting) -> int:
+    try:
+        return count_calls(one.read())
+    except Exception:  # noqa: BLE001 - a file that another version wrote
+        return 0

@@ -1,0 +1,105 @@
+"""Where observations go and where it stands which version is wanted: a project's store, or a server.
+
+The contract: `send` may be called again with the same bytes and counts once. Every method raises `Unavailable` where
+the place cannot be reached now, and `NotFound` where it does not know the endpoint (yet).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from penstock.base.errors import Unavailable
+from penstock.client.rest import Address, Rest
+from penstock.flows.production.live.ingesting import Ingest
+from penstock.project.project import Project
+from penstock.registry.references import resolve_version
+from penstock.serving.deployments import get_revision
+from penstock.serving.observations import parse_batch
+from penstock.watching.current import Current
+
+API = "/api/penstock/v1"
+PACKED = {"Content-Type": "application/msgpack"}
+
+
+class Place(Protocol):
+    """Takes batches and tells what is wanted; the contract stands at the head of this module."""
+
+    def look(self, endpoint: str) -> Current:
+        """Return which version an endpoint wants now."""
+        ...
+
+    def resolve(self, reference: str) -> int:
+        """Return the number of the version that `NAME/3` or `NAME@alias` means."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Deliver a batch.
+
+        Raises:
+            Invalid: nobody will ever take it.
+            Denied: the credentials do not allow it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
+
+
+class StorePlace:
+    """A project's own store."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        _ = project.database  # here, by the one thread that makes this
+        self._ingest = Ingest(project)
+
+    def look(self, endpoint: str) -> Current:
+        """Return which version an endpoint wants now."""
+        with self._project.database.read() as connection:
+            return Current.of(get_revision(connection, endpoint))
+
+    def resolve(self, reference: str) -> int:
+        """Return the number of the version that a reference means."""
+        with self._project.database.read() as connection:
+            return resolve_version(connection, reference).number
+
+    def send(self, data: bytes) -> None:
+        """Write a batch into the store."""
+        self._ingest.take(parse_batch(data, is_packed=True))
+
+    def close(self) -> None:
+        """Close the project."""
+        self._project.close()
+
+
+class ServerPlace:
+    """A server, by its ingest endpoint."""
+
+    def __init__(self, address: Address) -> None:
+        self._rest = Rest(address)
+
+    def look(self, endpoint: str) -> Current:
+        """Ask which version an endpoint wants now."""
+        data = self._rest.send("GET", f"{API}/endpoints/{quote(endpoint, safe='')}/current")
+        try:
+            return msgspec.json.decode(data, type=Current)
+        except msgspec.DecodeError as error:
+            raise Unavailable(
+                f"the server's answer cannot be read: {error}", code="client.unavailable"
+            ) from None
+
+    def resolve(self, reference: str) -> int:
+        """Ask for the number of the version that a reference means."""
+        return int(self._rest.get(f"{API}/references/{quote(reference, safe='/@')}")["number"])
+
+    def send(self, data: bytes) -> None:
+        """Post a batch."""
+        self._rest.send("POST", f"{API}/observations", data, PACKED)
+
+    def close(self) -> None:
+        """Close the connection of this thread."""
+        self._rest.forget()

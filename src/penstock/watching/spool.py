@@ -1,0 +1,165 @@
+"""Batches on disk until they are delivered: written before anything else is tried, removed after it succeeded.
+
+A process has a folder of its own under a lock. What one that ended left behind the next one takes over. A batch
+may be delivered twice, after a kill between delivery and removal; its id tells.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER, LOCK, ENDING, REFUSED = "watch", "lock", ".batch", "refused"
+MAX_BYTES = 512 * 1024 * 1024
+"""What may wait of one process, on disk."""
+REFUSED_MAX = 100
+"""Refused batches that are kept to look at."""
+MEMORY_BYTES = 32 * 1024 * 1024
+"""What may wait in memory where nothing can be written."""
+
+
+class Waiting(NamedTuple):
+    """A batch that waits; the name says when it was made, of which endpoint, and its id."""
+
+    name: str
+    path: Path | None
+    data: bytes | None
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint it is of."""
+        return self.name.split("~")[1]
+
+    @property
+    def time_ms(self) -> int:
+        """When it was made."""
+        return int(self.name.split("~")[0])
+
+    def read(self) -> bytes:
+        """Return its bytes."""
+        if self.data is not None:
+            return self.data
+        return self.path.read_bytes() if self.path else b""
+
+
+class Spool:
+    """The batches of one process. Used by one thread that puts and one that takes.
+
+    Args:
+        home: where the folder is made; where nothing can be written there, one for temporary files is used.
+    """
+
+    def __init__(self, home: Path, max_bytes: int = MAX_BYTES) -> None:
+        self.instance = secrets.token_hex(8)
+        self._max_bytes = max_bytes
+        self._count = 0
+        self._memory: dict[str, bytes] = {}
+        self._lock_file: int | None = None
+        self.folder: Path | None = None
+        for parent in (home / FOLDER, Path(tempfile.gettempdir()) / f"penstock-{FOLDER}-{os.getuid()}"):
+            with suppress(OSError):
+                self.folder = self._make(parent)
+                break
+
+    def _make(self, parent: Path) -> Path:
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = parent / f".{self.instance}"
+        new.mkdir(mode=0o700)
+        # under the lock before it has its name, so that nobody takes it for one that was left
+        self._lock_file = os.open(new / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return new.rename(parent / self.instance)
+
+    def next_id(self) -> str:
+        """Return the id of the next batch; no other batch has it."""
+        self._count += 1
+        return f"{self.instance}-{self._count}"
+
+    def put(self, endpoint: str, batch_id: str, time_ms: int, data: bytes) -> bool:
+        """Keep a batch; False where there is no room for it."""
+        name = f"{time_ms:013d}~{endpoint}~{batch_id}{ENDING}"
+        if self.folder is not None and self.used_bytes + len(data) <= self._max_bytes:
+            with suppress(OSError):
+                temporary = self.folder / f".{batch_id}"
+                temporary.write_bytes(data)
+                temporary.rename(self.folder / name)
+                return True
+        if sum(map(len, self._memory.values())) + len(data) <= MEMORY_BYTES:
+            self._memory[name] = data
+            return True
+        return False
+
+    @property
+    def used_bytes(self) -> int:
+        """How much waits."""
+        sizes = sum(map(len, list(self._memory.values())))
+        if self.folder is not None:
+            with suppress(OSError), os.scandir(self.folder) as entries:
+                sizes += sum(one.stat().st_size for one in entries if one.name.endswith(ENDING))
+        return sizes
+
+    def list(self) -> list[Waiting]:
+        """Return what waits, the oldest first."""
+        found = [Waiting(name, None, data) for name, data in list(self._memory.items())]
+        if self.folder is not None:
+            with suppress(OSError):
+                found += [Waiting(path.name, path, None) for path in self.folder.glob(f"[0-9]*{ENDING}")]
+        return sorted(found)
+
+    def remove(self, one: Waiting) -> None:
+        """Let go of a batch."""
+        self._memory.pop(one.name, None)
+        if one.path is not None:
+            one.path.unlink(missing_ok=True)
+
+    def refuse(self, one: Waiting) -> None:
+        """Put a batch aside that nobody will take; of many only the first are kept."""
+        if one.path is not None and self.folder is not None:
+            aside = self.folder.parent / REFUSED
+            with suppress(OSError):
+                aside.mkdir(exist_ok=True)
+                if len(list(aside.iterdir())) < REFUSED_MAX:
+                    one.path.rename(aside / one.name)
+                    return
+        self.remove(one)
+
+    def adopt(self) -> None:
+        """Take over what processes left that have ended."""
+        if self.folder is None:
+            return
+        for other in list(self.folder.parent.iterdir()):
+            if other == self.folder or other.name == REFUSED or not (other / LOCK).is_file():
+                continue
+            with suppress(OSError):
+                lock = os.open(other / LOCK, os.O_RDWR)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    for path in other.glob(f"[0-9]*{ENDING}"):
+                        path.rename(self.folder / path.name)
+                    shutil.rmtree(other)
+                finally:
+                    os.close(lock)
+
+    def after_fork(self) -> None:
+        """In a child: leave the parent's folder to the parent."""
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def close(self) -> None:
+        """Remove the folder if nothing is in it, else leave it to the next process."""
+        if self.folder is not None and not self.list():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.after_fork()
+
+
+def is_past(one: Waiting, days: float) -> bool:
+    """Whether a batch waited longer than that."""
+    return time.time() * 1000 - one.time_ms > days * 86_400_000
