@@ -36,6 +36,7 @@ class CiFilePlan:
     text: str
     before: str | None
     notes: tuple[str, ...] = ()
+    is_program: bool = False
 
 
 def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False) -> CiFilePlan:
@@ -91,7 +92,7 @@ def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
             hint="look at --dry-run, then use --force",
             path=str(plan.path),
         )
-    write_atomic(plan.path, plan.text.encode())
+    write_atomic(plan.path, plan.text.encode(), mode=0o755 if plan.is_program else None)
 
 
 def _require_reachable(project: Project, remote: str) -> None:
