@@ -123,5 +123,5 @@ class ListPages:
         shown = [one.key for one in table.columns if one.kind == "metrics" and is_loss(one.key) is not None]
         ordered = [one.key for one in table.columns if one.kind == "metrics" and one.arrow]
         gates = self._project.readable_settings.gates
-        judged = [one.metric.name for one in gates if one.metric is not None]
+        judged = [one.settings.name for one in gates if one.kind == "metric"]
         return next((key for key in (*ordered, *judged, *shown) if key in shown or key in ordered), None)
