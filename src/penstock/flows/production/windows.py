@@ -36,16 +36,17 @@ class WindowView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def view_windows(
-    project: Project, endpoint: str, *, revision: int | None = None, limit: int
+    project: Project, endpoint: str, *, revision: int | None = None, limit: int, since_s: int = 0
 ) -> list[WindowView]:
-    """Return an endpoint's newest `limit` window starts, oldest first.
+    """Return an endpoint's newest `limit` window starts, oldest first, none that began before `since_s`.
 
     Raises:
         NotFound: no such endpoint.
     """
     with project.database.read() as connection:
         get_revision(connection, endpoint)
-        return [_view(one) for one in list_windows(connection, endpoint, revision=revision, limit=limit)]
+        found = list_windows(connection, endpoint, revision=revision, limit=limit, since_s=since_s)
+        return [_view(one) for one in found]
 
 
 def _view(window: Window) -> WindowView:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from penstock.http.pages.charts import (
+from penstock.http.pages.drawing.axes import Tick, axis
+from penstock.http.pages.drawing.charts import (
     BOTTOM,
     HEIGHT,
     LEFT,
@@ -15,10 +16,8 @@ from penstock.http.pages.charts import (
     Bar,
     Chart,
     Series,
-    Tick,
-    axis,
-    short,
 )
+from penstock.http.pages.telling.formatting import short
 
 MAX_DOTS = 60
 
