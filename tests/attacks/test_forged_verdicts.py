@@ -23,12 +23,14 @@ from penstock.flows.models.judging import run_gate_on
 from penstock.flows.models.proving import VerdictRule, adopt_verdict
 from penstock.flows.models.verifying import verify_versions
 from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.rolling_back import plan_rollback
 from penstock.http.mlflow.models.models import SetAlias, set_alias
 from penstock.project.project import Project
 from penstock.registry.entities import Verdict
 from penstock.registry.proof import seal_verdict
 from penstock.registry.tables import verdicts, version_states, versions
-from penstock.registry.verdicts import add_verdict, find_verdict
+from penstock.registry.verdicts import add_verdict, find_verdict, glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.loaders import load_model
 from penstock.workspace import open_workspace
@@ -248,6 +250,25 @@ def test_what_another_machine_signed_counts_once_its_key_is_trusted(released: Sa
     again = open_workspace(released.root, {"USER": "ada"})
     assert set(refusals(again).values()) == {"open"}
     again.close()
+
+
+def test_a_verdict_that_cannot_be_read_hides_nothing_else_and_stops_no_rollback(project: Project) -> None:
+    apply_deployment(project, plan_deployment(project, "delay", "late/1"))
+    apply_deployment(project, plan_deployment(project, "delay", "late/1", reason="again"))
+    with project.database.write() as connection:
+        connection.exec_driver_sql("UPDATE verdicts SET checks = '[{'")
+    assert set(refusals(project).values()) == {"gate.verdict_damaged"}
+    with project.database.read() as connection:
+        version = get_version(connection, "late", 1)
+        assert glance_verdict(connection, "late", version.digest) is None
+    for command in (["model", "show", "late/1"], ["model", "list"], ["why", "late/1"]):
+        done = CliRunner().invoke(cli, ["-C", str(project.root), *command])
+        assert done.exit_code == 0, done.output
+    (report,) = verify_versions(project)
+    assert [one.state for one in report.verdicts] == ["damaged"]
+    apply_deployment(project, plan_rollback(project, "delay", to=1))
+    assert run_gate_on(project, "late/1").passed
+    assert refusals(project)["promote"] == "open"
 
 
 def test_show_and_verify_tell_a_change_and_fail(released: Sample) -> None:

@@ -223,7 +223,7 @@ def test_a_canary_whose_gate_changed_is_held_with_the_reason(world: World) -> No
         world.controller.tick()
     assert world.current().number == 2
     (event,) = world.events("rollout.held")
-    assert "no passing verdict" in event.summary
+    assert "no gate has judged exactly this model" in event.summary
 
 
 def test_a_second_outage_is_an_event_and_an_alert_again(world: World) -> None:

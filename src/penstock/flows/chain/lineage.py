@@ -20,7 +20,7 @@ from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision,
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import find_rolled_back
-from penstock.registry.verdicts import find_verdict
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import (
     get_version,
     list_versions_of_commit,
@@ -266,7 +266,7 @@ def _version_links(
     """
     links = [_version_link(version), *(_state_links(connection, version) if with_state else [])]
     until_ms = revision.created_ms if revision is not None else None
-    verdict = find_verdict(connection, version.model, version.digest, until_ms=until_ms)
+    verdict = glance_verdict(connection, version.model, version.digest, until_ms=until_ms)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
         links.append(

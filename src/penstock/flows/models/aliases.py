@@ -22,7 +22,7 @@ from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
 from penstock.registry.states import clear_state, require_not_rolled_back
-from penstock.registry.verdicts import find_verdict
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 
 
@@ -190,7 +190,7 @@ def require_free(connection: sa.Connection, policy: AliasPolicy, alias: Alias) -
     if not policy.protects(alias.model, alias.name):
         return
     version = get_version(connection, alias.model, alias.version, deleted=True)
-    verdict = find_verdict(connection, alias.model, version.digest) if version.digest else None
+    verdict = glance_verdict(connection, alias.model, version.digest)
     if verdict is not None and verdict.passed:
         raise Refused(
             f"{alias.model}@{alias.name} is protected: endpoints may serve it",

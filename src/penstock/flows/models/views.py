@@ -9,7 +9,7 @@ from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict
 from penstock.registry.states import VersionState, find_rolled_back, list_rolled_back, same_rolled_back
-from penstock.registry.verdicts import find_verdict
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import count_versions, get_version, list_versions
 
 
@@ -78,6 +78,6 @@ def _view(
     return VersionView(
         version=version,
         aliases=names,
-        verdict=find_verdict(connection, version.model, version.digest),
+        verdict=glance_verdict(connection, version.model, version.digest),
         rolled_back=rolled_back,
     )

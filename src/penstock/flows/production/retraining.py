@@ -21,7 +21,7 @@ from penstock.data.pointers.metafiles import SUFFIX
 from penstock.flows.production.watching import Observation
 from penstock.monitoring.findings import Finding
 from penstock.project.project import Project
-from penstock.registry.verdicts import find_verdict
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import list_versions
 
 
@@ -99,7 +99,7 @@ class Retraining:
                 version
                 for version in list_versions(connection, running.model)
                 if version.number not in running.known
-                and (verdict := find_verdict(connection, version.model, version.digest)) is not None
+                and (verdict := glance_verdict(connection, version.model, version.digest)) is not None
                 and verdict.passed
             ]
         if not made:

@@ -22,7 +22,7 @@ from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, move_alias
 from penstock.registry.entities import AliasMove, ModelVersion
 from penstock.registry.states import VersionState, add_state, clear_state
-from penstock.registry.verdicts import find_verdict
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, RevisionDraft, append_revision
 
@@ -156,7 +156,7 @@ def _alias_that_follows(
 
 def _move(connection: sa.Connection, follows: _Follows, actor: str, cause: Mapping[str, Any]) -> None:
     version = get_version(connection, follows.model, follows.version)
-    verdict = find_verdict(connection, version.model, version.digest)
+    verdict = glance_verdict(connection, version.model, version.digest)
     move = AliasMove(
         model=version.model,
         name=follows.alias,

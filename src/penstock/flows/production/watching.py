@@ -28,7 +28,7 @@ from penstock.monitoring.windows import Window, WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
-from penstock.registry.verdicts import find_verdict
+from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
 from penstock.serving.workers import Worker, list_workers
@@ -369,7 +369,7 @@ def _refer(
 
 def _held_out_rows(connection: sa.Connection, version: ModelVersion) -> int | None:
     """Return how many held-out rows its verdict compared it on; None where no champion was there."""
-    verdict = find_verdict(connection, version.model, version.digest)
+    verdict = glance_verdict(connection, version.model, version.digest)
     counts = [check.evidence.get("row_count") for check in verdict.checks] if verdict else []
     return next((count for count in counts if isinstance(count, int) and count > 0), None)
 
