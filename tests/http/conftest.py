@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from serving.fixtures import database, released_root, server, source
+from serving.fixtures import database, released_root, server, source, two_versions_root
 
-__all__ = ["database", "released_root", "server", "source"]
+__all__ = ["database", "released_root", "server", "source", "two_versions_root"]

@@ -58,6 +58,7 @@ class ControllerLoop:
                     dict(self._controller.problems),
                     dict(self._controller.looks),
                     self._controller.is_leading,
+                    dict(self._controller.observations),
                 )
             except PenstockError as error:
                 self._note(error.message)

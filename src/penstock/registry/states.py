@@ -77,8 +77,18 @@ def find_rolled_back(
     connection: sa.Connection, version: ModelVersion, holds: Holds | None = None
 ) -> VersionState | None:
     """Return why a version is rolled back now, or None when it is not; the same content is the same version."""
-    found = list_rolled_back(connection, version.model, holds)
-    same = (one for one in found.values() if version.digest and one.digest == version.digest)
+    return same_rolled_back(list_rolled_back(connection, version.model, holds), version)
+
+
+def same_rolled_back(
+    found: Mapping[tuple[str, int], VersionState], version: ModelVersion
+) -> VersionState | None:
+    """Return why a version is among those rolled back, itself or under another number of its model; or None."""
+    same = (
+        one
+        for one in found.values()
+        if version.digest and (one.model, one.digest) == (version.model, version.digest)
+    )
     return found.get((version.model, version.number)) or next(same, None)
 
 

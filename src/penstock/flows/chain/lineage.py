@@ -13,12 +13,12 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import NotFound
 from penstock.base.numbers import format_number
 from penstock.base.store.events import list_events
+from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.references import resolve_version
 from penstock.registry.states import find_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import (
@@ -39,7 +39,6 @@ from penstock.serving.prediction_id import (
     UNKNOWN_ENDPOINT,
     PredictionId,
     Route,
-    parse_prediction_id,
 )
 from penstock.serving.predictions import (
     Prediction,
@@ -79,29 +78,30 @@ def explain(project: Project, subject: str) -> Explanation:
     Raises:
         NotFound: nothing is called so.
     """
-    prediction = _as_prediction(subject)
+    prediction = as_prediction(subject)
     with project.database.read() as connection:
         if prediction is not None:
             return _explain_prediction(connection, subject, prediction)
         if "/" in subject or "@" in subject:
-            version = _as_version(connection, subject)
+            version = as_version(connection, subject)
             if version is not None:
-                links = [*_version_links(connection, version), *_served_links(connection, version)]
+                came_from = _version_links(connection, version, with_state=False)
+                links = [*came_from, *_served_links(connection, version)]
                 return _explanation(subject, "model version", links, version)
-        revision = _as_revision(connection, subject)
+        revision = as_revision(connection, subject)
         if revision is not None:
             version = get_version(connection, revision.model, revision.stable, deleted=True)
             links = [_revision_link(revision), *_version_links(connection, version, revision)]
             return _explanation(subject, "deployment", links, version)
         if find_revision(connection, subject) is not None:
             return _explain_endpoint(connection, subject)
-        run = _as_run(connection, subject)
+        run = as_run(connection, subject)
         if run is not None:
             return _explain_run(connection, subject, run)
         data = _as_data(connection, subject)
         if data is not None:
             return data
-        commit = _as_commit(project, subject)
+        commit = as_commit(project, subject)
         if commit is not None:
             return _explain_commit(connection, subject, commit)
     raise NotFound(
@@ -253,10 +253,18 @@ def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explana
 
 
 def _version_links(
-    connection: sa.Connection, version: ModelVersion, revision: Revision | None = None
+    connection: sa.Connection,
+    version: ModelVersion,
+    revision: Revision | None = None,
+    *,
+    with_state: bool = True,
 ) -> list[Link]:
-    """Return where a version came from; of a revision, with the verdict that it went out on."""
-    links = [_version_link(version), *_state_links(connection, version)]
+    """Return where a version came from; of a revision, with the verdict that it went out on.
+
+    Args:
+        with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
+    """
+    links = [_version_link(version), *(_state_links(connection, version) if with_state else [])]
     until_ms = revision.created_ms if revision is not None else None
     verdict = find_verdict(connection, version.model, version.digest, until_ms=until_ms)
     if verdict is not None:
@@ -336,8 +344,9 @@ def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
 
 
 def _served_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+    """Return every deployment of a version, and that it was rolled back where it was: how its story ended."""
     found = list_revisions_of_version(connection, version.model, version.number)
-    return [_revision_link(revision) for revision in found]
+    return [*map(_revision_link, found), *_state_links(connection, version)]
 
 
 def _revision_link(revision: Revision) -> Link:
@@ -359,39 +368,3 @@ def _explanation(
         version=version.ref if version else None,
         commit=commit or (version.provenance.commit if version else None),
     )
-
-
-def _as_prediction(subject: str) -> PredictionId | None:
-    try:
-        return parse_prediction_id(subject)
-    except Invalid:
-        return None
-
-
-def _as_revision(connection: sa.Connection, subject: str) -> Revision | None:
-    """Return the revision that `endpoint#number` names, or None."""
-    endpoint, _, number = subject.rpartition("#")
-    if not (endpoint and number.isascii() and number.isdigit() and len(number) < 10):
-        return None
-    return find_revision(connection, endpoint, int(number))
-
-
-def _as_version(connection: sa.Connection, subject: str) -> ModelVersion | None:
-    try:
-        return resolve_version(connection, subject)
-    except (NotFound, Invalid):
-        return None
-
-
-def _as_run(connection: sa.Connection, subject: str) -> str | None:
-    try:
-        return tracking.get_run(connection, subject).id
-    except NotFound:
-        return None
-
-
-def _as_commit(project: Project, subject: str) -> str | None:
-    try:
-        return project.git.resolve(subject)
-    except (NotFound, Invalid):
-        return None

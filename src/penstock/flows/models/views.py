@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict
-from penstock.registry.states import VersionState, find_rolled_back
+from penstock.registry.states import VersionState, find_rolled_back, list_rolled_back, same_rolled_back
 from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import count_versions, get_version, list_versions
 
@@ -57,21 +57,27 @@ def view_version(project: Project, model: str, number: int) -> VersionView:
     """
     with project.database.read() as connection:
         version = get_version(connection, model, number)
-        return _view(connection, version, list_aliases(connection, version.model))
+        aliases = list_aliases(connection, version.model)
+        return _view(connection, version, aliases, find_rolled_back(connection, version))
 
 
-def view_versions(project: Project, limit: int) -> list[VersionView]:
-    """Return the first `limit` versions by model, newest first."""
+def view_versions(project: Project, limit: int, model: str | None = None) -> list[VersionView]:
+    """Return the first `limit` versions by model, newest first; of one model where it is named."""
     with project.database.read() as connection:
-        aliases = list_aliases(connection)
-        return [_view(connection, version, aliases) for version in list_versions(connection, limit=limit)]
+        aliases, found = list_aliases(connection, model), list_rolled_back(connection, model)
+        return [
+            _view(connection, version, aliases, same_rolled_back(found, version))
+            for version in list_versions(connection, model, limit=limit)
+        ]
 
 
-def _view(connection: sa.Connection, version: ModelVersion, aliases: list[Alias]) -> VersionView:
+def _view(
+    connection: sa.Connection, version: ModelVersion, aliases: list[Alias], rolled_back: VersionState | None
+) -> VersionView:
     names = tuple(one.name for one in aliases if (one.model, one.version) == (version.model, version.number))
     return VersionView(
         version=version,
         aliases=names,
         verdict=find_verdict(connection, version.model, version.digest),
-        rolled_back=find_rolled_back(connection, version),
+        rolled_back=rolled_back,
     )

@@ -236,7 +236,7 @@ def _is_all_new(look: Look, alert: Alert) -> bool:
 def _act(
     look: Look, history: History, settings: EndpointSettings
 ) -> tuple[RollBack | Advance | None, list[Opening]]:
-    wanting = [one for one in look.breaches if _calls_for_rollback(look, one, settings)]
+    wanting = [one for one in look.breaches if calls_for_rollback(look, one, settings)]
     canary = look.revision.canary
     if canary is not None:
         against = [one for one in wanting if one.route == "canary"]
@@ -257,7 +257,7 @@ def _act(
     return RollBack(target.model, target.stable, look.revision.stable, tuple(wanting), reason), []
 
 
-def _calls_for_rollback(look: Look, finding: Finding, settings: EndpointSettings) -> bool:
+def calls_for_rollback(look: Look, finding: Finding, settings: EndpointSettings) -> bool:
     """Whether a breach is the model's fault and an earlier state is the answer.
 
     On the stable route, what a retraining answers is not rolled back, and drift is the data's; so is

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from penstock.flows.production.looks import EndpointLook
+from penstock.flows.production.watching import Observation
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class ControllerHealth:
 
     `problem` is its own; `problems` are those of endpoints that could not be judged, by name, and of
     `penstock.yaml` when it is wrong. `looks` are what the last look at each endpoint found, by name: empty
-    while another process is the controller that acts. Each look replaces it as a whole.
+    while another process is the controller that acts. Each look replaces it as a whole. `observations` are the
+    same looks with their findings, for pages, which would else look again.
     """
 
     ticked_ms: int | None
@@ -24,6 +26,7 @@ class ControllerHealth:
     problems: Mapping[str, str] = field(default_factory=dict)
     looks: Mapping[str, EndpointLook] = field(default_factory=dict)
     is_leading: bool = False
+    observations: Mapping[str, Observation] = field(default_factory=dict)
 
 
 class Watched(Protocol):

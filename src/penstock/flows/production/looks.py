@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from penstock.flows.production.measuring import Measures
 from penstock.flows.production.watching import Observation, Shared
 from penstock.monitoring.findings import Finding, Unjudged
 from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.profile import Profile
+from penstock.monitoring.windows import Window
 from penstock.serving.deployments import Revision
 
 PENDING = "pending"
@@ -88,6 +93,26 @@ def look_of(seen: Observation, shared: Shared) -> EndpointLook:
         alert_count=len(seen.history.alerts),
         problem_count=len(seen.problems),
     )
+
+
+def without_sketches(seen: Observation) -> Observation:
+    """Return an observation that can be kept: its windows tell counts, latency and quality, and no features."""
+    routes = {"stable": seen.stable, "canary": seen.canary}
+    bare: dict[str, Traffic | None] = {
+        name: None if traffic is None else _bare(traffic) for name, traffic in routes.items()
+    }
+    return replace(seen, stable=bare["stable"] or seen.stable, canary=bare["canary"])
+
+
+def _bare(traffic: Traffic) -> Traffic:
+    return msgspec.structs.replace(
+        traffic, recent=_unsketched(traffic.recent), labelled=_unsketched(traffic.labelled), drifts=None,
+        reference=Reference(),
+    )  # fmt: skip
+
+
+def _unsketched(window: Window | None) -> Window | None:
+    return window and msgspec.structs.replace(window, features=Profile(), outputs=Profile())
 
 
 def _route(seen: Observation, traffic: Traffic, share: float) -> RouteLook:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
+from penstock.flows.production.deciding import calls_for_rollback
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.findings import Unjudged
@@ -26,6 +29,9 @@ from penstock.serving.workers import list_told_endpoints, list_workers
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
 """The worst first."""
+FRESH_MS = 10_000
+"""So old may be what the controller found for a page to show it in place of a look of its own."""
+NO_LOOKS: Mapping[str, Observation] = MappingProxyType({})
 
 
 class RouteView(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +58,10 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One guardrail's finding. `state` is breached, held or unjudged; `unjudged` says why not."""
+    """One guardrail's finding. `state` is breached, held or unjudged; `unjudged` says why not.
+
+    `action` is what a breach of it calls for, and `end_s` when the traffic ended that was judged.
+    """
 
     kind: str
     name: str
@@ -61,6 +70,8 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     state: Literal["breached", "held", "unjudged"] = "held"
     unjudged: Unjudged | None = None
+    action: Literal["alert", "rollback"] = "alert"
+    end_s: int = 0
 
 
 class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +90,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint now. `servers` are the serve processes with their state.
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
-    not. `policy` is the number of the policy that watches it, 0 for none.
+    not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
+    traffic ended.
     """
 
     name: str
@@ -95,14 +107,38 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     health_reason: str = ""
     rollout: RolloutView | None = None
     problem: str = ""
+    looked_ms: int = 0
+    last_traffic_s: int | None = None
 
 
 TOLD_MS = 60_000
 """So long after a service told of its last call an endpoint that no serve process answers for is not down."""
 
 
-def overview(project: Project) -> list[EndpointView]:
-    """Return every endpoint, by name; one that cannot be judged says so."""
+def latest_look(
+    project: Project, revision: Revision, looks: Mapping[str, Observation] = NO_LOOKS
+) -> Observation:
+    """Return what a fresh look of the controller found at an endpoint; without one, look.
+
+    Raises:
+        Corrupt: a window cannot be read.
+    """
+    known = looks.get(revision.endpoint)
+    if (
+        known is not None
+        and now_ms() - known.time_ms <= FRESH_MS
+        and known.revision.number == revision.number
+    ):
+        return known
+    return observe(project, revision.endpoint)
+
+
+def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> list[EndpointView]:
+    """Return every endpoint, by name; one that cannot be judged says so.
+
+    Args:
+        looks: what the controller found at its last looks; those that are fresh save a look each.
+    """
     with project.database.read() as connection:
         revisions = list_endpoints(connection)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
@@ -112,7 +148,7 @@ def overview(project: Project) -> list[EndpointView]:
         states = {worker.url: worker.state_of(revision.endpoint, revision.number) for worker in workers}
         servers = {url: state.state if state else "pending" for url, state in states.items()}
         try:
-            found.append(_view(observe(project, revision.endpoint), servers, revision.endpoint in told))
+            found.append(_view(latest_look(project, revision, looks), servers, revision.endpoint in told))
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             found.append(_unreadable(revision, servers, words))
@@ -162,6 +198,8 @@ def _view(seen: Observation, servers: dict[str, str], is_told_of: bool) -> Endpo
                 sentence=one.sentence,
                 state=one.state,
                 unjudged=one.unjudged,
+                action="rollback" if calls_for_rollback(seen.look, one, seen.settings) else "alert",
+                end_s=one.end_s,
             )
             for one in seen.findings
         ),
@@ -179,6 +217,11 @@ def _view(seen: Observation, servers: dict[str, str], is_told_of: bool) -> Endpo
         if progress
         else None,
         problem="; ".join(seen.problems),
+        looked_ms=seen.time_ms,
+        last_traffic_s=max(
+            (one.last_s for one in (seen.stable, seen.canary) if one is not None and one.last_s is not None),
+            default=None,
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from penstock.base.store.events import record_event
 from penstock.flows.production.acting import carry_out
 from penstock.flows.production.deciding import Closing, Decision, Opening, decide
 from penstock.flows.production.deploying import plan_deployment
-from penstock.flows.production.looks import EndpointLook, look_of
+from penstock.flows.production.looks import EndpointLook, look_of, without_sketches
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.retraining import Retraining
 from penstock.flows.production.revising import apply_deployment
@@ -54,6 +54,7 @@ class Controller:
         self._problems: dict[str, str] = {}
         self._memory: dict[str, Remembered] = {}
         self._looks: dict[str, EndpointLook] = {}
+        self._observations: dict[str, Observation] = {}
         self._remembers = remembers
         self.is_leading = False
         """Whether the last tick had the lease."""
@@ -69,6 +70,11 @@ class Controller:
         """What the last look at each endpoint found, by name; nothing while another controller acts."""
         return MappingProxyType(self._looks)
 
+    @property
+    def observations(self) -> Mapping[str, Observation]:
+        """The same looks with their findings, without sketches."""
+        return MappingProxyType(self._observations)
+
     def tick(self) -> int:
         """Look at every endpoint once and act; return how many were looked at, 0 without the lease.
 
@@ -78,6 +84,7 @@ class Controller:
         self.is_leading = self._leads()
         if not self.is_leading:
             self._looks.clear()
+            self._observations.clear()
             return 0
         self._file.follow()
         time_ms = now_ms()
@@ -92,6 +99,7 @@ class Controller:
             try:
                 seen = observe_again(self.project, name, shared, self._memory, time_ms)
                 self._looks[name] = look_of(seen, shared)
+                self._observations[name] = without_sketches(seen)
                 self._handle(seen)
             except Conflict:
                 continue  # somebody deployed meanwhile: the next tick sees it
@@ -101,6 +109,7 @@ class Controller:
                 self._settle(name, seen.problems)
         self._problems = {name: words for name, words in self._problems.items() if name in names}
         self._looks = {name: look for name, look in self._looks.items() if name in names}
+        self._observations = {name: seen for name, seen in self._observations.items() if name in names}
         return len(names)
 
     def _leads(self) -> bool:

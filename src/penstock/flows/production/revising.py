@@ -60,6 +60,22 @@ def apply_deployment(project: Project, plan: DeploymentPlan) -> Revision:
         return write_deployment(connection, project, plan)
 
 
+def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str]:
+    """Say in words everything that carrying a plan out changes; writes nothing."""
+    policy = plan.policy or policy_or_none_yet(connection, plan.endpoint, plan.draft.model).body
+    follows = _alias_that_follows(connection, plan, policy.endpoint)
+    number = plan.before.number + 1 if plan.before else 1
+    told = [f"{plan.summary} (revision {number})"]
+    if plan.out is not None and plan.before is not None:
+        ref = f"{plan.before.model}/{plan.out}"
+        told.append(
+            f"{ref} counts as rolled back: nothing deploys or promotes it until a gate passes it anew"
+        )
+    if follows is not None:
+        told.append(follows.words.removeprefix("; "))
+    return told
+
+
 def write_deployment(connection: sa.Connection, project: Project, plan: DeploymentPlan) -> Revision:
     """Carry a plan out in the caller's transaction.
 
@@ -68,7 +84,7 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
         NotFound: the version to go back to was taken away.
         Refused: the alias may not move to the version that becomes stable.
     """
-    actor = project.actor
+    actor = plan.draft.actor
     if plan.answered_for is not None:
         clear_state(connection, plan.answered_for, actor, plan.draft.reason)
     before = plan.before
@@ -78,7 +94,7 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     if plan.policy is not None:
         put_policy(connection, plan.endpoint, plan.policy, actor)
     policy = policy_or_none_yet(connection, plan.endpoint, revision.model).body
-    follows = _alias_that_follows(connection, plan, revision, policy.endpoint)
+    follows = _alias_that_follows(connection, plan, policy.endpoint)
     event_id = record_event(
         connection,
         plan.kind,
@@ -126,7 +142,7 @@ class _Follows:
 
 
 def _alias_that_follows(
-    connection: sa.Connection, plan: DeploymentPlan, revision: Revision, settings: EndpointSettings
+    connection: sa.Connection, plan: DeploymentPlan, settings: EndpointSettings
 ) -> _Follows | None:
     if plan.out is None or settings.alias is None or plan.before is None:
         return None
@@ -134,8 +150,8 @@ def _alias_that_follows(
     current = find_alias(connection, model, alias)
     if current is None or (model, current.version) != (plan.before.model, plan.out):
         return None
-    moves = settings.rollout.alias == "follow" and revision.model == model
-    return _Follows(model, alias, current.version, revision.stable, moves)
+    moves = settings.rollout.alias == "follow" and plan.draft.model == model
+    return _Follows(model, alias, current.version, plan.draft.stable, moves)
 
 
 def _move(connection: sa.Connection, follows: _Follows, actor: str, cause: Mapping[str, Any]) -> None:
@@ -186,7 +202,7 @@ def _promote(
     version = get_version(connection, revision.model, revision.stable)
     promotion = plan_move(connection, AliasPolicy.of(project), version, settings.alias[1])
     if not promotion.changes_nothing:
-        apply_move(connection, promotion, project.actor, cause)
+        apply_move(connection, promotion, revision.actor, cause)
 
 
 def _named(revision: Revision, event_id: int) -> dict[str, Any]:

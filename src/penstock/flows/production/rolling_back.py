@@ -12,11 +12,19 @@ from penstock.serving.deployments import Revision, RevisionDraft, get_revision, 
 
 
 def plan_rollback(
-    project: Project, endpoint: str, *, to: int | None = None, reason: str | None = None
+    project: Project,
+    endpoint: str,
+    *,
+    to: int | None = None,
+    reason: str | None = None,
+    actor: str | None = None,
 ) -> DeploymentPlan:
     """Plan to take a canary away; without one, to serve what was stable before, or revision `to`.
 
     A version that was rolled back is gone back to only where `to` names its revision.
+
+    Args:
+        actor: who does it, where that is not who the project acts for.
 
     Raises:
         NotFound: no such endpoint or revision.
@@ -50,7 +58,7 @@ def plan_rollback(
             )
         stable, model = other.stable, other.model
         summary = back_words(current, model, stable)
-    return make_rollback(current, (model, stable), project.actor, summary, reason=reason or summary)
+    return make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
 
 
 def back_words(current: Revision, model: str, stable: int) -> str:

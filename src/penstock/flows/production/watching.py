@@ -98,6 +98,8 @@ class Remembered:
     slow: Mapping[tuple[int, str], list[Finding]]
     measures: Mapping[str, Measures]
     problems: tuple[str, ...]
+    labelled: Mapping[str, Window | None] = field(default_factory=dict)
+    step: Mapping[str, Tally] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,13 @@ def _look(
         nonfinite_max_ratio=policy.settings.monitor.nonfinite_max_ratio, slow=slow,
     )  # fmt: skip
     findings += _load_failures(revision, (canary or stable).key, shared.workers)
+    if (
+        known is not None
+    ):  # what is shown of labels and of the whole step may be as old as what was judged of it
+        stable = msgspec.structs.replace(stable, labelled=known.labelled.get("stable"))
+        if canary is not None:
+            canary = msgspec.structs.replace(canary, labelled=known.labelled.get("canary"))
+        step = {**known.step, **step}
     seen = Observation(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
@@ -272,6 +281,8 @@ def _look(
         slow,
         seen.measures,
         tuple(problems),
+        {one.key.route: one.labelled for one in (stable, canary) if one is not None},
+        step,
     )
 
 

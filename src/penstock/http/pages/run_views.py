@@ -1,4 +1,4 @@
-"""The pages of a run and of an experiment, which the links that MLflow's client prints lead to."""
+"""The pages of one run: what went in, what came out, its curves and files."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.errors import Invalid, PenstockError
-from penstock.http.mlflow.files.places import proxied_path, run_root
+from penstock.base.errors import PenstockError
+from penstock.http.mlflow.files.places import model_root, proxied_path, run_root
 from penstock.http.mlflow.files.proxy import list_artifacts
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.mlflow.tracking.metrics import thin_out
-from penstock.http.pages.charts import Chart
-from penstock.http.pages.histories import history_chart
+from penstock.http.pages.drawing.charts import Chart
+from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.run_tables import duration
+from penstock.http.pages.telling.run_groups import group_names, group_values
 from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_versions
+from penstock.registry.states import list_rolled_back
 from penstock.tracking import runs as tracking
-from penstock.tracking.entities import PARENT_TAG
-from penstock.tracking.experiments import get_experiment, parse_experiment_id
+from penstock.tracking.datasets import list_models as list_model_links
+from penstock.tracking.entities import PARENT_TAG, LoggedModel, Run
+from penstock.tracking.logged_models import list_models
 from penstock.tracking.metrics import list_at_steps, list_history, list_steps
-from penstock.tracking.search import RunSearch, search_runs
 
-RUNS = 100
 CHARTS = 24
 POINTS = 200
 FILES = 500
 VERSIONS = 50
 CHILDREN = 100
+NOTE_TAG = "mlflow.note.content"
+ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
 class RunPages:
-    """Shows runs and experiments."""
+    """Shows one run."""
 
     def __init__(self, project: Project, artifacts: ArtifactService, renderer: Renderer) -> None:
         self._project = project
@@ -43,14 +47,17 @@ class RunPages:
         self._renderer = renderer
 
     async def run(self, request: Request) -> Response:
-        """One run: parameters, tags, metrics with their curves, files, model versions."""
-        told = await run_in_threadpool(self._run, request.path_params["id"])
-        inner = request.query_params.get("path", "")
+        """One run: parameters, metrics in groups with their curves, files, logged models, versions."""
+        query = request.query_params
+        told = await run_in_threadpool(self._run, request.path_params["id"], query.get("group"))
+        model = next((one for one in told["models"] if one.id == query.get("model")), None)
+        inner = query.get("path", "")
+        uri = told["uri"] if model is None else _model_uri(model)
         files: list[dict[str, Any]] = []
         elsewhere = problem = None
-        root = proxied_path(told["uri"])
+        root = proxied_path(uri)
         if root is None:
-            elsewhere = told["uri"]
+            elsewhere = uri
         else:
             try:
                 files = await list_artifacts(self._artifacts, root, inner)
@@ -59,6 +66,7 @@ class RunPages:
         return self._renderer.page(
             "run.html",
             **told,
+            model=model,
             folder=inner,
             parent=inner.rpartition("/")[0],
             files=files[:FILES],
@@ -67,57 +75,75 @@ class RunPages:
             problem=problem,
         )
 
-    def _run(self, run_id: str) -> dict[str, Any]:
+    def _run(self, run_id: str, group: str | None) -> dict[str, Any]:
         with self._project.database.read() as connection:
             run = tracking.get_run(connection, run_id)
             row = tracking.get_row(connection, run.id)
-            found = [_chart(connection, run.id, key) for key in list(run.metrics)[:CHARTS]]
+            groups = group_names(run.metrics)
+            shown = groups.get(group, []) if group is not None else list(run.metrics)
+            found = [_chart(connection, run.id, key) for key in shown[:CHARTS]]
             children = tracking.list_children(connection, run.id, limit=CHILDREN)
             above = run.tags.get(PARENT_TAG, "")
             parents = tracking.list_rows(connection, [above]) if above else []
             versions = search_versions(connection, RegistrySearch(f"run_id = '{run.id}'", limit=VERSIONS))
+            rolled_back = list_rolled_back(connection)
+            made = [one.model_id for one in list_model_links(connection, [run.id]).get(run.id, [])]
+            models = [one for one in list_models(connection, made) if one.deleted_ms is None]
+        tags = {key: value for key, value in run.tags.items() if key not in {NOTE_TAG, PARENT_TAG}}
         return {
             "run": run,
             "row": row,
+            "answer": _answer(run),
+            "duration": duration(run),
+            "is_live": run.status not in ENDED,
+            "note": run.tags.get(NOTE_TAG, ""),
+            "tags": {key: value for key, value in tags.items() if not key.startswith("mlflow.")},
+            "client_tags": {key: value for key, value in tags.items() if key.startswith("mlflow.")},
+            "groups": group_values(run.metrics),
+            "group": group,
             "charts": [chart for chart in found if chart is not None],
+            "chart_limit": CHARTS,
+            "is_cut": len(shown) > CHARTS,
+            "models": models,
             "versions": versions,
+            "rolled_back": rolled_back,
             "parents": parents,
             "children": children,
             "child_limit": CHILDREN,
             "uri": run_root(row.experiment_id, row.experiment_artifact_uri, row.id, row.artifact_uri),
         }
 
-    def experiment(self, request: Request) -> Response:
-        """One experiment: its runs, narrowed by a filter."""
-        number = parse_experiment_id(request.path_params["id"])
-        text = request.query_params.get("filter", "").strip()
-        problem = None
-        with self._project.database.read() as connection:
-            experiment = get_experiment(connection, number)
-            try:
-                ids = search_runs(connection, RunSearch([number], text, limit=RUNS))
-            except Invalid as error:
-                ids, problem = [], error.message
-            found = tracking.load_runs(connection, ids)
-        return self._renderer.page(
-            "experiment.html",
-            experiment=experiment,
-            runs=found,
-            limit=RUNS,
-            filter_text=text,
-            problem=problem,
-        )
+
+def _answer(run: Run) -> str:
+    """Return what became of a run, in one sentence."""
+    if run.status not in ENDED:
+        return "It runs."
+    took = duration(run)
+    word = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was killed"}[run.status]
+    failed = [one.name for one in run.stages if one.action == "failed"]
+    where = f" at {', '.join(failed)}" if failed else ""
+    return f"It {word}{where} after {took}."
+
+
+def _model_uri(model: LoggedModel) -> str:
+    return model_root(model.experiment_id, model.experiment_artifact_uri, model.id, model.artifact_uri)
 
 
 def _chart(connection: sa.Connection, run_id: str, key: str) -> Chart | None:
     """Return a metric's curve, thinned out to `POINTS` steps; without steps, by the order of its points."""
+    points, unit = curve_of(connection, run_id, key)
+    return history_chart(key, points, unit)
+
+
+def curve_of(connection: sa.Connection, run_id: str, key: str) -> tuple[list[tuple[int, float]], str]:
+    """Return a metric's points by step, or by their order in time where all are at one step; and which it is."""
     steps = list_steps(connection, [run_id], key, None).get(run_id, [])
     if len(steps) > 1:
         points = list_at_steps(connection, run_id, key, sorted(thin_out(steps, POINTS)))
-        return history_chart(key, [(step, _value(value, is_nan)) for _, value, _, step, is_nan in points])
+        return [(step, _value(value, is_nan)) for _, value, _, step, is_nan in points], "by step"
     stored = list_history(connection, run_id, key, limit=POINTS)
     numbered = [(place, _value(value, is_nan)) for place, (_, value, _, _, is_nan) in enumerate(stored)]
-    return history_chart(key, numbered, "by time")
+    return numbered, "by time"
 
 
 def _value(value: float, is_nan: bool) -> float:

@@ -1,26 +1,126 @@
-// Keeps parts of a page fresh. Without it a page shows what was true when it was opened.
-// Leads the links that MLflow's client prints (#/experiments/0/runs/ID) to the page that shows the thing.
+// Keeps pages fresh, tells times in the reader's zone, leads MLflow's addresses to ours. Every page works without it.
 "use strict";
+const base = document.currentScript.dataset.base;
+document.documentElement.classList.add("js");
+
+// MLflow's client and its users' bookmarks have addresses such as #/experiments/0/runs/ID.
 const follow = () => {
-  const [, kind, first, below, second] = location.hash.match(/^#\/(experiments|models)(?:\/([^/?]+)(?:\/(runs|versions)\/([^/?]+))?)?/) || [];
-  if (kind === "experiments") location.replace(below === "runs" ? `/runs/${second}` : first ? `/experiments/${first}` : "/runs");
-  if (kind === "models") location.replace(below === "versions" ? `/models/${first}/${second}` : first ? `/models#${first}` : "/models");
+  const [path, query] = location.hash.slice(2).split("?");
+  const [kind, first, below, second] = path.split("/");
+  if (!location.hash.startsWith("#/")) return;
+  const runs = new URLSearchParams(query).get("runs");
+  let to = null;
+  if (kind === "experiments") to = below === "runs" ? `/runs/${second}` : below === "models" ? `/search?q=${second}` : first ? `/experiments/${first}` : "/experiments";
+  if (kind === "models") to = below === "versions" ? `/models/${first}/${second}` : first ? `/models/${first}` : "/models";
+  if (kind === "compare-runs") to = `/compare?runs=${(runs || "").replace(/[^\w,-]/g, "")}`;
+  if (to) location.replace(base + to);
 };
 addEventListener("hashchange", follow);
 follow();
-for (const part of document.querySelectorAll("[data-refresh]")) {
-  const refresh = async () => {
-    const busy = document.hidden || part.contains(document.activeElement) || !document.getSelection().isCollapsed;
-    if (busy || part.querySelector("details[open]")) return;
-    try {
-      const answer = await fetch(part.dataset.refresh, { headers: { Accept: "text/html" } });
-      if (!answer.ok) throw new Error(String(answer.status));
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      part.replaceChildren(...fresh.body.childNodes);
-      part.classList.remove("stale");
-    } catch {
-      part.classList.add("stale");
-    }
-  };
-  setInterval(refresh, 1000 * Number(part.dataset.every));
+
+const pad = (number) => String(number).padStart(2, "0");
+const day = (date) => `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+const clock = (date) => `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+const zone = (date) => date.toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").pop();
+const selected = (node) => { const chosen = getSelection(); return !chosen.isCollapsed && chosen.containsNode(node, true); };
+const put = (element, text) => { if (element.textContent !== text && !selected(element)) element.textContent = text; };
+const age = (time) => {
+  const passed = (Date.now() - time) / 1000;
+  if (passed < 5) return "just now";
+  for (const [length, unit] of [[3600, "h"], [60, "min"], [1, "s"]]) if (passed >= length) return `${Math.floor(passed / length)} ${unit} ago`;
+  return "just now";
+};
+const localize = (root) => {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const date = new Date(element.dateTime);
+    if (isNaN(date)) continue;
+    element.title = `${day(date)} ${clock(date)} ${zone(date)}`;
+    const isOld = Date.now() - date > 864e5 || date - Date.now() > 6e4;
+    put(element, element.dataset.form === "age" && !isOld ? age(date) : `${day(date)} ${clock(date)}`);
+  }
+  for (const element of root.querySelectorAll("[data-ms][data-form]")) {
+    const date = new Date(Number(element.dataset.ms));
+    if (!isNaN(date)) put(element, { HM: clock(date).slice(0, 5), MD: day(date).slice(5) }[element.dataset.form] || clock(date));
+  }
+};
+
+const keyOf = (node) => (node.nodeType === 1 ? node.id || node.dataset.key || "" : "");
+const isSame = (one, other) => one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+// Turns what is shown into what was fetched, and touches only what differs: focus, selection, scroll and open details stay.
+const morph = (shown, fresh) => {
+  if (shown.nodeType !== 1) {
+    if (shown.nodeValue !== fresh.nodeValue && !selected(shown)) shown.nodeValue = fresh.nodeValue;
+    return;
+  }
+  for (const { name } of [...shown.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) shown.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (name !== "open" && shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  let at = shown.firstChild;
+  const coming = new Set([...fresh.childNodes].map(keyOf));
+  for (const next of [...fresh.childNodes]) {
+    while (at && !isSame(at, next) && keyOf(at) && !coming.has(keyOf(at))) { const gone = at; at = at.nextSibling; gone.remove(); }
+    if (at && isSame(at, next)) { morph(at, next); at = at.nextSibling; continue; }
+    let found = keyOf(next) ? at : null;
+    while (found && !isSame(found, next)) found = found.nextSibling;
+    if (!found) { shown.insertBefore(document.importNode(next, true), at); continue; }
+    const focused = found.contains(document.activeElement) ? document.activeElement : null;
+    shown.insertBefore(found, at);
+    if (focused) focused.focus({ preventScroll: true });
+    morph(found, next);
+  }
+  while (at) { const gone = at; at = at.nextSibling; gone.remove(); }
+};
+
+const stamp = document.getElementById("stamp");
+const every = 1000 * Number(stamp.dataset.every || 0);
+let answered = Number(stamp.dataset.ms), paused = false, failing = false, asking = false, timer = 0;
+const tell = () => {
+  const since = clock(new Date(answered));
+  const [mood, shape, words] = !every ? ["", "○", `as of ${since}`] : failing ? ["lost", "■", `no answer since ${since}`] : paused ? ["", "○", `paused at ${since}`] : ["live", "●", "live"];
+  stamp.className = `stamp ${mood}`;
+  put(stamp.querySelector(".shape"), shape);
+  put(stamp.querySelector(".words"), words);
+  stamp.title = `What is shown was true at ${since} ${zone(new Date(answered))}.` + (every ? ` Click to ${paused ? "go on" : "pause"}.` : "");
+  document.documentElement.classList.toggle("lost", failing);
+};
+const ask = async () => {
+  clearTimeout(timer);
+  if (asking || paused || document.hidden) return;
+  asking = true;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
+    if (!answer.ok) throw new Error(String(answer.status));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    localize(fresh);
+    morph(document.getElementById("main"), fresh.getElementById("main"));
+    document.title = fresh.title;
+    answered = Number(fresh.getElementById("stamp").dataset.ms);
+    failing = false;
+  } catch {
+    failing = true;
+  }
+  asking = false;
+  tell();
+  timer = setTimeout(ask, every);
+};
+localize(document);
+tell();
+setInterval(() => document.hidden || localize(document), 5000);
+if (every) {
+  stamp.disabled = false;
+  stamp.addEventListener("click", () => { paused = !paused; tell(); ask(); });
+  document.addEventListener("visibilitychange", ask);
+  timer = setTimeout(ask, every);
 }
+
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  document.getElementById("subject").focus();
+});
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  try { await navigator.clipboard.writeText(button.dataset.copy); put(button, "✓"); } catch { put(button, "✕"); }
+  setTimeout(() => put(button, "copy"), 1200);
+});

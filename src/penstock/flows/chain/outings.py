@@ -1,0 +1,97 @@
+"""What became of model versions in production: which serve now, which did, and what labels said of each there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.monitoring.quality import METRICS
+from penstock.monitoring.windows import labelled
+from penstock.registry.entities import ModelVersion
+from penstock.registry.states import VersionState
+from penstock.serving.deployments import list_endpoints, list_revisions_of_version
+
+Standing = Literal["live", "canary", "rolled back", "was live", "never out"]
+LABELLED = (60, 5_000)
+"""So many windows with labels, and so many labels, are enough to tell a version's live quality."""
+
+
+class Outing(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one version. `endpoints` serve it now, or did, newest first.
+
+    `live` is its quality by metric on labelled live traffic of the newest endpoint, over `label_count` labels.
+    """
+
+    standing: Standing = "never out"
+    endpoints: tuple[str, ...] = ()
+    since_ms: int | None = None
+    percent: float | None = None
+    live: dict[str, float] = {}
+    label_count: int = 0
+
+
+def view_outings(
+    connection: sa.Connection,
+    versions: Iterable[ModelVersion],
+    rolled_back: Mapping[tuple[str, int], VersionState],
+) -> dict[tuple[str, int], Outing]:
+    """Return what became of versions, by model and number."""
+    current = list_endpoints(connection)
+    found: dict[tuple[str, int], Outing] = {}
+    for version in versions:
+        key = (version.model, version.number)
+        revisions = list_revisions_of_version(connection, *key)
+        if not revisions:
+            found[key] = Outing(standing="rolled back" if key in rolled_back else "never out")
+            continue
+        stable = [one for one in current if (one.model, one.stable) == key]
+        canary = [
+            one for one in current if one.model == key[0] and one.canary and one.canary.version == key[1]
+        ]
+        now = stable or canary
+        standing: Standing = (
+            "live"
+            if stable
+            else "canary"
+            if canary
+            else "rolled back"
+            if key in rolled_back
+            else "was live"
+            if any(one.stable == key[1] for one in revisions)
+            else "never out"
+        )
+        newest = max(revisions, key=lambda one: one.created_ms)
+        names = [one.endpoint for one in now] or list(
+            dict.fromkeys(
+                one.endpoint for one in sorted(revisions, key=lambda one: one.created_ms, reverse=True)
+            )
+        )
+        window = labelled(connection, names[0], key[1], since_s=0, enough=LABELLED)
+        told = {name: window.quality.metric(name)[0] for name in sorted(METRICS)} if window else {}
+        share = canary[0].canary.percent if canary and canary[0].canary else None
+        found[key] = Outing(
+            standing=standing,
+            endpoints=tuple(names),
+            since_ms=_since_ms(now[0].endpoint, key, connection) if now else newest.created_ms,
+            percent=100.0 if stable else share,
+            live={name: value for name, value in told.items() if math.isfinite(value)},
+            label_count=window.quality.label_count if window else 0,
+        )
+    return found
+
+
+def _since_ms(endpoint: str, key: tuple[str, int], connection: sa.Connection) -> int:
+    """Return when an endpoint began to serve a version on the route it is on now, without a break since."""
+    mine = [one for one in list_revisions_of_version(connection, *key) if one.endpoint == endpoint]
+    newest = max(mine, key=lambda one: one.number)
+    is_stable = newest.stable == key[1]
+    since = newest
+    for one in sorted(mine, key=lambda one: one.number, reverse=True)[1:]:
+        if one.number != since.number - 1 or (one.stable == key[1]) != is_stable:
+            break
+        since = one
+    return since.created_ms

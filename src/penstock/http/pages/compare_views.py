@@ -1,0 +1,183 @@
+"""The page that compares runs: what differs first, and their curves over one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.http.pages.drawing.axes import Tick, axis
+from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Series
+from penstock.http.pages.render import Renderer
+from penstock.http.pages.run_tables import duration, is_loss, runs_rolled_back
+from penstock.http.pages.run_views import curve_of
+from penstock.http.pages.telling.differences import beside
+from penstock.http.pages.telling.formatting import column, scalar, short
+from penstock.project.project import Project
+from penstock.tracking import runs as tracking
+from penstock.tracking.entities import Run
+
+MOST = 8
+CURVES = 12
+Points = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row: a name with each run's text; `best` are the places of the best values."""
+
+    kind: str
+    name: str
+    texts: tuple[str, ...]
+    best: frozenset[int] = frozenset()
+
+    @property
+    def differs(self) -> bool:
+        """Whether not all runs have the same."""
+        return len(set(self.texts)) > 1
+
+
+class ComparePages:
+    """Compares runs."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    def compare(self, request: Request) -> Response:
+        """Runs beside each other: `?runs=a,b`, up to eight."""
+        named = [
+            one for text in request.query_params.getlist("runs") for one in text.split(",") if one.strip()
+        ]
+        wanted = list(dict.fromkeys(named))
+        is_logarithmic = request.query_params.get("scale") == "log"
+        with self._project.database.read() as connection:
+            runs = [tracking.get_run(connection, one.strip()[:300]) for one in wanted[:MOST]]
+            charts = _charts(connection, runs, is_logarithmic) if len(runs) > 1 else []
+            rolled_back = runs_rolled_back(connection)
+        rows = compare_runs(runs, rolled_back)
+        return self._renderer.page(
+            "compare.html",
+            runs=runs,
+            rolled_back=rolled_back,
+            rows=[one for one in rows if one.differs],
+            same=[one for one in rows if not one.differs],
+            charts=charts,
+            is_logarithmic=is_logarithmic,
+            asked=",".join(one.id for one in runs),
+            left_out=len(wanted) - len(runs),
+            most=MOST,
+        )
+
+
+def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[Compared]:
+    """Return every parameter, metric, input and tag of runs as rows; some runs count as best of nothing."""
+    rows = [
+        _row("parameter", key, [one.params.get(key, "–") for one in runs]) for key in _keys(runs, "params")
+    ]
+    for key in _keys(runs, "metrics"):
+        values = [one.metrics.get(key) for one in runs]
+        kept = [None if one.id in never_best else value for one, value in zip(runs, values, strict=True)]
+        rows.append(Compared("metric", key, tuple(column(values)), _best_places(kept, is_loss(key))))
+    rows += [_row("data", key, [one.inputs.get(key, "–") for one in runs]) for key in _keys(runs, "inputs")]
+    rows.append(_row("code", "commit", [(one.commit or "–")[:10] for one in runs]))
+    rows.append(_row("run", "state", [one.status.lower() for one in runs]))
+    rows.append(_row("run", "took", [duration(one) for one in runs]))
+    rows += [
+        _row("tag", key, [scalar(one.tags.get(key)) for one in runs])
+        for key in _keys(runs, "tags")
+        if not key.startswith(("mlflow.", "penstock."))
+    ]
+    return rows
+
+
+def _row(kind: str, name: str, texts: Sequence[str]) -> Compared:
+    if len(texts) == 2:
+        return Compared(kind, name, beside(*texts))
+    return Compared(kind, name, tuple(texts))
+
+
+def _keys(runs: Sequence[Run], kind: str) -> list[str]:
+    return sorted({key for one in runs for key in getattr(one, kind)})
+
+
+def _best_places(values: Sequence[float | None], loss: bool | None) -> frozenset[int]:
+    known = [one for one in values if one is not None and not math.isnan(one)]
+    if loss is None or len(known) < 2:
+        return frozenset()
+    best = min(known) if loss else max(known)
+    return frozenset(place for place, one in enumerate(values) if one == best)
+
+
+def _charts(connection: sa.Connection, runs: Sequence[Run], is_logarithmic: bool) -> list[Chart]:
+    found: list[Chart] = []
+    for key in _keys(runs, "metrics"):
+        curves: dict[int, Points] = {}
+        unit = "by step"
+        for place, run in enumerate(runs):
+            if key in run.metrics:
+                curves[place], unit = curve_of(connection, run.id, key)
+        chart = overlay(key, curves, unit, is_logarithmic=is_logarithmic)
+        if chart is not None:
+            found.append(chart)
+        if len(found) == CURVES:
+            break
+    return found
+
+
+def overlay(
+    title: str, curves: Mapping[int, Points], unit: str, *, is_logarithmic: bool = False
+) -> Chart | None:
+    """Return curves over one another, by the place of their run; None where none has two finite points.
+
+    Args:
+        is_logarithmic: whether the vertical axis is; then only what is above zero is drawn.
+    """
+    told = {
+        place: [(step, value) for step, value in points if _is_drawn(value, is_logarithmic)]
+        for place, points in curves.items()
+    }
+    told = {place: points for place, points in told.items() if len(points) > 1}
+    if not told:
+        return None
+    steps = [step for points in told.values() for step, _ in points]
+    values = [_scaled(value, is_logarithmic) for points in told.values() for _, value in points]
+    first, last = min(steps), max(steps)
+    low, high, y_values = axis(min(values), max(values))
+    across = (WIDTH - LEFT - RIGHT) / max(1, last - first)
+    up = (HEIGHT - TOP - BOTTOM) / (high - low)
+
+    def place_of(step: int, value: float) -> str:
+        y = HEIGHT - BOTTOM - (_scaled(value, is_logarithmic) - low) * up
+        return f"{round(LEFT + (step - first) * across, 1)},{round(y, 1)}"
+
+    ticks = sorted({first, (first + last) // 2, last})
+    return Chart(
+        title=title,
+        unit=f"{unit}{', logarithmic' if is_logarithmic else ''}",
+        series=tuple(
+            Series(f"c{place}", lines=(" ".join(place_of(*point) for point in points),))
+            for place, points in told.items()
+        ),
+        x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in ticks),
+        y_ticks=tuple(
+            Tick(
+                round(HEIGHT - BOTTOM - (value - low) * up, 1), short(10**value if is_logarithmic else value)
+            )
+            for value in y_values
+        ),
+        marks=(),
+        summary=f"{title} of {len(told)} runs",
+    )
+
+
+def _is_drawn(value: float, is_logarithmic: bool) -> bool:
+    return math.isfinite(value) and abs(value) < 1e300 and (value > 0 or not is_logarithmic)
+
+
+def _scaled(value: float, is_logarithmic: bool) -> float:
+    return math.log10(value) if is_logarithmic else value

@@ -1,0 +1,226 @@
+"""Charts of an endpoint's windows over time, as coordinates; the template draws them. Pure.
+
+The horizontal axis is time as it passed: where nothing came there is a gap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from penstock.flows.production.windows import WindowView
+from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, time_ticks
+from penstock.http.pages.telling.formatting import short
+
+WIDTH, HEIGHT = 420, 200
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 22, 26
+ROUTES = ("stable", "canary")
+GAP = 4.5
+"""A line is not drawn over more than so many windows without traffic."""
+FAR = 4.0
+"""A limit that is beyond so many times the greatest value is told, not drawn: it would flatten the values."""
+
+Value = Callable[[WindowView], float | None]
+Told = list[tuple[WindowView, float]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar, with what a pointer over it says."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One route's marks: bars, or lines (each a polyline's points) with their dots."""
+
+    route: str
+    bars: tuple[Bar, ...] = ()
+    lines: tuple[str, ...] = ()
+    dots: tuple[Bar, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What charts of one endpoint share: the time they show, and what happened in it.
+
+    `marks` are moments in seconds with their label: `#3` for a deployment, `↩#4` for a rollback.
+    """
+
+    begin_s: float
+    end_s: float
+    marks: tuple[tuple[float, str], ...] = ()
+
+    @classmethod
+    def of(cls, windows: Sequence[WindowView], marks: Sequence[tuple[float, str]] = ()) -> Frame:
+        """Return the frame of windows; marks before the first window are left out."""
+        begin, end = float(min(one.start_s for one in windows)), float(max(one.end_s for one in windows))
+        inside = [one for one in marks if begin <= one[0]]
+        end = max(end, *(moment for moment, _ in inside)) if inside else end
+        return cls(begin, max(end, begin + 1), tuple(inside))
+
+    def x_of(self, moment_s: float) -> float:
+        """Return where a moment is."""
+        share = (moment_s - self.begin_s) / (self.end_s - self.begin_s)
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit that the values are judged by, in the chart's unit; `at` is where it is, None beyond the chart."""
+
+    value: float
+    text: str
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart ready to be drawn; `marks` are where a new revision began."""
+
+    title: str
+    unit: str
+    series: tuple[Series, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    marks: tuple[Tick, ...]
+    summary: str
+    limit: Limit | None = None
+    newest: tuple[tuple[str, str], ...] = field(default=())
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    base: int = HEIGHT - BOTTOM
+
+
+def bar_chart(
+    title: str, unit: str, windows: Sequence[WindowView], value: Value, frame: Frame | None = None
+) -> Chart | None:
+    """Return bars from zero, the canary on top of the stable route; None without values."""
+    return _chart(title, unit, windows, value, frame, None, bars=True)
+
+
+def line_chart(
+    title: str,
+    unit: str,
+    windows: Sequence[WindowView],
+    value: Value,
+    frame: Frame | None = None,
+    limit: Limit | None = None,
+) -> Chart | None:
+    """Return a line a route, with the limit it is judged by; None without values."""
+    return _chart(title, unit, windows, value, frame, limit, bars=False)
+
+
+def _chart(
+    title: str,
+    unit: str,
+    windows: Sequence[WindowView],
+    value: Value,
+    frame: Frame | None,
+    limit: Limit | None,
+    *,
+    bars: bool,
+) -> Chart | None:
+    told = [
+        (window, float(number))
+        for window in windows
+        if window.route in ROUTES and (number := value(window)) is not None and math.isfinite(number)
+    ]
+    if not told:
+        return None
+    frame = frame or Frame.of([window for window, _ in told])
+    low, high = _range(told, bars)
+    if limit is not None and abs(limit.value) <= FAR * max(abs(high), abs(low)):
+        low, high = min(low, limit.value), max(high, limit.value)
+        limit = Limit(limit.value, limit.text, 0.0)
+    low, high, y_values = axis(low, high, bars=bars)
+    scale = (HEIGHT - TOP - BOTTOM) / (high - low)
+
+    def y_of(number: float) -> float:
+        return round(HEIGHT - BOTTOM - (number - low) * scale, 1)
+
+    if limit is not None and limit.at is not None:
+        limit = Limit(limit.value, limit.text, y_of(limit.value))
+    draw = _bars if bars else _lines
+    routes = [route for route in ROUTES if any(window.route == route for window, _ in told)]
+    newest = told[-1]
+    return Chart(
+        title=title,
+        unit=unit,
+        series=tuple(draw(route, told, frame, y_of) for route in routes),
+        x_ticks=tuple(
+            Tick(frame.x_of(moment), clock(moment, form), 1000 * moment, form)
+            for moment, form in time_ticks(frame.begin_s, frame.end_s)
+        ),
+        y_ticks=tuple(Tick(y_of(number), short(number)) for number in y_values),
+        marks=labels_apart([Tick(frame.x_of(moment), text) for moment, text in frame.marks]),
+        summary=f"{title} over {len({_slot(one) for one, _ in told})} windows; newest {newest[0].route} "
+        f"{short(newest[1])} {unit}" + (f"; limit {limit.text}" if limit else ""),
+        limit=limit,
+        newest=tuple((route, short(_newest(told, route))) for route in routes),
+    )
+
+
+def _newest(told: Told, route: str) -> float:
+    return next(number for window, number in reversed(told) if window.route == route)
+
+
+def _slot(window: WindowView) -> tuple[int, int]:
+    return (window.start_s, window.revision)
+
+
+def _sums(told: Told) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for window, number in told:
+        found[window.start_s] = found.get(window.start_s, 0.0) + number
+    return found
+
+
+def _range(told: Told, bars: bool) -> tuple[float, float]:
+    if bars:
+        return 0.0, max(_sums(told).values())
+    return min(number for _, number in told), max(number for _, number in told)
+
+
+def _bars(route: str, told: Told, frame: Frame, y_of: Callable[[float], float]) -> Series:
+    own = [one for one in told if one[0].route == route]
+    under = {} if route == ROUTES[0] else _sums([one for one in told if one[0].route == ROUTES[0]])
+    lengths = {window.start_s: window.end_s - window.start_s for window, _ in own}
+    bars = []
+    for start_s, number in _sums(own).items():
+        bottom, top = y_of(under.get(start_s, 0.0)), y_of(under.get(start_s, 0.0) + number)
+        left, right = frame.x_of(start_s), frame.x_of(min(frame.end_s, start_s + lengths[start_s]))
+        width = round(max(1.0, min(0.9 * (right - left), 24.0)), 1)
+        text = f"{clock(start_s)} {route}: {short(number)}"
+        bars.append(Bar(left, top, min(width, WIDTH - RIGHT - left + 1), round(bottom - top, 1), text))
+    return Series(route, bars=tuple(bars))
+
+
+def _lines(route: str, told: Told, frame: Frame, y_of: Callable[[float], float]) -> Series:
+    lines: list[list[str]] = []
+    dots = []
+    before: WindowView | None = None
+    for window, number in told:
+        if window.route != route:
+            continue
+        middle = min(frame.end_s, (window.start_s + window.end_s) / 2)
+        x, y = frame.x_of(middle), y_of(number)
+        length = window.end_s - window.start_s
+        if before is None or before.version != window.version or window.start_s - before.end_s > GAP * length:
+            lines.append([])
+        lines[-1].append(f"{x},{y}")
+        text = f"{clock(window.start_s)} {route}, version {window.version}: {short(number)}"
+        dots.append(Bar(x, y, 0, 0, text))
+        before = window
+    return Series(
+        route, lines=tuple(" ".join(points) for points in lines if len(points) > 1), dots=tuple(dots)
+    )

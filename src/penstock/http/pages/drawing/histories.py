@@ -1,0 +1,65 @@
+"""The chart of a metric over the steps of a run, as coordinates. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from penstock.http.pages.drawing.axes import Tick, axis
+from penstock.http.pages.drawing.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Bar,
+    Chart,
+    Series,
+)
+from penstock.http.pages.telling.formatting import short
+
+MAX_DOTS = 60
+
+
+def history_chart(title: str, points: Sequence[tuple[int, float]], unit: str = "by step") -> Chart | None:
+    """Return a metric's curve; None with fewer than two finite points.
+
+    Args:
+        points: step and value, in order.
+
+    Example:
+        >>> history_chart("loss", [(0, 1.0), (10, 0.5)]).summary
+        'loss over 2 points; newest 0.5'
+    """
+    told = [(step, value) for step, value in points if math.isfinite(value) and abs(value) < 1e300]
+    if len(told) < 2:
+        return None
+    first, last = told[0][0], told[-1][0]
+    low, high, y_values = axis(min(value for _, value in told), max(value for _, value in told))
+    across = (WIDTH - LEFT - RIGHT) / max(1, last - first)
+    up = (HEIGHT - TOP - BOTTOM) / (high - low)
+    places = [
+        (round(LEFT + (step - first) * across, 1), round(HEIGHT - BOTTOM - (value - low) * up, 1))
+        for step, value in told
+    ]
+    dots = (
+        tuple(
+            Bar(x, y, 0, 0, f"{step}: {short(value)}")
+            for (x, y), (step, value) in zip(places, told, strict=True)
+        )
+        if len(told) <= MAX_DOTS
+        else ()
+    )
+    steps = sorted({first, (first + last) // 2, last})
+    return Chart(
+        title=title,
+        unit=unit,
+        series=(Series("stable", lines=(" ".join(f"{x},{y}" for x, y in places),), dots=dots),),
+        x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in steps),
+        y_ticks=tuple(
+            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), short(value)) for value in y_values
+        ),
+        marks=(),
+        summary=f"{title} over {len(told)} points; newest {short(told[-1][1])}",
+    )

@@ -1,0 +1,127 @@
+"""The pages of many runs: which was best, what it differs in, and every run as a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.http.pages.render import Renderer
+from penstock.http.pages.run_tables import (
+    PAGE,
+    Asked,
+    RunTable,
+    best_runs,
+    differing,
+    find_runs,
+    is_loss,
+)
+from penstock.http.pages.run_views import NOTE_TAG
+from penstock.project.project import Project
+from penstock.registry.states import find_rolled_back
+from penstock.registry.versions import list_versions_of_run
+from penstock.tracking import runs as tracking
+from penstock.tracking.entities import Run
+from penstock.tracking.experiments import get_experiment, parse_experiment_id
+from penstock.tracking.search import ExperimentSearch, search_experiments
+
+EXPERIMENTS = 1000
+LOOKED_AT = 6
+MAX_DIFFERENCES = 6
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best run by one metric, the next that is no copy of it, and the parameters in which they differ.
+
+    `refused` is the run that would have been best but for its model, which was rolled back, and why.
+    """
+
+    metric: str
+    run: Run
+    next: Run | None
+    differences: tuple[tuple[str, str, str], ...]
+    refused: Run | None = None
+    refused_ref: str = ""
+    why: str = ""
+
+
+class ListPages:
+    """Shows lists of runs and experiments."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    def runs(self, request: Request) -> Response:
+        """Runs of all experiments."""
+        asked = Asked.of(request.query_params)
+        with self._project.database.read() as connection:
+            experiments = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
+            ids = [one.id for one in experiments]
+            table = find_runs(connection, ids, asked)
+            best = self._best(connection, ids, table)
+        return self._renderer.page(
+            "runs.html", table=table, best=best, experiments=experiments, here_address="/runs", limit=PAGE
+        )
+
+    def experiments(self, _request: Request) -> Response:
+        """Every experiment."""
+        with self._project.database.read() as connection:
+            found = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
+        return self._renderer.page("experiments.html", experiments=found, limit=EXPERIMENTS)
+
+    def experiment(self, request: Request) -> Response:
+        """One experiment: its runs, narrowed by a filter."""
+        number = parse_experiment_id(request.path_params["id"])
+        asked = Asked.of(request.query_params)
+        with self._project.database.read() as connection:
+            experiment = get_experiment(connection, number)
+            table = find_runs(connection, [number], asked)
+            best = self._best(connection, [number], table)
+        return self._renderer.page(
+            "experiment.html",
+            experiment=experiment,
+            table=table,
+            best=best,
+            here_address=f"/experiments/{number}",
+            note=experiment.tags.get(NOTE_TAG, ""),
+            tags={key: value for key, value in experiment.tags.items() if key != NOTE_TAG},
+            limit=PAGE,
+        )
+
+    def _best(self, connection: sa.Connection, ids: Sequence[int], table: RunTable) -> Best | None:
+        """Return the best of the runs that match, by the metric that is ordered by, else that gates judge."""
+        metric = self._metric(table)
+        if metric is None:
+            return None
+        found = best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
+        runs = [one for one in tracking.load_runs(connection, found) if metric in one.metrics]
+        if not runs:
+            return None
+        refused, refused_ref, why = None, "", ""
+        for place, run in enumerate(runs):
+            states = [
+                (version.ref, state)
+                for version in list_versions_of_run(connection, run.id)
+                if (state := find_rolled_back(connection, version)) is not None
+            ]
+            if not states:
+                runs = runs[place:]
+                break
+            if refused is None:
+                refused, (refused_ref, state) = run, states[0]
+                why = state.reason
+        other = next((one for one in runs[1:] if one.metrics[metric] != runs[0].metrics[metric]), None)
+        differences = differing(runs[0], other) if other else []
+        return Best(metric, runs[0], other, tuple(differences[:MAX_DIFFERENCES]), refused, refused_ref, why)
+
+    def _metric(self, table: RunTable) -> str | None:
+        shown = [one.key for one in table.columns if one.kind == "metrics" and is_loss(one.key) is not None]
+        ordered = [one.key for one in table.columns if one.kind == "metrics" and one.arrow]
+        gates = self._project.readable_settings.gates
+        judged = [one.metric.name for one in gates if one.metric is not None]
+        return next((key for key in (*ordered, *judged, *shown) if key in shown or key in ordered), None)

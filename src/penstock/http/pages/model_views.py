@@ -1,0 +1,221 @@
+"""The pages of registered models: their versions, what became of each in production, and one version judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from penstock.base.errors import NotFound
+from penstock.flows.chain.lineage import Explanation
+from penstock.flows.chain.outings import Outing, view_outings
+from penstock.flows.models.views import VersionView, view_versions
+from penstock.http.pages.chains import linked
+from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.differences import beside
+from penstock.http.pages.telling.formatting import segment
+from penstock.http.subjects import explain_subject, named_version
+from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
+from penstock.project.project import Project
+from penstock.registry.aliases import find_alias, list_alias_moves, list_aliases
+from penstock.registry.entities import AliasMove, ModelVersion
+from penstock.registry.models import get_model
+from penstock.registry.search import RegistrySearch, search_models
+from penstock.registry.states import list_rolled_back
+from penstock.registry.versions import get_version
+from penstock.tracking import runs as tracking
+
+VERSIONS = 100
+MODELS = 1000
+COLUMNS = 4
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of a version: offline, live, and what the champion has; the difference is to the champion."""
+
+    name: str
+    offline: float | None
+    live: float | None
+    champion: float | None
+    is_loss: bool | None
+
+    @property
+    def difference(self) -> float | None:
+        """How much more than the champion's the offline value is."""
+        if self.offline is None or self.champion is None:
+            return None
+        return self.offline - self.champion
+
+    @property
+    def is_better(self) -> bool | None:
+        """Whether it is better than the champion's; None where nobody knows which is better."""
+        if not self.difference or self.is_loss is None:
+            return None
+        return (self.difference < 0) is self.is_loss
+
+
+class ModelPages:
+    """Shows registered models and their versions."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    def models(self, _request: Request) -> Response:
+        """Every model with its versions, newest first."""
+        shown = view_versions(self._project, VERSIONS)
+        with self._project.database.read() as connection:
+            names = search_models(connection, RegistrySearch(limit=MODELS))
+            outings = view_outings(connection, [one.version for one in shown], list_rolled_back(connection))
+        groups: dict[str, list[VersionView]] = {one.version.model: [] for one in shown}
+        groups |= {name: [] for name in names}
+        for one in shown:
+            groups[one.version.model].append(one)
+        return self._renderer.page(
+            "models.html",
+            models=groups,
+            columns={name: metric_columns(rows) for name, rows in groups.items()},
+            outings=outings,
+            limit=VERSIONS,
+            count=len(shown),
+        )
+
+    def model(self, request: Request) -> Response:
+        """One model: its versions, where its aliases pointed when, description and tags."""
+        with self._project.database.read() as connection:
+            model = get_model(connection, request.path_params["name"])
+        rows = view_versions(self._project, VERSIONS, model=model.name)
+        with self._project.database.read() as connection:
+            outings = view_outings(
+                connection, [one.version for one in rows], list_rolled_back(connection, model.name)
+            )
+            moves: list[AliasMove] = []
+            for alias in list_aliases(connection, model.name):
+                moves += list_alias_moves(connection, model.name, alias.name)
+        return self._renderer.page(
+            "model.html",
+            model=model,
+            rows=rows,
+            columns=metric_columns(rows),
+            outings=outings,
+            moves=sorted(moves, key=lambda one: one.time_ms, reverse=True)[:VERSIONS],
+            limit=VERSIONS,
+        )
+
+    def version(self, request: Request) -> Response:
+        """One model version: whether it may go out, its numbers, its verdict, its chain; an alias leads to it."""
+        name, number = request.path_params["name"], request.path_params["number"]
+        if not number.isdigit():
+            with self._project.database.read() as connection:
+                alias = find_alias(connection, name, number)
+            if alias is not None:
+                return RedirectResponse(
+                    f"{self._renderer.base}/models/{segment(alias.model)}/{alias.version}", 303
+                )
+        found = named_version(self._project, name, number)
+        version = found.version
+        chain = explain_subject(self._project, version.ref)
+        with self._project.database.read() as connection:
+            rolled_back = list_rolled_back(connection, version.model)
+            outing = view_outings(connection, [version], rolled_back)[(version.model, version.number)]
+            champion = _champion(connection, version)
+            differences = [] if champion is None else _differences(connection, version, champion)
+        return self._renderer.page(
+            "version.html",
+            found=found,
+            outing=outing,
+            answer=answer_of(found, outing),
+            champion=champion,
+            measures=measures_of(version, outing, champion),
+            differences=differences,
+            size=sum(file.size for file in version.manifest.files),
+            links=_links(chain),
+        )
+
+
+def metric_columns(rows: list[VersionView]) -> list[str]:
+    """Return the offline metrics that are columns: those that live traffic can be judged by come first."""
+    names = {name for one in rows for name in one.version.metrics}
+    return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
+
+
+def answer_of(found: VersionView, outing: Outing) -> str:
+    """Return whether a version may go out, in one sentence."""
+    ref, verdict = found.version.ref, found.verdict
+    if found.rolled_back is not None:
+        return f"{ref} may not go out: {found.rolled_back.reason}"
+    if outing.standing in {"live", "canary"}:
+        share = "" if outing.percent is None else f"{outing.percent:g} % of "
+        return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
+    if verdict is None:
+        return f"Nobody knows whether {ref} may go out: no gate has judged it."
+    if not verdict.passed:
+        why = "; ".join(one.sentence for one in verdict.blocking[:2])
+        return f"{ref} may not go out: {why}"
+    if not verdict.checks:
+        return f"{ref} may go out, but nothing was checked: no gates are set."
+    before = " It was live before." if outing.standing == "was live" else " Nothing served it yet."
+    return f"{ref} may go out: {verdict.summary}.{before}"
+
+
+def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | None) -> list[Measure]:
+    """Return the metrics of a version, those that are known live first."""
+    names = sorted(version.metrics, key=lambda name: (name not in outing.live, name not in METRICS, name))
+    return [
+        Measure(
+            name,
+            version.metrics.get(name),
+            outing.live.get(name),
+            champion.metrics.get(name) if champion else None,
+            name in LOWER_IS_BETTER if name in METRICS else None,
+        )
+        for name in names
+    ]
+
+
+def _champion(connection: sa.Connection, version: ModelVersion) -> ModelVersion | None:
+    """Return the champion that a version is compared with, None where it is the champion itself."""
+    alias = find_alias(connection, version.model, CHAMPION)
+    if alias is None or alias.version == version.number:
+        return None
+    return get_version(connection, version.model, alias.version, deleted=True)
+
+
+def _differences(
+    connection: sa.Connection, version: ModelVersion, champion: ModelVersion
+) -> list[tuple[str, str, str, str]]:
+    """Return what went in that differs: kind, name, what the champion has, what the version has."""
+    rows: list[tuple[str, str, str, str]] = []
+    mine, other = (_parameters(connection, one) for one in (version, champion))
+    for kind, ours, theirs in (
+        ("parameter", mine, other),
+        ("data", version.provenance.data, champion.provenance.data),
+    ):
+        rows += [
+            (kind, name, *beside(theirs.get(name, "–"), ours.get(name, "–")))
+            for name in sorted({*ours, *theirs})
+            if ours.get(name) != theirs.get(name)
+        ]
+    commits = (champion.provenance.commit or "–", version.provenance.commit or "–")
+    if commits[0] != commits[1]:
+        rows.append(("code", "commit", *commits))
+    return rows
+
+
+def _parameters(connection: sa.Connection, version: ModelVersion) -> dict[str, str]:
+    run_id = version.provenance.run_id
+    if run_id is None:
+        return {}
+    try:
+        return tracking.get_run(connection, run_id).params
+    except NotFound:  # a client may name a run of another server
+        return {}
+
+
+def _links(chain: Explanation) -> list[Any]:
+    return [one for one in linked(chain.links) if one[0].kind not in {"model version", "verdict"}]

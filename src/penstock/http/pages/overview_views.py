@@ -1,0 +1,123 @@
+"""The pages of everything: what needs a person first, and what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.base.clock import now_ms
+from penstock.base.store.events import list_events
+from penstock.flows.production.health import Watched
+from penstock.flows.production.overview import overview
+from penstock.http.pages.drawing.sparks import spark_of
+from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.conditions import Condition, condition_of
+from penstock.http.pages.telling.states import plain_words
+from penstock.http.pages.telling.timeline import group_events
+from penstock.monitoring.alerts import list_open_alerts
+from penstock.monitoring.timings import list_counts
+from penstock.project.project import Project
+
+EVENTS = 40
+ALL_EVENTS = 500
+OWN_EVENTS = 30
+SPARK = 60
+STALE_MS = 10_000
+
+
+class OverviewPages:
+    """Shows the endpoints together, and the events."""
+
+    def __init__(self, project: Project, controller: Watched, renderer: Renderer) -> None:
+        self._project = project
+        self._controller = controller
+        self._renderer = renderer
+
+    def overview(self, _request: Request) -> Response:
+        """Every endpoint as a card, the worst first, and what happened last."""
+        return self._renderer.page("overview.html", **self._told())
+
+    def endpoints(self, _request: Request) -> Response:
+        """Every endpoint as a row."""
+        return self._renderer.page("endpoints.html", **self._told())
+
+    def _told(self) -> dict[str, Any]:
+        seen, time_ms = self._controller.health, now_ms()
+        views = overview(self._project, seen.observations)
+        with self._project.database.read() as connection:
+            events = list(reversed(list_events(connection, limit=EVENTS)))
+            alerts = list_open_alerts(connection)
+            own = {
+                one.name: list(
+                    reversed(list_events(connection, subject=f"endpoint:{one.name}", limit=OWN_EVENTS))
+                )
+                for one in views
+            }
+            sparks = {one.name: spark_of(list_counts(connection, one.name, SPARK)) for one in views}
+        conditions = [
+            condition_of(view, [one for one in alerts if one.endpoint == view.name], own[view.name], time_ms)
+            for view in views
+        ]
+        conditions.sort(key=lambda one: one.rank)
+        is_stale = seen.ticked_ms is None or time_ms - seen.ticked_ms > STALE_MS
+        return {
+            "conditions": conditions,
+            "answer": _answer(conditions),
+            "sparks": sparks,
+            "rows": group_events(events),
+            "controller": seen,
+            "is_stale": is_stale,
+        }
+
+    def events(self, request: Request) -> Response:
+        """What happened, narrowed by kind, subject or words."""
+        asked = {name: request.query_params.get(name, "").strip() for name in ("kind", "subject", "q")}
+        with self._project.database.read() as connection:
+            found = list(
+                reversed(
+                    list_events(
+                        connection,
+                        kind=asked["kind"] or None,
+                        subject=asked["subject"] or None,
+                        limit=ALL_EVENTS,
+                    )
+                )
+            )
+            kinds = sorted({one.kind for one in list_events(connection, limit=ALL_EVENTS)}, key=plain_words)
+        words = asked["q"].casefold()
+        kept = [
+            one for one in found if words in f"{one.summary} {one.actor} {one.subject} {one.kind}".casefold()
+        ]
+        return self._renderer.page(
+            "events.html",
+            rows=group_events(kept),
+            asked=asked,
+            kinds=kinds,
+            limit=ALL_EVENTS,
+            count=len(found),
+        )
+
+
+def _answer(conditions: list[Condition]) -> str:
+    """Return in one sentence how all endpoints are."""
+    if not conditions:
+        return ""
+    tones = Counter(one.state.tone for one in conditions)
+    words = Counter(one.state.word for one in conditions)
+    total = len(conditions)
+    if tones["bad"]:
+        names = ", ".join(
+            f"{one.view.name} is {one.state.word}" for one in conditions if one.state.tone == "bad"
+        )
+        return f"{tones['bad']} of {total} endpoint{'s' if total > 1 else ''} need{'s' if tones['bad'] == 1 else ''} you: {names[:300]}."
+    told = ", ".join(f"{count} {word}" for word, count in words.items())
+    if tones["warn"]:
+        return (
+            f"Nothing is down; {tones['warn']} of {total} alert{'s' if tones['warn'] == 1 else ''}: {told}."
+        )
+    if total == words["healthy"]:
+        return f"{'The endpoint is' if total == 1 else f'All {total} endpoints are'} healthy."
+    return f"{total} endpoint{'s' if total > 1 else ''}: {told}."

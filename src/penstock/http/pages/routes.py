@@ -1,0 +1,79 @@
+"""The pages: which there are, and at which address. Everything they show is also in the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from penstock.flows.production.health import Watched
+from penstock.http.mlflow.files.transfer import ArtifactService
+from penstock.http.pages.chains import ChainPages
+from penstock.http.pages.compare_views import ComparePages
+from penstock.http.pages.endpoint_views import EndpointPages
+from penstock.http.pages.list_views import ListPages
+from penstock.http.pages.model_views import ModelPages
+from penstock.http.pages.overview_views import OverviewPages
+from penstock.http.pages.render import STATIC, Renderer
+from penstock.http.pages.rollback_views import RollbackPages
+from penstock.http.pages.run_views import RunPages
+from penstock.http.pages.search_views import SearchPages
+from penstock.http.pages.telling.formatting import segment
+from penstock.project.project import Project
+from penstock.tracking.logged_models import get_model
+
+View = Callable[[Request], Response]
+
+
+def page_routes(
+    project: Project, controller: Watched, artifacts: ArtifactService, base: str = ""
+) -> list[BaseRoute]:
+    """Return the routes of all pages and of what they load; their links begin with `base`."""
+    renderer = Renderer(project.readable_settings.project, base)
+    overview = OverviewPages(project, controller, renderer)
+    models, lists = ModelPages(project, renderer), ListPages(project, renderer)
+    search, rollback = SearchPages(project, renderer), RollbackPages(project, renderer)
+    runs = RunPages(project, artifacts, renderer)
+
+    def route(address: str, view: View) -> Route:
+        async def answer(request: Request) -> Response:
+            return await run_in_threadpool(view, request)
+
+        return Route(address, answer, methods=["GET"])
+
+    def logged_model(request: Request) -> Response:
+        """Lead from a logged model to the run that made it."""
+        with project.database.read() as connection:
+            found = get_model(connection, request.path_params["id"])
+        run_id = found.source_run_id
+        place = (
+            f"/runs/{segment(run_id)}?model={segment(found.id)}#files"
+            if run_id
+            else f"/experiments/{found.experiment_id}"
+        )
+        return RedirectResponse(f"{base}{place}", 303)
+
+    return [
+        route("/", overview.overview),
+        route("/events", overview.events),
+        route("/endpoints", overview.endpoints),
+        Route("/endpoints/{name:path}/rollback", rollback.rollback, methods=["GET", "POST"]),
+        route("/endpoints/{name:path}", EndpointPages(project, controller, renderer).endpoint),
+        route("/models", models.models),
+        route("/models/{name}", models.model),
+        route("/models/{name}/{number}", models.version),
+        route("/lineage/{subject:path}", ChainPages(project, renderer).lineage),
+        route("/search", search.search),
+        route("/why", search.why),
+        route("/runs", lists.runs),
+        Route("/runs/{id}", runs.run, methods=["GET"]),
+        route("/compare", ComparePages(project, renderer).compare),
+        route("/experiments", lists.experiments),
+        route("/experiments/{id}", lists.experiment),
+        route("/logged-models/{id}", logged_model),
+        Mount("/static", StaticFiles(directory=STATIC), name="static"),
+    ]

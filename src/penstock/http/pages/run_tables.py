@@ -1,0 +1,290 @@
+"""Lists of runs: what an address asks for, answered by one page of rows with the columns that it names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import sqlalchemy as sa
+from starlette.datastructures import QueryParams
+
+from penstock.base.errors import Invalid, PenstockError
+from penstock.http.mlflow.paging import after_of, page_behind
+from penstock.http.pages.telling.differences import beside
+from penstock.http.pages.telling.formatting import column, seconds
+from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
+from penstock.registry.states import list_rolled_back
+from penstock.registry.versions import get_version
+from penstock.tracking import runs as tracking
+from penstock.tracking.entities import PARENT_TAG, Run
+from penstock.tracking.metrics import list_latest
+from penstock.tracking.search import RunSearch, run_cursor, search_runs
+
+PAGE = 100
+FEW = 24
+"""So many experiments are asked one by one."""
+METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
+MAX_COLUMNS, MAX_OFFERED = 24, 200
+_PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
+_LOSSES = frozenset({"loss", "error", "err", "latency", "seconds", "perplexity"}) | LOWER_IS_BETTER
+_SCORES = frozenset({"auc", "acc", "accuracy", "f1", "precision", "recall", "r2", "score", "ndcg", "map"}) | (
+    METRICS - LOWER_IS_BETTER
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an address asks for: MLflow's filter, one order, columns as `metrics.x` or `params.y`, a page."""
+
+    filter: str = ""
+    order: str = ""
+    columns: tuple[str, ...] = ()
+    page: str = ""
+
+    @classmethod
+    def of(cls, query: QueryParams) -> Asked:
+        """Read the query of an address; what is too long is cut, nothing is refused."""
+        named = [one for one in query.getlist("column") if one.startswith(("metrics.", "params."))]
+        return cls(
+            query.get("filter", "").strip()[:6000],
+            query.get("order", "").strip()[:600],
+            tuple(dict.fromkeys(named))[:MAX_COLUMNS],
+            query.get("page", "")[:4000],
+        )
+
+    def link(self, **changed: str) -> str:
+        """Return the query of an address that asks for the same but for what is changed; the page is the first."""
+        values = {"filter": self.filter, "order": self.order, "page": "", **changed}
+        pairs = [(name, value) for name, value in values.items() if value]
+        return urlencode([*pairs, *(("column", one) for one in self.columns)])
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, the clause that orders by it, and where a click on it leads."""
+
+    kind: str
+    key: str
+    link: str
+    arrow: str = ""
+
+    @property
+    def name(self) -> str:
+        """The column as an address names it."""
+        return f"{self.kind}.{self.key}"
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """A page of runs. `cells` are texts by run and column, `best` the run that is best by a metric's column.
+
+    `rolled_back` are the model versions that runs made and that were rolled back; such a run is never the best.
+    """
+
+    asked: Asked
+    runs: tuple[Run, ...] = ()
+    columns: tuple[Column, ...] = ()
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    best: Mapping[str, str] = field(default_factory=dict)
+    offered: tuple[str, ...] = ()
+    next: str = ""
+    problem: str = ""
+    rolled_back: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Column] = field(default_factory=dict)
+
+
+def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
+    """Return the page of runs that an address asks for; a filter or order that is wrong is the table's problem."""
+    order = [asked.order] if asked.order else []
+    try:
+        wanted = RunSearch(
+            list(experiment_ids), asked.filter, order, limit=PAGE + 1, after=after_of(asked.page, order)
+        )
+        ids = search_runs(connection, wanted)
+    except Invalid as error:
+        return RunTable(asked, problem=error.message)
+    answer = page_behind("runs", ids, PAGE, order, lambda run_id: run_cursor(connection, wanted, run_id))
+    runs = tracking.load_runs(connection, ids[:PAGE])
+    rolled_back = runs_rolled_back(connection)
+    columns = [_column(asked, name) for name in asked.columns or default_columns(runs)]
+    token = answer.get("next_page_token", "")
+    return RunTable(
+        asked,
+        tuple(runs),
+        tuple(columns),
+        _cells(runs, columns),
+        _best(connection, experiment_ids, asked, columns, rolled_back) if runs else {},
+        _offered(runs),
+        asked.link(page=token) if token else "",
+        rolled_back=rolled_back,
+        attributes={
+            key: _attribute(asked, clause)
+            for key, clause in (("started", "start_time"), ("name", "run_name"), ("state", "status"))
+        },
+    )
+
+
+def clause(kind: str, key: str) -> str:
+    """Return a key as MLflow's grammar writes it.
+
+    Example:
+        >>> clause("metrics", "roc_auc"), clause("params", "train.depth")
+        ('metrics.roc_auc', 'params.`train.depth`')
+    """
+    quote = "" if _PLAIN.match(key) else "`" if "`" not in key else '"'
+    return f"{kind}.{quote}{key}{quote}"
+
+
+def is_loss(name: str) -> bool | None:
+    """Say whether less of a metric is better, by the words in its name; None where they do not tell.
+
+    Example:
+        >>> is_loss("val/log_loss"), is_loss("roc_auc"), is_loss("rows")
+        (True, False, None)
+    """
+    words = {name.lower(), *re.split(r"[^a-z0-9]+", name.lower()), *re.split(r"[^a-z0-9_]+", name.lower())}
+    if words & _LOSSES:
+        return True
+    return False if words & _SCORES else None
+
+
+def default_columns(runs: Sequence[Run]) -> list[str]:
+    """Return the columns where none are chosen: metrics of most runs, and parameters that differ."""
+    metrics = Counter(key for run in runs for key in run.metrics)
+    ranked = sorted(metrics, key=lambda key: (-metrics[key], key not in METRICS, is_loss(key) is None, key))
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in run.params.items():
+            values.setdefault(key, set()).add(value)
+    varied = sorted(values, key=lambda key: (len(values[key]) < 2, key))
+    return [
+        *(f"metrics.{key}" for key in ranked[:METRIC_COLUMNS]),
+        *(f"params.{key}" for key in varied[:PARAM_COLUMNS]),
+    ]
+
+
+def _column(asked: Asked, name: str) -> Column:
+    kind, _, key = name.partition(".")
+    written = clause(kind, key)
+    first = "ASC" if kind == "params" or is_loss(key) else "DESC"
+    other = "DESC" if first == "ASC" else "ASC"
+    current = next((word for word in ("ASC", "DESC") if asked.order == f"{written} {word}"), "")
+    wanted = other if current == first else first
+    arrow = {"ASC": "▲", "DESC": "▼"}.get(current, "")
+    return Column(kind, key, asked.link(order=f"{written} {wanted}"), arrow)
+
+
+def _attribute(asked: Asked, written: str) -> Column:
+    current = next((word for word in ("ASC", "DESC") if asked.order == f"{written} {word}"), "")
+    wanted = "ASC" if current == "DESC" else "DESC"
+    return Column(
+        "attributes",
+        written,
+        asked.link(order=f"{written} {wanted}"),
+        {"ASC": "▲", "DESC": "▼"}.get(current, ""),
+    )
+
+
+def _cells(runs: Sequence[Run], columns: Sequence[Column]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {run.id: {} for run in runs}
+    for one in columns:
+        if one.kind == "metrics":
+            texts = column([run.metrics.get(one.key) for run in runs])
+        else:
+            texts = [run.params.get(one.key, "–") for run in runs]
+        for run, text in zip(runs, texts, strict=True):
+            found[run.id][one.name] = text
+    return found
+
+
+def _best(
+    connection: sa.Connection,
+    experiment_ids: Sequence[int],
+    asked: Asked,
+    columns: Sequence[Column],
+    rolled_back: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the best of all runs that match, by column; ties go to the newest."""
+    most = min(PAGE, len(rolled_back) + 1)
+    found: dict[str, str] = {}
+    for one in columns:
+        loss = is_loss(one.key)
+        if one.kind != "metrics" or loss is None:
+            continue
+        ids = best_runs(connection, experiment_ids, asked.filter, one.key, most)
+        kept = next((run_id for run_id in ids if run_id not in rolled_back), None)
+        if kept is not None:
+            found[one.name] = kept
+    return found
+
+
+def best_runs(
+    connection: sa.Connection, experiment_ids: Sequence[int], filter_text: str, metric: str, count: int
+) -> list[str]:
+    """Return the best `count` runs by a metric, the best first; none where nothing can be searched so.
+
+    Each experiment is asked by itself where they are few: its index has the answer, and an order over several
+    would read every run.
+    """
+    order = f"{clause('metrics', metric)} {'ASC' if is_loss(metric) else 'DESC'}"
+    groups = [[one] for one in experiment_ids] if len(experiment_ids) <= FEW else [list(experiment_ids)]
+    found: list[str] = []
+    try:
+        for group in groups:
+            found += search_runs(connection, RunSearch(group, filter_text, [order], limit=count))
+    except PenstockError:  # a key that the grammar cannot write
+        return []
+    latest = list_latest(connection, found)
+    values = {
+        run_id: value
+        for run_id, points in latest.items()
+        for key, value, _time, _step, is_nan in points
+        if key == metric and not is_nan
+    }
+    ranked = [one for one in found if one in values]
+    return sorted(ranked, key=lambda one: values[one], reverse=not is_loss(metric))[:count]
+
+
+def runs_rolled_back(connection: sa.Connection) -> dict[str, str]:
+    """Return the runs whose model version was rolled back, with the version."""
+    found: dict[str, str] = {}
+    for model, number in list_rolled_back(connection):
+        run_id = get_version(connection, model, number, deleted=True).provenance.run_id
+        if run_id is not None:
+            found[run_id] = f"{model}/{number}"
+    return found
+
+
+def _offered(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return every column that the shown runs could have."""
+    metrics = sorted({f"metrics.{key}" for run in runs for key in run.metrics})
+    params = sorted({f"params.{key}" for run in runs for key in run.params})
+    return (*metrics[:MAX_OFFERED], *params[:MAX_OFFERED])
+
+
+def name_of(run: Run) -> str:
+    """Return what a run is called, its id where nobody named it."""
+    return run.name or run.id[:10]
+
+
+def differing(one: Run, other: Run) -> list[tuple[str, str, str]]:
+    """Return the parameters in which two runs differ: name, the first's value, the other's."""
+    keys = sorted({*one.params, *other.params})
+    return [
+        (key, *beside(one.params.get(key, "–"), other.params.get(key, "–")))
+        for key in keys
+        if one.params.get(key) != other.params.get(key)
+    ]
+
+
+def parent_of(run: Run) -> str:
+    """Return the id of the run that a run is part of, empty without one."""
+    return run.tags.get(PARENT_TAG, "")
+
+
+def duration(run: Run) -> str:
+    """Return how long a run took; a dash while it runs."""
+    return seconds((run.end_ms - run.start_ms) / 1000) if run.end_ms else "–"

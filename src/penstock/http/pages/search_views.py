@@ -1,0 +1,63 @@
+"""Search from every page: one thing that is called so opens, several are listed."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from penstock.flows.chain.finding import Hit, find_anything
+from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.formatting import path, segment
+from penstock.project.project import Project
+
+MAX_LENGTH = 500
+
+
+class SearchPages:
+    """Finds things by what the product calls them."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    def search(self, request: Request) -> Response:
+        """What a text names; the only one, or the only one that is called exactly so, opens."""
+        text = request.query_params.get("q", "").strip()[:MAX_LENGTH]
+        hits = find_anything(self._project, text) if text.isprintable() else []
+        exact = [one for one in hits if one.is_exact]
+        only = exact if len(exact) == 1 else hits
+        if len(only) == 1:
+            return RedirectResponse(f"{self._renderer.base}{address_of(only[0])}", 303)
+        return self._renderer.page(
+            "search.html", text=text, hits=[(one, address_of(one)) for one in hits], is_asked=bool(text)
+        )
+
+    def why(self, request: Request) -> Response:
+        """Lead to the chain of what was asked for."""
+        subject = request.query_params.get("subject", "").strip()
+        if not subject:
+            return self._renderer.page("search.html", text="", hits=[], is_asked=False)
+        return RedirectResponse(f"{self._renderer.base}/lineage/{quote(subject, safe='/@')}", 303)
+
+
+def address_of(hit: Hit) -> str:
+    """Return the page of a hit."""
+    if hit.kind == "alias":
+        model, _, name = hit.key.rpartition("@")
+        return f"/models/{segment(model)}/{segment(name)}"
+    if hit.kind in {"model version", "verdict"}:
+        model, _, number = hit.key.rpartition("/")
+        return f"/models/{segment(model)}/{number}{'#verdict' if hit.kind == 'verdict' else ''}"
+    if hit.kind == "event":
+        return f"/events#event-{hit.key}"
+    places = {
+        "endpoint": "/endpoints/",
+        "model": "/models/",
+        "run": "/runs/",
+        "experiment": "/experiments/",
+        "logged model": "/logged-models/",
+    }
+    place = places.get(hit.kind)
+    return f"{place}{segment(hit.key)}" if place else f"/lineage/{path(hit.key)}"

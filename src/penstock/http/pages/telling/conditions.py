@@ -1,0 +1,134 @@
+"""An endpoint as who is on call needs it: what is wrong, since when, what was done, what to type. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock.base.store.events import Event
+from penstock.flows.production.overview import EndpointView, FindingView
+from penstock.http.pages.telling.states import State, state
+from penstock.monitoring.alerts import Alert
+
+DECISIONS = frozenset(
+    {
+        "endpoint.rolled_back",
+        "endpoint.not_rolled_back",
+        "endpoint.deployed",
+        "endpoint.promoted",
+        "endpoint.advanced",
+        "endpoint.canary",
+        "retrain.started",
+        "retrain.finished",
+        "retrain.failed",
+        "retrain.refused",
+        "retrain.waiting",
+        "retrain.nothing",
+    }
+)
+AGED_MS = 120_000
+"""What was judged on traffic that ended before that is not told as what is so now."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is told of an endpoint. `done` are the newest decisions about it, newest first."""
+
+    view: EndpointView
+    state: State
+    wrong: str
+    more: int
+    since_ms: int | None
+    traffic_ms: int | None
+    is_old: bool
+    done: tuple[Event, ...]
+    command: str
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """The order in which endpoints are shown: what needs a person first."""
+        order = ("bad", "warn", "past", "plain", "busy", "good")
+        return order.index(self.state.tone), self.view.name
+
+
+def condition_of(
+    view: EndpointView, alerts: Sequence[Alert], events: Sequence[Event], time_ms: int
+) -> Condition:
+    """Return what is told of an endpoint.
+
+    Args:
+        alerts: what is open on it.
+        events: its own, newest first.
+    """
+    breached = [one for one in view.findings if one.breached]
+    ended = [1000 * one.end_s for one in breached or view.findings if one.end_s]
+    traffic_ms = max(ended, default=None)
+    is_old = traffic_ms is not None and time_ms - traffic_ms > AGED_MS
+    return Condition(
+        view=view,
+        state=_state(view, breached),
+        wrong="" if view.health == "healthy" else view.health_reason,
+        more=max(0, len(breached) - 1) if view.health == "breached" else 0,
+        since_ms=_since_ms(view, alerts),
+        traffic_ms=traffic_ms,
+        is_old=is_old,
+        done=_done(events),
+        command=_command(view, breached),
+    )
+
+
+def _done(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Return the newest two decisions, and the newest rollback where it is not among them."""
+    decided = [one for one in events if one.kind in DECISIONS]
+    rolled_back = [one for one in decided[2:] if one.kind == "endpoint.rolled_back"]
+    return (*decided[:2], *rolled_back[:1])
+
+
+def because(event: Event) -> str:
+    """Return the finding that a rollback was made for, empty where there is none."""
+    found = event.cause.get("findings")
+    if event.kind != "endpoint.rolled_back" or not isinstance(found, list):
+        return ""
+    breached = [one for one in found if isinstance(one, dict) and one.get("breached")]
+    return str(breached[0].get("sentence", "")) if breached else ""
+
+
+def best_known(view: EndpointView, quality: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return up to four live metrics: those that guardrails judge, then those most often asked for."""
+    judged = [one.name for one in view.findings if one.kind == "quality"]
+    order = dict.fromkeys((*judged, "roc_auc", "accuracy", "rmse", *sorted(quality)))
+    return [(name, quality[name]) for name in order if name in quality][:4]
+
+
+def _state(view: EndpointView, breached: Sequence[FindingView]) -> State:
+    if view.health == "breached" and all(one.action == "alert" for one in breached):
+        return state("breached", "warn")
+    if view.rollout is not None and view.health in {"healthy", "watching", "idle"}:
+        return state("rolling out")
+    return state(view.health)
+
+
+def _since_ms(view: EndpointView, alerts: Sequence[Alert]) -> int | None:
+    """Return since when it is so: the oldest open alert, else the newest traffic of an endpoint that is idle."""
+    if view.health in {"breached", "unjudged"} and alerts:
+        return min(one.starts_ms for one in alerts)
+    if view.health == "healthy":
+        return view.since_ms
+    if view.health in {"idle", "down"} and view.last_traffic_s is not None:
+        return 1000 * view.last_traffic_s
+    return None
+
+
+def _command(view: EndpointView, breached: Sequence[FindingView]) -> str:
+    """Return what to type next, empty where there is nothing to do."""
+    name = shlex.quote(view.name)
+    if view.health == "down":
+        return "penstock doctor" if view.servers else "penstock serve"
+    if view.health == "breached":
+        if any(one.action == "rollback" for one in breached):
+            return f"penstock rollback {name} --dry-run"
+        return f"penstock monitor status {name}"
+    if view.health == "unjudged":
+        return f"penstock monitor status {name}" if view.policy else f"penstock endpoint apply {name}"
+    return ""

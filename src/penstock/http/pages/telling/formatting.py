@@ -1,0 +1,222 @@
+"""Numbers, durations, sizes, times and names as pages show them: the one home of each. Pure but for the clock."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from penstock.base.clock import format_ms, iso_ms, now_ms
+from penstock.base.numbers import is_endless
+
+MAX_TEXT = 4000
+SKEW_MS = 60_000
+"""So far may the clocks of two machines be apart."""
+DAY_S = 86_400
+NAME_LENGTH = 40
+ID_LENGTH = 8
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Characters that show nothing, or turn the text around them: in a name they can only deceive."""
+
+
+class Verbatim(str):
+    """A text that is shown to the character: what somebody typed and sends again."""
+
+    __slots__ = ()
+
+
+def visible(value: Any) -> Any:
+    """Return a text with what nobody can see in it named; anything else as it is.
+
+    Example:
+        >>> visible("invoice\\u202efdp.exe")
+        'invoice⟨U+202E⟩fdp.exe'
+    """
+    if type(value) is str and _UNSEEN.search(value):
+        return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
+    return value
+
+
+def number(value: Any) -> str:
+    """Render a number for people: thousands apart, four digits that matter; none, NaN and ∞ are three things.
+
+    Example:
+        >>> number(10769), number(10769.4), number(0.71234), number(None), number(math.nan), number(-math.inf)
+        ('10,769', '10,769', '0.7123', '–', 'NaN', '−∞')
+    """
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return f"{value:,}"
+    if math.isnan(value):
+        return "NaN"
+    if is_endless(value):
+        return "∞" if value > 0 else "−∞"
+    if (value.is_integer() or abs(value) >= 1000) and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def column(values: Sequence[float | None]) -> list[str]:
+    """Render the numbers of a column with the same decimals: four digits of the greatest matter.
+
+    Where that would leave nothing of the smallest, each is rendered by itself.
+
+    Example:
+        >>> column([0.71234, 0.5, None, math.nan]), column([10769.0, 0.25])
+        (['0.7123', '0.5000', '–', 'NaN'], ['10,769', '0.25'])
+    """
+    finite = [abs(one) for one in values if one is not None and math.isfinite(one) and not is_endless(one)]
+    greatest = max(finite, default=0.0)
+    if greatest >= 1e15 or 0 < greatest < 1e-4:
+        return [number(one) for one in values]
+    is_whole = all(one == int(one) for one in finite)
+    digits = 0 if is_whole else max(0, 3 - (math.floor(math.log10(greatest)) if greatest >= 1 else -1))
+    smallest = min((one for one in finite if one), default=1.0)
+    if not is_whole and smallest < 10 ** (1 - digits):
+        return [number(one if one is None else float(one)) for one in values]
+    return [
+        f"{one:,.{digits}f}"
+        if one is not None and math.isfinite(one) and not is_endless(one)
+        else number(one if one is None else float(one))
+        for one in values
+    ]
+
+
+def short(value: float) -> str:
+    """Render a number for an axis: three digits that matter."""
+    return number(value) if abs(value) >= 1000 or not math.isfinite(value) else f"{value:.3g}"
+
+
+def signed(difference: float) -> str:
+    """Render a difference with its sign.
+
+    Example:
+        >>> signed(0.0123), signed(-2000.0), signed(0.0)
+        ('+0.0123', '−2,000', '±0')
+    """
+    if difference == 0:
+        return "±0"
+    return f"{'+' if difference > 0 else '−'}{number(abs(difference))}"
+
+
+def percent(ratio: float) -> str:
+    """Render a ratio in [0, 1] as a percentage."""
+    return f"{100 * ratio:.3g} %"
+
+
+def seconds(value: float | None) -> str:
+    """Render a duration in its two largest units.
+
+    Example:
+        >>> seconds(0.0121), seconds(3.44), seconds(312), seconds(7500), seconds(200_000)
+        ('12 ms', '3.4 s', '5 min 12 s', '2 h 5 min', '2 d 7 h')
+    """
+    if value is None or not math.isfinite(value):
+        return number(value)
+    if value < 0:
+        return f"−{seconds(-value)}"
+    if value < 0.9995:
+        return f"{1000 * value:.0f} ms" if value >= 0.01 or value == 0 else f"{1000 * value:.2g} ms"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    for size, unit, part, below in ((DAY_S, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size:,} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def milliseconds(value: float | None) -> str:
+    """Render a duration that is known in milliseconds."""
+    return seconds(None if value is None else value / 1000)
+
+
+def size(count: float | None) -> str:
+    """Render how many bytes.
+
+    Example:
+        >>> size(11_264), size(812), size(2_500_000)
+        ('11 kB', '812 B', '2.5 MB')
+    """
+    if count is None:
+        return "–"
+    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if count >= 1000**power:
+            scaled = count / 1000**power
+            return f"{scaled:.1f} {unit}" if scaled < 10 else f"{scaled:,.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def ago(time_ms: int) -> str:
+    """Render how long ago a time was; what is older than a day, or to come, as a time.
+
+    Example:
+        >>> ago(now_ms() - 90_000)
+        '1 min ago'
+    """
+    passed_s = (now_ms() - time_ms) / 1000
+    if passed_s < -SKEW_MS / 1000 or passed_s >= DAY_S or iso_ms(time_ms) is None:
+        return format_ms(time_ms)
+    if passed_s < 5:
+        return "just now"
+    for length, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        if passed_s >= length:
+            return f"{int(passed_s // length)} {unit} ago"
+    return "just now"
+
+
+def cut(text: str, length: int = NAME_LENGTH) -> str:
+    """Return a name that is too long without its middle; its beginning and its end tell names apart.
+
+    Example:
+        >>> cut("a" * 30 + "b" * 30, 11)
+        'aaaaa…bbbbb'
+    """
+    text = str(visible(str(text)))
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 2
+    return f"{text[: length - 1 - end]}…{text[-end:]}"
+
+
+def short_id(text: str) -> str:
+    """Return the beginning of an id that is enough to name it."""
+    return text[:ID_LENGTH]
+
+
+def segment(text: str) -> str:
+    """Quote a name as one part of an address."""
+    return quote(str(text), safe="")
+
+
+def path(text: str) -> str:
+    """Quote a subject as the rest of an address; its slashes stay."""
+    return quote(str(text), safe="/@")
+
+
+def scalar(value: Any, name: str = "") -> str:
+    """Render one value of an event or link as text; times are told by their name.
+
+    Example:
+        >>> scalar(0.123456), scalar(0, "time_ms"), scalar([1, 2])
+        ('0.1235', '1970-01-01 00:00:00Z', '1, 2')
+    """
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in {"time_ms", "registered_ms", "created_ms"} and isinstance(value, int):
+        return format_ms(value)
+    if name in {"start_s", "end_s"} and isinstance(value, int):
+        return format_ms(1000 * value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list):
+        shown = ", ".join(scalar(item) for item in value[:24])
+        return f"{shown}, … ({len(value)} in all)" if len(value) > 24 else shown
+    text = str(value)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"

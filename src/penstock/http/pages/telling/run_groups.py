@@ -1,0 +1,34 @@
+"""Names in groups: what is before the last slash, so that hundreds of metrics are read as a few. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+def group_names(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return names by group, those without a slash first under an empty one; inside a group by name.
+
+    Example:
+        >>> group_names(["loss", "train/loss", "train/acc", "system/cpu"])
+        {'': ['loss'], 'system': ['system/cpu'], 'train': ['train/acc', 'train/loss']}
+    """
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
+        found.setdefault(name.rpartition("/")[0], []).append(name)
+    return dict(sorted(found.items()))
+
+
+def group_values(values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Return values by group, each under the rest of its name.
+
+    Example:
+        >>> group_values({"train/loss": 1, "rows": 2})
+        {'': {'rows': 2}, 'train': {'loss': 1}}
+    """
+    return {
+        group: {name.rpartition("/")[2] or name: values[name] for name in names}
+        for group, names in group_names(values).items()
+    }

@@ -1,0 +1,240 @@
+"""Pages as a browser shows them: on hostile data, in place, honest about a server that is gone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hostile import Hostile, fill
+from penstock.base.store.events import record_event
+from penstock.http.app import build_server_app
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
+from penstock.tracking.entities import Run
+from penstock.tracking.runs import create_run, update_run
+from projects import Sample
+from servers.browser import PageServer, Watched, chromium
+
+pytestmark = pytest.mark.slow
+SHOTS = os.environ.get("PENSTOCK_SCREENSHOTS")
+"""Where the pictures of every page go, for who looks at them; none are made without it."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def project(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    sample = Sample.copy(released_root, tmp_path_factory.mktemp("browser") / "project")
+    yield sample.project
+    sample.project.close()
+
+
+@pytest.fixture(scope="module")
+def hostile(project: Project) -> Hostile:
+    return fill(project, run_count=300)
+
+
+@pytest.fixture(scope="module")
+def server(project: Project, hostile: Hostile) -> Iterator[PageServer]:
+    started = PageServer(build_server_app(project, ControllerLoop(project)))
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1200}, timezone_id="Asia/Kolkata")
+    page = context.new_page()
+    page.clock.install()
+    yield page
+    context.close()
+
+
+def addresses(hostile: Hostile) -> list[str]:
+    return [
+        "/", "/endpoints", "/endpoints/delay", "/events", "/models", "/models/late", "/models/late/1", "/runs",
+        "/experiments", f"/experiments/{hostile.experiment}", f"/experiments/{hostile.crowd}",
+        *(f"/runs/{run_id}" for run_id in (hostile.long, hostile.markup, hostile.endless, hostile.many, hostile.child)),
+        f"/compare?runs={hostile.long},{hostile.turned},{hostile.markup}", "/search?q=run-", "/lineage/late/1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_every_page_fits_its_window_without_an_error_or_a_foreign_request(
+    browser: Browser, server: PageServer, hostile: Hostile, width: int, scheme: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    watched = Watched.of(context.new_page())
+    wrong = []
+    for address in addresses(hostile):
+        watched.page.goto(server.url + address)
+        shown = watched.page.evaluate("document.documentElement.scrollWidth")
+        if shown > width:
+            wrong.append(f"{address} is {shown} wide")
+        text = watched.page.inner_text("body")
+        if "\u202e" in text or "e+308" in text:
+            wrong.append(f"{address} shows what nobody can read")
+        if watched.page.evaluate(
+            "[...document.querySelectorAll('pre, .scroll')].some((one) => one.tabIndex < 0)"
+        ):
+            wrong.append(f"{address} has a box that the keyboard cannot scroll")
+        if SHOTS:
+            name = re.sub(r"\W+", "-", address).strip("-")[:60] or "overview"
+            watched.page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True)
+    context.close()
+    assert wrong == []
+    assert watched.errors == []
+    assert [one for one in watched.requests if not one.startswith(server.url)] == []
+
+
+def test_nothing_serious_stands_in_the_way_of_anybody(
+    browser: Browser, server: PageServer, hostile: Hostile
+) -> None:
+    script = next(Path(axe_playwright_python.__file__).parent.glob("axe*.js")).read_text(encoding="utf-8")
+    wrong = []
+    pages = (
+        "/endpoints/delay", "/models/late/1", f"/runs/{hostile.markup}",
+        f"/experiments/{hostile.experiment}", f"/compare?runs={hostile.long},{hostile.turned}",
+    )  # fmt: skip
+    for scheme, addresses_, options in (
+        ("light", pages, {}),
+        ("dark", pages[:3], {"runOnly": ["color-contrast"]}),
+    ):
+        context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+        page = context.new_page()
+        for address in addresses_:
+            page.goto(server.url + address)
+            page.evaluate(script)
+            for one in page.evaluate(
+                "(options) => axe.run(options).then((found) => found.violations)", options
+            ):
+                if one["impact"] in {"serious", "critical"}:
+                    wrong.append((address, scheme, one["id"], one["nodes"][0]["html"][:200]))
+        context.close()
+    assert wrong == []
+
+
+def test_a_refresh_keeps_what_somebody_opened_chose_typed_and_scrolled(
+    page: Page, server: PageServer, project: Project
+) -> None:
+    page.set_viewport_size({"width": 1000, "height": 300})
+    page.goto(f"{server.url}/events")
+    expect(page.locator("#stamp")).to_have_text("● live")
+    detail = page.locator(".timeline details").last
+    detail.locator("summary").click()
+    page.locator("#words").fill("half typed")
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
+    page.evaluate("scrollTo(0, 40)")
+    with project.database.write() as connection:
+        record_event(connection, "endpoint.deployed", "endpoint:delay", "person:ada", "something quite new")
+    page.clock.fast_forward(6000)
+    expect(page.get_by_text("something quite new")).to_be_visible()
+    assert detail.evaluate("(one) => one.open")
+    assert page.evaluate("document.activeElement.id") == "words"
+    assert page.input_value("#words") == "half typed"
+    assert page.evaluate("String(getSelection())") == "Events"
+    assert page.evaluate("scrollY") == 40
+
+
+def test_a_server_that_is_gone_is_told_in_words_and_one_that_is_back_too(
+    page: Page, project: Project
+) -> None:
+    server = PageServer(build_server_app(project, ControllerLoop(project)))
+    server.start()
+    page.goto(server.url)
+    expect(page.locator("#stamp")).to_have_text("● live")
+    server.stop()
+    page.clock.fast_forward(6000)
+    expect(page.locator("#stamp")).to_contain_text(re.compile(r"no answer since \d\d:\d\d:\d\d"))
+    server.start()
+    page.clock.fast_forward(6000)
+    expect(page.locator("#stamp")).to_have_text("● live")
+    page.locator("#stamp").click()
+    expect(page.locator("#stamp")).to_contain_text("paused")
+    server.stop()
+
+
+def test_a_hidden_or_paused_page_asks_nothing(page: Page, server: PageServer) -> None:
+    watched = Watched.of(page)
+    page.goto(server.url)
+    expect(page.locator("#stamp")).to_have_text("● live")
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    before = len(watched.requests)
+    page.clock.run_for(60_000)
+    assert len(watched.requests) == before
+    with page.expect_request(f"{server.url}/"):
+        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_run_that_goes_on_refreshes_and_one_that_ended_says_as_of_when(
+    page: Page, server: PageServer, project: Project
+) -> None:
+    run_id = "f" * 32
+    with project.database.write() as connection:
+        create_run(
+            connection, Run(id=run_id, experiment="going", name="going on", status="RUNNING", start_ms=1)
+        )
+    page.goto(f"{server.url}/runs/{run_id}")
+    expect(page.locator("#stamp")).to_have_text("● live")
+    expect(page.get_by_text("It runs.")).to_be_visible()
+    with project.database.write() as connection:
+        update_run(connection, run_id, status="FINISHED", end_ms=312_001)
+    page.clock.fast_forward(6000)
+    expect(page.get_by_text("It finished after 5 min 12 s.")).to_be_visible()
+    page.reload()
+    expect(page.locator("#stamp")).to_contain_text("as of")
+
+
+def test_times_are_told_in_the_zone_of_the_reader(page: Page, server: PageServer, hostile: Hostile) -> None:
+    page.goto(f"{server.url}/runs/{hostile.long}")
+    time = page.locator("dd time").first
+    expect(time).to_have_text("2023-11-15 03:43:20")
+    assert "GMT+5:30" in (time.get_attribute("title") or "")
+
+
+def test_addresses_of_mlflow_lead_to_ours(page: Page, server: PageServer, hostile: Hostile) -> None:
+    for theirs, ours in (
+        (f"#/experiments/{hostile.experiment}/runs/{hostile.long}", f"/runs/{hostile.long}"),
+        (f"#/experiments/{hostile.experiment}", f"/experiments/{hostile.experiment}"),
+        ("#/models/late/versions/1", "/models/late/1"),
+        ("#/models/late", "/models/late"),
+        (
+            f'#/compare-runs?runs=["{hostile.long}","{hostile.turned}"]&experiments=["1"]',
+            f"/compare?runs={hostile.long},{hostile.turned}",
+        ),
+    ):
+        page.goto(f"{server.url}/{theirs}")
+        page.wait_for_url(server.url + ours)
+
+
+def test_a_slash_leads_to_the_search_and_the_keyboard_is_enough(page: Page, server: PageServer) -> None:
+    page.goto(server.url)
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "subject"
+    page.keyboard.type("late@champion")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{server.url}/models/late/1")
+
+
+def test_two_runs_are_chosen_and_compared_by_clicking(
+    page: Page, server: PageServer, hostile: Hostile
+) -> None:
+    page.goto(f"{server.url}/experiments/{hostile.crowd}")
+    page.locator("tbody input[type=checkbox]").nth(0).check()
+    page.locator("tbody input[type=checkbox]").nth(1).check()
+    page.get_by_role("button", name="Compare chosen runs").click()
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    expect(page.locator(".answer")).to_contain_text("2 runs differ in")

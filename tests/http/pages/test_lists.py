@@ -1,0 +1,234 @@
+"""Lists of runs on a store of hostile data: paged, sorted, filtered, chosen columns, the best marked, compared, found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import TestClient
+
+from hostile import MARKUP, NOTE, Hostile, fill
+from penstock.http.app import build_server_app
+from penstock.http.pages.run_tables import clause, is_loss
+from penstock.processes.controller import ControllerLoop
+from penstock.records.search.entities import RUNS
+from penstock.records.search.grammar import parse_order_by
+from projects import Sample
+from tables import table
+
+CROWD = 250
+
+
+@pytest.fixture(scope="module")
+def store(
+    released_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[TestClient, Hostile]]:
+    sample = Sample.copy(released_root, tmp_path_factory.mktemp("lists") / "project")
+    hostile = fill(sample.project, run_count=CROWD)
+    app = build_server_app(sample.project, ControllerLoop(sample.project))
+    yield TestClient(app, raise_server_exceptions=False, follow_redirects=False), hostile
+    sample.project.close()
+
+
+def rows_of(text: str) -> list[str]:
+    return re.findall(r'<tr data-key="([0-9a-f]{32})">', text)
+
+
+def test_runs_are_paged_on_the_server_in_the_order_that_the_address_names(
+    store: tuple[TestClient, Hostile],
+) -> None:
+    client, hostile = store
+    address = f"/experiments/{hostile.crowd}?order=metrics.loss+ASC"
+    seen: list[str] = []
+    pages = 0
+    while address:
+        text = client.get(address).text
+        assert len(text) < 300_000
+        seen += rows_of(text)
+        pages += 1
+        following = re.search(r'<a href="(\?[^"]*)" rel="next"', text)
+        address = f"/experiments/{hostile.crowd}{unescape(following[1])}" if following else ""
+    assert pages == 3
+    assert len(seen) == len(set(seen)) == CROWD
+    losses = {f"{place:032x}": place - 1_000_000 for place in range(1_000_000, 1_000_000 + CROWD)}
+    assert seen == sorted(seen, key=lambda run_id: losses[run_id] * 7919 % 10_007)
+
+
+def test_the_best_of_all_runs_is_marked_wherever_the_page_is(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/experiments/{hostile.crowd}?order=metrics.loss+ASC").text
+    row = text[text.index("<tbody>") :].split("</tr>")[0]
+    assert 'class="n best" data-name="loss"' in row
+    assert text.count('best" data-name="loss"') == 1
+    worst = client.get(f"/experiments/{hostile.crowd}?order=metrics.loss+DESC").text
+    assert 'best" data-name="loss"' not in worst
+
+
+def test_columns_are_chosen_in_the_address_and_kept_by_every_link(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    address = f"/experiments/{hostile.crowd}?column=params.seed&column=metrics.rows"
+    text = client.get(address).text
+    heads = re.findall(r'<a href="\?[^"]*" title="((?:metrics|params)\.[^"]*)"', text)
+    assert heads == ["params.seed", "metrics.rows"]
+    links = re.findall(r'<a href="(\?[^"]*order=[^"]*)"', text)
+    assert links
+    assert all("column=params.seed" in one and "column=metrics.rows" in one for one in links)
+
+
+@table("text", ["bogus(", "metrics.loss <", "params.depth > 3", "tags.x = y"])
+def test_a_filter_that_is_wrong_shows_mlflows_own_words_under_the_box(
+    store: tuple[TestClient, Hostile], text: str
+) -> None:
+    client, hostile = store
+    body = {"experiment_ids": [str(hostile.crowd)], "filter": text}
+    told = client.post("/api/2.0/mlflow/runs/search", json=body).json()["message"]
+    page = client.get(f"/experiments/{hostile.crowd}", params={"filter": text}).text
+    shown = re.search(r'role="alert" id="filter-problem">(.*?)</p>', page)
+    assert shown is not None
+    assert unescape(shown[1]) == told
+    assert f'value="{text}"'.replace("<", "&lt;").replace(">", "&gt;") in page
+
+
+@table("key", ["loss", "a b", "a-b/c", "ключ", "a.b", 'quo"te', "back`tick"])
+def test_every_key_can_be_ordered_by(key: str) -> None:
+    (order,) = parse_order_by([f"{clause('metrics', key)} DESC"], RUNS)
+    assert (order.kind, order.key, order.ascending) == ("metric", key, False)
+
+
+def test_names_say_whether_less_is_better_or_that_nobody_knows() -> None:
+    assert [is_loss(one) for one in ("val_loss", "train/rmse", "test_auc", "top1-accuracy", "rows", "brier")] == [
+        True, True, False, False, None, True,
+    ]  # fmt: skip
+
+
+def test_a_long_name_hides_no_column_and_is_whole_in_its_title(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/experiments/{hostile.experiment}").text
+    cells = re.findall(r"<bdi title=\"([^\"]*)\">(.*?)</bdi>", text)
+    long = next((shown, whole) for whole, shown in cells if whole.startswith("long-") and len(whole) > 200)
+    assert len(long[0]) == 40
+    assert long[0].startswith("long-xxx")
+    assert long[0].endswith("-tail")
+    assert all(len(unescape(shown)) <= 72 for _, shown in cells)
+
+
+def test_what_nobody_can_see_is_named_and_markup_is_text(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    for address in (
+        f"/experiments/{hostile.experiment}",
+        f"/runs/{hostile.turned}",
+        f"/runs/{hostile.markup}",
+    ):
+        text = client.get(address).text
+        assert "\u202e" not in text
+        assert "<script>alert" not in text
+        assert "<img" not in text
+    assert "invoice⟨U+202E⟩fdp.exe" in client.get(f"/runs/{hostile.turned}").text
+
+
+def test_infinity_nan_and_nothing_look_different(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/runs/{hostile.endless}").text
+    for shown in ("<dd>∞</dd>", "<dd>−∞</dd>", "<dd>NaN</dd>"):
+        assert shown in text
+    assert "e+308" not in text
+
+
+def test_three_hundred_metrics_are_three_groups(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/runs/{hostile.many}").text
+    assert re.findall(r"<summary><bdi[^>]*>(\w+)</bdi>, (\d+)", text) == [
+        ("system", "100"), ("train", "100"), ("valid", "100"),
+    ]  # fmt: skip
+    assert text.count("<figure") == 24
+    of_group = client.get(f"/runs/{hostile.many}?group=valid").text
+    assert re.findall(r'<figcaption><b title="([^"]*)"', of_group)[0] == "valid/loss_00"
+
+
+def test_a_run_that_logged_a_model_shows_its_files(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/runs/{hostile.model_run}").text
+    link = f"/runs/{hostile.model_run}?model={hostile.logged_model}#files"
+    assert link in text
+    assert "None was logged" not in text
+    assert client.get(link.partition("#")[0]).status_code == 200
+    led = client.get(f"/logged-models/{hostile.logged_model}")
+    assert (led.status_code, led.headers["location"]) == (303, link)
+
+
+def test_a_description_is_markdown_and_no_tag(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/runs/{hostile.markup}").text
+    assert "<h2>What it is</h2>" in text
+    assert "<strong>Bold</strong> and &lt;b onclick=alert(1)&gt;markup" in text
+    assert "mlflow.note.content" not in text
+    assert "evil.example" not in re.sub(r"<[^>]*>", "", "".join(re.findall(r"<img[^>]*>", text)))
+    assert NOTE[:20] not in text
+
+
+def test_a_child_leads_to_its_parent_and_back(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    assert f'part of <a href="/runs/{hostile.parent}"' in client.get(f"/runs/{hostile.child}").text
+    assert f'<a href="/runs/{hostile.child}"' in client.get(f"/runs/{hostile.parent}").text
+
+
+def test_compared_runs_show_what_differs_first(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    text = client.get(f"/compare?runs={hostile.long},{hostile.turned}").text
+    assert text.index('"Table: What differs"') < text.index('"Table: What is the same"')
+    differs = text[text.index('"Table: What differs"') : text.index('"Table: What is the same"')]
+    assert "loss" in differs
+    assert 'class="n best">0.2500' in differs
+    assert client.get("/compare?runs=nothing").status_code == 404
+    assert "Two runs at least" in client.get("/compare").text
+
+
+def test_search_finds_what_the_product_prints(store: tuple[TestClient, Hostile]) -> None:
+    client, hostile = store
+    version = client.get("/api/penstock/v1/models/late/versions/1").json()
+    run_id, commit = version["version"]["provenance"]["run_id"], version["version"]["provenance"]["commit"]
+    for text, place in (
+        ("delay", "/endpoints/delay"),
+        ("late/1", "/models/late/1"),
+        ("late@champion", "/models/late/champion"),
+        ("champion", "/models/late/champion"),
+        (version["version"]["digest"], "/models/late/1"),
+        (version["verdict"]["id"], "/models/late/1#verdict"),
+        (hostile.logged_model, f"/logged-models/{hostile.logged_model}"),
+        (hostile.long, f"/runs/{hostile.long}"),
+        ("crowd", f"/experiments/{hostile.crowd}"),
+        ("delay#1", "/lineage/delay%231"),
+        ("data/raw.csv", "/lineage/data/raw.csv"),
+        (version["version"]["provenance"]["data"]["data/raw.csv"], "/lineage/data/raw.csv"),
+        (run_id[:12], None),
+        (commit, None),
+    ):
+        answer = client.get("/search", params={"q": text})
+        if place is None:
+            assert answer.status_code in {200, 303}, text
+            assert answer.status_code == 303 or "late/1" in answer.text, text
+        else:
+            assert (answer.status_code, answer.headers.get("location")) == (303, place), text
+    many = client.get("/search", params={"q": "run-0000"}).text
+    assert many.count("<tr>") == 11
+    assert "Nothing is called" in client.get("/search", params={"q": "certainly-not-there"}).text
+    assert client.get("/search", params={"q": "\x00%_\u202e" + MARKUP}).status_code == 200
+
+
+def test_addresses_of_things_exist(store: tuple[TestClient, Hostile]) -> None:
+    client, _hostile = store
+    assert client.get("/models/late/champion").headers["location"] == "/models/late/1"
+    for address in (
+        "/models/late",
+        "/endpoints",
+        "/experiments",
+        "/events",
+        f"/models/{quote('long-' + 'x' * 195)}",
+    ):
+        assert client.get(address).status_code == 200, address
+    assert client.get("/models/none").status_code == 404
+    assert client.get("/models/late/none").status_code == 404

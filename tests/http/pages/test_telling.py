@@ -1,0 +1,195 @@
+"""What pages say: numbers, times, names, states and events, each in one way."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.base.clock import now_ms
+from penstock.base.store.events import Event
+from penstock.flows.production.overview import EndpointView, FindingView
+from penstock.http.pages.telling.conditions import because, best_known, condition_of
+from penstock.http.pages.telling.differences import beside
+from penstock.http.pages.telling.formatting import ago, column, cut, number, seconds, short, visible
+from penstock.http.pages.telling.markdown import markdown
+from penstock.http.pages.telling.states import state, tone
+from penstock.http.pages.telling.timeline import group_events
+from penstock.monitoring.alerts import Alert
+from tables import table
+
+EVENT = {"actor": "controller", "summary": "s", "cause": {}, "before": {}, "after": {}}
+
+
+def event(
+    number_: int, kind: str, subject: str = "endpoint:delay", time_ms: int = 0, **more: object
+) -> Event:
+    return Event(**{**EVENT, "id": number_, "kind": kind, "subject": subject, "time_ms": time_ms, **more})
+
+
+def view(health: str, *findings: FindingView, **more: object) -> EndpointView:
+    told = {"name": "delay", "model": "late", "revision": 3, "reason": "kept every guardrail", "since_ms": 1}
+    return EndpointView(
+        **{**told, "health": health, "routes": (), "findings": findings, "servers": {"u": "ready"}, **more}
+    )
+
+
+def breach(action: str, end_s: int) -> FindingView:
+    return FindingView(
+        kind="drift", name="temp", route="stable", breached=True, sentence="PSI is 3", state="breached",
+        action=action, end_s=end_s,
+    )  # fmt: skip
+
+
+def test_none_nan_and_infinity_are_three_things() -> None:
+    stored = 1.7976931348623157e308  # how a store says infinity
+    assert [number(one) for one in (None, math.nan, math.inf, -math.inf, stored, -stored)] == [
+        "–", "NaN", "∞", "−∞", "∞", "−∞",
+    ]  # fmt: skip
+    assert short(stored) == "∞"
+    assert column([stored, 1.0, math.nan, None]) == ["∞", "1", "NaN", "–"]
+
+
+@given(st.lists(st.one_of(st.none(), st.floats()), max_size=8))
+def test_a_column_tells_every_number_that_is_not_zero_as_another_than_zero(
+    values: list[float | None],
+) -> None:
+    texts = column(values)
+    assert len(texts) == len(values)
+    for value, text in zip(values, texts, strict=True):
+        if value is not None and math.isfinite(value) and value != 0:
+            assert any(digit in text for digit in "123456789∞"), (value, text)
+
+
+@given(st.text(max_size=300), st.integers(3, 60))
+def test_a_long_name_keeps_its_beginning_and_its_end(name: str, length: int) -> None:
+    shown = visible(name)
+    short_name = cut(name, length)
+    assert len(short_name) <= length or short_name == shown
+    if len(shown) > length:
+        begin, _, end = short_name.rpartition("…")
+        assert shown.startswith(begin)
+        assert shown.endswith(end)
+
+
+@given(st.text(max_size=60))
+def test_nothing_unseen_is_left_in_a_shown_text(text: str) -> None:
+    assert not set(visible(text)) & set(
+        "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u200e\u200f\x00"
+    )
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_every_duration_can_be_told(value: float) -> None:
+    assert seconds(value)
+
+
+def test_a_time_is_told_as_an_age_for_a_day_and_then_as_a_time() -> None:
+    assert ago(now_ms() - 23 * 3_600_000) == "23 h ago"
+    assert ago(now_ms() - 25 * 3_600_000).endswith("Z")
+
+
+def test_only_what_was_judged_good_is_green_and_only_what_is_wrong_now_is_red() -> None:
+    assert [state(word).tone for word in ("FINISHED", "FAILED", "refused", "rolled back", "unjudged", "idle")] == [
+        "plain", "past", "past", "past", "plain", "plain",
+    ]  # fmt: skip
+    assert [state(word).tone for word in ("breached", "down", "healthy", "passed")] == [
+        "bad",
+        "bad",
+        "good",
+        "good",
+    ]
+    assert [tone(kind) for kind in ("guardrail.breached", "gate.passed", "alert.resolved")] == [
+        "past",
+        "good",
+        "plain",
+    ]
+
+
+def test_markdown_shows_markup_as_text_and_asks_for_nothing() -> None:
+    html = markdown(
+        "# T\n<img src=x onerror=alert(1)> ![p](https://evil.example/x) [a](javascript:alert(1)) [b](https://example.org)\n\n"
+        "| a |\n|--:|\n| 1 |\n\nev\u202eil"
+    )
+    for forbidden in ("<img", "<script", 'href="javascript', "style=", "\u202e", "onerror=alert(1)>"):
+        assert forbidden not in html
+    assert "<h2>T</h2>" in html
+    assert 'href="https://example.org" rel="noreferrer nofollow"' in html
+    assert "⟨U+202E⟩" in html
+
+
+@table(
+    ("one", "other", "shown"),
+    [
+        ('["a","b"]', '["a","b","late"]', ("2 in common", "2 in common and late")),
+        ("[1, 2]", "[2, 3]", ("1 in common and 1", "1 in common and 3")),
+        ('["a"]', '["b"]', ('["a"]', '["b"]')),
+        ("[", "[1]", ("[", "[1]")),
+        ("3", "4", ("3", "4")),
+    ],
+)
+def test_lists_beside_each_other_show_what_only_one_has(one: str, other: str, shown: tuple[str, str]) -> None:
+    assert beside(one, other) == shown
+
+
+def test_nine_breaches_are_one_row_and_a_decision_keeps_its_own() -> None:
+    breaches = [event(place, "guardrail.breached", time_ms=1000 * place) for place in range(20, 11, -1)]
+    rows = group_events([*breaches, event(3, "endpoint.rolled_back"), event(2, "guardrail.breached")])
+    assert [row.words for row in rows] == ["9 × limit breached", "rolled back", "limit breached"]
+    assert rows[0].address == "/endpoints/delay"
+    apart = [event(2, "guardrail.breached", time_ms=4_000_000), event(1, "guardrail.breached")]
+    assert len(group_events(apart)) == 2
+
+
+@pytest.mark.parametrize("action", ["alert", "rollback"])
+def test_a_breach_is_red_where_it_calls_for_a_rollback_and_amber_where_it_only_alerts(action: str) -> None:
+    now = now_ms()
+    alert = Alert(
+        id=1, fingerprint="f", endpoint="delay", name="n", labels={}, summary="s", starts_ms=now - 5000
+    )
+    told = condition_of(
+        view("breached", breach(action, now // 1000), health_reason="PSI is 3"), [alert], [], now
+    )
+    assert told.state.tone == {"alert": "warn", "rollback": "bad"}[action]
+    assert (told.wrong, told.since_ms, told.is_old) == ("PSI is 3", now - 5000, False)
+    assert told.command.startswith(
+        {"alert": "penstock monitor status", "rollback": "penstock rollback"}[action]
+    )
+    assert "kept every guardrail" not in told.wrong
+
+
+def test_findings_on_traffic_of_long_ago_are_told_as_such() -> None:
+    now = now_ms()
+    told = condition_of(view("breached", breach("alert", now // 1000 - 33 * 60)), [], [], now)
+    assert told.is_old
+    assert told.traffic_ms is not None
+    assert now - told.traffic_ms >= 32 * 60_000
+
+
+def test_what_was_done_names_the_last_rollback_and_its_reason() -> None:
+    found = {
+        "findings": [{"breached": False, "sentence": "fine"}, {"breached": True, "sentence": "AUC is 0.52"}]
+    }
+    rollback = event(1, "endpoint.rolled_back", cause=found)
+    events = [
+        event(4, "retrain.waiting"),
+        event(3, "endpoint.deployed"),
+        event(2, "guardrail.breached"),
+        rollback,
+    ]
+    told = condition_of(view("down", servers={}), [], events, now_ms())
+    assert [one.kind for one in told.done] == ["retrain.waiting", "endpoint.deployed", "endpoint.rolled_back"]
+    assert because(rollback) == "AUC is 0.52"
+    assert told.command == "penstock serve"
+
+
+def test_the_metric_that_guardrails_judge_is_told_first() -> None:
+    judged = FindingView(kind="quality", name="brier", route="stable", breached=False, sentence="s")
+    quality = {"accuracy": 0.7, "brier": 0.1, "roc_auc": 0.8}
+    assert [name for name, _ in best_known(view("healthy", judged), quality)] == [
+        "brier",
+        "roc_auc",
+        "accuracy",
+    ]
