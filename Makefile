@@ -12,7 +12,7 @@ PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosg
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
-	bench-reaction bench-control \
+	bench-reaction bench-control bench-watch \
 	test-clients clean programs
 
 help: ## List what can be made.
@@ -97,6 +97,9 @@ bench-reaction: $(VENV)/.tested ## Measure the time from the first failing reque
 
 bench-control: $(VENV)/.tested ## Measure what a look of the controller costs, and what the store holds, after a month.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_control.py
+
+bench-watch: $(VENV)/.tested ## Measure what watching a function of a service of its own costs a call.
+	$(BIN)/python bench/bench_watch.py
 
 test-clients: $(VENV)/.tested ## Run MLflow's clients from 2.9 on against the server; writes docs/reference/mlflow-clients.md.
 	$(BIN)/python bench/mlflow_clients.py

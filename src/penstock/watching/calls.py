@@ -13,7 +13,7 @@ import msgspec
 from penstock.serving.prediction_id import PredictionId, Route
 from penstock.serving.told.current import Current
 
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 128 * 1024 * 1024
 """What calls may take that wait for the next write, half a second, about."""
 ONE_MAX_BYTES = 32 * 1024 * 1024
 """Of one call that takes more, only that it came is kept."""

@@ -17,7 +17,7 @@ Kept = tuple[Any, int]
 """A copy, and about how many bytes it takes."""
 SIMPLE = frozenset({int, float, bool, type(None)})
 _TEXTS = SIMPLE | {str}
-OF_A_MAPPING, OF_A_VALUE = 200, 100
+OF_A_MAPPING, OF_A_VALUE = 200, 60
 FIELDS_MAX = 10_000
 
 

@@ -55,7 +55,8 @@ class Recording:
         except Exception as error:  # noqa: BLE001 - the service goes on; it is told in the log
             self.watched.fault("its outputs", error)
             answered = NOTHING
-        last.set(mark)
+        if last.get() is not mark:  # another one was watched within
+            last.set(mark)
         call = Call(mark, latency_s, asked[0], answered[0], None, "ok")
         self.watched.calls.add(call, asked[1] + answered[1] + OF_A_CALL)
 
@@ -64,7 +65,8 @@ class Recording:
         outcome = "error" if isinstance(error, Exception) else "abandoned"
         if isinstance(error, self._invalid):
             outcome = "invalid"
-        last.set(mark)
+        if last.get() is not mark:
+            last.set(mark)
         kind = type(error).__name__ if outcome == "error" else None
         call = Call(mark, latency_s, asked[0], None, kind, outcome)
         self.watched.calls.add(call, asked[1] + OF_A_CALL)
