@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
 from penstock.project.settings import ProjectSettings
+from penstock.registry.gates.catalogue import find_gate, list_gates
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.judge import CHECKS, make_verdict, run_checks
-from penstock.registry.gates.schema import TableSchema, load_schema, validate
-from penstock.registry.gates.settings import KINDS, GateEntry, settings_digest
+from penstock.registry.gates.judge import make_verdict, run_checks
+from penstock.registry.gates.settings import GateEntry, settings_digest
+from penstock.registry.table_schema import TableSchema, load_schema, validate
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +42,9 @@ class Rows:
 
     def groups(self, column: str) -> NDArray[np.int64]:
         return np.arange(len(self._labels), dtype=np.int64) // {"hour": 20, "day": 500}[column]
+
+    def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
+        return self._labels, self._candidate, self._champion
 
     def candidate_scores(self) -> Floats:
         return self._candidate
@@ -106,9 +110,9 @@ def test_a_model_with_the_champions_own_scores_passes_without_any_margin() -> No
 
 
 def test_gate_settings_that_came_later_leave_older_verdicts_alone() -> None:
-    plain = settings_digest(gates(CHAMPION))
-    assert plain == settings_digest(gates(CHAMPION.replace("}", ", min_groups: 10}")))
-    assert plain != settings_digest(gates(CHAMPION.replace("}", ", group: hour}")))
+    plain = settings_digest(gates(CHAMPION), Path())
+    assert plain == settings_digest(gates(CHAMPION.replace("}", ", min_groups: 10}")), Path())
+    assert plain != settings_digest(gates(CHAMPION.replace("}", ", group: hour}")), Path())
 
 
 def test_the_champion_check_tells_better_equal_and_worse_apart() -> None:
@@ -125,19 +129,18 @@ def test_what_cannot_be_checked_is_an_error_and_does_not_pass(tmp_path: Path) ->
     text = "  - schema: {table: none.csv, schema: none.json}"
     checks = run_checks(gates(text), Evidence(tmp_path, {}, Rows(1, None)))
     assert [check.status for check in checks] == ["error"]
-    assert not make_verdict("m", "d", gates(text), checks, {}, "me").passed
+    assert not make_verdict("m", "d", gates(text), checks, {}, "me", root=Path()).passed
 
 
 def test_a_warning_does_not_block() -> None:
     text = "  - metric: {name: auc, min: 0.9}\n    severity: warn"
     checks = run_checks(gates(text), Evidence(Path(), {"auc": 0.1}, Rows(1, None)))
-    assert make_verdict("m", "d", gates(text), checks, {}, "me").passed
+    assert make_verdict("m", "d", gates(text), checks, {}, "me", root=Path()).passed
 
 
 def test_other_gates_have_another_digest() -> None:
-    assert settings_digest(gates("  - metric: {name: auc, min: 0.9}")) != settings_digest(
-        gates("  - metric: {name: auc, min: 0.8}")
-    )
+    digests = [settings_digest(gates(f"  - metric: {{name: auc, min: {low}}}"), Path()) for low in (0.9, 0.8)]
+    assert digests[0] != digests[1]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,6 @@ def test_a_schema_with_an_unknown_rule_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_an_entry_has_its_check_and_the_refusal_names_them_all() -> None:
-    assert tuple(CHECKS) == KINDS
+    assert all(find_gate(name).check for name in list_gates())
     with pytest.raises(Invalid, match="exactly one of `metric`, `champion`, `schema`"):
         gates("  - severity: warn")

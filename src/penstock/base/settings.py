@@ -142,15 +142,14 @@ class _Reader:
     def _read_struct(self, node: yaml.Node, kind: type[msgspec.Struct], field: str) -> Any:
         if not isinstance(node, yaml.MappingNode):
             raise self.fail(node, field, "expected a mapping (key: value)")
+        if hasattr(kind, "of_keys"):
+            return self._read_keys(node, kind, field)
         hints = get_type_hints(kind)
         names = {item.encode_name: item.name for item in msgspec.structs.fields(kind)}
         values: dict[str, Any] = {}
         for key, item in self._items(node, field):
             if key not in names:
-                near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-                hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(names))}"
-                at = next(one for one, _ in node.value if one.value == key)
-                raise self.fail(at, field, f"unknown key `{key}`", hint)
+                raise self._unknown(node, key, list(names), field)
             values[names[key]] = self.read(item, hints[names[key]], f"{field}.{key}" if field else key)
         for known in msgspec.structs.fields(kind):
             if known.required and known.name not in values:
@@ -159,6 +158,24 @@ class _Reader:
             return kind(**values)
         except (ValueError, TypeError) as error:
             raise self.fail(node, field, str(error)) from None
+
+    def _read_keys(self, node: yaml.MappingNode, kind: Any, field: str) -> Any:
+        """Read a struct that says itself which keys it has: `key_names`, `type_of` and `of_keys`."""
+        values: dict[str, Any] = {}
+        try:
+            for key, item in self._items(node, field):
+                if key not in kind.key_names():
+                    raise self._unknown(node, key, kind.key_names(), field)
+                values[key] = self.read(item, kind.type_of(key), f"{field}.{key}" if field else key)
+            return kind.of_keys(values)
+        except (ValueError, TypeError) as error:
+            raise self.fail(node, field, str(error)) from None
+
+    def _unknown(self, node: yaml.MappingNode, key: str, known: Sequence[str], field: str) -> Invalid:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(known))}"
+        at = next(one for one, _ in node.value if one.value == key)
+        return self.fail(at, field, f"unknown key `{key}`", hint)
 
     def _items(self, node: yaml.MappingNode, field: str) -> list[tuple[str, yaml.Node]]:
         seen: set[str] = set()

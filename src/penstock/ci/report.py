@@ -50,6 +50,19 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     is_new_version: bool = False
     verdict_id: str | None = None
     run_id: str | None = None
+    branch: str | None = None
+    released: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in one sentence: the step that failed and why, or the last thing that was done."""
+        failed = next((step for step in self.steps if step.status == "failed"), None)
+        if failed is not None:
+            return f"{failed.name}: {failed.sentence}"
+        return (
+            "; ".join(self.released)
+            or f"{self.version or 'nothing'} {'registered' if self.is_new_version else 'stays as it is'}"
+        )
 
 
 def render_markdown(report: CiReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,13 @@ def ci() -> None:
 @ci.command("run")
 @click.option("--rev", default="HEAD", show_default=True, help="The commit, branch or tag to validate.")
 @click.option("--push", "push_outputs", is_flag=True, help="Upload what was made to the default remote.")
+@click.option(
+    "--deploy", is_flag=True, help="Do with what passed what `ci.deploy` says: on the default branch."
+)
 @json_option
 @pass_session
 @click.pass_context
-def ci_run(context: click.Context, session: Session, rev: str, push_outputs: bool) -> None:
+def ci_run(context: click.Context, session: Session, rev: str, push_outputs: bool, deploy: bool) -> None:
     """Validate a commit in a clean tree; exit 1 when anything refuses it."""
     import msgspec
 
@@ -39,7 +43,9 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
     project = open_workspace(session.directory)
     try:
         watcher = Narrator(session) if session.verbose else None
-        report = run_ci(project, rev, push_outputs=push_outputs, on_step=on_step, watcher=watcher)
+        report = run_ci(
+            project, rev, push_outputs=push_outputs, deploy=deploy, on_step=on_step, watcher=watcher
+        )
     finally:
         project.close()
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
@@ -58,7 +64,7 @@ def ci_report(session: Session, junit: Path | None) -> None:
     from penstock.base.files import write_atomic
     from penstock.ci.junit import render_junit
     from penstock.ci.report import render_markdown
-    from penstock.flows.ci.continuous import load_report
+    from penstock.flows.ci.reports import load_report
     from penstock.workspace import open_workspace
 
     report = load_report(open_workspace(session.directory))
@@ -70,22 +76,107 @@ def ci_report(session: Session, junit: Path | None) -> None:
 
 
 @ci.command("init")
-@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins"]))
+@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins", "hook"]))
+@click.argument("bare", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--self-hosted", is_flag=True, help="The runners see what this machine sees.")
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
 @click.option("-f", "--force", is_flag=True, help="Replace a file that was changed by hand.")
 @pass_session
-def ci_init(session: Session, system: str, self_hosted: bool, dry_run: bool, force: bool) -> None:
-    """Write the CI system's file that runs `penstock ci run` on every push."""
+def ci_init(
+    session: Session, system: str, bare: Path | None, self_hosted: bool, dry_run: bool, force: bool
+) -> None:
+    """Write the CI system's file that runs `penstock ci run` on every push.
+
+    `hook` needs no CI system: it is for a bare git repository BARE (default: what `origin` names) on this machine, whose
+    pushes are validated here, and deployed as `ci.deploy` says.
+    """
     from penstock.flows.ci.files import apply_ci_file, plan_ci_file
+    from penstock.flows.ci.hook import plan_hook
     from penstock.workspace import open_workspace
 
-    plan = plan_ci_file(open_workspace(session.directory), system, is_self_hosted=self_hosted)
+    if bare is not None and system != "hook":
+        raise click.UsageError(f"{system} takes no BARE")
+    project = open_workspace(session.directory)
+    if system == "hook":
+        plan = plan_hook(project, None if bare is None else session.directory / bare)
+    else:
+        plan = plan_ci_file(project, system, is_self_hosted=self_hosted)
     document: dict[str, object] = {"path": plan.relative, "notes": list(plan.notes), "applied": not dry_run}
     if dry_run:
         session.emit({**document, "text": plan.text}, plan.text.rstrip())
     else:
         apply_ci_file(plan, force=force)
-        session.emit(document, f"{plan.path} written. Next: git add {plan.path}")
+        after = "git push" if plan.is_program else f"git add {plan.path}"
+        session.emit(document, f"{plan.path} written. Next: {after}")
     for note in plan.notes:
         session.note(f"note: {note}")
+
+
+@ci.command("log")
+@click.argument("commit", required=False)
+@click.option(
+    "-n", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs."
+)
+@json_option
+@pass_session
+def ci_log(session: Session, commit: str | None, count: int) -> None:
+    """List the CI runs on this machine, newest first, or print the report on COMMIT."""
+    import msgspec
+
+    from penstock.base.clock import format_ms
+    from penstock.ci.report import render_markdown
+    from penstock.cli.tables import render_table
+    from penstock.flows.ci.reports import find_report, list_reports
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    if commit is not None:
+        found = find_report(project, commit)
+        session.emit(msgspec.to_builtins(found), lambda: render_markdown(found))
+        return
+    reports = list_reports(project, count)
+
+    def text() -> str:
+        rows: list[tuple[object, ...]] = [
+            (
+                format_ms(one.started_ms),
+                one.commit[:10],
+                one.branch or "-",
+                "passed" if one.passed else "refused",
+                one.outcome,
+            )
+            for one in reports
+        ]
+        headers = ("time", "commit", "branch", "", "what came of it")
+        return render_table(rows, headers) if rows else "No CI runs yet: penstock ci run"
+
+    session.emit(msgspec.to_builtins(reports), text)
+
+
+@ci.command("receive")
+@click.argument("bare", type=click.Path(file_okay=False, path_type=Path))
+@pass_session
+@click.pass_context
+def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
+    """Validate what was pushed to BARE: what its hook runs, with git's lines on standard input."""
+    from penstock.flows.ci.hook import receive_push
+    from penstock.workspace import open_workspace
+
+    def on_step(step: StepReport) -> None:
+        click.echo(f"{step.status:7} {step.name}: {step.sentence} ({step.seconds:.1f} s)")
+
+    def on_begin(branch: str, commit: str) -> None:
+        click.echo(f"penstock: {commit[:10]} on {branch}")
+
+    project = open_workspace(session.directory)
+    has_failed = False
+    try:
+        lines = sys.stdin.read().splitlines()
+        for report in receive_push(project, bare, lines, on_step=on_step, on_begin=on_begin):
+            has_failed = has_failed or not report.passed
+            word = "passed" if report.passed else "refused"
+            click.echo(f"penstock: {word}: {report.outcome}. More: penstock ci log {report.commit[:10]}")
+    finally:
+        project.close()
+    if has_failed:
+        context.exit(EXIT_FAILED)

@@ -48,11 +48,14 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
 class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `penstock ci run` runs before the pipeline; no `tests` means none.
 
-    `install` is how a CI system's fresh machine gets the project's packages, instead of what its files say.
+    `install` is how a CI system's fresh machine gets the project's packages, instead of what its files say. `deploy` is
+    what becomes of a version that passed on the default branch: nothing, champion, champion and all of its
+    endpoints' traffic, or the first share of their rollouts.
     """
 
     tests: str | None = None
     install: str | None = None
+    deploy: Literal["none", "promote", "rollout", "full"] = "none"
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):

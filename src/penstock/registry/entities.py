@@ -123,7 +123,10 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One check's finding; an `error`, which could not be checked, never passes."""
+    """One check's finding; an `error`, which could not be checked, never passes.
+
+    `observed` was to be `expected`, over `n` rows or requests, and lies in `interval`; `asked` are the check's settings.
+    """
 
     kind: str
     name: str
@@ -131,6 +134,11 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     sentence: str
     evidence: dict[str, Any] = {}
+    observed: float | str | None = None
+    expected: str = ""
+    n: int | None = None
+    interval: tuple[float | None, float | None] | None = None
+    asked: dict[str, Any] | str = {}
 
     @property
     def is_blocking(self) -> bool:

@@ -13,7 +13,8 @@ from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import explain
 from penstock.flows.chain.restoring import restore
-from penstock.flows.ci.continuous import load_report, run_ci
+from penstock.flows.ci.continuous import run_ci
+from penstock.flows.ci.reports import load_report
 from penstock.flows.models.aliases import apply_promotion, delete_alias, plan_promotion
 from penstock.flows.models.folders import fetch_model
 from penstock.flows.models.judging import run_gate

@@ -12,15 +12,16 @@ from sklearn.metrics import log_loss
 
 import penstock
 from penstock.base.errors import Invalid
-from penstock.flows.models import answers, judging
+from penstock.flows.models import judging
 from penstock.flows.models.candidates import Candidate
+from penstock.flows.models.evidence import answers
+from penstock.flows.models.evidence import held_out as held_out_module
+from penstock.flows.models.evidence.held_out import HeldOutTable
 from penstock.flows.models.folders import files_of_folder
-from penstock.flows.models.judging import HeldOutTable
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
-from penstock.registry.gates.champion import check_champion
 from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.settings import ChampionGate
+from penstock.registry.gates.kinds.champion import ChampionGate, check_champion
 from penstock.serving.loaders import load_model
 from projects import Sample
 
@@ -41,7 +42,7 @@ def test_many_checks_read_and_score_the_held_out_rows_once(
         files_of_folder(tmp_path / "old", "m", 1, "d0"),
     )
     counts = {"load_table": 0, "load_model": 0}
-    for function, module in zip(counts, (judging, answers), strict=True):
+    for function, module in zip(counts, (held_out_module, answers), strict=True):
         original = getattr(module, function)
 
         def counted(given: object, name: str = function, call: object = original) -> object:
@@ -65,7 +66,7 @@ def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:
         (sample.root / name).unlink()
     with pytest.raises(Invalid, match="the model in models/late does not load") as error:
         judging.run_gate(sample.project)
-    assert error.value.code == judging.DOES_NOT_LOAD
+    assert error.value.code == held_out_module.DOES_NOT_LOAD
     sample.close()
 
 
@@ -92,8 +93,8 @@ def test_classes_are_compared_by_their_names_and_many_by_their_log_loss(tmp_path
         )
 
     gate = ChampionGate(metric="log_loss", max_drop=0.01, resamples=200)
-    better = check_champion(gate, "block", Evidence(tmp_path, {}, held_out("good", "poor")))
-    worse = check_champion(gate, "block", Evidence(tmp_path, {}, held_out("poor", "good")))
+    better = check_champion(gate, Evidence(tmp_path, {}, held_out("good", "poor")))
+    worse = check_champion(gate, Evidence(tmp_path, {}, held_out("poor", "good")))
     exact = [log_loss(frame["kind"], one.predict_proba(inputs)) for one in (good, poor)]
     assert (better.status, worse.status) == ("pass", "fail")
     assert [better.evidence["candidate"], better.evidence["baseline"]] == pytest.approx(exact)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from penstock.base.errors import Invalid
-from penstock.cli.gates.gate import render_verdict
+from penstock.cli.gates.explaining import render_verdict
 from penstock.flows.models.judging import run_gate
 from penstock.workspace import open_workspace
 from projects import Sample

@@ -79,9 +79,9 @@ def test_everything_that_a_repository_says_is_filled_in(tmp_path: Path) -> None:
     model = settings.model
     assert (model.name, model.path, model.reference) == ("late", "models/late", "data/train.csv")
     assert (model.test, model.label, model.metrics) == ("data/test.csv", "late", "metrics.json")
-    assert settings.gates[0].metric is not None
-    assert (settings.gates[0].metric.name, settings.gates[0].metric.min) == ("roc_auc", 0.771)
-    assert settings.gates[1].champion is not None
+    assert settings.gates[0].kind == "metric"
+    assert (settings.gates[0].settings.name, settings.gates[0].settings.min) == ("roc_auc", 0.771)
+    assert settings.gates[1].kind == "champion"
     assert {
         next(kind for kind in ("errors", "latency", "drift", "quality") if getattr(entry, kind))
         for entry in settings.endpoints["late"].guardrails
@@ -101,8 +101,8 @@ def test_a_pickle_is_told_to_be_no_model_folder_and_a_loss_has_an_upper_limit(tm
     )
     assert settings.model is not None
     assert (settings.model.name, settings.model.path) == ("repo", "out/repo")
-    assert settings.gates[0].metric is not None
-    assert settings.gates[0].metric.max == 13.0
+    assert settings.gates[0].kind == "metric"
+    assert settings.gates[0].settings.max == 13.0
     assert any('penstock.save_model(model, "out/repo"' in note for note in plan.notes)
     assert any("column of data/test.csv" in note for note in plan.notes)
 
@@ -115,9 +115,9 @@ def test_what_is_proposed_can_be_read_whatever_the_metric_is_called() -> None:
         settings = parse_settings(
             plan_settings(Path("/nowhere"), found).text, ProjectSettings, "penstock.yaml"
         )
-        gates = [gate.metric or gate.champion for gate in settings.gates]
+        gates = [gate.settings for gate in settings.gates]
         assert bool(gates) is (metric in METRICS), metric
-        assert [gate.champion.max_drop for gate in settings.gates if gate.champion] == (
+        assert [gate.settings.max_drop for gate in settings.gates if gate.kind == "champion"] == (
             [0.04] if metric == "mae" else [0.005] if metric == "roc_auc" else []
         )
 
@@ -148,8 +148,10 @@ def test_whatever_names_and_numbers_there_are_the_file_can_be_read(
     assert settings.model is not None
     assert settings.project == settings.model.path == name
     for gate in settings.gates:
-        assert gate.metric is not None
+        assert gate.kind == "metric"
         assert value is not None
         assert (
-            value >= gate.metric.min if gate.metric.min is not None else value <= (gate.metric.max or value)
+            value >= gate.settings.min
+            if gate.settings.min is not None
+            else value <= (gate.settings.max or value)
         )

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
-
-if TYPE_CHECKING:
-    from penstock.registry.entities import Verdict
 
 
 @click.group()
@@ -29,6 +24,7 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     """
     import msgspec
 
+    from penstock.cli.gates.explaining import render_verdict
     from penstock.flows.models.judging import run_gate, run_gate_on
     from penstock.workspace import open_workspace
 
@@ -52,10 +48,11 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
 @pass_session
 @click.pass_context
 def gate_show(context: click.Context, session: Session, reference: str) -> None:
-    """Show the newest verdict on a version (NAME/3, NAME@champion) and whether it is proof; exit 1 if it was changed."""
+    """Explain the newest verdict on a version (NAME/3, NAME@champion), and whether it is proof; exit 1 if it was changed."""
     import msgspec
 
     from penstock.base.errors import NotFound
+    from penstock.cli.gates.explaining import explain_verdict
     from penstock.flows.models.proving import VerdictRule
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
@@ -69,12 +66,15 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
             raise NotFound(
                 f"no gate has judged {version.ref}", code="gate.no_verdict", hint="penstock gate run"
             )
-        proof = VerdictRule.of(project).examine(connection, verdict)
-    document = {**msgspec.to_builtins(verdict), "proof": {"state": proof.state, "sentence": proof.sentence}}
-    session.emit(
-        document,
-        lambda: f"{render_verdict(verdict)}\n{proof.state[0].upper()}{proof.state[1:]}: {proof.sentence}.",
-    )
+        rule = VerdictRule.of(project)
+        proof = rule.examine(connection, verdict)
+    is_current = verdict.settings_digest == rule.digest_of(version.model)
+    document = {
+        **msgspec.to_builtins(verdict),
+        "proof": {"state": proof.state, "sentence": proof.sentence},
+        "gates_are_current": is_current,
+    }
+    session.emit(document, lambda: explain_verdict(verdict, proof, is_current=is_current))
     if proof.state == "damaged":
         context.exit(EXIT_FAILED)
 
@@ -96,20 +96,4 @@ def gate_adopt(session: Session, reference: str) -> None:
     session.emit(
         {"verdict": verdict.id, "version": version.ref, "actor": project.actor},
         f"{project.actor} vouches for the verdict {verdict.id} on {version.ref}.",
-    )
-
-
-def render_verdict(verdict: Verdict) -> str:
-    """Render a verdict for people, a line a check."""
-    marks = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip"}
-    lines = [
-        f"{marks[check.status]:5}  {check.kind}: {check.sentence}"
-        + (" (only a warning)" if check.status != "pass" and not check.is_blocking else "")
-        for check in verdict.checks
-    ]
-    if not lines:
-        lines = [f"{verdict.summary[0].upper()}{verdict.summary[1:]}: write `gates:` in penstock.yaml."]
-    word = "passed" if verdict.passed else "refused"
-    return "\n".join(
-        [*lines, f"The gate {word} {verdict.model} {verdict.model_digest[:12]} (verdict {verdict.id})."]
     )

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import NotFound, PenstockError, Refused
-from penstock.base.files import write_atomic
+from penstock.base.errors import PenstockError, Refused
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
+from penstock.flows.ci.releasing import release
+from penstock.flows.ci.reports import save_report
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
@@ -26,7 +27,6 @@ from penstock.registry.aliases import find_alias
 from penstock.registry.entities import CheckResult, ModelVersion, Verdict
 from penstock.registry.versions import get_version
 
-REPORT_FILE = "ci/report.json"
 KEPT_LINES = 40
 
 
@@ -37,8 +37,9 @@ class _Progress:
     steps: list[StepReport] = field(default_factory=list)
     verdict: Verdict | None = None
     checks: list[CheckResult] = field(default_factory=list)
-    version: ModelVersion | None = None
+    versions: list[ModelVersion] = field(default_factory=list)
     is_new: bool = False
+    released: tuple[str, ...] = ()
     run_id: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -63,13 +64,19 @@ def run_ci(
     revision: str = "HEAD",
     *,
     push_outputs: bool = False,
+    deploy: bool = False,
+    branch: str | None = None,
     on_step: OnStep | None = None,
     watcher: Watcher | None = None,
 ) -> CiReport:
     """Validate a commit and return the report, which is also kept for `ci report`.
 
-    The steps are data, tests, pipeline, gate, register and, when asked for, push; after a failure the
+    The steps are data, tests, pipeline, gate, register and, when asked for, push and deploy; after a failure the
     rest is skipped. A failure is in the report, not raised. Nothing in the user's tree changes.
+
+    Args:
+        deploy: do with what passed what `ci.deploy` of the commit's penstock.yaml says; for the default branch.
+        branch: where the commit was pushed to, for the report.
 
     Raises:
         NotFound: no such revision.
@@ -87,23 +94,11 @@ def run_ci(
         run.step("register", lambda: _register(tree, progress))
         if push_outputs:
             run.step("push", lambda: _push(tree))
-        report = _report(tree, progress, commit, started_ms)
-    write_atomic(project.home / REPORT_FILE, msgspec.json.encode(report))
+        if deploy and tree.settings.ci.deploy != "none":
+            run.step("deploy", lambda: _deploy(tree, progress, commit))
+        report = msgspec.structs.replace(_report(tree, progress, commit, started_ms), branch=branch)
+    save_report(project, report)
     return report
-
-
-def load_report(project: Project) -> CiReport:
-    """Return the report of the last CI run here.
-
-    Raises:
-        NotFound: there was none.
-    """
-    try:
-        return msgspec.json.decode((project.home / REPORT_FILE).read_bytes(), type=CiReport)
-    except FileNotFoundError:
-        raise NotFound(
-            "no CI run has reported here yet", code="ci.no_report", hint="penstock ci run"
-        ) from None
 
 
 @dataclass
@@ -207,9 +202,15 @@ def _warn_of_empty_store(tree: Project, sentence: str) -> str:
 def _register(tree: Project, progress: _Progress) -> _Outcome:
     names: list[str | None] = [one.name for one in tree.settings.all_models]
     done = [register_model(tree, name) for name in names or [None]]
-    progress.version, progress.is_new = done[0]
+    progress.versions, progress.is_new = [one for one, _ in done], done[0][1]
     words = [f"{one.ref} registered" if is_new else f"this is {one.ref} already" for one, is_new in done]
     return _Outcome("; ".join(words))
+
+
+def _deploy(tree: Project, progress: _Progress, commit: str) -> _Outcome:
+    reason = f"commit {commit[:10]} passed its gate"
+    progress.released = tuple(release(tree, progress.versions, reason))
+    return _Outcome("; ".join(progress.released) or "it is deployed already")
 
 
 def _push(tree: Project) -> _Outcome:
@@ -245,7 +246,8 @@ def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) ->
         metrics=progress.metrics,
         champion=champion.ref if champion else None,
         champion_metrics=champion.metrics if champion else {},
-        version=progress.version.ref if progress.version else None,
+        version=progress.versions[0].ref if progress.versions else None,
+        released=progress.released,
         is_new_version=progress.is_new,
         verdict_id=progress.verdict.id if progress.verdict else None,
         run_id=progress.run_id,

@@ -13,7 +13,7 @@ from pathlib import Path
 from penstock import __version__
 from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
-from penstock.ci.installing import Declared, plan_installation
+from penstock.ci.installing import Declared, Installation, plan_installation
 from penstock.ci.jobs import Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins
 from penstock.project.project import Project
@@ -36,6 +36,7 @@ class CiFilePlan:
     text: str
     before: str | None
     notes: tuple[str, ...] = ()
+    is_program: bool = False
 
 
 def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False) -> CiFilePlan:
@@ -53,8 +54,7 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     remote = project.data.config.get("core", "remote")
     if remote is not None and not is_self_hosted:
         _require_reachable(project, remote)
-    penstock, origin = _running_penstock()
-    installation = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
+    installation = installation_of(project)
     job = validation_job(
         python=".".join(platform.python_version_tuple()[:2]),
         install=installation.commands,
@@ -64,8 +64,19 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     )
     relative, render = RENDERERS[system]
     path = git_root / relative
-    notes = (*installation.notes, *origin)
-    return CiFilePlan(path, relative, render(job), path.read_text() if path.is_file() else None, notes)
+    before = path.read_text() if path.is_file() else None
+    return CiFilePlan(path, relative, render(job), before, installation.notes)
+
+
+def installation_of(project: Project) -> Installation:
+    """Return how another machine gets the project's packages and Penstock as it runs here.
+
+    Raises:
+        Refused: pyproject.toml cannot be read.
+    """
+    penstock, origin = _running_penstock()
+    planned = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
+    return Installation(planned.commands, (*planned.notes, *origin))
 
 
 def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
@@ -81,7 +92,7 @@ def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
             hint="look at --dry-run, then use --force",
             path=str(plan.path),
         )
-    write_atomic(plan.path, plan.text.encode())
+    write_atomic(plan.path, plan.text.encode(), mode=0o755 if plan.is_program else None)
 
 
 def _require_reachable(project: Project, remote: str) -> None:

@@ -39,8 +39,7 @@ def capture_code(project: Project) -> CodeState:
 
     What the pipeline makes is not code: the lock names it, whether git holds it or the cache.
     """
-    made = [*_lock_files(project.data), *(path for path, _ in uncached_outputs(project.data))]
-    patch = project.git.dirty_patch(leave_out=made) if _is_git(project.root) else b""
+    patch = uncommitted(project)
     locks = _read_locks(project.data)
     return CodeState(
         commit=project.git.head() if _is_git(project.root) else None,
@@ -53,6 +52,12 @@ def lock_digest(repo: DataRepository) -> str | None:
     """Return the digest of the pipelines' locks as they are, or None where there are none."""
     locks = _read_locks(repo)
     return digest_bytes(locks) if locks is not None else None
+
+
+def uncommitted(project: Project) -> bytes:
+    """Return what the tree has beyond its commit, as a patch; what the pipeline makes is left out."""
+    made = [*_lock_files(project.data), *(path for path, _ in uncached_outputs(project.data))]
+    return project.git.dirty_patch(leave_out=made) if _is_git(project.root) else b""
 
 
 def write_locks(root: Path, locks: bytes) -> None:

@@ -49,7 +49,7 @@ class VerdictRule:
 
     def digest_of(self, model: str) -> str:
         """Return what binds a verdict to a model's gates as they are now."""
-        return settings_digest(self.gates_of(model))
+        return settings_digest(self.gates_of(model), self.root)
 
     def examine(self, connection: sa.Connection, verdict: Verdict) -> Proof:
         """Say whether a verdict is proof here."""

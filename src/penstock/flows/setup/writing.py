@@ -15,7 +15,7 @@ from penstock.base.files import write_atomic
 from penstock.base.settings import parse_settings
 from penstock.flows.setup.proposing import Findings
 from penstock.project.settings import SETTINGS_FILE, ProjectSettings
-from penstock.registry.gates.settings import MetricName
+from penstock.registry.gates.check import MetricName
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}

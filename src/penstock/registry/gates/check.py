@@ -1,16 +1,27 @@
-"""What the checks of a gate may look at."""
+"""The role of a gate, what its check may look at, and what it answers.
+
+A gate is an object `GATE` in a file of its own; `penstock.registry.gates.catalogue` finds it by its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.base.errors import Invalid
+from penstock.registry.entities import CheckStatus
+
+if TYPE_CHECKING:
+    import polars as pl
+
 Floats = NDArray[np.float64]
+MetricName = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
 
 
 class HeldOut(Protocol):
@@ -46,20 +57,178 @@ class HeldOut(Protocol):
         """
         ...
 
+    def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
+        """Return truth, the candidate's scores, and those of another champion, as the metric takes them.
+
+        Of a classifier whose classes are not 0 and 1: as of its own classes.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        ...
+
     @property
     def champion(self) -> str | None:
         """The champion's name, `model/number`, or None."""
         ...
 
 
+class Subject(Protocol):
+    """A model that is judged, or the champion beside it: its files, and two ways to ask it."""
+
+    @property
+    def name(self) -> str:
+        """What sentences call it."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its files are together."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that it takes, empty for a single matrix."""
+        ...
+
+    def predict(self, frame: pl.DataFrame) -> Mapping[str, NDArray[Any]]:
+        """Return its outputs on a table's rows by the library alone, as a training program would ask it."""
+        ...
+
+    def serve(self, frame: pl.DataFrame) -> Mapping[str, NDArray[Any]]:
+        """Return its outputs on rows sent as a request of the Open Inference Protocol through the serving engine."""
+        ...
+
+    def latencies_ms(self, frame: pl.DataFrame, warmup: int) -> Floats:
+        """Return how long each row took alone through the serving engine, from bytes to bytes; the first `warmup` are left out."""
+        ...
+
+
+class Facts(Protocol):
+    """What the repository knows of the candidate's origin. Each is computed when first asked."""
+
+    def missing_provenance(self) -> Mapping[str, str]:
+        """Return what is not known of where the candidate came from: a name for each, and why."""
+        ...
+
+    def data_time_ms(self) -> int | None:
+        """Return when the data that the model was trained on were last committed; None where nobody knows."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """The tables and columns that penstock.yaml names for the model."""
+
+    test: str | None = None
+    label: str | None = None
+    reference: str | None = None
+    time: str | None = None
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What the checks look at: the tree of the commit, its metrics, and the held-out rows.
 
-    `metrics_from` says where the metrics were read; empty where nothing names such a place.
+    `metrics_from` says where the metrics were read; empty where nothing names such a place. `candidate` and `champion`
+    are the models themselves; the champion is None where there is none, or the candidate is it.
     """
 
     root: Path
     metrics: Mapping[str, float]
     held_out: HeldOut
     metrics_from: str = ""
+    named: Named = field(default_factory=Named)
+    candidate: Subject | None = None
+    champion: Subject | None = None
+    facts: Facts | None = None
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table of the tree.
+
+        Raises:
+            Invalid: it does not exist or cannot be read.
+        """
+        from penstock.data.formats.tables import load_table  # and with it polars, 0.2 s
+
+        return load_table(self.root / name)
+
+    def test_table(self) -> pl.DataFrame:
+        """Return the held-out table.
+
+        Raises:
+            Invalid: penstock.yaml names none, or it cannot be read.
+        """
+        return self.table(self.require("test"))
+
+    def require(self, key: Literal["test", "label", "reference"]) -> str:
+        """Return what penstock.yaml names for the model.
+
+        Raises:
+            Invalid: it names nothing.
+        """
+        found: str | None = getattr(self.named, key)
+        if found is None:
+            raise Invalid(
+                f"penstock.yaml names no `{key}:` for the model",
+                code="gate.nothing_named",
+                hint=f"write `{key}:` under `model:` in penstock.yaml",
+            )
+        return found
+
+    def require_candidate(self) -> Subject:
+        """Return the model that is judged.
+
+        Raises:
+            Invalid: there is none to ask.
+        """
+        if self.candidate is None:
+            raise Invalid("there is no model to ask", code="gate.no_model", hint="penstock gate run")
+        return self.candidate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found: a sentence, and what it rests on. `interval` bounds what was observed."""
+
+    status: CheckStatus
+    sentence: str
+    observed: float | str | None = None
+    expected: str = ""
+    n: int | None = None
+    interval: tuple[float, float] | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+Check = Callable[[Any, Evidence], Outcome]
+
+
+def _nothing(_settings: Any) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A kind of check.
+
+    Attributes:
+        settings: the struct of what penstock.yaml says of it; its `__post_init__` refuses what cannot be meant.
+        check: says what of the evidence; what cannot be checked is an `error` or raises, and never passes.
+        title: what one check of the kind is called.
+        tables: tables of the tree that it reads, which have to be as the pipeline made them.
+        files: files of the tree, such as code, whose content is part of the settings that a verdict is bound to.
+        written: the settings as a verdict is bound to them.
+        short: makes settings of a text where penstock.yaml gives no mapping.
+    """
+
+    settings: type[msgspec.Struct]
+    check: Check
+    title: Callable[[Any], str]
+    tables: Callable[[Any], tuple[str, ...]] = _nothing
+    files: Callable[[Any], tuple[str, ...]] = _nothing
+    written: Callable[[Any], Any] = msgspec.to_builtins
+    short: Callable[[str], msgspec.Struct] | None = None

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.registry.entities import CheckResult, Severity, Verdict
-from penstock.registry.gates.champion import check_champion
-from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.metric import check_metric
-from penstock.registry.gates.schema import check_schema
+from penstock.registry.entities import CheckResult, CheckStatus, Verdict
+from penstock.registry.gates.check import Evidence, Outcome
 from penstock.registry.gates.settings import GateEntry, settings_digest
-
-CHECKS: Mapping[str, Callable[[Any, Severity, Evidence], CheckResult]] = {
-    "metric": check_metric,
-    "champion": check_champion,
-    "schema": check_schema,
-}
-"""How each kind of an entry is checked. A failed check is a result; only what the settings got wrong raises."""
 
 
 def run_checks(gates: tuple[GateEntry, ...], evidence: Evidence) -> tuple[CheckResult, ...]:
     """Run every check, in order; one that cannot be run is an `error`, which does not pass."""
-    return tuple(_plain(_run(gate, evidence)) for gate in gates)
+    return tuple(_run(gate, evidence) for gate in gates)
 
 
 def make_verdict(
@@ -38,13 +27,15 @@ def make_verdict(
     checks: tuple[CheckResult, ...],
     data: Mapping[str, str],
     actor: str,
+    *,
+    root: Path,
 ) -> Verdict:
-    """Return the verdict on one model: passed when no check blocks."""
+    """Return the verdict on one model: passed when no check blocks. `root` has the code that gates name."""
     return Verdict(
         id=uuid.uuid4().hex,
         model=model,
         model_digest=model_digest,
-        settings_digest=settings_digest(gates),
+        settings_digest=settings_digest(gates, root),
         data=dict(data),
         passed=not any(check.is_blocking for check in checks),
         checks=checks,
@@ -53,12 +44,39 @@ def make_verdict(
     )
 
 
-def _plain(check: CheckResult) -> CheckResult:
-    """Return a check whose evidence is JSON and stays what it is: a number that JSON does not have is its name."""
-    return msgspec.structs.replace(check, evidence=_as_json(check.evidence))
+def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
+    title = entry.kind
+    try:
+        title = entry.gate.title(entry.settings)
+        found = entry.gate.check(entry.settings, evidence)
+        if not isinstance(found, Outcome) or found.status not in get_args(CheckStatus):
+            raise TypeError("the check answered no outcome")
+    except PenstockError as error:
+        found = Outcome("error", f"could not be checked: {error.message}", evidence={"code": error.code})
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a gate of somebody else may raise anything
+        words = f"{type(error).__name__}: {error}"
+        found = Outcome("error", f"could not be checked: {words[:500]}", evidence={"error": words[:2000]})
+    return CheckResult(
+        kind=entry.kind,
+        name=title,
+        status=found.status,
+        severity=entry.severity,
+        sentence=found.sentence,
+        observed=_as_json(found.observed),
+        expected=found.expected,
+        n=found.n,
+        interval=None if found.interval is None else (_number(found.interval[0]), _number(found.interval[1])),
+        asked=_as_json(entry.written()[entry.kind]),
+        evidence=_as_json(found.evidence),
+    )
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _as_json(value: Any) -> Any:
+    """Return a value as JSON that stays what it is: a number that JSON does not have is its name."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -68,17 +86,3 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def _run(gate: GateEntry, evidence: Evidence) -> CheckResult:
-    try:
-        return CHECKS[gate.kind](getattr(gate, gate.kind), gate.severity, evidence)
-    except PenstockError as error:
-        return CheckResult(
-            kind=gate.kind,
-            name=gate.kind,
-            status="error",
-            severity=gate.severity,
-            sentence=f"could not be checked: {error.message}",
-            evidence={"code": error.code},
-        )

@@ -1,4 +1,4 @@
-"""A table has the columns, types and ranges that a schema file states.
+"""The rules of a schema file, and the rows of a table that break them.
 
 The schema file is JSON: `{"columns": {NAME: {"type", "required", "nullable", "min", "max", "values",
 "max_missing_ratio", "mean_min", "mean_max"}}, "rows": {"min"}, "extra_columns": "allow" | "forbid"}`.
@@ -17,10 +17,6 @@ import pandera.polars as pa
 import polars as pl
 
 from penstock.base.errors import Invalid
-from penstock.data.formats.tables import load_table
-from penstock.registry.entities import CheckResult, Severity
-from penstock.registry.gates.check import Evidence
-from penstock.registry.gates.settings import SchemaGate
 
 TYPES: dict[str, Any] = {
     "string": pl.String,
@@ -28,7 +24,6 @@ TYPES: dict[str, Any] = {
     "number": pl.Float64,
     "boolean": pl.Boolean,
 }
-MAX_FINDINGS = 20
 
 
 class ColumnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,27 +69,6 @@ def load_schema(path: Path) -> TableSchema:
             hint=f"mend {path.name}",
             path=str(path),
         ) from None
-
-
-def check_schema(gate: SchemaGate, severity: Severity, evidence: Evidence) -> CheckResult:
-    """Validate the table; every broken rule is named with how many rows break it and an example."""
-    table = load_table(evidence.root / gate.table)
-    schema = load_schema(evidence.root / gate.schema)
-    findings = validate(table, schema)
-    if findings:
-        sentence = f"{gate.table}: {'; '.join(item['sentence'] for item in findings[:3])}"
-        if len(findings) > 3:
-            sentence += f"; and {len(findings) - 3} more"
-    else:
-        sentence = f"{gate.table}: {table.height:,} rows keep {len(schema.columns)} column rules"
-    return CheckResult(
-        kind="schema",
-        name=gate.table,
-        status="fail" if findings else "pass",
-        severity=severity,
-        sentence=sentence,
-        evidence={"schema": gate.schema, "row_count": table.height, "findings": findings[:MAX_FINDINGS]},
-    )
 
 
 def validate(table: pl.DataFrame, schema: TableSchema) -> list[dict[str, Any]]:

@@ -1,29 +1,62 @@
-"""No worse than the champion on the same held-out rows, beyond a margin and chance."""
+"""`champion`: no worse than the champion on the same held-out rows, beyond a margin and chance."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.registry.entities import CheckResult, CheckStatus, Severity
-from penstock.registry.gates.check import Evidence, Floats
-from penstock.registry.gates.settings import ChampionGate
+from penstock.registry.entities import CheckStatus
+from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import paired_bootstrap
 
 OF_SCORES = frozenset({"roc_auc", "log_loss"})
 """Metrics that mean nothing of classes alone."""
+CAME_LATER = {"group": None, "min_of_class": 20, "min_groups": 10}
+"""Settings that count for a verdict only where they differ from these, so that older verdicts keep holding."""
 
 
-def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -> CheckResult:
+class ChampionGate(msgspec.Struct, frozen=True, kw_only=True):
+    """No worse than the champion on the same held-out rows, beyond `max_drop`.
+
+    The lower bound (at confidence 1 - `alpha` / 2) of candidate minus champion must lie above
+    -`max_drop`: non-inferiority. The first version has no champion and passes with that said. Rows with the
+    same value in the column `group` (a customer, an hour) belong together and are resampled together.
+    `min_of_class` rows of the rarer class are needed for `roc_auc`, `min_groups` groups for any metric.
+    """
+
+    metric: MetricName
+    max_drop: float = 0.005
+    test: Literal["paired_bootstrap"] = "paired_bootstrap"
+    resamples: int = 1000
+    alpha: float = 0.05
+    seed: int = 0
+    min_rows: int = 200
+    group: str | None = None
+    min_of_class: int = 20
+    min_groups: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.max_drop < 0 or not 0 < self.alpha < 1 or self.resamples < 100:
+            raise ValueError("`max_drop` must be at least 0, `alpha` in (0, 1), `resamples` at least 100")
+        if self.min_of_class < 2 or self.min_groups < 2:
+            raise ValueError("`min_of_class` and `min_groups` must be at least 2")
+
+
+def check_champion(gate: ChampionGate, evidence: Evidence) -> Outcome:
     """Test non-inferiority against the champion by the paired bootstrap, with a fixed seed."""
     champion = evidence.held_out.champion
     classes = evidence.held_out.of_classes(gate.metric)
     baseline = classes[2] if classes is not None else evidence.held_out.champion_scores()
     if baseline is None:
         what = f"this is {champion} itself" if champion else "there is no champion in this store yet"
-        return _result(gate, severity, "pass", f"{what}: nothing to compare with", {"champion": champion})
+        return Outcome(
+            "pass", f"{what}: nothing to compare with", expected="a champion", evidence={"champion": champion}
+        )
     labels, candidate = (
         classes[:2]
         if classes is not None
@@ -33,7 +66,7 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
     obstacle = _obstacle(gate, labels, groups, {"the candidate": candidate, str(champion): baseline})
     if obstacle is not None:
         sentence = f"cannot be compared with {champion}: {obstacle}"
-        return _result(gate, severity, "fail", sentence, {"row_count": len(labels)})
+        return Outcome("fail", sentence, n=len(labels), evidence={"row_count": len(labels)})
     found = paired_bootstrap(
         gate.metric,
         labels,
@@ -51,8 +84,14 @@ def check_champion(gate: ChampionGate, severity: Severity, evidence: Evidence) -
         f"{'better' if found.difference >= 0 else 'worse'} by {abs(found.difference):.4f} "
         f"[{found.low:+.4f}, {found.high:+.4f}], may lose {gate.max_drop:g}"
     )
-    return _result(
-        gate, severity, status, sentence, {"champion": champion, **asdict(found), "seed": gate.seed}
+    return Outcome(
+        status,
+        sentence,
+        observed=found.difference,
+        expected=f"surely more than {-gate.max_drop:g}",
+        n=found.row_count,
+        interval=(found.low, found.high),
+        evidence={"champion": champion, **asdict(found), "seed": gate.seed},
     )
 
 
@@ -78,14 +117,9 @@ def _obstacle(
     return None
 
 
-def _result(
-    gate: ChampionGate, severity: Severity, status: CheckStatus, sentence: str, evidence: dict[str, object]
-) -> CheckResult:
-    return CheckResult(
-        kind="champion",
-        name=gate.metric,
-        status=status,
-        severity=severity,
-        sentence=sentence,
-        evidence=evidence,
-    )
+def _written(gate: ChampionGate) -> dict[str, Any]:
+    written: dict[str, Any] = msgspec.to_builtins(gate)
+    return {key: value for key, value in written.items() if key not in CAME_LATER or value != CAME_LATER[key]}
+
+
+GATE = Gate(settings=ChampionGate, check=check_champion, title=lambda gate: gate.metric, written=_written)

@@ -1,0 +1,85 @@
+"""A verdict in the words of a person: each check with what was found, what was asked, and what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.base.clock import format_ms
+from penstock.base.numbers import format_number
+from penstock.registry.entities import CheckResult, Verdict
+from penstock.registry.proof import Proof
+
+MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip"}
+
+
+def render_verdict(verdict: Verdict) -> str:
+    """Render a verdict, a line a check."""
+    lines = [_line(check) for check in verdict.checks]
+    if not lines:
+        lines = [f"{verdict.summary[0].upper()}{verdict.summary[1:]}: write `gates:` in penstock.yaml."]
+    word = "passed" if verdict.passed else "refused"
+    return "\n".join(
+        [*lines, f"The gate {word} {verdict.model} {verdict.model_digest[:12]} (verdict {verdict.id})."]
+    )
+
+
+def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
+    """Render a verdict with what each check saw and was asked, who judged, and what it is worth now."""
+    lines = []
+    for check in verdict.checks:
+        lines.append(_line(check))
+        lines += [f"         {one}" for one in (_numbers(check), _asked(check)) if one]
+    if not lines:
+        lines = [f"{verdict.summary[0].upper()}{verdict.summary[1:]}."]
+    word = "passed" if verdict.passed else "refused"
+    lines += [
+        f"The gate {word} {verdict.model} {verdict.model_digest[:12]}: {verdict.summary}.",
+        f"Judged on {format_ms(verdict.created_ms)} by {verdict.actor} (verdict {verdict.id}).",
+    ]
+    if verdict.data:
+        named = [f"{path} {digest[:12]}" for path, digest in sorted(verdict.data.items())]
+        lines.append(
+            f"Data: {', '.join(named[:5])}{f' and {len(named) - 5} more' if len(named) > 5 else ''}."
+        )
+    lines.append(f"{proof.state[0].upper()}{proof.state[1:]}: {proof.sentence}.")
+    if not is_current:
+        lines.append(
+            "The gates or their code changed since then: it opens no door until the gate is run again."
+        )
+    return "\n".join(lines)
+
+
+def _line(check: CheckResult) -> str:
+    warns = " (only a warning)" if check.status != "pass" and not check.is_blocking else ""
+    return f"{MARKS[check.status]:5}  {check.kind}: {check.sentence}{warns}"
+
+
+def _numbers(check: CheckResult) -> str:
+    words = []
+    if check.observed is not None:
+        words.append(f"observed {_value(check.observed)}")
+    if check.expected:
+        words.append(f"expected {check.expected}")
+    if check.n is not None:
+        words.append(f"n {check.n:,}")
+    if check.interval is not None:
+        low, high = ("…" if one is None else _value(one) for one in check.interval)
+        words.append(f"interval [{low}, {high}]")
+    return " · ".join(words)
+
+
+def _asked(check: CheckResult) -> str:
+    if not isinstance(check.asked, dict) or not check.asked:
+        return ""
+    given = ", ".join(
+        f"{key}: {_value(one)}" for key, one in check.asked.items() if one not in (None, [], {})
+    )
+    return f"asked: {check.kind} {{{given}}}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return format_number(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return str(value)

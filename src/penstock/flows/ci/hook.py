@@ -1,0 +1,124 @@
+"""CI with no service: the hook of a bare git repository, and what it does with a push.
+
+A push waits for the run, so that who pushes sees the report; pushes at once are taken one after the other. The hook
+comes after git has taken the push: it refuses a deployment, not the commits.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.files import locked
+from penstock.base.git import Git
+from penstock.ci.render.hook import HOOK_FILE, MARK, render_hook
+from penstock.ci.report import CiReport, StepReport
+from penstock.flows.ci.continuous import OnStep, run_ci
+from penstock.flows.ci.files import CiFilePlan
+from penstock.flows.ci.reports import save_report
+from penstock.project.project import Project
+from penstock.project.worktree import require_git
+
+BRANCH = "refs/heads/"
+WAIT_S = 24 * 3600.0
+
+
+def plan_hook(project: Project, bare: Path | None) -> CiFilePlan:
+    """Plan the hook of a bare repository, by default the one that `origin` names.
+
+    Raises:
+        NotFound: there is no such repository.
+        Invalid: it is not bare, or the project is not in git.
+    """
+    root = require_git(project)
+    place = bare or Path(Git(root).run("config", "--get", "remote.origin.url", check=False).strip() or ".")
+    place = (root / place).resolve()
+    if not place.is_dir():
+        raise NotFound(
+            f"there is no repository at {place}",
+            code="ci.no_bare_repository",
+            hint="git clone --bare . DIR, then penstock ci init hook DIR",
+        )
+    git = Git(place)
+    if git.run("rev-parse", "--is-bare-repository", check=False).strip() != "true":
+        raise Invalid(
+            f"{place} is not a bare repository: pushes go to one",
+            code="ci.not_bare",
+            hint="git clone --bare . DIR, then penstock ci init hook DIR",
+        )
+    path = place / HOOK_FILE
+    text = render_hook(_program(), project.root, place)
+    notes = [] if project.settings.ci.deploy != "none" else [
+        "what passes is registered and not deployed: write `ci: {deploy: rollout}` into penstock.yaml for that"
+    ]  # fmt: skip
+    before = path.read_text() if path.is_file() else None
+    ours = before if before is None or MARK not in before else text
+    return CiFilePlan(path, str(path), text, ours, tuple(notes), is_program=True)
+
+
+def _program() -> str:
+    """Return the program that runs now, by its path: a hook has another PATH."""
+    beside = Path(sys.executable).with_name("penstock")
+    return str(beside) if beside.is_file() else shutil.which("penstock") or "penstock"
+
+
+def receive_push(
+    project: Project,
+    bare: Path,
+    lines: Iterable[str],
+    *,
+    on_step: OnStep,
+    on_begin: Callable[[str, str], None],
+) -> Iterator[CiReport]:
+    """Validate what a push brought, a branch at a time, and yield each report, which is kept too.
+
+    Args:
+        lines: what git tells the hook: the old commit, the new one and the ref, of each ref.
+        on_begin: is told branch and commit.
+
+    Raises:
+        Conflict: another run takes more than a day.
+    """
+    default = Git(bare).run("symbolic-ref", "--quiet", "HEAD", check=False).strip()
+    for line in lines:
+        words = line.split()
+        if len(words) != 3 or not words[2].startswith(BRANCH) or not words[1].strip("0"):
+            continue
+        _, commit, ref = words
+        branch = ref.removeprefix(BRANCH)
+        on_begin(branch, commit)
+        started_ms = now_ms()
+        with locked(project.home / "ci" / "lock", wait_s=WAIT_S, holder_hint="another push is validated"):
+            try:
+                project.git.run("fetch", "--quiet", "--no-tags", str(bare), ref)
+                report = run_ci(project, commit, deploy=ref == default, branch=branch, on_step=on_step)
+            except PenstockError as error:
+                report = _failed(project, commit, branch, started_ms, error)
+                save_report(project, report)
+                on_step(report.steps[0])
+        yield report
+
+
+def _failed(project: Project, commit: str, branch: str, started_ms: int, error: PenstockError) -> CiReport:
+    """Return the report of a run that could not begin, such as on a commit with a wrong penstock.yaml."""
+    subject = project.git.run("log", "-1", "--format=%s", commit, check=False).strip()
+    step = StepReport(
+        name="settings",
+        status="failed",
+        seconds=(now_ms() - started_ms) / 1000,
+        sentence=error.message,
+        details=(error.hint,) if error.hint else (),
+    )
+    return CiReport(
+        project=project.readable_settings.project,
+        commit=commit,
+        subject=subject,
+        started_ms=started_ms,
+        passed=False,
+        steps=(step,),
+        branch=branch,
+    )

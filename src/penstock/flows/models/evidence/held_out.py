@@ -1,0 +1,160 @@
+"""The project's held-out table as the gates' checks ask it: scored by the candidate and by the champion."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from penstock.base.errors import Invalid
+from penstock.data.formats.tables import load_table, to_columns
+from penstock.flows.models.candidates import Candidate
+from penstock.flows.models.evidence.answers import (
+    Answers,
+    answer_rows,
+    class_names,
+    compare_by_classes,
+    known_classes,
+    needs_classes,
+    require_known,
+    scores_of,
+)
+from penstock.serving.loaders import ModelFiles
+
+DOES_NOT_LOAD = "serving.model_does_not_load"
+Floats = NDArray[np.float64]
+
+
+class HeldOutTable:
+    """The project's held-out table: read, and scored by candidate and champion, once, when a check first asks."""
+
+    def __init__(
+        self, root: Path, candidate: Candidate, files: ModelFiles, champion: ModelFiles | None
+    ) -> None:
+        self._root = root
+        self._settings = candidate.settings
+        self._files = files
+        self._champion = champion
+
+    @property
+    def champion(self) -> str | None:
+        """The champion's name, or None."""
+        return f"{self._champion.name}/{self._champion.version}" if self._champion else None
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether the candidate is the champion itself."""
+        return self._champion is not None and self._champion.digest == self._files.digest
+
+    @cached_property
+    def _table(self) -> Path:
+        if self._settings.test is None or self._settings.label is None:
+            raise Invalid(
+                "a champion check needs the held-out table and its label",
+                code="gate.no_held_out",
+                hint="write `test:` and `label:` under `model:` in penstock.yaml",
+            )
+        return self._root / self._settings.test
+
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        return load_table(self._table)
+
+    @cached_property
+    def _labels(self) -> Floats:
+        column = self._settings.label or ""
+        values = to_columns(self._frame, [column])[column]
+        try:
+            return values.astype(np.float64)
+        except ValueError:
+            raise Invalid(
+                f"label {column!r} of {self._settings.test} is not a number",
+                code="gate.bad_label",
+                hint="write 0 and 1 for classes",
+                column=column,
+            ) from None
+
+    def groups(self, column: str) -> NDArray[np.int64]:
+        """Return the number of each row's group.
+
+        Raises:
+            Invalid: the table has no such column.
+        """
+        frame = self._frame
+        if column not in frame.columns:
+            raise Invalid(
+                f"{self._settings.test} has no column {column!r} to group its rows by",
+                code="gate.no_group_column",
+                hint="name one of its columns as `group:` of the champion gate in penstock.yaml, or none",
+                column=column,
+            )
+        _, numbers_of_rows = np.unique(
+            frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True
+        )
+        return numbers_of_rows.astype(np.int64)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return answer_rows(self._files, self._frame, self._settings.label)
+
+    @cached_property
+    def _champion_answers(self) -> Answers | None:
+        if self._champion is None or self.is_champion:
+            return None
+        try:
+            return answer_rows(self._champion, self._frame, self._settings.label)
+        except Invalid as error:
+            if error.code != DOES_NOT_LOAD:
+                raise
+            raise Invalid(
+                f"{error.message}; `severity: warn` on the champion check lets a version pass without this comparison",
+                code=DOES_NOT_LOAD,
+                hint="load it where it was trained, with the same package versions",
+            ) from None
+
+    def labels(self) -> Floats:
+        """Return the truth."""
+        return self._labels
+
+    def candidate_scores(self) -> Floats:
+        """Return the candidate's scores."""
+        return scores_of(self._answers)
+
+    def champion_scores(self) -> Floats | None:
+        """Return the champion's scores on the same rows."""
+        return None if self._champion_answers is None else scores_of(self._champion_answers)
+
+    def of_classes(self, metric: str) -> tuple[Floats, Floats, Floats | None] | None:
+        """Return truth and scores by the models' own classes; see `answers`.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        if self._champion is None or self.is_champion:
+            return None
+        column = self._settings.label or ""
+        ours, theirs = self._answers, self._champion_answers
+        both = [one for one in (ours, theirs) if one is not None]
+        if metric == "mae" or not any(needs_classes(one) for one in both):
+            return None
+        truth = class_names(to_columns(self._frame, [column])[column])
+        require_known(truth, known_classes(both), column)
+        return compare_by_classes(ours, theirs, truth, metric)
+
+    def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
+        """Return truth, the candidate's scores, and the champion's where there is another one, as the metric takes them.
+
+        Raises:
+            Invalid: the metric says nothing of so many classes, or a label is none of them.
+        """
+        column = self._settings.label or ""
+        ours, theirs = self._answers, self._champion_answers
+        both = [one for one in (ours, theirs) if one is not None]
+        if metric == "mae" or not any(needs_classes(one) for one in both):
+            return self._labels, scores_of(ours), None if theirs is None else scores_of(theirs)
+        truth = class_names(to_columns(self._frame, [column])[column])
+        require_known(truth, known_classes(both), column)
+        return compare_by_classes(ours, theirs, truth, metric)

@@ -1,0 +1,93 @@
+"""`command`: a program of the user's own passes by ending with 0; its last line may be JSON that says what it found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from penstock.registry.gates.check import Evidence, Gate, Outcome
+
+KEPT_LINES = 20
+SECRET = "PENSTOCK_SIGNING_KEY"
+
+
+class CommandGate(msgspec.Struct, frozen=True, kw_only=True):
+    """A command for the shell, run in the root; `files` are those whose content counts as its code."""
+
+    run: str
+    timeout_s: float = 600.0
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        if not self.run.strip() or self.timeout_s <= 0:
+            raise ValueError("a command check needs `run`, and `timeout_s` above 0")
+        for path in self.files:
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"{path} does not lie in the repository")
+
+
+def check_command(gate: CommandGate, evidence: Evidence) -> Outcome:
+    """Run the command; another exit code than 0 fails, and one that takes too long is an error."""
+    process = subprocess.Popen(
+        ["/usr/bin/env", "-u", SECRET, "/bin/sh", "-c", gate.run],
+        cwd=evidence.root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
+    try:
+        output, _ = process.communicate(timeout=gate.timeout_s)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return Outcome("error", f"`{gate.run}` took longer than {gate.timeout_s:g} s", expected="exit code 0")
+    except BaseException:
+        _end(process)
+        raise
+    lines = output.strip().splitlines()[-KEPT_LINES:]
+    said = _said(lines[-1] if lines else "")
+    code = process.returncode
+    sentence = f"`{gate.run}` ended with {code}"
+    if text := said.get("sentence") or (lines[-1] if code and lines else ""):
+        sentence += f": {str(text)[:300]}"
+    n, observed = said.get("n"), said.get("observed")
+    return Outcome(
+        "pass" if code == 0 else "fail",
+        sentence,
+        observed=observed if isinstance(observed, int | float | str) else f"exit code {code}",
+        expected=str(said.get("expected", "exit code 0")),
+        n=n if isinstance(n, int) else None,
+        evidence={"exit_code": code, "output": lines},
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _said(line: str) -> Mapping[str, Any]:
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+GATE = Gate(
+    settings=CommandGate,
+    check=check_command,
+    title=lambda gate: gate.run[:80],
+    files=lambda gate: gate.files,
+)

@@ -1,0 +1,48 @@
+"""`metric`: a metric of the metrics file within fixed limits."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from penstock.registry.gates.check import Evidence, Gate, Outcome
+
+UNNAMED = "is not known: penstock.yaml names no `metrics:` file under `model:`"
+
+
+class MetricGate(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of the metrics file within fixed limits."""
+
+    name: str
+    min: float | None = None
+    max: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a check that cannot fail."""
+        if self.min is None and self.max is None:
+            raise ValueError("a metric check needs `min` or `max`")
+
+
+def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
+    """Compare a metric with its limits; one that is absent or NaN fails."""
+    observed = evidence.metrics.get(gate.name)
+    limits = " and ".join(
+        text
+        for text in (
+            f"at least {gate.min:g}" if gate.min is not None else "",
+            f"at most {gate.max:g}" if gate.max is not None else "",
+        )
+        if text
+    )
+    kept = {"observed": observed, "min": gate.min, "max": gate.max}
+    if observed is None or math.isnan(observed):
+        absent = f"is not in {evidence.metrics_from}" if evidence.metrics_from else UNNAMED
+        what = absent if observed is None else "is not a number"
+        return Outcome("fail", f"{gate.name} {what}; it must be {limits}", observed, limits, evidence=kept)
+    inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
+    sentence = f"{gate.name} is {observed:.4f}, must be {limits}"
+    return Outcome("pass" if inside else "fail", sentence, observed, limits, evidence=kept)
+
+
+GATE = Gate(settings=MetricGate, check=check_metric, title=lambda gate: gate.name)

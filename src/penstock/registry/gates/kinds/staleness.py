@@ -1,0 +1,94 @@
+"""`staleness`: the data that the model was trained on are not too old."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from penstock.base.errors import Invalid
+from penstock.registry.gates.check import Evidence, Gate, Outcome
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DAY_MS = 86_400_000
+
+
+class StalenessGate(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `max_days` since the data ended.
+
+    That is the newest value of the column `time` in `table` (default: the model's reference), as dates or ISO 8601; without
+    `time`, when the data that the pipeline reads were last committed.
+    """
+
+    max_days: float
+    time: str | None = None
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.max_days <= 0 or (self.table is not None and self.time is None):
+            raise ValueError("`max_days` is above 0, and `table` needs `time`")
+
+
+def check_staleness(gate: StalenessGate, evidence: Evidence) -> Outcome:
+    """Compare the newest data with today.
+
+    Raises:
+        Invalid: the table has no such column, or its values are no times.
+    """
+    expected = f"at most {gate.max_days:g} days"
+    if evidence.facts is None:
+        return Outcome("error", "nobody can say what time it is", expected=expected)
+    if gate.time is not None:
+        table = gate.table or evidence.require("reference")
+        newest = _newest(evidence.table(table), gate.time, table)
+    else:
+        newest = evidence.facts.data_time_ms()
+    if newest is None:
+        return Outcome(
+            "fail", f"it is not known how old the data are; they must be {expected} old", expected=expected
+        )
+    days = (evidence.facts.now_ms() - newest) / DAY_MS
+    shown = datetime.fromtimestamp(newest / 1000, UTC).date().isoformat()
+    if days < -1:
+        return Outcome("fail", f"the data end on {shown}, which is to come", days, expected)
+    return Outcome(
+        "pass" if days <= gate.max_days else "fail",
+        f"the data end on {shown}, {max(days, 0):.1f} days ago, must be {expected}",
+        days,
+        expected,
+    )
+
+
+def _newest(frame: pl.DataFrame, name: str, table: str) -> int | None:
+    if name not in frame.columns:
+        raise Invalid(
+            f"{table} has no column {name!r}",
+            code="gate.no_such_column",
+            hint=f"its columns: {', '.join(frame.columns[:20])}",
+            column=name,
+        )
+    value = frame[name].max()
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise Invalid(
+            f"{str(value)[:40]!r} in {name!r} of {table} is not a time",
+            code="gate.bad_time",
+            hint="name a column of dates, or of texts such as 2026-11-20",
+            column=name,
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+GATE = Gate(
+    settings=StalenessGate,
+    check=check_staleness,
+    title=lambda gate: gate.time or "data",
+    tables=lambda gate: (gate.table,) if gate.table else (),
+)

@@ -1,0 +1,135 @@
+"""A push to a local bare repository: bad data leave production as it is, a good one is live with no other command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from penstock.base.errors import Conflict
+from penstock.cli.main import cli
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.flows.tracked import versioning
+from penstock.serving.deployments import get_revision, list_revisions
+from penstock.workspace import open_workspace
+from projects import Sample, rows
+
+
+class Office:
+    """A bare repository, the project that validates what is pushed to it, and the clone of somebody who works."""
+
+    def __init__(self, made: Sample, place: Path) -> None:
+        self.bare, self.home = place / "flights.git", made.root
+        made.git.run("config", "remote.origin.url", str(self.bare))
+        subprocess.run(["git", "clone", "--quiet", "--bare", str(made.root), str(self.bare)], check=True)
+        self.at_work = Sample(place / "ada")
+        subprocess.run(["git", "clone", "--quiet", str(self.bare), str(self.at_work.root)], check=True)
+        for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
+            self.at_work.git.run("config", key, value)
+
+    def push(self, message: str, branch: str = "main") -> str:
+        """Commit, push data and code, and return what git showed."""
+        self.at_work.git.run("add", "--all")
+        self.at_work.git.run("commit", "--quiet", "--allow-empty", "--message", message)
+        versioning.push(self.at_work.project.data)
+        done = subprocess.run(
+            ["git", "push", "origin", f"HEAD:{branch}"],
+            cwd=self.at_work.root, capture_output=True, text=True, check=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        )  # fmt: skip
+        return done.stderr
+
+    def penstock(self, *arguments: str) -> str:
+        """Run a command where pushes are validated."""
+        done = CliRunner().invoke(cli, ["-C", str(self.home), *arguments])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def data(self, text: str) -> None:
+        """Replace the raw data by others."""
+        self.at_work.write("data/raw.csv", text)
+        self.at_work.add("data/raw.csv")
+
+
+@pytest.fixture
+def office(released: Sample, tmp_path: Path) -> Office:
+    """The sample, released, with a remote for data and a hook that deploys."""
+    settings = released.root / "penstock.yaml"
+    text = settings.read_text().replace('ci:\n  tests: "true"', 'ci:\n  tests: "true"\n  deploy: rollout')
+    settings.write_text(text)
+    project = released.project
+    CliRunner().invoke(
+        cli, ["-C", str(released.root), "remote", "add", "-d", "shared", str(tmp_path / "shared")]
+    )
+    released.commit("Deploy what passes")
+    project.close()
+    made = Sample(released.root)
+    versioning.push(made.project.data)
+    apply_deployment(made.project, plan_deployment(made.project, "delay", "late/1"))
+    made.close()
+    office = Office(made, tmp_path)
+    said = office.penstock("ci", "init", "hook")
+    assert f"{office.bare}/hooks/post-receive written" in said
+    return office
+
+
+def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Office) -> None:
+    office.data(rows(1200, seed=3, wind_unit=40.0))
+    shown = office.push("Wind in other units")
+    assert "refused: gate: data/train.csv: wind: " in shown, shown
+    project = open_workspace(office.home, {"USER": "ada"})
+    with project.database.read() as connection:
+        assert [one.stable for one in list_revisions(connection, "delay")] == [1]
+    first = json.loads(office.penstock("--json", "ci", "log"))
+    assert [(one["passed"], one["branch"]) for one in first] == [(False, "main")]
+    assert "schema" in [one["kind"] for one in first[0]["checks"] if one["status"] == "fail"]
+
+    office.data(rows(1600, seed=0))
+    shown = office.push("More flights")
+    assert "passed: delay gives late/2 20 % of its traffic" in shown, shown
+    with project.database.read() as connection:
+        revision = get_revision(connection, "delay")
+    assert (revision.stable, revision.canary.version if revision.canary else None, revision.actor) == (
+        1,
+        2,
+        "ci",
+    )
+    lines = office.penstock("ci", "log").splitlines()
+    assert ["passed" in lines[1], "refused" in lines[2]] == [True, True], lines
+    assert "wind" in office.penstock("ci", "log", first[0]["commit"][:8])
+
+    settings = office.at_work.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace("deploy: rollout", "deploy: full"))
+    shown = office.push("Not on the default branch", branch="trial")
+    assert "passed: late/3 registered. More: " in shown, shown
+    shown = office.push("For everybody at once")
+    assert "late/4 is champion; delay serves late/4" in shown, shown
+    with project.database.read() as connection:
+        assert get_revision(connection, "delay").stable == 4
+
+    office.at_work.write("penstock.yaml", "project: [")
+    shown = office.push("Break the settings")
+    assert "refused: settings: " in shown, shown
+    assert "not valid YAML" in office.penstock("ci", "log")
+    project.close()
+
+
+def test_a_hook_of_somebody_else_stays_and_ours_is_written_again(office: Office) -> None:
+    hook = office.bare / "hooks/post-receive"
+    assert os.access(hook, os.X_OK)
+    office.penstock("ci", "init", "hook", str(office.bare))
+    hook.write_text("#!/bin/sh\necho mine\n")
+    refused = CliRunner().invoke(cli, ["-C", str(office.home), "ci", "init", "hook"])
+    assert isinstance(refused.exception, Conflict)
+    office.penstock("ci", "init", "hook", "--force")
+    assert "ci receive" in hook.read_text()
+    for place, said in (
+        (office.at_work.root, "is not a bare repository"),
+        (Path("/nowhere"), "there is no repository"),
+    ):
+        wrong = CliRunner().invoke(cli, ["-C", str(office.home), "ci", "init", "hook", str(place)])
+        assert said in str(wrong.exception)
