@@ -48,6 +48,7 @@ ASKED = frozenset(
         "metrics show",
         "model list",
         "model show",
+        "monitor backtest",
         "monitor report",
         "monitor rules",
         "params diff",

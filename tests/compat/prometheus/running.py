@@ -18,12 +18,16 @@ from itertools import count, product
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from penstock.flows.observing.alerting import rules_of, write_rules
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
+from penstock.http.prometheus.watched import Counted, MetricsServer, Watching, join_registry
 from penstock.monitoring.prometheus.writing import RuleFile
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.deployments import get_revision
+from penstock.serving.told.current import Current
 from penstock.workspace import open_workspace
 from servers.ports import reserve
 from stories.live import Client, wait_until
@@ -37,6 +41,7 @@ class Stack:
     def __init__(self, root: Path, place: Path, webhook: str) -> None:
         self.root, self.place, self._webhook = root, place, webhook
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._watched: MetricsServer | None = None
         _guard(root)
         self.project = open_workspace(root)
         apply_deployment(self.project, plan_deployment(self.project, "delay", "late/1"))
@@ -46,11 +51,13 @@ class Stack:
         self.begun_s = time.time()
 
     def start(self) -> None:
-        """Start all four, and wait until Prometheus scrapes both of ours."""
+        """Start all, and wait until Prometheus scrapes ours: two processes, and what a watched service would tell."""
         ours = [sys.executable, "-m", "penstock.cli", "-C", str(self.root)]
         self._start("serve", [*ours, "serve", "--port", "0", "--workers", "2"])
         self._start("server", [*ours, "server", "--port", "0"])
         self.urls = {name: self._said(name) for name in ("serve", "server")}
+        self._watched = MetricsServer(0, "127.0.0.1", watched_registry())
+        self.urls["watched"] = f"http://127.0.0.1:{self._watched.port}"
         self._watch()
 
     def _watch(self) -> None:
@@ -90,7 +97,7 @@ class Stack:
 
     def _is_up(self) -> bool:
         with suppress(OSError, AssertionError):
-            return len(self.query("up == 1")) == 2
+            return len(self.query("up == 1")) == 3
         return False
 
     def load(self) -> None:
@@ -158,6 +165,8 @@ class Stack:
     def stop(self) -> None:
         """End everything, the last first."""
         self.project.close()
+        if self._watched is not None:
+            self._watched.close()
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
         for process in self._processes:
@@ -175,6 +184,26 @@ def _guard(root: Path) -> None:
         assert old in text
         text = text.replace(old, new)
     settings.write_text(text)
+
+
+def watched_registry() -> CollectorRegistry:
+    """Return what a service with one watched function tells."""
+    now = Current(endpoint="watched", endpoint_id=9, revision=1, model="late", version=1)
+    key = ("watched", "1", "stable")
+    counted = Counted(
+        requests={("watched", "ok"): 7, ("watched", "error"): 1},
+        errors={(*key, "model_failed"): 1},
+        durations={key: ((5, 2, 0), 0.1)},
+        buckets_s=(0.01, 0.1),
+        dropped={"watched": 0},
+        hook_failures={"watched": 0},
+        current=(now,),
+        waiting_bytes=0,
+        max_bytes=1000,
+    )
+    registry = CollectorRegistry()
+    assert join_registry(Watching(lambda: counted, "0"), registry)
+    return registry
 
 
 def _write(path: Path, document: Any) -> None:

@@ -101,7 +101,7 @@ def test_what_alerts_look_at_is_there_with_the_labels_they_choose_by(stack: Stac
 def test_every_metric_is_known_to_a_panel_or_rule_and_those_know_no_other(stack: Stack) -> None:
     told = {
         line.split()[2]
-        for name in ("serve", "server")
+        for name in stack.urls
         for line in stack.scrape(name).splitlines()
         if line.startswith("# TYPE penstock_") and not line.split()[2].endswith(HIDDEN)
     }
@@ -114,7 +114,7 @@ def test_every_metric_is_known_to_a_panel_or_rule_and_those_know_no_other(stack:
 
 
 def test_promtool_accepts_metrics_and_rules_and_every_case_holds(stack: Stack) -> None:
-    for name in ("serve", "server"):
+    for name in stack.urls:
         done = subprocess.run(
             ["promtool", "check", "metrics"],
             input=stack.scrape(name),

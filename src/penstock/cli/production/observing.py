@@ -1,4 +1,4 @@
-"""Commands that write what others read: `monitor rules`, `monitor dashboard`, `monitor report`."""
+"""Commands that write what others read: `monitor rules`, `monitor dashboard`, `monitor report`, `monitor backtest`."""
 
 from __future__ import annotations
 
@@ -182,3 +182,31 @@ def monitor_report(
         session.emit({**document, "html": str(page)}, f"{page}: {document['sentence']}")
     else:
         session.emit(document, text.rstrip("\n"))
+
+
+@click.command("backtest")
+@click.argument("endpoint")
+@click.option(
+    "--policy",
+    type=TABLE,
+    metavar="FILE",
+    help="Another policy: a penstock.yaml, or what stands under an endpoint's name in one.",
+)
+@since_option
+@json_option
+@pass_session
+def monitor_backtest(session: Session, endpoint: str, policy: Path | None, since: int) -> None:
+    """Run a policy (the one that holds, or a file) over recorded windows: its alarms, when, and what it would have done."""
+    import msgspec
+
+    from penstock.flows.observing.backtesting import backtest
+    from penstock.flows.observing.policies import read_policy
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    try:
+        settings = None if policy is None else read_policy(policy, endpoint)
+        found = backtest(project, endpoint, since, settings, "" if policy is None else policy.name)
+    finally:
+        project.close()
+    session.emit({**msgspec.to_builtins(found), "sentence": found.sentence}, found.render)

@@ -163,7 +163,7 @@ def observe(project: Project, endpoint: str, time_ms: int | None = None) -> Obse
             alerts={endpoint: tuple(list_open_alerts(connection, endpoint))},
             workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
         )
-        return _look(project, connection, endpoint, shared, time_ms)[0]
+        return look_at(project, connection, endpoint, shared, time_ms)[0]
 
 
 def is_steady(endpoint: str, shared: Shared, memory: Mapping[str, Remembered], time_ms: int) -> bool:
@@ -196,13 +196,13 @@ def observe_again(
     if known is None:
         memory.pop(endpoint, None)
     with project.database.read() as connection:
-        seen, found = _look(project, connection, endpoint, shared, time_ms, known)
+        seen, found = look_at(project, connection, endpoint, shared, time_ms, known)
     wait_ms = int(1000 * min(STEADY_S, seen.settings.monitor.window_s / 4))
     memory[endpoint] = replace(found, next_ms=time_ms + wait_ms, mark=shared.mark(endpoint))
     return seen
 
 
-def _look(
+def look_at(
     project: Project,
     connection: sa.Connection,
     endpoint: str,
@@ -210,6 +210,14 @@ def _look(
     time_ms: int,
     known: Remembered | None = None,
 ) -> tuple[Observation, Remembered]:
+    """Judge an endpoint at a time from what a store has; return it with what a next look may go by.
+
+    The store is that of `connection`; the project gives the profiles. A backtest gives another store than the
+    project's.
+
+    Raises:
+        Corrupt: a window cannot be read.
+    """
     revision, policy = shared.revisions[endpoint], shared.policies[endpoint]
     if known is None:
         version = get_version(connection, revision.model, revision.stable, deleted=True)

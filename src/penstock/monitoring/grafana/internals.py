@@ -60,6 +60,12 @@ SERVING = (
         ),
     ),
     _lines(
+        "Watched services",
+        "Calls of on_revision that failed: the service stayed with the version it had.",
+        "short",
+        (f"sum by (endpoint) (penstock_watch_hook_failures_total{{{OWN}}})", "{{endpoint}}"),
+    ),
+    _lines(
         "Workers",
         "With --workers: how many there are to be, and how often one was begun anew.",
         "short",

@@ -41,13 +41,14 @@ def judgement_alerts() -> tuple[Rule, ...]:
         ),
         _behind(),
         _dropped(),
+        _hook(),
     )
 
 
 def controller_alerts() -> tuple[Rule, ...]:
     """Return the alerts on the processes that judge and answer."""
     return (
-        _absent("PenstockServeAbsent", "penstock_requests_in_flight", "no serve process is scraped"),
+        _absent("PenstockServeAbsent", "penstock_recorder_max_bytes", "nothing that answers is scraped"),
         _absent("PenstockServerAbsent", "penstock_controller_leading", "no penstock server is scraped"),
         _plain(
             "PenstockNoController",
@@ -257,6 +258,23 @@ def _dropped() -> Rule:
                 name="some are dropped", series=((series, "0x5 9x5"),), at="7m", fires={"endpoint": "delay"}
             ),
             Case(name="none is", series=((series, "9x10"),), at="7m"),
+        ),
+    )
+
+
+def _hook() -> Rule:
+    series = 'penstock_watch_hook_failures_total{endpoint="delay"}'
+    return Rule(
+        name="PenstockHookFails",
+        expr="sum by (endpoint) (increase(penstock_watch_hook_failures_total[10m])) > 0",
+        labels={"severity": "page"},
+        annotations={
+            "summary": "a watched service of {{ $labels.endpoint }} did not take over the version it was told",
+            "description": "Its on_revision failed: a rollback did not reach it.",
+        },
+        cases=(
+            Case(name="it fails", series=((series, "0x5 1x5"),), at="8m", fires={"endpoint": "delay"}),
+            Case(name="it failed long ago", series=((series, "0x5 1x25"),), at="25m"),
         ),
     )
 

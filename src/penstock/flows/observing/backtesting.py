@@ -1,0 +1,242 @@
+"""A policy over what was recorded: which alarms it would have raised, when, and what it would have done.
+
+The same look and the same decision as the controller's, moment by moment. What was done then stays done: a
+rollback that another policy would have made is told, with what it would have spared, and the past goes on.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.base.clock import format_ms
+from penstock.flows.observing.replaying import Replay
+from penstock.flows.production.deciding import Advance, Decision, RollBack, decide, subject_of
+from penstock.flows.production.watching import Observation, Shared, look_at
+from penstock.monitoring.alerts import Alert, Subject
+from penstock.monitoring.policies import Policy, PolicyBody, policy_or_none_yet
+from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.windows import list_windows
+from penstock.project.project import Project
+from penstock.registry.states import list_rolled_back
+from penstock.serving.deployments import get_revision
+
+LOOKS_MAX = 300
+"""Moments that are looked at; over a longer time the looks are further apart."""
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """One alarm: when it would have begun, and ended (None: not in this time)."""
+
+    name: str
+    labels: dict[str, str]
+    sentence: str
+    began_ms: int
+    ended_ms: int | None = None
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the policy would have done. `ended_ms` is when the version it takes out really went, if it did.
+
+    `spared_requests` and `spared_errors` are what that version answered until then.
+    """
+
+    kind: str
+    time_ms: int
+    revision: int
+    version: int
+    sentence: str
+    ended_ms: int | None = None
+    spared_requests: int = 0
+    spared_errors: int = 0
+
+
+class Backtest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy would have told and done at an endpoint between two times."""
+
+    endpoint: str
+    policy: str
+    since_ms: int
+    until_ms: int
+    look_count: int
+    apart_s: float
+    alarms: tuple[Alarm, ...]
+    acts: tuple[Act, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Say it in one sentence."""
+        if not self.look_count:
+            return "No windows were recorded in this time."
+        days = max((self.until_ms - self.since_ms) / 86_400_000, 1e-9)
+        rollbacks = sum(one.kind == "rollback" for one in self.acts)
+        return (
+            f"{len(self.alarms)} alarms in {days:.1f} days ({30 * len(self.alarms) / days:.0f} in 30 days), "
+            f"{rollbacks} rollbacks, over {self.look_count} looks."
+        )
+
+    def render(self) -> str:
+        """Return it as lines of text."""
+        lines = [f"{self.endpoint} under {self.policy}: {self.sentence}"]
+        for alarm in self.alarms:
+            until = "still on" if alarm.ended_ms is None else f"until {format_ms(alarm.ended_ms)}"
+            lines.append(
+                f"  {format_ms(alarm.began_ms)}  {alarm.name.removeprefix('Penstock')} ({until}): {alarm.sentence}"
+            )
+        for act in self.acts:
+            spared = (
+                f"; spares {act.spared_requests} requests, {act.spared_errors} of them failed"
+                if act.kind == "rollback"
+                else ""
+            )
+            lines.append(f"  {format_ms(act.time_ms)}  {act.kind}: {act.sentence}{spared}")
+        lines += [f"  not judged: {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+def backtest(
+    project: Project, endpoint: str, since_ms: int, settings: EndpointSettings | None = None, name: str = ""
+) -> Backtest:
+    """Run a policy, or the one that holds, over the recorded windows of an endpoint.
+
+    Args:
+        settings: another policy than the one that holds; `name` is what it is called.
+
+    Raises:
+        NotFound: no such endpoint.
+        Corrupt: a window cannot be read.
+    """
+    with project.database.read() as connection:
+        revision = get_revision(connection, endpoint)
+        policy = policy_or_none_yet(connection, endpoint, revision.model)
+        if settings is not None:
+            policy = msgspec.structs.replace(policy, body=PolicyBody(endpoint=settings))
+        rollout, guardrails = policy.settings.rollout, policy.settings.guardrails
+        with_labels = bool(rollout.min_labels) or any(one.quality is not None for one in guardrails)
+        replay = Replay(connection, endpoint, since_ms, with_labels=with_labels)
+    try:
+        run = _Run(project, replay, endpoint, policy)
+        moments = _spread(replay.moments)
+        for time_ms in moments:
+            run.look(time_ms)
+        return Backtest(
+            endpoint=endpoint,
+            policy=name or f"policy {policy.number}",
+            since_ms=max(since_ms, moments[0]) if moments else since_ms,
+            until_ms=moments[-1] if moments else since_ms,
+            look_count=len(moments),
+            apart_s=(moments[-1] - moments[0]) / 1000 / (len(moments) - 1) if len(moments) > 1 else 0.0,
+            alarms=run.alarms,
+            acts=tuple(run.spared(one) for one in run.acts),
+            problems=tuple(sorted(run.problems)),
+        )
+    finally:
+        replay.close()
+
+
+def _spread(moments: list[int]) -> list[int]:
+    """Return at most `LOOKS_MAX` of the moments, evenly, the last among them."""
+    if len(moments) <= LOOKS_MAX:
+        return moments
+    return [moments[-1 - round(index * (len(moments) - 1) / (LOOKS_MAX - 1))] for index in range(LOOKS_MAX)][
+        ::-1
+    ]
+
+
+class _Run:
+    """The controller's memory while the past goes by: open alerts, and what was told and done."""
+
+    def __init__(self, project: Project, replay: Replay, endpoint: str, policy: Policy) -> None:
+        self._project, self._replay, self._endpoint, self._policy = project, replay, endpoint, policy
+        self._open: dict[int, Alert] = {}
+        self._told: dict[int, Alarm] = {}
+        self._done: set[tuple[str, int, int]] = set()
+        self.acts: list[Act] = []
+        self.problems: set[str] = set()
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Everything told, in its order."""
+        return tuple(self._told.values())
+
+    def look(self, time_ms: int) -> None:
+        """Look at a moment, decide, and remember what was decided."""
+        number = self._replay.advance(time_ms)
+        if number is None:
+            return
+        connection = self._replay.connection
+        revision = get_revision(connection, self._endpoint)
+        shared = Shared(
+            revisions={self._endpoint: revision},
+            policies={self._endpoint: self._policy},
+            rolled_back=frozenset(list_rolled_back(connection, revision.model)),
+            alerts={self._endpoint: tuple(self._open.values())},
+            workers=[],
+        )
+        seen, _ = look_at(self._project, connection, self._endpoint, shared, time_ms)
+        self.problems.update(seen.problems)
+        self._take(seen, decide(seen.look, seen.history, seen.settings), time_ms)
+
+    def _take(self, seen: Observation, decision: Decision, time_ms: int) -> None:
+        for closing in decision.closings:
+            self._open.pop(closing.alert.id, None)
+            told = self._told[closing.alert.id]
+            self._told[closing.alert.id] = msgspec.structs.replace(told, ended_ms=time_ms)
+        for number, clean_ms in decision.marks:
+            self._open[number] = msgspec.structs.replace(self._open[number], clean_ms=clean_ms)
+        for finding in decision.news:
+            self._raise(subject_of(finding), finding.sentence, time_ms)
+        for opening in decision.openings:
+            self._raise(opening.subject, opening.summary, time_ms)
+        action = decision.action
+        if isinstance(action, RollBack):
+            words = f"back to {action.model}/{action.stable}: {action.reason}"
+            self._do("rollback", time_ms, seen.revision.number, action.out, words)
+        elif isinstance(action, Advance):
+            words = f"{action.percent:g} % for version {action.version}: {action.reason}"
+            self._do("advance", time_ms, seen.revision.number, action.version, words)
+
+    def _raise(self, subject: Subject, sentence: str, time_ms: int) -> None:
+        number = len(self._told) + 1
+        self._open[number] = Alert(
+            id=number,
+            fingerprint=subject.fingerprint,
+            endpoint=subject.endpoint,
+            name=subject.name,
+            labels=subject.labels,
+            summary=sentence,
+            starts_ms=time_ms,
+        )
+        self._told[number] = Alarm(
+            name=subject.name, labels=subject.labels, sentence=sentence, began_ms=time_ms
+        )
+
+    def _do(self, kind: str, time_ms: int, revision: int, version: int, sentence: str) -> None:
+        """Note an action once a revision and version: the past went on as it did."""
+        if (kind, revision, version) not in self._done:
+            self._done.add((kind, revision, version))
+            self.acts.append(
+                Act(kind=kind, time_ms=time_ms, revision=revision, version=version, sentence=sentence)
+            )
+
+    def spared(self, act: Act) -> Act:
+        """Add what the version that goes answered after that moment, while its revision lasted."""
+        if act.kind != "rollback":
+            return act
+        connection = self._replay.connection
+        later = [
+            one
+            for one in list_windows(
+                connection, self._endpoint, revision=act.revision, since_s=act.time_ms // 1000, limit=100_000
+            )
+            if one.key.version == act.version and one.key.route in ("stable", "canary")
+        ]
+        newest = get_revision(connection, self._endpoint)
+        return msgspec.structs.replace(
+            act,
+            ended_ms=None
+            if newest.number == act.revision or not later
+            else 1000 * max(one.end_s for one in later),
+            spared_requests=sum(one.request_count for one in later),
+            spared_errors=sum(one.error_count for one in later),
+        )

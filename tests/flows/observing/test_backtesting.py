@@ -1,0 +1,163 @@
+"""A policy over recorded windows: the alarms of the controller's own judgement, at their time, and nothing written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+
+from flows.production.endpoints import World, scored
+from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.settings import parse_settings
+from penstock.cli.main import cli
+from penstock.flows.observing.backtesting import LOOKS_MAX, Backtest, _spread, backtest
+from penstock.flows.observing.policies import read_policy
+from penstock.monitoring.profile import Profile
+from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.variation import reference_profile
+from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.registry.tables import version_states
+from penstock.serving.deployments import revisions
+
+POLICY = """\
+model: m@champion
+rollout: {steps: [20, 100], min_requests: 1000000, hold_s: 0, deadline_s: 1000000}
+monitor: {window_s: 60, windows: 5}
+guardrails:
+  - errors: {max_ratio: 0.02}
+  - drift: {psi_max: 0.2}
+on_breach: [rollback, alert]
+"""
+MINUTES = 40
+FAILS_FROM = 26
+DRIFTS_FROM, DRIFTS_TO = 10, 20
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An hour of a canary that fails from its half on, while `x` drifts for ten minutes on both routes."""
+    made = World(tmp_path_factory.mktemp("backtesting"))
+    rng = np.random.default_rng(0)
+    profile = reference_profile({"x": rng.normal(size=20_000)})
+    for number in (1, 2):
+        made.version(number, profile=profile)
+    made.policy(POLICY)
+    made.deploy(1)
+    made.deploy(1, 2)
+    begin_s = now_ms() // 1000 - 60 * MINUTES
+    with made.project.database.write() as connection:
+        connection.execute(revisions.update().values(created_ms=1000 * (begin_s - 3600)))
+        partials = []
+        for minute in range(MINUTES):
+            shift = 2.0 if DRIFTS_FROM <= minute < DRIFTS_TO else 0.0
+            for route, version, requests in (("stable", 1, 400), ("canary", 2, 100)):
+                errors = 40 if route == "canary" and minute >= FAILS_FROM else 0
+                window = Window(
+                    key=WindowKey("delay", begin_s + 60 * minute, 2, version, route),
+                    window_s=60,
+                    request_count=requests,
+                    error_count=errors,
+                    error_run_count=errors,
+                    row_count=1000,
+                    features=Profile.of({"x": rng.normal(shift, 1, 1000)}),
+                    quality=scored(20, 1.0, seed=minute),
+                )
+                partials.append(Partial(window=window, worker=1, sequence=len(partials)))
+        add_partials(connection, partials)
+    yield made
+    made.project.close()
+
+
+@pytest.fixture(scope="module")
+def found(world: World) -> Backtest:
+    return backtest(world.project, "delay", now_ms() - 7_200_000)
+
+
+def minute_of(found: Backtest, time_ms: int) -> float:
+    return (time_ms - found.since_ms) / 60_000
+
+
+def test_a_failing_canary_would_have_gone_within_minutes_and_spared_the_rest(found: Backtest) -> None:
+    (act,) = found.acts
+    assert (act.kind, act.version, act.revision) == ("rollback", 2, 2)
+    assert FAILS_FROM <= minute_of(found, act.time_ms) <= FAILS_FROM + 5
+    assert act.spared_errors >= 40 * (MINUTES - FAILS_FROM - 6)
+    assert act.spared_requests > act.spared_errors
+    assert act.ended_ms is None
+
+
+def test_alarms_begin_and_end_when_what_they_tell_of_did(found: Backtest) -> None:
+    drifts = [one for one in found.alarms if one.labels.get("kind") == "drift"]
+    assert {one.labels["route"] for one in drifts} == {"stable", "canary"}
+    assert len(drifts) == 2
+    for one in drifts:
+        assert DRIFTS_FROM <= minute_of(found, one.began_ms) <= DRIFTS_FROM + 5
+    stable = next(one for one in drifts if one.labels["route"] == "stable")
+    assert stable.ended_ms is not None
+    assert minute_of(found, stable.ended_ms) >= DRIFTS_TO
+    assert [one.labels["kind"] for one in found.alarms if one.labels.get("kind") == "errors"] == ["errors"]
+    assert found.look_count == MINUTES
+    assert "1 rollbacks, over 40 looks." in found.sentence
+    assert "rollback: back to m/1: canary breached its errors guardrail" in found.render()
+
+
+def test_another_policy_is_tried_and_the_store_is_not_touched(world: World, tmp_path: Path) -> None:
+    calm = POLICY.replace("0.02", "0.9, against: limit").replace("psi_max: 0.2", "psi_max: 9, ks_max: 0.99")
+    settings = parse_settings(calm, EndpointSettings, "calm")
+    before = world.events()
+    tried = backtest(world.project, "delay", now_ms() - 7_200_000, settings, "calm.yaml")
+    assert (tried.alarms, tried.acts) == ((), ())
+    assert tried.render().startswith("delay under calm.yaml: 0 alarms")
+    assert world.events() == before
+    assert world.open_alerts() == []
+    with world.project.database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(version_states)) == 0
+
+
+def test_nothing_before_the_beginning_is_told_and_no_windows_are_no_alarm(world: World) -> None:
+    late = backtest(world.project, "delay", now_ms() - 60_000 * (MINUTES - FAILS_FROM - 10))
+    assert all(one.labels.get("kind") != "drift" for one in late.alarms)
+    none = backtest(world.project, "delay", now_ms() + 60_000)
+    assert none.sentence == "No windows were recorded in this time."
+    with pytest.raises(NotFound):
+        backtest(world.project, "nosuch", 0)
+
+
+def test_looks_are_spread_over_a_long_time_and_the_last_moment_is_among_them() -> None:
+    moments = list(range(10_000))
+    chosen = _spread(moments)
+    assert (len(chosen), chosen[0], chosen[-1]) == (LOOKS_MAX, 0, 9_999)
+    assert chosen == sorted(set(chosen))
+    assert _spread(moments[:3]) == [0, 1, 2]
+
+
+def test_a_policy_is_an_endpoint_alone_or_a_whole_file(tmp_path: Path) -> None:
+    alone, whole = tmp_path / "alone.yaml", tmp_path / "penstock.yaml"
+    alone.write_text(POLICY)
+    whole.write_text(
+        "project: p\nendpoints:\n  delay:\n" + "".join(f"    {line}\n" for line in POLICY.splitlines())
+    )
+    assert read_policy(alone, "delay") == read_policy(whole, "delay")
+    with pytest.raises(Invalid, match="no endpoint 'other'"):
+        read_policy(whole, "other")
+    for text in ("guardrail: []\n", "[", "- 1\n"):
+        alone.write_text(text)
+        with pytest.raises(Invalid):
+            read_policy(alone, "delay")
+
+
+def test_the_command_prints_what_would_have_been(world: World) -> None:
+    (world.root / "penstock.yaml").write_text("project: world\n")
+    done = CliRunner().invoke(
+        cli, ["-C", str(world.root), "monitor", "backtest", "delay", "--since", "10m", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.output)
+    assert [one["kind"] for one in document["acts"]] == ["rollback"]
+    assert 8 <= document["look_count"] <= 10
