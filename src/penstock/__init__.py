@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from penstock.flows.sources.access import read_bytes
     from penstock.registry.flavours import save_model
     from penstock.serving.loaders.chain import Chain, Vote
+    from penstock.watching.exposing import metrics_asgi_app, metrics_wsgi_app, start_metrics_server
     from penstock.watching.watch import current, last_prediction_id, watch
 
 __version__ = "0.1.0"
@@ -52,12 +53,15 @@ __all__ = [
     "log_param",
     "log_params",
     "log_text",
+    "metrics_asgi_app",
+    "metrics_wsgi_app",
     "open",
     "read_bytes",
     "register_model",
     "save_model",
     "set_tag",
     "set_tags",
+    "start_metrics_server",
     "start_run",
     "watch",
 ]
@@ -84,6 +88,10 @@ _PUBLIC = {
     },
     **{name: ("penstock.client.models", name) for name in ("log_model", "register_model", "load_model")},
     **{name: ("penstock.watching.watch", name) for name in ("watch", "current", "last_prediction_id")},
+    **{
+        name: ("penstock.watching.exposing", name)
+        for name in ("start_metrics_server", "metrics_wsgi_app", "metrics_asgi_app")
+    },
     "Chain": ("penstock.serving.loaders.chain", "Chain"),
     "Vote": ("penstock.serving.loaders.chain", "Vote"),
     "Client": ("penstock.client.client", "Client"),

@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
-from penstock.http.api import PREFIX, api_routes
+from penstock.http.api import api_routes
 from penstock.http.app import build_server_app
+from penstock.http.operations import PREFIX
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.processes.controller import ControllerLoop
@@ -59,12 +60,13 @@ def test_every_route_is_described_and_only_those(released: Sample, client: TestC
     document = client.get(HERE).json()
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == routes - {HERE}
-    operations = [item["get"] for item in document["paths"].values()]
+    operations = [one for item in document["paths"].values() for one in item.values()]
     assert len({one["operationId"] for one in operations}) == len(operations)
     for path, item in document["paths"].items():
-        described = {one["name"] for one in item["get"]["parameters"] if one["in"] == "path"}
+        (operation,) = item.values()
+        described = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
         assert described == set(re.findall(r"{(\w+)}", path))
-        assert item["get"]["summary"].endswith(".")
+        assert operation["summary"].endswith(".")
 
 
 def test_every_reference_of_the_document_is_defined(client: TestClient) -> None:
@@ -82,7 +84,22 @@ def test_every_described_route_answers_as_described(client: TestClient) -> None:
         "reference": lambda _path: "late@champion",
         "id": lambda path: get(client, "/runs")[0]["id"] if "/runs/" in path else _verdict(client)["id"],
     }
+    told = {
+        "observations": {"batch": "described", "endpoint": "delay"},
+        "feedback": [],
+    }
     for path, item in document["paths"].items():
+        if "post" in item:
+            operation = item["post"]
+            answer = client.post(path.replace("{name}", "delay"), json=told[operation["operationId"]])
+            assert answer.status_code == 200, (path, answer.text)
+            body = operation["requestBody"]["content"]["application/json"]["schema"]
+            jsonschema.validate(
+                told[operation["operationId"]], {**body, "components": document["components"]}
+            )
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
+            continue
         address = re.sub(r"{(\w+)}", lambda match, path=path: values[match[1]](path), path)
         answer = client.get(address)
         assert answer.status_code == 200, (address, answer.text)

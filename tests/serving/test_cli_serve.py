@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.output import Session
-from penstock.cli.production.serve import feedback
+from penstock.cli.production.feedback import feedback
 from penstock.processes.serve import ServeProcess
 from serving.models import request_body
 

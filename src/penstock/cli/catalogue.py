@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("setup:doctor", "Say what is still missing here, and the command that mends it."),
     "du": ("data.listing:du", "Show how much space a repository's data take."),
     "endpoint": ("production.endpoint:endpoint", "List endpoints, show them, apply their policies."),
-    "feedback": ("production.serve:feedback", "Send labels for predictions made earlier."),
+    "feedback": ("production.feedback:feedback", "Send labels for predictions made earlier."),
     "fetch": ("data.transfer:fetch", "Download tracked data from a remote into the cache."),
     "freeze": ("pipelines.freezing:freeze", "Leave stages and imports as they are until they are unfrozen."),
     "gate": ("gates.gate:gate", "Check a model version against the gates of penstock.yaml."),

@@ -1,32 +1,32 @@
 """`/api/penstock/v1`: endpoints, revisions, windows, events, models, verdicts, runs and lineage as JSON.
 
-Read-only. Every route stands once in `_Api.routes`, with what it answers; the router and the OpenAPI
+Read-only, but for what services of the user's own tell (`http/told.py`). Every route stands once in `_Api.routes`, with what it answers; the router and the OpenAPI
 document are both made from that list, so neither can say what the other does not do.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import penstock
+from penstock.access.admission import Admission
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import Event, list_events
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.models.views import ModelView, VersionView, view_models
 from penstock.flows.production.overview import EndpointView, overview
 from penstock.flows.production.windows import WindowView, view_windows
+from penstock.http.bodies import MEBIBYTE, read_body
 from penstock.http.caller import caller_of
 from penstock.http.errors import json_response
+from penstock.http.operations import PREFIX, Operation, Telling, openapi
 from penstock.http.subjects import explain_subject, named_version
+from penstock.http.told import TellingServices
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.references import resolve_version
@@ -36,44 +36,35 @@ from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 
-PREFIX = "/api/penstock/v1"
 MAX_ITEMS = 1000
+MAX_BODY_BYTES = 64 * MEBIBYTE
 
 
-class ErrorView(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong: a sentence, a stable name, and what to try next."""
+def api_routes(project: Project, admission: Admission | None = None) -> list[Route]:
+    """Return the routes of the product's own API.
 
-    error: str
-    code: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One route: its path, the work behind it, the type it answers, its parameters in the query."""
-
-    path: str
-    work: Callable[[Request], Any]
-    answers: Any
-    query: tuple[tuple[str, str], ...] = ()
-    model: Callable[[Request], str] | None = None
-    """The one model it is about, whose reader may call it; without one, who may read everything may."""
-
-
-def api_routes(project: Project) -> list[Route]:
-    """Return the routes of the product's own API."""
-    operations = _Api(project).operations()
+    Args:
+        admission: who decides on what services of the user's own tell; None: nobody is asked.
+    """
+    services = TellingServices(project, admission)
+    operations = (*_Api(project).operations(), *services.operations())
     document = openapi(operations)
 
     def route(operation: Operation) -> Route:
         async def answer(request: Request) -> Response:
+            body = b""
+            if operation.method == "POST":
+                body = await read_body(request, MAX_BODY_BYTES)
+
             def work() -> Any:
+                if isinstance(operation, Telling):
+                    return operation.tell(request, body)
                 _check_caller(project, operation, request)
                 return operation.work(request)
 
             return json_response(await run_in_threadpool(work))
 
-        return Route(f"{PREFIX}{operation.path}", answer, methods=["GET"])
+        return Route(f"{PREFIX}{operation.path}", answer, methods=[operation.method])
 
     async def describe(_request: Request) -> Response:
         return json_response(document)
@@ -202,46 +193,6 @@ def _named_model(request: Request) -> str:
 
 def _referred_model(request: Request) -> str:
     return re.split("[/@]", str(request.path_params["reference"]), maxsplit=1)[0]
-
-
-def openapi(operations: tuple[Operation, ...]) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the operations; numbers JSON has no word for are null."""
-    types = [*(operation.answers for operation in operations), ErrorView]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    problem = {"application/json": {"schema": schemas[-1]}}
-    paths = {}
-    for operation, schema in zip(operations, schemas, strict=False):
-        in_path = re.findall(r"{(\w+)(?::path)?}", operation.path)
-        parameters = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path
-        ] + [
-            {"name": name, "in": "query", "required": False, "description": text, "schema": _kind(name)}
-            for name, text in operation.query
-        ]
-        responses: dict[str, Any] = {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": schema}}},
-            "400": {"description": "A parameter is wrong.", "content": problem},
-        }
-        if in_path:
-            responses["404"] = {"description": "There is no such thing.", "content": problem}
-        paths[f"{PREFIX}{operation.path.replace(':path', '')}"] = {
-            "get": {
-                "operationId": operation.work.__name__,
-                "summary": (operation.work.__doc__ or "").strip(),
-                "parameters": parameters,
-                "responses": responses,
-            }
-        }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Penstock", "version": penstock.__version__},
-        "paths": paths,
-        "components": {"schemas": components},
-    }
-
-
-def _kind(name: str) -> dict[str, Any]:
-    return {"type": "string"} if name == "experiment" else {"type": "integer", "minimum": 0}
 
 
 def _limit(request: Request) -> int:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 import penstock
+from penstock.access.admission import Admission
 from penstock.access.credentials import Authenticator
 from penstock.access.sessions import Sessions
 from penstock.flows.production.health import Watched
@@ -23,6 +24,7 @@ from penstock.http.prefix import Unprefix
 from penstock.http.prometheus.judgement import JudgementMetrics
 from penstock.http.prometheus.traffic import CONTENT_TYPE
 from penstock.project.project import Project
+from penstock.serving.deployments import find_revision
 
 
 def build_server_app(
@@ -72,7 +74,7 @@ def build_server_app(
         Route("/version", version, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"], middleware=reads_everything),
         *mlflow_routes(services),
-        *api_routes(project),
+        *api_routes(project, _admission(project) if asks_for_credentials else None),
         *absent_routes(),
         Mount(
             "",
@@ -95,3 +97,12 @@ def build_server_app(
         middleware=middleware,
         exception_handlers=page_exception_handlers(project.readable_settings.project, prefix),
     )
+
+
+def _admission(project: Project) -> Admission:
+    def model_of(endpoint: str) -> str | None:
+        with project.database.read() as connection:
+            revision = find_revision(connection, endpoint)
+        return None if revision is None else revision.model
+
+    return Admission(project.database, model_of)

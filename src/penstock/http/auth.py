@@ -1,12 +1,15 @@
 """Ask for credentials: Basic and Bearer, as MLflow's client and browsers send them.
 
 Every request is asked, whatever its path, before anything is looked up; only `/health`, `/version`, the page to sign
-in at and what it looks like answer everybody. A browser that signed in shows its session's cookie. What the caller may then do is checked where the request is understood (`http/mlflow/dispatch`,
-`http/mlflow/files/access`) and, for pages and the product's own API, by `ReadsEverything`.
+in at and what it looks like answer everybody, and routes that take narrow tokens ask by themselves (`http/told.py`).
+A browser that signed in shows its session's cookie. What the caller may then do is checked where the request is
+understood (`http/mlflow/dispatch`, `http/mlflow/files/access`) and, for pages and the product's own API, by
+`ReadsEverything`.
 """
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -33,6 +36,9 @@ COOKIE = "penstock_session"
 MAX_KNOWN = 1024
 UPLOADER = Caller("upload", User(name="upload", role="none", created_ms=0, password_hash=None))
 """Who sends parts: nobody who may do anything else."""
+TOLD = re.compile(r"/api/penstock/v1/(observations|endpoints/[^/]+/(feedback|current))")
+SERVICE = Caller("service", User(name="service", role="none", created_ms=0, password_hash=None))
+"""Who tells of the calls of a service; its route asks for the credentials, which may be a narrow token."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 
 
@@ -70,6 +76,8 @@ class Authenticate:
         """Answer 401 without valid credentials; else note who calls and pass on."""
         if scope["type"] == "http" and _is_part(scope):
             set_caller(scope, UPLOADER)
+        elif scope["type"] == "http" and TOLD.fullmatch(scope["path"]):
+            set_caller(scope, SERVICE)
         elif scope["type"] == "http" and not _is_public(scope):
             headers = Headers(scope=scope)
             given = headers.get("authorization", "")

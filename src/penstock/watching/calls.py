@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.serving.prediction_id import PredictionId, Route
-from penstock.watching.current import Current
+from penstock.serving.told.current import Current
 
 MAX_BYTES = 64 * 1024 * 1024
 """What calls may take that wait for the next write, half a second, about."""
@@ -86,8 +87,6 @@ class Numbers:
 
     def renew(self) -> None:
         """Take another number, in a child process."""
-        import secrets
-
         self.worker = (1 << 23) | secrets.randbits(23)
         self.counter = itertools.count(1)
 

@@ -57,7 +57,20 @@ class Counts:
                 self.requests[endpoint, outcome] += 1
                 if outcome == "error":
                     self.errors[(*_series(endpoint, mark), "model_failed")] += 1
-            self.dropped[endpoint] += len(missed)
+            if missed:
+                self.dropped[endpoint] += len(missed)
+
+    def copy(self) -> Counts:
+        """Return the counts of this moment."""
+        found = Counts()
+        with self._lock:
+            found.requests, found.errors = self.requests.copy(), self.errors.copy()
+            found.dropped, found.refused = self.dropped.copy(), self.refused.copy()
+            found.hook_failures = self.hook_failures.copy()
+            found.durations = {
+                series: Durations(list(one.counts), one.total_s) for series, one in self.durations.items()
+            }
+        return found
 
     def drop(self, endpoint: str, count: int) -> None:
         """Count calls that were left out later, because nothing took them."""

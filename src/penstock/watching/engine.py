@@ -20,9 +20,9 @@ from penstock.base.background import Background
 from penstock.base.errors import Corrupt, Invalid, NotARepository, NotFound, PenstockError, Unavailable
 from penstock.client.connect import HOME, find_place
 from penstock.client.rest import Address
+from penstock.serving.told.current import Current
 from penstock.watching.calls import last, numbers
 from penstock.watching.counting import Counts
-from penstock.watching.current import Current
 from penstock.watching.places import Place, ServerPlace, StorePlace
 from penstock.watching.spool import Spool, Waiting, is_past
 from penstock.watching.watched import (
@@ -133,6 +133,11 @@ class Engine:
                     raise Unavailable(error.message, code=error.code, hint=error.hint) from None
                 self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
             return self._place
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits on disk or in memory."""
+        return 0 if self._spool is None else self._spool.used_bytes
 
     def flush(self) -> None:
         """Write what was called to disk."""
@@ -254,14 +259,17 @@ _left: list[object] = []
 """What belongs to a parent process and must not be closed here."""
 _engine: Engine | None = None
 _guard = threading.Lock()
+_has_hooks = False
 
 
 def the_engine() -> Engine:
     """Return this process's engine."""
-    global _engine  # noqa: PLW0603 - it belongs to the process
+    global _engine, _has_hooks  # noqa: PLW0603 - they belong to the process
     with _guard:
         if _engine is None:
             _engine = Engine(Path.cwd())
+        if not _has_hooks:
+            _has_hooks = True
             atexit.register(_close)
             os.register_at_fork(after_in_child=_after_fork)
             multiprocessing.util.register_after_fork(_close, _close_with_worker)

@@ -7,9 +7,11 @@ means is found out when it is written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
+import numpy as np
 
 Kept = tuple[Any, int]
 """A copy, and about how many bytes it takes."""
@@ -112,8 +114,6 @@ def _find_keeper(kind: type) -> Callable[[Any], Kept]:
     if library == "polars" and name in {"DataFrame", "Series"}:
         return _keep_polars
     if library == "pandas" and name in {"DataFrame", "Series"}:
-        from importlib.metadata import version
-
         return _keep_newer_pandas if int(version("pandas").partition(".")[0]) >= 3 else _keep_pandas
     if issubclass(kind, Mapping):
         return _keep_mapping
@@ -131,8 +131,6 @@ def _find_keeper(kind: type) -> Callable[[Any], Kept]:
 
 
 def _as_array(value: Any) -> Any:
-    import numpy as np
-
     return np.array(value)
 
 

@@ -17,8 +17,8 @@ from penstock.flows.production.live.ingesting import Ingest
 from penstock.project.project import Project
 from penstock.registry.references import resolve_version
 from penstock.serving.deployments import get_revision
-from penstock.serving.observations import parse_batch
-from penstock.watching.current import Current
+from penstock.serving.told.current import Current
+from penstock.serving.told.observations import parse_batch
 
 API = "/api/penstock/v1"
 PACKED = {"Content-Type": "application/msgpack"}

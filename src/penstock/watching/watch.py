@@ -17,9 +17,10 @@ from penstock.base.errors import Invalid
 from penstock.client.connect import find_place
 from penstock.client.rest import Address
 from penstock.flows.production.deploying import check_endpoint_name
+from penstock.serving.told.current import Current
 from penstock.watching.calls import Mark, last
-from penstock.watching.current import Current
 from penstock.watching.engine import find_engine, the_engine
+from penstock.watching.exposing import expose
 from penstock.watching.places import ServerPlace, StorePlace
 from penstock.watching.recording import NOTHING, Pick, Recording
 from penstock.watching.watched import Hook
@@ -63,6 +64,7 @@ def watch(
     for name, given in (("on_revision", on_revision), ("inputs", inputs), ("outputs", outputs)):
         if given is not None and not callable(given):
             raise Invalid(f"{name} is not a function: {given!r}", code="watch.bad_argument")
+    expose()
     engine = the_engine()
     watched = engine.add(endpoint, model, on_revision)
     refused = invalid if isinstance(invalid, tuple) else (invalid,)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from penstock.base.errors import PenstockError
-from penstock.serving.observations import MissedCalls, Observation, ObservationBatch
+from penstock.serving.told.current import Current
+from penstock.serving.told.observations import MissedCalls, Observation, ObservationBatch
 from penstock.watching.calls import Call, Calls, Mark, Standing
 from penstock.watching.counting import Counts
-from penstock.watching.current import Current
 from penstock.watching.keeping import encoder, plain
 from penstock.watching.places import Place
 

@@ -1,25 +1,17 @@
-"""`penstock serve` and `penstock feedback`: the data plane, and labels sent to it."""
+"""`penstock serve`: the data plane."""
 
 from __future__ import annotations
 
 import socket
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
-from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.processes.front_options import FrontOptions
-
-DEFAULT_URL = "http://127.0.0.1:8080"
-NOT_TAKEN = {
-    "unknown": "the store has no prediction of these ids",
-    "misfit": "a label needs one value for each row that was predicted, of a class that the model knows",
-    "rejected": "the id is none of this endpoint's, or the label is no value",
-}
 
 
 @click.command()
@@ -187,167 +179,3 @@ def _serve_with_workers(
     session.emit({"url": url, "workers": workers}, "")
     if found.exit_code:
         click.get_current_context().exit(found.exit_code)
-
-
-@click.command()
-@click.argument("endpoint")
-@click.option(
-    "--file", "source", type=click.File("r"), help="JSON lines or a JSON list; - for standard input."
-)
-@click.option("--prediction", help="Id of one prediction.")
-@click.option("--label", help="The truth about it, as JSON (a list for several rows).")
-@click.option("--by", help="Who says so, kept in the history of a label that is corrected.")
-@click.option(
-    "--url", help="The serve process; by default one that is running here, else http://127.0.0.1:8080."
-)
-@click.option(
-    "--token", envvar="MLFLOW_TRACKING_TOKEN", help="A token for a serve process that asks for one."
-)
-@json_option
-@pass_session
-def feedback(
-    session: Session,
-    endpoint: str,
-    source: IO[str] | None,
-    prediction: str | None,
-    label: str | None,
-    by: str | None,
-    url: str | None,
-    token: str | None,
-) -> None:
-    """Send labels for predictions that ENDPOINT made earlier; exit 1 where one was not taken.
-
-    Either one with --prediction and --label, or many with --file, each
-    {"prediction_id": "…", "label": 1}. Another value for a row that has one corrects it.
-    """
-    from urllib.parse import quote
-
-    if (source is None) == (prediction is None) or (prediction is None) != (label is None):
-        raise click.UsageError("give --file, or --prediction and --label")
-    entries = (
-        _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
-    )
-    if by is not None:
-        entries = [{"by": by, **entry} if isinstance(entry, dict) else entry for entry in entries]
-    url = url or _running(session) or DEFAULT_URL
-    totals: dict[str, int] = {
-        "accepted": 0,
-        "corrected": 0,
-        "unknown": 0,
-        "duplicate": 0,
-        "misfit": 0,
-        "rejected": 0,
-    }
-    reasons: dict[str, str] = {}
-    for start in range(0, len(entries), 1000):
-        answer = _post(
-            f"{url.rstrip('/')}/v2/models/{quote(endpoint, safe='')}/feedback",
-            entries[start : start + 1000],
-            token,
-        )
-        for name in totals:
-            found = answer.get(name, 0)
-            totals[name] += len(found) if isinstance(found, list) else found
-        reasons |= answer.get("reasons", {})
-    told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"]
-    told += [f"misfit {identity}: {reason}" for identity, reason in list(reasons.items())[:5]]
-    session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
-    lost = [name for name in NOT_TAKEN if totals[name]]
-    for name in lost:
-        session.note(f"{totals[name]} {name}: {NOT_TAKEN[name]}")
-    if lost:
-        click.get_current_context().exit(EXIT_FAILED)
-
-
-def _running(session: Session) -> str | None:
-    """Return the URL of a serve process over the store of the session's directory, if one is alive."""
-    from penstock.base.clock import now_ms
-    from penstock.base.errors import PenstockError
-    from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-    from penstock.serving.workers import list_workers
-    from penstock.workspace import open_workspace
-
-    try:
-        project = open_workspace(session.directory)
-        with project.database.read() as connection:
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
-        project.close()
-    except PenstockError:
-        return None
-    return workers[0].url if workers else None
-
-
-def _value(label: str | None) -> Any:
-    import json
-
-    try:
-        return json.loads(label or "")
-    except ValueError:
-        return label
-
-
-def _entries(source: IO[str]) -> list[Any]:
-    import msgspec
-
-    from penstock.base.errors import Invalid
-
-    try:
-        text = source.read().encode()
-        if text.lstrip().startswith(b"["):
-            return msgspec.json.decode(text, type=list[Any])
-        return msgspec.json.Decoder(Any).decode_lines(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise Invalid(
-            f"{Path(source.name).name} holds no labels: {error}",
-            code="serving.bad_feedback",
-            hint='write one {"prediction_id": "…", "label": 1} a line',
-        ) from None
-
-
-def _post(url: str, entries: list[Any], token: str | None) -> dict[str, Any]:
-    import json
-
-    from penstock.base.errors import Denied, Invalid, NotFound, Unavailable
-    from penstock.base.web.calls import JSON, WebConnection
-
-    try:
-        connection = WebConnection(url, timeout_s=60)
-        headers = {**JSON, **({"Authorization": f"Bearer {token}"} if token else {})}
-        reply = connection.request("POST", "", json.dumps(entries).encode(), headers)
-        connection.close()
-    except Invalid as error:
-        raise _bad_url(url, error.message) from None
-    except Unavailable as error:
-        raise Unavailable(
-            f"{url} cannot be reached: {error.fields['why']}",
-            code="serving.unreachable",
-            hint="start it with `penstock serve`, or name it with --url",
-        ) from None
-    try:
-        answer = reply.json()
-    except ValueError as error:
-        if not reply.has_failed:
-            raise _bad_url(url, str(error)) from None
-        answer = None
-    found: dict[str, Any] = answer if isinstance(answer, dict) else {}
-    if reply.has_failed:
-        cause = {401: Denied, 403: Denied, 404: NotFound, 400: Invalid}.get(reply.status, Unavailable)
-        sentence = str(found.get("error") or f"{url} answered {reply.status}")
-        hints = {
-            401: "--token, or MLFLOW_TRACKING_TOKEN: penstock token create NAME --scope feedback",
-            403: "a token of a user with the role writer on the endpoint's model",
-            404: "penstock endpoint list",
-        }
-        hint = hints.get(reply.status, "check the ids and the URL")
-        raise cause(sentence, code="serving.feedback_refused", hint=hint)
-    return found
-
-
-def _bad_url(url: str, why: str) -> Exception:
-    from penstock.base.errors import Invalid
-
-    return Invalid(
-        f"not a server's URL, or no answer of one: {url} ({why})",
-        code="serving.bad_url",
-        hint="name a serve process, like http://127.0.0.1:8080",
-    )

@@ -11,14 +11,15 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.errors import Corrupt, Invalid, Refused, Unavailable
+from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
 from penstock.flows.models.proving import require_unbroken
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
 from penstock.records.flavours import choose_flavour
+from penstock.records.signature import Signature
 from penstock.registry.entities import Manifest, ModelVersion
-from penstock.registry.package import describe_model, verify_model
+from penstock.registry.package import MODEL_FILE, describe_model, parse_description, verify_model
 from penstock.registry.versions import get_version
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.loaders.model import Rows
@@ -121,6 +122,24 @@ def files_of_folder(folder: Path, name: str, number: int, digest: str) -> ModelF
         example=description.example,
         rows=cast("Rows", description.rows),
     )
+
+
+def find_signature(project: Project, model: str, version: int) -> Signature | None:
+    """Return a version's signature, or None where its files are elsewhere or say nothing of it.
+
+    Raises:
+        NotFound: there is no such version.
+        Unavailable: the store cannot be reached.
+    """
+    with project.database.read() as connection:
+        found = get_version(connection, model, version, deleted=True)
+    digest = next((file.sha256 for file in found.manifest.files if file.path == MODEL_FILE), None)
+    if digest is None:
+        return None
+    try:
+        return project.artifacts.load(digest, parse_description)
+    except PenstockError:
+        return None
 
 
 class RegistrySource:

@@ -15,7 +15,9 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.records.signature import Signature
 from penstock.serving.deployments import Revision
-from penstock.serving.observations import (
+from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, Route, parse_prediction_id
+from penstock.serving.recorder import Exchange
+from penstock.serving.told.observations import (
     BATCH_ID,
     COUNT_MAX,
     MissedCalls,
@@ -23,9 +25,7 @@ from penstock.serving.observations import (
     ObservationBatch,
     bad_batch,
 )
-from penstock.serving.observed import Rows, answers_of, columns_of, fit_rows, fit_types
-from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, Route, parse_prediction_id
-from penstock.serving.recorder import Exchange
+from penstock.serving.told.values import Rows, answers_of, columns_of, fit_rows, fit_types
 
 AHEAD_MS = 3_600_000
 """So far a sender's clock may be before ours."""

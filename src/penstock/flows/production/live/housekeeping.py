@@ -14,8 +14,8 @@ from penstock.base.errors import Conflict
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
 from penstock.project.project import Project
-from penstock.serving.observations import KEPT_DAYS, forget_batches
 from penstock.serving.predictions import delete_predictions, forget_features
+from penstock.serving.told.observations import KEPT_DAYS, forget_batches
 
 INTERVAL_S = 5.0
 REST_S = 0.05

@@ -15,8 +15,7 @@ import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.flows.models.folders import RegistrySource
-from penstock.flows.models.signatures import find_signature
+from penstock.flows.models.folders import RegistrySource, find_signature
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.exchanging import Exchanging, Told
 from penstock.flows.production.live.joining import join_labels
@@ -37,9 +36,9 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.serving.classes import Served
 from penstock.serving.deployments import Revision, find_revision, get_revision
-from penstock.serving.observations import ObservationBatch, add_batch, bad_batch
 from penstock.serving.predictions import add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
+from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
 from penstock.serving.workers import NO_URL, WorkerRevision, beat, register_worker, report_revision
 
 UNWRITTEN_MAX = 1_000

@@ -1,0 +1,91 @@
+"""What services of the user's own tell of their calls, their labels, and which version they are to answer with.
+
+Who asks for credentials asks here for what a serve process would: the scope `feedback`, which an ordinary writer of
+the model has, and which a token may be narrowed to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from penstock.access.admission import Admission
+from penstock.access.scopes import Scope
+from penstock.base.errors import Denied
+from penstock.flows.production.live.ingesting import Ingest, Taken
+from penstock.http.operations import Telling
+from penstock.project.project import Project
+from penstock.serving.codecs import LabelItem, decode_feedback
+from penstock.serving.deployments import get_revision
+from penstock.serving.feedback import FeedbackResult, take_feedback
+from penstock.serving.told.current import Current
+from penstock.serving.told.observations import ObservationBatch, parse_batch
+
+PACKED = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
+
+
+class TellingServices:
+    """The routes.
+
+    Args:
+        admission: who decides who may tell; None: everybody may.
+    """
+
+    def __init__(self, project: Project, admission: Admission | None) -> None:
+        self._project, self._admission = project, admission
+        self._ingest = Ingest(project)
+
+    def operations(self) -> tuple[Telling, ...]:
+        """Every route of it."""
+        return (
+            Telling("/observations", self.observations, Taken, method="POST", takes=ObservationBatch),
+            Telling(
+                "/endpoints/{name}/feedback",
+                self.feedback,
+                FeedbackResult,
+                method="POST",
+                takes=list[LabelItem],
+            ),
+            Telling("/endpoints/{name}/current", self.current, Current),
+        )
+
+    def observations(self, request: Request, body: bytes) -> Any:
+        """Take a batch of calls of a service of one's own, once however often it is sent."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        batch = parse_batch(body, is_packed=kind in PACKED)
+        self._admit(request, batch.endpoint, "feedback")
+        return self._ingest.take(batch)
+
+    def feedback(self, request: Request, body: bytes) -> Any:
+        """Take labels for predictions that a service of one's own made."""
+        name = request.path_params["name"]
+        sender = self._admit(request, name, "feedback")
+        items = decode_feedback(body)
+        with self._project.database.read() as connection:
+            revision = get_revision(connection, name)
+        return take_feedback(revision, items, self._ingest, sender)
+
+    def current(self, request: Request, _body: bytes) -> Any:
+        """The version that an endpoint wants now."""
+        name = request.path_params["name"]
+        self._admit(request, name, "infer", "feedback")
+        with self._project.database.read() as connection:
+            return Current.of(get_revision(connection, name))
+
+    def _admit(self, request: Request, endpoint: str, *scopes: Scope) -> str | None:
+        """Return who calls.
+
+        Raises:
+            Denied: the credentials allow none of the scopes.
+        """
+        if self._admission is None:
+            return request.client.host if request.client else None
+        given = request.headers.get("authorization", "")
+        for scope in scopes[:-1]:
+            try:
+                return self._admission.admit(given, scope, endpoint)
+            except Denied as error:
+                if error.code != "access.denied":
+                    raise
+        return self._admission.admit(given, scopes[-1], endpoint)

@@ -1,0 +1,247 @@
+"""What happens to calls when the store is away, a process is killed, a disk is full: told once, or told that it is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import penstock
+from flows.production.endpoints import World
+from penstock.base.errors import Invalid, Unavailable
+from penstock.serving.told.current import Current
+from penstock.watching import calls as calling
+from penstock.watching import engine as engines
+from penstock.watching.engine import Engine
+from penstock.watching.places import StorePlace
+from penstock.watching.spool import Spool
+from watching.seen import count, wait_until, whole, windows_of
+
+SERVICE = Path(__file__).parent / "service.py"
+
+
+def known(engine: Engine) -> None:
+    wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
+
+
+def spooled(root: Path) -> list[Path]:
+    return list((root / ".penstock/watch").glob("*/*.batch"))
+
+
+def test_a_service_never_notices_that_the_store_is_away_and_nothing_is_lost(
+    world: World, engine: Engine
+) -> None:
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda features: 0.5)
+    known(engine)
+    infer({"hour": 1.0})
+    assert engine.drain(60)
+    other = sqlite3.connect(world.root / ".penstock/penstock.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    slowest = 0.0
+    for number in range(200):
+        began = time.perf_counter()
+        infer({"hour": float(number)})
+        slowest = max(slowest, time.perf_counter() - began)
+    wait_until(lambda: bool(spooled(world.root)))
+    other.execute("ROLLBACK")
+    other.close()
+    assert engine.drain(60)
+    assert slowest < 5, "it waited for the store"
+    assert count(world) == 201
+    assert spooled(world.root) == []
+
+
+def test_a_killed_service_loses_at_most_its_last_second_and_the_next_one_sends_what_it_left(
+    world: World, engine: Engine
+) -> None:
+    other = sqlite3.connect(world.root / ".penstock/penstock.db", isolation_level=None)
+    process = subprocess.Popen(
+        [sys.executable, str(SERVICE)], cwd=world.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )  # fmt: skip
+    assert process.stdout is not None
+    told: list[tuple[int, float]] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            number, moment = line.split()
+            told.append((int(number), float(moment)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    wait_until(lambda: count(world) > 100)
+    other.execute("BEGIN IMMEDIATE")  # from now on it can only write to disk
+    wait_until(lambda: len(spooled(world.root)) > 1)
+    os.kill(process.pid, signal.SIGKILL)
+    killed_s = time.time()
+    process.wait()
+    reader.join()
+    other.execute("ROLLBACK")
+    other.close()
+    safe = max(number for number, moment in told if moment < killed_s - 1)
+    penstock.watch(endpoint="delay", model="m/1")
+    wait_until(lambda: spooled(world.root) == [])
+    assert safe <= count(world) <= told[-1][0] + 1
+    assert [one.name for one in (world.root / ".penstock/watch").iterdir()] == [engine.spool.instance]
+
+
+def test_a_batch_that_was_delivered_and_not_yet_removed_counts_once(world: World, engine: Engine) -> None:
+    sent: list[bytes] = []
+
+    class Forgetful(StorePlace):
+        """A process that is killed after each first delivery."""
+
+        def send(self, data: bytes) -> None:
+            super().send(data)
+            if data not in sent:
+                sent.append(data)
+                raise Unavailable("killed", code="test.killed")
+
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    known(engine)
+    engine._place = Forgetful(world.project)
+    for hour in range(5):
+        infer(hour)
+    assert engine.drain(60)
+    assert sent
+    assert count(world) == 5
+
+
+def test_what_there_is_no_room_for_is_counted_in_windows_and_metrics(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda value: 1)
+    known(engine)
+    monkeypatch.setattr(calling, "MAX_BYTES", 0)
+    for _ in range(7):
+        infer(3)
+    monkeypatch.setattr(calling, "MAX_BYTES", 1 << 20)
+    engine.flush()
+    engine.spool._max_bytes = 0
+    monkeypatch.setattr("penstock.watching.spool.MEMORY_BYTES", 400)
+    for _ in range(5):
+        infer("x" * 100)
+    engine.flush()
+    engine.spool._max_bytes = 1 << 20
+    infer(3)
+    assert engine.drain(60)
+    found = whole(world)
+    assert (found.request_count, found.dropped_count, found.row_count) == (13, 12, 1)
+    assert engine.counts.dropped["delay"] == 12
+
+
+def test_what_nobody_will_ever_take_is_put_aside_and_told(
+    world: World, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Strict(StorePlace):
+        def send(self, data: bytes) -> None:
+            raise Invalid("nobody takes this", code="test.invalid")
+
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    known(engine)
+    engine._place = Strict(world.project)
+    infer(3)
+    assert engine.drain(60)
+    assert "1 calls of delay are lost: they were refused: nobody takes this" in caplog.text
+    assert engine.counts.dropped["delay"] == 1
+    assert len(list((world.root / ".penstock/watch/refused").iterdir())) == 1
+
+
+def test_calls_of_an_endpoint_that_is_not_there_yet_wait_for_it_and_say_what_to_do(
+    world: World, engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "RETRY_S", 0.02)
+    infer = penstock.watch(endpoint="fresh", model="m/1")(lambda hour: 1)
+    infer(3)
+    identity = str(penstock.last_prediction_id())
+    wait_until(lambda: "penstock deploy fresh --model m/1" in caplog.text)
+    world.deploy(1, endpoint="fresh")
+    assert engine.drain(60)
+    assert (count(world, "fresh"), windows_of(world, "fresh")[0].key.version) == (1, 1)
+    wait_until(lambda: engine.find_current("fresh") is not None)
+    infer(4)
+    assert str(penstock.last_prediction_id()) != identity
+    assert caplog.text.count("penstock deploy fresh") == 1
+
+
+def test_children_of_a_process_record_for_themselves(world: World, engine: Engine) -> None:
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    known(engine)
+    infer(1)
+
+    def work() -> None:
+        for hour in range(3):
+            infer(hour)
+
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work) for _ in range(2)]
+    for one in children:
+        one.start()
+    for one in children:
+        one.join()
+    assert [one.exitcode for one in children] == [0, 0]
+    infer(1)
+    assert engine.drain(60)
+    wait_until(lambda: count(world) == 8)
+    assert spooled(world.root) == []
+
+
+def test_a_rollback_reaches_the_service_and_a_hook_that_fails_is_told_and_called_again(
+    world: World, engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.watching.watched.HOOK_RETRY_S", 0.02)
+    told: list[tuple[int, str, str]] = []
+    fails = threading.Event()
+
+    def load(current: Current) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        if fails.is_set():
+            raise RuntimeError("it does not load")
+        told.append((current.revision, current.ref, current.kind))
+
+    infer = penstock.watch(endpoint="delay", model="m/1", on_revision=load)(lambda hour: 1)
+    known(engine)
+    infer(1)
+    assert told == []
+    world.deploy(2)
+    wait_until(lambda: len(told) == 1)
+    wait_until(lambda: engine.watched["delay", "m/1"].standing.revision == 2)
+    infer(1)
+    fails.set()
+    world.deploy(3)
+    wait_until(lambda: "on_revision of delay failed at revision 3 (m/3)" in caplog.text)
+    wait_until(lambda: engine.watched["delay", "m/1"].standing.route == "direct")
+    infer(1)
+    fails.clear()
+    wait_until(lambda: len(told) == 2)
+    world.deploy(1, kind="rolled_back")
+    wait_until(lambda: len(told) == 3)
+    wait_until(lambda: engine.watched["delay", "m/1"].standing.revision == 4)
+    infer(1)
+    assert engine.drain(60)
+    assert told == [(2, "m/2", "deployed"), (3, "m/3", "deployed"), (4, "m/1", "rolled_back")]
+    seen = {(one.key.revision, one.key.version, one.key.route) for one in windows_of(world)}
+    assert seen == {(1, 1, "stable"), (2, 2, "stable"), (0, 2, "direct"), (4, 1, "stable")}
+    assert engine.counts.hook_failures["delay"] >= 1
+
+
+def test_a_folder_without_a_place_to_write_is_no_reason_to_fail(tmp_path: Path, monkeypatch: Any) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(blocked))
+    spool = Spool(blocked)
+    assert spool.folder is None
+    assert spool.put("delay", spool.next_id(), 1, b"x")
+    (one,) = spool.list()
+    assert (one.endpoint, one.read()) == ("delay", b"x")
+    spool.remove(one)
+    assert spool.list() == []
