@@ -60,7 +60,7 @@ def fill(project: Project, run_count: int = 10_000) -> Hostile:
     metrics: dict[str, dict[str, float]] = {
         "long": {"loss": 0.25, LONG[:240]: 1.0},
         "turned": {"loss": 0.5},
-        "markup": {"loss": 10_769.0, "a<b>c": 3.0},
+        "markup": {"loss": 10_769.0, "a<b>c": 3.0, "group/x": 1.0},
         "endless": {"loss": math.inf, "gain": -math.inf, "none": math.nan},
     }
     with project.database.write() as connection:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         start_run,
     )
     from penstock.client.models import load_model, log_model, register_model
+    from penstock.flows.observing.tables import compare_tables
     from penstock.flows.sources.access import open_data as open
     from penstock.flows.sources.access import read_bytes
     from penstock.registry.flavours import save_model
@@ -40,6 +41,7 @@ __all__ = [
     "Vote",
     "__version__",
     "active_run",
+    "compare_tables",
     "current",
     "end_run",
     "last_prediction_id",
@@ -95,6 +97,7 @@ _PUBLIC = {
     "Chain": ("penstock.serving.loaders.chain", "Chain"),
     "Vote": ("penstock.serving.loaders.chain", "Vote"),
     "Client": ("penstock.client.client", "Client"),
+    "compare_tables": ("penstock.flows.observing.tables", "compare_tables"),
     "open": ("penstock.flows.sources.access", "open_data"),
     "read_bytes": ("penstock.flows.sources.access", "read_bytes"),
     "save_model": ("penstock.registry.flavours", "save_model"),

@@ -39,6 +39,7 @@ LAZY = {
     "penstock/data/verbs/stale.py": "git, only where something may be left of another commit",
     "penstock/data/verbs/status.py": "DVC 2's hashes",
     "penstock/data/files/forking.py": "ctypes, pickle and signal, only to fork",
+    "penstock/monitoring/grafana/building.py": "Grafana's builder, an optional dependency",
     "penstock/flows/tracked/selection.py": "the pipeline, only where there is one",
     "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",

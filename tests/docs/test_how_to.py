@@ -75,6 +75,10 @@ def test_prometheus_watches_as_the_page_says(reader: Reader) -> None:
     follow(reader, "watch-with-prometheus.md")
 
 
+def test_a_service_of_ones_own_is_watched_as_the_page_says(reader: Reader) -> None:
+    follow(reader, "watch-your-own-service.md")
+
+
 def test_a_project_is_backed_up_and_restored_as_the_page_says(reader: Reader) -> None:
     follow(reader, "back-up.md")
 

@@ -6,10 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
+
+from penstock.http.app import build_server_app
+from penstock.processes.controller import ControllerLoop
+from penstock.workspace import open_workspace
+from servers.browser import PageServer, chromium
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -45,6 +52,23 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return folder, json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def looked_at(demo: tuple[Path, Any]) -> Iterator[PageServer]:
+    """Pages of what the demo left."""
+    project = open_workspace(demo[0] / "flights", {"USER": "ada"})
+    server = PageServer(build_server_app(project, ControllerLoop(project)))
+    server.start()
+    yield server
+    server.stop()
+    project.close()
+
+
 def test_the_demo_holds(demo: tuple[Path, Any]) -> None:
     _, document = demo
     assert [step["step"] for step in document["steps"]] == [1, 2, 3, 4, 5, 6]
@@ -66,3 +90,32 @@ def test_real_dvc_pulls_the_same_into_a_clone(demo: tuple[Path, Any], tmp_path: 
         assert files(clone / name) == files(repository / name)
     for name in ("data/train.parquet", "data/test.parquet"):
         assert (clone / name).read_bytes() == (repository / name).read_bytes()
+
+
+FIRST_VIEWPORT = """() => [...document.querySelectorAll('main *')]
+  .filter((one) => !one.children.length && one.getBoundingClientRect().top < innerHeight)
+  .map((one) => one.closest('p, dd, td, li, h1, h2')?.innerText || one.innerText).join('\\n')"""
+
+
+@pytest.mark.parametrize("role", ["reviewer", "on call", "trainer"])
+def test_the_first_screen_answers_each_question(looked_at: PageServer, browser: Browser, role: str) -> None:
+    address, told = {
+        "reviewer": (
+            "/models/flight-delay/2",
+            ["rolled it back", "may not go out", "live roc_auc is 0.", "for the stable version", "dep_delay", "offline"],
+        ),
+        "on call": (
+            "/",
+            ["needs you: delay is down", "no serve process", "when the last traffic ended", "rolled back",
+             "takes flight-delay/2 out", "live roc_auc is 0.", "penstock serve"],
+        ),
+        "trainer": (
+            "/runs",
+            ["Best roc_auc: 0.7", "before 0.", "differ", "does not count: it made flight-delay/2"],
+        ),
+    }[role]  # fmt: skip
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(looked_at.url + address)
+    text = page.evaluate(FIRST_VIEWPORT)
+    page.close()
+    assert [words for words in told if words not in text] == [], text

@@ -18,12 +18,15 @@ import pytest
 import penstock
 from flows.production.endpoints import World
 from penstock.base.errors import Invalid, Unavailable
+from penstock.flows.chain.lineage import explain
 from penstock.serving.told.current import Current
 from penstock.watching import calls as calling
 from penstock.watching import engine as engines
 from penstock.watching.engine import Engine
 from penstock.watching.places import StorePlace
 from penstock.watching.spool import Spool
+from servers.forking import start_penstock
+from servers.ports import reserve
 from watching.seen import count, wait_until, whole, windows_of
 
 SERVICE = Path(__file__).parent / "service.py"
@@ -85,6 +88,7 @@ def test_a_killed_service_loses_at_most_its_last_second_and_the_next_one_sends_w
     killed_s = time.time()
     process.wait()
     reader.join()
+    process.stdout.close()
     other.execute("ROLLBACK")
     other.close()
     safe = max(number for number, moment in told if moment < killed_s - 1)
@@ -245,3 +249,31 @@ def test_a_folder_without_a_place_to_write_is_no_reason_to_fail(tmp_path: Path, 
     assert (one.endpoint, one.read()) == ("delay", b"x")
     spool.remove(one)
     assert spool.list() == []
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_gets_everything_when_it_is_back(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = reserve()
+    monkeypatch.setenv("PENSTOCK_URI", f"http://127.0.0.1:{port}")
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda hour: 1)
+    for hour in range(50):
+        infer(hour)
+    identity = str(penstock.last_prediction_id())
+    wait_until(lambda: engine._sender.problem is not None)
+    assert spooled(world.root)
+    with (world.root / "server.log").open("wb") as log:
+        command = ["-C", str(world.root), "server", "--port", str(port)]
+        process = start_penstock(command, world.root, log.fileno())
+    try:
+        assert engine.drain(120)
+        known(engine)
+        infer(1)
+        assert engine.drain(60)
+        assert penstock.current("delay").ref == "m/1"
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert count(world) == 51
+    assert explain(world.project, identity).version == "m/1"

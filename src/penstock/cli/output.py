@@ -48,6 +48,7 @@ ASKED = frozenset(
         "metrics show",
         "model list",
         "model show",
+        "monitor report",
         "monitor rules",
         "params diff",
         "remote list",

@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route
 import penstock
 from penstock.access.admission import Admission
 from penstock.access.credentials import Authenticator
+from penstock.access.sessions import Sessions
 from penstock.flows.production.health import Watched
 from penstock.http.api import api_routes
 from penstock.http.auth import Authenticate, ReadsEverything
@@ -18,7 +19,7 @@ from penstock.http.errors import json_response
 from penstock.http.hosts import HostCheck, Protect
 from penstock.http.mlflow.routes import build_services, mlflow_routes
 from penstock.http.mlflow.traces import absent_routes
-from penstock.http.pages import page_exception_handlers, page_routes
+from penstock.http.pages import page_exception_handlers, page_routes, sign_in_routes
 from penstock.http.prefix import Unprefix
 from penstock.http.prometheus.judgement import JudgementMetrics
 from penstock.http.prometheus.traffic import CONTENT_TYPE
@@ -81,10 +82,16 @@ def build_server_app(
             middleware=reads_everything,
         ),
     ]
+    authenticator, sessions = Authenticator(project.database), Sessions(project.database)
+    if asks_for_credentials:
+        name = project.readable_settings.project
+        routes[:0] = sign_in_routes(name, authenticator, sessions, prefix)
     middleware = [Middleware(Unprefix, prefix=prefix)] if prefix else []
     middleware += [Middleware(Protect), Middleware(HostCheck, allowed=allowed_hosts)]
     if asks_for_credentials:
-        middleware.append(Middleware(Authenticate, authenticator=Authenticator(project.database)))
+        middleware.append(
+            Middleware(Authenticate, authenticator=authenticator, sessions=sessions, base=prefix)
+        )
     return Starlette(
         routes=routes,
         middleware=middleware,

@@ -1,22 +1,26 @@
 """Ask for credentials: Basic and Bearer, as MLflow's client and browsers send them.
 
-Every request is asked, whatever its path, before anything is looked up; only `/health` and `/version` answer
-everybody, and routes that take narrow tokens ask by themselves (`http/told.py`). What the caller may then do is
-checked where the request is understood (`http/mlflow/dispatch`, `http/mlflow/files/access`) and, for pages and the
-product's own API, by `ReadsEverything`.
+Every request is asked, whatever its path, before anything is looked up; only `/health`, `/version`, the page to sign
+in at and what it looks like answer everybody, and routes that take narrow tokens ask by themselves (`http/told.py`). A
+browser that signed in shows its session's cookie. What the caller may then do is checked where the request is
+understood (`http/mlflow/dispatch`, `http/mlflow/files/access`) and, for pages and the product's own API, by
+`ReadsEverything`.
 """
 
 from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.access.credentials import Authenticator
+from penstock.access.sessions import Sessions
 from penstock.access.users import User
 from penstock.base.errors import Denied, PenstockError
 from penstock.base.store.database import Database
@@ -24,7 +28,11 @@ from penstock.http.caller import Caller, caller_of, set_caller
 from penstock.http.mlflow.errors import response_for
 from penstock.http.mlflow.files.multipart import PART_ROUTE
 
-PUBLIC = frozenset({"/health", "/version"})
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+PUBLIC = frozenset({"/health", "/version", SIGN_IN, SIGN_OUT})
+STATIC = "/static/"
+"""What a page to sign in at looks like is no secret."""
+COOKIE = "penstock_session"
 MAX_KNOWN = 1024
 UPLOADER = Caller("upload", User(name="upload", role="none", created_ms=0, password_hash=None))
 """Who sends parts: nobody who may do anything else."""
@@ -35,11 +43,19 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 
 
 class Authenticate:
-    """Let nobody through whose credentials are missing or wrong."""
+    """Let nobody through whose credentials are missing or wrong; a browser without any is led to sign in.
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    Args:
+        base: what every address begins with for who calls through a proxy.
+    """
+
+    def __init__(
+        self, app: ASGIApp, authenticator: Authenticator, sessions: Sessions, base: str = ""
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._sessions = sessions
+        self._base = base
 
     def _identify(self, authorization: str) -> Caller:
         bearer = self._authenticator.identify(authorization)
@@ -51,18 +67,32 @@ class Authenticate:
             )
         return Caller(f"person:{bearer.user.name}", bearer.user)
 
+    def _by_session(self, scope: Scope) -> Caller | None:
+        cookie = Request(scope).cookies.get(COOKIE)
+        user = self._sessions.find(cookie) if cookie else None
+        return None if user is None else Caller(f"person:{user.name}", user, is_session=True)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 without valid credentials; else note who calls and pass on."""
         if scope["type"] == "http" and _is_part(scope):
             set_caller(scope, UPLOADER)
         elif scope["type"] == "http" and TOLD.fullmatch(scope["path"]):
             set_caller(scope, SERVICE)
-        elif scope["type"] == "http" and scope["path"] not in PUBLIC:
-            given = Headers(scope=scope).get("authorization", "")
+        elif scope["type"] == "http" and not _is_public(scope):
+            headers = Headers(scope=scope)
+            given = headers.get("authorization", "")
             try:
-                caller = await run_in_threadpool(self._identify, given)
+                caller = None if given else await run_in_threadpool(self._by_session, scope)
+                if caller is None:
+                    caller = await run_in_threadpool(self._identify, given)
             except PenstockError as error:
-                await _refusal(scope["path"], error)(scope, receive, send)
+                answer = _refusal(scope["path"], error)
+                if not given and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+                    place = scope["path"] + (
+                        f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+                    )
+                    answer = RedirectResponse(f"{self._base}{SIGN_IN}?next={quote(place, safe='')}", 303)
+                await answer(scope, receive, send)
                 return
             set_caller(scope, caller)
         await self._app(scope, receive, send)
@@ -85,6 +115,11 @@ class ReadsEverything:
     def _check(self, caller: Caller) -> None:
         with self._database.read() as connection:
             caller.require_everything(connection)
+
+
+def _is_public(scope: Scope) -> bool:
+    path = str(scope["path"])
+    return path in PUBLIC or (scope["method"] in {"GET", "HEAD"} and path.startswith(STATIC))
 
 
 def _is_part(scope: Scope) -> bool:

@@ -5,6 +5,7 @@ Without `--auth` nobody is asked: every request comes from `ANYBODY`, who may do
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from penstock.access.users import User
 from penstock.base.errors import Denied
 
 _KEY = "penstock.caller"
+current_caller: ContextVar[Caller] = ContextVar("current_caller")
+"""Who the request under way comes from, for what every page says."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Caller:
 
     actor: str
     user: User | None = None
+    is_session: bool = False
 
     def may(self, connection: sa.Connection, kind: Kind, resource: str, role: Role = "reader") -> bool:
         """Say whether the caller has at least a role on one experiment (by id) or model (by name)."""
@@ -93,3 +97,4 @@ def caller_of(scope: Scope) -> Caller:
 def set_caller(scope: Scope, caller: Caller) -> None:
     """Note who a request comes from."""
     scope[_KEY] = caller
+    current_caller.set(caller)

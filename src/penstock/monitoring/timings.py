@@ -27,6 +27,21 @@ def _failures_of() -> sa.Select[Any]:
     return query.group_by(windows.c.endpoint)
 
 
+def list_counts(connection: sa.Connection, endpoint: str, limit: int) -> list[tuple[int, int, int]]:
+    """Return (start in s, requests, failures) of an endpoint's newest windows over all routes, oldest first."""
+    rows = connection.execute(_counts_by_start(), {"endpoint": endpoint, "limit": limit})
+    return [(int(row.start_s), int(row.requests), int(row.errors)) for row in rows][::-1]
+
+
+@cache
+def _counts_by_start() -> sa.Select[Any]:
+    requests = sa.func.sum(windows.c.request_count).label("requests")
+    errors = sa.func.sum(windows.c.error_count).label("errors")
+    query = sa.select(windows.c.start_s, requests, errors)
+    query = query.where(windows.c.endpoint == sa.bindparam("endpoint"), windows.c.route != "shadow")
+    return query.group_by(windows.c.start_s).order_by(windows.c.start_s.desc()).limit(sa.bindparam("limit"))
+
+
 def count_route(
     connection: sa.Connection, endpoint: str, revision: int, version: int, route: str, since_s: int
 ) -> dict[str, int]:

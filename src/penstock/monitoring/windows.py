@@ -163,6 +163,7 @@ def list_windows(
     revisions: Sequence[int] | None = None,
     since_s: int = 0,
     limit: int = 200,
+    with_features: bool = True,
 ) -> list[Window]:
     """Return an endpoint's windows that start at or after `since_s`, oldest first.
 
@@ -170,6 +171,7 @@ def list_windows(
         revision: only windows of this one.
         revisions: only windows of these.
         limit: of the newest window starts, how many; one start may have several routes.
+        with_features: whether the sketches of features and outputs are read; they are most of a window's bytes.
     """
     wanted = (windows.c.endpoint == endpoint) & (windows.c.start_s >= since_s)
     if revision is not None:
@@ -178,7 +180,11 @@ def list_windows(
         wanted &= windows.c.revision.in_(revisions)
     starts = sa.select(windows.c.start_s).where(wanted).distinct().order_by(windows.c.start_s.desc())
     first = sa.select(sa.func.min(starts.limit(limit).subquery().c.start_s)).scalar_subquery()
-    query = sa.select(windows).where(wanted, windows.c.start_s >= first)
+    columns = [
+        sa.null().label(one.name) if not with_features and one.name in {"features", "outputs"} else one
+        for one in windows.c
+    ]
+    query = sa.select(*columns).where(wanted, windows.c.start_s >= first)
     found: dict[WindowKey, list[Window]] = {}
     for row in connection.execute(query.order_by(windows.c.worker, windows.c.sequence)):
         window = unpack(row)

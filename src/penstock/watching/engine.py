@@ -237,6 +237,19 @@ class Engine:
             one.stop(CLOSE_S)
         with suppress(Exception):
             self.spool.close()
+        with suppress(Exception):
+            if self._place is not None:
+                self._place.close()
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it was found out where observations go."""
+        return self._place is not None
+
+    def before_fork(self) -> None:
+        """Let nothing of the store be open while the process forks."""
+        if self._place is not None:
+            self._place.before_fork()
 
     def after_fork(self) -> None:
         """In a child: begin anew with the first call, with nothing of the parent's but what is watched."""
@@ -271,7 +284,9 @@ def the_engine() -> Engine:
         if not _has_hooks:
             _has_hooks = True
             atexit.register(_close)
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(
+                before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+            )
             multiprocessing.util.register_after_fork(_close, _close_with_worker)
         return _engine
 
@@ -284,6 +299,16 @@ def find_engine() -> Engine | None:
 def _close() -> None:
     if _engine is not None:
         _engine.close()
+
+
+def _before_fork() -> None:
+    if _engine is not None:
+        _engine.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    if _engine is not None and _engine.has_place:
+        _engine.place().after_fork()
 
 
 def _after_fork() -> None:

@@ -6,6 +6,7 @@ the place cannot be reached now, and `NotFound` where it does not know the endpo
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from penstock.serving.deployments import get_revision
 from penstock.serving.told.current import Current
 from penstock.serving.told.observations import parse_batch
 
+FORK_WAIT_S = 1.0
 API = "/api/penstock/v1"
 PACKED = {"Content-Type": "application/msgpack"}
 
@@ -44,6 +46,14 @@ class Place(Protocol):
         """
         ...
 
+    def before_fork(self) -> None:
+        """Let nothing be open, or under way, that a child would take for its own; at most a second or two."""
+        ...
+
+    def after_fork(self) -> None:
+        """In the parent: go on."""
+        ...
+
     def close(self) -> None:
         """Release what is open."""
         ...
@@ -56,20 +66,35 @@ class StorePlace:
         self._project = project
         _ = project.database  # here, by the one thread that makes this
         self._ingest = Ingest(project)
+        self._sending, self._looking = threading.Lock(), threading.Lock()
+        self._held: list[threading.Lock] = []
 
     def look(self, endpoint: str) -> Current:
         """Return which version an endpoint wants now."""
-        with self._project.database.read() as connection:
+        with self._looking, self._project.database.read() as connection:
             return Current.of(get_revision(connection, endpoint))
 
     def resolve(self, reference: str) -> int:
         """Return the number of the version that a reference means."""
-        with self._project.database.read() as connection:
+        with self._looking, self._project.database.read() as connection:
             return resolve_version(connection, reference).number
 
     def send(self, data: bytes) -> None:
         """Write a batch into the store."""
-        self._ingest.take(parse_batch(data, is_packed=True))
+        with self._sending:
+            self._ingest.take(parse_batch(data, is_packed=True))
+
+    def before_fork(self) -> None:
+        """Close the store's connections: SQLite in a child would take the parent's locks for its own."""
+        self._held = [one for one in (self._sending, self._looking) if one.acquire(timeout=FORK_WAIT_S)]
+        if len(self._held) == 2:
+            self._project.database.engine.dispose()
+
+    def after_fork(self) -> None:
+        """In the parent: go on."""
+        held, self._held = self._held, []
+        for one in held:
+            one.release()
 
     def close(self) -> None:
         """Close the project."""
@@ -99,6 +124,12 @@ class ServerPlace:
     def send(self, data: bytes) -> None:
         """Post a batch."""
         self._rest.send("POST", f"{API}/observations", data, PACKED)
+
+    def before_fork(self) -> None:
+        """Do nothing: a child makes connections of its own."""
+
+    def after_fork(self) -> None:
+        """Do nothing."""
 
     def close(self) -> None:
         """Close the connection of this thread."""

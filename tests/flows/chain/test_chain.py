@@ -103,7 +103,7 @@ def test_a_gate_that_refuses_says_why_in_the_promotion_too(sample: Sample) -> No
     assert not run_gate(project).passed
     with pytest.raises(Refused, match=r"its gate refused it: roc_auc is 0\.\d+, must be at least 0\.999"):
         plan_promotion(project, "late/1")
-    with pytest.raises(Refused, match="no passing verdict"):
+    with pytest.raises(Refused, match="late/1 cannot be deployed: its gate refused it"):
         plan_deployment(project, "delay", "late/1")
 
 

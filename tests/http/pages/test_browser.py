@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -97,6 +98,33 @@ def test_every_page_fits_its_window_without_an_error_or_a_foreign_request(
     assert wrong == []
     assert watched.errors == []
     assert [one for one in watched.requests if not one.startswith(server.url)] == []
+
+
+def test_nothing_serious_stands_in_the_way_of_anybody(
+    browser: Browser, server: PageServer, hostile: Hostile
+) -> None:
+    script = next(Path(axe_playwright_python.__file__).parent.glob("axe*.js")).read_text(encoding="utf-8")
+    wrong = []
+    pages = (
+        "/endpoints/delay", "/models/late/1", f"/runs/{hostile.markup}",
+        f"/experiments/{hostile.experiment}", f"/compare?runs={hostile.long},{hostile.turned}",
+    )  # fmt: skip
+    for scheme, addresses_, options in (
+        ("light", pages, {}),
+        ("dark", pages[:3], {"runOnly": ["color-contrast"]}),
+    ):
+        context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+        page = context.new_page()
+        for address in addresses_:
+            page.goto(server.url + address)
+            page.evaluate(script)
+            for one in page.evaluate(
+                "(options) => axe.run(options).then((found) => found.violations)", options
+            ):
+                if one["impact"] in {"serious", "critical"}:
+                    wrong.append((address, scheme, one["id"], one["nodes"][0]["html"][:200]))
+        context.close()
+    assert wrong == []
 
 
 def test_a_refresh_keeps_what_somebody_opened_chose_typed_and_scrolled(

@@ -115,7 +115,7 @@ def test_markdown_shows_markup_as_text_and_asks_for_nothing() -> None:
     )
     for forbidden in ("<img", "<script", 'href="javascript', "style=", "\u202e", "onerror=alert(1)>"):
         assert forbidden not in html
-    assert "<h3>T</h3>" in html
+    assert "<h2>T</h2>" in html
     assert 'href="https://example.org" rel="noreferrer nofollow"' in html
     assert "⟨U+202E⟩" in html
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -42,8 +43,21 @@ TIMEOUT_OPTION = click.option(
     help="A version that sees the traffic and answers none of it; also several times. Alone, it changes nothing else.",
 )
 @click.option("--reason", help="Why, for the record.")
-@click.option("--force", is_flag=True, help="Also a version that was rolled back; --reason says why it may.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also a version that was rolled back; --reason says why it may. With --manifest, replace files.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen.")
+@click.option(
+    "--manifest",
+    nargs=2,
+    type=(click.Choice(["k8s", "kserve", "seldon"]), click.Path(file_okay=False, path_type=Path)),
+    metavar="KIND DIR",
+    help="Only write the files with which it runs elsewhere (k8s, kserve or seldon; a Dockerfile, a compose file).",
+)
+@click.option("--image", help="What --manifest calls the container image.")
+@click.option("--namespace", default="default", show_default=True, help="Where --manifest runs it.")
 @WAIT_OPTION
 @TIMEOUT_OPTION
 @json_option
@@ -58,6 +72,9 @@ def deploy(
     reason: str | None,
     force: bool,
     dry_run: bool,
+    manifest: tuple[str, Path] | None,
+    image: str | None,
+    namespace: str,
     wait: bool,
     timeout: float,
 ) -> None:
@@ -71,6 +88,9 @@ def deploy(
     if fixed and canary is None:
         raise click.UsageError("--fixed needs --canary")
     project = open_workspace(session.directory)
+    if manifest is not None:
+        _write_manifests(session, project, name, manifest, image, namespace, force=force, dry_run=dry_run)
+        return
     if shadows and reference is None and canary is None:
         plan = plan_shadows(project, name, shadows, reason=reason)
         _carry_out(session, project, plan, timeout if wait else None, dry_run)
@@ -113,6 +133,38 @@ def rollback(
     _carry_out(session, project, plan, timeout if wait else None, dry_run)
 
 
+def _write_manifests(
+    session: Session,
+    project: Project,
+    name: str,
+    manifest: tuple[str, Path],
+    image: str | None,
+    namespace: str,
+    *,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    from penstock.flows.ci.manifests import plan_manifests, write_manifests
+
+    kind, folder = manifest
+    folder = session.directory / folder
+    plan = plan_manifests(project, name, kind, folder, image=image, namespace=namespace)
+    for note in plan.notes:
+        session.note(f"note: {note}")
+    if not dry_run:
+        write_manifests(plan, force=force)
+    done = "Would write" if dry_run else "Wrote"
+    document = {
+        "folder": str(folder),
+        "files": sorted(plan.files),
+        "applied": not dry_run,
+        "notes": plan.notes,
+    }
+    session.emit(
+        document, f"{done} {len(plan.files)} files to {folder}. Nothing was deployed; README.md says how."
+    )
+
+
 def _carry_out(
     session: Session, project: Project, plan: DeploymentPlan, timeout_s: float | None, dry_run: bool
 ) -> None:
@@ -142,7 +194,9 @@ def _carry_out(
     }
     text = f"{plan.summary} (revision {revision.number})."
     if servers == 0:
-        text += "\nNo serve process is running: penstock serve"
+        text += (
+            "\nNo serve process is running: penstock serve; a watched service of your own follows by itself"
+        )
     elif servers:
         text += f"\n{servers} serve process{'es' if servers > 1 else ''} took it over."
     session.emit(document, text)

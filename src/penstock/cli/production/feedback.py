@@ -25,6 +25,11 @@ Send = Callable[[list[Any]], dict[str, Any]]
 @click.option(
     "--file", "source", type=click.File("r"), help="JSON lines or a JSON list; - for standard input."
 )
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    help="A .parquet or .csv with the columns prediction_id and label; rows of one id are the labels of its rows.",
+)
 @click.option("--prediction", help="Id of one prediction.")
 @click.option("--label", help="The truth about it, as JSON (a list for several rows).")
 @click.option("--by", help="Who says so, kept in the history of a label that is corrected.")
@@ -42,6 +47,7 @@ def feedback(
     session: Session,
     endpoint: str,
     source: IO[str] | None,
+    table: Path | None,
     prediction: str | None,
     label: str | None,
     by: str | None,
@@ -50,14 +56,21 @@ def feedback(
 ) -> None:
     """Send labels for predictions that ENDPOINT made earlier; exit 1 where one was not taken.
 
-    Either one with --prediction and --label, or many with --file, each
-    {"prediction_id": "…", "label": 1}. Another value for a row that has one corrects it.
+    Either one with --prediction and --label, or many: with --file, each
+    {"prediction_id": "…", "label": 1}, or with --table. Another value for a row that has one corrects it.
     """
-    if (source is None) == (prediction is None) or (prediction is None) != (label is None):
-        raise click.UsageError("give --file, or --prediction and --label")
-    entries = (
-        _entries(source) if source is not None else [{"prediction_id": prediction, "label": _value(label)}]
-    )
+    given = [one for one in (source, table, prediction) if one is not None]
+    if len(given) != 1 or (prediction is None) != (label is None):
+        raise click.UsageError("give --file, or --table, or --prediction and --label")
+    entries: list[Any]
+    if source is not None:
+        entries = _entries(source)
+    elif table is not None:
+        from penstock.flows.production.live.label_tables import read_labels
+
+        entries = list(read_labels(table))
+    else:
+        entries = [{"prediction_id": prediction, "label": _value(label)}]
     if by is not None:
         entries = [{"by": by, **entry} if isinstance(entry, dict) else entry for entry in entries]
     send = _sender(session, endpoint, url, token)

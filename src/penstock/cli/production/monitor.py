@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
-from penstock.cli.production.observing import monitor_dashboard, monitor_rules
+from penstock.cli.production.observing import monitor_dashboard, monitor_report, monitor_rules
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def monitor() -> None:
 
 monitor.add_command(monitor_rules)
 monitor.add_command(monitor_dashboard)
+monitor.add_command(monitor_report)
 
 
 @monitor.command("status")

@@ -1,7 +1,9 @@
-"""Commands that write what other programs read: `monitor rules`, `monitor dashboard`."""
+"""Commands that write what others read: `monitor rules`, `monitor dashboard`, `monitor report`."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -9,6 +11,41 @@ import click
 from penstock.cli.output import Session, json_option, pass_session
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+class Moment(click.ParamType[int]):
+    """A moment in milliseconds since the epoch: how long ago, as in 90m, 24h or 7d, or a date or time of ISO 8601."""
+
+    name = "time"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        """Read what was given."""
+        from penstock.base.clock import now_ms
+
+        if isinstance(value, int):
+            return value
+        text = str(value).strip()
+        if (ago := re.fullmatch(r"(\d{1,6})(s|m|min|h|d|w)", text)) is not None:
+            return now_ms() - int(ago[1]) * UNITS_MS[ago[2]]
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(
+                f"{text!r} is neither how long ago, such as 24h or 7d, nor a time such as 2026-11-28T10:00"
+            )
+        return int(1000 * (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+since_option = click.option(
+    "--since",
+    type=Moment(),
+    default="24h",
+    show_default=True,
+    metavar="TIME",
+    help="How long ago (90m, 24h, 7d), or a date or time (UTC where it says nothing else).",
+)
 server_url_option = click.option(
     "--server-url",
     default="",
@@ -94,3 +131,54 @@ def monitor_dashboard(
     for name, data in files.items():
         write_atomic(folder / name, data, mode=0o644)
     session.emit({"folder": str(folder), "files": sorted(files)}, f"{folder}: {len(files)} files")
+
+
+@click.command("report")
+@click.argument("endpoint", required=False)
+@since_option
+@click.option("--reference", type=TABLE, help="Compare two tables instead: this one, before.")
+@click.option("--current", type=TABLE, help="And this one, now. Parquet, CSV or JSON lines of any size.")
+@click.option("--html", "page", type=FILE, help="Write one HTML file that needs nothing else.")
+@json_option
+@pass_session
+def monitor_report(
+    session: Session,
+    endpoint: str | None,
+    since: int,
+    reference: Path | None,
+    current: Path | None,
+    page: Path | None,
+) -> None:
+    """Report what changed: of an endpoint (the only one needs no name) since a time, or between two tables.
+
+    Prints Markdown, or JSON with --json.
+    """
+    import msgspec
+
+    from penstock.base.files import write_atomic
+    from penstock.flows.observing.comparing import compare_rows
+    from penstock.flows.observing.reporting import only_endpoint, report_endpoint
+    from penstock.monitoring.reporting import markdown, pages
+    from penstock.workspace import open_workspace
+
+    if (reference is None) != (current is None):
+        raise click.UsageError("--reference and --current go together")
+    if reference is not None and current is not None:
+        if endpoint is not None:
+            raise click.UsageError("two tables have no endpoint: give one or the other")
+        tables = compare_rows(reference, current, (reference.name, current.name))
+        html, text = pages.render_tables(tables), markdown.tables_markdown(tables)
+        document = {**msgspec.to_builtins(tables), "sentence": tables.sentence}
+    else:
+        project = open_workspace(session.directory)
+        try:
+            report = report_endpoint(project, endpoint or only_endpoint(project), since)
+        finally:
+            project.close()
+        html, text = pages.render_endpoint(report), markdown.endpoint_markdown(report)
+        document = {**msgspec.to_builtins(report), "sentence": report.sentence}
+    if page is not None:
+        write_atomic(page, html.encode(), mode=0o644)
+        session.emit({**document, "html": str(page)}, f"{page}: {document['sentence']}")
+    else:
+        session.emit(document, text.rstrip("\n"))

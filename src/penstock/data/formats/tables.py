@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
 
+Array = NDArray[Any]
+
 
 def load_table(path: Path) -> pl.DataFrame:
     """Read a Parquet or CSV table.
@@ -22,7 +24,7 @@ def load_table(path: Path) -> pl.DataFrame:
     try:
         return pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def column_names(path: Path) -> list[str]:
@@ -35,14 +37,15 @@ def column_names(path: Path) -> list[str]:
         lazy = pl.scan_csv(path) if path.suffix == ".csv" else pl.scan_parquet(path)
         return lazy.collect_schema().names()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
-def _unreadable(path: Path, error: Exception) -> Invalid:
+def unreadable(path: Path, error: Exception, hint: str = "penstock pull, or penstock repro") -> Invalid:
+    """Say that a table cannot be read, and why."""
     return Invalid(
         f"table {path} cannot be read: {error}",
         code="data.bad_table",
-        hint="penstock pull, or penstock repro",
+        hint=hint,
         path=str(path),
     )
 
@@ -61,10 +64,11 @@ def to_columns(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, NDArray[A
             hint=f"columns: {', '.join(frame.columns)}",
             column=missing[0],
         )
-    return {name: _to_array(frame[name]) for name in names}
+    return {name: to_array(frame[name]) for name in names}
 
 
-def _to_array(column: pl.Series) -> NDArray[Any]:
+def to_array(column: pl.Series) -> Array:
+    """Return a column as an array: text as objects, missing numbers as NaN."""
     if column.dtype in (pl.String, pl.Categorical, pl.Enum):
         return np.array(column.cast(pl.String).to_list(), dtype=object)
     if column.null_count() and column.dtype.is_numeric():

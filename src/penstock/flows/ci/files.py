@@ -13,7 +13,7 @@ from pathlib import Path
 from penstock import __version__
 from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
-from penstock.ci.installing import Declared, plan_installation
+from penstock.ci.installing import Declared, Installation, plan_installation
 from penstock.ci.jobs import Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins
 from penstock.project.project import Project
@@ -54,8 +54,7 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     remote = project.data.config.get("core", "remote")
     if remote is not None and not is_self_hosted:
         _require_reachable(project, remote)
-    penstock, origin = _running_penstock()
-    installation = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
+    installation = installation_of(project)
     job = validation_job(
         python=".".join(platform.python_version_tuple()[:2]),
         install=installation.commands,
@@ -65,8 +64,19 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     )
     relative, render = RENDERERS[system]
     path = git_root / relative
-    notes = (*installation.notes, *origin)
-    return CiFilePlan(path, relative, render(job), path.read_text() if path.is_file() else None, notes)
+    before = path.read_text() if path.is_file() else None
+    return CiFilePlan(path, relative, render(job), before, installation.notes)
+
+
+def installation_of(project: Project) -> Installation:
+    """Return how another machine gets the project's packages and Penstock as it runs here.
+
+    Raises:
+        Refused: pyproject.toml cannot be read.
+    """
+    penstock, origin = _running_penstock()
+    planned = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
+    return Installation(planned.commands, (*planned.notes, *origin))
 
 
 def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:

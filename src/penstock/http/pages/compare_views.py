@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from penstock.http.pages.drawing.axes import Tick, axis
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Series
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.run_tables import duration, is_loss
+from penstock.http.pages.run_tables import duration, is_loss, runs_rolled_back
 from penstock.http.pages.run_views import curve_of
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, scalar, short
@@ -58,10 +58,12 @@ class ComparePages:
         with self._project.database.read() as connection:
             runs = [tracking.get_run(connection, one.strip()[:300]) for one in wanted[:MOST]]
             charts = _charts(connection, runs, is_logarithmic) if len(runs) > 1 else []
-        rows = compare_runs(runs)
+            rolled_back = runs_rolled_back(connection)
+        rows = compare_runs(runs, rolled_back)
         return self._renderer.page(
             "compare.html",
             runs=runs,
+            rolled_back=rolled_back,
             rows=[one for one in rows if one.differs],
             same=[one for one in rows if not one.differs],
             charts=charts,
@@ -72,14 +74,15 @@ class ComparePages:
         )
 
 
-def compare_runs(runs: Sequence[Run]) -> list[Compared]:
-    """Return every parameter, metric, input and tag of runs as rows."""
+def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[Compared]:
+    """Return every parameter, metric, input and tag of runs as rows; some runs count as best of nothing."""
     rows = [
         _row("parameter", key, [one.params.get(key, "–") for one in runs]) for key in _keys(runs, "params")
     ]
     for key in _keys(runs, "metrics"):
         values = [one.metrics.get(key) for one in runs]
-        rows.append(Compared("metric", key, tuple(column(values)), _best_places(values, is_loss(key))))
+        kept = [None if one.id in never_best else value for one, value in zip(runs, values, strict=True)]
+        rows.append(Compared("metric", key, tuple(column(values)), _best_places(kept, is_loss(key))))
     rows += [_row("data", key, [one.inputs.get(key, "–") for one in runs]) for key in _keys(runs, "inputs")]
     rows.append(_row("code", "commit", [(one.commit or "–")[:10] for one in runs]))
     rows.append(_row("run", "state", [one.status.lower() for one in runs]))
@@ -87,7 +90,7 @@ def compare_runs(runs: Sequence[Run]) -> list[Compared]:
     rows += [
         _row("tag", key, [scalar(one.tags.get(key)) for one in runs])
         for key in _keys(runs, "tags")
-        if not key.startswith("mlflow.")
+        if not key.startswith(("mlflow.", "penstock."))
     ]
     return rows
 

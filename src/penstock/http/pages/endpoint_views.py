@@ -14,6 +14,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.events import list_events
 from penstock.flows.production.health import Watched
+from penstock.flows.production.measuring import USUAL_METRICS
 from penstock.flows.production.overview import latest_look, list_shadows, overview
 from penstock.flows.production.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
@@ -26,7 +27,7 @@ from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
-from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
+from penstock.monitoring.quality import LOWER_IS_BETTER
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.serving.deployments import Revision, get_revision, list_revisions
@@ -85,9 +86,12 @@ class EndpointPages:
         )
         shadows = readable.read(lambda connection: list_shadows(connection, revision))
         seen = readable.read(lambda _connection: latest_look(self._project, revision, looks))
+        judged = _judged(policy.settings if policy else None)
         since_s = now_ms() // 1000 - SPANS[span] if SPANS[span] else 0
         windows = readable.read(
-            lambda _connection: view_windows(self._project, name, limit=WINDOWS, since_s=since_s)
+            lambda _connection: view_windows(
+                self._project, name, limit=WINDOWS, since_s=since_s, metrics=judged or USUAL_METRICS
+            )
         )
         windows = windows or []
         view = next((one for one in overview(self._project, looks) if one.name == name), None)
@@ -97,7 +101,7 @@ class EndpointPages:
             nothing_before = ""
         except PenstockError as error:
             nothing_before = error.message
-        metric = _metric(policy.settings if policy else None, windows)
+        metric = _metric(judged, windows)
         return self._renderer.page(
             "endpoint.html",
             revision=revision,
@@ -129,12 +133,16 @@ def _guardrails(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(shown, key=lambda one: (order[one.state], one.route, one.kind, one.name))
 
 
-def _metric(settings: EndpointSettings | None, windows: list[WindowView]) -> str | None:
-    """Return the metric the guardrails judge, else one the labels tell."""
+def _judged(settings: EndpointSettings | None) -> list[str]:
+    """Return the metrics that the guardrails judge."""
     guardrails = settings.guardrails if settings else ()
-    judged = [entry.quality.metric for entry in guardrails if entry.quality is not None]
+    return [entry.quality.metric for entry in guardrails if entry.quality is not None]
+
+
+def _metric(judged: Sequence[str], windows: list[WindowView]) -> str | None:
+    """Return the metric the guardrails judge, else one the labels tell."""
     told = {name for window in windows for name in window.quality}
-    ordered = [*judged, "roc_auc", "accuracy", "rmse", *sorted(METRICS)]
+    ordered = [*judged, "roc_auc", "accuracy", "rmse", *sorted(told)]
     return next((name for name in ordered if name in told), None)
 
 

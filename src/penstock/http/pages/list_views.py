@@ -9,13 +9,12 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.errors import PenstockError
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.run_tables import (
     PAGE,
     Asked,
     RunTable,
-    clause,
+    best_runs,
     differing,
     find_runs,
     is_loss,
@@ -27,7 +26,7 @@ from penstock.registry.versions import list_versions_of_run
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 from penstock.tracking.experiments import get_experiment, parse_experiment_id
-from penstock.tracking.search import ExperimentSearch, RunSearch, search_experiments, search_runs
+from penstock.tracking.search import ExperimentSearch, search_experiments
 
 EXPERIMENTS = 1000
 LOOKED_AT = 6
@@ -99,13 +98,7 @@ class ListPages:
         metric = self._metric(table)
         if metric is None:
             return None
-        order = f"{clause('metrics', metric)} {'ASC' if is_loss(metric) else 'DESC'}"
-        try:
-            found = search_runs(
-                connection, RunSearch(list(ids), table.asked.filter, [order], limit=LOOKED_AT)
-            )
-        except PenstockError:
-            return None
+        found = best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
         runs = [one for one in tracking.load_runs(connection, found) if metric in one.metrics]
         if not runs:
             return None

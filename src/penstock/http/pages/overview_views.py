@@ -12,16 +12,19 @@ from penstock.base.clock import now_ms
 from penstock.base.store.events import list_events
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
+from penstock.http.pages.drawing.sparks import spark_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import Condition, condition_of
 from penstock.http.pages.telling.states import plain_words
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
+from penstock.monitoring.timings import list_counts
 from penstock.project.project import Project
 
 EVENTS = 40
 ALL_EVENTS = 500
 OWN_EVENTS = 30
+SPARK = 60
 STALE_MS = 10_000
 
 
@@ -53,6 +56,7 @@ class OverviewPages:
                 )
                 for one in views
             }
+            sparks = {one.name: spark_of(list_counts(connection, one.name, SPARK)) for one in views}
         conditions = [
             condition_of(view, [one for one in alerts if one.endpoint == view.name], own[view.name], time_ms)
             for view in views
@@ -62,6 +66,7 @@ class OverviewPages:
         return {
             "conditions": conditions,
             "answer": _answer(conditions),
+            "sparks": sparks,
             "rows": group_events(events),
             "controller": seen,
             "is_stale": is_stale,

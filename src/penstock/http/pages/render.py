@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from penstock.base.clock import format_ms, iso_ms, now_ms
+from penstock.http.caller import ANYBODY, current_caller
 from penstock.http.pages.telling import formatting as told
 from penstock.http.pages.telling.conditions import because, best_known
 from penstock.http.pages.telling.markdown import markdown
@@ -69,7 +70,9 @@ class Renderer:
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a template as an answer that is not cached."""
-        text = self._environment.get_template(template).render(rendered_ms=now_ms(), **values)
+        text = self._environment.get_template(template).render(
+            rendered_ms=now_ms(), caller=current_caller.get(ANYBODY), **values
+        )
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
 

@@ -20,9 +20,12 @@ from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
+from penstock.tracking.metrics import list_latest
 from penstock.tracking.search import RunSearch, run_cursor, search_runs
 
 PAGE = 100
+FEW = 24
+"""So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
 MAX_COLUMNS, MAX_OFFERED = 24, 200
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
@@ -211,15 +214,38 @@ def _best(
         loss = is_loss(one.key)
         if one.kind != "metrics" or loss is None:
             continue
-        order = f"{clause('metrics', one.key)} {'ASC' if loss else 'DESC'}"
-        try:
-            ids = search_runs(connection, RunSearch(list(experiment_ids), asked.filter, [order], limit=most))
-        except PenstockError:  # a key that the grammar cannot write
-            continue
+        ids = best_runs(connection, experiment_ids, asked.filter, one.key, most)
         kept = next((run_id for run_id in ids if run_id not in rolled_back), None)
         if kept is not None:
             found[one.name] = kept
     return found
+
+
+def best_runs(
+    connection: sa.Connection, experiment_ids: Sequence[int], filter_text: str, metric: str, count: int
+) -> list[str]:
+    """Return the best `count` runs by a metric, the best first; none where nothing can be searched so.
+
+    Each experiment is asked by itself where they are few: its index has the answer, and an order over several
+    would read every run.
+    """
+    order = f"{clause('metrics', metric)} {'ASC' if is_loss(metric) else 'DESC'}"
+    groups = [[one] for one in experiment_ids] if len(experiment_ids) <= FEW else [list(experiment_ids)]
+    found: list[str] = []
+    try:
+        for group in groups:
+            found += search_runs(connection, RunSearch(group, filter_text, [order], limit=count))
+    except PenstockError:  # a key that the grammar cannot write
+        return []
+    latest = list_latest(connection, found)
+    values = {
+        run_id: value
+        for run_id, points in latest.items()
+        for key, value, _time, _step, is_nan in points
+        if key == metric and not is_nan
+    }
+    ranked = [one for one in found if one in values]
+    return sorted(ranked, key=lambda one: values[one], reverse=not is_loss(metric))[:count]
 
 
 def runs_rolled_back(connection: sa.Connection) -> dict[str, str]:

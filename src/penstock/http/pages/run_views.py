@@ -22,6 +22,7 @@ from penstock.http.pages.run_tables import duration
 from penstock.http.pages.telling.run_groups import group_names, group_values
 from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_versions
+from penstock.registry.states import list_rolled_back
 from penstock.tracking import runs as tracking
 from penstock.tracking.datasets import list_models as list_model_links
 from penstock.tracking.entities import PARENT_TAG, LoggedModel, Run
@@ -85,6 +86,7 @@ class RunPages:
             above = run.tags.get(PARENT_TAG, "")
             parents = tracking.list_rows(connection, [above]) if above else []
             versions = search_versions(connection, RegistrySearch(f"run_id = '{run.id}'", limit=VERSIONS))
+            rolled_back = list_rolled_back(connection)
             made = [one.model_id for one in list_model_links(connection, [run.id]).get(run.id, [])]
             models = [one for one in list_models(connection, made) if one.deleted_ms is None]
         tags = {key: value for key, value in run.tags.items() if key not in {NOTE_TAG, PARENT_TAG}}
@@ -104,6 +106,7 @@ class RunPages:
             "is_cut": len(shown) > CHARTS,
             "models": models,
             "versions": versions,
+            "rolled_back": rolled_back,
             "parents": parents,
             "children": children,
             "child_limit": CHILDREN,

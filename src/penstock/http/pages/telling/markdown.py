@@ -23,7 +23,7 @@ def markdown(text: str) -> Markup:
     tokens = _PARSER.parse(visible(text[:MAX_LENGTH]))
     for token in tokens:
         if token.type in {"heading_open", "heading_close"}:
-            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("rel", "noreferrer nofollow")

@@ -1,0 +1,73 @@
+"""Large tables as batches of named arrays, in constant memory. Tables that fit are in `tables`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from penstock.data.formats.tables import Array, to_array, unreadable
+
+Batch = dict[str, Array]
+T = TypeVar("T")
+BATCH_ROWS = 50_000
+INFER_ROWS = 10_000
+READERS: dict[str, Callable[..., pl.LazyFrame]] = {
+    ".csv": partial(pl.scan_csv, try_parse_dates=True),
+    ".jsonl": pl.scan_ndjson,
+    ".ndjson": pl.scan_ndjson,
+}
+
+
+def reduce_table(path: Path, reduce: Callable[[Iterator[Batch]], T]) -> T:
+    """Return what `reduce` makes of a table's batches: Parquet, CSV or JSON lines, told by the name's end.
+
+    `reduce` is called a second time, from the beginning, where a later row of a text format shows that the
+    first ones misled about a column's type.
+
+    Raises:
+        Invalid: the table does not exist or cannot be read.
+    """
+    read = READERS.get(path.suffix.lower())
+    try:
+        if read is None:
+            return reduce(_batches(pl.scan_parquet(path)))
+        try:
+            return reduce(_batches(read(path, infer_schema_length=INFER_ROWS)))
+        except pl.exceptions.ComputeError:
+            return reduce(_batches(read(path, infer_schema_length=None)))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(path, error, hint="a table is .parquet, .csv, .jsonl or .ndjson") from None
+
+
+def frame_batches(frame: pl.DataFrame) -> Iterator[Batch]:
+    """Yield the batches of a frame that is in memory."""
+    for part in frame.iter_slices(BATCH_ROWS):
+        yield _arrays(part)
+
+
+def _batches(lazy: pl.LazyFrame) -> Iterator[Batch]:
+    for part in lazy.collect_batches(chunk_size=BATCH_ROWS):
+        yield _arrays(part)
+
+
+def _arrays(frame: pl.DataFrame) -> Batch:
+    """Return columns as arrays: times as seconds since the epoch; lists and structures are left out."""
+    found: Batch = {}
+    for column in frame.iter_columns():
+        flat = column
+        if column.dtype.is_nested() or column.dtype == pl.Binary:
+            continue
+        if column.dtype in (pl.Date, pl.Datetime):
+            flat = column.cast(pl.Datetime("ms")).cast(pl.Int64).cast(pl.Float64) / 1000
+        elif column.dtype == pl.Duration:
+            flat = column.dt.total_milliseconds().cast(pl.Float64) / 1000
+        elif column.dtype == pl.Time or column.dtype.is_decimal():
+            flat = column.cast(pl.Float64 if column.dtype.is_decimal() else pl.String)
+        elif column.dtype == pl.Null:
+            flat = column.cast(pl.Float64)
+        found[column.name] = to_array(flat)
+    return found

@@ -1,0 +1,63 @@
+"""Two tables compared, whatever they are: files of any size, or rows that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from penstock.base.errors import Invalid
+from penstock.data.formats.batches import Batch, frame_batches, reduce_table
+from penstock.monitoring.bins import edges_of
+from penstock.monitoring.profile import Profile
+from penstock.monitoring.reporting.changes import TableReport, compare_profiles
+from penstock.monitoring.settings import DriftLimit
+from penstock.registry.flavours.frames import hold_rows
+
+Edges = Mapping[str, npt.NDArray[Any]]
+
+
+def compare_rows(
+    reference: Any,
+    current: Any,
+    names: tuple[str, str] = ("reference", "current"),
+    limit: DriftLimit | None = None,
+) -> TableReport:
+    """Return what changed from one table to another.
+
+    A file is read once, in batches: memory does not grow with its rows.
+
+    Args:
+        reference: a path of a Parquet, CSV or JSON lines file; a frame of pandas or polars; a mapping of columns.
+        current: the same.
+
+    Raises:
+        Invalid: one of them is no table.
+    """
+    before = _profile(reference)
+    return compare_profiles(before, _profile(current, edges_of(before)), names, limit)
+
+
+def _profile(table: Any, edges: Edges | None = None) -> Profile:
+    def reduce(batches: Iterable[Batch]) -> Profile:
+        profile = Profile(edges=edges)
+        for batch in batches:
+            profile.update(batch)
+        return profile
+
+    if isinstance(table, str | Path):
+        return reduce_table(Path(table), reduce)
+    return reduce(_batches(table))
+
+
+def _batches(rows: Any) -> Iterator[Batch]:
+    held = hold_rows(rows)
+    if held.frame is None:
+        raise Invalid(
+            "a table has columns with names",
+            code="monitoring.no_table",
+            hint="give a frame of pandas or polars, a mapping of columns, or the path of a file",
+        )
+    return frame_batches(held.frame)

@@ -1,0 +1,64 @@
+"""A report as Markdown, for a pull request or a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.base.clock import format_ms
+from penstock.monitoring.reporting.changes import TableReport, short
+from penstock.monitoring.reporting.spans import EndpointReport
+
+FEATURES_MAX = 50
+EVENTS_MAX = 30
+
+
+def tables_markdown(report: TableReport) -> str:
+    """Return what changed between two tables."""
+    return (
+        f"# {report.current_name} against {report.reference_name}\n\n{report.sentence}\n\n{_features(report)}"
+    )
+
+
+def endpoint_markdown(report: EndpointReport) -> str:
+    """Return what an endpoint did."""
+    lines = [
+        (
+            one.route,
+            one.version,
+            f"{one.request_count:,}",
+            f"{one.error_ratio:.2%}",
+            short(one.p99_ms),
+            f"{one.label_count:,}",
+            ", ".join(f"{name} {short(found.value)}" for name, found in one.quality.items()) or "–",
+        )
+        for one in report.versions
+    ]
+    parts = [
+        f"# Endpoint {report.endpoint}",
+        f"{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. {report.sentence}",
+        _table(("route", "version", "requests", "failed", "p99 ms", "labels", "quality"), lines),
+        _features(report.features) if report.features is not None else report.features_note,
+    ]
+    events = [(format_ms(one.time_ms), one.kind, one.summary) for one in report.events[-EVENTS_MAX:]]
+    if events:
+        parts.append(_table(("time", "event", "what"), events))
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def _features(report: TableReport) -> str:
+    lines = [
+        (one.name, one.state, one.sentence, short(one.psi), short(one.ks))
+        for one in report.features[:FEATURES_MAX]
+    ]
+    rest = len(report.features) - len(lines)
+    more = f"\n… and {rest} more features.\n" if rest > 0 else ""
+    return _table(("feature", "state", "what", "PSI", "KS"), lines) + more
+
+
+def _table(headers: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    rows = [headers, ["---"] * len(headers), *lines]
+    return "".join("| " + " | ".join(_cell(cell) for cell in row) + " |\n" for row in rows)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

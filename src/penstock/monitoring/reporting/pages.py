@@ -1,0 +1,309 @@
+"""A report as one HTML file: no script, nothing from elsewhere, to be read on a screen, on paper, or aloud."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+
+from penstock.base.clock import format_ms
+from penstock.monitoring.reporting.changes import FeatureChange, Summary, TableReport, short
+from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, Line, draw_bars, draw_lines
+from penstock.monitoring.reporting.spans import EndpointReport, Span, VersionLine
+
+DRAWN_MAX = 200
+"""Features whose distributions are drawn; all are in the table."""
+LINED_MAX = 2_000
+"""Lines of the table of features."""
+DRIFT_LINES = 4
+STYLE = f"""
+:root {{ color-scheme: light; }}
+body {{ font: 15px/1.45 system-ui, sans-serif; color: #1c1e21; background: #fff; margin: 0 auto; max-width: 60rem;
+  padding: 1.5rem; }}
+h1 {{ font-size: 1.6rem; margin: 0 0 .3rem; }} h2 {{ font-size: 1.2rem; margin: 2rem 0 .5rem; }}
+h3 {{ font-size: 1rem; margin: 0; overflow-wrap: anywhere; }}
+p {{ margin: .3rem 0; }} .lead {{ font-size: 1.05rem; }} .quiet {{ color: #555b64; }}
+table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin: .5rem 0; }}
+th, td {{ text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e3e5e8; vertical-align: top; }}
+th {{ font-weight: 600; }} td.n, th.n {{ text-align: right; }} td:first-child, th[scope=row] {{ overflow-wrap: anywhere; }}
+.drifted, .gone, .retyped {{ color: #a1260d; font-weight: 600; }} .new {{ color: #7a4b00; font-weight: 600; }}
+.feature, figure {{ break-inside: avoid; page-break-inside: avoid; }}
+.feature {{ border-top: 1px solid #e3e5e8; padding: .8rem 0; }}
+.sides {{ display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: flex-start; }}
+.sides table {{ width: auto; flex: 1 1 15rem; margin: 0; }}
+figure {{ margin: .6rem 0; }} figcaption {{ font-weight: 600; }} svg {{ max-width: 100%; height: auto; }}
+.key::before {{ content: ""; display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 0; }}
+.before::before {{ background: {BEFORE}; }} .now::before {{ background: {NOW}; }} .also::before {{ background: {ALSO}; }}
+{" ".join(f".line{index}::before {{ background: {color}; }}" for index, color in enumerate(COLORS))}
+@media print {{ body {{ font-size: 11px; max-width: none; padding: 0; }} a {{ color: inherit; text-decoration: none; }}
+  * {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }} }}
+"""
+
+
+def render_tables(report: TableReport) -> str:
+    """Return the page of two tables."""
+    title = f"{report.current_name} against {report.reference_name}"
+    body = [
+        f"<p class=lead>{escape(report.sentence)}</p>",
+        f"<p class=quiet>{report.reference_rows:,} rows of {escape(report.reference_name)}, "
+        f"{report.current_rows:,} rows of {escape(report.current_name)}.</p>",
+        features_section(report),
+    ]
+    return _page(title, body)
+
+
+def render_endpoint(report: EndpointReport) -> str:
+    """Return the page of an endpoint."""
+    canary = f", version {report.canary} its canary" if report.canary is not None else ""
+    body = [
+        f"<p class=lead>{escape(report.sentence)}</p>",
+        f"<p class=quiet>{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. Revision {report.revision}: "
+        f"{escape(report.model)} version {report.stable} is stable{canary}.</p>",
+        _versions(report.versions),
+        _over_time(report.spans),
+    ]
+    if report.features is not None:
+        body.append(features_section(report.features, report.features_note))
+    else:
+        body.append(f"<h2>Features</h2><p>{escape(report.features_note)}</p>")
+    body.append(_events(report))
+    return _page(f"Endpoint {report.endpoint}", body)
+
+
+def features_section(report: TableReport, note: str = "") -> str:
+    """Return what changed, ranked, and each feature's two distributions."""
+    drawn = [one for one in report.features if one.bars][:DRAWN_MAX]
+    anchors = {one.name: f"f{index}" for index, one in enumerate(drawn)}
+    lines = [
+        [
+            f'<a href="#{anchors[one.name]}">{escape(one.name)}</a>'
+            if one.name in anchors
+            else escape(one.name),
+            f"<span class={one.state}>{one.state}</span>",
+            escape(one.sentence),
+            _number(one.psi),
+            _number(one.ks),
+            _number(one.noise),
+        ]
+        for one in report.features[:LINED_MAX]
+    ]
+    rest = len(report.features) - len(lines)
+    limits = f"Limits: {report.psi_max:g} for the population stability index, {report.ks_max:g} for the KS distance"
+    parts = [
+        "<h2>What changed</h2>",
+        f"<p>{escape(note)}</p>" if note else "",
+        f"<p class=quiet>{limits}; both less what chance gives. Noise is what the index hardly exceeds without a change.</p>",
+        _table(("feature", "state", "what", "PSI", "KS", "noise"), lines, numbers=3),
+        f"<p>… and {rest} more features.</p>" if rest > 0 else "",
+        "<h2>Features</h2>",
+        f'<p><span class="key before">{escape(report.reference_name)}</span> &ensp; '
+        f'<span class="key now">{escape(report.current_name)}</span></p>',
+        *(_feature(one, anchors[one.name], report) for one in drawn),
+    ]
+    left = sum(bool(one.bars) for one in report.features) - len(drawn)
+    if left > 0:
+        parts.append(f"<p>The {left} features that changed least are not drawn.</p>")
+    return "\n".join(part for part in parts if part)
+
+
+def _feature(one: FeatureChange, anchor: str, report: TableReport) -> str:
+    is_text = "text" in (one.reference.kind, one.current.kind)
+    words = (
+        f"{one.name}: distribution in {report.reference_name} and in {report.current_name}; {one.sentence}"
+    )
+    picture = draw_bars(one.bars, words, is_text=is_text)
+    lines = [
+        [name, told(one.reference), told(one.current)]
+        for name, told in FACTS
+        if told(one.reference) != "–" or told(one.current) != "–"
+    ]
+    table = _table(("", escape(report.reference_name), escape(report.current_name)), lines, numbers=2)
+    return (
+        f'<section class=feature id="{anchor}"><h3>{escape(one.name)}</h3>'
+        f"<p><span class={one.state}>{one.state}</span>: {escape(one.sentence)}</p>"
+        f"<div class=sides><figure>{picture}</figure>{table}</div></section>"
+    )
+
+
+def _quartile(index: int) -> Callable[[Summary], str]:
+    return lambda one: short(one.quartiles[index]) if one.quartiles else "–"
+
+
+FACTS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
+    ("values", lambda one: f"{one.count:,}"),
+    ("missing", lambda one: f"{one.missing_ratio:.1%}"),
+    ("different texts", lambda one: "–" if one.distinct is None else f"{one.distinct:,.0f}"),
+    ("mean", lambda one: short(one.mean)),
+    ("standard deviation", lambda one: short(one.deviation)),
+    ("least", lambda one: short(one.low)),
+    ("lower quartile", _quartile(0)),
+    ("median", _quartile(1)),
+    ("upper quartile", _quartile(2)),
+    ("most", lambda one: short(one.high)),
+)
+
+
+def _versions(versions: Sequence[VersionLine]) -> str:
+    lines = [
+        [
+            one.route,
+            str(one.version),
+            f"{one.request_count:,}",
+            f"{one.error_ratio:.2%}",
+            _number(one.p50_ms),
+            _number(one.p99_ms),
+            f"{one.label_count:,}",
+            escape(
+                ", ".join(
+                    f"{name} {short(found.value)}"
+                    + (f" ({short(found.low)} to {short(found.high)})" if found.low is not None else "")
+                    for name, found in one.quality.items()
+                )
+                or "–"
+            ),
+        ]
+        for one in versions
+    ]
+    headers = (
+        "route",
+        "version",
+        "requests",
+        "failed",
+        "p50 ms",
+        "p99 ms",
+        "labels",
+        "quality (95 % interval)",
+    )
+    return "<h2>Versions</h2>" + _table(headers, lines) if lines else ""
+
+
+def _over_time(spans: Sequence[Span]) -> str:
+    if not spans:
+        return ""
+    metrics = sorted({name for one in spans for name in one.quality})
+    features = _most_drifted(spans)
+    ticks = _ticks(spans)
+    parts = ["<h2>Over time</h2>"]
+    parts.append('<p><span class="key now">stable</span> &ensp; <span class="key also">canary</span></p>')
+    parts.append(_figure("Requests", _by_route(spans, lambda one: float(one.request_count)), ticks))
+    parts.append(
+        _figure("Share of failed requests", _by_route(spans, lambda one: one.error_ratio), ticks, unit=_share)
+    )
+    parts.append(_figure("Latency, p99 in ms", _by_route(spans, lambda one: one.p99_ms), ticks))
+    for name in metrics:
+        lines = [_with_interval(spans, route, name) for route in ("stable", "canary")]
+        told = [line for line in lines if any(math.isfinite(value) for value in line.values)]
+        parts.append(_figure(f"{name}, with its 95 % interval", told, ticks, floor=False))
+    if features:
+        named = [
+            Line(
+                name=name,
+                moments=[_middle(one) for one in spans if one.route == "stable"],
+                values=[one.drift.get(name, math.nan) for one in spans if one.route == "stable"],
+            )
+            for name in features
+        ]
+        keys = " &ensp; ".join(
+            f'<span class="key line{index}">{escape(name)}</span>' for index, name in enumerate(features)
+        )
+        parts.append(_figure("Population stability index of the features that drifted most", named, ticks))
+        parts.append(f"<p>{keys}</p>")
+    return "\n".join(part for part in parts if part)
+
+
+def _most_drifted(spans: Sequence[Span]) -> list[str]:
+    most: dict[str, float] = {}
+    for one in spans:
+        for name, value in one.drift.items():
+            most[name] = max(most.get(name, 0.0), value)
+    return sorted(most, key=lambda name: (-most[name], name))[:DRIFT_LINES]
+
+
+def _by_route(spans: Sequence[Span], value: Callable[[Span], float | None]) -> list[Line]:
+    found = []
+    for route in ("stable", "canary"):
+        own = [one for one in spans if one.route == route]
+        if own:
+            numbers = [math.nan if (got := value(one)) is None else got for one in own]
+            found.append(Line(name=route, moments=[_middle(one) for one in own], values=numbers))
+    return found
+
+
+def _with_interval(spans: Sequence[Span], route: str, metric: str) -> Line:
+    own = [one for one in spans if one.route == route]
+    found = [one.quality.get(metric) for one in own]
+
+    def numbers(name: str) -> list[float]:
+        got = [getattr(one, name) if one is not None else None for one in found]
+        return [math.nan if one is None else float(one) for one in got]
+
+    moments = [_middle(one) for one in own]
+    return Line(
+        name=route, moments=moments, values=numbers("value"), low=numbers("low"), high=numbers("high")
+    )
+
+
+def _middle(one: Span) -> float:
+    return (one.start_s + one.end_s) / 2
+
+
+def _ticks(spans: Sequence[Span]) -> list[tuple[float, str]]:
+    first, last = _middle(spans[0]), max(_middle(one) for one in spans)
+    places = [first] if first == last else [first + (last - first) * share for share in (0.08, 0.5, 0.92)]
+    return [(place, format_ms(int(1000 * place)).removesuffix("Z")[:16]) for place in places]
+
+
+def _figure(
+    title: str,
+    lines: Sequence[Line],
+    ticks: Sequence[tuple[float, str]],
+    *,
+    floor: bool = True,
+    unit: Callable[[float], str] = short,
+) -> str:
+    told = "; ".join(f"{one.name} last {short(_last(one.values))}" for one in lines)
+    picture = draw_lines(lines, f"{title} over time; {told}", ticks, floor=floor, unit=unit)
+    return f"<figure><figcaption>{escape(title)}</figcaption>{picture}</figure>" if picture else ""
+
+
+def _share(ratio: float) -> str:
+    return f"{100 * ratio:.3g} %"
+
+
+def _last(values: Sequence[float]) -> float:
+    return next((one for one in reversed(values) if math.isfinite(one)), math.nan)
+
+
+def _events(report: EndpointReport) -> str:
+    lines = [[format_ms(one.time_ms), escape(one.kind), escape(one.summary)] for one in report.events]
+    if not lines:
+        return "<h2>Events</h2><p>None in this time.</p>"
+    return "<h2>Events</h2>" + _table(("time", "event", "what"), lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def _table(headers: Sequence[str], lines: Sequence[Sequence[str]], numbers: int = 0) -> str:
+    """Return a table of cells that are HTML already; the last `numbers` columns are numbers."""
+    kinds = [" class=n" if index >= len(headers) - numbers else "" for index in range(len(headers))]
+    head = "".join(f"<th scope=col{kind}>{name}</th>" for kind, name in zip(kinds, headers, strict=True))
+    body = "\n".join(
+        "<tr>"
+        + f"<th scope=row>{line[0]}</th>"
+        + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds[1:], line[1:], strict=True))
+        + "</tr>"
+        for line in lines
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+
+
+def _page(title: str, body: Sequence[str]) -> str:
+    text = "\n".join(body)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body><main><h1>{escape(title)}</h1>\n{text}\n</main></body></html>\n"
+    )

@@ -1,0 +1,97 @@
+"""What an endpoint did over a span of time, as values: for a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from penstock.monitoring.reporting.changes import TableReport
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A metric with its 95 % interval; the interval is None while too few labels are there to tell it."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @staticmethod
+    def of(pair: tuple[float, float]) -> Estimate:
+        """Return the estimate of a value and its standard error."""
+        value, error = pair
+        if not math.isfinite(error):
+            return Estimate(value)
+        return Estimate(value, value - 1.96 * error, value + 1.96 * error)
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Traffic of one version on one route over a part of the time; None where nobody knows.
+
+    `drift` has the population stability index of features against training.
+    """
+
+    start_s: int
+    end_s: int
+    route: str
+    version: int
+    request_count: int
+    error_ratio: float
+    p50_ms: float | None
+    p99_ms: float | None
+    label_count: int
+    quality: Mapping[str, Estimate]
+    drift: Mapping[str, float]
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """One event in the report's time."""
+
+    time_ms: int
+    kind: str
+    summary: str
+
+
+class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One version on one route over all of the time."""
+
+    route: str
+    version: int
+    request_count: int
+    error_ratio: float
+    p50_ms: float | None
+    p99_ms: float | None
+    label_count: int
+    quality: Mapping[str, Estimate]
+
+
+class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint from `since_ms` to `until_ms`. `features` compares what came with training.
+
+    `features_note` says why that is not told, or of what it is.
+    """
+
+    endpoint: str
+    model: str
+    revision: int
+    stable: int
+    canary: int | None
+    since_ms: int
+    until_ms: int
+    versions: tuple[VersionLine, ...]
+    spans: tuple[Span, ...]
+    events: tuple[Happened, ...]
+    features: TableReport | None
+    features_note: str
+
+    @property
+    def sentence(self) -> str:
+        """Say in one sentence what there was."""
+        requests = sum(one.request_count for one in self.versions)
+        failed = sum(one.request_count * one.error_ratio for one in self.versions)
+        labels = sum(one.label_count for one in self.versions)
+        if not requests:
+            return "No requests in this time."
+        told = f"{requests:,} requests, {failed / requests:.2%} of them failed; {labels:,} labels."
+        return f"{told} {self.features.sentence}" if self.features is not None else told

@@ -1,0 +1,131 @@
+"""The overview: the worst first, from the controller's last look where it is fresh, with rollouts and traffic."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from penstock.base.clock import now_ms
+from penstock.flows.production import overview as overview_module
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.overview import FRESH_MS, overview
+from penstock.flows.production.responding import Controller
+from penstock.flows.production.revising import apply_deployment
+from penstock.http.app import build_server_app
+from penstock.monitoring.latency import LatencyHistogram
+from penstock.monitoring.quality import Quality
+from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
+from penstock.project.project import Project
+from projects import Sample
+
+
+@pytest.fixture
+def project(two_versions_root: Path, tmp_path: Path) -> Iterator[Project]:
+    """`delay` serves `late/1`, with `late/2` as canary and some traffic; some of it failed."""
+    sample = Sample.copy(two_versions_root, tmp_path / "project")
+    project = sample.project
+    apply_deployment(project, plan_deployment(project, "delay", "late/1"))
+    apply_deployment(project, plan_deployment(project, "delay", "late/2", canary=20.0))
+    latency = LatencyHistogram()
+    latency.update([0.01, 0.02, 0.5])
+    now = int(time.time())
+    partials = [
+        Partial(
+            window=Window(
+                key=WindowKey("delay", now - 60 + place, 1, 1, "stable"),
+                window_s=1, request_count=300, quality=Quality.of(np.array([0.1, 0.9]), np.array([0.0, 1.0])), error_count=place % 2, row_count=300, latency=latency,
+            ),
+            worker=1,
+            sequence=place,
+        )
+        for place in range(6)
+    ]  # fmt: skip
+    with project.database.write() as connection:
+        add_partials(connection, partials)
+    yield project
+    sample.close()
+
+
+class Seen:
+    """A controller that looked."""
+
+    def __init__(self, health: ControllerHealth) -> None:
+        self.health = health
+
+
+def test_pages_show_what_the_controller_found_and_when(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = Controller(project)
+    controller.tick()
+    found = controller.observations
+    assert set(found) == {"delay"}
+    kept = found["delay"].stable.recent
+    assert kept is None or kept.features.row_count == 0  # no sketch is kept alive
+    fresh = overview(project)
+
+    looks: list[str] = []
+    observe = overview_module.observe
+    monkeypatch.setattr(
+        overview_module, "observe", lambda *given: (looks.append(given[1]), observe(*given))[1]
+    )
+    shown = overview(project, found)
+    assert looks == []  # the page looks at nothing itself
+    assert shown[0].looked_ms == found["delay"].time_ms
+    assert [(one.kind, one.name, one.state) for one in shown[0].findings] == [
+        (one.kind, one.name, one.state) for one in fresh[0].findings
+    ]
+    assert [one.request_count for one in shown[0].routes] == [one.request_count for one in fresh[0].routes]
+
+    old = {"delay": replace(found["delay"], time_ms=now_ms() - FRESH_MS - 1)}
+    assert overview(project, old)[0].looked_ms > found["delay"].time_ms
+    apply_deployment(project, plan_deployment(project, "delay", "late/1"))
+    assert overview(project, found)[0].revision == found["delay"].revision.number + 1
+    assert looks == ["delay", "delay"]
+    controller.close()
+
+
+def test_a_quick_look_keeps_the_quality_of_the_whole_one(project: Project) -> None:
+    controller = Controller(project)
+    controller.tick()
+    first = controller.observations["delay"]
+    with project.database.write() as connection:  # something failed: it is looked at again, quickly
+        window = Window(
+            key=WindowKey("delay", int(time.time()), 1, 1, "stable"),
+            window_s=1,
+            request_count=9,
+            error_count=9,
+        )
+        add_partials(connection, [Partial(window=window, worker=1, sequence=99)])
+    controller.tick()
+    second = controller.observations["delay"]
+    assert second.time_ms > first.time_ms
+    assert first.stable.labelled is not None
+    assert second.stable.labelled is not None
+    assert second.stable.labelled.quality.label_count == first.stable.labelled.quality.label_count == 12
+    assert second.step.keys() == first.step.keys()
+    controller.close()
+
+
+def test_a_card_tells_what_is_wrong_how_far_the_rollout_is_and_what_to_type(project: Project) -> None:
+    app = build_server_app(project, Seen(ControllerHealth(now_ms(), 1, None)))
+    text = TestClient(app).get("/").text
+    plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text))
+    for words in (
+        "1 of 1 endpoint needs you: delay is down.",
+        "no serve process is running",
+        "20 % →",
+        "penstock serve",
+        "1,800 requests in 6 windows, 3 failed",
+    ):
+        assert words in plain, words
+    assert text.count('class="failed"') == 3
+    assert text.index('class="card bad"') > 0

@@ -1,0 +1,164 @@
+"""Signing in at a page: who is nobody is led there, a session is a cookie that ends, and it does what its user may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from penstock.access import sessions as sessions_module
+from penstock.access.roles import Role
+from penstock.access.tokens import create_token, revoke_token
+from penstock.access.users import add_user, modify_user, remove_user
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.http.app import build_server_app
+from penstock.http.auth import COOKIE
+from penstock.http.pages.sign_in import safe_place
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
+from penstock.serving.deployments import get_revision
+from projects import Sample
+from tables import table
+
+PASSWORD = "three blind mice run"
+FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
+HTML = {"accept": "text/html"}
+
+
+@pytest.fixture
+def project(two_versions_root: Path, tmp_path: Path) -> Iterator[Project]:
+    sample = Sample.copy(two_versions_root, tmp_path / "project")
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late/1"))
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late/2", canary=20.0))
+    roles: dict[str, Role] = {"root": "admin", "reader": "reader"}
+    with sample.project.database.write() as connection:
+        for name, role in roles.items():
+            add_user(connection, name, role, PASSWORD, "test")
+    yield sample.project
+    sample.close()
+
+
+def client_of(project: Project, prefix: str = "") -> TestClient:
+    app = build_server_app(project, ControllerLoop(project), asks_for_credentials=True, prefix=prefix)
+    return TestClient(app, base_url="http://127.0.0.1", follow_redirects=False)
+
+
+def sign_in(client: TestClient, name: str, password: str = PASSWORD, place: str = "/runs") -> int:
+    form = {"name": name, "password": password, "next": place}
+    return client.post("/sign-in", data=form, headers=HTML).status_code
+
+
+def test_a_browser_is_led_to_sign_in_and_back_and_a_program_is_told(project: Project) -> None:
+    client = client_of(project)
+    led = client.get("/runs?order=start_time+DESC", headers=HTML)
+    assert (led.status_code, led.headers["location"]) == (
+        303,
+        "/sign-in?next=%2Fruns%3Forder%3Dstart_time%2BDESC",
+    )
+    assert client.get("/runs").status_code == 401
+    assert client.post("/endpoints/delay/rollback", content="revision=3", headers=FORM).status_code == 401
+    page = client.get(led.headers["location"], headers=HTML)
+    assert 'value="/runs?order=start_time+DESC"' in page.text
+    assert client.get("/static/penstock.css").status_code == 200
+
+    wrong = client.post("/sign-in", data={"name": "root", "password": "wrong", "next": "/"}, headers=HTML)
+    assert wrong.status_code == 401
+    assert "is wrong" in wrong.text
+    assert COOKIE not in wrong.cookies
+    done = client.post("/sign-in", data={"name": "root", "password": PASSWORD, "next": "/runs"}, headers=HTML)
+    assert (done.status_code, done.headers["location"]) == (303, "/runs")
+    cookie = done.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    text = client.get("/runs", headers=HTML).text
+    assert "root <span" in text
+    assert "Sign out" in text
+    assert client.post("/sign-out", headers=HTML).status_code == 303
+    assert client.get("/runs", headers=HTML).status_code == 303
+
+
+def test_a_session_may_what_its_user_may_and_the_audit_names_the_person(project: Project) -> None:
+    client = client_of(project)
+    with project.database.read() as connection:
+        number = get_revision(connection, "delay").number
+    form = f"revision={number}&to=&reason=x"
+    assert sign_in(client, "reader") == 303
+    assert client.get("/endpoints/delay", headers=HTML).status_code == 200
+    assert client.get("/endpoints/delay/rollback", headers=HTML).status_code == 403
+    assert client.post("/endpoints/delay/rollback", content=form, headers=FORM).status_code == 403
+    assert sign_in(client, "root") == 303
+    foreign = {**FORM, "origin": "https://evil.example"}
+    assert client.post("/endpoints/delay/rollback", content=form, headers=foreign).status_code == 403
+    assert client.post("/endpoints/delay/rollback", content=form, headers=FORM).status_code == 303
+    with project.database.read() as connection:
+        assert get_revision(connection, "delay").actor == "person:root"
+
+
+def test_a_session_ends_with_time_with_the_password_and_with_the_user(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of(project)
+
+    def is_in() -> bool:
+        return client.get("/runs", headers=HTML).status_code == 200
+
+    now = [1000.0]
+    monkeypatch.setattr(sessions_module.time, "monotonic", lambda: now[0])
+    sign_in(client, "root")
+    for _ in range(13):
+        assert is_in()
+        now[0] += 3500
+    assert not is_in()  # used all the time, and over after twelve hours
+    sign_in(client, "root")
+    now[0] += 3700
+    assert not is_in()  # idle
+    sign_in(client, "reader")
+    with project.database.write() as connection:
+        modify_user(connection, "reader", "test", password="another password here")
+    assert not is_in()
+    sign_in(client, "reader", "another password here")
+    assert is_in()
+    with project.database.write() as connection:
+        remove_user(connection, "reader", "test")
+    assert not is_in()
+    with project.database.write() as connection:
+        token, secret = create_token(connection, "root", "test")
+        narrow = create_token(connection, "root", "test", scopes=["infer"])[1]
+    assert sign_in(client, "root", narrow) == 401
+    assert sign_in(client, "root", secret) == 303
+    assert is_in()
+    with project.database.write() as connection:
+        revoke_token(connection, token.id, "test")
+    assert not is_in()
+    client.cookies.set(COOKIE, "made-up\udcff".encode("utf-8", "replace").decode())
+    assert not is_in()
+
+
+@table(
+    "place",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "runs",
+        "",
+        "/a\nb",
+        "/sign-in",
+        "/sign-out",
+    ],
+)
+def test_a_sign_in_leads_to_no_other_server(place: str) -> None:
+    assert safe_place(place) == "/"
+
+
+def test_behind_a_proxys_prefix_everything_leads_below_it(project: Project) -> None:
+    client = client_of(project, prefix="/pen")
+    led = client.get("/pen/runs", headers=HTML)
+    assert led.headers["location"] == "/pen/sign-in?next=%2Fruns"
+    form = {"name": "root", "password": PASSWORD, "next": "/runs"}
+    done = client.post("/pen/sign-in", data=form, headers=HTML)
+    assert done.headers["location"] == "/pen/runs"
+    assert "path=/pen" in done.headers["set-cookie"].lower()

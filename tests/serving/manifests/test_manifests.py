@@ -1,0 +1,135 @@
+"""Manifests: valid by Kubernetes' schemas, run by the real server, never written over what is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kubernetes_validate
+import pytest
+import yaml
+
+from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.flows.ci.manifests import KINDS, plan_manifests, write_manifests
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
+from penstock.serving.manifests.deployable import Deployable
+from projects import Sample
+from servers.forking import run_penstock
+from stories.live import wait_until
+
+VERSIONS = ("1.27", kubernetes_validate.latest_version())
+
+
+def written(sample: Sample, kind: str) -> dict[str, Any]:
+    """Return the YAML files of a kind, read back."""
+    plan = plan_manifests(
+        sample.project, "delay", kind, sample.root / "out" / kind, image="registry.example.org/delay:7"
+    )
+    write_manifests(plan)
+    return {
+        name: yaml.safe_load((plan.folder / name).read_text())
+        for name in plan.files
+        if name.endswith(".yaml")
+    }
+
+
+def test_every_object_and_every_pod_is_valid_by_the_schemas_of_kubernetes(released: Sample) -> None:
+    apply_deployment(released.project, plan_deployment(released.project, "delay", "late@champion"))
+    files = {kind: written(released, kind) for kind in KINDS}
+    plain = [
+        one
+        for name, one in files["k8s"].items()
+        if one.get("apiVersion", "").count("k8s.io") == 0 and "kind" in one
+    ]
+    assert sorted(one["kind"] for one in plain) == [
+        "Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Secret", "Service",
+    ]  # fmt: skip
+    predictor = dict(files["kserve"]["inferenceservice.yaml"]["spec"]["predictor"])
+    assert predictor["containers"][0]["name"] == "kserve-container"
+    del predictor["minReplicas"], predictor["maxReplicas"]
+    seldon = files["seldon"]["seldondeployment.yaml"]["spec"]["predictors"][0]
+    assert seldon["graph"]["name"] == seldon["componentSpecs"][0]["spec"]["containers"][0]["name"]
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "delay"}, "spec": spec}
+        for spec in (predictor, seldon["componentSpecs"][0]["spec"])
+    ]
+    for version in VERSIONS:
+        for document in (*plain, *pods):
+            kubernetes_validate.validate(document, version, strict=True)
+    wrong = {**plain[0], "spec": {**plain[0]["spec"], "replica": 2}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
+    services = files["k8s"]["compose.yaml"]["services"]
+    assert {"postgres", "server", "serve", "prometheus", "grafana"} == set(services)
+
+
+def test_the_server_runs_with_the_arguments_of_its_container_and_answers_its_probes(released: Sample) -> None:
+    apply_deployment(released.project, plan_deployment(released.project, "delay", "late@champion"))
+    container = written(released, "k8s")["deployment.yaml"]["spec"]["template"]["spec"]["containers"][0]
+    arguments = [
+        re.sub(r"^--(port|grpc-port)=\d+$", r"--\1=0", one).replace("--host=0.0.0.0", "--host=127.0.0.1")
+        for one in container["args"]
+    ]
+    log = released.root / "serve.log"
+    command = [sys.executable, "-m", "penstock.cli", "-C", str(released.root), *arguments]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: b"serving on" in log.read_bytes() or process.poll() is not None)
+        found = re.search(r"serving on (\S+),", log.read_text())
+        assert found, log.read_text()
+        for probe in ("livenessProbe", "readinessProbe"):
+            path = container[probe]["httpGet"]["path"]
+            wait_until(lambda path=path: is_answered(found[1] + path))
+        named = {"host": "delay.default.svc.cluster.local"}
+        assert httpx.get(f"{found[1]}/v2/models/delay", headers=named).status_code == 401
+        assert (
+            httpx.get(f"{found[1]}/v2/models/delay", headers={"host": "evil.example.org"}).status_code == 403
+        )
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def is_answered(url: str) -> bool:
+    """Whether a probe finds the container well."""
+    try:
+        return httpx.get(url, timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_files_that_somebody_changed_are_kept_unless_told_otherwise(released: Sample) -> None:
+    folder = released.root / "out"
+    arguments = ("deploy", "delay", "--manifest", "k8s", str(folder))
+    assert run_penstock(released.root, *arguments, "--dry-run").returncode == 0
+    assert not folder.exists()
+    assert run_penstock(released.root, *arguments).returncode == 0
+    (folder / "service.yaml").write_text("mine: true\n")
+    refused = run_penstock(released.root, *arguments)
+    assert (refused.returncode, "service.yaml exists with other content" in refused.stderr) == (4, True)
+    assert (folder / "service.yaml").read_text() == "mine: true\n"
+    assert run_penstock(released.root, *arguments, "--force").returncode == 0
+    assert "kind: Service" in (folder / "service.yaml").read_text()
+
+
+def test_names_that_no_cluster_takes_and_endpoints_that_nobody_knows_are_told(
+    released: Sample, tmp_path: Path
+) -> None:
+    assert Deployable("Delay_EU 2", "i").name == "delay-eu-2"
+    for wrong in ("7", "é", "x" * 54):
+        with pytest.raises(Invalid):
+            _ = Deployable(wrong, "i").name
+    with pytest.raises(NotFound):
+        plan_manifests(released.project, "nosuch", "k8s", tmp_path)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "README.md").write_text("mine")
+    with pytest.raises(Conflict):
+        write_manifests(plan_manifests(released.project, "delay", "k8s", folder))
+    assert [path.name for path in folder.iterdir()] == ["README.md"]

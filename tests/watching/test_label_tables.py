@@ -1,0 +1,70 @@
+"""Labels as a table: joined with what a service told, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import penstock
+from flows.production.endpoints import World
+from penstock.base.errors import PenstockError
+from penstock.flows.production.live.label_tables import read_labels
+from penstock.watching.engine import Engine
+from servers.forking import run_penstock
+from watching.seen import wait_until, whole
+
+
+@pytest.mark.slow
+def test_labels_of_a_table_are_joined_in_the_store_where_nothing_serves(
+    world: World, engine: Engine, tmp_path: Path
+) -> None:
+    infer = penstock.watch(endpoint="delay", model="m/1")(lambda rows: np.array([1, 0]))
+    wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
+    ids = []
+    for _ in range(3):
+        infer([{"hour": 1}, {"hour": 2}])
+        ids.append(penstock.last_prediction_id())
+    assert engine.drain(60)
+    table = pl.DataFrame(
+        {"prediction_id": [one for one in ids for _ in range(2)], "label": [1, 0, 1, None, 0, 0]}
+    )
+    table.write_parquet(tmp_path / "labels.parquet")
+    table.write_csv(tmp_path / "again.csv")
+    done = [
+        run_penstock(world.root, "--json", "feedback", "delay", "--table", tmp_path / name)
+        for name in ("labels.parquet", "again.csv")
+    ]
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+    assert [json.loads(one.stdout)["accepted"] for one in done] == [3, 0]
+    assert whole(world).quality.label_count == 5
+    both = run_penstock(
+        world.root, "feedback", "delay", "--table", tmp_path / "again.csv", "--prediction", "x"
+    )
+    assert both.returncode == 2
+
+
+def test_what_is_no_table_of_labels_is_refused_with_the_reason(tmp_path: Path) -> None:
+    files = {
+        "none.csv": None,
+        "labels.txt": "prediction_id,label\n",
+        "other.csv": "id,label\nx,1\n",
+        "broken.parquet": "not parquet",
+        "numbers.csv": "prediction_id,label\n1,1\n",
+        "gaps.csv": "prediction_id,label\nx,1\n,1\n",
+    }
+    reasons = {}
+    for name, text in files.items():
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(PenstockError) as caught:
+            read_labels(tmp_path / name)
+        reasons[name] = caught.value.message
+    assert "there is no file" in reasons["none.csv"]
+    assert "neither .parquet nor .csv" in reasons["labels.txt"]
+    assert "no column 'prediction_id'" in reasons["other.csv"]
+    assert "is no text" in reasons["numbers.csv"]
+    assert "is no text" in reasons["gaps.csv"]
