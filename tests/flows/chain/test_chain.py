@@ -288,7 +288,7 @@ def test_nothing_is_deployed_under_gates_that_changed(released: Sample) -> None:
     deploy(released)
     settings = (released.root / "penstock.yaml").read_text()
     released.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
-    with pytest.raises(Refused, match="under the gates as they are now"):
+    with pytest.raises(Refused, match="the gates changed since it was judged"):
         plan_deployment(open_workspace(released.root, {}), "delay", "late/1")
 
 
