@@ -103,7 +103,7 @@ def test_a_gate_that_refuses_says_why_in_the_promotion_too(sample: Sample) -> No
     assert not run_gate(project).passed
     with pytest.raises(Refused, match=r"its gate refused it: roc_auc is 0\.\d+, must be at least 0\.999"):
         plan_promotion(project, "late/1")
-    with pytest.raises(Refused, match="no passing verdict"):
+    with pytest.raises(Refused, match="late/1 cannot be deployed: its gate refused it"):
         plan_deployment(project, "delay", "late/1")
 
 
@@ -288,7 +288,7 @@ def test_nothing_is_deployed_under_gates_that_changed(released: Sample) -> None:
     deploy(released)
     settings = (released.root / "penstock.yaml").read_text()
     released.write("penstock.yaml", settings.replace("min: 0.6", "min: 0.61"))
-    with pytest.raises(Refused, match="under the gates as they are now"):
+    with pytest.raises(Refused, match="the gates changed since it was judged"):
         plan_deployment(open_workspace(released.root, {}), "delay", "late/1")
 
 
