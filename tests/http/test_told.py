@@ -137,7 +137,7 @@ def test_who_may_send_labels_may_tell_also_with_a_narrow_token(world: World) -> 
     }
     narrow = who["narrow"]
     assert asking.get(f"{PREFIX}/endpoints", **narrow).status_code == 403
-    assert asking.get(f"{PREFIX}/observations", **who["nobody"]).status_code == 403
+    assert asking.get(f"{PREFIX}/observations", **who["nobody"]).status_code == 401
 
 
 def test_a_body_that_is_too_large_is_refused(client: TestClient, tmp_path: Path) -> None:

@@ -36,7 +36,10 @@ COOKIE = "penstock_session"
 MAX_KNOWN = 1024
 UPLOADER = Caller("upload", User(name="upload", role="none", created_ms=0, password_hash=None))
 """Who sends parts: nobody who may do anything else."""
-TOLD = re.compile(r"/api/penstock/v1/(observations|endpoints/[^/]+/(feedback|current))")
+TOLD = {
+    "POST": re.compile(r"/api/penstock/v1/(observations|endpoints/[^/]+/feedback)"),
+    "GET": re.compile(r"/api/penstock/v1/endpoints/[^/]+/current"),
+}
 SERVICE = Caller("service", User(name="service", role="none", created_ms=0, password_hash=None))
 """Who tells of the calls of a service; its route asks for the credentials, which may be a narrow token."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
@@ -76,7 +79,7 @@ class Authenticate:
         """Answer 401 without valid credentials; else note who calls and pass on."""
         if scope["type"] == "http" and _is_part(scope):
             set_caller(scope, UPLOADER)
-        elif scope["type"] == "http" and TOLD.fullmatch(scope["path"]):
+        elif scope["type"] == "http" and _is_told(scope):
             set_caller(scope, SERVICE)
         elif scope["type"] == "http" and not _is_public(scope):
             headers = Headers(scope=scope)
@@ -128,6 +131,12 @@ def _is_part(scope: Scope) -> bool:
     The upload's own secret stands in for them, and only who may write there was told it.
     """
     return bool(scope["method"] == "PUT" and scope["path"].startswith(f"{PART_ROUTE}/"))
+
+
+def _is_told(scope: Scope) -> bool:
+    """Say whether a request is a service's, whose credentials its own route asks for."""
+    path = TOLD.get(scope["method"])
+    return path is not None and path.fullmatch(scope["path"]) is not None
 
 
 def _refusal(path: str, error: PenstockError) -> Response:
