@@ -55,15 +55,15 @@ def wait_until_served(
             return len(states)
         waited_s = time.monotonic() - began_s
         lagging = _names_of(late, len(states))
+        if waited_s > TOLD_AFTER_S and lagging != told:
+            tell(f"revision {revision.number} is recorded; waiting for {lagging} to load it")
+            told = lagging
         if waited_s > timeout_s:
             raise NotFound(
                 f"{lagging} did not take revision {revision.number} of {revision.endpoint} over in {timeout_s:g} s",
                 code="serving.not_taken_over",
                 hint="look at the output of penstock serve there; what it serves: penstock endpoint show",
             )
-        if waited_s > TOLD_AFTER_S and lagging != told:
-            tell(f"revision {revision.number} is recorded; waiting for {lagging} to load it")
-            told = lagging
         time.sleep(0.05)
 
 
