@@ -22,7 +22,7 @@ def test_who_lags_behind_is_named_while_waiting_and_when_it_ends(
     revision = apply_deployment(project, plan_deployment(project, "delay", "late@champion"))
     with project.database.write() as connection:
         ready, slow = (
-            register_worker(connection, host=f"web-{pid}", pid=pid, url="", time_ms=now_ms())
+            register_worker(connection, host=f"web-{pid}", pid=pid, url="http://web", time_ms=now_ms())
             for pid in (1, 2)
         )
         loaded = WorkerRevision(endpoint="delay", revision=1, state="ready", message="", time_ms=now_ms())
