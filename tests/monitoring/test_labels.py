@@ -63,6 +63,13 @@ def test_the_positive_class_is_a_setting() -> None:
     assert score(several, ["a", "b", "a", "b"], positive="a").metric("recall")[0] == 0.5
 
 
+def test_a_number_is_no_label_of_predictions_that_are_texts() -> None:
+    outputs = {"prediction": np.array(["yes", "no"], dtype=object), "probability": np.array([0.8, 0.1])}
+    assert "0 is not a text" in (misfit(outputs, [0, 1]) or "")
+    assert "True is not a text" in (misfit({"prediction": outputs["prediction"]}, ["yes", True]) or "")
+    assert misfit(outputs, ["no", "yes"]) is None
+
+
 def test_a_label_of_an_unknown_class_is_a_misfit_with_its_reason() -> None:
     outputs = {"prediction": np.array([0, 2])}
     assert misfit(outputs, [0, 99], classes=[0, 2]) == "99 is none of the classes 0 and 2"

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from penstock.access.credentials import Authenticator
 from penstock.access.scopes import Scope
+from penstock.access.sessions import Sessions
 from penstock.access.tokens import create_token
 from penstock.access.users import add_user
 from penstock.base.errors import Invalid
@@ -152,7 +153,7 @@ def test_a_narrowed_token_opens_no_tracking_server(database: Database, tokens: d
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await Response("let in")(scope, receive, send)
 
-    client = TestClient(Authenticate(answer, Authenticator(database)))
+    client = TestClient(Authenticate(answer, Authenticator(database), Sessions(database)))
     for name, token in tokens.items():
         told = client.get("/api/penstock/v1/endpoints", headers={"authorization": f"Bearer {token}"})
         assert told.status_code == (200 if name == "all" else 403), told.text

@@ -38,6 +38,10 @@ def misfit(outputs: Outputs, labels: Sequence[Any], *, classes: Sequence[Any] | 
     known = [label for label in labels if label is not None]
     prediction = outputs.get("prediction")
     kind = prediction.dtype.kind if prediction is not None else ""
+    if classes is None and prediction is not None and _is_text(prediction):
+        number = next((label for label in known if not isinstance(label, str)), None)
+        if number is not None:
+            return f"{_shown(number)} is not a text, and the predictions are texts, such as {_shown(prediction[0])}"
     if "probability" in outputs:
         pair = _Pair(outputs, classes, known)
         return next((why for label in known if (why := pair.misfit(label))), None)
@@ -194,6 +198,10 @@ def _named(names: Iterable[str], positive: str | None) -> list[str]:
     if positive is None:
         return [f"={name}" for name in names]
     return [POSITIVE if name == positive else "-" if positive == "1" and name == "0" else f"={name}" for name in names]  # fmt: skip
+
+
+def _is_text(values: npt.NDArray[Any]) -> bool:
+    return values.dtype.kind in "OU" and len(values) > 0 and all(isinstance(one, str) for one in values)
 
 
 def _is_number(label: Any) -> bool:

@@ -1,7 +1,7 @@
 """What became of a version in production: it was rolled back, or somebody took responsibility for it again.
 
-A version that was rolled back is not promoted or deployed until a gate passed it anew, or a person says why
-it may. States are rows that are never changed; the newest one counts.
+A version that was rolled back is not promoted or deployed until gates that have changed, or have other data, passed
+it, or a person says why it may. States are rows that are never changed; the newest one counts.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def list_rolled_back(
 ) -> dict[tuple[str, int], VersionState]:
     """Return the versions that are rolled back now, by model and number.
 
-    A version is not any more once it was cleared, or once a gate passed its content after that (on a verdict that
-    `holds`).
+    A version is not any more once it was cleared, or once other gates, or the same ones on other data, passed its
+    content after that (on a verdict that `holds`). The gates that let it out before, asked again, say nothing new.
     """
     query = sa.select(version_states).order_by(version_states.c.id)
     if model is not None:
@@ -109,7 +109,8 @@ def require_not_rolled_back(
         raise Refused(
             f"{version.ref} cannot be {what}: it was {found.sentence}",
             code="registry.rolled_back",
-            hint=f"penstock gate run {version.ref} judges it anew; --force --reason TEXT says why it may",
+            hint=f"--force --reason TEXT says why it may; penstock gate run {version.ref} counts under gates or data that it "
+            "has not passed before",
             model=version.model,
             version=version.number,
         )
@@ -146,15 +147,14 @@ def clear_state(connection: sa.Connection, version: ModelVersion, actor: str, re
 def _passed_since(connection: sa.Connection, state: VersionState, holds: Holds | None) -> bool:
     if not state.digest:
         return False
-    query = sa.select(verdicts.c.id).where(
-        verdicts.c.model == state.model,
-        verdicts.c.model_digest == state.digest,
-        verdicts.c.passed,
-        verdicts.c.created_ms > state.time_ms,
-    )
-    if holds is None:
-        return connection.execute(query.limit(1)).first() is not None
-    return any(holds(get_verdict(connection, one)) for one in connection.execute(query).scalars().all())
+    same = (verdicts.c.model == state.model) & (verdicts.c.model_digest == state.digest) & verdicts.c.passed
+    columns = sa.select(verdicts.c.id, verdicts.c.settings_digest, verdicts.c.data)
+    before = connection.execute(columns.where(same, verdicts.c.created_ms <= state.time_ms))
+    # what let it out before is no news: production has shown that it was not enough
+    known = [(row.settings_digest, row.data) for row in before]
+    after = connection.execute(columns.where(same, verdicts.c.created_ms > state.time_ms)).all()
+    news = [row.id for row in after if (row.settings_digest, row.data) not in known]
+    return any(holds is None or holds(get_verdict(connection, one)) for one in news)
 
 
 def _state(row: Any) -> VersionState:

@@ -129,9 +129,12 @@ class Engine:
             if self._place is None:
                 try:
                     found, _ = find_place(directory=self.directory)
-                except NotARepository as error:
+                    self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
+                except (
+                    NotARepository,
+                    Invalid,
+                ) as error:  # a mistake of this process: what waits is not at fault
                     raise Unavailable(error.message, code=error.code, hint=error.hint) from None
-                self._place = ServerPlace(found) if isinstance(found, Address) else StorePlace(found)
             return self._place
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.base.errors import Unavailable
+from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.client.rest import Address, Rest
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.project.project import Project
@@ -101,6 +101,12 @@ class StorePlace:
         self._project.close()
 
 
+class Receipt(msgspec.Struct):
+    """What a server says of a batch that it took."""
+
+    batch: str
+
+
 class ServerPlace:
     """A server, by its ingest endpoint."""
 
@@ -122,8 +128,25 @@ class ServerPlace:
         return int(self._rest.get(f"{API}/references/{quote(reference, safe='/@')}")["number"])
 
     def send(self, data: bytes) -> None:
-        """Post a batch."""
-        self._rest.send("POST", f"{API}/observations", data, PACKED)
+        """Post a batch; only what a Penstock server says of it is final, whatever else answers is not there."""
+        try:
+            answer = self._rest.send("POST", f"{API}/observations", data, PACKED)
+            msgspec.json.decode(answer, type=Receipt)
+        except (Invalid, NotFound) as error:
+            is_own = not error.fields.get("is_foreign", True) or error.fields.get("server_code")
+            if is_own:
+                raise
+            raise Unavailable(
+                f"no Penstock server takes observations there: {error.message}",
+                code="client.unavailable",
+                hint="check PENSTOCK_URI",
+            ) from None
+        except msgspec.DecodeError:
+            raise Unavailable(
+                f"what answers is no Penstock server: {answer[:60]!r}",
+                code="client.unavailable",
+                hint="check PENSTOCK_URI",
+            ) from None
 
     def before_fork(self) -> None:
         """Do nothing: a child makes connections of its own."""

@@ -60,6 +60,9 @@ def watch(
         @penstock.watch(endpoint="delay", model="flight-delay/3", on_revision=load)
         def infer(features: dict[str, float]) -> dict[str, float]: ...
     """
+    for name, text in (("endpoint", endpoint), ("model", model or "")):
+        if not isinstance(text, str):
+            raise Invalid(f"{name} is not a name: {text!r}", code="watch.bad_argument")
     check_endpoint_name(endpoint)
     for name, given in (("on_revision", on_revision), ("inputs", inputs), ("outputs", outputs)):
         if given is not None and not callable(given):

@@ -128,7 +128,7 @@ class Watched:
                 endpoint=self.endpoint,
                 observations=[self._observation(call) for call in part],
                 missed=rest,
-                model=self.model if self._given is None else None,
+                model=self.model,
             )
             rest = []
             yield batch.batch, _now_ms(), self._encode(batch), len(part) + _sum(batch.missed)

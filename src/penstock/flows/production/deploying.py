@@ -100,6 +100,7 @@ def plan_deployment(
         policy=policy,
         answered_for=version if force else None,
         warnings=warnings,
+        classes={version.number: tuple(loaded.classes)} if loaded.classes else {},
     )
 
 

@@ -7,7 +7,7 @@ that follows, and what is told of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ from penstock.registry.entities import AliasMove, ModelVersion
 from penstock.registry.states import VersionState, add_state, clear_state
 from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
+from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.deployments import Revision, RevisionDraft, append_revision
 
 ROLLED_BACK = "PenstockRolledBack"
@@ -36,7 +37,7 @@ class DeploymentPlan:
 
     `policy` is what shall watch it from then on, None for what does already. `out` is the version that a
     rollback takes out. `answered_for` is a version that was rolled back and is deployed all the same.
-    `warnings` say what will not be judged.
+    `warnings` say what will not be judged. `classes` are those that classifiers among its versions know.
     """
 
     endpoint: str
@@ -48,6 +49,7 @@ class DeploymentPlan:
     out: int | None = None
     answered_for: ModelVersion | None = None
     warnings: tuple[str, ...] = ()
+    classes: Mapping[int, Classes] = field(default_factory=dict)
 
 
 def apply_deployment(project: Project, plan: DeploymentPlan) -> Revision:
@@ -69,7 +71,7 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
     if plan.out is not None and plan.before is not None:
         ref = f"{plan.before.model}/{plan.out}"
         told.append(
-            f"{ref} counts as rolled back: nothing deploys or promotes it until a gate passes it anew"
+            f"{ref} counts as rolled back: nothing deploys or promotes it until other gates, or other data, speak for it"
         )
     if follows is not None:
         told.append(follows.words.removeprefix("; "))
@@ -91,6 +93,8 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
     revision = append_revision(
         connection, plan.endpoint, plan.draft, expected=before.number if before else None
     )
+    known = {Served(plan.endpoint, revision.number, number): one for number, one in plan.classes.items()}
+    add_classes(connection, known)
     if plan.policy is not None:
         put_policy(connection, plan.endpoint, plan.policy, actor)
     policy = policy_or_none_yet(connection, plan.endpoint, revision.model).body

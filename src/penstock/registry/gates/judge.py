@@ -45,12 +45,13 @@ def make_verdict(
 
 
 def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
-    title = entry.kind
+    title, interval = entry.kind, None
     try:
         title = entry.gate.title(entry.settings)
         found = entry.gate.check(entry.settings, evidence)
         if not isinstance(found, Outcome) or found.status not in get_args(CheckStatus):
             raise TypeError("the check answered no outcome")
+        interval = None if found.interval is None else _interval(found.interval)
     except PenstockError as error:
         found = Outcome("error", f"could not be checked: {error.message}", evidence={"code": error.code})
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a gate of somebody else may raise anything
@@ -65,10 +66,20 @@ def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
         observed=_as_json(found.observed),
         expected=found.expected,
         n=found.n,
-        interval=None if found.interval is None else (_number(found.interval[0]), _number(found.interval[1])),
+        interval=interval,
         asked=_as_json(entry.written()[entry.kind]),
         evidence=_as_json(found.evidence),
     )
+
+
+def _interval(given: Any) -> tuple[float | None, float | None]:
+    """Return an interval's two ends.
+
+    Raises:
+        TypeError, ValueError: it is no pair of numbers.
+    """
+    low, high = given
+    return _number(low), _number(high)
 
 
 def _number(value: float) -> float | None:

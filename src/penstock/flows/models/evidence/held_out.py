@@ -61,7 +61,19 @@ class HeldOutTable:
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
-        return load_table(self._table)
+        frame = load_table(self._table)
+        label = self._settings.label or ""
+        if label in frame.columns:
+            column = frame[label]
+            unknown = column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
+            if unknown:
+                raise Invalid(
+                    f"{unknown} of {frame.height} rows of {self._settings.test} have no {label!r}",
+                    code="gate.no_label",
+                    hint="judge rows whose label is known: leave the others out where the table is made",
+                    column=label,
+                )
+        return frame
 
     @cached_property
     def _labels(self) -> Floats:

@@ -79,6 +79,7 @@ class Join:
         self._last_ms: dict[str, int] = {}
         self._stored: list[StoredLabel] = []
         self._classes: dict[Served, Classes] = {}
+        self._by_version: dict[tuple[str, int], Classes] = {}
 
     def run(self) -> None:
         """Write what is new of the labels and collect what it changes of the quality of each window."""
@@ -94,6 +95,8 @@ class Join:
         self._classes = list_classes(
             self._connection, {row.endpoint for each in rows.values() for row in each}
         )
+        # a version has the same classes under every revision; a watched service tells none
+        self._by_version = {(one.endpoint, one.version): known for one, known in self._classes.items()}
         before = dict(self._known)
         received_ms = now_ms()
         for label in self._labels:
@@ -182,7 +185,8 @@ class Join:
         """Return the classes a label may be of: those of the policy, else those the model knows."""
         if self._monitor.classes is not None:
             return self._monitor.classes
-        return self._classes.get(Served(row.endpoint, row.revision, row.version))
+        known = self._classes.get(Served(row.endpoint, row.revision, row.version))
+        return known or self._by_version.get((row.endpoint, row.version))
 
     def counts(self) -> LabelCounts:
         """Return what became of the labels."""

@@ -60,6 +60,9 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
         if name not in before.columns or name not in now.columns:
             found.append({"column": name, "psi": float("inf"), "noise": 0.0, "is": "missing"})
             continue
+        if before[name].dtype.is_numeric() and not now[name].dtype.is_numeric():
+            found.append({"column": name, "psi": float("inf"), "noise": 0.0, "is": "no number any more"})
+            continue
         first, second = _counts(before[name], now[name])
         noise = stability_noise(len(first), before.height, now.height)
         found.append({"column": name, "psi": population_stability(first, second), "noise": noise})
@@ -68,7 +71,7 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
     found.sort(key=lambda one: -float(one["psi"]))
     drifted = [one for one in found if one["psi"] > gate.psi_max and one["psi"] > one["noise"]]
     worst = found[0]
-    shown = "is missing" if worst.get("is") else f"has {worst['psi']:.3f}"
+    shown = f"is {worst['is']}" if worst.get("is") else f"has {worst['psi']:.3f}"
     sentence = f"{len(drifted)} of {len(found)} columns drifted; the worst, {worst['column']}, {shown}, at most {gate.psi_max:g} is allowed"
     return Outcome(
         "fail" if drifted else "pass",

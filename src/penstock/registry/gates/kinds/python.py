@@ -10,10 +10,12 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from penstock.base.errors import Invalid
 from penstock.registry.entities import CheckStatus
@@ -54,13 +56,16 @@ def check_python(gate: PythonGate, evidence: Evidence) -> Outcome:
     given = (evidence, gate.settings) if len(inspect.signature(function).parameters) > 1 else (evidence,)
     sys.path.insert(0, str(evidence.root))
     try:
-        answer = function(*given)
+        with redirect_stdout(sys.stderr):  # standard output is the command's own, such as one JSON document
+            answer = function(*given)
     finally:
         sys.path.remove(str(evidence.root))
     if isinstance(answer, Outcome):
         return answer
-    if isinstance(answer, bool):
-        answer = {"passed": answer}
+    if isinstance(answer, bool | np.bool_):
+        answer = {"passed": bool(answer)}
+    elif isinstance(answer, Mapping) and isinstance(answer.get("passed"), np.bool_):
+        answer = {**answer, "passed": bool(answer["passed"])}
     if not isinstance(answer, Mapping) or not isinstance(answer.get("passed"), bool) or answer.keys() - KEYS:
         raise Invalid(
             f"{gate.check} answered {str(answer)[:80]!r}, which is no outcome",
@@ -70,6 +75,7 @@ def check_python(gate: PythonGate, evidence: Evidence) -> Outcome:
     rest = {key: value for key, value in answer.items() if key != "passed"}
     status: CheckStatus = "pass" if answer["passed"] else "fail"
     sentence = str(rest.pop("sentence", f"{gate.check} says {'yes' if answer['passed'] else 'no'}"))
+    sentence = " ".join(sentence.split())
     return Outcome(status, sentence, **rest)
 
 
