@@ -27,6 +27,7 @@ from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.rolling_back import plan_rollback
 from penstock.http.mlflow.models.models import SetAlias, set_alias
 from penstock.project.project import Project
+from penstock.project.settings import load_project_settings
 from penstock.registry.entities import Verdict
 from penstock.registry.proof import seal_verdict
 from penstock.registry.tables import verdicts, version_states, versions
@@ -217,6 +218,12 @@ def test_a_forged_verdict_takes_no_rollback_back(project: Project) -> None:
         add_verdict(connection, other)
     said = refusals(project)
     assert said["promote"] == said["MLflow"] == said["deploy"] == "registry.rolled_back"
+    assert run_gate_on(project, "late/1").passed
+    assert refusals(project)["deploy"] == "registry.rolled_back", "the gates that let it out say nothing new"
+    path = project.root / "penstock.yaml"
+    assert "min: " in path.read_text()
+    path.write_text(path.read_text().replace("min: 0.6", "min: 0.61", 1))
+    project.go_by(load_project_settings(project.root))
     assert run_gate_on(project, "late/1").passed
     assert set(refusals(project).values()) == {"open"}
 

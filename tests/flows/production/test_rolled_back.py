@@ -72,11 +72,11 @@ def test_a_new_verdict_speaks_for_it_and_an_old_or_failed_one_does_not(world: Wo
     world.deploy(1)
     world.deploy(2)
 
-    def judge(name: str, time_ms: int, *, passed: bool = True) -> None:
+    def judge(name: str, time_ms: int, *, gates: str = "s", passed: bool = True) -> None:
         with world.project.database.write() as connection:
             version = get_version(connection, "m", 2)
             verdict = Verdict(
-                id=name, model="m", model_digest=version.digest, settings_digest="s", data={}, passed=passed,
+                id=name, model="m", model_digest=version.digest, settings_digest=gates, data={}, passed=passed,
                 checks=(), created_ms=time_ms, actor="ci",
             )  # fmt: skip
             add_verdict(connection, verdict)
@@ -85,7 +85,9 @@ def test_a_new_verdict_speaks_for_it_and_an_old_or_failed_one_does_not(world: Wo
     apply_deployment(world.project, plan_rollback(world.project, "delay"))
     judge("failed", now_ms() + 1000, passed=False)
     assert rolled_back(world) == [2]
-    judge("new", now_ms() + 1000)
+    judge("again", now_ms() + 1000)
+    assert rolled_back(world) == [2], "the same gates on the same data say nothing new"
+    judge("new", now_ms() + 1000, gates="others")
     assert rolled_back(world) == []
 
 
