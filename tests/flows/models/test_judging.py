@@ -56,6 +56,24 @@ def test_many_checks_read_and_score_the_held_out_rows_once(
     assert counts == {"load_table": 1, "load_model": 2}
 
 
+def test_rows_without_a_label_are_not_judged(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 5, "late": [0, 0, 1, 1] * 5})
+    model = LogisticRegression().fit(frame.select("x"), frame["late"].to_numpy())
+    penstock.save_model(model, str(tmp_path / "new"), frame.select("x"))
+    settings = ModelSettings(name="m", path="new", test="test.parquet", label="late")
+    for wrong in (None, float("nan")):
+        part = frame.with_columns(late=pl.when(pl.col("x") > 2).then(pl.lit(wrong)).otherwise(pl.col("late")))
+        part.write_parquet(tmp_path / "test.parquet")
+        held_out = HeldOutTable(
+            tmp_path,
+            Candidate(settings, tmp_path / "new", Manifest(()), None),
+            files_of_folder(tmp_path / "new", "m", 0, "d1"),
+            None,
+        )
+        with pytest.raises(Invalid, match=r"5 of 20 rows of test\.parquet have no 'late'"):
+            held_out.scored("accuracy")
+
+
 def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:
     sample = Sample.make(tmp_path / "project", "trained")
     data = sample.root / "models/late/model.skops"

@@ -27,6 +27,10 @@ def more(evidence): return {"passed": True, "colour": "red"}
 def fails(evidence): raise KeyError("x")
 def leaves(evidence): raise SystemExit(0)
 def wrong(evidence): return Outcome("good", "fine")
+def numpys(evidence): import numpy; return numpy.float64(2) > 1
+def numbered(evidence): import numpy; return {"passed": numpy.bool_(False)}
+def half(evidence): return {"passed": True, "interval": [1]}
+def prints(evidence): print("noise"); return {"passed": True, "sentence": "one\\ntwo"}
 """
 
 
@@ -38,14 +42,19 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_a_clear_yes_of_a_users_check_passes(root: Path) -> None:
+def test_only_a_clear_yes_of_a_users_check_passes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = {
         "plain": "pass", "no": "fail", "outcome": "pass", "nothing": "error", "odd": "error", "more": "error",
         "fails": "error", "leaves": "error", "wrong": "error", "absent": "error",
+        "numpys": "pass", "numbered": "fail", "half": "error", "prints": "pass",
     }  # fmt: skip
     for name, status in said.items():
         assert ask(f"python: gates/mine.py:{name}", root=root).status == status, name
     assert ask("python: gates/none.py:check", root=root).status == "error"
+    assert ask("python: gates/mine.py:prints", root=root).sentence == "one two"
+    assert capsys.readouterr().out == ""
+    absent = "python: {check: 'gates/mine.py:plain', files: [gates/libb.py]}"
+    assert ask(absent, root=root).status == "error", "a verdict would be bound to a file that is not there"
     found = ask("python: {check: 'gates/mine.py:told', settings: {n: 4}}", root=root)
     assert (found.status, found.sentence, found.observed, found.n, found.interval) == (
         "pass",

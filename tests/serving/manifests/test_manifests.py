@@ -127,6 +127,8 @@ def test_names_that_no_cluster_takes_and_endpoints_that_nobody_knows_are_told(
             _ = Deployable(wrong, "i").name
     with pytest.raises(NotFound):
         plan_manifests(released.project, "nosuch", "k8s", tmp_path)
+    with pytest.raises(NotFound):
+        plan_manifests(released.project, "delay", "k8s", tmp_path, model="late/9")
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "README.md").write_text("mine")

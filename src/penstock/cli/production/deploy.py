@@ -89,7 +89,9 @@ def deploy(
         raise click.UsageError("--fixed needs --canary")
     project = open_workspace(session.directory)
     if manifest is not None:
-        _write_manifests(session, project, name, manifest, image, namespace, force=force, dry_run=dry_run)
+        _write_manifests(
+            session, project, name, manifest, reference, image, namespace, force=force, dry_run=dry_run
+        )
         return
     if shadows and reference is None and canary is None:
         plan = plan_shadows(project, name, shadows, reason=reason)
@@ -138,6 +140,7 @@ def _write_manifests(
     project: Project,
     name: str,
     manifest: tuple[str, Path],
+    model: str | None,
     image: str | None,
     namespace: str,
     *,
@@ -148,7 +151,7 @@ def _write_manifests(
 
     kind, folder = manifest
     folder = session.directory / folder
-    plan = plan_manifests(project, name, kind, folder, image=image, namespace=namespace)
+    plan = plan_manifests(project, name, kind, folder, model=model, image=image, namespace=namespace)
     for note in plan.notes:
         session.note(f"note: {note}")
     if not dry_run:

@@ -11,6 +11,7 @@ from penstock.base.errors import Conflict, NotFound
 from penstock.base.files import write_atomic
 from penstock.flows.ci.files import installation_of
 from penstock.project.project import Project
+from penstock.registry.references import resolve_version
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import find_revision
 from penstock.serving.manifests.containers import render_compose, render_dockerfile, render_dockerignore
@@ -59,6 +60,7 @@ def plan_manifests(
     kind: str,
     folder: Path,
     *,
+    model: str | None = None,
     image: str | None = None,
     namespace: str = "default",
 ) -> ManifestPlan:
@@ -66,15 +68,18 @@ def plan_manifests(
 
     Args:
         kind: a name of `KINDS`.
+        model: the version to reckon its memory by, `NAME/3` or `NAME@alias`; by default what it serves.
         image: what the image is called; by default after the project.
 
     Raises:
-        NotFound: neither the store nor penstock.yaml knows the endpoint.
+        NotFound: neither the store nor penstock.yaml knows the endpoint, or there is no such version.
         Invalid: its name cannot be that of an object in a cluster.
     """
     with project.database.read() as connection:
         revision = find_revision(connection, endpoint)
         version = get_version(connection, revision.model, revision.stable) if revision else None
+        if model is not None:
+            version = resolve_version(connection, model)
     if revision is None and endpoint not in project.settings.endpoints:
         raise NotFound(
             f"neither the store nor penstock.yaml knows an endpoint {endpoint!r}",

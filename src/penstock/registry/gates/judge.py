@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.registry.entities import CheckResult, CheckStatus, Verdict
 from penstock.registry.gates.check import Evidence, Outcome
 from penstock.registry.gates.settings import GateEntry, settings_digest
@@ -49,6 +49,7 @@ def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
     try:
         title = entry.gate.title(entry.settings)
         found = entry.gate.check(entry.settings, evidence)
+        _require_files(entry, evidence.root)
         if not isinstance(found, Outcome) or found.status not in get_args(CheckStatus):
             raise TypeError("the check answered no outcome")
         interval = None if found.interval is None else _interval(found.interval)
@@ -70,6 +71,19 @@ def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
         asked=_as_json(entry.written()[entry.kind]),
         evidence=_as_json(found.evidence),
     )
+
+
+def _require_files(entry: GateEntry, root: Path) -> None:
+    """Make sure that what a verdict is bound to is there: a misspelled name would bind it to nothing.
+
+    Raises:
+        Invalid: a file is not in the repository.
+    """
+    for name in entry.gate.files(entry.settings):
+        if not (root / name).is_file():
+            raise Invalid(
+                f"{name} is not in the repository", code="gate.no_code", hint="mend its name in penstock.yaml"
+            )
 
 
 def _interval(given: Any) -> tuple[float | None, float | None]:
