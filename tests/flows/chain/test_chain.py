@@ -13,6 +13,7 @@ from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from penstock.base.store.events import list_events
 from penstock.flows.chain.lineage import explain
 from penstock.flows.chain.restoring import restore
+from penstock.flows.ci import continuous
 from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.reports import load_report
 from penstock.flows.models.aliases import apply_promotion, delete_alias, plan_promotion
@@ -257,6 +258,19 @@ def test_ci_stops_at_failing_tests_and_keeps_their_output(sample: Sample) -> Non
     report = run_ci(sample.project, "HEAD")
     assert [step.status for step in report.steps] == ["passed", "failed", "skipped", "skipped", "skipped"]
     assert report.steps[1].details == ("it is broken",)
+
+
+def test_a_run_that_a_check_ends_has_not_passed(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(_tree: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(continuous, "_run_tests", end)
+    with pytest.raises(KeyboardInterrupt):
+        run_ci(sample.project, "HEAD")
+    report = load_report(sample.project)
+    assert (report.passed, report.steps[0].status) == (False, "failed")
+    assert "it has not ended" in report.steps[0].sentence
+    assert report.commit == sample.git.run("rev-parse", "HEAD").strip()
 
 
 def test_every_decision_left_an_event_with_its_evidence(released: Sample) -> None:

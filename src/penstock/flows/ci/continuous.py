@@ -59,6 +59,15 @@ class _Outcome(NamedTuple):
 OnStep = Callable[[StepReport], None]
 
 
+UNFINISHED = StepReport(
+    name="run",
+    status="failed",
+    seconds=0.0,
+    sentence="it has not ended: it is under way, or it was killed, or a check ended the process",
+)
+"""What the report of a run says until the run has ended."""
+
+
 def run_ci(
     project: Project,
     revision: str = "HEAD",
@@ -87,6 +96,12 @@ def run_ci(
     progress = _Progress()
     with clean_worktree(project, commit, "ci") as tree:
         run = _Run(tree, progress, on_step or (lambda step: None))
+        champion = _champion_of(tree)
+        begun = msgspec.structs.replace(
+            _report(tree, progress, champion, commit, started_ms),
+            passed=False, branch=branch, steps=(UNFINISHED,),
+        )  # fmt: skip
+        save_report(project, begun)
         run.step("data", lambda: _bring_data(project, tree))
         run.step("tests", lambda: _run_tests(tree))
         run.step("pipeline", lambda: _reproduce(tree, progress, watcher))
@@ -96,7 +111,7 @@ def run_ci(
             run.step("push", lambda: _push(tree))
         if deploy and tree.settings.ci.deploy != "none":
             run.step("deploy", lambda: _deploy(tree, progress, commit))
-        report = msgspec.structs.replace(_report(tree, progress, commit, started_ms), branch=branch)
+        report = msgspec.structs.replace(_report(tree, progress, champion, commit, started_ms), branch=branch)
     save_report(project, report)
     return report
 
@@ -219,13 +234,19 @@ def _push(tree: Project) -> _Outcome:
     return _Outcome(f"{report.done} objects pushed")
 
 
-def _report(tree: Project, progress: _Progress, commit: str, started_ms: int) -> CiReport:
-    champion = None
+def _champion_of(tree: Project) -> ModelVersion | None:
+    """Return the champion that a commit is compared with: the one before it may become that itself."""
     model = next(iter(tree.settings.all_models), None)
-    if model is not None:
-        with tree.database.read() as connection:
-            alias = find_alias(connection, model.name, "champion")
-            champion = get_version(connection, model.name, alias.version) if alias else None
+    if model is None:
+        return None
+    with tree.database.read() as connection:
+        alias = find_alias(connection, model.name, "champion")
+        return get_version(connection, model.name, alias.version) if alias else None
+
+
+def _report(
+    tree: Project, progress: _Progress, champion: ModelVersion | None, commit: str, started_ms: int
+) -> CiReport:
     return CiReport(
         project=tree.settings.project,
         commit=commit,
