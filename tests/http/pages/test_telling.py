@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock.base.clock import now_ms
 from penstock.base.store.events import Event
@@ -158,6 +159,20 @@ def test_a_breach_is_red_where_it_calls_for_a_rollback_and_amber_where_it_only_a
         {"alert": "penstock monitor status", "rollback": "penstock rollback"}[action]
     )
     assert "kept every guardrail" not in told.wrong
+
+
+def test_an_alert_that_is_open_is_told_also_where_nothing_is_judged_any_more() -> None:
+    now = now_ms()
+    alert = Alert(
+        id=1, fingerprint="f", endpoint="delay", name="n", labels={"kind": "drift"}, summary="PSI of plan is 3",
+        starts_ms=now - 5000,
+    )  # fmt: skip
+    told = condition_of(view("idle", health_reason="no traffic since noon"), [alert], [], now)
+    assert (told.state.tone, told.since_ms) == ("warn", now - 5000)
+    assert told.wrong == "PSI of plan is 3; the alert is still open; now idle: no traffic since noon"
+    assert told.command == "penstock monitor status delay"
+    clean = replace(alert, clean_ms=now - 10)
+    assert condition_of(view("healthy"), [clean], [], now).state.tone != "warn"
 
 
 def test_findings_on_traffic_of_long_ago_are_told_as_such() -> None:

@@ -52,6 +52,10 @@ class Condition:
         return order.index(self.state.tone), self.view.name
 
 
+QUIET = frozenset({"healthy", "watching", "idle", "unjudged"})
+"""States that say nothing of an alert that is still open."""
+
+
 def condition_of(
     view: EndpointView, alerts: Sequence[Alert], events: Sequence[Event], time_ms: int
 ) -> Condition:
@@ -62,20 +66,28 @@ def condition_of(
         events: its own, newest first.
     """
     breached = [one for one in view.findings if one.breached]
+    open_ones = [one for one in alerts if one.labels.get("kind") and one.clean_ms is None]
+    still = open_ones if view.health in QUIET else []
     ended = [1000 * one.end_s for one in breached or view.findings if one.end_s]
     traffic_ms = max(ended, default=None)
     is_old = traffic_ms is not None and time_ms - traffic_ms > AGED_MS
     return Condition(
         view=view,
-        state=_state(view, breached),
-        wrong="" if view.health == "healthy" else view.health_reason,
-        more=max(0, len(breached) - 1) if view.health == "breached" else 0,
-        since_ms=_since_ms(view, alerts),
+        state=state("breached", "warn") if still else _state(view, breached),
+        wrong=_still_open(view, still) if still else "" if view.health == "healthy" else view.health_reason,
+        more=max(0, len(breached) - 1) if view.health == "breached" else max(0, len(still) - 1),
+        since_ms=min(one.starts_ms for one in still) if still else _since_ms(view, alerts),
         traffic_ms=traffic_ms,
         is_old=is_old,
         done=_done(events),
-        command=_command(view, breached),
+        command=f"penstock monitor status {shlex.quote(view.name)}" if still else _command(view, breached),
     )
+
+
+def _still_open(view: EndpointView, alerts: Sequence[Alert]) -> str:
+    """Return what an open alert tells of an endpoint that is not judged now, and why it is not."""
+    now = f"; now {view.health}: {view.health_reason}" if view.health_reason else f"; now {view.health}"
+    return f"{alerts[0].summary}; the alert is still open{now}"
 
 
 def _done(events: Sequence[Event]) -> tuple[Event, ...]:
