@@ -95,6 +95,18 @@ def test_what_is_no_table_is_told(tmp_path: Path) -> None:
     for wrong in (str(tmp_path / "nosuch.csv"), str(tmp_path / "odd.parquet"), np.zeros((3, 2)), 5):
         with pytest.raises(Invalid):
             penstock.compare_tables(wrong, wrong)
+    twice = pd.DataFrame([[1, 2]], columns=["a", "a"])
+    for odd in (twice, {"x": [10**30]}, {"x": ["\ud800"]}):
+        with pytest.raises(Invalid):
+            penstock.compare_tables(odd, odd)
+    for names in (("x",), None, (1, 2)):
+        with pytest.raises(Invalid):
+            penstock.compare_tables({"x": [1]}, {"x": [1]}, names=names)  # type: ignore[arg-type]
+
+
+def test_a_constant_that_became_another_is_said_to_have_changed() -> None:
+    [change] = penstock.compare_tables({"k": [1.0] * 500}, {"k": [2.0] * 500}).features
+    assert (change.state, change.sentence) == ("drifted", "always 1 before, and a mean of 2 now")
 
 
 def test_the_command_needs_no_repository_and_prints_markdown_json_or_a_page(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.data.formats.batches import Batch, frame_batches, reduce_table
@@ -36,6 +37,12 @@ def compare_rows(
     Raises:
         Invalid: one of them is no table.
     """
+    if (
+        not isinstance(names, tuple | list)
+        or len(names) != 2
+        or not all(isinstance(one, str) for one in names)
+    ):
+        raise Invalid(f"names are two texts, not {names!r}", code="monitoring.bad_names")
     before = _profile(reference)
     return compare_profiles(before, _profile(current, edges_of(before)), names, limit)
 
@@ -49,10 +56,25 @@ def _profile(table: Any, edges: Edges | None = None) -> Profile:
 
     if isinstance(table, str | Path):
         return reduce_table(Path(table), reduce)
-    return reduce(_batches(table))
+    try:
+        return reduce(_batches(table))
+    except pl.exceptions.PolarsError as error:
+        raise Invalid(
+            f"a table cannot be compared: {str(error)[:200]}",
+            code="monitoring.no_table",
+            hint="give it numbers, texts, booleans and dates",
+        ) from error
 
 
 def _batches(rows: Any) -> Iterator[Batch]:
+    columns = [str(one) for one in getattr(rows, "columns", ())]
+    twice = sorted({one for one in columns if columns.count(one) > 1})
+    if twice:
+        raise Invalid(
+            f"a table has the column {twice[0]!r} twice",
+            code="monitoring.no_table",
+            hint="give every column a name of its own",
+        )
     held = hold_rows(rows)
     if held.frame is None:
         raise Invalid(

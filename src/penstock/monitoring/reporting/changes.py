@@ -180,7 +180,8 @@ def _sentence(
         )
     if drift.unseen_ratio is not None and drift.unseen_ratio >= 0.005:
         parts.append(f"{drift.unseen_ratio:.1%} never seen before")
-    return "; ".join(part for part in parts if part) or "as before"
+    told = "; ".join(part for part in parts if part)
+    return told or ("as before" if state == "steady" else "its values are spread otherwise than before")
 
 
 def _moved(before: ColumnProfile | None, now: ColumnProfile | None) -> str:
@@ -192,6 +193,8 @@ def _moved(before: ColumnProfile | None, now: ColumnProfile | None) -> str:
             return f"mean {short(before.mean)} before and {short(now.mean)} now ({moved / scale:+.2f} deviations)"
         if scale > 0 and abs(now.deviation / scale - 1) >= 0.1:
             return f"standard deviation {short(scale)} before and {short(now.deviation)} now"
+        if scale == 0 and (moved or now.deviation):
+            return f"always {short(before.mean)} before, and a mean of {short(now.mean)} now"
         return ""
     if isinstance(before, TextColumn) and isinstance(now, TextColumn):
         bars = _bars(before, now)
