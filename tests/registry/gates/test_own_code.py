@@ -29,6 +29,7 @@ def leaves(evidence): raise SystemExit(0)
 def wrong(evidence): return Outcome("good", "fine")
 def numpys(evidence): import numpy; return numpy.float64(2) > 1
 def numbered(evidence): import numpy; return {"passed": numpy.bool_(False)}
+def hangs(evidence): import time; time.sleep(60); return True
 def half(evidence): return {"passed": True, "interval": [1]}
 def prints(evidence): print("noise"); return {"passed": True, "sentence": "one\\ntwo"}
 """
@@ -53,6 +54,8 @@ def test_only_a_clear_yes_of_a_users_check_passes(root: Path, capsys: pytest.Cap
     assert ask("python: gates/none.py:check", root=root).status == "error"
     assert ask("python: gates/mine.py:prints", root=root).sentence == "one two"
     assert capsys.readouterr().out == ""
+    hung = ask("python: {check: 'gates/mine.py:hangs', timeout_s: 0.1}", root=root)
+    assert (hung.status, "no answer in 0.1 s" in hung.sentence) == ("error", True)
     absent = "python: {check: 'gates/mine.py:plain', files: [gates/libb.py]}"
     assert ask(absent, root=root).status == "error", "a verdict would be bound to a file that is not there"
     found = ask("python: {check: 'gates/mine.py:told', settings: {n: 4}}", root=root)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path, PurePosixPath
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -25,14 +28,17 @@ KEYS = frozenset({"passed", "sentence", "observed", "expected", "n", "interval",
 
 
 class PythonGate(msgspec.Struct, frozen=True, kw_only=True):
-    """A function `FILE.py:NAME`, what it is given, and further files whose content counts as its code."""
+    """A function `FILE.py:NAME`, what it is given, further files whose content counts as its code, and its time."""
 
     check: str
     settings: dict[str, Any] = {}
     files: tuple[str, ...] = ()
+    timeout_s: float = 600.0
 
     def __post_init__(self) -> None:
         """Refuse what is no function in a file of the repository."""
+        if self.timeout_s <= 0:
+            raise ValueError("`timeout_s` is above 0")
         file, colon, name = self.check.partition(":")
         if not (colon and name.isidentifier() and file.endswith(".py")):
             raise ValueError("a python check is `FILE.py:FUNCTION`")
@@ -56,7 +62,8 @@ def check_python(gate: PythonGate, evidence: Evidence) -> Outcome:
     given = (evidence, gate.settings) if len(inspect.signature(function).parameters) > 1 else (evidence,)
     sys.path.insert(0, str(evidence.root))
     try:
-        with redirect_stdout(sys.stderr):  # standard output is the command's own, such as one JSON document
+        # standard output is the command's own, such as one JSON document
+        with redirect_stdout(sys.stderr), _limited(gate):
             answer = function(*given)
     finally:
         sys.path.remove(str(evidence.root))
@@ -77,6 +84,29 @@ def check_python(gate: PythonGate, evidence: Evidence) -> Outcome:
     sentence = str(rest.pop("sentence", f"{gate.check} says {'yes' if answer['passed'] else 'no'}"))
     sentence = " ".join(sentence.split())
     return Outcome(status, sentence, **rest)
+
+
+@contextmanager
+def _limited(gate: PythonGate) -> Iterator[None]:
+    """Let a function run no longer than it may; only the main thread can be interrupted.
+
+    Raises:
+        TimeoutError: it took longer; again each second, until it lets go.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"no answer in {gate.timeout_s:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, gate.timeout_s, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _load(root: Path, gate: PythonGate) -> Callable[..., Any]:
