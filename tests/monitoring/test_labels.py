@@ -68,6 +68,7 @@ def test_a_number_is_no_label_of_predictions_that_are_texts() -> None:
     assert "0 is not a text" in (misfit(outputs, [0, 1]) or "")
     assert "True is not a text" in (misfit({"prediction": outputs["prediction"]}, ["yes", True]) or "")
     assert misfit(outputs, ["no", "yes"]) is None
+    assert misfit({"prediction": np.array(["0", "1"], dtype=object)}, [0, 1]) is None
 
 
 def test_a_label_of_an_unknown_class_is_a_misfit_with_its_reason() -> None:

@@ -201,7 +201,10 @@ def _named(names: Iterable[str], positive: str | None) -> list[str]:
 
 
 def _is_text(values: npt.NDArray[Any]) -> bool:
-    return values.dtype.kind in "OU" and len(values) > 0 and all(isinstance(one, str) for one in values)
+    """Whether all of an output are texts, and none of them a number in letters, as classes `0` and `1` are."""
+    if values.dtype.kind not in "OU" or len(values) == 0:
+        return False
+    return all(isinstance(one, str) and _order(one)[0] == 1 for one in values)
 
 
 def _is_number(label: Any) -> bool:
