@@ -217,12 +217,13 @@ class DataPlane:
     ) -> InferResponse:
         served, model = self.resolve(endpoint, version)
         counter = next(self._counter)
-        route = _route_of(served, model.version)
+        foreign: frozenset[str] = frozenset()
         if version is None:
             route, model = _choose(served, counter, request, header)
+            foreign = served.foreign_inputs(model)  # who names no version cannot know which one answers
+        else:
+            route = _route_of(served, version)
         names = _wanted(model, request)
-        # who asks for a version knows its inputs; others cannot know which version answers
-        foreign = frozenset() if version is not None else served.foreign_inputs(model)
         call = self._call(
             served, model, route, counter, match_columns(model, request.tensors, foreign), request
         )
