@@ -100,10 +100,10 @@ class Stack:
             return len(self.query("up == 1")) == 3
         return False
 
-    def load(self) -> None:
-        """Send requests and labels, until every recorded ratio has something to be of."""
+    def load(self, count: int = 200) -> None:
+        """Send requests and labels: every recorded ratio shall have something to be of."""
         client = Client(int(self.urls["serve"].rpartition(":")[2]))
-        client.send(200)
+        client.send(count)
         assert set(client.statuses) == {200}
 
     def fail_canary(self) -> None:

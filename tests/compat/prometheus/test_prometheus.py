@@ -81,11 +81,12 @@ def test_everything_that_rules_record_and_panels_ask_has_values(stack: Stack) ->
     silent: list[str] = []
 
     def all_tell() -> bool:
+        stack.load(20)
         silent[:] = [expr for expr in asked if not stack.values(expr)]
         return not silent
 
     try:
-        wait_until(all_tell, 20)
+        wait_until(all_tell)
     finally:
         assert silent == []
 

@@ -44,3 +44,17 @@ def test_names_from_urls_never_become_labels(server: ServeProcess) -> None:
     text = httpx.get(f"{server.url}/metrics").text
     assert "attack" not in text
     assert 'penstock_requests_total{endpoint="other",outcome="invalid"} 20.0' in text.splitlines()
+
+
+def test_every_series_of_what_is_served_is_there_before_the_first_request(server: ServeProcess) -> None:
+    before = series(server)
+    httpx.post(f"{server.url}/v2/models/delay/infer", json=request_body())
+    httpx.post(f"{server.url}/v2/models/delay/infer", json={})
+    httpx.post(f"{server.url}/v2/models/nothing/infer", json={})
+    httpx.post(f"{server.url}/v2/models/delay/feedback", json=[{"prediction_id": "x", "label": 1}])
+    assert series(server) - before == set()
+
+
+def series(server: ServeProcess) -> set[str]:
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}

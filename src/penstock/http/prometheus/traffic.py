@@ -27,6 +27,7 @@ DURATION_BUCKETS_S = (
 )  # fmt: skip
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 OUTCOMES = ("ok", "invalid", "error", "abandoned")
+LABEL_OUTCOMES = ("accepted", "corrected", "unknown", "duplicate", "misfit", "rejected")
 ERROR_KINDS = ("model_failed", "deadline", "overloaded")
 OTHER = "other"
 
@@ -133,12 +134,16 @@ class InferenceMetrics:
         if served is self._primed:
             return
         self._primed = served
-        for name, one in served.items():
+        for name in (*served, OTHER):
             for outcome in OUTCOMES:
                 self._requests.labels(name, outcome)
+            for outcome in LABEL_OUTCOMES:
+                self._labels.labels(name, outcome)
+        for name, one in served.items():
             self._queue.labels(name)
             for version, route in routes_of(one.revision):
                 self._children(name, str(version), route)
+                self._queues(name, version)
                 for kind in ERROR_KINDS:
                     self._errors.labels(name, str(version), route, kind)
 
