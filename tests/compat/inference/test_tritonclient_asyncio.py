@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,10 @@ import tritonclient.grpc.aio as grpc_aio
 import tritonclient.http.aio as http_aio
 from tritonclient.utils import InferenceServerException
 
-import sharing
-from penstock.base.store.database import connect, metadata
 from penstock.http.listen import Tls
-from penstock.processes.front_options import FrontOptions
-from penstock.processes.fronts import make_fronts
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
 from serving.certificates import Authority
-from serving.fixtures import train
-from serving.models import FolderSource, deploy, files_of
+from serving.fronts import serve_both
 from serving.rpc import address
 
 pytestmark = pytest.mark.slow
@@ -33,27 +27,6 @@ COLUMNS = {
 }
 
 
-def serve(folder: Path, tls: Tls | None = None) -> Iterator[ServeProcess]:
-    """Serve both protocols until the end of a fixture."""
-    database = connect(f"sqlite:///{folder}/penstock.db")
-    metadata.create_all(database.engine)
-    deploy(database, "delay", 1)
-    made = make_fronts(FrontOptions(grpc_port=0, tls=tls), database)
-    options = ServeOptions(port=0, poll_s=0.02, tls=tls)
-    models: Path = sharing.made("serving-models", train)
-    source = FolderSource(files_of(models, 1, seed=1))
-    process = ServeProcess(database, source, made.application, options, companion=made.companion)
-    process.start()
-    yield process
-    process.stop()
-    database.close()
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    yield from serve(tmp_path_factory.mktemp("plain"))
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
@@ -62,7 +35,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def secured(authority: Authority) -> Iterator[ServeProcess]:
     chain, key = authority.sign("server")
-    yield from serve(authority.folder, Tls(cert=str(chain), key=str(key)))
+    yield from serve_both(authority.folder, Tls(cert=str(chain), key=str(key)))
 
 
 def tensors(module: Any, **options: Any) -> list[Any]:
