@@ -38,6 +38,7 @@ def page_routes(
     overview = OverviewPages(project, controller, renderer)
     models, lists = ModelPages(project, renderer), ListPages(project, renderer)
     search, decisions = SearchPages(project, renderer), DecisionPages(project, renderer)
+    chains = ChainPages(project, renderer)
     runs = RunPages(project, artifacts, renderer)
 
     def route(address: str, view: View) -> Route:
@@ -71,9 +72,10 @@ def page_routes(
         Route(
             "/models/{name}/{number}/promote", AliasPages(project, renderer).promote, methods=["GET", "POST"]
         ),
-        route("/lineage/{subject:path}", ChainPages(project, renderer).lineage),
         route("/search", search.search),
         route("/why", search.why),
+        route("/why/{subject:path}", chains.lineage),
+        route("/lineage/{subject:path}", chains.lineage),
         route("/runs", lists.runs),
         Route("/runs/{id}", runs.run, methods=["GET"]),
         route("/compare", ComparePages(project, renderer).compare),
