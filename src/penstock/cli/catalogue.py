@@ -70,6 +70,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("production.deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data.working_tree:root", "Print the repository's root."),
     "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
+    "schema": ("gates.schema:schema", "Propose the schema of a table, and hold tables against it."),
     "serve": ("production.serve:serve", "Serve models over the Open Inference Protocol."),
     "server": (
         "servers.server:server",
