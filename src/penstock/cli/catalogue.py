@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "checkout": ("data.working_tree:checkout", "Bring the workspace to what pointers and lock say."),
     "ci": ("ci:ci", "Validate a commit: tests, pipeline, gate, register, report."),
     "commit": ("data.working_tree:commit", "Record changed tracked data as the new state."),
+    "compare": ("compare:compare", "Compare two runs, versions or revisions, and say why they differ."),
     "completion": (
         "completion:completion",
         "Print a script that completes what is typed at the shell's prompt.",

@@ -1,20 +1,16 @@
-"""Overrides written into the text of a parameter file: YAML keeps its comments and its order, JSON its indentation."""
+"""Overrides written into the text of a parameter file: comments and the order of keys stay."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
-from penstock.base.errors import Conflict, Invalid, NotFound, PenstockError
-from penstock.data.formats.yamltext import dump_document, load_document
+from penstock.base.errors import Conflict, NotFound, PenstockError
 from penstock.pipeline.overriding.overrides import Override
+from penstock.pipeline.parameter_editing import load_editable, render_edited
 from penstock.pipeline.parameters import flatten, is_same, parse_values
-
-_INDENT = re.compile(r"\n( +|\t+)\S")
 
 
 def apply_overrides(text: str, file: str, overrides: Sequence[Override]) -> str:
@@ -25,28 +21,13 @@ def apply_overrides(text: str, file: str, overrides: Sequence[Override]) -> str:
         Conflict: one that is added is there already.
         Invalid: the file cannot be read, or is of a kind that cannot be written.
     """
-    document, dump = _opened(text, file)
+    path = PurePath(file)
+    parse_values(text, path)  # tells what is wrong with the file, the same for every kind
+    document = load_editable(text, path)
     changed = False
     for override in overrides:
         changed = _apply(document, file, override) or changed
-    return dump(document) if changed else text
-
-
-def _opened(text: str, file: str) -> tuple[MutableMapping[str, Any], Callable[[Any], str]]:
-    suffix = PurePath(file).suffix.lower()
-    if suffix in {".yaml", ".yml"}:
-        return load_document(text, file), dump_document
-    if suffix == ".json":
-        indent = _INDENT.search(text)
-        width: int | str | None = None if indent is None else indent[1]
-        document = dict(parse_values(text, PurePath(file)))  # type: ignore[arg-type]
-        return document, lambda value: json.dumps(value, indent=width, ensure_ascii=False) + "\n"
-    raise Invalid(
-        f"{file}: -S can write YAML and JSON, not {suffix or 'a file without an ending'}",
-        code="experiments.unwritable_file",
-        hint="keep the parameters that experiments change in a YAML or JSON file",
-        file=file,
-    )
+    return render_edited(document, path) if changed else text
 
 
 def _apply(document: MutableMapping[str, Any], file: str, override: Override) -> bool:
