@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0011');
+INSERT INTO "alembic_version" VALUES('0012');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -235,7 +235,7 @@ CREATE TABLE predictions (
 	window_start_s BIGINT NOT NULL, 
 	outputs BLOB NOT NULL, 
 	row_count INTEGER NOT NULL, 
-	features BLOB, 
+	features BLOB, is_run BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_predictions PRIMARY KEY (id, version)
 );
 CREATE TABLE registered_model_tags (
