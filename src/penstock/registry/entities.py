@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -122,10 +123,28 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
     cause: dict[str, Any] | None = None
 
 
+class Waiver(msgspec.Struct, frozen=True, kw_only=True):
+    """Who lets a failed check pass, why, and until which day (UTC, that day included)."""
+
+    by: str
+    reason: str
+    until: date
+
+    def __post_init__(self) -> None:
+        """Refuse what names nobody or no reason."""
+        if not (self.by.strip() and self.reason.strip()):
+            raise ValueError("a waiver names who (`by`) and why (`reason`)")
+
+    def holds_at(self, time_ms: int) -> bool:
+        """Whether its last day is not over."""
+        return datetime.fromtimestamp(time_ms / 1000, UTC).date() <= self.until
+
+
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """One check's finding; an `error`, which could not be checked, never passes.
 
     `observed` was to be `expected`, over `n` rows or requests, and lies in `interval`; `asked` are the check's settings.
+    `waiver` let it pass though it failed.
     """
 
     kind: str
@@ -139,11 +158,13 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     n: int | None = None
     interval: tuple[float | None, float | None] | None = None
     asked: dict[str, Any] | str = {}
+    waiver: Waiver | None = None
 
     @property
     def is_blocking(self) -> bool:
         """Whether it alone refuses the model."""
-        return self.status != "pass" and self.severity == "block"
+        is_waived = self.waiver is not None and self.status == "fail"
+        return self.status != "pass" and self.severity == "block" and not is_waived
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,9 +193,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         if passed == len(self.checks):
             return f"{passed} of {passed} checks passed"
         blocking = len(self.blocking)
-        warned = len(self.checks) - passed - blocking
+        waived = sum(check.waiver is not None for check in self.checks)
+        warned = len(self.checks) - passed - blocking - waived
         words = [f"{passed} of {len(self.checks)} checks passed"]
         words += [f"{blocking} refuse{'s' if blocking == 1 else ''} it"] if blocking else []
+        words += [f"{waived} waived"] if waived else []
         words += [f"{warned} only warn{'s' if warned == 1 else ''}"] if warned else []
         return ", ".join(words)
 

@@ -140,4 +140,7 @@ def _signed(verdict: Verdict) -> dict[str, Any]:
     """Return what of a verdict is signed: all of it but the signature."""
     built: dict[str, Any] = msgspec.to_builtins(verdict)
     del built["envelope"]
+    for check in built["checks"]:
+        if check["waiver"] is None:  # verdicts before waivers were signed without the word
+            del check["waiver"]
     return built

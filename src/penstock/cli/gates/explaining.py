@@ -50,6 +50,8 @@ def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
 
 
 def _line(check: CheckResult) -> str:
+    if check.waiver is not None:
+        return f"{'waive':5}  {check.kind}: {check.sentence}"
     warns = " (only a warning)" if check.status != "pass" and not check.is_blocking else ""
     return f"{MARKS[check.status]:5}  {check.kind}: {check.sentence}{warns}"
 

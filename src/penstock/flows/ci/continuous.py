@@ -259,7 +259,7 @@ def _report(
                 kind=check.kind,
                 name=check.name,
                 status=check.status,
-                severity=check.severity,
+                severity="warn" if check.waiver is not None else check.severity,
                 sentence=check.sentence,
             )
             for check in progress.checks

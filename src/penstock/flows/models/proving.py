@@ -85,6 +85,12 @@ class VerdictRule:
         if verdict is None or not verdict.passed:
             sentence = f"{start}: {_shortcoming(version, verdict, other)}"
             raise _refusal(version, sentence, "gate.no_passing_verdict", judge, verdict)
+        ended = next(
+            (one for one in verdict.checks if one.waiver and not one.waiver.holds_at(now_ms())), None
+        )
+        if ended is not None and ended.waiver is not None:
+            sentence = f"{start}: its check {ended.kind} failed, and its waiver ended on {ended.waiver.until}"
+            raise _refusal(version, sentence, "gate.waiver_ended", judge, verdict)
         if digest_manifest(version.manifest) != version.digest:
             sentence = f"{start}: the list of its files is not the one that was registered"
             verify = f"penstock model verify {version.ref}"

@@ -16,7 +16,8 @@ from penstock.base.errors import Conflict, Invalid, Unavailable
 from penstock.registry.gates.check import Gate
 
 GROUP = "penstock.gates"
-RESERVED = frozenset({"severity"})
+RESERVED = frozenset({"severity", "waiver"})
+"""The keys of an entry beside its check."""
 NAMES = (
     "metric", "champion", "schema", "slices", "drift", "leakage", "calibration", "baseline", "robustness", "latency",
     "size", "parity", "provenance", "staleness", "command", "python",

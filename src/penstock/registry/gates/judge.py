@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, PenstockError
-from penstock.registry.entities import CheckResult, CheckStatus, Verdict
+from penstock.registry.entities import CheckResult, CheckStatus, Verdict, Waiver
 from penstock.registry.gates.check import Evidence, Outcome
 from penstock.registry.gates.settings import GateEntry, settings_digest
 
@@ -58,12 +58,14 @@ def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a gate of somebody else may raise anything
         words = f"{type(error).__name__}: {error}"
         found = Outcome("error", f"could not be checked: {words[:500]}", evidence={"error": words[:2000]})
+    waiver, told = _waived(entry, found)
     return CheckResult(
         kind=entry.kind,
         name=title,
         status=found.status,
         severity=entry.severity,
-        sentence=found.sentence,
+        sentence=found.sentence + told,
+        waiver=waiver,
         observed=_as_json(found.observed),
         expected=found.expected,
         n=found.n,
@@ -71,6 +73,18 @@ def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
         asked=_as_json(entry.written()[entry.kind]),
         evidence=_as_json(found.evidence),
     )
+
+
+def _waived(entry: GateEntry, found: Outcome) -> tuple[Waiver | None, str]:
+    """Return the waiver that lets a failed check pass, and what is told of it; an error is never waived."""
+    waiver = entry.waiver
+    if waiver is None or found.status == "pass":
+        return None, ""
+    if found.status != "fail":
+        return None, "; a waiver is for what failed, not for what could not be checked"
+    if not waiver.holds_at(now_ms()):
+        return None, f"; its waiver ended on {waiver.until}"
+    return waiver, f"; waived by {waiver.by} until {waiver.until}: {waiver.reason}"
 
 
 def _require_files(entry: GateEntry, root: Path) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 import msgspec
 
 from penstock.base.digest import digest_file, digest_value
-from penstock.registry.entities import Severity
-from penstock.registry.gates.catalogue import find_gate, list_gates
+from penstock.registry.entities import Severity, Waiver
+from penstock.registry.gates.catalogue import RESERVED, find_gate, list_gates
 from penstock.registry.gates.check import Gate
 
 
 class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry under `gates:`: exactly one check, and whether its failure blocks or warns."""
+    """One entry under `gates:`: exactly one check, whether its failure blocks or warns, and who waived it for how long."""
 
     kind: str
     settings: Any
     severity: Severity = "block"
+    waiver: Waiver | None = None
 
     @property
     def gate(self) -> Gate:
@@ -34,13 +35,15 @@ class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
     @staticmethod
     def key_names() -> Sequence[str]:
         """Return the keys that an entry may have in penstock.yaml."""
-        return [*list_gates(), "severity"]
+        return [*list_gates(), *sorted(RESERVED)]
 
     @staticmethod
     def type_of(key: str) -> Any:
         """Return what a key's value is."""
         if key == "severity":
             return Severity
+        if key == "waiver":
+            return Waiver
         gate = find_gate(key)
         return gate.settings | str if gate.short else gate.settings
 
@@ -51,7 +54,7 @@ class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: it names no check, or two.
         """
-        kinds = [key for key in values if key != "severity"]
+        kinds = [key for key in values if key not in RESERVED]
         if len(kinds) != 1:
             known = ", ".join(f"`{kind}`" for kind in list_gates())
             raise ValueError(f"a gate entry names exactly one of {known}")
@@ -59,12 +62,21 @@ class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
         short = find_gate(kind).short
         if isinstance(settings, str) and short is not None:
             settings = short(settings)
-        return cls(kind=kind, settings=settings, severity=values.get("severity", "block"))
+        return cls(
+            kind=kind,
+            settings=settings,
+            severity=values.get("severity", "block"),
+            waiver=values.get("waiver"),
+        )
 
     def written(self) -> dict[str, Any]:
         """Return the entry as penstock.yaml has it, its defaults filled in."""
         written = {self.kind: self.gate.written(self.settings)}
-        return written if self.severity == "block" else {**written, "severity": self.severity}
+        if self.severity != "block":
+            written["severity"] = self.severity
+        if self.waiver is not None:
+            written["waiver"] = msgspec.to_builtins(self.waiver)
+        return written
 
 
 def settings_digest(gates: tuple[GateEntry, ...], root: Path) -> str:

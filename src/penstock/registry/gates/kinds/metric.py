@@ -39,7 +39,7 @@ def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
     if observed is None or math.isnan(observed):
         absent = f"is not in {evidence.metrics_from}" if evidence.metrics_from else UNNAMED
         what = absent if observed is None else "is not a number"
-        return Outcome("fail", f"{gate.name} {what}; it must be {limits}", observed, limits, evidence=kept)
+        return Outcome("error", f"{gate.name} {what}; it must be {limits}", observed, limits, evidence=kept)
     inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
     sentence = f"{gate.name} is {observed:.4f}, must be {limits}"
     return Outcome("pass" if inside else "fail", sentence, observed, limits, evidence=kept)
