@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "checkout": ("data.working_tree:checkout", "Bring the workspace to what pointers and lock say."),
     "ci": ("ci:ci", "Validate a commit: tests, pipeline, gate, register, report."),
     "commit": ("data.working_tree:commit", "Record changed tracked data as the new state."),
+    "compare": ("compare:compare", "Compare two runs, versions or revisions, and say why they differ."),
     "completion": (
         "completion:completion",
         "Print a script that completes what is typed at the shell's prompt.",
@@ -69,6 +70,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("production.deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data.working_tree:root", "Print the repository's root."),
     "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
+    "schema": ("gates.schema:schema", "Propose the schema of a table, and hold tables against it."),
     "serve": ("production.serve:serve", "Serve models over the Open Inference Protocol."),
     "server": (
         "servers.server:server",

@@ -16,7 +16,7 @@ from penstock.base.store.events import list_events
 from penstock.flows.production.health import Watched
 from penstock.flows.production.measuring import USUAL_METRICS
 from penstock.flows.production.overview import latest_look, list_shadows, overview
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
 from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, line_chart
