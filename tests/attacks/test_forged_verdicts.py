@@ -24,7 +24,7 @@ from penstock.flows.models.proving import VerdictRule, adopt_verdict
 from penstock.flows.models.verifying import verify_versions
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.mlflow.models.models import SetAlias, set_alias
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings

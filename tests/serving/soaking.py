@@ -21,7 +21,7 @@ from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from projects import Sample

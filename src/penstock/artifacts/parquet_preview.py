@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import resource
 import sys
+
+import polars as pl
 
 MEMORY_BYTES = 3 << 30
 CPU_S = 10
@@ -18,9 +19,6 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    import polars as pl  # after its number of threads is set
-
     data = sys.stdin.buffer.read()
     schema = pl.read_parquet_schema(io.BytesIO(data))
     names = list(schema)[:COLUMNS]

@@ -102,6 +102,7 @@ def read_parquet(data: bytes) -> Rows | str:
         done = subprocess.run(
             [sys.executable, "-I", "-m", "penstock.artifacts.parquet_preview"],
             input=data,
+            env={"POLARS_MAX_THREADS": "1"},
             capture_output=True,
             timeout=PARQUET_S,
             check=False,

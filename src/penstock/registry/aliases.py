@@ -78,6 +78,12 @@ def move_alias(
     _tell(connection, move, cause or {})
 
 
+def list_moved_aliases(connection: sa.Connection, model: str) -> list[str]:
+    """Return the names of a model's aliases by name, those that were taken away too."""
+    query = sa.select(alias_moves.c.name).where(alias_moves.c.model == model).distinct()
+    return list(connection.execute(query.order_by(alias_moves.c.name)).scalars())
+
+
 def list_alias_moves(connection: sa.Connection, model: str, name: str) -> list[AliasMove]:
     """Return an alias's history, oldest first."""
     query = (

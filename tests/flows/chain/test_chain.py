@@ -23,7 +23,7 @@ from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import PROCESS_TAG, reproduce_and_record
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.prediction_id import PredictionId

@@ -9,7 +9,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Refused
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.entities import Verdict
 from penstock.registry.states import list_rolled_back, require_not_rolled_back

@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from hostile import Hostile, fill
 from penstock.base.store.events import record_event
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
@@ -66,7 +68,9 @@ def addresses(hostile: Hostile) -> list[str]:
         "/", "/endpoints", "/endpoints/delay", "/events", "/models", "/models/late", "/models/late/1", "/runs",
         "/experiments", f"/experiments/{hostile.experiment}", f"/experiments/{hostile.crowd}",
         *(f"/runs/{run_id}" for run_id in (hostile.long, hostile.markup, hostile.endless, hostile.many, hostile.child)),
-        f"/compare?runs={hostile.long},{hostile.turned},{hostile.markup}", "/search?q=run-", "/lineage/late/1",
+        f"/compare?runs={hostile.long},{hostile.turned},{hostile.markup}", "/search?q=run-", "/why/late/1",
+        "/why/data/raw.csv", "/data", "/data/data/raw.csv", "/pipeline", "/models/late/1/card", "/models/late/1/promote",
+        "/models/late?at=2026-11-03", "/endpoints/delay/drift",
     ]  # fmt: skip
 
 
@@ -106,12 +110,13 @@ def test_nothing_serious_stands_in_the_way_of_anybody(
     script = next(Path(axe_playwright_python.__file__).parent.glob("axe*.js")).read_text(encoding="utf-8")
     wrong = []
     pages = (
-        "/endpoints/delay", "/models/late/1", f"/runs/{hostile.markup}",
+        "/endpoints/delay", "/models/late/1", f"/runs/{hostile.markup}", "/why/late/1", "/pipeline", "/data",
+        "/data/data/raw.csv", "/models/late/1/card", "/endpoints/delay/drift", "/models/late/1/promote",
         f"/experiments/{hostile.experiment}", f"/compare?runs={hostile.long},{hostile.turned}",
     )  # fmt: skip
     for scheme, addresses_, options in (
         ("light", pages, {}),
-        ("dark", pages[:3], {"runOnly": ["color-contrast"]}),
+        ("dark", pages, {"runOnly": ["color-contrast"]}),
     ):
         context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
         page = context.new_page()
@@ -238,3 +243,39 @@ def test_two_runs_are_chosen_and_compared_by_clicking(
     page.get_by_role("button", name="Compare chosen runs").click()
     expect(page.get_by_role("heading", name="Compare")).to_be_visible()
     expect(page.locator(".answer")).to_contain_text("2 runs differ in")
+
+
+def test_a_version_is_promoted_and_an_endpoint_rolled_back_by_clicking(
+    browser: Browser, two_versions_root: Path, tmp_path: Path
+) -> None:
+    sample = Sample.copy(two_versions_root, tmp_path / "project")
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late/1"))
+    apply_deployment(sample.project, plan_deployment(sample.project, "delay", "late/2", canary=20.0))
+    server = PageServer(build_server_app(sample.project, ControllerLoop(sample.project)))
+    server.start()
+    for is_scripted in (True, False):
+        context = browser.new_context(java_script_enabled=is_scripted)
+        page = context.new_page()
+        number = 2 if is_scripted else 1
+        page.goto(f"{server.url}/models/late/{number}")
+        page.get_by_role("link", name="Make it champion …").click()
+        expect(page.get_by_role("heading", name=f"Make late/{number} champion?")).to_be_visible()
+        page.get_by_label("Why, for the record").fill("seen by a person")
+        page.get_by_role("button", name=f"Make late/{number} champion").click()
+        page.wait_for_url(f"{server.url}/models/late/{number}")
+        expect(page.locator(".page-head .chip.alias")).to_have_text("champion")
+        context.close()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{server.url}/endpoints/delay")
+    expect(page.get_by_role("link", name="Promote the canary …")).to_be_visible()
+    page.get_by_role("link", name="Roll back …").click()
+    expect(page.get_by_text("late/2 counts as rolled back")).to_be_visible()
+    page.get_by_role("button", name="Roll delay back to late/1").click()
+    page.wait_for_url(f"{server.url}/endpoints/delay")
+    expect(page.get_by_role("table").filter(has_text="reason").locator("tr.current")).to_contain_text(
+        "rolled back"
+    )
+    context.close()
+    server.stop()
+    sample.close()

@@ -14,7 +14,7 @@ from penstock.flows.chain.graph import build_graph
 from penstock.flows.chain.lineage import explain
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project

@@ -127,7 +127,7 @@ def rollback(
     session: Session, name: str, to: int | None, reason: str | None, dry_run: bool, wait: bool, timeout: float
 ) -> None:
     """Take a canary out, or make ENDPOINT serve what it served before."""
-    from penstock.flows.production.rolling_back import plan_rollback
+    from penstock.flows.production.traffic.rolling_back import plan_rollback
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)

@@ -23,9 +23,9 @@ from penstock.flows.production.deciding import (
     evidence_of,
     subject_of,
 )
-from penstock.flows.production.promoting import make_advance, require_advanceable
 from penstock.flows.production.revising import write_deployment
-from penstock.flows.production.rolling_back import back_words, make_rollback
+from penstock.flows.production.traffic.promoting import make_advance, require_advanceable
+from penstock.flows.production.traffic.rolling_back import back_words, make_rollback
 from penstock.flows.production.watching import Observation
 from penstock.monitoring.alerts import Subject, close_alert, mark_clean, open_alert
 from penstock.monitoring.findings import add_findings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,16 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, PenstockError
 from penstock.base.store.events import list_events
+from penstock.flows.observing.drifting import DriftOverTime, view_drift
+from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.health import Watched
 from penstock.flows.production.measuring import USUAL_METRICS
-from penstock.flows.production.overview import latest_look, list_shadows, overview
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.overview import FRESH_MS, latest_look, list_shadows, overview
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
+from penstock.http.pages.decisions.forms import whole_number
 from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.drift import drift_rows
+from penstock.http.pages.drawing.heat import heat_map
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import condition_of
 from penstock.http.pages.telling.formatting import milliseconds, number
@@ -29,13 +33,17 @@ from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
 from penstock.monitoring.quality import LOWER_IS_BETTER
-from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
+from penstock.registry.references import parse_time
 from penstock.serving.deployments import Revision, get_revision, list_revisions
+from penstock.serving.workers import list_workers
 
 EVENTS = 60
 BREACHES = 20
 WINDOWS = 120
+MOST_WINDOWS = 1000
+SOME_FEATURES, ALL_FEATURES = 40, 500
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "all": 0}
 """What the time range of the address may be, in seconds; 0 for the newest windows, however old."""
 
@@ -67,6 +75,7 @@ class EndpointPages:
         self._project = project
         self._controller = controller
         self._renderer = renderer
+        self._drift: dict[tuple[str, int, int, int | None], tuple[int, DriftOverTime]] = {}
 
     def endpoint(self, request: Request) -> Response:
         """One endpoint: condition, guardrails, traffic, revisions, policies, events."""
@@ -79,6 +88,7 @@ class EndpointPages:
             revisions = list_revisions(connection, name)
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
             may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
+            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         looks = self._controller.health.observations
         readable = Readable(self._project, [])
         policy = readable.read(lambda connection: policy_or_none_yet(connection, name, revision.model))
@@ -90,12 +100,19 @@ class EndpointPages:
         seen = readable.read(lambda _connection: latest_look(self._project, revision, looks))
         judged = _judged(policy.settings if policy else None)
         since_s = now_ms() // 1000 - SPANS[span] if SPANS[span] else 0
+        chosen = chosen_range(request.query_params)
+        if chosen.is_set:
+            span, since_s = "", chosen.since_s
         windows = readable.read(
             lambda _connection: view_windows(
-                self._project, name, limit=WINDOWS, since_s=since_s, metrics=judged or USUAL_METRICS
+                self._project,
+                name,
+                limit=WINDOWS if chosen.until_s is None else MOST_WINDOWS,
+                since_s=since_s,
+                metrics=judged or USUAL_METRICS,
             )
         )
-        windows = windows or []
+        windows = [one for one in windows or [] if chosen.until_s is None or one.start_s < chosen.until_s]
         view = next((one for one in overview(self._project, looks) if one.name == name), None)
         findings = seen.findings if seen else ()
         try:
@@ -122,11 +139,81 @@ class EndpointPages:
             drift=drift_rows(findings),
             is_judged=seen is not None,
             shadows=shadows or [],
+            chosen=chosen,
+            workers=[(one, one.state_of(name, revision.number)) for one in workers],
             alerts=alerts,
             breaches=breaches or [],
             revisions=revisions,
             rows=group_events(events),
         )
+
+    def drift(self, request: Request) -> Response:
+        """The drift of every feature over time, of the stable version against its reference."""
+        name = request.path_params["name"]
+        chosen = chosen_range(request.query_params)
+        with self._project.database.read() as connection:
+            revision = get_revision(connection, name)
+            policy = policy_or_none_yet(connection, name, revision.model)
+        limits = [one.drift.psi_max for one in policy.settings.guardrails if one.drift is not None]
+        limit = min(limits) if limits else DriftLimit().psi_max
+        is_all = "all" in request.query_params
+        asked = request.query_params.get("version", "")
+        number = whole_number(asked, "a version") if asked else revision.stable
+        key = (name, number, chosen.since_s, chosen.until_s)
+        found = self._drift.get(key)
+        if found is None or now_ms() - found[0] > FRESH_MS:
+            seen = view_drift(
+                self._project, name, number=number, since_s=chosen.since_s, until_s=chosen.until_s
+            )
+            found = (now_ms(), seen)
+            self._drift = {key: found}
+        drift = found[1]
+        over = [
+            feature
+            for feature, values in drift.features.items()
+            if values and values[-1] is not None and values[-1] > limit
+        ]
+        return self._renderer.page(
+            "drift.html",
+            revision=revision,
+            drift=drift,
+            number=number,
+            over=over,
+            limit=limit,
+            is_set=bool(limits),
+            is_all=is_all,
+            chosen=chosen,
+            drawing=heat_map(drift, limit, ALL_FEATURES if is_all else SOME_FEATURES),
+        )
+
+
+@dataclass(frozen=True)
+class Range:
+    """A span of time that an address asks for with `from` and `to`, in UTC; texts as they were written."""
+
+    since: str = ""
+    until: str = ""
+    since_s: int = 0
+    until_s: int | None = None
+    problem: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the address names one."""
+        return bool(self.since_s or self.until_s)
+
+
+def chosen_range(query: Mapping[str, str]) -> Range:
+    """Return the span of `?from=…&to=…`; what cannot be read is told and left out."""
+    since, until = (query.get(name, "").strip()[:40] for name in ("from", "to"))
+    try:
+        since_s = parse_time(since) // 1000 if since else 0
+        until_s = parse_time(until) // 1000 if until else None
+    except Invalid as error:
+        return Range(since, until, problem=error.message)
+    if until_s is not None and until_s <= since_s:
+        return Range(since, until, problem="the end is not after the beginning")
+    return Range(since, until, since_s, until_s)
 
 
 def _guardrails(findings: Sequence[Finding]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,11 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from penstock.base.errors import NotFound
+from penstock.base.errors import Invalid, NotFound
+from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
+from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
@@ -21,9 +24,11 @@ from penstock.http.pages.telling.formatting import segment
 from penstock.http.subjects import explain_subject, named_version
 from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
 from penstock.project.project import Project
-from penstock.registry.aliases import find_alias, list_alias_moves, list_aliases
+from penstock.records.signature import Signature
+from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases
 from penstock.registry.entities import AliasMove, ModelVersion
 from penstock.registry.models import get_model
+from penstock.registry.references import parse_time
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
@@ -32,6 +37,7 @@ from penstock.tracking import runs as tracking
 VERSIONS = 100
 MODELS = 1000
 COLUMNS = 4
+DAY_MS = 86_400_000
 CHAMPION = "champion"
 
 
@@ -96,17 +102,34 @@ class ModelPages:
                 connection, [one.version for one in rows], list_rolled_back(connection, model.name)
             )
             moves: list[AliasMove] = []
-            for alias in list_aliases(connection, model.name):
-                moves += list_alias_moves(connection, model.name, alias.name)
+            for name in list_moved_aliases(connection, model.name):
+                moves += list_alias_moves(connection, model.name, name)
+            asked = _asked_alias(connection, model.name, request.query_params)
         return self._renderer.page(
             "model.html",
             model=model,
             rows=rows,
             columns=metric_columns(rows),
             outings=outings,
+            asked=asked,
             moves=sorted(moves, key=lambda one: one.time_ms, reverse=True)[:VERSIONS],
             limit=VERSIONS,
         )
+
+    def card(self, request: Request) -> Response:
+        """The model card of a version; under `card.md` the file itself."""
+        name, number = request.path_params["name"], request.path_params["number"]
+        found = named_version(self._project, name, number)
+        version = found.version
+        with self._project.database.read() as connection:
+            rolled_back = list_rolled_back(connection, version.model)
+            outing = view_outings(connection, [version], rolled_back)[(version.model, version.number)]
+        signature = find_signature(self._project, version.model, version.number)
+        card = make_card(found, signature, outing)
+        if request.url.path.endswith(".md"):
+            headers = {"Content-Disposition": f'attachment; filename="{version.model}-{version.number}.md"'}
+            return Response(card.text, media_type="text/markdown; charset=utf-8", headers=headers)
+        return self._renderer.page("card.html", version=version, card=card)
 
     def version(self, request: Request) -> Response:
         """One model version: whether it may go out, its numbers, its verdict, its chain; an alias leads to it."""
@@ -127,6 +150,10 @@ class ModelPages:
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             differences = [] if champion is None else _differences(connection, version, champion)
+        signature = find_signature(self._project, version.model, version.number)
+        if champion is not None:
+            theirs = find_signature(self._project, champion.model, champion.number)
+            differences = [*_features(theirs, signature), *differences]
         return self._renderer.page(
             "version.html",
             found=found,
@@ -134,6 +161,7 @@ class ModelPages:
             answer=answer_of(found, outing),
             champion=champion,
             may=may and "champion" not in found.aliases and found.rolled_back is None,
+            signature=signature,
             measures=measures_of(version, outing, champion),
             differences=differences,
             size=sum(file.size for file in version.manifest.files),
@@ -208,6 +236,45 @@ def _differences(
     if commits[0] != commits[1]:
         rows.append(("code", "commit", *commits))
     return rows
+
+
+def _features(theirs: Signature | None, ours: Signature | None) -> list[tuple[str, str, str, str]]:
+    """Return what two versions do not take alike: features only one has, or of other types."""
+    if theirs is None or ours is None:
+        return []
+    before, after = ({one.name: one.datatype for one in side.inputs} for side in (theirs, ours))
+    return [
+        ("feature", name, before.get(name, "–"), after.get(name, "–"))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+@dataclass(frozen=True)
+class AskedAlias:
+    """What an alias meant at a time: the version, or None where it was not set, or why the question cannot be answered."""
+
+    alias: str
+    at: str
+    time_ms: int | None = None
+    version: int | None = None
+    problem: str = ""
+
+
+def _asked_alias(connection: sa.Connection, model: str, query: Mapping[str, str]) -> AskedAlias | None:
+    """Answer `?alias=champion&at=2026-11-03`; a date means its end, so that what happened on it counts."""
+    at = query.get("at", "").strip()[:40]
+    alias = query.get("alias", "").strip()[:200] or CHAMPION
+    if not at:
+        return None
+    try:
+        time_ms = parse_time(at)
+    except Invalid as error:
+        return AskedAlias(alias, at, problem=error.message)
+    if len(at) == len("2026-11-03") and at.count("-") == 2:
+        time_ms += DAY_MS - 1
+    found = find_alias_at(connection, model, alias, time_ms)
+    return AskedAlias(alias, at, time_ms, found.version if found else None)
 
 
 def _parameters(connection: sa.Connection, version: ModelVersion) -> dict[str, str]:

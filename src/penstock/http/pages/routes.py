@@ -12,12 +12,12 @@ from starlette.staticfiles import StaticFiles
 
 from penstock.flows.production.health import Watched
 from penstock.http.mlflow.files.transfer import ArtifactService
-from penstock.http.pages.alias_views import AliasPages
 from penstock.http.pages.artifact_views import ArtifactPages
 from penstock.http.pages.chains import ChainPages
 from penstock.http.pages.compare_views import ComparePages
 from penstock.http.pages.data_views import DataPages
-from penstock.http.pages.decision_views import DecisionPages
+from penstock.http.pages.decisions.aliases import AliasPages
+from penstock.http.pages.decisions.endpoints import DecisionPages
 from penstock.http.pages.endpoint_views import EndpointPages
 from penstock.http.pages.list_views import ListPages
 from penstock.http.pages.model_views import ModelPages
@@ -38,6 +38,7 @@ def page_routes(
 ) -> list[BaseRoute]:
     """Return the routes of all pages and of what they load; their links begin with `base`."""
     renderer = Renderer(project.readable_settings.project, base)
+    endpoints = EndpointPages(project, controller, renderer)
     overview = OverviewPages(project, controller, renderer)
     models, lists = ModelPages(project, renderer), ListPages(project, renderer)
     search, decisions = SearchPages(project, renderer), DecisionPages(project, renderer)
@@ -70,10 +71,13 @@ def page_routes(
         route("/endpoints", overview.endpoints),
         Route("/endpoints/{name:path}/rollback", decisions.rollback, methods=["GET", "POST"]),
         Route("/endpoints/{name:path}/promote", decisions.promote, methods=["GET", "POST"]),
-        route("/endpoints/{name:path}", EndpointPages(project, controller, renderer).endpoint),
+        route("/endpoints/{name:path}/drift", endpoints.drift),
+        route("/endpoints/{name:path}", endpoints.endpoint),
         route("/models", models.models),
         route("/models/{name}", models.model),
         route("/models/{name}/{number}", models.version),
+        route("/models/{name}/{number}/card", models.card),
+        route("/models/{name}/{number}/card.md", models.card),
         Route(
             "/models/{name}/{number}/promote", AliasPages(project, renderer).promote, methods=["GET", "POST"]
         ),

@@ -19,7 +19,7 @@ from penstock.http.pages.drawing.charts import Chart
 from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.run_tables import duration
-from penstock.http.pages.telling.run_groups import group_names, group_values
+from penstock.http.pages.telling.run_groups import group_names, group_params, group_values
 from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_versions
 from penstock.registry.states import list_rolled_back
@@ -101,6 +101,7 @@ class RunPages:
             "client_tags": {key: value for key, value in tags.items() if key.startswith("mlflow.")},
             "groups": group_values(run.metrics),
             "group": group,
+            "params": group_params(run.params),
             "charts": [chart for chart in found if chart is not None],
             "chart_limit": CHARTS,
             "is_cut": len(shown) > CHARTS,

@@ -32,3 +32,21 @@ def group_values(values: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
         group: {name.rpartition("/")[2] or name: values[name] for name in names}
         for group, names in group_names(values).items()
     }
+
+
+def group_params(values: Mapping[str, Value], few: int = 12) -> dict[str, dict[str, Value]]:
+    """Return parameters by what is before the last dot or slash of their names; few of them stay together.
+
+    Example:
+        >>> group_params({"seed": "1", "train.depth": "3", "train.rate": "0.1"}, few=2)
+        {'': {'seed': '1'}, 'train': {'depth': '3', 'rate': '0.1'}}
+    """
+    if len(values) <= few:
+        return {"": dict(sorted(values.items()))}
+    found: dict[str, dict[str, Value]] = {}
+    for name in sorted(values):
+        at = max(name.rfind("."), name.rfind("/"))
+        short = name[at + 1 :]
+        group = name[:at] if at > 0 and short else ""
+        found.setdefault(group, {})[short if group else name] = values[name]
+    return dict(sorted(found.items()))

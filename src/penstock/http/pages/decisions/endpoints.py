@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.base.errors import Conflict
-from penstock.flows.production.promoting import plan_promotion_of_canary
 from penstock.flows.production.revising import DeploymentPlan, apply_deployment, preview_changes
-from penstock.flows.production.rolling_back import plan_rollback
+from penstock.flows.production.traffic.promoting import plan_promotion_of_canary
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.caller import caller_of
-from penstock.http.pages.forms import MAX_REASON, actor_of, read_form, whole_number
+from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
 from penstock.project.project import Project

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from penstock.base.errors import Conflict
 from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
 from penstock.http.caller import caller_of
-from penstock.http.pages.forms import MAX_REASON, actor_of, read_form, whole_number
+from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
 from penstock.http.subjects import named_version
