@@ -11,14 +11,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -30,12 +28,12 @@ from penstock.flows.production.live.room import MAX_BYTES
 from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.sources import ModelSource
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
-from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
@@ -47,26 +45,6 @@ LOAD_WAIT_S = 5.0
 """So long other endpoints' changes wait for models to load; then they go on without."""
 START_WAIT_S = 60.0
 """So long the port waits for the first models: who asks a process that is beginning waits rather than be refused."""
-
-
-class ModelSource(Protocol):
-    """Where the files of model versions come from."""
-
-    def fetch(self, model: str, version: int) -> ModelFiles:
-        """Return a version's files on the local disk.
-
-        Raises:
-            PenstockError: there is no such version, or it cannot be had now.
-        """
-        ...
-
-    def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
-        """Return the edges of a version's reference, at which live values are counted; empty without one.
-
-        Raises:
-            PenstockError: the reference cannot be had now.
-        """
-        ...
 
 
 class Companion(Protocol):
@@ -177,6 +155,7 @@ class ServeProcess:
             worker=self.worker,
             options=options.engine,
             shared_folder=options.shared_folder,
+            allow=source.allow,
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
@@ -258,6 +237,8 @@ class ServeProcess:
         }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         self._follow_unloaded()
+        self.dataplane.guests.room = {name: one.other_versions for name, one in traffic.items()}
+        self.dataplane.guests.keep(self._repository.served)
         begun: list[tuple[Revision, Future[PenstockError | None]]] = []
         for revision in current:
             if revision.endpoint in self._repository.withheld or self._is_loading(revision):
