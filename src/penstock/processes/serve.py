@@ -25,7 +25,7 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import MAX_BYTES
-from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
+from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.sources import ModelSource
@@ -180,6 +180,7 @@ class ServeProcess:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
+            self._socket.listen(BACKLOG)
             self._heart.start()
             self.follow(START_WAIT_S)
             self._poller.start()
