@@ -15,8 +15,8 @@ from penstock.http.inference import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import EndpointSettings, TrafficSettings
 from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.serving.beside.guests import CHECKED_S, REFUSED_S, Guests
 from penstock.serving.deployments import Revision
-from penstock.serving.guests import CHECKED_S, REFUSED_S, Guests
 from penstock.serving.repository import ServedRevision
 from serving.models import FolderSource, deploy, request_body
 from stories.live import wait_until

@@ -160,6 +160,7 @@ class ServeProcess:
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
+        self._told: dict[str, str] = {}
         self._marking = threading.Lock()
         self._reporting = threading.Lock()
         self._poller = Background(
@@ -218,6 +219,13 @@ class ServeProcess:
     def _beat(self) -> None:
         with self._database.write() as connection:
             beat(connection, self.worker, now_ms())
+        for endpoint, served in self._repository.served.items():
+            revision = served.revision
+            told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
+            if told and self._told.get(endpoint) != told:
+                with self._reporting:
+                    self._report(revision, "ready", told)
+                self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
         """Take over every endpoint's current revision that is not served yet, and how each is watched.

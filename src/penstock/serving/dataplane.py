@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, NotFound
 from penstock.records.signature import Column
+from penstock.serving.beside.guests import Guests
+from penstock.serving.beside.shadows import Shadows
 from penstock.serving.call import Call, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.engine.engine import Engine
-from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.feedback import FeedbackResult, take_feedback
-from penstock.serving.guests import Guests
 from penstock.serving.loaders.model import Columns
 from penstock.serving.prediction_id import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
@@ -32,7 +31,6 @@ from penstock.serving.statistics import Statistics
 from penstock.serving.tensors import Tensor
 from penstock.serving.traffic import FindHeader, choose_route, no_header, route_key, ruled_version
 
-logger = logging.getLogger(__name__)
 SERVER_NAME = "penstock"
 EXTENSIONS = (
     "binary_tensor_data",
@@ -77,6 +75,7 @@ class DataPlane:
         self._clock_ms = clock_ms
         self._counter = itertools.count(1)
         self.engine = Engine(options)
+        self.shadows = Shadows(self.engine)
         self.statistics = Statistics(recorder, shared_folder, worker)
         self.lifecycle: Lifecycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -264,7 +263,7 @@ class DataPlane:
         asked_s = request.received_s + self._patience_s(endpoint, request)
         outputs = await call.run(limit_s, asked_s if deadline_s is None else min(asked_s, deadline_s))
         if route != "direct" and served.revision.shadows:
-            self._cast_shadows(call, outputs)
+            self.shadows.cast(call, outputs)
         return InferResponse(
             model_name=endpoint,
             model_version=str(model.version),
@@ -294,21 +293,6 @@ class DataPlane:
                 code="serving.bad_request",
             )
         return min(limit_s, asked / 1e6) if asked else limit_s
-
-    def _cast_shadows(self, call: Call, outputs: Outputs) -> None:
-        for version in call.served.revision.shadows:
-            try:
-                shadow = call.shadowed(version, outputs)
-            except PenstockError as error:
-                logger.debug("shadow version %s: %s", version, error.message)
-            else:
-                self.engine.cast(
-                    call.served.revision.endpoint,
-                    shadow.model,
-                    shadow.columns,
-                    shadow.row_count,
-                    shadow.settle,
-                )
 
     def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
