@@ -121,14 +121,14 @@ class Story:
 
 
 class Clients:
-    """Clients that send requests until they are told to stop. `broken` counts connections that ended unanswered."""
+    """Clients that send requests until they are told to stop. `broken` says how connections ended unanswered."""
 
     def __init__(self, url: str, count: int) -> None:
         self._url = f"{url}/v2/models/delay/infer"
         self.statuses: list[int] = []
         self.versions: list[str] = []
         self.latencies_s: list[float] = []
-        self.broken = 0
+        self.broken: list[str] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(count)]
 
@@ -138,8 +138,8 @@ class Clients:
                 began_s = time.perf_counter()
                 try:
                     response = client.post(self._url, json=BODY)
-                except httpx.TransportError:
-                    self.broken += 1
+                except httpx.TransportError as error:
+                    self.broken.append(f"{type(error).__name__}: {error}")
                     continue
                 self.latencies_s.append(time.perf_counter() - began_s)
                 self.statuses.append(response.status_code)

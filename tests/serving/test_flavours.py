@@ -57,7 +57,7 @@ def test_a_saved_model_answers_as_its_library_does(
         else:
             assert given.tolist() == library.tolist()
     loaded = load_folder(tmp_path / "m", "m", Trust(is_registered=True, pickle=True))
-    assert hasattr(loaded, "predict") or hasattr(loaded, "run") or hasattr(loaded, "transform")
+    assert any(hasattr(loaded, verb) for verb in ("predict", "run", "transform", "forward", "module"))
 
 
 def test_what_mlflow_wrote_without_names_is_served_with_probabilities(tmp_path: Path) -> None:
@@ -196,3 +196,35 @@ def test_a_common_estimator_is_asked_by_a_shortcut_that_answers_as_the_library_d
     table = pd.DataFrame({"age": matrix()[:, 0]})
     penstock.save_model(own.fit(table, classes), tmp_path / "own", inputs=table)
     assert isinstance(load_model(files_of_folder(tmp_path / "own", "m", 1, "d")), FedPredictor)
+
+
+def test_programs_of_pytorch_know_their_inputs_by_name_and_modules_are_told_to_become_programs(
+    tmp_path: Path,
+) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Pair(torch.nn.Module):  # type: ignore[name-defined,misc]
+        def forward(self, left: Any, right: Any) -> dict[str, Any]:
+            return {"total": left + right, "product": left * right}
+
+    few = torch.arange(6.0).reshape(3, 2)
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(Pair(), (few, few + 1), dynamic_shapes={"left": batch, "right": batch})
+    torch.export.save(program, tmp_path / "pair.pt2")
+    left, right = few.numpy(), few.numpy() + 1
+    penstock.save_model(program, tmp_path / "m", inputs={"right": right, "left": left})
+    predictor, columns, row_count = served(tmp_path / "m")
+    outputs = predictor.predict(columns, row_count)
+    assert {name: values.tolist() for name, values in outputs.items()} == {
+        "total": (left + right).tolist(),
+        "product": (left * right).tolist(),
+    }
+    with pytest.raises(Invalid, match="cannot be read without its code"):
+        penstock.save_model(Pair(), tmp_path / "n", inputs=left)
+    with pytest.raises(Refused, match="runs code of its own"):
+        load_folder(tmp_path / "m", "m", Trust())
+    found = flavours.import_flavour("penstock_torch").inputs_of(program)
+    assert [(one.name, one.datatype, one.shape) for one in found] == [
+        ("left", "FP32", (-1, 2)),
+        ("right", "FP32", (-1, 2)),
+    ]

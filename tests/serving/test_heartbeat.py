@@ -52,7 +52,9 @@ class HeldSource(FolderSource):
         return super().fetch(model, version)
 
 
-def test_a_process_beats_while_its_first_model_loads(database: Database, tmp_path: Path) -> None:
+def test_a_process_beats_and_lets_callers_wait_while_its_first_model_loads(
+    database: Database, tmp_path: Path
+) -> None:
     source = HeldSource(save_model(tmp_path / "models", 1, seed=1))
     deploy(database, "delay", 1)
     process = ServeProcess(
@@ -70,6 +72,9 @@ def test_a_process_beats_while_its_first_model_loads(database: Database, tmp_pat
         while seen_ms() <= registered_ms:
             assert time.monotonic() < deadline, "it was not seen to be alive"
             time.sleep(0.01)
+        early = begin("early", lambda: httpx.get(f"{process.url}/v2/health/ready", timeout=60))
+        source.go.set()
+        assert early.result().status_code == 200, "who asks while it loads waits, and is not refused"
     finally:
         source.go.set()
         while not process._server.started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+import penstock as penstock_client
 from penstock.flows.models.folders import RegistrySource
+from penstock.flows.production.overview import overview
 from penstock.http.inference import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.workspace import open_workspace
@@ -91,3 +94,40 @@ def test_a_canary_of_fixed_share_has_no_steps_and_shadows_of_the_file_come_along
     )
     plain = penstock(root, "deploy", "delay", "--model", "late/1")
     assert (plain["stable"], plain["shadows"]) == (1, [2])
+
+
+PICKY = """
+class Picky:
+    def predict(self, rows):
+        if max(rows["hour"]) >= 18:
+            raise ValueError("no rows after six")
+        return [0 for _ in rows["hour"]]
+"""
+
+
+def test_why_a_shadow_fails_is_told_by_status_the_endpoint_and_the_api(
+    root: Path, process: ServeProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picky.py").write_text(PICKY)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = {"hour": [3, 4], "wind": [1.0, 2.0], "carrier": ["AA", "AA"]}
+    picky = importlib.import_module("picky")
+    penstock_client.save_model(picky.Picky(), tmp_path / "model", rows)
+    number = penstock(root, "model", "register", "late", str(tmp_path / "model"))["number"]
+    penstock(root, "deploy", "delay", "--shadow", f"late/{number}")
+
+    def told() -> list[str]:
+        [status] = penstock(root, "monitor", "status", "delay")
+        return list(status["shadow_failures"].values())
+
+    assert httpx.post(f"{process.url}/v2/models/delay/infer", json=BODY).status_code == 200
+    sentence = (
+        f"shadow version {number}: of the requests it saw 1 failed; the last: ValueError: no rows after six"
+    )
+    wait_until(lambda: told() == [sentence])
+    assert sentence in run_penstock(root, "monitor", "status").stdout
+    assert sentence in run_penstock(root, "endpoint", "show", "delay").stdout
+    project = open_workspace(root)
+    [view] = overview(project)
+    project.close()
+    assert list(view.shadow_failures.values()) == [sentence]

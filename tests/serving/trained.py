@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,34 @@ def _onnx_converted() -> tuple[Any, Any, dict[str, Any]]:
     return graph, X.astype(np.float32), {**expected, "probability": probability}
 
 
+def _torch_net() -> Any:
+    import torch
+
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)).eval()
+
+
+def _torch_script() -> tuple[Any, Any, dict[str, Any]]:
+    import torch
+
+    net, rows = _torch_net(), X.astype(np.float32)
+    expected = net(torch.from_numpy(rows[:5])).detach().numpy()[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        made = torch.jit.trace(net, torch.from_numpy(rows[:5]))
+    return made, rows, {"prediction": expected}
+
+
+def _torch_exported() -> tuple[Any, Any, dict[str, Any]]:
+    import torch
+
+    net, rows = _torch_net(), X.astype(np.float32)
+    expected = net(torch.from_numpy(rows[:5])).detach().numpy()[:, 0]
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(net, (torch.from_numpy(rows[:5]),), dynamic_shapes=(batch,))
+    return program, rows, {"prediction": expected}
+
+
 def _pyfunc() -> tuple[Any, Any, dict[str, Any]]:
     import mlflow.pyfunc
 
@@ -198,6 +227,8 @@ CASES: list[tuple[str, Case]] = [
     ("lightgbm classes", _lightgbm_classes),
     ("catboost classes", _catboost_classes),
     ("skl2onnx converted", _onnx_converted),
+    ("torch script", _torch_script),
+    ("torch exported", _torch_exported),
     ("mlflow function", _pyfunc),
     ("penstock class", _python_class),
     ("penstock chain", _chain),

@@ -90,6 +90,8 @@ class Answering:
         read: Read[Form],
         write: Write[Form],
     ) -> Response:
+        if version is not None:
+            await self._dataplane.reach(endpoint, version)
         _, model = self._dataplane.resolve(endpoint, version)
         decode = partial(read, body, model.signature, received_s)
         is_small = len(body) < INLINE_BYTES

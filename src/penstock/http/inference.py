@@ -154,19 +154,22 @@ class _Inference:
 
     async def model_metadata(self, request: Request) -> Response:
         """Describe an endpoint or a version in it."""
-        return json_response(self._dataplane.model_metadata(request.path_params["model"], _version(request)))
+        endpoint, version = request.path_params["model"], _version(request)
+        await self._dataplane.reach(endpoint, version)
+        return json_response(self._dataplane.model_metadata(endpoint, version))
 
     async def model_ready(self, request: Request) -> Response:
         """Say whether an endpoint or a version in it serves."""
-        name = request.path_params["model"]
-        is_ready = self._dataplane.is_model_ready(name, _version(request))
+        name, version = request.path_params["model"], _version(request)
+        await self._dataplane.reach(name, version)
+        is_ready = self._dataplane.is_model_ready(name, version)
         return json_response({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def config(self, request: Request) -> Response:
         """Describe an endpoint's model as the configuration extension does."""
-        return json_response(
-            config_document(self._dataplane, request.path_params["model"], _version(request))
-        )
+        endpoint, version = request.path_params["model"], _version(request)
+        await self._dataplane.reach(endpoint, version)
+        return json_response(config_document(self._dataplane, endpoint, version))
 
     async def describe(self, request: Request) -> Response:
         """Give the OpenAPI document of an endpoint, or of all that serve."""

@@ -19,6 +19,8 @@ import uvicorn
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.memory import keep_freed_memory
 
+BACKLOG = 2048
+"""Connections that may wait to be taken, also while a process that begins loads its models."""
 COLLECT_AFTER = (50_000, 20, 100)
 """An answer of 200 runs makes 20,000 objects; by default it would be collected over 28 times (40 % slower)."""
 
@@ -147,7 +149,7 @@ def make_server(
         date_header=False,
         timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=drain_s,
-        backlog=2048,
+        backlog=BACKLOG,
     )
     return Server(config)
 

@@ -235,13 +235,17 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.equals if isinstance(self.equals, tuple) else (self.equals,)
 
 
+OTHER_VERSIONS_MAX = 32
+
+
 class TrafficSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the serve processes take an endpoint's requests.
 
     The first of `rules` that holds says which version answers; without one, shares do. A prediction is worked on
     for `timeout_s` (None: as long as `serve --timeout` says); `backlog` requests may wait for each version;
     `weight` is the endpoint's share of the processor against the others'. `shadows` name versions that see every
-    request and answer none: NAME/3 or NAME@alias.
+    request and answer none: NAME/3 or NAME@alias. So many `other_versions` than the revision's are loaded in each
+    process where they are asked for by number.
     """
 
     rules: tuple[RuleSettings, ...] = ()
@@ -249,8 +253,11 @@ class TrafficSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     backlog: int = 512
     weight: float = 1.0
+    other_versions: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.other_versions <= OTHER_VERSIONS_MAX:
+            raise ValueError(f"other_versions is between 0 and {OTHER_VERSIONS_MAX}")
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise ValueError("timeout_s is positive")
         if self.backlog < 1 or self.weight <= 0:

@@ -11,14 +11,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -27,15 +25,15 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import MAX_BYTES
-from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
+from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.sources import ModelSource
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
-from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
@@ -47,26 +45,6 @@ LOAD_WAIT_S = 5.0
 """So long other endpoints' changes wait for models to load; then they go on without."""
 START_WAIT_S = 60.0
 """So long the port waits for the first models: who asks a process that is beginning waits rather than be refused."""
-
-
-class ModelSource(Protocol):
-    """Where the files of model versions come from."""
-
-    def fetch(self, model: str, version: int) -> ModelFiles:
-        """Return a version's files on the local disk.
-
-        Raises:
-            PenstockError: there is no such version, or it cannot be had now.
-        """
-        ...
-
-    def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
-        """Return the edges of a version's reference, at which live values are counted; empty without one.
-
-        Raises:
-            PenstockError: the reference cannot be had now.
-        """
-        ...
 
 
 class Companion(Protocol):
@@ -177,10 +155,12 @@ class ServeProcess:
             worker=self.worker,
             options=options.engine,
             shared_folder=options.shared_folder,
+            allow=source.allow,
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
+        self._told: dict[str, str] = {}
         self._marking = threading.Lock()
         self._reporting = threading.Lock()
         self._poller = Background(
@@ -201,6 +181,7 @@ class ServeProcess:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
+            self._socket.listen(BACKLOG)
             self._heart.start()
             self.follow(START_WAIT_S)
             self._poller.start()
@@ -238,6 +219,13 @@ class ServeProcess:
     def _beat(self) -> None:
         with self._database.write() as connection:
             beat(connection, self.worker, now_ms())
+        for endpoint, served in self._repository.served.items():
+            revision = served.revision
+            told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
+            if told and self._told.get(endpoint) != told:
+                with self._reporting:
+                    self._report(revision, "ready", told)
+                self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
         """Take over every endpoint's current revision that is not served yet, and how each is watched.
@@ -258,6 +246,8 @@ class ServeProcess:
         }
         self._repository.expect(frozenset(revision.endpoint for revision in current))
         self._follow_unloaded()
+        self.dataplane.guests.room = {name: one.other_versions for name, one in traffic.items()}
+        self.dataplane.guests.keep(self._repository.served)
         begun: list[tuple[Revision, Future[PenstockError | None]]] = []
         for revision in current:
             if revision.endpoint in self._repository.withheld or self._is_loading(revision):

@@ -44,6 +44,7 @@ OWN: dict[str, FlavourEntry] = {
         _own("catboost", "catboost", "catboost", install="'penstock[catboost]'"),
         _own("sklearn", "sklearn", "sklearn", install="'penstock[sklearn]'"),
         _own("onnx", "onnx", "onnx", install="'penstock[onnx]'"),
+        _own("penstock_torch", "torch", "torch", install="'penstock[torch]'"),
         _own("python_function", "pyfunc", "mlflow", install="'penstock[mlflow]'"),
     )
 }

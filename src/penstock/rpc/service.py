@@ -97,7 +97,9 @@ class Service:
     async def _model_ready(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
         try:
-            return made(ready=self._dataplane.is_model_ready(message.name, version_of(message.version)))
+            version = version_of(message.version)
+            await self._dataplane.reach(message.name, version)
+            return made(ready=self._dataplane.is_model_ready(message.name, version))
         except NotFound:
             return made(ready=False)
 
@@ -106,7 +108,9 @@ class Service:
 
     async def _model_metadata(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
-        found = self._dataplane.model_metadata(message.name, version_of(message.version))
+        version = version_of(message.version)
+        await self._dataplane.reach(message.name, version)
+        found = self._dataplane.model_metadata(message.name, version)
         for tensor in (*found["inputs"], *found["outputs"]):
             tensor.pop("parameters", None)
         return made(**found)
@@ -117,7 +121,9 @@ class Service:
 
     async def _model_config(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "infer", message.name)
-        return made(config=model_config(self._dataplane, message.name, version_of(message.version)))
+        version = version_of(message.version)
+        await self._dataplane.reach(message.name, version)
+        return made(config=model_config(self._dataplane, message.name, version))
 
     async def _model_statistics(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "metrics", message.name or None)

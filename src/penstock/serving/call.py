@@ -107,6 +107,17 @@ class Call:
             answered=answered,
         )
 
+    def tell_misfit(self, version: int) -> None:
+        """Tell that a shadow version does not take the rows."""
+        replace(
+            self,
+            model=self.served.models[version],
+            route="shadow",
+            columns={},
+            row_count=0,
+            started_s=time.perf_counter(),
+        )._tell({}, "misfit")
+
     def settle(self, predicted: asyncio.Future[Outputs]) -> None:
         """Tell of a prediction that no client waits for."""
         error = predicted.exception()

@@ -71,12 +71,12 @@ def model_statistics(dataplane: DataPlane, endpoint: str | None, version: int | 
         chosen = [
             (name, number)
             for name, served in sorted(dataplane.repository.served.items())
-            for number in served.revision.versions
+            for number in dataplane.versions_of(served)
         ]
     else:
         served, model = dataplane.resolve(endpoint, version)
         chosen = [
             (endpoint, number)
-            for number in ((model.version,) if version is not None else served.revision.versions)
+            for number in ((model.version,) if version is not None else dataplane.versions_of(served))
         ]
     return [dataplane.statistics.describe(name, number) for name, number in chosen]

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, NotFound
 from penstock.records.signature import Column
+from penstock.serving.beside.guests import Guests
+from penstock.serving.beside.shadows import Shadows
 from penstock.serving.call import Call, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.engine.engine import Engine
-from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.feedback import FeedbackResult, take_feedback
 from penstock.serving.loaders.model import Columns
@@ -30,7 +31,6 @@ from penstock.serving.statistics import Statistics
 from penstock.serving.tensors import Tensor
 from penstock.serving.traffic import FindHeader, choose_route, no_header, route_key, ruled_version
 
-logger = logging.getLogger(__name__)
 SERVER_NAME = "penstock"
 EXTENSIONS = (
     "binary_tensor_data",
@@ -52,6 +52,7 @@ class DataPlane:
         clock_ms: the wall clock.
         options: how the engine predicts.
         shared_folder: where the processes on one port add up what they count.
+        allow: says whether a version that no revision serves may be asked for by number; without it none may.
     """
 
     def __init__(
@@ -64,14 +65,17 @@ class DataPlane:
         clock_ms: Callable[[], int] = now_ms,
         options: EngineOptions | None = None,
         shared_folder: str | None = None,
+        allow: Callable[[str, int], None] | None = None,
     ) -> None:
         self.repository = repository
+        self.guests = Guests(repository.load_version, allow)
         self._recorder = recorder
         self._labels = labels
         self._worker = worker
         self._clock_ms = clock_ms
         self._counter = itertools.count(1)
         self.engine = Engine(options)
+        self.shadows = Shadows(self.engine)
         self.statistics = Statistics(recorder, shared_folder, worker)
         self.lifecycle: Lifecycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -113,7 +117,7 @@ class DataPlane:
         served, model = self.resolve(endpoint, version)
         return {
             "name": endpoint,
-            "versions": [str(number) for number in served.revision.versions],
+            "versions": [str(number) for number in self.versions_of(served)],
             "platform": f"penstock_{model.flavour}",
             "inputs": [_describe(column) for column in model.signature.inputs],
             "outputs": [_describe(column) for column in model.signature.outputs],
@@ -124,7 +128,7 @@ class DataPlane:
         index = [
             {"name": name, "version": str(version), "state": "READY", "reason": ""}
             for name, served in sorted(self.repository.served.items())
-            for version in served.revision.versions
+            for version in self.versions_of(served)
         ]
         waiting = [
             {"name": name, "state": "UNAVAILABLE", "reason": "not loaded"}
@@ -159,22 +163,43 @@ class DataPlane:
         else:
             self.lifecycle.unload(endpoint)
 
+    def versions_of(self, served: ServedRevision) -> list[int]:
+        """Return the versions that are in memory: those of the revision, then those asked for by number."""
+        return list(dict.fromkeys([*served.revision.versions, *self.guests.versions(served)]))
+
+    async def reach(self, endpoint: str, version: int | None, wait_s: float | None = None) -> None:
+        """Load a version that was asked for by number, where the endpoint's policy lets others be than it serves.
+
+        Args:
+            wait_s: how long the caller waits; as long as a prediction may take by default.
+
+        Raises:
+            PenstockError: as for `Guests.reach`.
+        """
+        if version is None:
+            return
+        served = self.repository.get(endpoint)
+        if version not in served.models:
+            limit_s = self.engine.limits_of(endpoint).timeout_s
+            await self.guests.reach(served, version, limit_s if wait_s is None else min(wait_s, limit_s))
+
     def resolve(self, endpoint: str, version: int | None) -> tuple[ServedRevision, LoadedModel]:
         """Return what an endpoint serves and the model a version number names, the stable one for None.
 
         Raises:
-            NotFound: no such endpoint, or the version takes no part in its revision.
+            NotFound: no such endpoint, or the version takes no part in its revision and was not reached.
             Unavailable: the endpoint's model is not loaded yet.
         """
         served = self.repository.get(endpoint)
         if version is None:
             return served, served.stable
-        model = served.models.get(version)
+        model = served.models.get(version) or self.guests.find(served, version)
         if model is None:
             raise NotFound(
                 f"endpoint {endpoint} does not serve version {version}",
                 code="serving.version_unknown",
-                hint=f"it serves {', '.join(map(str, served.revision.versions))}",
+                hint=f"it serves {', '.join(map(str, served.revision.versions))}; with `traffic.other_versions` in "
+                "penstock.yaml others can be asked for by number",
             )
         return served, model
 
@@ -196,6 +221,7 @@ class DataPlane:
 
         Raises:
             NotFound: no such endpoint or version.
+            Refused: the version may not be asked for.
             Invalid: the request does not fit the model, or asks for an unknown output.
             Unavailable: the endpoint's model is not loaded yet, too many requests wait (`serving.overloaded`),
                 or the deadline has passed (`serving.deadline`).
@@ -217,6 +243,10 @@ class DataPlane:
         deadline_s: float | None,
         header: FindHeader,
     ) -> InferResponse:
+        if version is not None:
+            await self.reach(
+                endpoint, version, None if deadline_s is None else deadline_s - time.perf_counter()
+            )
         served, model = self.resolve(endpoint, version)
         counter = next(self._counter)
         foreign: frozenset[str] = frozenset()
@@ -233,7 +263,7 @@ class DataPlane:
         asked_s = request.received_s + self._patience_s(endpoint, request)
         outputs = await call.run(limit_s, asked_s if deadline_s is None else min(asked_s, deadline_s))
         if route != "direct" and served.revision.shadows:
-            self._cast_shadows(call, outputs)
+            self.shadows.cast(call, outputs)
         return InferResponse(
             model_name=endpoint,
             model_version=str(model.version),
@@ -263,21 +293,6 @@ class DataPlane:
                 code="serving.bad_request",
             )
         return min(limit_s, asked / 1e6) if asked else limit_s
-
-    def _cast_shadows(self, call: Call, outputs: Outputs) -> None:
-        for version in call.served.revision.shadows:
-            try:
-                shadow = call.shadowed(version, outputs)
-            except PenstockError as error:
-                logger.debug("shadow version %s: %s", version, error.message)
-            else:
-                self.engine.cast(
-                    call.served.revision.endpoint,
-                    shadow.model,
-                    shadow.columns,
-                    shadow.row_count,
-                    shadow.settle,
-                )
 
     def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint; wrong entries are told, the others taken.

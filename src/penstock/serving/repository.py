@@ -222,7 +222,7 @@ class ModelRepository:
                 before is served further.
         """
         versions = (*revision.versions, *(rule.version for rule in rules))
-        models = {version: self._model(revision.model, version) for version in dict.fromkeys(versions)}
+        models = {version: self.load_version(revision.model, version) for version in dict.fromkeys(versions)}
         new = ServedRevision(revision, models, rules)
         check_compatible(new)
         with self._lock:
@@ -236,7 +236,12 @@ class ModelRepository:
             self._served = MappingProxyType({**self._served, revision.endpoint: new})
             return new
 
-    def _model(self, name: str, version: int) -> LoadedModel:
+    def load_version(self, name: str, version: int) -> LoadedModel:
+        """Return a version in memory, loaded and proved where it is not; nothing serves it by that.
+
+        Raises:
+            PenstockError: it cannot be had, does not load or fails its self-test.
+        """
         files = self._fetch(name, version)
         key = f"{name}/{version}@{files.digest}"
         with self._lock:

@@ -41,7 +41,7 @@ State = Literal["ready", "failed", "waiting"]
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
-    """That a worker serves a revision, or why it cannot."""
+    """That a worker serves a revision, or why it cannot; of one that is ready, why its shadows fail."""
 
     endpoint: str
     revision: int

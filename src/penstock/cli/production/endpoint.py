@@ -121,6 +121,7 @@ def endpoint_show(session: Session, name: str) -> None:
         lines.append(f"          penstock endpoint apply {name}")
     lines += [
         f"server    {worker.url}: {state.state if state else 'not taken over yet'}"
+        + (f": {state.message}" if state and state.message else "")
         for worker, state in states
     ]
     if not states:

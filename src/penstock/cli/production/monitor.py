@@ -137,6 +137,7 @@ def _render(view: EndpointView) -> str:
     lines += [render_table(rows, headers)] if rows else []
     lines += odd
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
+    lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
     lines += [f"{words[one.state]:6}  {one.kind}: {one.sentence}" for one in view.findings]

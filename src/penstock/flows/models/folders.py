@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
-from penstock.flows.models.proving import require_unbroken
+from penstock.flows.models.proving import VerdictRule, require_unbroken
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
@@ -20,6 +20,7 @@ from penstock.records.flavours import choose_flavour
 from penstock.records.signature import Signature
 from penstock.registry.entities import Manifest, ModelVersion
 from penstock.registry.package import MODEL_FILE, describe_model, parse_description, verify_model
+from penstock.registry.states import require_not_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.loaders.model import Rows
@@ -159,6 +160,27 @@ class RegistrySource:
             found = get_version(connection, model, version, deleted=True)
             require_unbroken(self.project, connection, found)
         return files_of_folder(fetch_model(self.project, found), model, version, found.digest)
+
+    def allow(self, model: str, version: int) -> None:
+        """Make sure that a version may be asked for by number: under the rule by which it could be deployed.
+
+        Raises:
+            NotFound: there is no such version.
+            Refused: it has no passing verdict that is proof though the project has gates, it was rolled back, or
+                penstock.yaml cannot be read.
+            Unavailable: the store cannot be reached.
+        """
+        with self.project.database.read() as connection:
+            found = get_version(connection, model, version)
+            try:
+                rule = VerdictRule.of(self.project)
+            except Invalid as error:
+                raise Refused(
+                    f"{found.ref} cannot be asked for: {error.message}", code=error.code, hint=error.hint
+                ) from None
+            require_not_rolled_back(connection, found, "asked for", rule.holds(connection))
+            if rule.gates_of(found.model):
+                rule.require(connection, found, "be asked for")
 
     def edges(self, model: str, version: int) -> dict[str, npt.NDArray[np.float64]]:
         """Return the edges of a version's reference, at which live values are counted; empty without one.

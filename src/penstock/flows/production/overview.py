@@ -87,7 +87,8 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint now. `servers` are the serve processes with their state.
+    """One endpoint now. `servers` are the serve processes with their state; `shadow_failures` say why shadows fail, by
+    process.
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
@@ -103,6 +104,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[RouteView, ...]
     findings: tuple[FindingView, ...]
     servers: dict[str, str]
+    shadow_failures: dict[str, str] = {}
     policy: int = 0
     health_reason: str = ""
     rollout: RolloutView | None = None
@@ -145,13 +147,19 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
         told = list_told_endpoints(connection, now_ms() - TOLD_MS)
     found = []
     for revision in revisions:
-        states = {worker.url: worker.state_of(revision.endpoint, revision.number) for worker in workers}
-        servers = {url: state.state if state else "pending" for url, state in states.items()}
+        states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
+        servers = {worker.url: state.state if state else "pending" for worker, state in states}
         try:
-            found.append(_view(latest_look(project, revision, looks), servers, revision.endpoint in told))
+            view = _view(latest_look(project, revision, looks), servers, revision.endpoint in told)
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
-            found.append(_unreadable(revision, servers, words))
+            view = _unreadable(revision, servers, words)
+        failures = {
+            f"{worker.url} ({worker.pid})": state.message
+            for worker, state in states
+            if state is not None and state.state == "ready" and state.message
+        }
+        found.append(msgspec.structs.replace(view, shadow_failures=failures))
     return found
 
 

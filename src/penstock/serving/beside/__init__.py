@@ -1,0 +1,1 @@
+"""Versions beside those that answer by a revision: shadows, and those asked for by number."""
