@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -50,3 +51,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             on_error=self.on_error,
             confirm=confirm,
         )
+
+
+@dataclass(frozen=True)
+class Job:
+    """An experiment to be run: `start` is a commit of what it begins with, its parent is the baseline."""
+
+    name: str
+    baseline: str
+    start: str
+    request: Request = field(default_factory=Request)

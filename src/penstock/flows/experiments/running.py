@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.files import write_atomic
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.keeping import kept_workspace
+from penstock.flows.experiments.reading import remember
 from penstock.flows.experiments.references import Experiment
-from penstock.flows.experiments.request import Request
+from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.saving import baseline_of, commit_state
 from penstock.flows.experiments.trees import commit_tree, write_tree
 from penstock.flows.pipelines.execution import Origin, Reproduction, reproduce_and_record
@@ -54,16 +55,6 @@ class Company:
 
 
 ALONE = Company()
-
-
-@dataclass(frozen=True)
-class Job:
-    """An experiment to be run: `start` is a commit of what it begins with, its parent is the baseline."""
-
-    name: str
-    baseline: str
-    start: str
-    request: Request = field(default_factory=Request)
 
 
 def changed_parameters(root: Path, overrides: Sequence[Override]) -> dict[Path, bytes]:
@@ -130,6 +121,7 @@ def run_in_workspace(
             message=request.message,
             force=request.force,
         )
+    remember(project.data, project.data, project.git, experiment.commit, experiment.created_s)
     return Ran(experiment.name, experiment, done)
 
 
@@ -152,6 +144,7 @@ def run_apart(project: Project, job: Job, company: Company = ALONE) -> Ran:
             message=job.request.message,
             force=job.request.force,
         )
+        remember(project.data, tree.data, tree.git, experiment.commit, experiment.created_s)
     return Ran(experiment.name, experiment, done)
 
 

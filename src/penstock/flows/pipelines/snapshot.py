@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
 from penstock.base.git import Git
 from penstock.data.files.ignore import FILE_NAME, IgnoreRules
 from penstock.data.formats.output import HashInfo
@@ -21,7 +21,7 @@ from penstock.data.repository import DataRepository
 from penstock.flows.tracked.history import read_blobs
 from penstock.pipeline.outputs import list_outputs
 
-DESCRIBING = (".yaml", ".yml", ".json", ".toml", "dvc.lock", FILE_NAME)
+DESCRIBING = (".yaml", ".yml", ".json", ".toml", ".dvc", "dvc.lock", FILE_NAME)
 MAX_BYTES = 1 << 20
 
 
@@ -54,6 +54,9 @@ class Snapshot:
             found = [one for one in place.rglob("*") if one.is_file()]
             return sorted(one.relative_to(self.repo.root).as_posix() for one in found)
         info = self._recorded(path)
+        if info is None and self.commit is not None:
+            words = ("ls-tree", "-r", "-z", "--name-only", self.commit, "--", f"{path}/")
+            return [os.fsdecode(name) for name in self.git.run_bytes(*words).split(b"\0") if name] or None
         if info is None or not info.is_tree or self.repo.cache.find(info) is None:
             return None
         return [f"{path}/{name}" for name in self.repo.cache.load_tree(info)]
@@ -84,9 +87,9 @@ def at_revision(repo: DataRepository, revision: str | None) -> Iterator[Snapshot
     if revision is None:
         yield Snapshot(repo, None, git)
         return
-    commit = git.resolve(revision)
+    commit = resolve(git, revision)
     with tempfile.TemporaryDirectory(prefix="penstock-revision-") as folder:
-        blobs = _describing(git, commit)
+        blobs = list_describing(git, commit)
         texts = read_blobs(repo.root, set(blobs.values()))
         for name, blob in blobs.items():
             place = Path(folder, name)
@@ -95,12 +98,36 @@ def at_revision(repo: DataRepository, revision: str | None) -> Iterator[Snapshot
         yield Snapshot(replace(repo, root=Path(folder), ignore=IgnoreRules(folder), seen={}), commit, git)
 
 
-def _describing(git: Git, commit: str) -> dict[str, str]:
+def resolve(git: Git, revision: str) -> str:
+    """Return the commit that a revision, or an experiment's name, means.
+
+    Raises:
+        NotFound: there is no such revision.
+    """
+    try:
+        return git.resolve(revision)
+    except NotFound:
+        if "/" in revision or any(mark in revision for mark in "*?["):
+            raise
+        pattern = f"refs/exps/*/*/{revision}"
+        found = git.run("for-each-ref", "--sort=-committerdate", "--format=%(objectname)", pattern).split()
+        if not found:
+            raise
+        return found[0]
+
+
+def is_describing(name: str) -> bool:
+    """Say whether a file is one that describes pipelines, or may hold their values."""
+    return name.endswith(DESCRIBING)
+
+
+def list_describing(git: Git, commit: str) -> dict[str, str]:
+    """Return the blobs of a commit's small files that describe pipelines, by path relative to git's directory."""
     found = {}
     for raw in git.run_bytes("ls-tree", "-r", "-l", "-z", commit, ".").split(b"\0"):
         head, _, name = raw.partition(b"\t")
         words = head.split()
-        is_meant = name.endswith(tuple(one.encode() for one in DESCRIBING)) and words[0].startswith(b"100")
+        is_meant = is_describing(os.fsdecode(name)) and words[0].startswith(b"100")
         if is_meant and int(words[3]) <= MAX_BYTES:
             found[os.fsdecode(name)] = words[2].decode()
     return found
