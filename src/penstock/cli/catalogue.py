@@ -72,6 +72,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("production.deploy:rollback", "Make an endpoint serve an earlier revision again."),
     "root": ("data.working_tree:root", "Print the repository's root."),
     "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
+    "schema": ("gates.schema:schema", "Propose the schema of a table, and hold tables against it."),
+    "score": ("gates.score:score", "Rate a model's project by the ML Test Score, from recorded facts."),
+    "score-batch": (
+        "production.score_batch:score_batch",
+        "Let a model answer every row of a table or a directory of them.",
+    ),
     "serve": ("production.serve:serve", "Serve models over the Open Inference Protocol."),
     "server": (
         "servers.server:server",

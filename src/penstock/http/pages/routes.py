@@ -13,13 +13,16 @@ from starlette.staticfiles import StaticFiles
 from penstock.flows.production.health import Watched
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.alias_views import AliasPages
+from penstock.http.pages.artifact_views import ArtifactPages
 from penstock.http.pages.chains import ChainPages
 from penstock.http.pages.compare_views import ComparePages
+from penstock.http.pages.data_views import DataPages
 from penstock.http.pages.decision_views import DecisionPages
 from penstock.http.pages.endpoint_views import EndpointPages
 from penstock.http.pages.list_views import ListPages
 from penstock.http.pages.model_views import ModelPages
 from penstock.http.pages.overview_views import OverviewPages
+from penstock.http.pages.pipeline_views import PipelinePages
 from penstock.http.pages.render import STATIC, Renderer
 from penstock.http.pages.run_views import RunPages
 from penstock.http.pages.search_views import SearchPages
@@ -38,7 +41,9 @@ def page_routes(
     overview = OverviewPages(project, controller, renderer)
     models, lists = ModelPages(project, renderer), ListPages(project, renderer)
     search, decisions = SearchPages(project, renderer), DecisionPages(project, renderer)
+    data, pipeline = DataPages(project, renderer), PipelinePages(project, renderer)
     chains = ChainPages(project, renderer)
+    files = ArtifactPages(project, artifacts, renderer)
     runs = RunPages(project, artifacts, renderer)
 
     def route(address: str, view: View) -> Route:
@@ -72,12 +77,18 @@ def page_routes(
         Route(
             "/models/{name}/{number}/promote", AliasPages(project, renderer).promote, methods=["GET", "POST"]
         ),
+        route("/data", data.data),
+        route("/data/{path:path}", data.path),
+        route("/pipeline", pipeline.pipeline),
+        route("/ci/{commit}", pipeline.report),
         route("/search", search.search),
         route("/why", search.why),
         route("/why/{subject:path}", chains.lineage),
         route("/lineage/{subject:path}", chains.lineage),
         route("/runs", lists.runs),
         Route("/runs/{id}", runs.run, methods=["GET"]),
+        Route("/runs/{id}/view", files.view, methods=["GET"]),
+        Route("/runs/{id}/raw", files.raw, methods=["GET"]),
         route("/compare", ComparePages(project, renderer).compare),
         route("/experiments", lists.experiments),
         route("/experiments/{id}", lists.experiment),
