@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +118,37 @@ def what_parameters_become(side: Side) -> object:
 
 def test_parameters_become_the_same(compare: Comparison) -> None:
     compare(what_parameters_become)
+
+
+def what_is_drawn(side: Side) -> object:
+    side.put({
+        "dvc.yaml": "stages:\n  s:\n    cmd: echo\n    plots:\n    - loss.csv: {cache: false, x: step, y: loss, title: Loss}\n"
+        "    - roc.json: {cache: false, x: fpr, y: tpr}\n    - cm.csv: {cache: false, template: confusion, x: actual, y: predicted}\n"
+        "    - imgs: {cache: false}\nplots:\n- both:\n    x: step\n    y: {loss.csv: loss, val.tsv: [loss, acc]}\n"
+        "- plain.csv\n- val.tsv:\n    y: [loss, acc]\n- xs:\n    x: {loss.csv: step, plain.csv: a}\n    y: {loss.csv: loss, plain.csv: b}\n",
+        "loss.csv": "step,loss\n0,1.0\n1,0.5\n", "val.tsv": "step\tloss\tacc\n0\t1.1\t0.1\n1\t0.7\t0.5\n",
+        "plain.csv": "a,b\n1,2\n3,4\n", "cm.csv": "actual,predicted\ncat,cat\ncat,dog\n", "imgs/1.svg": "<svg/>",
+        "roc.json": '{"roc": [{"fpr": 0, "tpr": 0}, {"fpr": 0.5, "tpr": 0.9}], "auc": 0.9}',
+    })  # fmt: skip
+    side.commit_all()
+    side.put({"loss.csv": "step,loss\n0,1.0\n1,0.25\n"})
+    found = []
+    for words in (
+        ["show"],
+        ["show", "both"],
+        ["show", "imgs"],
+        ["diff"],
+        ["diff", "HEAD"],
+        ["show", "cm.csv", "-t", "linear"],
+    ):
+        data = side.json("plots", *words)["data"]
+        found.append([
+            [name, one["type"], one["revisions"], *([one["content"]["data"]["values"], one["content"]["title"]] if one["type"] == "vega" else [])]
+            for name, plots in sorted(data.items()) for one in plots
+        ])  # fmt: skip
+    shutil.rmtree(side.root / "dvc_plots", ignore_errors=True)
+    return found, side.text("plots", "templates").split()
+
+
+def test_the_same_plots_are_drawn_of_the_same_points(compare: Comparison) -> None:
+    compare(what_is_drawn)

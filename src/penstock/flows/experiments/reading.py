@@ -29,7 +29,6 @@ from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.measures import read_metrics, read_parameters
 from penstock.flows.pipelines.snapshot import Snapshot, is_describing, list_describing
 from penstock.flows.tracked.history import read_blobs
-from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 
 Document = dict[str, Any]
@@ -54,10 +53,11 @@ def read_commits(
         anew: read what is known already too.
     """
     found: dict[str, Document] = {}
+    decode = msgspec.json.Decoder().decode
     if not (param_deps or anew):
         for commit in times:
-            with suppress(OSError, msgspec.MsgspecError):
-                found[commit] = msgspec.json.decode(_place(repo, commit).read_bytes())
+            with suppress(OSError, msgspec.MsgspecError), open(_place(repo, commit), "rb") as file:
+                found[commit] = decode(file.read())
     missing = [commit for commit in times if commit not in found]
     if missing:
         for commit, document in _read_missing(repo, git, missing, times, param_deps=param_deps).items():
@@ -151,7 +151,7 @@ def _read(snapshot: Snapshot, revision: str, time_s: int | None, *, param_deps: 
 
 def _data(snapshot: Snapshot, revision: str, time_s: int | None, *, param_deps: bool) -> Document:
     repo = snapshot.repo
-    stages = load_all_stages(repo)
+    stages = snapshot.stages
     entries = load_entries(repo.root, stages)
     dependencies: dict[str, Document] = {}
     outputs: dict[str, Document] = {}
@@ -202,17 +202,17 @@ def _has_error(document: Document) -> bool:
     )
 
 
-def _place(repo: DataRepository, commit: str) -> Path:
-    return repo.dvc_dir / "tmp" / FOLDER / commit[:2] / f"{commit[2:]}.json"
+def _place(repo: DataRepository, commit: str) -> str:
+    return f"{repo.dvc_dir}/tmp/{FOLDER}/{commit[:2]}/{commit[2:]}.json"
 
 
 def _save(repo: DataRepository, commit: str, document: Document) -> None:
     with suppress(OSError, TypeError):  # a value that JSON has no word for is read again
-        write_atomic(_place(repo, commit), msgspec.json.encode(document), durable=False)
+        write_atomic(Path(_place(repo, commit)), msgspec.json.encode(document), durable=False)
 
 
 def forget(repo: DataRepository, commits: Iterable[str]) -> None:
     """Drop what is kept of commits."""
     for commit in commits:
         with suppress(OSError):
-            _place(repo, commit).unlink(missing_ok=True)
+            os.unlink(_place(repo, commit))

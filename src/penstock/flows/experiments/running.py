@@ -26,7 +26,8 @@ from penstock.flows.tracked.working_tree import checkout
 from penstock.pipeline.making import Bring
 from penstock.pipeline.overriding.overrides import Override
 from penstock.pipeline.overriding.writing import apply_overrides
-from penstock.pipeline.runner import Watcher
+from penstock.pipeline.runner import ReproduceOptions, Watcher
+from penstock.pipeline.targets import Selection
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.tracking.entities import PARENT_TAG
@@ -151,8 +152,24 @@ def run_apart(project: Project, job: Job, company: Company = ALONE) -> Ran:
 def _reproduce(project: Project, name: str, request: Request, company: Company) -> Reproduction:
     tags = {EXPERIMENT_TAG: name, **({PARENT_TAG: company.parent} if company.parent else {})}
     bring = company.bring(project.data) if company.bring is not None and request.pull else None
-    options = request.options(bring, company.confirm)
+    options = _options(request, bring, company.confirm)
     return reproduce_and_record(project, options, company.watcher, Origin(SOURCE, name, tags))
+
+
+def _options(
+    request: Request, bring: Bring | None = None, confirm: Callable[[str], bool] | None = None
+) -> ReproduceOptions:
+    selection = Selection(request.targets, request.base, request.recursive)
+    return ReproduceOptions(
+        None if request.everything else selection,
+        request.extent,
+        force=request.force,
+        force_downstream=request.force_downstream,
+        allow_missing=request.allow_missing,
+        bring=bring,
+        on_error=request.on_error,
+        confirm=confirm,
+    )
 
 
 def _dry(
@@ -161,7 +178,7 @@ def _dry(
     before = {path: path.read_bytes() for path in changed}
     _write(changed)
     try:
-        options = replace(request.options(), dry=True)
+        options = replace(_options(request), dry=True)
         return Ran(name, None, reproduce_and_record(project, options, company.watcher))
     finally:
         _write(before)

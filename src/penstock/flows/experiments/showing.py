@@ -22,7 +22,10 @@ from penstock.pipeline.parameters import flatten
 
 FIXED = ("Experiment", "rev", "typ", "Created", "parent", "State", "Executor")
 EXECUTOR = "penstock"
-Values = Mapping[tuple[str, str], Any]
+UNREAD = "!"
+Column = tuple[str, str, str]
+"""What a column holds (`metrics`, `params`, `deps`), of which file, under which name."""
+Values = Mapping[Column, Any]
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its fixed cells, its values by column (`metrics`, `params`: file and name; `deps`: path), its level."""
+    """One row: its fixed cells, and its values by column."""
 
     name: str
     rev: str
     kind: Literal["baseline", "branch_commit", "branch_base"]
     created: str | None
     state: str
-    data: Document
+    values: Values
 
 
 @dataclass(frozen=True)
@@ -139,38 +142,17 @@ def tabulate(states: Sequence[Document], layout: Layout) -> Table:
     Raises:
         NotFound, Conflict: no column, or several, are called what rows are to be ordered by.
     """
-    columns = _columns(states)
+    values = {id(data): _values(data) for data in _all_data(states)}
+    columns = _columns(states, values)
     key = _sort_key(columns, layout.sort_by) if layout.sort_by else None
-    rows = list(_rows(states, key, is_descending=layout.is_descending))
+    rows = list(_rows(states, values, key, is_descending=layout.is_descending))
     headers = [*FIXED, *_headers(columns)]
     cells = [
         [row.name, row.rev, row.kind, row.created, "", row.state, EXECUTOR.capitalize() if row.state else ""]
-        + [_cell(row.data, column) for column in columns]
+        + [row.values.get(column, row.values.get((*column[:2], UNREAD))) for column in columns]
         for row in rows
     ]
     return _chosen(Table(headers, cells), layout)
-
-
-def _columns(states: Sequence[Document]) -> list[tuple[str, str, str]]:
-    """Return kind, file and name of every column: metrics, parameters, then dependencies by name."""
-    found: dict[str, dict[tuple[str, str, str], None]] = {"metrics": {}, "params": {}}
-    files: dict[str, dict[str, None]] = {"metrics": {}, "params": {}}
-    paths: set[str] = set()
-    for data in _all_data(states):
-        for kind, columns in found.items():
-            for file, one in data[kind].items():
-                files[kind][file] = None
-                if isinstance(one.get("data"), Mapping):
-                    columns.update(dict.fromkeys((kind, file, name) for name in _flat(one["data"])))
-        paths.update(data["deps"])
-    ordered = [
-        column
-        for kind, columns in found.items()
-        for file in files[kind]
-        for column in columns
-        if column[1] == file
-    ]
-    return [*ordered, *(("deps", path, path) for path in sorted(paths))]
 
 
 def _all_data(states: Sequence[Document]) -> Iterator[Document]:
@@ -181,72 +163,79 @@ def _all_data(states: Sequence[Document]) -> Iterator[Document]:
             yield from _all_data(one["revs"])
 
 
-def _headers(columns: Sequence[tuple[str, str, str]]) -> list[str]:
+def _values(data: Document) -> Values:
+    """Return what a revision says by column; a file that could not be read has one column, `UNREAD`."""
+    found: dict[Column, Any] = {}
+    for kind in ("metrics", "params"):
+        for file, one in data[kind].items():
+            if isinstance(one.get("data"), Mapping):
+                found.update(((kind, file, str(key)), value) for key, value in flatten(one["data"]).items())
+            elif "error" in one:
+                found[kind, file, UNREAD] = UNREAD
+    found.update((("deps", path, path), one["hash"]) for path, one in data["deps"].items())
+    return found
+
+
+def _columns(states: Sequence[Document], values: Mapping[int, Values]) -> list[Column]:
+    """Return every column: metrics, parameters, each file's together, then dependencies by name."""
+    places: dict[tuple[str, str], int] = {}
+    found: dict[Column, None] = {}
+    for data in _all_data(states):
+        for kind in ("metrics", "params"):
+            for file in data[kind]:
+                places.setdefault((kind, file), len(places))
+        found.update(dict.fromkeys(values[id(data)]))
+    measured = [column for column in found if column[0] != "deps" and column[2] != UNREAD]
+    measured.sort(key=lambda column: (column[0], places[column[:2]]))
+    return [*measured, *sorted(column for column in found if column[0] == "deps")]
+
+
+def _headers(columns: Sequence[Column]) -> list[str]:
     counts = Counter(name for kind, _, name in columns if kind != "deps")
     counts.update(FIXED)
     return [name if kind == "deps" or counts[name] == 1 else f"{file}:{name}" for kind, file, name in columns]
 
 
-def _cell(data: Document, column: tuple[str, str, str]) -> Any:
-    kind, file, name = column
-    if kind == "deps":
-        return (data.get("deps", {}).get(file) or {}).get("hash")
-    one = data.get(kind, {}).get(file, {})
-    if "error" in one:
-        return "!"
-    values = one.get("data")
-    return _flat(values).get(name) if isinstance(values, Mapping) else None
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in flatten(values).items()}
-
-
 def _rows(
-    states: Sequence[Document], key: tuple[str, str, str] | None, *, is_descending: bool
+    states: Sequence[Document], values: Mapping[int, Values], key: Column | None, *, is_descending: bool
 ) -> Iterator[Row]:
     for state in states:
         rev = state["rev"]
         name = state["name"] or (rev if rev == WORKSPACE else rev[:7])
         data = state["data"] or {}
-        yield Row("", name, "baseline", data.get("timestamp"), "", data)
-        below = state["experiments"] or []
+        yield Row("", name, "baseline", data.get("timestamp"), "", values.get(id(data), {}))
+        below = [(one, values.get(id(one["revs"][0]["data"]), {})) for one in state["experiments"] or ()]
         if key is not None:
             below = _ordered(below, key, is_descending=is_descending)
-        for at, one in enumerate(below):
-            (tip, *_) = one["revs"]
-            data = tip["data"] or {}
-            executor = one["executor"]
+        for at, (one, said) in enumerate(below):
+            tip, executor = one["revs"][0], one["executor"]
             yield Row(
                 tip["name"],
                 tip["rev"][:7],
                 "branch_base" if at == len(below) - 1 else "branch_commit",
-                data.get("timestamp"),
+                (tip["data"] or {}).get("timestamp"),
                 executor["state"].capitalize() if executor else "",
-                data,
+                said,
             )
 
 
 def _ordered(
-    experiments: Iterable[Document], key: tuple[str, str, str], *, is_descending: bool
-) -> list[Document]:
+    experiments: Iterable[tuple[Document, Values]], key: Column, *, is_descending: bool
+) -> list[tuple[Document, Values]]:
     """Return experiments by a value; those without one are last, numbers come before texts."""
 
-    def value(one: Document) -> Any:
-        return _cell(one["revs"][0]["data"] or {}, key)
-
-    def place(one: Document) -> tuple[bool, Any]:
-        found = value(one)
+    def place(one: tuple[Document, Values]) -> tuple[bool, Any]:
+        found = one[1][key]
         is_number = isinstance(found, int | float)
         return (not is_number, found if is_number else str(found))
 
-    having = [one for one in experiments if value(one) is not None]
-    return sorted(having, key=place, reverse=is_descending) + [
-        one for one in experiments if value(one) is None
-    ]
+    listed = list(experiments)
+    having = [one for one in listed if one[1].get(key) is not None]
+    without = [one for one in listed if one[1].get(key) is None]
+    return sorted(having, key=place, reverse=is_descending) + without
 
 
-def _sort_key(columns: Sequence[tuple[str, str, str]], wanted: str) -> tuple[str, str, str]:
+def _sort_key(columns: Sequence[Column], wanted: str) -> Column:
     named = [one for one in columns if one[0] != "deps"]
     found = [one for one in named if wanted in {f"{one[1]}:{one[2]}", f":{one[2]}"}] or [
         one for one in named if one[2] == wanted

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound
@@ -19,7 +20,10 @@ from penstock.data.files.ignore import FILE_NAME, IgnoreRules
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.history import read_blobs
-from penstock.pipeline.outputs import list_outputs
+from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import load_entries
+from penstock.pipeline.outputs import stage_outputs
+from penstock.pipeline.stage import Stage
 
 DESCRIBING = (".yaml", ".yml", ".json", ".toml", ".dvc", "dvc.lock", FILE_NAME)
 MAX_BYTES = 1 << 20
@@ -32,6 +36,15 @@ class Snapshot:
     repo: DataRepository
     commit: str | None
     git: Git
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of all definitions.
+
+        Raises:
+            Invalid: a definition cannot be read.
+        """
+        return load_all_stages(self.repo)
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a file, relative to the root, or None: from the tree, from git, from the cache."""
@@ -50,6 +63,8 @@ class Snapshot:
     def files_in(self, path: str) -> list[str] | None:
         """Return the files below a path if it is a directory, as the workspace or the cache has it, else None."""
         place = self.repo.root / path
+        if place.is_file():
+            return None
         if place.is_dir() and self.commit is None:
             found = [one for one in place.rglob("*") if one.is_file()]
             return sorted(one.relative_to(self.repo.root).as_posix() for one in found)
@@ -64,7 +79,13 @@ class Snapshot:
     def _recorded(self, path: str) -> HashInfo | None:
         """Return what the lock says of an output, or of a file in an output's directory."""
         place = self.repo.root / path
-        for output in list_outputs(self.repo):
+        locked = load_entries(self.repo.root, self.stages)
+        made = (
+            output
+            for stage in self.stages
+            for output in stage_outputs(self.repo.root, stage, locked.get(stage.address))
+        )
+        for output in made:
             if output.path == place:
                 return output.hash
             info = output.hash
