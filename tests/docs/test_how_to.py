@@ -110,6 +110,10 @@ def test_results_are_compared_as_the_page_says(reader: Reader) -> None:
     follow(reader, "compare-results.md")
 
 
+def test_experiments_are_run_as_the_page_says(reader: Reader) -> None:
+    follow(reader, "run-experiments.md")
+
+
 def test_runs_are_tracked_as_the_page_says(reader: Reader) -> None:
     follow(reader, "track-runs.md")
 

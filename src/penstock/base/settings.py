@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
+from msgspec.structs import FieldInfo
 
 from penstock.base.conflicts import refuse_conflict
 from penstock.base.errors import Invalid
@@ -90,6 +92,12 @@ def _step(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
     return None
 
 
+@cache
+def _described(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[FieldInfo, ...]]:
+    """Return the types and fields of a structure: evaluating its annotations takes a millisecond."""
+    return get_type_hints(kind), msgspec.structs.fields(kind)
+
+
 class _Reader:
     def __init__(self, name: str, loader: Any) -> None:
         self.name = name
@@ -144,14 +152,14 @@ class _Reader:
             raise self.fail(node, field, "expected a mapping (key: value)")
         if hasattr(kind, "of_keys"):
             return self._read_keys(node, kind, field)
-        hints = get_type_hints(kind)
-        names = {item.encode_name: item.name for item in msgspec.structs.fields(kind)}
+        hints, fields = _described(kind)
+        names = {item.encode_name: item.name for item in fields}
         values: dict[str, Any] = {}
         for key, item in self._items(node, field):
             if key not in names:
                 raise self._unknown(node, key, list(names), field)
             values[names[key]] = self.read(item, hints[names[key]], f"{field}.{key}" if field else key)
-        for known in msgspec.structs.fields(kind):
+        for known in fields:
             if known.required and known.name not in values:
                 raise self.fail(node, field, f"missing key `{known.encode_name}`")
         try:

@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("production.monitor:monitor", "Show live windows, drift, quality and findings."),
     "move": ("data.paths:move", "Move tracked data together with its pointer."),
     "params": ("pipelines.measures:params", "Compare the pipeline's parameters."),
+    "plots": ("pipelines.plots:plots", "Draw the pipeline's plots."),
     "promote": ("model:promote", "Move an alias to a version that passed its gate."),
     "pull": ("data.transfer:pull", "Fetch, then check out."),
     "push": ("data.transfer:push", "Upload tracked data from the cache to a remote."),

@@ -44,6 +44,7 @@ class OutputFlags(msgspec.Struct, frozen=True, kw_only=True):
     header: bool | None = None
 
 
+DISPLAY = ("template", "x", "y", "x_label", "y_label", "title", "header")
 OutputItem = str | dict[str, OutputFlags | None]
 
 
@@ -181,7 +182,8 @@ def _outputs(item: OutputItem, kind: OutputKind) -> list[StageOutput]:
     found = []
     for path, flags in item.items():
         chosen = flags or OutputFlags()
-        found.append(StageOutput(path, kind, chosen.cache, chosen.persist, chosen.push, chosen.remote))
+        shown = {name: value for name in DISPLAY if (value := getattr(chosen, name)) is not None}
+        found.append(StageOutput(path, kind, chosen.cache, chosen.persist, chosen.push, chosen.remote, shown))
     return found
 
 

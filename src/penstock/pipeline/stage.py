@@ -14,7 +14,7 @@ OutputKind = Literal["out", "metric", "plot"]
 
 @dataclass(frozen=True)
 class StageOutput:
-    """One declared output; `path` is relative to the stage's working directory."""
+    """One declared output; `path` is relative to the stage's working directory, `display` says how a plot is drawn."""
 
     path: str
     kind: OutputKind = "out"
@@ -22,6 +22,7 @@ class StageOutput:
     is_persistent: bool = False
     is_pushed: bool = True
     remote: str | None = None
+    display: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import IDENTITY, Desk
+from cli.conftest import IDENTITY, Desk, make_desk
 from penstock.base.errors import Invalid
 from penstock.flows.experiments.references import check_name
 
@@ -45,14 +46,24 @@ stages:
 """
 
 
-@pytest.fixture
-def project(desk: Desk) -> Desk:
-    """A pipeline that ran, committed."""
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A pipeline that ran, committed; tests work on copies."""
+    folder = tmp_path_factory.mktemp("ran")
+    desk = make_desk(folder / "repo", folder / "home")
     desk.put({"dvc.yaml": DVC_YAML, "train.py": TRAIN, "params.yaml": "lr: 0.1\nother: 1\n", "raw": "data\n"})
     desk.run("add", "raw")
     desk.run("repro")
     desk.commit_all()
     return desk
+
+
+@pytest.fixture
+def project(ran: Desk, tmp_path: Path) -> Desk:
+    """A copy of that pipeline."""
+    root = tmp_path / "project"
+    shutil.copytree(ran.root, root, symlinks=True)
+    return Desk(root, ran.home)
 
 
 def refs(desk: Desk) -> dict[str, str]:

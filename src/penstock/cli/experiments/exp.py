@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.experiments.keeping import apply, branch, remove, rename, save
 from penstock.cli.experiments.run import run
+from penstock.cli.experiments.sharing import pull, push
+from penstock.cli.experiments.show import diff, list_, show
 
 
 @click.group()
@@ -12,5 +15,5 @@ def exp() -> None:
     """Run, show, compare, keep and share experiments."""
 
 
-for command in (run,):
+for command in (apply, branch, diff, list_, pull, push, remove, rename, run, save, show):
     exp.add_command(command)

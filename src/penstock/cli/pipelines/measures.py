@@ -116,7 +116,7 @@ def metrics_diff(
     with opened(session) as repo:
         wanted = _rooted(session, repo, targets)
         changes = _compare(session, repo, lambda snapshot: read_metrics(snapshot, wanted), flags)
-    session.emit(changes, lambda: _render_changes(changes, "Metric", flags, precision, with_change=True))
+    session.emit(changes, lambda: render_changes(changes, "Metric", flags, precision, with_change=True))
 
 
 @click.group()
@@ -140,7 +140,7 @@ def params_diff(
         changes = _compare(
             session, repo, lambda one: read_parameters(one, wanted, only_dependencies=deps), flags
         )
-    session.emit(changes, lambda: _render_changes(changes, "Param", flags, None, with_change=False))
+    session.emit(changes, lambda: render_changes(changes, "Param", flags, None, with_change=False))
 
 
 def _rooted(session: Session, repo: DataRepository, targets: Sequence[str]) -> list[str]:
@@ -161,9 +161,10 @@ def _note_unread(session: Session, unread: dict[str, list[str]]) -> None:
             session.note(f"not read{f' of {revision}' if revision else ''}: {', '.join(paths)}")
 
 
-def _render_changes(
+def render_changes(
     changes: Changes, title: str, flags: DiffFlags, precision: int | None, *, with_change: bool
 ) -> str:
+    """Return what differs as a table, with how much of it where that is meant."""
     headers = ["Path", title, flags["a_rev"], flags["b_rev"], "Change"]
     rows = [
         [path, name, *(_cell(change.get(key), precision) for key in ("old", "new", "diff"))]

@@ -8,8 +8,8 @@ import msgspec
 
 from penstock.flows.experiments.queueing import enqueue, list_waiting
 from penstock.flows.experiments.references import check_free, check_name, list_experiments, taken
-from penstock.flows.experiments.request import Request
-from penstock.flows.experiments.running import Job, changed_parameters
+from penstock.flows.experiments.request import Job, Request
+from penstock.flows.experiments.running import changed_parameters
 from penstock.flows.experiments.saving import baseline_of
 from penstock.flows.experiments.trees import write_tree
 from penstock.pipeline.overriding.overrides import Override

@@ -15,8 +15,7 @@ import msgspec
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.git import Git
 from penstock.flows.experiments.references import NONE, check_name, taken, update_references
-from penstock.flows.experiments.request import Request
-from penstock.flows.experiments.running import Job
+from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.trees import commit_tree
 
 State = Literal["queue", "failed"]

@@ -14,6 +14,8 @@ from difflib import get_close_matches
 
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.git import Git
+from penstock.data.repository import DataRepository
+from penstock.flows.experiments.baselines import Baselines, list_baselines
 
 NAMESPACE = "refs/exps"
 _REF = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/([^/]+)\Z")
@@ -52,7 +54,7 @@ def list_experiments(git: Git, baselines: Collection[str] | None = None) -> list
     """Return the experiments, newest first; of some baselines only, where they are given."""
     found = parse_references(git.run("for-each-ref", _FORMAT, NAMESPACE))
     chosen = [one for one in found if baselines is None or one.baseline in baselines]
-    return sorted(chosen, key=lambda one: (-one.created_s, one.name))
+    return sorted(chosen, key=lambda one: (one.created_s, one.name), reverse=True)
 
 
 def find_experiment(git: Git, word: str) -> Experiment:
@@ -162,3 +164,33 @@ def update_references(git: Git, commands: Sequence[str]) -> None:
     """Carry out `git update-ref --stdin` commands: all or none."""
     if commands:
         git.feed("\n".join([*commands, ""]).encode(), "update-ref", "--stdin")
+
+
+def list_by_baseline(
+    repo: DataRepository, wanted: Baselines, remote: str | None = None
+) -> dict[str, list[Experiment]]:
+    """Return experiments by baseline, in order of their names; `remote` is a git remote's name or URL.
+
+    Raises:
+        NotFound: a revision does not exist.
+        Invalid: git cannot reach the remote.
+    """
+    git = Git(repo.root)
+    known = list_remote(git, remote) if remote else list_experiments(git)
+    chosen = None if wanted.commits else set(list_baselines(git, wanted))
+    found: dict[str, list[Experiment]] = {}
+    for one in sorted(known, key=lambda one: (one.baseline, one.name)):
+        if chosen is None or one.baseline in chosen:
+            found.setdefault(one.baseline, []).append(one)
+    return found
+
+
+def list_remote(git: Git, remote: str) -> list[Experiment]:
+    """Return the experiments of a git remote.
+
+    Raises:
+        Invalid: git cannot reach it.
+    """
+    lines = git.run("ls-remote", "--", remote, f"{NAMESPACE}/*").splitlines()
+    pairs = [line.split("\t") for line in lines]
+    return parse_references("\n".join(f"{ref}\0{commit}\x000" for commit, ref in pairs))

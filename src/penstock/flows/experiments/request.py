@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 
 from penstock.pipeline.graph import Extent
-from penstock.pipeline.making import Bring
-from penstock.pipeline.runner import ReproduceOptions
-from penstock.pipeline.targets import Selection
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,18 +32,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sweep: str = ""
     place: int = 0
 
-    def options(
-        self, bring: Bring | None = None, confirm: Callable[[str], bool] | None = None
-    ) -> ReproduceOptions:
-        """Return it as the reproduction takes it."""
-        selection = Selection(self.targets, self.base, self.recursive)
-        return ReproduceOptions(
-            None if self.everything else selection,
-            self.extent,
-            force=self.force,
-            force_downstream=self.force_downstream,
-            allow_missing=self.allow_missing,
-            bring=bring,
-            on_error=self.on_error,
-            confirm=confirm,
-        )
+
+@dataclass(frozen=True)
+class Job:
+    """An experiment to be run: `start` is a commit of what it begins with, its parent is the baseline."""
+
+    name: str
+    baseline: str
+    start: str
+    request: Request = field(default_factory=Request)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.files import write_atomic
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.keeping import kept_workspace
+from penstock.flows.experiments.reading import remember
 from penstock.flows.experiments.references import Experiment
-from penstock.flows.experiments.request import Request
+from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.saving import baseline_of, commit_state
 from penstock.flows.experiments.trees import commit_tree, write_tree
 from penstock.flows.pipelines.execution import Origin, Reproduction, reproduce_and_record
@@ -25,7 +26,8 @@ from penstock.flows.tracked.working_tree import checkout
 from penstock.pipeline.making import Bring
 from penstock.pipeline.overriding.overrides import Override
 from penstock.pipeline.overriding.writing import apply_overrides
-from penstock.pipeline.runner import Watcher
+from penstock.pipeline.runner import ReproduceOptions, Watcher
+from penstock.pipeline.targets import Selection
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.tracking.entities import PARENT_TAG
@@ -54,16 +56,6 @@ class Company:
 
 
 ALONE = Company()
-
-
-@dataclass(frozen=True)
-class Job:
-    """An experiment to be run: `start` is a commit of what it begins with, its parent is the baseline."""
-
-    name: str
-    baseline: str
-    start: str
-    request: Request = field(default_factory=Request)
 
 
 def changed_parameters(root: Path, overrides: Sequence[Override]) -> dict[Path, bytes]:
@@ -130,6 +122,7 @@ def run_in_workspace(
             message=request.message,
             force=request.force,
         )
+    remember(project.data, project.data, project.git, experiment.commit, experiment.created_s)
     return Ran(experiment.name, experiment, done)
 
 
@@ -152,14 +145,31 @@ def run_apart(project: Project, job: Job, company: Company = ALONE) -> Ran:
             message=job.request.message,
             force=job.request.force,
         )
+        remember(project.data, tree.data, tree.git, experiment.commit, experiment.created_s)
     return Ran(experiment.name, experiment, done)
 
 
 def _reproduce(project: Project, name: str, request: Request, company: Company) -> Reproduction:
     tags = {EXPERIMENT_TAG: name, **({PARENT_TAG: company.parent} if company.parent else {})}
     bring = company.bring(project.data) if company.bring is not None and request.pull else None
-    options = request.options(bring, company.confirm)
+    options = _options(request, bring, company.confirm)
     return reproduce_and_record(project, options, company.watcher, Origin(SOURCE, name, tags))
+
+
+def _options(
+    request: Request, bring: Bring | None = None, confirm: Callable[[str], bool] | None = None
+) -> ReproduceOptions:
+    selection = Selection(request.targets, request.base, request.recursive)
+    return ReproduceOptions(
+        None if request.everything else selection,
+        request.extent,
+        force=request.force,
+        force_downstream=request.force_downstream,
+        allow_missing=request.allow_missing,
+        bring=bring,
+        on_error=request.on_error,
+        confirm=confirm,
+    )
 
 
 def _dry(
@@ -168,7 +178,7 @@ def _dry(
     before = {path: path.read_bytes() for path in changed}
     _write(changed)
     try:
-        options = replace(request.options(), dry=True)
+        options = replace(_options(request), dry=True)
         return Ran(name, None, reproduce_and_record(project, options, company.watcher))
     finally:
         _write(before)

@@ -14,6 +14,7 @@ from penstock.base.errors import Invalid
 from penstock.base.git import Git
 from penstock.data.pointers.metafiles import find_definitions
 from penstock.data.repository import DataRepository
+from penstock.flows.experiments.reading import remember
 from penstock.flows.experiments.references import (
     Experiment,
     check_free,
@@ -115,7 +116,9 @@ def save_workspace(
     rest = [target for target in targets if target not in known]
     if rest or not targets:
         commit_pointers(project.data, rest, base=base)
-    return commit_state(project.data, project.git, (name, baseline), untracked, message=message, force=force)
+    saved = commit_state(project.data, project.git, (name, baseline), untracked, message=message, force=force)
+    remember(project.data, project.data, project.git, saved.commit, saved.created_s)
+    return saved
 
 
 def _described(repo: DataRepository) -> list[Path]:

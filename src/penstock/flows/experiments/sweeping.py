@@ -15,7 +15,8 @@ import psutil
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.experiments.queueing import Waiting, put_again, put_failed, take
-from penstock.flows.experiments.running import SOURCE, Company, Job, Ran, run_apart
+from penstock.flows.experiments.request import Job
+from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
 from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
 from penstock.pipeline.runner import StageResult, Watcher
 from penstock.pipeline.stage import Stage

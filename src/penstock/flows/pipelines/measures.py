@@ -15,7 +15,7 @@ from penstock.base.settings import load_settings
 from penstock.data.pointers.metafiles import find_definitions
 from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.snapshot import Snapshot
-from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, DefinitionSettings, load_all_stages
+from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, DefinitionSettings
 from penstock.pipeline.parameters import get_value, is_missing, parse_any
 
 
@@ -44,7 +44,7 @@ def read_parameters(
     """
     keys: dict[str, set[str] | None] = dict.fromkeys(targets)
     if not targets:
-        for stage in load_all_stages(snapshot.repo):
+        for stage in snapshot.stages:
             for ref in stage.parameters:
                 _merge(keys, stage.place(ref.file), set(ref.keys) or None)
     if not targets and not only_dependencies:
@@ -68,7 +68,7 @@ def read_metrics(snapshot: Snapshot, targets: Sequence[str] = ()) -> dict[str, R
     if not paths:
         paths = [
             stage.place(output.path)
-            for stage in load_all_stages(snapshot.repo)
+            for stage in snapshot.stages
             for output in stage.outputs
             if output.kind == "metric"
         ]

@@ -28,7 +28,7 @@ LOCK, DEFINITION = "dvc.lock", "dvc.yaml"
 class Scope:
     """Which commits count: tips of branches and tags, all commits, the last `count` of a revision, by date.
 
-    `since` is an ISO date (commits of that day and later); `count` below 1 means no limit.
+    `since` is an ISO date (commits of that day and later); `count` below 1 means no limit; `chosen` are full ids.
     """
 
     branches: bool = False
@@ -38,6 +38,7 @@ class Scope:
     revision: str | None = None
     count: int = 1
     since: str | None = None
+    chosen: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -48,6 +49,7 @@ class Scope:
             or self.commits
             or self.experiments
             or self.revision
+            or self.chosen
             or self.since is not None
         )
 
@@ -62,7 +64,7 @@ def list_commits(git: Git, scope: Scope) -> list[str]:
     if scope.is_empty or git.head() is None:
         return []
     limit = [] if scope.count < 1 else [f"--max-count={scope.count}"]
-    found: dict[str, None] = {}
+    found: dict[str, None] = dict.fromkeys(scope.chosen)
 
     def take(*arguments: str) -> None:
         found.update(dict.fromkeys(git.run("rev-list", *arguments).split()))

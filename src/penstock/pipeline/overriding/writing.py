@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from penstock.base.errors import Conflict, NotFound, PenstockError
@@ -22,7 +22,7 @@ def apply_overrides(text: str, file: str, overrides: Sequence[Override]) -> str:
         Invalid: the file cannot be read, or is of a kind that cannot be written.
     """
     path = PurePath(file)
-    parse_values(text, path)  # tells what is wrong with the file, the same for every kind
+    parse_values(text, Path(file))  # tells what is wrong with the file, the same for every kind
     document = load_editable(text, path)
     changed = False
     for override in overrides:

@@ -1,0 +1,114 @@
+"""Experiments to and from a git remote, with the cached data they name to and from a remote of data.
+
+A ref arrives after its data: who sees an experiment can have its data.
+
+Source: dvc/repo/experiments/push.py and pull.py (3.67).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from penstock.base.git import Git
+from penstock.data.repository import DataRepository
+from penstock.flows.experiments.baselines import Baselines, list_baselines
+from penstock.flows.experiments.references import (
+    Experiment,
+    choose_experiments,
+    list_experiments,
+    list_remote,
+)
+from penstock.flows.tracked.history import Scope
+from penstock.flows.tracked.remotes.report import TransferReport, raise_failures
+from penstock.flows.tracked.remotes.transferring import Progress, TransferOptions, fetch, push
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What went over: experiments that are there now, were before, or differ there; and what became of the data."""
+
+    done: tuple[Experiment, ...]
+    known: tuple[Experiment, ...]
+    diverged: tuple[Experiment, ...]
+    data: TransferReport | None = None
+
+
+def push_experiments(
+    repo: DataRepository,
+    remote: str,
+    words: Sequence[str],
+    wanted: Baselines,
+    *,
+    data: TransferOptions | None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Shared:
+    """Send experiments, named or of some baselines, to a git remote; first their data, where `data` says how.
+
+    Raises:
+        NotFound, Conflict: a word means no experiment, or several; there is no remote of data.
+        Invalid: git cannot reach the remote.
+    """
+    git = Git(repo.root)
+    chosen = _chosen(git, list_experiments(git), words, wanted)
+    there = {one.ref: one.commit for one in list_remote(git, remote)}
+    shared = _compared(chosen, there, force=force)
+    commits = tuple(one.commit for one in (*shared.done, *shared.known))
+    if data is not None and commits:
+        report = push(repo, options=replace(data, scope=Scope(chosen=commits)), progress=progress)
+        raise_failures(report, "pushed")
+        shared = replace(shared, data=report)
+    if shared.done:
+        sign = "+" if force else ""
+        git.run("push", "--quiet", "--", remote, *(f"{sign}{one.ref}:{one.ref}" for one in shared.done))
+    return shared
+
+
+def pull_experiments(
+    repo: DataRepository,
+    remote: str,
+    words: Sequence[str],
+    wanted: Baselines,
+    *,
+    data: TransferOptions | None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Shared:
+    """Bring experiments, named or of some baselines, from a git remote, and their data into the cache.
+
+    Raises:
+        NotFound, Conflict, Invalid: as `push_experiments`.
+    """
+    git = Git(repo.root)
+    chosen = _chosen(git, list_remote(git, remote), words, wanted)
+    here = {one.ref: one.commit for one in list_experiments(git)}
+    shared = _compared(chosen, here, force=force)
+    if shared.done:
+        sign = "+" if force else ""
+        refs = (f"{sign}{one.ref}:{one.ref}" for one in shared.done)
+        git.run("fetch", "--quiet", "--no-tags", "--", remote, *refs)
+    commits = tuple(one.commit for one in (*shared.done, *shared.known))
+    if data is None or not commits:
+        return shared
+    report = fetch(repo, options=replace(data, scope=Scope(chosen=commits)), progress=progress)
+    raise_failures(report, "fetched")
+    return replace(shared, data=report)
+
+
+def _chosen(
+    git: Git, known: Sequence[Experiment], words: Sequence[str], wanted: Baselines
+) -> list[Experiment]:
+    if words:
+        return choose_experiments(known, words, git.head())
+    if wanted.commits:
+        return list(known)
+    commits = set(list_baselines(git, wanted))
+    return [one for one in known if one.baseline in commits]
+
+
+def _compared(chosen: Sequence[Experiment], there: dict[str, str], *, force: bool) -> Shared:
+    known = tuple(one for one in chosen if there.get(one.ref) == one.commit)
+    differing = tuple(one for one in chosen if there.get(one.ref) not in {None, one.commit})
+    missing = tuple(one for one in chosen if one.ref not in there)
+    return Shared((*missing, *differing) if force else missing, known, () if force else differing)
