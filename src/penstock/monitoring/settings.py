@@ -132,6 +132,23 @@ class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
         return limit.action or self.action
 
 
+class PayloadSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests and answers are kept whole: a share of the requests in [0, 1], for so many days.
+
+    Columns named in `redact` are not kept, neither here nor with the stored features.
+    """
+
+    sample: float = 0.1
+    redact: tuple[str, ...] = ()
+    keep_days: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise ValueError("sample is a ratio in [0, 1]")
+        if self.keep_days <= 0:
+            raise ValueError("keep_days is positive")
+
+
 class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How live traffic is watched.
 
@@ -141,7 +158,7 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     class that precision, recall and the probability are about, when it is not the last.
     `resolve_windows` is for how many windows' lengths a guardrail must hold before its breach is over.
     `nonfinite_max_ratio` is the share of rows, and of requests, in [0, 1] that may be answered with NaN or
-    an infinity; with 1 nobody is told.
+    an infinity; with 1 nobody is told. `payloads` says which requests and answers are kept whole; none by default.
     """
 
     window_s: int = 60
@@ -153,6 +170,12 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     positive: str | int | float | bool | None = None
     nonfinite_max_ratio: float = 0.01
     resolve_windows: int = 5
+    payloads: PayloadSettings | None = None
+
+    @property
+    def redacted(self) -> tuple[str, ...]:
+        """Columns whose values are not kept by row."""
+        return () if self.payloads is None else self.payloads.redact
 
     def __post_init__(self) -> None:
         if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:

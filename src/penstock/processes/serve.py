@@ -27,6 +27,7 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import MAX_BYTES
+from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
@@ -39,6 +40,7 @@ from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
+from penstock.storage.resolve import open_backend
 
 logger = logging.getLogger(__name__)
 RETRY_S = 5.0
@@ -98,6 +100,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
     they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
     its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded.
+    At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -112,6 +115,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
     proxies: tuple[str, ...] = ()
     shared_folder: str | None = None
+    payloads_url: str | None = None
 
 
 def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
@@ -167,8 +171,13 @@ class ServeProcess:
         self._source = source
         self._repository = ModelRepository(source.fetch)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
+        url = options.payloads_url
         self._recorder = LiveRecorder(
-            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
+            database,
+            self.worker,
+            flush_s=options.flush_s,
+            max_bytes=options.recorder_max_bytes,
+            payloads=None if url is None else PayloadLog(partial(open_backend, url), self.worker),
         )
         self.dataplane = DataPlane(
             self._repository, self._recorder, self._recorder, worker=self.worker, options=options.engine

@@ -27,6 +27,7 @@ from penstock.flows.production.live.summarising import (
     summarise,
     summarise_missed,
 )
+from penstock.flows.production.payloads.keeping import put_batch
 from penstock.monitoring.policies import find_policy
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey
@@ -92,8 +93,11 @@ class Ingest:
         with self._lock:
             self._begin()
             told = self._read(batch)
-            given = self._summarised(batch, told, self.monitor(batch.endpoint))
+            monitor = self.monitor(batch.endpoint)
+            given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
+        if is_new and monitor.payloads is not None:
+            put_batch(self._project.artifacts.backend, batch.batch, told.exchanges, monitor.payloads)
         return Taken(
             batch=batch.batch,
             is_new=is_new,
