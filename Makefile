@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
-	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob
+	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob \
+	PENSTOCK_MLSERVER=$(CURDIR)/.venv-mlserver/bin/mlserver PENSTOCK_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python
+REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed programs
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
@@ -21,24 +23,24 @@ help: ## List what can be made.
 demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-demo (3 minutes).
 	$(BIN)/penstock demo --force
 
-test: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests; ARGS="tests/data -k add" only some.
+test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
 	$(REAL) $(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 # Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.
-test-real: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Ask the real DVC and MLflow once more; writes tests/recorded anew.
+test-real: $(VENV)/.tested $(REAL_INSTALLED) ## Ask the real DVC and MLflow once more; writes tests/recorded anew.
 	PENSTOCK_RECORD_FACTS=1 $(REAL) $(PYTEST) tests/compat $(ARGS)
 	git --no-pager diff --stat -- tests/recorded
 
 fuzz: $(VENV)/.tested ## Send 100,000 requests that are wrong or nearly right over HTTP and gRPC: every answer is valid, none a failure.
 	PENSTOCK_FUZZ=50000 $(BIN)/python -m pytest -n 0 -s tests/fuzz
 
-durations: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Run all tests and note the order in which their files start, the longest first.
+durations: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests and note the order in which their files start, the longest first.
 	PENSTOCK_RECORD_DURATIONS=1 $(REAL) $(PYTEST) $(ARGS)
 
-cover: $(VENV)/.tested $(PEERS)/.installed $(AZURITE)/.installed programs ## Show which lines and branches of each room all tests reach.
+cover: $(VENV)/.tested $(REAL_INSTALLED) ## Show which lines and branches of each room all tests reach.
 	$(REAL) $(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/python bin/coverage-by-room
 
@@ -79,6 +81,11 @@ bench-serving: $(VENV)/.tested .venv-mlserver/.installed .venv-servers/.installe
 .venv-mlserver/.installed: bench/serving/constraints-mlserver.txt
 	$(PYTHON) -m venv .venv-mlserver
 	.venv-mlserver/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< mlserver mlserver-sklearn
+	touch $@
+
+.venv-kserve/.installed: constraints-kserve.txt
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< kserve
 	touch $@
 
 .venv-servers/.installed: bench/serving/constraints-servers.txt
@@ -131,4 +138,4 @@ programs: ## Install the Debian packages that tests talk to, where that is possi
 	@bin/ensure-programs $(PROGRAMS)
 
 clean: ## Remove what was made, the environments too.
-	rm -rf $(VENV) $(PEERS) .venv-clients .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(PEERS) .venv-clients .venv-mlserver .venv-kserve .venv-servers .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

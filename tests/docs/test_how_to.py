@@ -107,6 +107,13 @@ def test_users_are_managed_as_the_page_says(reader: Reader) -> None:
     follow(reader, "manage-users.md")
 
 
+def test_results_are_compared_as_the_page_says(reader: Reader) -> None:
+    params = reader.directory / "params.yaml"
+    params.write_text(params.read_text().replace("strength: 1.0", "strength: 0.5"))
+    reader.follow("```console\n$ penstock -q repro\n$ git commit -q -a -m Regularize\n```\n")
+    follow(reader, "compare-results.md")
+
+
 def test_runs_are_tracked_as_the_page_says(reader: Reader) -> None:
     follow(reader, "track-runs.md")
 

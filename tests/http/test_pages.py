@@ -145,7 +145,7 @@ def test_every_link_of_the_pages_leads_somewhere(client: TestClient) -> None:
             outline = Outline(answer.text)
             waiting += outline.links + outline.loads
     assert {"/endpoints/delay", "/models/late/1", "/static/penstock.css"} <= seen
-    assert any(one.startswith("/lineage/") for one in seen)
+    assert any(one.startswith("/why/") for one in seen)
 
 
 def test_the_overview_says_what_is_served_and_how_it_is(client: TestClient) -> None:
@@ -189,9 +189,9 @@ def test_a_version_shows_its_verdict_and_its_chain(client: TestClient, released:
 
 def test_the_search_box_leads_to_the_chain(client: TestClient) -> None:
     answer = client.get("/why", params={"subject": " data/raw.csv "})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/lineage/data/raw.csv")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/why/data/raw.csv")
     hostile = client.get("/why", params={"subject": "//evil.example/\r\nX: 1"})
-    assert hostile.headers["location"].startswith("/lineage/")
+    assert hostile.headers["location"].startswith("/why/")
     assert "\n" not in hostile.headers["location"]
 
 

@@ -85,3 +85,10 @@ def test_infinities_are_missing_and_booleans_are_texts() -> None:
 def test_foreign_bytes_are_told_to_be_corrupt(data: bytes) -> None:
     with pytest.raises(Corrupt):
         Profile.from_bytes(data)
+
+
+def test_values_near_the_largest_number_leave_mean_and_deviation_finite() -> None:
+    column = Profile.of({"x": np.array([1e308, 1e308, -1e308, 1.0])}).column("x")
+    assert isinstance(column, NumberColumn)
+    assert np.isfinite([column.mean, column.deviation, column.merged(column).deviation]).all()
+    assert (column.low, column.high, column.count) == (-1e308, 1e308, 4)

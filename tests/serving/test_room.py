@@ -152,3 +152,21 @@ def test_texts_count_with_their_length() -> None:
         observe(1, [0.5] * 1000, inputs={"t": np.array(["x" * n] * 1000, dtype=object)}) for n in (1, 500)
     )
     assert size_of(long) - size_of(short) == 499_000
+
+
+def test_what_cannot_be_summarised_is_counted_and_keeps_nothing_else_from_the_store(
+    database: Database,
+) -> None:
+    made = LiveRecorder(database, 1, FOR_EVER, flush_s=600)
+    made._lock.acquire()  # no flush comes between
+    made.record(observe(1, [0.5]))
+    made.record(observe(2, [0.5], outputs={}, error="model", row_count=None))
+    made.record(observe(3, [0.5], endpoint="other"))
+    made._lock.release()
+    made.flush()
+    found = only(database)
+    assert (found.request_count, found.error_count, found.dropped_count) == (2, 1, 2)
+    with database.read() as connection:
+        (other,) = list_windows(connection, "other")
+    assert (other.request_count, other.dropped_count, made.state.used_bytes) == (1, 0, 0)
+    made.close()

@@ -24,9 +24,6 @@ def explain_subject(project: Project, subject: str) -> Explanation:
             code="http.bad_subject",
             hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
         )
-    model, slash, tail = subject.partition("/")
-    if slash and tail.isdigit():
-        named_version(project, model, tail)
     return explain(project, subject)
 
 

@@ -40,6 +40,10 @@ class Spread(msgspec.Struct, frozen=True, array_like=True):
     ks_deviation: float
 
 
+MOMENT_LIMIT = 1e140
+"""Mean and deviation see larger values as this one: the square of 1e308 is no number that sums can go on with."""
+
+
 class NumberColumn:
     """The summary of a numeric column; NaN, infinities and absence count as missing.
 
@@ -81,10 +85,12 @@ class NumberColumn:
             if self.marks is not None:
                 self.marks.update(finite)
             self.sketch.update(finite)
+            low, high = float(finite.min()), float(finite.max())
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            if max(-low, high) > MOMENT_LIMIT:
+                finite = np.clip(finite, -MOMENT_LIMIT, MOMENT_LIMIT)
             self.total += float(finite.sum())
             self.total_squares += float(np.square(finite).sum())
-            self.low = min(self.low, float(finite.min()))
-            self.high = max(self.high, float(finite.max()))
 
     def merged(self, other: NumberColumn) -> NumberColumn:
         """Return the summary of both."""

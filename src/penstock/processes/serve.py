@@ -40,7 +40,6 @@ from penstock.serving.loaders.model import ModelFiles
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
-from penstock.storage.resolve import open_backend
 
 logger = logging.getLogger(__name__)
 RETRY_S = 5.0
@@ -99,8 +98,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
     they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
-    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded.
-    At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
+    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and
+    what they answered. At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -171,16 +170,17 @@ class ServeProcess:
         self._source = source
         self._repository = ModelRepository(source.fetch)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
-        url = options.payloads_url
+        log = PayloadLog.at(options.payloads_url, self.worker)
         self._recorder = LiveRecorder(
-            database,
-            self.worker,
-            flush_s=options.flush_s,
-            max_bytes=options.recorder_max_bytes,
-            payloads=None if url is None else PayloadLog(partial(open_backend, url), self.worker),
+            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes, payloads=log
         )
         self.dataplane = DataPlane(
-            self._repository, self._recorder, self._recorder, worker=self.worker, options=options.engine
+            self._repository,
+            self._recorder,
+            self._recorder,
+            worker=self.worker,
+            options=options.engine,
+            shared_folder=options.shared_folder,
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}

@@ -8,6 +8,7 @@ pandera runs the checks; this module translates and puts its findings into sente
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +19,13 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 
-TYPES: dict[str, Any] = {
-    "string": pl.String,
-    "integer": pl.Int64,
-    "number": pl.Float64,
-    "boolean": pl.Boolean,
-}
+Type = Literal["string", "integer", "number", "boolean", "date", "datetime"]
 
 
 class ColumnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one column must be. `min` and `max` bound every value, `mean_*` the column's mean."""
 
-    type: Literal["string", "integer", "number", "boolean"]
+    type: Type
     required: bool = True
     nullable: bool = False
     max_missing_ratio: float | None = None
@@ -52,6 +48,19 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     columns: dict[str, ColumnRule]
     rows: RowRule = RowRule()
     extra_columns: Literal["allow", "forbid"] = "allow"
+
+
+def type_of(dtype: pl.DataType) -> Type | None:
+    """Return what a schema calls a column's type, the narrowest; None for lists and the like."""
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_numeric():
+        return "number"
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "string"
+    return "date" if dtype == pl.Date else "datetime" if dtype == pl.Datetime else None
 
 
 def load_schema(path: Path) -> TableSchema:
@@ -86,17 +95,34 @@ def validate(table: pl.DataFrame, schema: TableSchema) -> list[dict[str, Any]]:
             for name in table.columns
             if name not in schema.columns
         ]
-    findings += _aggregate_findings(table, schema)
+    wrong = _wrong_types(table, schema)
+    findings += [*wrong.values(), *_aggregate_findings(table, schema)]
     try:
-        _to_pandera(schema).validate(table, lazy=True)
+        _to_pandera(schema, leave_out=wrong).validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
         findings += _translate(error, table, schema)
     return findings
 
 
-def _to_pandera(schema: TableSchema) -> pa.DataFrameSchema:
+def _wrong_types(table: pl.DataFrame, schema: TableSchema) -> dict[str, dict[str, Any]]:
+    """Return the columns of another type than stated; every integer is a number, a column without a value is anything."""
+    found = {}
+    for name, rule in schema.columns.items():
+        if name not in table.columns or table[name].null_count() == table.height:
+            continue
+        actual = type_of(table.schema[name])
+        if actual == rule.type or (actual == "integer" and rule.type == "number"):
+            continue
+        shown = str(table.schema[name])
+        found[name] = _finding(name, "type", table.height, shown, f"{name}: is {shown}, must be {rule.type}")
+    return found
+
+
+def _to_pandera(schema: TableSchema, leave_out: Collection[str]) -> pa.DataFrameSchema:
     columns = {}
     for name, rule in schema.columns.items():
+        if name in leave_out:
+            continue
         checks = []
         if rule.min is not None:
             checks.append(pa.Check.ge(rule.min, name="min"))
@@ -105,7 +131,6 @@ def _to_pandera(schema: TableSchema) -> pa.DataFrameSchema:
         if rule.values is not None:
             checks.append(pa.Check.isin(list(rule.values), name="values"))
         columns[name] = pa.Column(
-            TYPES[rule.type],
             checks=checks,
             nullable=rule.nullable or rule.max_missing_ratio is not None,
             required=rule.required,
@@ -124,12 +149,6 @@ def _translate(
             missing = str(item.failure_cases)
             findings[missing, "missing"] = _finding(
                 missing, "missing", 1, None, f"{missing}: the column is missing"
-            )
-        elif reason in {"WRONG_DATATYPE", "DTYPE_COERCION"}:
-            actual = str(table.schema.get(name))
-            expected = schema.columns[name].type
-            findings[name, "type"] = _finding(
-                name, "type", table.height, actual, f"{name}: is {actual}, must be {expected}"
             )
         elif reason == "SERIES_CONTAINS_NULLS":
             count = table[name].null_count()

@@ -153,7 +153,8 @@ def differences_of(outputs: Outputs, answered: Outputs) -> dict[str, Array]:
         if other is None or other.shape != values.shape or values.ndim != 1:
             continue
         if values.dtype.kind == other.dtype.kind == "f":
-            found[f"{name}{DIFFERENCE}"] = np.abs(values - other)
+            with np.errstate(over="ignore", invalid="ignore"):
+                found[f"{name}{DIFFERENCE}"] = np.abs(values - other)
         else:
             found[f"{name}{DIFFERENCE}"] = (values != other).astype(np.float64)
     return found

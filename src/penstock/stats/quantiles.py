@@ -1,6 +1,6 @@
-"""Quantiles of the beta and the chi-square distribution, to twelve digits, in plain Python.
+"""Quantiles of the beta, chi-square and Student's distribution, to twelve digits, in plain Python.
 
-Two functions are all that is needed of a library of 140 MB (scipy, which the tests compare these with).
+Three functions are all that is needed of a library of 140 MB (scipy, which the tests compare these with).
 """
 
 from __future__ import annotations
@@ -34,6 +34,20 @@ def beta_quantile(a: float, b: float, probability: float) -> float:
         return math.exp(scale + (a - 1) * math.log(x) + (b - 1) * math.log1p(-x))
 
     return _invert(lambda x: _beta_share(a, b, x), density, probability, 1.0)
+
+
+def student_quantile(degrees: float, alpha: float) -> float:
+    """Return t > 0 with P(|T| > t) = `alpha`, in (0, 1), for T of Student's distribution.
+
+    Source:
+        Abramowitz, Stegun, Handbook of Mathematical Functions, 26.7.1 (Student's law by the beta's).
+
+    Example:
+        >>> round(student_quantile(4, 0.05), 3)
+        2.776
+    """
+    rest = beta_quantile(degrees / 2, 0.5, alpha)
+    return math.sqrt(degrees * (1 - rest) / rest)
 
 
 @lru_cache(maxsize=1024)

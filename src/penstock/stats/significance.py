@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.stats.quantiles import beta_quantile
+from penstock.stats.quantiles import student_quantile
 
 Floats = NDArray[np.float64]
 WeightedMetric = Callable[[Floats], float]
@@ -179,13 +179,8 @@ def _independent_count(metric: str, labels: Floats, group_count: int) -> int:
 
 
 def _student_factor(count: int, alpha: float) -> float:
-    """Return how much wider an interval from `count` pieces is than the percentiles of its bootstrap.
-
-    Source: Abramowitz, Stegun, Handbook of Mathematical Functions, 26.7.1 (Student's law by the beta's).
-    """
+    """Return how much wider an interval from `count` pieces is than the percentiles of its bootstrap."""
     if count < 2:
         return 1.0
-    rest = beta_quantile((count - 1) / 2, 0.5, alpha)
-    student = math.sqrt((count - 1) * (1 - rest) / rest)
     normal = NormalDist().inv_cdf(1 - alpha / 2)
-    return student / normal * math.sqrt(count / (count - 1))
+    return student_quantile(count - 1, alpha) / normal * math.sqrt(count / (count - 1))

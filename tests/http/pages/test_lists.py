@@ -201,9 +201,9 @@ def test_search_finds_what_the_product_prints(store: tuple[TestClient, Hostile])
         (hostile.logged_model, f"/logged-models/{hostile.logged_model}"),
         (hostile.long, f"/runs/{hostile.long}"),
         ("crowd", f"/experiments/{hostile.crowd}"),
-        ("delay#1", "/lineage/delay%231"),
-        ("data/raw.csv", "/lineage/data/raw.csv"),
-        (version["version"]["provenance"]["data"]["data/raw.csv"], "/lineage/data/raw.csv"),
+        ("delay#1", "/why/delay%231"),
+        ("data/raw.csv", "/why/data/raw.csv"),
+        (version["version"]["provenance"]["data"]["data/raw.csv"], "/why/data/raw.csv"),
         (run_id[:12], None),
         (commit, None),
     ):

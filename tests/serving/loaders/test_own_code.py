@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from penstock.base.errors import Invalid, Refused
+from penstock.base.errors import Invalid, Refused, Unavailable
+from penstock.base.threads import begin
 from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
-from penstock.serving.loaders import load_model
+from penstock.serving.loaders import import_turns, load_model
 from penstock.serving.loaders.own_code import keep_sources, own_code
 from servers.tracking import mlflow_python
+from stories.live import wait_until
 
 SCALING = """
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -139,3 +142,38 @@ def test_a_module_with_a_name_of_pythons_own_is_refused(tmp_path: Path) -> None:
 def test_what_is_installed_is_not_kept(tmp_path: Path) -> None:
     assert keep_sources(["sklearn.linear_model", "json", "nosuch"], tmp_path / "code") == []
     assert not (tmp_path / "code").exists()
+
+
+def test_an_import_that_hangs_keeps_no_other_model_waiting_and_is_undone_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_turns, "IMPORT_S", 0.2)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    folders = {name: tmp_path / name for name in ("hanging", "quick", "alike")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["hanging"] / "stalled.py").write_text(
+        f"with open({str(gate)!r}) as gate:\n    gate.read()\nVALUE = 1\n"
+    )
+    (folders["quick"] / "prompt.py").write_text("VALUE = 2\n")
+    (folders["alike"] / "stalled.py").write_text("VALUE = 3\n")
+    before = list(sys.path), sys.dont_write_bytecode
+
+    def read(name: str, module: str) -> int:
+        with own_code(folders[name], [module]):
+            return int(sys.modules[module].VALUE)
+
+    hanging = begin("test-hanging", lambda: read("hanging", "stalled"))
+    wait_until(lambda: "stalled" in sys.modules)
+    assert read("quick", "prompt") == 2, "it waited for its turn, and no longer"
+    with pytest.raises(Unavailable, match="import of stalled has not ended"):
+        read("alike", "stalled")
+    gate.write_text("go on")
+    with pytest.raises(Invalid, match=r"\(stalled\) took longer than"):
+        hanging.result()
+    assert "stalled" not in sys.modules
+    assert read("alike", "stalled") == 3
+    assert (sys.path, sys.dont_write_bytecode) == before
+    for name in ("stalled", "prompt"):
+        del sys.modules[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,25 @@ def compare_rows(
         raise Invalid(f"names are two texts, not {names!r}", code="monitoring.bad_names")
     before = _profile(reference)
     return compare_profiles(before, _profile(current, edges_of(before)), names, limit)
+
+
+def compare_files(
+    reference: Sequence[Path], current: Sequence[Path], names: tuple[str, str] = ("reference", "current")
+) -> TableReport:
+    """Return what changed between two tables that lie in files, each of any number of them; reads each once.
+
+    Raises:
+        Invalid: one of them is no table.
+    """
+    before = _profile_of_files(reference)
+    return compare_profiles(before, _profile_of_files(current, edges_of(before)), names)
+
+
+def _profile_of_files(paths: Sequence[Path], edges: Edges | None = None) -> Profile:
+    whole = Profile(edges=edges)
+    for path in paths:
+        whole = whole.merge(_profile(path, edges))
+    return whole
 
 
 def _profile(table: Any, edges: Edges | None = None) -> Profile:

@@ -7,7 +7,6 @@ a conflict, and leaves nothing behind.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -24,16 +23,16 @@ from penstock.flows.production.deciding import (
     evidence_of,
     subject_of,
 )
-from penstock.flows.production.revising import DeploymentPlan, write_deployment
+from penstock.flows.production.promoting import make_advance, require_advanceable
+from penstock.flows.production.revising import write_deployment
 from penstock.flows.production.rolling_back import back_words, make_rollback
 from penstock.flows.production.watching import Observation
 from penstock.monitoring.alerts import Subject, close_alert, mark_clean, open_alert
 from penstock.monitoring.findings import add_findings
 from penstock.monitoring.lease import Lease
 from penstock.project.project import Project
-from penstock.registry.states import require_not_rolled_back
 from penstock.registry.versions import get_version
-from penstock.serving.deployments import Canary, RevisionDraft, get_revision
+from penstock.serving.deployments import get_revision
 
 
 def carry_out(project: Project, lease: Lease, seen: Observation, decision: Decision) -> None:
@@ -158,32 +157,16 @@ def _roll_back(connection: sa.Connection, project: Project, seen: Observation, a
 def _advance(connection: sa.Connection, project: Project, seen: Observation, action: Advance) -> None:
     """Give the canary its next share; the whole of it with the alias."""
     revision = seen.revision
-    version = get_version(connection, revision.model, action.version)
-    rule = VerdictRule.of(project)
-    if rule.gates_of(version.model):
-        rule.require(connection, version, "be given more traffic")
-    require_not_rolled_back(connection, version, "advanced", rule.holds(connection))
-    cause: dict[str, Any] = {**action.evidence, "policy": seen.policy.number}
-    is_whole = action.percent >= 100
-    draft = RevisionDraft(
-        model=revision.model,
-        stable=action.version if is_whole else revision.stable,
-        canary=None if is_whole else Canary(action.version, action.percent),
-        steps=() if is_whole else tuple(step for step in revision.steps if step > action.percent),
-        shadows=revision.shadows,
+    require_advanceable(connection, VerdictRule.of(project), revision.model, action.version)
+    plan = make_advance(
+        revision,
+        action.version,
+        action.percent,
         actor=project.actor,
         reason=action.reason,
-        cause=cause,
-        kind="promoted" if is_whole else "advanced",
+        cause={**action.evidence, "policy": seen.policy.number},
     )
-    summary = (
-        f"{seen.endpoint} serves {version.ref}"
-        if is_whole
-        else f"{seen.endpoint} gives {version.ref} {action.percent:g} % of its traffic, "
-        f"the rest stays with version {revision.stable}"
-    )
-    kind = "endpoint.deployed" if is_whole else "endpoint.canary"
-    write_deployment(connection, project, DeploymentPlan(seen.endpoint, draft, revision, kind, summary))
+    write_deployment(connection, project, plan)
 
 
 def _failed(seen: Observation, action: RollBack | Advance, error: PenstockError) -> Opening:

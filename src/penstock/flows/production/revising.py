@@ -75,6 +75,14 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
         )
     if follows is not None:
         told.append(follows.words.removeprefix("; "))
+    if plan.draft.kind == "promoted" and plan.before is not None:
+        told.append(f"{plan.before.model}/{plan.before.stable} gets no traffic any more")
+        alias = policy.endpoint.alias
+        if alias is not None and alias[0] == plan.draft.model:
+            current = find_alias(connection, *alias)
+            if current is None or current.version != plan.draft.stable:
+                was = f", {alias[0]}/{current.version} now" if current else ""
+                told.append(f"{alias[0]}@{alias[1]}{was}, becomes {alias[0]}/{plan.draft.stable}")
     return told
 
 

@@ -118,7 +118,7 @@ def outputs_at(
     texts = read_blobs(repo.root, {blob for _, *blobs in listed for blob in blobs if blob})
     for name, blob, definition in listed:
         try:
-            yield from _parse(repo, name, texts[blob], texts.get(definition, b""))
+            yield from parse_metafile(repo, name, texts[blob], texts.get(definition, b""))
         except (PenstockError, UnicodeDecodeError) as error:
             if not skip_failed:
                 raise Invalid(
@@ -129,7 +129,12 @@ def outputs_at(
                 ) from None
 
 
-def _parse(repo: DataRepository, name: str, text: bytes, definition: bytes) -> list[Output]:
+def parse_metafile(repo: DataRepository, name: str, text: bytes, definition: bytes) -> list[Output]:
+    """Return the outputs with a recorded hash of a pointer's or lock's text; `definition` is the `dvc.yaml` beside a lock.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
     path = repo.root / name
     if name.endswith(SUFFIX):
         outputs = list(parse_pointer(repo, path, text.decode()).outputs)

@@ -1,4 +1,4 @@
-"""The pages of the chain: what is behind a subject, each link with the page of its own."""
+"""The pages of the chain: what is behind a subject and what came of it, in a sentence, as a graph, as a list."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.flows.chain.lineage import Explanation, Link
+from penstock.flows.chain.graph import Node, build_graph
+from penstock.flows.chain.lineage import Link
+from penstock.http.pages.drawing.chains import draw_chain
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.chains import sentence_of
 from penstock.http.pages.telling.formatting import path
 from penstock.http.subjects import explain_subject
 from penstock.project.project import Project
@@ -22,10 +25,16 @@ class ChainPages:
         self._renderer = renderer
 
     def lineage(self, request: Request) -> Response:
-        """The chain of a subject."""
+        """The chain of a subject: whatever `penstock why` explains."""
         chain = explain_subject(self._project, request.path_params["subject"])
+        graph = build_graph(self._project, chain)
         return self._renderer.page(
-            "lineage.html", chain=chain, answer=_answer(chain), links=linked(chain.links)
+            "lineage.html",
+            chain=chain,
+            is_bad=any(one.kind == "rollback" for one in graph.nodes.values()),
+            answer=sentence_of(chain.kind, graph),
+            drawing=draw_chain(graph, node_address),
+            links=linked(chain.links),
         )
 
 
@@ -42,14 +51,23 @@ def link_address(link: Link) -> str | None:
         return f"/endpoints/{quote(link.key.rpartition('#')[0], safe='')}"
     if link.kind == "run":
         return f"/runs/{path(link.key)}"
+    if link.kind == "event":
+        return f"/events#event-{path(link.key)}"
     if link.kind == "commit":
-        return f"/lineage/{path(link.key)}"
+        return f"/why/{path(link.key)}"
     if link.kind == "data" and isinstance(link.details.get("path"), str):
-        return f"/lineage/{path(link.details['path'])}"
+        return f"/why/{path(link.details['path'])}"
     return None
 
 
-def _answer(chain: Explanation) -> str:
-    """Return in one sentence what went wrong with a subject, empty where nothing did."""
-    rolled_back = [one for one in chain.links if one.kind == "rollback"]
-    return f"{rolled_back[0].key} was {rolled_back[0].text}" if rolled_back else ""
+def node_address(node: Node) -> str | None:
+    """Return where a node of the graph leads; a run that is not kept here leads nowhere."""
+    if node.kind in {"model version", "rollback", "verdict"}:
+        return f"/models/{path(node.path or node.key)}{'#verdict' if node.kind == 'verdict' else ''}"
+    if node.kind == "deployment":
+        return f"/why/{path(node.key)}"
+    if node.kind == "run":
+        return None if node.note == "not kept here" else f"/runs/{path(node.key)}"
+    if node.kind in {"data", "prediction"}:
+        return f"/why/{path(node.path or node.key)}"
+    return f"/why/{path(node.key)}"

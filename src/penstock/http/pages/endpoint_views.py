@@ -18,6 +18,7 @@ from penstock.flows.production.measuring import USUAL_METRICS
 from penstock.flows.production.overview import latest_look, list_shadows, overview
 from penstock.flows.production.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
+from penstock.http.caller import caller_of
 from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.render import Renderer
@@ -77,6 +78,7 @@ class EndpointPages:
             alerts = list_open_alerts(connection, name)
             revisions = list_revisions(connection, name)
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
+            may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
         looks = self._controller.health.observations
         readable = Readable(self._project, [])
         policy = readable.read(lambda connection: policy_or_none_yet(connection, name, revision.model))
@@ -111,6 +113,7 @@ class EndpointPages:
             problems=list(dict.fromkeys(readable.problems)),
             view=view,
             nothing_before=nothing_before,
+            may=may,
             span=span,
             spans=SPANS,
             charts=_charts(windows, metric, revisions, findings),

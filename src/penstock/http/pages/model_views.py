@@ -13,6 +13,7 @@ from penstock.base.errors import NotFound
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.views import VersionView, view_versions
+from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
@@ -124,6 +125,7 @@ class ModelPages:
             rolled_back = list_rolled_back(connection, version.model)
             outing = view_outings(connection, [version], rolled_back)[(version.model, version.number)]
             champion = _champion(connection, version)
+            may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             differences = [] if champion is None else _differences(connection, version, champion)
         return self._renderer.page(
             "version.html",
@@ -131,6 +133,7 @@ class ModelPages:
             outing=outing,
             answer=answer_of(found, outing),
             champion=champion,
+            may=may and "champion" not in found.aliases and found.rolled_back is None,
             measures=measures_of(version, outing, champion),
             differences=differences,
             size=sum(file.size for file in version.manifest.files),

@@ -12,14 +12,18 @@ from starlette.staticfiles import StaticFiles
 
 from penstock.flows.production.health import Watched
 from penstock.http.mlflow.files.transfer import ArtifactService
+from penstock.http.pages.alias_views import AliasPages
+from penstock.http.pages.artifact_views import ArtifactPages
 from penstock.http.pages.chains import ChainPages
 from penstock.http.pages.compare_views import ComparePages
+from penstock.http.pages.data_views import DataPages
+from penstock.http.pages.decision_views import DecisionPages
 from penstock.http.pages.endpoint_views import EndpointPages
 from penstock.http.pages.list_views import ListPages
 from penstock.http.pages.model_views import ModelPages
 from penstock.http.pages.overview_views import OverviewPages
+from penstock.http.pages.pipeline_views import PipelinePages
 from penstock.http.pages.render import STATIC, Renderer
-from penstock.http.pages.rollback_views import RollbackPages
 from penstock.http.pages.run_views import RunPages
 from penstock.http.pages.search_views import SearchPages
 from penstock.http.pages.telling.formatting import segment
@@ -36,7 +40,10 @@ def page_routes(
     renderer = Renderer(project.readable_settings.project, base)
     overview = OverviewPages(project, controller, renderer)
     models, lists = ModelPages(project, renderer), ListPages(project, renderer)
-    search, rollback = SearchPages(project, renderer), RollbackPages(project, renderer)
+    search, decisions = SearchPages(project, renderer), DecisionPages(project, renderer)
+    data, pipeline = DataPages(project, renderer), PipelinePages(project, renderer)
+    chains = ChainPages(project, renderer)
+    files = ArtifactPages(project, artifacts, renderer)
     runs = RunPages(project, artifacts, renderer)
 
     def route(address: str, view: View) -> Route:
@@ -61,16 +68,27 @@ def page_routes(
         route("/", overview.overview),
         route("/events", overview.events),
         route("/endpoints", overview.endpoints),
-        Route("/endpoints/{name:path}/rollback", rollback.rollback, methods=["GET", "POST"]),
+        Route("/endpoints/{name:path}/rollback", decisions.rollback, methods=["GET", "POST"]),
+        Route("/endpoints/{name:path}/promote", decisions.promote, methods=["GET", "POST"]),
         route("/endpoints/{name:path}", EndpointPages(project, controller, renderer).endpoint),
         route("/models", models.models),
         route("/models/{name}", models.model),
         route("/models/{name}/{number}", models.version),
-        route("/lineage/{subject:path}", ChainPages(project, renderer).lineage),
+        Route(
+            "/models/{name}/{number}/promote", AliasPages(project, renderer).promote, methods=["GET", "POST"]
+        ),
+        route("/data", data.data),
+        route("/data/{path:path}", data.path),
+        route("/pipeline", pipeline.pipeline),
+        route("/ci/{commit}", pipeline.report),
         route("/search", search.search),
         route("/why", search.why),
+        route("/why/{subject:path}", chains.lineage),
+        route("/lineage/{subject:path}", chains.lineage),
         route("/runs", lists.runs),
         Route("/runs/{id}", runs.run, methods=["GET"]),
+        Route("/runs/{id}/view", files.view, methods=["GET"]),
+        Route("/runs/{id}/raw", files.raw, methods=["GET"]),
         route("/compare", ComparePages(project, renderer).compare),
         route("/experiments", lists.experiments),
         route("/experiments/{id}", lists.experiment),

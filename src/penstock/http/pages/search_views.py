@@ -39,7 +39,7 @@ class SearchPages:
         subject = request.query_params.get("subject", "").strip()
         if not subject:
             return self._renderer.page("search.html", text="", hits=[], is_asked=False)
-        return RedirectResponse(f"{self._renderer.base}/lineage/{quote(subject, safe='/@')}", 303)
+        return RedirectResponse(f"{self._renderer.base}/why/{quote(subject, safe='/@')}", 303)
 
 
 def address_of(hit: Hit) -> str:
@@ -60,4 +60,4 @@ def address_of(hit: Hit) -> str:
         "logged model": "/logged-models/",
     }
     place = places.get(hit.kind)
-    return f"{place}{segment(hit.key)}" if place else f"/lineage/{path(hit.key)}"
+    return f"{place}{segment(hit.key)}" if place else f"/why/{path(hit.key)}"

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, Unavailable
 from penstock.records.classes import CLASSES_MAX, PROBABILITY, probability_output
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.fed import Answer, FedPredictor, does_not_load, example_columns, row_count_of
@@ -143,9 +143,12 @@ class Flavour(ABC):
 
         Raises:
             Invalid: they do not load, or cannot give the signature's outputs.
+            Unavailable: another model's import that hangs holds modules of the same name.
         """
         try:
             model = self.read_with_code(files.path, files.options)
+        except Unavailable:
+            raise
         except Exception as error:
             raise does_not_load(files, f"{type(error).__name__}: {error}") from error
         return self.open(model, files)

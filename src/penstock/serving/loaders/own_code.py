@@ -14,13 +14,13 @@ import importlib
 import shutil
 import sys
 import sysconfig
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from penstock.base.errors import Invalid
+from penstock.serving.loaders.import_turns import Turns
 
 CODE = "code"
 _INSTALLED = tuple(
@@ -28,7 +28,7 @@ _INSTALLED = tuple(
     for path in {*sysconfig.get_paths().values(), *sys.path}
     if path.endswith("-packages")
 )
-_lock = threading.RLock()
+_turns = Turns()
 
 
 def keep_sources(modules: Iterable[str], code: Path) -> list[str]:
@@ -71,35 +71,30 @@ def own_code(code: Path, modules: Iterable[str] = ()) -> Iterator[None]:
         modules: those to import at once, so that they are there when a function asks for them later.
 
     Raises:
-        Invalid: a module has the name of one of Python's own, or of a library that is in use here.
+        Invalid: a module has the name of one of Python's own, or of a library that is in use here, or importing
+            them took too long (`serving.import_too_long`).
+        Unavailable: an import that hangs holds modules of the same name (`serving.import_hangs`).
         Exception: whatever importing them raises, such as ModuleNotFoundError of what they need in turn.
     """
-    with _lock:
-        if is_imported(code):
-            yield
-            return
-        tops = _tops_of(_modules_in(code))
-        before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
-        for name in before:
-            del sys.modules[name]
-        writes_bytecode, sys.dont_write_bytecode = (
-            sys.dont_write_bytecode,
-            True,
-        )  # the folder is what was registered
-        sys.path.insert(0, str(code))
-        importlib.invalidate_caches()
-        try:
+    turn = _turns.take(code)
+    has_failed = True
+    try:
+        if not is_imported(code):
+            tops = _tops_of(_modules_in(code))
+            _turns.check(tops)
+            turn.open(tops)
+            importlib.invalidate_caches()
             for name in modules:
                 import_own(name)
-            yield
-        except BaseException:
-            for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
-                del sys.modules[name]
-            sys.modules.update(before)
-            raise
-        finally:
-            sys.path.remove(str(code))
-            sys.dont_write_bytecode = writes_bytecode
+        turn.begin_reading()
+        yield
+        turn.require()
+        has_failed = False
+    except Exception:
+        turn.require()  # what was undone meanwhile explains whatever else went wrong
+        raise
+    finally:
+        _turns.end(turn, has_failed=has_failed)
 
 
 def import_own(module: str) -> ModuleType:

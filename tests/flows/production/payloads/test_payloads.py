@@ -77,8 +77,9 @@ def record(
 def test_calls_are_kept_by_row_with_what_is_known_of_them_and_their_labels(
     world: World, place: LocalBackend
 ) -> None:
-    failed = exchange(2, outputs={}, error="Timeout")
-    calls = [exchange(1, rows=2), failed, exchange(3)]
+    now = now_ms() - 10
+    failed = exchange(2, time_ms=now + 1, outputs={}, error="Timeout")
+    calls = [exchange(1, time_ms=now, rows=2), failed, exchange(3, time_ms=now + 2)]
     record(world, lambda: place, ALL, *calls)
     ingest = Ingest(world.project)
     ingest.add_labels("delay", [Label(parse_prediction_id(calls[0].id), calls[0].id, [1, None])])

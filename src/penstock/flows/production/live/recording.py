@@ -158,14 +158,24 @@ class LiveRecorder:
             self._forget_predictions()
 
     def _summarise_open(self) -> None:
-        """Turn what came into what is known of its windows, and give its room back."""
-        for key, observations in self._open.items():
+        """Turn what came into what is known of its windows, and give its room back.
+
+        What cannot be summarised is counted: it must not keep everything after it from the store.
+        """
+        while self._open:
+            key, observations = self._open.popitem()
             if self._payloads is not None:
                 self._payloads.take(observations, self._monitors)
             edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
-            self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))
+            try:
+                self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))
+            except Exception:
+                logger.exception(
+                    "of %d requests to %s only the counts are kept", len(observations), key.endpoint
+                )
+                for one in observations:
+                    self._room.miss(key, has_failed=one.error is not None)
             self._room.give_back(sum(map(size_of, observations)))
-        self._open.clear()
         for key, missed in self._room.missed().items():
             self._windows.add(summarise_missed(key, missed, self._monitor(key.endpoint)))
 

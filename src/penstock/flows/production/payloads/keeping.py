@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -15,6 +16,7 @@ from penstock.flows.production.payloads.segments import Hour, encode, frame_of, 
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.serving.recorder import Exchange
 from penstock.storage.backend import Backend
+from penstock.storage.resolve import open_backend
 
 logger = logging.getLogger(__name__)
 SEGMENT_S, SEGMENT_BYTES = 10.0, 8 * 1024 * 1024
@@ -58,6 +60,11 @@ class PayloadLog:
         self._names = itertools.count(1)
         self._is_full = False
 
+    @staticmethod
+    def at(url: str | None, worker: int) -> PayloadLog | None:
+        """Return a log of a process at a place, or None where there is none."""
+        return None if url is None else PayloadLog(functools.partial(open_backend, url), worker)
+
     def take(self, exchanges: Sequence[Exchange], monitors: Mapping[str, MonitorSettings]) -> None:
         """Hold what is in the sample of calls that came."""
         for one in exchanges:
@@ -89,8 +96,12 @@ class PayloadLog:
         if self._backend is None:
             self._backend = self._place()
         for hour in list(self._held):
-            data = encode(frame_of(self._held[hour], self._settings[hour.endpoint]))
-            self._backend.put(hour.key(f"{self._worker}-{next(self._names)}"), data)
+            try:
+                data = encode(frame_of(self._held[hour], self._settings[hour.endpoint]))
+            except Exception:
+                logger.exception("%d calls of %s cannot be kept", len(self._held[hour]), hour.endpoint)
+            else:
+                self._backend.put(hour.key(f"{self._worker}-{next(self._names)}"), data)
             self._held_bytes -= sum(map(size_of, self._held.pop(hour)))
         self._is_full = False
 

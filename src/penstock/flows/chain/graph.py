@@ -1,0 +1,183 @@
+"""The chain of a subject as a graph, both ways: what it was made from, and what came of it. Reads only the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import sqlalchemy as sa
+
+from penstock.base.errors import NotFound
+from penstock.flows.chain.lineage import Explanation
+from penstock.flows.chain.subjects import as_version
+from penstock.project.project import Project
+from penstock.registry.entities import ModelVersion
+from penstock.registry.states import find_rolled_back
+from penstock.registry.verdicts import glance_verdict
+from penstock.serving.deployments import Revision, find_revision, list_revisions_of_version
+from penstock.tracking import runs as tracking
+
+NodeKind = Literal[
+    "data", "commit", "run", "model version", "verdict", "deployment", "rollback", "prediction"
+]
+VERSIONS = 12
+"""So many versions of a subject are followed, the newest first: data may have reached hundreds."""
+REVISIONS = 4
+RUNS = 24
+
+
+@dataclass(frozen=True)
+class Node:
+    """One thing of the chain. `state` is `bad` for a rollback and what it took out, `good` for a passed verdict."""
+
+    kind: NodeKind
+    key: str
+    label: str
+    note: str = ""
+    state: Literal["", "good", "bad"] = ""
+    path: str = ""
+
+    @property
+    def id(self) -> str:
+        """What edges name it by."""
+        return f"{self.kind}:{self.key}"
+
+
+@dataclass
+class ChainGraph:
+    """Nodes in the order in which they were found, and edges from what was before to what came of it."""
+
+    subject: str
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: dict[tuple[str, str], None] = field(default_factory=dict)
+    left_out: int = 0
+
+    def add(self, node: Node, *before: str) -> str:
+        """Add a node once, with edges from what was before it; return its id."""
+        self.nodes.setdefault(node.id, node)
+        self.edges |= {(one, node.id): None for one in before if one in self.nodes}
+        return node.id
+
+
+def build_graph(project: Project, chain: Explanation) -> ChainGraph:
+    """Return the graph of an explained subject."""
+    graph = ChainGraph(chain.subject)
+    keys = {kind: [one.key for one in chain.links if one.kind == kind] for kind in ("deployment", "run")}
+    refs = list(dict.fromkeys(one.key for one in chain.links if one.kind == "model version"))
+    with project.database.read() as connection:
+        found = [version for ref in refs if (version := as_version(connection, ref)) is not None]
+        named = _named_revisions(connection, keys["deployment"])
+        if chain.kind in {"deployment", "endpoint"}:
+            found += _beside(connection, named, found)
+        found.sort(key=lambda one: one.created_ms, reverse=True)
+        graph.left_out = max(0, len(found) - VERSIONS)
+        is_one = chain.kind in {"prediction", "deployment", "endpoint"}
+        for version in reversed(found[:VERSIONS]):
+            at = _add_version(connection, graph, version)
+            deployed = (
+                named if is_one else list_revisions_of_version(connection, version.model, version.number)
+            )
+            _add_outcome(connection, graph, version, at, deployed)
+        used = [run_id for one in chain.links if one.kind == "data" for run_id in one.details.get("runs", ())]
+        runs = list(dict.fromkeys([*keys["run"], *used]))
+        graph.left_out += max(0, len(runs) - RUNS)
+        for run_id in runs[-RUNS:]:
+            _add_run(connection, graph, run_id)
+    for link in chain.links:
+        if link.kind == "prediction":
+            before = [f"deployment:{key}" for key in keys["deployment"]] or [f"model version:{refs[0]}"]
+            graph.add(
+                Node("prediction", link.key, link.key[:12], str(link.details.get("route", ""))), *before
+            )
+        elif link.kind == "data":
+            _add_sources(
+                graph, None, {str(link.details.get("path") or link.text.partition(" ")[0]): link.key}
+            )
+        elif link.kind == "commit":
+            graph.add(Node("commit", link.key, link.key[:10]))
+    return graph
+
+
+def _named_revisions(connection: sa.Connection, keys: Iterable[str]) -> list[Revision]:
+    found = []
+    for key in keys:
+        endpoint, _, number = key.rpartition("#")
+        revision = find_revision(connection, endpoint, int(number))
+        if revision is not None:
+            found.append(revision)
+    return found
+
+
+def _beside(
+    connection: sa.Connection, named: Iterable[Revision], known: Iterable[ModelVersion]
+) -> list[ModelVersion]:
+    """Return the versions of revisions, a canary too, that are not known yet."""
+    refs = dict.fromkeys(f"{one.model}/{number}" for one in named for number in one.versions)
+    have = {one.ref for one in known}
+    found = [as_version(connection, ref) for ref in refs if ref not in have]
+    return [one for one in found if one is not None]
+
+
+def _add_version(connection: sa.Connection, graph: ChainGraph, version: ModelVersion) -> str:
+    origin = version.provenance
+    before: list[str] = []
+    if origin.run_id is not None:
+        before.append(_add_run(connection, graph, origin.run_id, is_version=True))
+    sources = _add_sources(graph, origin.commit, origin.data)
+    for source in sources:
+        graph.edges |= {(source, target): None for target in before}
+    out = find_rolled_back(connection, version)
+    note = "rolled back" if out else f"sha256 {version.digest[:12]}" if version.digest else ""
+    node = Node("model version", version.ref, version.ref, note, "bad" if out else "")
+    return graph.add(node, *(before or sources))
+
+
+def _add_run(connection: sa.Connection, graph: ChainGraph, run_id: str, *, is_version: bool = False) -> str:
+    """Add a run; what went into it too, unless its version says that more exactly."""
+    try:
+        run = tracking.get_run(connection, run_id)
+    except NotFound:  # a client may name a run of another server
+        return graph.add(Node("run", run_id, run_id[:10], "not kept here"))
+    node = Node("run", run.id, run.name or run.id[:10], run.status.lower())
+    if is_version or node.id in graph.nodes:
+        return graph.add(node)
+    return graph.add(node, *_add_sources(graph, run.commit, run.inputs))
+
+
+def _add_sources(graph: ChainGraph, commit: str | None, data: dict[str, str]) -> list[str]:
+    found = [graph.add(Node("commit", commit, commit[:10]))] if commit else []
+    found += [
+        graph.add(Node("data", f"{path} {digest}", path, digest[:16], path=path))
+        for path, digest in data.items()
+    ]
+    return found
+
+
+def _add_outcome(
+    connection: sa.Connection, graph: ChainGraph, version: ModelVersion, at: str, deployed: list[Revision]
+) -> None:
+    verdict = glance_verdict(connection, version.model, version.digest)
+    if verdict is not None:
+        word = "passed" if verdict.passed else "refused"
+        out = graph.nodes[at].state == "bad"
+        state: Literal["", "good", "bad"] = "" if out else "good" if verdict.passed else "bad"
+        graph.add(Node("verdict", f"{version.ref} {verdict.id}", word, verdict.id, state, version.ref), at)
+        at = f"verdict:{version.ref} {verdict.id}"
+    last = at
+    shown = [one for one in deployed if version.model == one.model and version.number in one.versions]
+    shown.sort(key=lambda one: (one.created_ms, one.number))
+    for revision in [*shown[:1], *shown[1:][-(REVISIONS - 1) :]]:
+        key = f"{revision.endpoint}#{revision.number}"
+        last = graph.add(Node("deployment", key, key, _role(revision, version.number)), at)
+    state_of = find_rolled_back(connection, version)
+    if state_of is not None:
+        graph.add(Node("rollback", version.ref, "rolled back", state_of.reason, "bad", version.ref), last)
+
+
+def _role(revision: Revision, number: int) -> str:
+    if revision.canary is not None and revision.canary.version == number:
+        return f"canary, {revision.canary.percent:g} %"
+    if revision.stable == number:
+        return revision.kind.replace("_", " ") if revision.kind != "canary" else "stable beside a canary"
+    return "shadow"

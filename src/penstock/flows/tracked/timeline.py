@@ -1,0 +1,114 @@
+"""Tracked data over the history of git: which commit changed what, read in one walk. Writes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from penstock.base.errors import PenstockError
+from penstock.base.git import Git
+from penstock.data.formats.output import HashInfo, Output
+from penstock.data.repository import DataRepository
+from penstock.flows.tracked.history import DEFINITION, LOCK, parse_metafile, read_blobs
+
+COMMITS = 500
+"""So many commits that changed tracked data are looked at, the newest."""
+_ID = re.compile(r"[0-9a-f]{40,64}")
+_FORMAT = "--format=%x01%H%x00%ct%x00%an%x00%s"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that changed tracked data."""
+
+    id: str
+    time_ms: int
+    author: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit made of one tracked path; `info` is None where it was no longer tracked."""
+
+    path: str
+    commit: Commit
+    info: HashInfo | None
+    before: HashInfo | None
+    source: str
+
+
+@dataclass(frozen=True)
+class _Touched:
+    commit: Commit
+    name: str
+    old: str
+    new: str
+
+
+def list_changes(repo: DataRepository, limit: int = COMMITS) -> list[Change]:
+    """Return what the commits that led to HEAD changed of tracked data, newest first; what cannot be read is left out.
+
+    Merges count as one commit. Costs two git processes, however many commits and pointers.
+    """
+    git = Git(repo.root)
+    if repo.git_root() is None or git.head() is None:
+        return []
+    touched = _read_log(git, limit)
+    texts = read_blobs(repo.root, {blob for one in touched for blob in (one.old, one.new) if blob})
+    known: dict[tuple[str, str], dict[str, Output]] = {}
+
+    def outputs(name: str, blob: str) -> dict[str, Output]:
+        if (name, blob) not in known:
+            known[name, blob] = _outputs(repo, name, texts.get(blob, b"")) if blob else {}
+        return known[name, blob]
+
+    found: list[Change] = []
+    for one in touched:
+        before, after = outputs(one.name, one.old), outputs(one.name, one.new)
+        for path in sorted({*before, *after}):
+            was = before[path].hash if path in before else None
+            now = after[path].hash if path in after else None
+            if (was and was.md5) != (now and now.md5):
+                source = (after.get(path) or before[path]).source
+                found.append(Change(path, one.commit, now, was, source))
+    return found
+
+
+def changes_of(changes: Iterable[Change], path: str) -> list[Change]:
+    """Return the changes of one path."""
+    return [one for one in changes if one.path == path]
+
+
+def _outputs(repo: DataRepository, name: str, text: bytes) -> dict[str, Output]:
+    definition = b""
+    if name.endswith(LOCK):
+        place: Path = repo.root / f"{name.removesuffix(LOCK)}{DEFINITION}"
+        definition = place.read_bytes() if place.is_file() else b""
+    try:
+        found = parse_metafile(repo, name, text, definition)
+    except (PenstockError, UnicodeDecodeError):
+        return {}
+    return {repo.relative(one.path): one for one in found if one.cached}
+
+
+def _read_log(git: Git, limit: int) -> list[_Touched]:
+    arguments = ("log", "--first-parent", "-m", "--raw", "-z", "--no-abbrev", "--no-renames", "--relative")
+    wanted = ("--", "*.dvc", f"{LOCK}", f"*/{LOCK}")
+    text = git.run(*arguments, f"--max-count={limit}", _FORMAT, "HEAD", *wanted)
+    found: list[_Touched] = []
+    for part in text.split("\x01")[1:]:
+        fields = part.split("\0")
+        if len(fields) < 4 or not _ID.fullmatch(fields[0]) or not fields[1].isdigit():
+            continue
+        commit = Commit(fields[0], 1000 * int(fields[1]), fields[2], fields[3])
+        rest = [one.lstrip("\n") for one in fields[4:]]
+        for head, name in pairwise(rest):
+            words = head.split(" ")
+            if head.startswith(":") and len(words) == 5:
+                old, new = (blob if set(blob) != {"0"} else "" for blob in words[2:4])
+                found.append(_Touched(commit, name, old, new))
+    return found

@@ -1,0 +1,74 @@
+"""Moving an alias by clicking: what stands for and against it, then one click that moves it and nothing else."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from penstock.base.errors import Conflict
+from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
+from penstock.http.caller import caller_of
+from penstock.http.pages.forms import MAX_REASON, actor_of, read_form, whole_number
+from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.formatting import segment
+from penstock.http.subjects import named_version
+from penstock.project.project import Project
+from penstock.registry.versions import get_version
+from penstock.serving.deployments import list_endpoints
+
+CHAMPION = "champion"
+
+
+class AliasPages:
+    """Points an alias of a model at a version."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    async def promote(self, request: Request) -> Response:
+        """GET shows what would change; POST does it, if the alias still is where the preview showed it."""
+        if request.method != "POST":
+            return await run_in_threadpool(self._preview, request)
+        asked = await read_form(request, "alias", "previous", "reason")
+        return await run_in_threadpool(self._apply, request, asked)
+
+    def _plan(self, request: Request, alias: str) -> PromotionPlan:
+        found = named_version(self._project, request.path_params["name"], request.path_params["number"])
+        with self._project.database.read() as connection:
+            caller_of(request.scope).require(connection, "model", found.version.model, "writer")
+        return plan_promotion(self._project, found.version.ref, alias)
+
+    def _preview(self, request: Request) -> Response:
+        plan = self._plan(request, request.query_params.get("alias", "").strip() or CHAMPION)
+        model = plan.version.model
+        with self._project.database.read() as connection:
+            before = None
+            if plan.previous is not None and not plan.changes_nothing:
+                before = get_version(connection, model, plan.previous, deleted=True)
+            served = [one for one in list_endpoints(connection) if one.model == model]
+        return self._renderer.page(
+            "promote.html",
+            plan=plan,
+            before=before,
+            metrics=sorted({*plan.version.metrics, *(before.metrics if before else ())}),
+            served=served,
+            is_protected=AliasPolicy.of(self._project).protects(model, plan.alias),
+        )
+
+    def _apply(self, request: Request, asked: dict[str, str]) -> Response:
+        plan = self._plan(request, asked["alias"] or CHAMPION)
+        seen = whole_number(asked["previous"], "a version") if asked["previous"] else None
+        if plan.previous != seen:
+            raise Conflict(
+                f"{plan.version.model}@{plan.alias} moved since the preview was shown: nothing was changed",
+                code="registry.alias_moved",
+                hint="open the preview again",
+            )
+        why = asked["reason"][:MAX_REASON]
+        if not plan.changes_nothing:
+            with self._project.database.write() as connection:
+                apply_move(connection, plan, actor_of(request), {"reason": why} if why else None)
+        place = f"/models/{segment(plan.version.model)}/{plan.version.number}"
+        return RedirectResponse(f"{self._renderer.base}{place}", 303)

@@ -1,0 +1,177 @@
+"""The pages of tracked data: what there is, what git's commits made of it, what differs, and where it was used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.base.errors import Invalid, NotARepository, NotFound, PenstockError
+from penstock.data.formats.output import HashInfo
+from penstock.data.repository import DataRepository
+from penstock.flows.observing.contents import compare_contents
+from penstock.flows.tracked.catalogue import Tracked, list_tracked
+from penstock.flows.tracked.comparing import compare_revisions
+from penstock.flows.tracked.timeline import Change
+from penstock.http.pages.drawing.distributions import draw_distribution
+from penstock.http.pages.drawing.histories import history_chart
+from penstock.http.pages.render import Renderer
+from penstock.monitoring.reporting.changes import TableReport
+from penstock.project.project import Project
+from penstock.registry.versions import list_versions_of_input
+from penstock.tracking.runs import count_runs_by_input, list_inputs_of_path
+
+FILES = 200
+FEATURES = 60
+SHOWN_CHANGES = 100
+
+
+class DataPages:
+    """Shows what is tracked, and its history."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    def data(self, _request: Request) -> Response:
+        """Everything tracked, with its size, its newest change and who used it."""
+        tracked: list[Tracked] = []
+        problem = ""
+        try:
+            with opened(self._project) as repo:
+                tracked = list_tracked(repo)
+        except NotARepository:
+            pass
+        except PenstockError as error:
+            problem = error.message
+        with self._project.database.read() as connection:
+            used = count_runs_by_input(connection)
+        return self._renderer.page("data.html", tracked=tracked, used=used, problem=problem)
+
+    def path(self, request: Request) -> Response:
+        """One tracked path: its history, what used each content, and two contents compared (`?old=COMMIT&new=COMMIT`)."""
+        path, query = request.path_params["path"], request.query_params
+        with opened(self._project) as repo:
+            found = next((one for one in list_tracked(repo) if one.path == path), None)
+            if found is None:
+                raise NotFound(
+                    f"{path[:200]} is not tracked, and never was in git's history",
+                    code="data.not_tracked",
+                    hint="penstock list . --dvc-only -R",
+                )
+            with self._project.database.read() as connection:
+                runs = list_inputs_of_path(connection, path)
+                versions = list_versions_of_input(connection, path)
+            compared = self._compared(repo, found, query.get("old", ""), query.get("new", ""))
+        by_digest: dict[str, list[str]] = {}
+        for run_id, digest in runs:
+            by_digest.setdefault(digest.removeprefix("md5:"), []).append(run_id)
+        made: dict[str, list[str]] = {}
+        for version in reversed(versions):
+            made.setdefault(version.provenance.data[path].removeprefix("md5:"), []).append(version.ref)
+        sizes = [one.info.size for one in reversed(found.changes) if one.info and one.info.size is not None]
+        return self._renderer.page(
+            "tracked.html",
+            found=found,
+            changes=found.changes[:SHOWN_CHANGES],
+            answer=_answer(found, len({run_id for run_id, _ in runs}), [one.ref for one in versions]),
+            chart=history_chart(
+                "Size", [(at, size / 1e6) for at, size in enumerate(sizes, 1)], "MB by change"
+            ),
+            runs=by_digest,
+            versions=made,
+            **compared,
+        )
+
+    def _compared(self, repo: DataRepository, found: Tracked, old: str, new: str) -> dict[str, Any]:
+        if not (old or new):
+            return {"compared": None}
+        changes = {one.commit.id: one for one in found.changes}
+        sides = [_side(changes, text) for text in (old, new)]
+        differing = compare_revisions(repo, sides[0].commit.id, sides[1].commit.id, targets=(found.path,))
+        rows = list(_rows(repo, differing))
+        before, after = sides[0].info, sides[1].info
+        reports: dict[str, TableReport] | str = ""
+        if before is not None and after is not None and before.md5 != after.md5:
+            names = (sides[0].commit.id[:8], sides[1].commit.id[:8])
+            reports = compare_contents(repo, found.path, before, after, names)
+        tables = {} if isinstance(reports, str) else reports
+        return {
+            "compared": sides,
+            "rows": rows[:FILES],
+            "row_count": len(rows),
+            "tables": {
+                name: (report, [(one, draw_distribution(one)) for one in report.features[:FEATURES]])
+                for name, report in tables.items()
+            },
+            "no_report": reports if isinstance(reports, str) else "",
+        }
+
+
+@contextmanager
+def opened(project: Project) -> Iterator[DataRepository]:
+    """Open the data repository as it is now: a server's own would know only the pointers that were there before.
+
+    Raises:
+        NotARepository: the server runs outside one.
+    """
+    repo = DataRepository.open(project.root, cache_dir=project.places.cache_dir)
+    try:
+        yield repo
+    finally:
+        repo.close()
+
+
+def _side(changes: Mapping[str, Change], text: str) -> Change:
+    named = [one for commit, one in changes.items() if len(text) >= 4 and commit.startswith(text)]
+    if len(named) != 1:
+        raise Invalid(
+            f"{text[:60]!r} is no commit that changed it",
+            code="data.not_changed",
+            hint="choose two of the table",
+        )
+    return named[0]
+
+
+def _rows(
+    repo: DataRepository, differing: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str, int | None, int | None]]:
+    """Yield what happened to each file, its name, what it was called before, and its sizes."""
+    for word in ("added", "modified", "deleted", "renamed"):
+        for one in differing.get(word, ()):
+            path, digests = one["path"], one["hash"]
+            names = (path["old"], path["new"]) if isinstance(path, dict) else (path, path)
+            if names[1].endswith("/"):
+                continue
+            old = digests["old"] if isinstance(digests, dict) else None if word == "added" else digests
+            new = digests["new"] if isinstance(digests, dict) else None if word == "deleted" else digests
+            before = names[0] if names[0] != names[1] else ""
+            yield word, names[1], before, _size(repo, old), _size(repo, new)
+
+
+def _size(repo: DataRepository, md5: str | None) -> int | None:
+    place = repo.cache.find(HashInfo(md5)) if md5 else None
+    if place is None:
+        return None
+    return (repo.root / place).stat().st_size
+
+
+def _answer(found: Tracked, run_count: int, versions: list[str]) -> str:
+    """Return in a sentence what a path holds, who changed it last, and what was made of it."""
+    newest = found.changes[0] if found.changes else None
+    if found.info is None:
+        told = [f"It is tracked no more since {newest.commit.id[:8]}" if newest else "It was never computed"]
+    else:
+        files = f" of {found.info.nfiles:,} files" if found.info.nfiles is not None else ""
+        count = len(found.changes)
+        told = [
+            f"It is a {'directory' if found.info.is_tree else 'file'}{files}, in {count:,} version{'s' if count != 1 else ''} so far"
+        ]
+        if not found.is_committed:
+            told.append("what it holds now is not committed")
+    used = f"{run_count:,} run{'' if run_count == 1 else 's'} used it" if run_count else "no run used it yet"
+    made = f", and {', '.join(sorted(versions)[-3:])} came of it" if versions else ""
+    return f"{'; '.join(told)}. {used[:1].upper()}{used[1:]}{made}."

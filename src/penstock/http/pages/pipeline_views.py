@@ -1,0 +1,88 @@
+"""The pages of pipelines and CI: the graph with what is stale and why, how long stages take, and each CI run's report."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.base.errors import NotARepository, PenstockError
+from penstock.ci.report import CiReport
+from penstock.flows.ci.reports import find_report, list_reports
+from penstock.flows.pipelines.overview import StepView, view_pipeline
+from penstock.http.pages.data_views import opened
+from penstock.http.pages.drawing.pipelines import draw_pipeline
+from penstock.http.pages.render import Renderer
+from penstock.project.project import Project
+from penstock.tracking.durations import view_durations
+
+REPORTS = 30
+
+
+class PipelinePages:
+    """Shows the pipeline of the working tree, and the CI runs of this machine."""
+
+    def __init__(self, project: Project, renderer: Renderer) -> None:
+        self._project = project
+        self._renderer = renderer
+
+    def pipeline(self, _request: Request) -> Response:
+        """Stages with what is stale and why, how long each takes, and the newest CI runs."""
+        steps: list[StepView] = []
+        problem = ""
+        try:
+            with opened(self._project) as repo:
+                steps = view_pipeline(repo)
+        except NotARepository:
+            pass
+        except PenstockError as error:
+            problem = error.message
+        with self._project.database.read() as connection:
+            took = view_durations(connection)
+        return self._renderer.page(
+            "pipeline.html",
+            steps=[one for one in steps if one.state != "data"],
+            drawing=draw_pipeline(steps),
+            answer=answer_of(steps),
+            took=took,
+            problem=problem,
+            reports=list_reports(self._project, REPORTS),
+        )
+
+    def report(self, request: Request) -> Response:
+        """The report of one CI run, by when it began and its commit."""
+        text = request.path_params["commit"]
+        started, _, commit = text.partition("-")
+        found: CiReport | None = None
+        if commit and started.isascii() and started.isdigit():
+            reports = list_reports(self._project, 500)
+            found = next(
+                (one for one in reports if str(one.started_ms) == started and one.commit.startswith(commit)),
+                None,
+            )
+        report = found or find_report(self._project, commit or text)
+        return self._renderer.page("ci_run.html", report=report)
+
+
+def answer_of(steps: list[StepView]) -> str:
+    """Return whether results are up to date, in a sentence."""
+    stages = [one for one in steps if one.state != "data"]
+    stale = [one for one in stages if one.state == "stale"]
+    waiting = [one for one in stages if one.state == "waits"]
+    unknown = [one for one in stages if one.state == "unknown"]
+    if unknown:
+        return f"Nobody can say whether {unknown[0].address} is up to date: {unknown[0].reasons[0]}."
+    if not stale:
+        return f"All {len(stages)} stages are up to date." if stages else ""
+    first = stale[0]
+    why = ", ".join(first.reasons[:3]) + (
+        f" and {len(first.reasons) - 3} more" if len(first.reasons) > 3 else ""
+    )
+    more = (
+        f"; {len(stale) - 1} more are"
+        if len(stale) > 2
+        else f"; so is {stale[1].address}"
+        if len(stale) > 1
+        else ""
+    )
+    waits = f"; {', '.join(one.address for one in waiting[:3])} would run after it" if waiting else ""
+    return f"{first.address} is stale: {why}{more}{waits}."

@@ -1,0 +1,57 @@
+"""The chain of a subject in one sentence: what made it, what came of it, and what went wrong. Pure."""
+
+from __future__ import annotations
+
+from penstock.flows.chain.graph import ChainGraph, Node
+
+MOST_NAMED = 3
+
+
+def sentence_of(kind: str, graph: ChainGraph) -> str:
+    """Return what a graph tells of its subject, what went wrong first."""
+    kinds: dict[str, list[Node]] = {}
+    for node in graph.nodes.values():
+        kinds.setdefault(node.kind, []).append(node)
+    versions, runs = kinds.get("model version", []), kinds.get("run", [])
+    commits, data = kinds.get("commit", []), kinds.get("data", [])
+    deployments = kinds.get("deployment", [])
+    told = [f"{one.key} was rolled back: {one.note}".rstrip(".") for one in kinds.get("rollback", [])[-2:]]
+    if kind in {"data", "commit"}:
+        what = "It" if kind == "commit" else f"Its {_count(len(data), 'content')}"
+        used = f"{what} went into {_count(len(runs), 'run')}"
+        told.append(
+            f"{used}, which made {_names(versions)}" if versions else f"{used}, which made no version"
+        )
+    elif versions:
+        origin = f"run {_names(runs)}" if runs else ""
+        if commits or data:
+            parts = [f"commit {_names(commits)}"] if commits else []
+            parts += [_names(data, by_label=True)] if data else []
+            origin += f"{' from' if origin else 'from'} {' and '.join(parts)}"
+        if kind == "run":
+            told.append(f"It made {_names(versions)}{origin.removeprefix(f'run {_names(runs)}')}")
+        elif kind == "model version":
+            told.append(f"{_names(versions)} was made by {origin}" if origin else "Nobody knows what made it")
+        else:
+            told.append(f"It leads to {_names(versions)}" + (f", made by {origin}" if origin else ""))
+    else:
+        told.append("No model version is linked to it")
+    if versions and kind not in {"prediction", "deployment", "endpoint"}:
+        places = list(dict.fromkeys(one.key for one in deployments))
+        told.append(f"It went out as {_listed(places)}" if places else "Nothing served it yet")
+    return ". ".join(told) + "."
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _names(nodes: list[Node], *, by_label: bool = False) -> str:
+    names = [one.label if by_label or one.kind in {"run", "commit"} else one.key for one in nodes]
+    return _listed(list(dict.fromkeys(names)))
+
+
+def _listed(names: list[str]) -> str:
+    shown = names[-MOST_NAMED:] if len(names) > MOST_NAMED else names
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
