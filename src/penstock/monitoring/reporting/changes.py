@@ -73,7 +73,7 @@ class FeatureChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TableReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Two tables compared; features are ranked, what changed most first."""
+    """Two tables compared; features are ranked, what changed most first. `left_out` columns cannot be compared."""
 
     reference_name: str
     current_name: str
@@ -82,6 +82,15 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
     psi_max: float
     ks_max: float
     features: tuple[FeatureChange, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """Say which columns were not compared, if there are any."""
+        if not self.left_out:
+            return ""
+        shown = ", ".join(self.left_out[:10]) + ("…" if len(self.left_out) > 10 else "")
+        return f"Not compared, because they hold lists, structures or bytes: {shown}."
 
     @property
     def changed(self) -> tuple[FeatureChange, ...]:
@@ -94,10 +103,11 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
         if not self.reference_rows or not self.current_rows:
             return "One of the two has no rows, so nothing can be compared."
         names = [one.name for one in self.changed]
+        left_out = f" {self.note}" if self.left_out else ""
         if not names:
-            return f"None of {len(self.features)} features changed by more than the limits."
+            return f"None of {len(self.features)} features changed by more than the limits.{left_out}"
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"{len(names)} of {len(self.features)} features changed: {shown}."
+        return f"{len(names)} of {len(self.features)} features changed: {shown}.{left_out}"
 
 
 def compare_profiles(

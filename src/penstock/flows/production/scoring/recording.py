@@ -166,6 +166,7 @@ class Recording:
         is_new = self._ingest.take_windows(
             WindowsOfBatch(
                 batch=batch,
+                is_job=True,
                 current=self._revision,
                 windows=[summarise_rows(key, scored, monitor, self._edges)],
                 predictions=predictions,
