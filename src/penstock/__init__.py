@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         start_run,
     )
     from penstock.client.models import load_model, log_model, register_model
+    from penstock.client.payloads import payloads
     from penstock.flows.observing.tables import compare_tables
     from penstock.flows.sources.access import open_data as open
     from penstock.flows.sources.access import read_bytes
@@ -58,6 +59,7 @@ __all__ = [
     "metrics_asgi_app",
     "metrics_wsgi_app",
     "open",
+    "payloads",
     "read_bytes",
     "register_model",
     "save_model",
@@ -99,6 +101,7 @@ _PUBLIC = {
     "Client": ("penstock.client.client", "Client"),
     "compare_tables": ("penstock.flows.observing.tables", "compare_tables"),
     "open": ("penstock.flows.sources.access", "open_data"),
+    "payloads": ("penstock.client.payloads", "payloads"),
     "read_bytes": ("penstock.flows.sources.access", "read_bytes"),
     "save_model": ("penstock.registry.flavours", "save_model"),
 }

@@ -68,6 +68,10 @@ def test_tables_are_scored_as_the_page_says(reader: Reader) -> None:
     follow(reader, "score-tables.md")
 
 
+def test_payloads_are_kept_as_the_page_says(reader: Reader) -> None:
+    follow(reader, "keep-payloads.md")
+
+
 def test_production_is_watched_as_the_page_says(reader: Reader) -> None:
     follow(reader, "monitor.md")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.digest import FileBlocks
-from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.errors import NotFound, PenstockError, Unavailable
 from penstock.storage.local import STAGING, LocalBackend
 
 
@@ -56,3 +56,20 @@ def test_no_permission_is_denied(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.stdout == "denied\n", done.stderr
+
+
+def test_a_place_that_another_process_is_done_with_can_still_be_written(tmp_path: Path) -> None:
+    ours, theirs = LocalBackend(tmp_path), LocalBackend(tmp_path)
+    ours.put("a/1", b"1")
+    for step in (
+        lambda: ours.put("a/2", b"2"),
+        lambda: ours.upload("a/2", [b"2"], 1),
+        lambda: ours.copy("a/1", "a/2"),
+    ):
+        theirs.put("b", b"x")
+        theirs.close()
+        step()
+        assert ours.get("a/2") in (b"1", b"2")
+    theirs.close()
+    with pytest.raises(NotFound):
+        ours.copy("a/none", "a/3")

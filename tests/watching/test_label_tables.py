@@ -68,3 +68,11 @@ def test_what_is_no_table_of_labels_is_refused_with_the_reason(tmp_path: Path) -
     assert "no column 'prediction_id'" in reasons["other.csv"]
     assert "is no text" in reasons["numbers.csv"]
     assert "is no text" in reasons["gaps.csv"]
+
+
+def test_a_table_without_rows_says_so_and_is_no_failure(world: World, tmp_path: Path) -> None:
+    world.deploy(1)
+    (tmp_path / "labels.csv").write_text("prediction_id,label\n")
+    done = run_penstock(world.root, "feedback", "delay", "--table", tmp_path / "labels.csv")
+    assert done.returncode == 0, done.stderr
+    assert "labels.csv has a heading and no rows: there was no label to send" in done.stdout

@@ -93,6 +93,26 @@ def test_each_kind_of_function_does_what_it_did_and_is_recorded(world: World, en
     assert {one.key.route for one in windows_of(world)} == {"stable"}
 
 
+def test_async_with_records_a_call_as_with_does(world: World, engine: Engine) -> None:
+    known(engine)
+
+    async def serve() -> str:
+        async with penstock.watch(endpoint="delay", model="m/1") as call:
+            call.inputs = {"wind": 3.0}
+            await asyncio.sleep(0)
+            call.outputs = 0.5
+        with pytest.raises(ZeroDivisionError):
+            async with penstock.watch(endpoint="delay", model="m/1"):
+                raise ZeroDivisionError
+        return call.prediction_id
+
+    identity = asyncio.run(serve())
+    assert len(identity) == 31
+    assert engine.drain(60)
+    found = whole(world)
+    assert (found.request_count, found.error_count, found.features.row_count) == (2, 1, 2)
+
+
 def test_what_a_function_raises_is_raised_and_counted_as_what_it_is(world: World, engine: Engine) -> None:
     @penstock.watch(endpoint="delay", model="m/1", invalid=KeyError)
     def infer(features: dict[str, Any]) -> float:

@@ -61,8 +61,10 @@ class LatencyLimit(msgspec.Struct, frozen=True, kw_only=True):
 class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How far a feature may be from the reference; `features` are names, or `any`.
 
-    Two measures are limited: the population stability index, and for numbers the Kolmogorov-Smirnov
-    distance. The defaults find a shift of the mean by half a standard deviation. Neither is breached within
+    Two measures are always limited: the population stability index, and for numbers the Kolmogorov-Smirnov
+    distance. The defaults find a shift of the mean by half a standard deviation. Three more are where a limit is
+    given: the Wasserstein distance of numbers in standard deviations of the reference, the Jensen-Shannon distance,
+    and chi-square as Cohen's w. None is breached within
     what chance, or the reference's own variation over time, explains. Fewer than `min_rows` rows are not
     judged. A breach is over only when the measure is below `resolve_below` of its limit.
     """
@@ -70,6 +72,9 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
     features: Literal["any"] | list[str] = "any"
     psi_max: float = 0.1
     ks_max: float = 0.1
+    wasserstein_max: float | None = None
+    jensen_shannon_max: float | None = None
+    chi_square_max: float | None = None
     min_rows: int = 500
     resolve_below: float = 0.8
     action: Action | None = None
@@ -79,6 +84,10 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("resolve_below is a share of the limit, in (0, 1]")
         if self.psi_max < 0 or not 0 <= self.ks_max <= 1:
             raise ValueError("psi_max is not negative, ks_max a distance in [0, 1]")
+        if not 0 <= (self.jensen_shannon_max or 0.0) <= 1:
+            raise ValueError("jensen_shannon_max is a distance in [0, 1]")
+        if min(self.wasserstein_max or 0.0, self.chi_square_max or 0.0) < 0:
+            raise ValueError("wasserstein_max and chi_square_max are not negative")
 
     def covers(self, feature: str) -> bool:
         """Whether the limit is on this feature."""
@@ -132,6 +141,23 @@ class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
         return limit.action or self.action
 
 
+class PayloadSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests and answers are kept whole: a share of the requests in [0, 1], for so many days.
+
+    Columns named in `redact` are not kept, neither here nor with the stored features.
+    """
+
+    sample: float = 0.1
+    redact: tuple[str, ...] = ()
+    keep_days: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise ValueError("sample is a ratio in [0, 1]")
+        if self.keep_days <= 0:
+            raise ValueError("keep_days is positive")
+
+
 class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How live traffic is watched.
 
@@ -141,7 +167,7 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     class that precision, recall and the probability are about, when it is not the last.
     `resolve_windows` is for how many windows' lengths a guardrail must hold before its breach is over.
     `nonfinite_max_ratio` is the share of rows, and of requests, in [0, 1] that may be answered with NaN or
-    an infinity; with 1 nobody is told.
+    an infinity; with 1 nobody is told. `payloads` says which requests and answers are kept whole; none by default.
     """
 
     window_s: int = 60
@@ -153,6 +179,12 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     positive: str | int | float | bool | None = None
     nonfinite_max_ratio: float = 0.01
     resolve_windows: int = 5
+    payloads: PayloadSettings | None = None
+
+    @property
+    def redacted(self) -> tuple[str, ...]:
+        """Columns whose values are not kept by row."""
+        return () if self.payloads is None else self.payloads.redact
 
     def __post_init__(self) -> None:
         if self.window_s < 1 or self.windows < 1 or self.flush_s <= 0:

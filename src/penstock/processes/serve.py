@@ -26,6 +26,8 @@ from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import MAX_BYTES
 from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
+from penstock.flows.production.payloads.keeping import PayloadLog
+from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.sources import ModelSource
@@ -75,7 +77,8 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
     they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
-    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and what they answered.
+    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and
+    what they answered. At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -90,6 +93,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
     proxies: tuple[str, ...] = ()
     shared_folder: str | None = None
+    payloads_url: str | None = None
 
 
 def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
@@ -145,8 +149,9 @@ class ServeProcess:
         self._source = source
         self._repository = ModelRepository(source.fetch)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
+        log = PayloadLog.at(options.payloads_url, self.worker)
         self._recorder = LiveRecorder(
-            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
+            database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes, payloads=log
         )
         self.dataplane = DataPlane(
             self._repository,

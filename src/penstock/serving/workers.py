@@ -36,6 +36,8 @@ worker_revisions = sa.Table(
 )
 NO_URL = ""
 """Of a process that answers nobody: it writes what services of the user's own tell of their calls."""
+BATCH = "batch"
+"""What such a process says beside a revision that it told of as a batch job."""
 State = Literal["ready", "failed", "waiting"]
 """`failed` will not get better by itself; `waiting` is tried again: its files cannot be had now."""
 
@@ -114,11 +116,26 @@ def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:
     return [Worker(**row, revisions=tuple(reports[row["id"]])) for row in rows]
 
 
-def list_told_endpoints(connection: sa.Connection, after_ms: int) -> set[str]:
-    """Return the endpoints that services of the user's own told of calls of, after a time."""
+class ToldOf(msgspec.Struct, frozen=True):
+    """When calls of an endpoint were told of last, and whether by a batch job, which may rest between its runs."""
+
+    time_ms: int
+    is_batch: bool
+
+
+def list_told_endpoints(connection: sa.Connection) -> dict[str, ToldOf]:
+    """Return the endpoints that services of the user's own, or batch jobs, ever told of calls of."""
     query = (
-        sa.select(worker_revisions.c.endpoint)
+        sa.select(
+            worker_revisions.c.endpoint,
+            worker_revisions.c.message,
+            sa.func.max(worker_revisions.c.time_ms).label("last"),
+        )
         .join_from(worker_revisions, serving_workers, serving_workers.c.id == worker_revisions.c.worker_id)
-        .where(serving_workers.c.url == NO_URL, worker_revisions.c.time_ms > after_ms)
+        .where(serving_workers.c.url == NO_URL)
+        .group_by(worker_revisions.c.endpoint, worker_revisions.c.message)
     )
-    return {str(row.endpoint) for row in connection.execute(query)}
+    found: dict[str, ToldOf] = {}
+    for row in sorted(connection.execute(query), key=lambda one: int(one.last)):
+        found[str(row.endpoint)] = ToldOf(int(row.last), row.message == BATCH)
+    return found

@@ -101,6 +101,8 @@ class LocalBackend:
                 os.link(self._path(source), temporary, follow_symlinks=False)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    if os.path.lexists(self._path(source)) and not os.path.isdir(f"{self.root}/{STAGING}"):
+                        raise
                     raise missing(self.url, source) from None
                 shutil.copyfile(self._path(source), temporary)
                 os.chmod(temporary, OBJECT_MODE)
@@ -157,7 +159,13 @@ class LocalBackend:
         path, temporary = self._path(key), self._temporary()
         try:
             self._prepare(path, key)
-            write(temporary)
+            try:
+                write(temporary)
+            except FileNotFoundError:  # another process was done and removed the staging directory
+                if os.path.isdir(f"{self.root}/{STAGING}"):
+                    raise
+                self._prepare(path, key, again=True)
+                write(temporary)
             self._place(path, key, temporary)
         except BaseException as error:
             with suppress(OSError):

@@ -98,6 +98,16 @@ class Watch:
         _under_way.set(tuple(before))
         call.end(error)
 
+    async def __aenter__(self) -> WatchedCall:
+        """Begin a call under `async with`, which waits for nothing here either."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Record it; what was raised goes on."""
+        self.__exit__(kind, error, trace)
+
 
 class WatchedCall:
     """One call under `with penstock.watch(…) as call`.

@@ -17,6 +17,8 @@ from penstock.cli.main import cli
 from penstock.data.formats.batches import BATCH_ROWS, reduce_table
 from penstock.flows.observing.tables import TableComparison
 
+SENTENCE = "1 of 4 features changed: x. Not compared, because they hold lists, structures or bytes: list."
+
 
 def frame(seed: int, rows: int = 3000, shift: float = 0.0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
@@ -79,7 +81,7 @@ def test_a_large_file_comes_in_batches(tmp_path: Path) -> None:
 def test_a_notebook_shows_the_page_in_a_frame_and_a_file_holds_it(tmp_path: Path) -> None:
     found = penstock.compare_tables(frame(0), frame(1, shift=1.0), names=("May", "June"))
     assert isinstance(found, TableComparison)
-    assert str(found) == "1 of 4 features changed: x."
+    assert str(found) == SENTENCE
     shown = found._repr_html_()
     assert shown.startswith('<iframe title="1 of 4')
     assert "&lt;svg" in shown
@@ -117,7 +119,7 @@ def test_the_command_needs_no_repository_and_prints_markdown_json_or_a_page(tmp_
     assert text.exit_code == 0, text.output
     assert text.output.startswith("# b.parquet against a.csv")
     document = json.loads(run.invoke(cli, [*words, "--json"]).output)
-    assert document["sentence"] == "1 of 4 features changed: x."
+    assert document["sentence"] == SENTENCE
     page = tmp_path / "report.html"
     assert run.invoke(cli, [*words, "--html", str(page)]).output.strip() == f"{page}: {document['sentence']}"
     assert page.read_text().startswith("<!doctype html>")
@@ -132,3 +134,21 @@ def test_the_command_says_what_does_not_go_together(tmp_path: Path) -> None:
     ):
         done = CliRunner().invoke(cli, ["-C", str(tmp_path), "monitor", "report", *words])
         assert done.exit_code == 2, done.output
+
+
+def test_columns_that_cannot_be_compared_are_told(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"x": [1.0, 2.0], "tags": [["a"], ["b"]], "place": [{"lat": 1.0}, {"lat": 2.0}], "raw": [b"1", b"2"]}
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    frame.select("x", "tags").write_parquet(tmp_path / "b.parquet")
+    for given in ((frame, frame.select("x", "tags")), (tmp_path / "a.parquet", tmp_path / "b.parquet")):
+        found = penstock.compare_tables(*given)
+        assert found.report.left_out == ("tags", "place", "raw")
+        assert str(found).endswith(
+            "Not compared, because they hold lists, structures or bytes: tags, place, raw."
+        )
+        for told in (found.to_markdown(), found.to_html(tmp_path / "page.html").read_text()):
+            assert "tags, place, raw" in told
+        assert found.to_dict()["left_out"] == ("tags", "place", "raw")
+    assert penstock.compare_tables(frame.select("x"), frame.select("x")).report.left_out == ()

@@ -76,6 +76,15 @@ def test_drift_without_rows_or_tables_does_not_pass(tmp_path: Path) -> None:
     assert ask("drift: {psi_max: 0.25}", root=tmp_path / "nowhere").status == "error"
 
 
+def test_a_column_that_is_ignored_must_be_one(tmp_path: Path) -> None:
+    tables = {"reference": flights(500), "test": flights(500, 2, shift=3.0)}
+    known = ask("drift: {psi_max: 0.25, ignore: [wind]}", root=tmp_path, tables=tables)
+    assert known.status == "pass", known.sentence
+    strange = ask("drift: {psi_max: 0.25, ignore: [wimd]}", root=tmp_path, tables=tables)
+    assert strange.status == "error"
+    assert "ignores 'wimd', which no table has" in strange.sentence
+
+
 # leakage
 
 

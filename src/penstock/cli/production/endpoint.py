@@ -125,7 +125,7 @@ def endpoint_show(session: Session, name: str) -> None:
         for worker, state in states
     ]
     if not states:
-        lines.append("server    none is running: penstock serve")
+        lines.append("server    none is running: penstock serve, unless a service of your own answers")
     session.emit(document, "\n".join(lines))
 
 
@@ -182,7 +182,11 @@ def endpoint_apply(session: Session, name: str | None, dry_run: bool) -> None:
         }
         for one in changes
     ]
-    session.emit(document, "\n".join(lines) or "No deployed endpoint stands in penstock.yaml.")
+    session.emit(
+        document,
+        "\n".join(lines)
+        or "No deployed endpoint stands in penstock.yaml: write it under `endpoints:` there.",
+    )
 
 
 def _row(revision: Revision) -> tuple[object, ...]:

@@ -89,7 +89,8 @@ def feedback(
             found = answer.get(name, 0)
             totals[name] += len(found) if isinstance(found, list) else found
         reasons |= answer.get("reasons", {})
-    told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or "no labels"]
+    nothing = f"{table.name} has a heading and no rows: there was no label to send" if table else "no labels"
+    told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or nothing]
     told += [f"misfit {identity}: {reason}" for identity, reason in list(reasons.items())[:5]]
     session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
     lost = [name for name in NOT_TAKEN if totals[name]]

@@ -35,7 +35,10 @@ class Moment(click.ParamType[int]):
             self.fail(
                 f"{text!r} is neither how long ago, such as 24h or 7d, nor a time such as 2026-11-28T10:00"
             )
-        return int(1000 * (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        time_ms = int(1000 * (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        if time_ms > now_ms():
+            self.fail(f"{text!r} lies in the future (UTC where no zone is named): nothing has happened since")
+        return time_ms
 
 
 since_option = click.option(

@@ -134,6 +134,7 @@ def _serve(
         tls=fronts.tls,
         proxies=fronts.proxies,
         shared_folder=fronts.metrics_folder,
+        payloads_url=project.places.artifacts_url,
     )
     try:
         made = make_fronts(fronts, project.database)

@@ -43,6 +43,28 @@ def reduce_table(path: Path, reduce: Callable[[Iterator[Batch]], T]) -> T:
         raise unreadable(path, error, hint="a table is .parquet, .csv, .jsonl or .ndjson") from None
 
 
+def columns_left_out(table: Path | pl.DataFrame) -> tuple[str, ...]:
+    """Return the columns of a table that its batches do not have: lists, structures, bytes.
+
+    Raises:
+        Invalid: the table does not exist or cannot be read.
+    """
+    if isinstance(table, pl.DataFrame):
+        schema = table.schema
+    else:
+        read = READERS.get(table.suffix.lower())
+        try:
+            lazy = pl.scan_parquet(table) if read is None else read(table, infer_schema_length=INFER_ROWS)
+            schema = lazy.collect_schema()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise unreadable(table, error, hint="a table is .parquet, .csv, .jsonl or .ndjson") from None
+    return tuple(name for name, kind in schema.items() if _is_left_out(kind))
+
+
+def _is_left_out(kind: pl.DataType) -> bool:
+    return kind.is_nested() or kind == pl.Binary
+
+
 def frame_batches(frame: pl.DataFrame) -> Iterator[Batch]:
     """Yield the batches of a frame that is in memory."""
     for part in frame.iter_slices(BATCH_ROWS):
@@ -59,7 +81,7 @@ def _arrays(frame: pl.DataFrame) -> Batch:
     found: Batch = {}
     for column in frame.iter_columns():
         flat = column
-        if column.dtype.is_nested() or column.dtype == pl.Binary:
+        if _is_left_out(column.dtype):
             continue
         if column.dtype in (pl.Date, pl.Datetime):
             flat = column.cast(pl.Datetime("ms")).cast(pl.Int64).cast(pl.Float64) / 1000

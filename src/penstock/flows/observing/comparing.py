@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy.typing as npt
 import polars as pl
 
 from penstock.base.errors import Invalid
-from penstock.data.formats.batches import Batch, frame_batches, reduce_table
+from penstock.data.formats.batches import Batch, columns_left_out, frame_batches, reduce_table
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.reporting.changes import TableReport, compare_profiles
@@ -18,6 +19,7 @@ from penstock.monitoring.settings import DriftLimit
 from penstock.registry.flavours.frames import hold_rows
 
 Edges = Mapping[str, npt.NDArray[Any]]
+Names = tuple[str, ...]
 
 
 def compare_rows(
@@ -43,8 +45,9 @@ def compare_rows(
         or not all(isinstance(one, str) for one in names)
     ):
         raise Invalid(f"names are two texts, not {names!r}", code="monitoring.bad_names")
-    before = _profile(reference)
-    return compare_profiles(before, _profile(current, edges_of(before)), names, limit)
+    before, left_out = _profile(reference)
+    now, also = _profile(current, edges_of(before))
+    return _with_left_out(compare_profiles(before, now, names, limit), left_out, also)
 
 
 def compare_files(
@@ -55,18 +58,28 @@ def compare_files(
     Raises:
         Invalid: one of them is no table.
     """
-    before = _profile_of_files(reference)
-    return compare_profiles(before, _profile_of_files(current, edges_of(before)), names)
+    before, left_out = _profile_of_files(reference)
+    now, also = _profile_of_files(current, edges_of(before))
+    return _with_left_out(compare_profiles(before, now, names), left_out, also)
 
 
-def _profile_of_files(paths: Sequence[Path], edges: Edges | None = None) -> Profile:
-    whole = Profile(edges=edges)
+def _with_left_out(report: TableReport, *names: Names) -> TableReport:
+    return msgspec.structs.replace(
+        report, left_out=tuple(dict.fromkeys(name for some in names for name in some))
+    )
+
+
+def _profile_of_files(paths: Sequence[Path], edges: Edges | None = None) -> tuple[Profile, Names]:
+    whole, left_out = Profile(edges=edges), Names()
     for path in paths:
-        whole = whole.merge(_profile(path, edges))
-    return whole
+        profile, names = _profile(path, edges)
+        whole, left_out = whole.merge(profile), (*left_out, *names)
+    return whole, left_out
 
 
-def _profile(table: Any, edges: Edges | None = None) -> Profile:
+def _profile(table: Any, edges: Edges | None = None) -> tuple[Profile, Names]:
+    """Return a table's profile, and the columns that are not in it."""
+
     def reduce(batches: Iterable[Batch]) -> Profile:
         profile = Profile(edges=edges)
         for batch in batches:
@@ -74,9 +87,10 @@ def _profile(table: Any, edges: Edges | None = None) -> Profile:
         return profile
 
     if isinstance(table, str | Path):
-        return reduce_table(Path(table), reduce)
+        return reduce_table(Path(table), reduce), columns_left_out(Path(table))
     try:
-        return reduce(_batches(table))
+        frame = _frame(table)
+        return reduce(frame_batches(frame)), columns_left_out(frame)
     except pl.exceptions.PolarsError as error:
         raise Invalid(
             f"a table cannot be compared: {str(error)[:200]}",
@@ -85,7 +99,7 @@ def _profile(table: Any, edges: Edges | None = None) -> Profile:
         ) from error
 
 
-def _batches(rows: Any) -> Iterator[Batch]:
+def _frame(rows: Any) -> pl.DataFrame:
     columns = [str(one) for one in getattr(rows, "columns", ())]
     twice = sorted({one for one in columns if columns.count(one) > 1})
     if twice:
@@ -101,4 +115,4 @@ def _batches(rows: Any) -> Iterator[Batch]:
             code="monitoring.no_table",
             hint="give a frame of pandas or polars, a mapping of columns, or the path of a file",
         )
-    return frame_batches(held.frame)
+    return held.frame

@@ -49,6 +49,13 @@ def check_guardrails(
         if wrong:
             raise _unknown(project, endpoint, index, wrong, reference)
         found += [words for _, _, words in obstacles(entry, reference, is_canary=is_canary)]
+    redacted = settings.monitor.redacted
+    known = {*reference.profile.column_names, *(outputs or ())} if reference.profile else set(redacted)
+    for name in redacted:
+        if name not in known:
+            found.append(
+                f"payloads redact {name!r}, which its reference does not have: look how it is spelled"
+            )
     held = found and is_canary and settings.rollout.unjudged == "hold"
     words = [f"{version.ref} is not judged in all: {one}" for one in dict.fromkeys(found)]
     if held:

@@ -24,7 +24,7 @@ from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
 from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
-from penstock.serving.workers import list_told_endpoints, list_workers
+from penstock.serving.workers import ToldOf, list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
@@ -112,7 +112,13 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     looked_ms: int = 0
     last_traffic_s: int | None = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it was a service of the user's own that answered for it, and that tells nothing any more."""
+        return self.health == "down" and self.health_reason.startswith(SILENT)
 
+
+SILENT = "the service that told of its calls is silent"
 TOLD_MS = 60_000
 """So long after a service told of its last call an endpoint that no serve process answers for is not down."""
 
@@ -144,13 +150,14 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
     with project.database.read() as connection:
         revisions = list_endpoints(connection)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
-        told = list_told_endpoints(connection, now_ms() - TOLD_MS)
+        told = list_told_endpoints(connection)
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = {worker.url: state.state if state else "pending" for worker, state in states}
         try:
             view = _view(latest_look(project, revision, looks), servers, revision.endpoint in told)
+            found.append(_view(latest_look(project, revision, looks), servers, told.get(revision.endpoint)))
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
@@ -179,14 +186,14 @@ def _unreadable(revision: Revision, servers: dict[str, str], problem: str) -> En
     )
 
 
-def _view(seen: Observation, servers: dict[str, str], is_told_of: bool) -> EndpointView:
+def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> EndpointView:
     revision = seen.revision
     canary = revision.canary
     rest = 100 - (canary.percent if canary else 0)
     routes = [_route(revision.model, revision.stable, rest, seen.stable, seen.step)]
     if canary is not None and seen.canary is not None:
         routes.append(_route(revision.model, canary.version, canary.percent, seen.canary, seen.step))
-    health, why = _health(seen, servers, is_told_of)
+    health, why = _health(seen, servers, told)
     progress = seen.progress
     return EndpointView(
         name=seen.endpoint,
@@ -233,20 +240,27 @@ def _view(seen: Observation, servers: dict[str, str], is_told_of: bool) -> Endpo
     )
 
 
-def _health(seen: Observation, servers: dict[str, str], is_told_of: bool) -> tuple[Health, str]:
+def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> tuple[Health, str]:
     """Return the state of an endpoint and, unless it is healthy, why it is so.
 
     Args:
-        is_told_of: whether a service of the user's own answers for it.
+        told: when a service of the user's own, or a batch job, told of its calls last.
     """
-    if not servers and not is_told_of:
+    if not servers and told is None:
         return "down", "no serve process is running, and no service tells of calls"
+    if not servers and told is not None and not told.is_batch and told.time_ms <= now_ms() - TOLD_MS:
+        since = format_ms(told.time_ms)
+        return (
+            "down",
+            f"{SILENT} since {since}: look whether it still runs and reaches the store or the server",
+        )
     if servers and all(state == "failed" for state in servers.values()):
         return "down", "no serve process could load it"
     if seen.breaches:
         return "breached", seen.breaches[0].sentence
     if not seen.policy.number:
-        return "unjudged", "no policy watches it: penstock endpoint apply writes one"
+        mend = f"write endpoints.{seen.endpoint} into penstock.yaml, then penstock endpoint apply"
+        return "unjudged", f"no policy watches it: {mend}"
     if not seen.settings.guardrails:
         return "unjudged", "its policy has no guardrail"
     if seen.problems:

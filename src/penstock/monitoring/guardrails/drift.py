@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.findings import Finding
@@ -24,36 +25,74 @@ def judge_drift(
         return
     every = compare(profile, window.features) if compared is None else compared
     covered = [one for one in every if limit.covers(one.feature)]
-    covered.sort(key=lambda one: (-_excess(one, limit), one.feature))
+    covered.sort(key=lambda one: (-excess_of(one, limit), one.feature))
     told = [one for one in covered if _has_drifted(one, limit) or _is_near(one, limit)]
     for one in told or covered[:1]:
         yield _finding(one, limit, window)
 
 
+class _Measure(NamedTuple):
+    """One measure of a feature against its limit."""
+
+    statistic: str
+    words: str
+    observed: float
+    limit: float
+    noise: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is surely over."""
+        return self.observed > self.limit and self.observed > self.noise
+
+    @property
+    def share(self) -> float:
+        """What it is of its limit; a limit of 0 is what is without drift."""
+        return self.observed / (self.limit or self.noise or 1.0)
+
+    @property
+    def excess(self) -> float:
+        """How far it is over what it may be, as a ratio."""
+        return self.observed / max(self.limit, self.noise, 1e-9)
+
+
+def _measures(one: FeatureDrift, limit: DriftLimit) -> list[_Measure]:
+    """Return the measures that are limited, those first that are asked first."""
+    found = [_Measure("psi", "PSI", one.psi, limit.psi_max, one.noise)]
+    if one.ks is not None:
+        found.append(_Measure("ks", "Kolmogorov-Smirnov distance", one.ks, limit.ks_max, one.ks_noise))
+    for name, words, observed, most, noise in (
+        ("wasserstein", "Wasserstein distance", one.wasserstein, limit.wasserstein_max, one.wasserstein_noise),
+        ("js", "Jensen-Shannon distance", one.jensen_shannon, limit.jensen_shannon_max, one.jensen_shannon_noise),
+        ("chi_square", "Chi-square effect", one.chi_square, limit.chi_square_max, one.chi_square_noise),
+    ):  # fmt: skip
+        if most is not None and observed is not None:
+            found.append(_Measure(name, words, observed, most, noise))
+    return found
+
+
 def _finding(one: FeatureDrift, limit: DriftLimit, window: Window) -> Finding:
-    is_over = _has_drifted(one, limit)
-    of_psi, of_ks = _shares(one, limit)
-    by_distance = not _psi_is_over(one, limit) if is_over else of_ks > of_psi
-    observed = one.ks if by_distance and one.ks is not None else one.psi
-    most = limit.ks_max if by_distance else limit.psi_max
-    noise = one.ks_noise if by_distance else one.noise
-    measure = "Kolmogorov-Smirnov distance" if by_distance else "PSI"
+    measures = _measures(one, limit)
+    is_over = any(measure.is_over for measure in measures)
+    told = next((measure for measure in measures if measure.is_over), None) or max(
+        measures, key=lambda measure: measure.share
+    )
     words = "is over" if is_over else "is not surely over"
     return make_finding(
         "drift",
         window,
         Measured(
             name=one.feature,
-            observed=observed,
-            limit=most,
+            observed=told.observed,
+            limit=told.limit,
             count=one.n_current,
-            statistic="ks" if by_distance else "psi",
-            statistic_value=observed,
+            statistic=told.statistic,
+            statistic_value=told.observed,
             breached=is_over,
             near=_is_near(one, limit),
         ),
-        f"{measure} of {one.feature} is {observed:.3f} over {one.n_current} rows{_aside(one)}; it {words} "
-        f"the limit of {most:g} (without drift: up to {noise:.3f})",
+        f"{told.words} of {one.feature} is {told.observed:.3f} over {one.n_current} rows{_aside(one)}; it {words} "
+        f"the limit of {told.limit:g} (without drift: up to {told.noise:.3f})",
     )
 
 
@@ -69,30 +108,15 @@ def _aside(one: FeatureDrift) -> str:
 
 
 def _has_drifted(one: FeatureDrift, limit: DriftLimit) -> bool:
-    return _psi_is_over(one, limit) or _ks_is_over(one, limit)
-
-
-def _psi_is_over(one: FeatureDrift, limit: DriftLimit) -> bool:
-    return one.psi > limit.psi_max and one.psi > one.noise
-
-
-def _ks_is_over(one: FeatureDrift, limit: DriftLimit) -> bool:
-    return one.ks is not None and one.ks > limit.ks_max and one.ks > one.ks_noise
+    return any(measure.is_over for measure in _measures(one, limit))
 
 
 def _is_near(one: FeatureDrift, limit: DriftLimit) -> bool:
     """Whether a feature has not drifted, and is not far enough below its limits to say that it is well again."""
-    return not _has_drifted(one, limit) and max(_shares(one, limit)) >= limit.resolve_below
+    shares = (measure.share for measure in _measures(one, limit))
+    return not _has_drifted(one, limit) and max(shares) >= limit.resolve_below
 
 
-def _shares(one: FeatureDrift, limit: DriftLimit) -> tuple[float, float]:
-    """Return index and distance as shares of their limits; a limit of 0 is what is without drift."""
-    return one.psi / (limit.psi_max or one.noise or 1.0), (one.ks or 0.0) / (
-        limit.ks_max or one.ks_noise or 1.0
-    )
-
-
-def _excess(one: FeatureDrift, limit: DriftLimit) -> float:
-    """Return how far a feature is over what it may be, as a ratio; the larger of both measures."""
-    of_psi = one.psi / max(limit.psi_max, one.noise, 1e-9)
-    return max(of_psi, (one.ks or 0.0) / max(limit.ks_max, one.ks_noise, 1e-9))
+def excess_of(one: FeatureDrift, limit: DriftLimit) -> float:
+    """Return how far a feature is over what it may be, as a ratio; the largest of its measures."""
+    return max(measure.excess for measure in _measures(one, limit))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.drift import FeatureDrift, compare
+from penstock.monitoring.guardrails.drift import excess_of
 from penstock.monitoring.profile import ColumnProfile, NumberColumn, Profile, TextColumn
 from penstock.monitoring.settings import DriftLimit
 
@@ -53,7 +54,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeatureChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One feature: how far it went, what it was and is. `excess` is the larger of both measures over its limit."""
+    """One feature: how far it went, what it was and is. `excess` is the largest of its measures over its limit."""
 
     name: str
     state: State
@@ -63,13 +64,16 @@ class FeatureChange(msgspec.Struct, frozen=True, kw_only=True):
     noise: float | None
     unseen_ratio: float | None
     excess: float
+    wasserstein: float | None
+    jensen_shannon: float | None
+    chi_square: float | None
     reference: Summary
     current: Summary
     bars: tuple[Bar, ...]
 
 
 class TableReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Two tables compared; features are ranked, what changed most first."""
+    """Two tables compared; features are ranked, what changed most first. `left_out` columns cannot be compared."""
 
     reference_name: str
     current_name: str
@@ -78,6 +82,15 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
     psi_max: float
     ks_max: float
     features: tuple[FeatureChange, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """Say which columns were not compared, if there are any."""
+        if not self.left_out:
+            return ""
+        shown = ", ".join(self.left_out[:10]) + ("…" if len(self.left_out) > 10 else "")
+        return f"Not compared, because they hold lists, structures or bytes: {shown}."
 
     @property
     def changed(self) -> tuple[FeatureChange, ...]:
@@ -90,10 +103,11 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
         if not self.reference_rows or not self.current_rows:
             return "One of the two has no rows, so nothing can be compared."
         names = [one.name for one in self.changed]
+        left_out = f" {self.note}" if self.left_out else ""
         if not names:
-            return f"None of {len(self.features)} features changed by more than the limits."
+            return f"None of {len(self.features)} features changed by more than the limits.{left_out}"
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"{len(names)} of {len(self.features)} features changed: {shown}."
+        return f"{len(names)} of {len(self.features)} features changed: {shown}.{left_out}"
 
 
 def compare_profiles(
@@ -123,7 +137,7 @@ def _change(
     name: str, reference: Profile, current: Profile, drift: FeatureDrift | None, limit: DriftLimit
 ) -> FeatureChange:
     before, now = reference.column(name), current.column(name)
-    excess = _excess(drift, limit) if drift is not None else 0.0
+    excess = excess_of(drift, limit) if drift is not None else 0.0
     state = _state(before, now, excess)
     told = drift if state in ("drifted", "steady") else None
     return FeatureChange(
@@ -134,17 +148,14 @@ def _change(
         ks=told.ks if told else None,
         noise=told.noise if told else None,
         unseen_ratio=told.unseen_ratio if told else None,
+        wasserstein=told.wasserstein if told else None,
+        jensen_shannon=told.jensen_shannon if told else None,
+        chi_square=told.chi_square if told else None,
         excess=excess,
         reference=_summary(before, reference.missing_ratio(name)),
         current=_summary(now, current.missing_ratio(name)),
         bars=_bars(before, now),
     )
-
-
-def _excess(drift: FeatureDrift, limit: DriftLimit) -> float:
-    """Return how far a feature is over its limit or its noise, whichever is larger, as a ratio."""
-    of_psi = drift.psi / max(limit.psi_max, drift.noise, 1e-9)
-    return max(of_psi, (drift.ks or 0.0) / max(limit.ks_max, drift.ks_noise, 1e-9))
 
 
 def _state(before: ColumnProfile | None, now: ColumnProfile | None, excess: float) -> State:

@@ -47,12 +47,12 @@ def endpoint_markdown(report: EndpointReport) -> str:
 
 def _features(report: TableReport) -> str:
     lines = [
-        (one.name, one.state, one.sentence, short(one.psi), short(one.ks))
+        (one.name, one.state, one.sentence, short(one.psi), short(one.ks), short(one.wasserstein))
         for one in report.features[:FEATURES_MAX]
     ]
     rest = len(report.features) - len(lines)
     more = f"\n… and {rest} more features.\n" if rest > 0 else ""
-    return _table(("feature", "state", "what", "PSI", "KS"), lines) + more
+    return _table(("feature", "state", "what", "PSI", "KS", "Wasserstein"), lines) + more
 
 
 def _table(headers: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

@@ -84,6 +84,9 @@ def features_section(report: TableReport, note: str = "") -> str:
             _number(one.psi),
             _number(one.ks),
             _number(one.noise),
+            _number(one.wasserstein),
+            _number(one.jensen_shannon),
+            _number(one.chi_square),
         ]
         for one in report.features[:LINED_MAX]
     ]
@@ -92,8 +95,10 @@ def features_section(report: TableReport, note: str = "") -> str:
     parts = [
         "<h2>What changed</h2>",
         f"<p>{escape(note)}</p>" if note else "",
-        f"<p class=quiet>{limits}; both less what chance gives. Noise is what the index hardly exceeds without a change.</p>",
-        _table(("feature", "state", "what", "PSI", "KS", "noise"), lines, numbers=3),
+        f"<p class=quiet>{limits}; both less what chance gives. Noise is what the index hardly exceeds without a change. Wasserstein is in standard deviations of the reference, JS the Jensen-Shannon distance, χ² Cohen's w.</p>",
+        _table(
+            ("feature", "state", "what", "PSI", "KS", "noise", "Wasserstein", "JS", "χ²"), lines, numbers=6
+        ),
         f"<p>… and {rest} more features.</p>" if rest > 0 else "",
         "<h2>Features</h2>",
         f'<p><span class="key before">{escape(report.reference_name)}</span> &ensp; '

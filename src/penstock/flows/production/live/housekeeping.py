@@ -11,8 +11,10 @@ import time
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
+from penstock.flows.production.payloads.tidying import tidy
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
+from penstock.monitoring.policies import list_policies
 from penstock.project.project import Project
 from penstock.serving.predictions import delete_predictions, forget_features
 from penstock.serving.told.events import KEPT_MS, forget_halves
@@ -91,6 +93,9 @@ class Housekeeping:
                 with self._project.database.write() as connection:
                     done = work(connection, 1000 * now_s - int(days * DAY_MS))
                 time.sleep(REST_S)
+        with self._project.database.read() as connection:
+            monitors = {name: one.settings.monitor for name, one in list_policies(connection).items()}
+        tidy(self._project.artifacts.backend, monitors, now_s)
 
     def _turn(self) -> None:
         self.clean()

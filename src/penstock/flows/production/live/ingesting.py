@@ -27,6 +27,7 @@ from penstock.flows.production.live.summarising import (
     summarise,
     summarise_missed,
 )
+from penstock.flows.production.payloads.keeping import put_batch
 from penstock.monitoring.policies import find_policy
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey
@@ -39,7 +40,7 @@ from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.predictions import Prediction, add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
-from penstock.serving.workers import NO_URL, WorkerRevision, beat, register_worker, report_revision
+from penstock.serving.workers import BATCH, NO_URL, WorkerRevision, beat, register_worker, report_revision
 
 UNWRITTEN_MAX = 1_000
 
@@ -58,13 +59,17 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowsOfBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """What a batch says where its windows and predictions are made already; `batch` is its id."""
+    """What a batch says where its windows and predictions are made already; `batch` is its id.
+
+    `is_job` where a batch job says it, which is not there between its runs.
+    """
 
     batch: str
     current: Revision
     windows: list[Window]
     predictions: list[Prediction]
     classes: dict[Served, Classes] = {}
+    is_job: bool = False
 
 
 class Ingest:
@@ -92,8 +97,11 @@ class Ingest:
         with self._lock:
             self._begin()
             told = self._read(batch)
-            given = self._summarised(batch, told, self.monitor(batch.endpoint))
+            monitor = self.monitor(batch.endpoint)
+            given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
+        if is_new and monitor.payloads is not None:
+            put_batch(self._project.artifacts.backend, batch.batch, told.exchanges, monitor.payloads)
         return Taken(
             batch=batch.batch,
             is_new=is_new,
@@ -163,7 +171,7 @@ class Ingest:
             windows.write(connection)
             add_predictions(connection, given.predictions)
             add_classes(connection, given.classes)
-            report_revision(connection, self._worker, _told_of(given.current))
+            report_revision(connection, self._worker, _told_of(given.current, BATCH if given.is_job else ""))
         return True
 
     @property
@@ -218,9 +226,9 @@ class Ingest:
         return self._signatures[model, version]
 
 
-def _told_of(current: Revision) -> WorkerRevision:
+def _told_of(current: Revision, message: str) -> WorkerRevision:
     return WorkerRevision(
-        endpoint=current.endpoint, revision=current.number, state="ready", message="", time_ms=now_ms()
+        endpoint=current.endpoint, revision=current.number, state="ready", message=message, time_ms=now_ms()
     )
 
 

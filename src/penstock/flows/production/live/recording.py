@@ -23,6 +23,7 @@ from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.joining import join_labels
 from penstock.flows.production.live.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
+from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, add_classes
@@ -44,6 +45,7 @@ class LiveRecorder:
         monitors: settings by endpoint; others have the defaults.
         max_bytes: what requests may take that wait to be written, about. Of one that comes when there is no
             room only the counts are kept; that is counted too.
+        payloads: takes the sample of requests and answers that is kept whole.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class LiveRecorder:
         *,
         flush_s: float = 1.0,
         max_bytes: int = MAX_BYTES,
+        payloads: PayloadLog | None = None,
     ) -> None:
         self._database = database
         self._worker = worker
         self._monitors = dict(monitors or {})
         self._flush_s = flush_s
         self._room = Room(max_bytes)
+        self._payloads = payloads
         self._queue: deque[Exchange] = deque()
         self._open: dict[WindowKey, list[Exchange]] = {}
         self._predictions: list[Prediction] = []
@@ -102,7 +106,11 @@ class LiveRecorder:
         self._stop.set()
         self._bad.set()
         self._thread.join()
-        self.flush()
+        try:
+            self.flush()
+        finally:
+            if self._payloads is not None:
+                self._payloads.close()
 
     def _run(self) -> None:
         early = 0
@@ -137,6 +145,8 @@ class LiveRecorder:
         with self._lock:
             self._drain()
             self._summarise_open()
+            if self._payloads is not None:
+                self._payloads.try_flush()
             if not self._windows.has_news and not self._predictions:
                 return
             with self._database.write() as connection:
@@ -154,6 +164,8 @@ class LiveRecorder:
         """
         while self._open:
             key, observations = self._open.popitem()
+            if self._payloads is not None:
+                self._payloads.take(observations, self._monitors)
             edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
             try:
                 self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))

@@ -19,7 +19,7 @@ from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey
-from penstock.serving.loaders.model import Array
+from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import Prediction, encode_columns
 from penstock.serving.recorder import Exchange
@@ -41,6 +41,12 @@ def key_of(one: Exchange, monitor: MonitorSettings) -> WindowKey:
     return WindowKey(one.endpoint, start_s, one.revision, one.version, one.route)
 
 
+def unredacted(columns: Columns, monitor: MonitorSettings) -> Columns:
+    """Return columns without those that are not to be kept by row."""
+    left_out = monitor.redacted
+    return {name: one for name, one in columns.items() if name not in left_out} if left_out else columns
+
+
 def is_sampled(counter: int, monitor: MonitorSettings) -> bool:
     """Whether the features of the answer with this running number are kept."""
     return position(counter + SAMPLE_SHIFT) < monitor.feature_ratio
@@ -57,7 +63,9 @@ def prediction_of(one: Exchange, key: WindowKey, monitor: MonitorSettings) -> Pr
         window_start_s=key.start_s,
         outputs=encode_columns(one.outputs),
         row_count=one.row_count,
-        features=encode_columns(one.inputs) if is_sampled(one.counter, monitor) else None,
+        features=encode_columns(unredacted(one.inputs, monitor))
+        if is_sampled(one.counter, monitor)
+        else None,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.flows.models.folders import RegistrySource
@@ -15,16 +17,22 @@ from penstock.flows.production.live.summarising import (
     ScoredRows,
     is_sampled,
     summarise_rows,
+    unredacted,
     window_start_s,
 )
+from penstock.flows.production.payloads.keeping import put_frames
+from penstock.flows.production.payloads.segments import SHIFT, Hour, side
 from penstock.flows.production.scoring.job import Watching
+from penstock.monitoring.settings import PayloadSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.serving.classes import Served
 from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.loaders.model import Array
+from penstock.serving.prediction_runs import encode_run
 from penstock.serving.predictions import Prediction, encode_columns
+from penstock.serving.traffic import position
 
 RUN_ROWS = 1_000
 """Rows of one stored run: a label reads one run."""
@@ -148,20 +156,54 @@ class Recording:
                     window_start_s=key.start_s,
                     outputs=encode_columns(_cut(scored.outputs, start, end)),
                     row_count=end - start,
-                    features=encode_columns(_cut(scored.answered_inputs, start, end)) if keeps else None,
+                    features=encode_columns(unredacted(_cut(scored.answered_inputs, start, end), monitor))
+                    if keeps
+                    else None,
                     is_run=True,
                 )
             )
         served = Served(where.endpoint, where.revision, where.version)
-        self._ingest.take_windows(
+        is_new = self._ingest.take_windows(
             WindowsOfBatch(
                 batch=batch,
+                is_job=True,
                 current=self._revision,
                 windows=[summarise_rows(key, scored, monitor, self._edges)],
                 predictions=predictions,
                 classes={} if self._classes is None else {served: self._classes},
             )
         )
+        if is_new and monitor.payloads is not None:
+            time_ms = now_ms()
+            frame = _sampled(where, scored, first, monitor.payloads, time_ms)
+            put_frames(self._project.artifacts.backend, batch, {Hour.of(where.endpoint, time_ms): frame})
+
+
+def _sampled(
+    where: Watching, scored: ScoredRows, first: int, settings: PayloadSettings, time_ms: int
+) -> pl.DataFrame:
+    """Return the rows that are kept whole, as a serve process keeps them."""
+    rows = [row for row in range(scored.answered_count) if position(first + row + SHIFT) < settings.sample]
+    count = len(rows)
+    ids = encode_run(where.id_of(first), scored.answered_count)[rows]
+    return pl.DataFrame(
+        [
+            pl.Series("prediction_id", ids).cast(pl.String),
+            pl.Series("row", [0] * count, dtype=pl.Int32),
+            pl.Series("time", [time_ms] * count).cast(pl.Datetime("ms", "UTC")),
+            pl.Series("version", [where.version] * count, dtype=pl.Int32),
+            pl.Series("revision", [where.revision] * count, dtype=pl.Int32),
+            pl.Series("route", [where.route] * count, dtype=pl.String),
+            pl.Series("latency_s", [scored.seconds / max(1, scored.row_count)] * count, dtype=pl.Float64),
+            pl.Series("error", [None] * count, dtype=pl.String),
+            *side("inputs", _taken(scored.answered_inputs, rows), count, settings.redact),
+            *side("outputs", _taken(scored.outputs, rows), count, settings.redact),
+        ]
+    )
+
+
+def _taken(columns: dict[str, Array], rows: list[int]) -> dict[str, Array]:
+    return {name: values[rows] for name, values in columns.items()}
 
 
 def _cut(columns: dict[str, Array], start: int, end: int) -> dict[str, Array]:

@@ -136,6 +136,8 @@ def _command(view: EndpointView, breached: Sequence[FindingView]) -> str:
     """Return what to type next, empty where there is nothing to do."""
     name = shlex.quote(view.name)
     if view.health == "down":
+        if view.is_silent:
+            return f"penstock monitor status {name}"
         return "penstock doctor" if view.servers else "penstock serve"
     if view.health == "breached":
         if any(one.action == "rollback" for one in breached):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from penstock.base.errors import Invalid
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 from penstock.stats.distances import population_stability, stability_noise
 
@@ -44,13 +45,22 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
     """Compare every column; one that the table lacks is drift.
 
     Raises:
-        Invalid: a table is not named or cannot be read.
+        Invalid: a table is not named or cannot be read, or no table has a column that is ignored.
     """
     before = evidence.table(gate.reference or evidence.require("reference"))
     now = evidence.table(gate.table or evidence.require("test"))
     if min(before.height, now.height) < gate.min_rows:
         sentence = f"{before.height} and {now.height} rows are too few, {gate.min_rows} are needed"
         return Outcome("fail", sentence, n=now.height)
+    known = {*before.columns, *now.columns, *(evidence.candidate.inputs if evidence.candidate else ())}
+    strange = [name for name in gate.ignore if name not in known]
+    if strange:
+        raise Invalid(
+            f"the drift gate ignores {', '.join(map(repr, strange))}, which no table has",
+            code="gate.no_column",
+            hint=f"columns: {', '.join(before.columns)[:400]}",
+            column=strange[0],
+        )
     names = gate.columns or (evidence.candidate.inputs if evidence.candidate else ()) or tuple(before.columns)
     names = tuple(
         name for name in names if name not in gate.ignore and (gate.columns or name in before.columns)

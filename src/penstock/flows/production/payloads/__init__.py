@@ -1,0 +1,1 @@
+"""Samples of what endpoints were asked and answered, as Parquet segments: written, merged, forgotten, read."""

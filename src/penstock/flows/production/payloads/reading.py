@@ -1,0 +1,81 @@
+"""`penstock.payloads`: what an endpoint was asked and answered, as a frame, with the labels that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from penstock.base.errors import Corrupt
+from penstock.flows.production.payloads.segments import PREFIX, concat, decode, once
+from penstock.project.project import Project
+from penstock.serving.deployments import get_revision
+from penstock.serving.predictions import current_label, list_labels
+from penstock.storage.backend import Backend
+from penstock.storage.resolve import open_backend
+
+LABEL = "label"
+
+
+def read_payloads(
+    project: Project, endpoint: str, since: datetime | None = None, until: datetime | None = None
+) -> pl.DataFrame:
+    """Return the sampled rows of an endpoint by time; see `segments` for the columns, and `label` beside them.
+
+    Raises:
+        NotFound: there is no such endpoint.
+        Unavailable: the store or the place of the segments cannot be reached.
+    """
+    with project.database.read() as connection:
+        get_revision(connection, endpoint)
+    begin, end = _utc(since), _utc(until)
+    backend = open_backend(project.places.artifacts_url)
+    try:
+        frame = once(concat(_segments(backend, endpoint, begin, end)))
+    finally:
+        backend.close()
+    if not frame.height:
+        return frame
+    if begin is not None:
+        frame = frame.filter(pl.col("time") >= begin)
+    if end is not None:
+        frame = frame.filter(pl.col("time") < end)
+    return frame.with_columns(pl.Series(LABEL, _labels(project, frame), strict=False))
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _segments(
+    backend: Backend, endpoint: str, begin: datetime | None, end: datetime | None
+) -> Iterator[pl.DataFrame]:
+    first = f"{begin.astimezone(UTC):%Y-%m-%d/%H}" if begin else ""
+    last = f"{end.astimezone(UTC):%Y-%m-%d/%H}" if end else "9"
+    folder = f"{PREFIX}/{endpoint}"
+    for entry in sorted(backend.list(folder)):
+        hour = entry.key[len(folder) + 1 :][:13]
+        if not first <= hour <= last:
+            continue
+        try:
+            yield decode(backend.get(entry.key))
+        except pl.exceptions.PolarsError as error:
+            raise Corrupt(
+                f"the payloads in {entry.key} cannot be read: {error}",
+                code="payloads.bad_segment",
+                hint=f"remove {entry.key} from {backend.url}",
+            ) from None
+
+
+def _labels(project: Project, frame: pl.DataFrame) -> list[Any]:
+    known: dict[str, list[Any]] = {}
+    with project.database.read() as connection:
+        for stored in list_labels(connection, frame["prediction_id"].unique().to_list()):
+            before = known.get(stored.prediction_id)
+            known[stored.prediction_id] = current_label(before, stored.values)
+    return [
+        values[row] if (values := known.get(text)) is not None and row < len(values) else None
+        for text, row in frame.select("prediction_id", "row").iter_rows()
+    ]

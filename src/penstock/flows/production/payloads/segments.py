@@ -1,0 +1,138 @@
+"""Segments: some calls as one Parquet file, a row for each row of a call, and where it lies.
+
+`payloads/ENDPOINT/YYYY-MM-DD/HH-NAME.parquet`, under the day and hour of the calls (UTC). A call may lie in several
+segments (one that was sent again, one that is being merged), so a reader takes each row of an id and version once.
+Columns: `prediction_id`, `row`, `time`, `version`, `revision`, `route`, `latency_s`, `error`, then `inputs.NAME` and
+`outputs.NAME`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from penstock.monitoring.settings import PayloadSettings
+from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.recorder import Exchange
+from penstock.serving.traffic import position
+
+PREFIX = "payloads"
+SHIFT = 0x2C1B3C6D
+"""Moves this sample away from the traffic split and from that of features."""
+KEY = ("prediction_id", "version", "row")
+
+
+class Hour(NamedTuple):
+    """An endpoint's hour, as a segment's key begins."""
+
+    endpoint: str
+    day: str
+    hour: str
+
+    @property
+    def folder(self) -> str:
+        """The directory of the day."""
+        return f"{PREFIX}/{self.endpoint}/{self.day}"
+
+    def key(self, name: str) -> str:
+        """Return where a segment lies."""
+        return f"{self.folder}/{self.hour}-{name}.parquet"
+
+    @staticmethod
+    def of(endpoint: str, time_ms: int) -> Hour:
+        """Return the hour of a moment."""
+        moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+        return Hour(endpoint, f"{moment:%Y-%m-%d}", f"{moment:%H}")
+
+
+def is_chosen(one: Exchange, settings: PayloadSettings) -> bool:
+    """Return whether a call is in the sample: the same for every version that saw it."""
+    return position(one.counter + SHIFT) < settings.sample
+
+
+def frame_of(exchanges: Sequence[Exchange], settings: PayloadSettings) -> pl.DataFrame:
+    """Return calls as rows, without the columns that are to be left out."""
+    return concat(_frame(one, settings) for one in exchanges)
+
+
+def _frame(one: Exchange, settings: PayloadSettings) -> pl.DataFrame:
+    count = max(1, one.row_count)
+    columns = [
+        pl.Series("prediction_id", [one.id] * count),
+        pl.Series("row", np.arange(count, dtype=np.int32)),
+        pl.Series("time", [one.time_ms] * count).cast(pl.Datetime("ms", "UTC")),
+        pl.Series("version", [one.version] * count, dtype=pl.Int32),
+        pl.Series("revision", [one.revision] * count, dtype=pl.Int32),
+        pl.Series("route", [one.route] * count),
+        pl.Series("latency_s", [one.latency_s] * count),
+        pl.Series("error", [one.error] * count, dtype=pl.String),
+        *side("inputs", one.inputs, count, settings.redact),
+        *side("outputs", one.outputs, count, settings.redact),
+    ]
+    return pl.DataFrame(columns)
+
+
+def side(
+    name: str, columns: Columns | Mapping[str, Array], count: int, redacted: Iterable[str]
+) -> list[pl.Series]:
+    """Return what was asked or answered as series; what does not have a value a row is left out."""
+    left_out = set(redacted)
+    return [
+        _series(f"{name}.{key}", values)
+        for key, values in columns.items()
+        if key not in left_out and len(values) == count
+    ]
+
+
+def _series(name: str, values: Array) -> pl.Series:
+    if values.dtype.kind in "OSU" or values.ndim > 1:
+        return pl.Series(name, values.tolist(), strict=False)
+    return pl.Series(name, np.ascontiguousarray(values))
+
+
+def concat(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of all frames; a column that is of other kinds in some of them becomes text."""
+    given = [one for one in frames if one.height]
+    if not given:
+        return pl.DataFrame()
+    kinds: dict[str, set[pl.DataType]] = {}
+    for one in given:
+        for name, kind in one.schema.items():
+            if kind != pl.Null:
+                kinds.setdefault(name, set()).add(kind)
+    odd = [
+        name for name, found in kinds.items() if len(found) > 1 and not all(one.is_numeric() for one in found)
+    ]
+    even = [
+        one.with_columns(pl.col(name).cast(pl.String, strict=False) for name in odd if name in one.columns)
+        for one in given
+    ]
+    return pl.concat(even, how="diagonal_relaxed")
+
+
+def once(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return each row of an id and version once, by time."""
+    if not frame.height:
+        return frame
+    return frame.unique(subset=list(KEY), keep="first", maintain_order=True).sort("time", *KEY)
+
+
+def encode(frame: pl.DataFrame) -> bytes:
+    """Return a segment's bytes."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> pl.DataFrame:
+    """Return what a segment holds.
+
+    Raises:
+        polars.exceptions.PolarsError: it is none.
+    """
+    return pl.read_parquet(io.BytesIO(data))

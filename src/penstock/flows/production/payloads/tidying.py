@@ -1,0 +1,71 @@
+"""Payloads grown old: the segments of an hour become one, and days past their retention go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from penstock.flows.production.payloads.segments import PREFIX, Hour, concat, decode, encode, once
+from penstock.monitoring.settings import MonitorSettings, PayloadSettings
+from penstock.storage.backend import Backend
+
+logger = logging.getLogger(__name__)
+MERGED_BYTES = 256 * 1024 * 1024
+"""Hours with more than that stay in their segments."""
+SETTLED_S = 600
+"""So long after an hour's end its segments are merged."""
+
+
+def tidy(backend: Backend, monitors: Mapping[str, MonitorSettings], now_s: int) -> int:
+    """Merge and delete what is due; return how many segments went. Killed at any step, it loses and doubles nothing.
+
+    An endpoint without the setting, or that is gone, keeps its payloads as long as the default says.
+
+    Raises:
+        Unavailable: the place cannot be reached.
+    """
+    gone = 0
+    for folder in list(backend.children(PREFIX)):
+        if not folder.is_directory:
+            continue
+        monitor = monitors.get(folder.name)
+        settings = (monitor.payloads if monitor else None) or PayloadSettings()
+        first = f"{datetime.fromtimestamp(now_s, UTC) - timedelta(days=settings.keep_days):%Y-%m-%d}"
+        for day in sorted(
+            one.name for one in backend.children(f"{PREFIX}/{folder.name}") if one.is_directory
+        ):
+            if day < first:
+                gone += sum(1 for _ in backend.list(f"{PREFIX}/{folder.name}/{day}"))
+                backend.delete_tree(f"{PREFIX}/{folder.name}/{day}")
+            else:
+                gone += _merge_day(backend, folder.name, day, now_s)
+    return gone
+
+
+def _merge_day(backend: Backend, endpoint: str, day: str, now_s: int) -> int:
+    settled = datetime.fromtimestamp(now_s - 3600 - SETTLED_S, UTC)
+    hours: dict[str, list[tuple[str, int]]] = {}
+    for entry in backend.list(f"{PREFIX}/{endpoint}/{day}"):
+        hour = entry.key.rpartition("/")[2][:2]
+        if f"{day} {hour}" <= f"{settled:%Y-%m-%d %H}":
+            hours.setdefault(hour, []).append((entry.key, entry.size_bytes))
+    gone = 0
+    for hour, found in hours.items():
+        if len(found) < 2 or sum(size for _, size in found) > MERGED_BYTES:
+            continue
+        keys = sorted(key for key, _ in found)
+        try:
+            whole = once(concat(decode(backend.get(key)) for key in keys))
+        except pl.exceptions.PolarsError as error:
+            logger.warning("payloads of %s, %s %s h stay apart: %s", endpoint, day, hour, error)
+            continue
+        target = Hour(endpoint, day, hour).key("merged")
+        backend.put(target, encode(whole))
+        for key in keys:
+            if key != target:
+                backend.delete(key)
+                gone += 1
+    return gone

@@ -1,0 +1,263 @@
+"""Samples of requests and answers: kept whole or not at all, redacted, merged, forgotten, and read with labels."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import polars as pl
+import pytest
+
+import penstock
+from flows.production.endpoints import POLICY, World
+from penstock.base.clock import now_ms
+from penstock.base.errors import Corrupt, NotFound, Unavailable
+from penstock.base.settings import parse_settings
+from penstock.base.store.database import Database
+from penstock.flows.production.live.ingesting import Ingest
+from penstock.flows.production.live.recording import LiveRecorder
+from penstock.flows.production.payloads.keeping import PayloadLog
+from penstock.flows.production.payloads.reading import read_payloads
+from penstock.flows.production.payloads.segments import Hour, decode, encode, frame_of
+from penstock.flows.production.payloads.tidying import tidy
+from penstock.http.inference import build_inference_app
+from penstock.monitoring.policies import PolicyBody, put_policy
+from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
+from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.predictions import decode_columns, list_predictions
+from penstock.serving.recorder import Exchange, Label
+from penstock.serving.told.observations import Observation, ObservationBatch
+from penstock.storage.backend import Backend
+from penstock.storage.local import LocalBackend
+from serving.fixtures import database, source
+from serving.models import FolderSource, deploy, request_body
+from watching.seen import wait_until
+
+__all__ = ["database", "source"]
+
+ALL = MonitorSettings(feature_ratio=1.0, payloads=PayloadSettings(sample=1.0, redact=("name",)))
+
+
+def exchange(counter: int, *, time_ms: int | None = None, rows: int = 1, **more: Any) -> Exchange:
+    when = time_ms or now_ms()
+    return Exchange(
+        **{
+            "endpoint": "delay", "revision": 1, "version": 1, "route": "stable", "time_ms": when,
+            "id": PredictionId(when, 1, 1, "stable", 7, counter).encode(), "counter": counter,
+            "inputs": {"hour": np.arange(rows) + counter, "name": np.array(["ada"] * rows, dtype=object)},
+            "outputs": {"probability": np.full(rows, 0.5)}, "row_count": rows, "latency_s": 0.01, **more,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def place(world: World) -> LocalBackend:
+    world.deploy(1)
+    return LocalBackend(Path(world.project.places.artifacts_url))
+
+
+def record(
+    world: World, place: Callable[[], Backend], monitor: MonitorSettings, *exchanges: Exchange
+) -> None:
+    recorder = LiveRecorder(
+        world.project.database, 7, {"delay": monitor}, flush_s=3600, payloads=PayloadLog(place, 7)
+    )
+    for one in exchanges:
+        recorder.record(one)
+    recorder.close()
+
+
+def test_calls_are_kept_by_row_with_what_is_known_of_them_and_their_labels(
+    world: World, place: LocalBackend
+) -> None:
+    now = now_ms() - 10
+    failed = exchange(2, time_ms=now + 1, outputs={}, error="Timeout")
+    calls = [exchange(1, time_ms=now, rows=2), failed, exchange(3, time_ms=now + 2)]
+    record(world, lambda: place, ALL, *calls)
+    ingest = Ingest(world.project)
+    ingest.add_labels("delay", [Label(parse_prediction_id(calls[0].id), calls[0].id, [1, None])])
+    found = read_payloads(world.project, "delay")
+    assert found.select("prediction_id", "row").rows() == [
+        (calls[0].id, 0), (calls[0].id, 1), (failed.id, 0), (calls[2].id, 0)
+    ]  # fmt: skip
+    assert found["inputs.hour"].to_list() == [1, 2, 2, 3]
+    assert found["outputs.probability"].to_list() == [0.5, 0.5, None, 0.5]
+    assert found["error"].to_list() == [None, None, "Timeout", None]
+    assert found["label"].to_list() == [1, None, None, None]
+    assert set(found["route"]) == {"stable"}
+    assert found["time"].dtype == pl.Datetime("ms", "UTC")
+    with pytest.raises(NotFound):
+        read_payloads(world.project, "nosuch")
+
+
+def test_a_redacted_column_is_kept_nowhere_by_row(world: World, place: LocalBackend) -> None:
+    calls = [exchange(number) for number in range(1, 6)]
+    record(world, lambda: place, ALL, *calls)
+    assert "inputs.name" not in read_payloads(world.project, "delay").columns
+    with world.project.database.read() as connection:
+        kept = list_predictions(connection, [one.id for one in calls])
+    assert [set(decode_columns(one.features or b"")) for one in kept] == [{"hour"}] * 5
+    for path in place.root.rglob("*"):
+        assert not path.is_file() or b"ada" not in path.read_bytes(), path
+
+
+def test_a_share_of_the_calls_is_kept_and_none_without_the_setting(world: World, place: LocalBackend) -> None:
+    tenth = MonitorSettings(payloads=PayloadSettings(sample=0.1))
+    record(world, lambda: place, tenth, *(exchange(number) for number in range(1000)))
+    assert read_payloads(world.project, "delay").height == 100
+    record(world, lambda: place, MonitorSettings(), *(exchange(number) for number in range(1000, 1100)))
+    assert read_payloads(world.project, "delay").height == 100
+
+
+def test_what_cannot_be_written_waits_and_is_written_later(place: LocalBackend, world: World) -> None:
+    def away() -> Backend:
+        raise Unavailable("the store of files is away", code="storage.unavailable")
+
+    opened: list[Callable[[], Backend]] = [away]
+
+    def reach() -> Backend:
+        return opened[0]()
+
+    log = PayloadLog(reach, 7)
+    log.take([exchange(1), exchange(2)], {"delay": ALL})
+    log.try_flush(all_of_it=True)
+    assert not read_payloads(world.project, "delay").height
+    opened[0] = lambda: place
+    log.try_flush()  # not due yet
+    assert not read_payloads(world.project, "delay").height
+    log.close()
+    assert read_payloads(world.project, "delay").height == 2
+
+
+def test_services_of_one_s_own_and_batches_are_sampled_once_too(world: World, place: LocalBackend) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1, redact: [name]}}"))
+    ingest = Ingest(world.project)
+    one = Observation(time_ms=now_ms(), latency_s=0.1, inputs={"hour": 7, "name": "ada"}, outputs=0.5)
+    batch = ObservationBatch(batch="b1", endpoint="delay", observations=[one, one])
+    first = ingest.take(batch)
+    assert not ingest.take(batch).is_new
+    found = read_payloads(world.project, "delay")
+    assert sorted(found["prediction_id"]) == sorted(first.prediction_ids)
+    assert [name for name in found.columns if name.startswith("inputs.")] == ["inputs.hour"]
+
+
+def test_segments_of_an_hour_become_one_and_a_kill_at_any_step_loses_and_doubles_nothing(
+    world: World, place: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = now_ms() // 1000
+    old_ms = (now_s - 8 * 3600) * 1000
+    for number in range(4):
+        call = exchange(number, time_ms=old_ms)
+        place.put(Hour.of("delay", old_ms).key(f"{number}-1"), encode(frame_of([call], PayloadSettings())))
+    record(world, lambda: LocalBackend(place.root), ALL, exchange(9))
+    before = read_payloads(world.project, "delay")
+    assert before.height == 5
+
+    class Killed(BaseException):
+        pass
+
+    steps = {"left": 0}
+
+    def dying(step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            steps["left"] -= 1
+            if steps["left"] < 0:
+                raise Killed
+            return step(*args, **kwargs)
+
+        return call
+
+    for name in ("put", "delete"):
+        monkeypatch.setattr(LocalBackend, name, dying(getattr(LocalBackend, name)))
+    for allowed in range(6):
+        steps["left"] = allowed
+        with contextlib.suppress(Killed):
+            tidy(place, {"delay": ALL}, now_s)
+        assert read_payloads(world.project, "delay").equals(before), allowed
+    assert len([one for one in place.list("payloads") if "merged" in one.key]) == 1
+    assert len(list(place.list("payloads"))) == 2
+
+
+def test_days_past_their_retention_go_also_of_an_endpoint_without_the_setting(
+    world: World, place: LocalBackend
+) -> None:
+    now_s = now_ms() // 1000
+    days = {2: "kept", 20: "kept", 40: "gone"}
+    for age in days:
+        record(
+            world, lambda: LocalBackend(place.root), ALL, exchange(age, time_ms=(now_s - age * 86_400) * 1000)
+        )
+    assert tidy(place, {}, now_s) == 1
+    assert read_payloads(world.project, "delay")["inputs.hour"].to_list() == [20, 2]
+    short = MonitorSettings(payloads=PayloadSettings(keep_days=7))
+    assert tidy(place, {"delay": short}, now_s) == 1
+    assert read_payloads(world.project, "delay")["inputs.hour"].to_list() == [2]
+
+
+def test_a_span_of_time_is_read_in_the_project_of_the_working_directory(
+    world: World, place: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    for hours in (1, 30, 60):
+        when = int((now - timedelta(hours=hours)).timestamp() * 1000)
+        record(world, lambda: LocalBackend(place.root), ALL, exchange(hours, time_ms=when))
+    spans = {(70, 0): [60, 30, 1], (40, 0): [30, 1], (40, 20): [30], (0.5, 0): []}
+    for (begin, end), wanted in spans.items():
+        found = read_payloads(
+            world.project,
+            "delay",
+            now - timedelta(hours=begin),
+            (now - timedelta(hours=end)).replace(tzinfo=UTC),
+        )
+        assert (found["inputs.hour"].to_list() if found.height else []) == wanted, (begin, end)
+    (world.root / "penstock.yaml").write_text("project: world\n")
+    monkeypatch.chdir(world.root)
+    assert penstock.payloads("delay").height == 3
+
+
+def test_segments_of_several_versions_are_one_frame_and_a_damaged_one_is_named(
+    world: World, place: LocalBackend
+) -> None:
+    hour = Hour.of("delay", now_ms())
+    base = {"row": [0], "time": [datetime.now(UTC)]}
+    for number, value in enumerate((1, 2.5, "three")):
+        frame = pl.DataFrame(
+            {"prediction_id": [str(number)], "version": [number], **base, "inputs.x": [value]}
+        )
+        place.put(
+            hour.key(f"v{number}"), encode(frame.with_columns(pl.col("time").cast(pl.Datetime("ms", "UTC"))))
+        )
+    assert read_payloads(world.project, "delay")["inputs.x"].to_list() == ["1", "2.5", "three"]
+    place.put(hour.key("zzz"), io.BytesIO(b"no parquet").getvalue())
+    with pytest.raises(Corrupt, match="zzz"):
+        read_payloads(world.project, "delay")
+
+
+def test_a_serve_process_keeps_a_sample_of_what_it_answers(
+    database: Database, source: FolderSource, tmp_path: Path
+) -> None:
+    deploy(database, "delay", 1)
+    monitor = parse_settings(
+        POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"), EndpointSettings, "p"
+    )
+    with database.write() as connection:
+        put_policy(connection, "delay", PolicyBody(endpoint=monitor, alerts=AlertSettings()), "person:ada")
+    options = ServeOptions(port=0, poll_s=0.02, flush_s=0.1, payloads_url=str(tmp_path / "artifacts"))
+    process = ServeProcess(database, source, build_inference_app, options)
+    process.start()
+    try:
+        wait_until(lambda: "delay" in process.dataplane.repository.served)
+        answer = httpx.post(f"{process.url}/v2/models/delay/infer", json=request_body()).json()
+    finally:
+        process.stop()
+    place = LocalBackend(tmp_path / "artifacts")
+    (entry,) = place.list("payloads/delay")
+    (row,) = decode(place.get(entry.key)).iter_rows(named=True)
+    assert row["prediction_id"] == answer["id"], answer
