@@ -25,9 +25,8 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import MAX_BYTES
-from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.flows.production.payloads.keeping import PayloadLog
-from penstock.http.listen import Tls, bind, make_server, serve_on, url_of
+from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.sources import ModelSource

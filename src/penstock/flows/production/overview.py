@@ -156,8 +156,7 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = {worker.url: state.state if state else "pending" for worker, state in states}
         try:
-            view = _view(latest_look(project, revision, looks), servers, revision.endpoint in told)
-            found.append(_view(latest_look(project, revision, looks), servers, told.get(revision.endpoint)))
+            view = _view(latest_look(project, revision, looks), servers, told.get(revision.endpoint))
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
