@@ -118,8 +118,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # The same with what the tests need.
+# PyTorch comes with gigabytes for graphics cards on many machines: CI has it, others say TORCH=1; its tests are skipped.
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip $(PIP) --editable '.[dev]'
+	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)]'
 	touch $@
 
 # Real programs the tests talk to, apart from ours so that neither bends the other's dependencies.
