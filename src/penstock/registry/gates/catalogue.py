@@ -19,7 +19,7 @@ GROUP = "penstock.gates"
 RESERVED = frozenset({"severity", "waiver"})
 """The keys of an entry beside its check."""
 NAMES = (
-    "metric", "champion", "schema", "slices", "drift", "leakage", "calibration", "baseline", "robustness", "latency",
+    "metric", "champion", "schema", "slices", "fairness", "drift", "leakage", "calibration", "baseline", "robustness", "latency",
     "size", "parity", "provenance", "staleness", "command", "python",
 )  # fmt: skip
 OWN: dict[str, str] = {name: f"penstock.registry.gates.kinds.{name}:GATE" for name in NAMES}
