@@ -39,14 +39,13 @@ class HeatMap:
     cell_height: int = CELL_HEIGHT - 2
 
 
-def heat_map(drift: DriftOverTime, limit: float, most: int) -> HeatMap | None:
+def heat_map(drift: DriftOverTime, limit: float) -> HeatMap | None:
     """Return the map of the features that drifted most; None where no traffic came."""
     if not drift.spans or not drift.features:
         return None
     width = min(48.0, (WIDTH - NAME_WIDTH) / len(drift.spans))
-    shown = dict(list(drift.features.items())[:most])
     cells = []
-    for row, (name, values) in enumerate(shown.items()):
+    for row, (name, values) in enumerate(drift.features.items()):
         for at, (value, (begin, _), count) in enumerate(zip(values, drift.spans, drift.rows, strict=True)):
             told = f"{name}, {format_ms(1000 * begin)}: "
             told += (
@@ -65,14 +64,14 @@ def heat_map(drift: DriftOverTime, limit: float, most: int) -> HeatMap | None:
         for at, (begin, _) in enumerate(drift.spans)
         if at % each == 0
     )
-    names = tuple((row * CELL_HEIGHT + 13, name) for row, name in enumerate(shown))
+    names = tuple((row * CELL_HEIGHT + 13, name) for row, name in enumerate(drift.features))
     return HeatMap(
         names,
         tuple(cells),
         ticks,
         round(width - 1, 1),
-        len(shown) * CELL_HEIGHT + FOOT,
-        len(drift.features) - len(shown),
+        len(drift.features) * CELL_HEIGHT + FOOT,
+        drift.feature_count - len(drift.features),
     )
 
 
