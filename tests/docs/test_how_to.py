@@ -64,6 +64,10 @@ def test_models_are_served_as_the_page_says(reader: Reader) -> None:
     follow(reader, "serve-models.md")
 
 
+def test_tables_are_scored_as_the_page_says(reader: Reader) -> None:
+    follow(reader, "score-tables.md")
+
+
 def test_production_is_watched_as_the_page_says(reader: Reader) -> None:
     follow(reader, "monitor.md")
 

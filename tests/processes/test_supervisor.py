@@ -92,6 +92,9 @@ def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) ->
     assert len(set(ids)) == 40
     assert len({parse_prediction_id(one).worker for one in ids}) == 2
     assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
+    for _ in range(4):
+        [told] = httpx.get(f"{workers.url}/v2/models/stats", timeout=60).json()["model_stats"]
+        assert told["inference_stats"]["success"]["count"] == told["inference_count"] == 40
     assert workers.count("penstock_requests_in_flight") == 0
     assert workers.count("penstock_workers_wanted") == 2
     assert (

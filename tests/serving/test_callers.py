@@ -149,6 +149,28 @@ def test_every_method_asks_for_credentials_and_its_scope(
         assert "asks who you are" in told.error_message
 
 
+def test_more_requests_than_the_rate_of_a_token_are_refused_over_both_protocols(
+    database: Database, source: FolderSource, tokens: dict[str, str]
+) -> None:
+    options = FrontOptions(grpc_port=0, is_asking=True, rate_per_s=0.001)
+    for process in run(database, source, options):
+        with httpx.Client(base_url=process.url, timeout=60) as client:
+            told = []
+            for name in ("infer", "infer", "all"):
+                headers = {"authorization": f"Bearer {tokens[name]}"}
+                told.append(client.post("/v2/models/delay/infer", json=request_body(), headers=headers))
+        assert [one.status_code for one in told] == [200, 429, 200]
+        assert told[1].json()["code"] == "serving.rate_exceeded"
+        assert int(told[1].headers["retry-after"]) > 1
+        with grpc.insecure_channel(address(process)) as channel:
+            for name, code in (
+                ("all", "RESOURCE_EXHAUSTED"),
+                ("metrics", "OK"),
+                ("metrics", "RESOURCE_EXHAUSTED"),
+            ):
+                assert call(channel, "ModelStatistics", {}, tokens[name]).name == code
+
+
 def test_a_narrowed_token_opens_no_tracking_server(database: Database, tokens: dict[str, str]) -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await Response("let in")(scope, receive, send)
@@ -204,6 +226,7 @@ def test_a_public_address_without_credentials_is_refused_before_anything_starts(
         (["serve", "--host", "0.0.0.0"], "ask for credentials with --auth, or say --insecure"),
         (["serve", "--tls-cert", __file__], "TLS needs both"),
         (["serve", "--tls-cert", __file__, "--tls-key", __file__], "TLS cannot be spoken"),
+        (["serve", "--rate", "5"], "say --auth too"),
         (["serve", "--host", "0.0.0.0", "--auth"], "is not inside a penstock"),
     ):
         done = CliRunner().invoke(cli, ["-C", str(tmp_path), *arguments])

@@ -14,6 +14,7 @@ from threading import Lock
 
 from penstock.access.credentials import Authenticator
 from penstock.access.grants import Access
+from penstock.access.rates import Rates
 from penstock.access.scopes import SCOPES_OF_ROLE, Scope
 from penstock.base.errors import Denied
 from penstock.base.store.database import Database
@@ -29,6 +30,7 @@ class Admission:
     Args:
         model_of: the model of an endpoint, whose grants hold for the endpoint; None for an endpoint unknown.
         clock_s: a clock that never goes back.
+        rates: what each caller may send a second; None for as much as it wants.
     """
 
     def __init__(
@@ -36,19 +38,32 @@ class Admission:
         database: Database,
         model_of: Callable[[str], str | None],
         clock_s: Callable[[], float] = time.monotonic,
+        rates: Rates | None = None,
     ) -> None:
         self._database = database
         self._model_of = model_of
         self._clock_s = clock_s
+        self._rates = rates
         self._authenticator = Authenticator(database)
         self._salt = secrets.token_bytes(16)
-        self._allowed: dict[_Key, tuple[float, str]] = {}
+        self._allowed: dict[_Key, tuple[float, str, str]] = {}
         self._lock = Lock()
 
     def recall(self, authorization: str, scope: Scope, endpoint: str | None) -> str | None:
-        """Return who was allowed this within the last second; None says nothing. Never blocks."""
+        """Return who was allowed this within the last second; None says nothing. Never blocks.
+
+        Raises:
+            Unavailable: the caller sends more than its rate (`serving.rate_exceeded`).
+        """
         found = self._allowed.get(self._key(authorization, scope, endpoint))
-        return found[1] if found is not None and found[0] > self._clock_s() else None
+        if found is None or found[0] <= self._clock_s():
+            return None
+        self._count(found[2])
+        return found[1]
+
+    def _count(self, caller: str) -> None:
+        if self._rates is not None:
+            self._rates.take(caller)
 
     def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> str:
         """Return the name of the user whose credentials allow this.
@@ -59,6 +74,7 @@ class Admission:
 
         Raises:
             Denied: the credentials are missing or wrong (`auth.required`, `auth.wrong`), or not enough.
+            Unavailable: the caller sends more than its rate (`serving.rate_exceeded`).
         """
         known = self.recall(authorization, scope, endpoint)
         if known is not None:
@@ -88,7 +104,9 @@ class Admission:
             if len(self._allowed) >= REMEMBERED_COUNT:
                 self._allowed.clear()
             key = self._key(authorization, scope, endpoint)
-            self._allowed[key] = (self._clock_s() + REMEMBERED_S, name)
+            caller = f"token {bearer.token.id}" if bearer.token is not None else f"user {name}"
+            self._allowed[key] = (self._clock_s() + REMEMBERED_S, name, caller)
+        self._count(caller)
         return name
 
     def _key(self, authorization: str, scope: Scope, endpoint: str | None) -> _Key:

@@ -30,17 +30,21 @@ class Git:
         return self.run_bytes(*arguments, check=check).decode(errors="surrogateescape").rstrip("\n")
 
     def run_bytes(
-        self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        check: bool = True,
+        variables: Mapping[str, str] | None = None,
+        data: bytes | None = None,
     ) -> bytes:
         """Run `git ARGUMENTS` and return its standard output as it came.
 
-        `variables` are added to the environment git runs in.
+        `variables` are added to the environment git runs in, `data` is its standard input.
         """
         settings = [f"{name}={value}" for name, value in (variables or {}).items()]
         command = ["env", *settings, "git"] if settings else ["git"]
         try:
             done = subprocess.run(
-                [*command, "-C", str(self.root), *arguments], capture_output=True, check=False
+                [*command, "-C", str(self.root), *arguments], input=data, capture_output=True, check=False
             )
         except FileNotFoundError:
             raise Unavailable(
@@ -54,6 +58,10 @@ class Git:
                 command=" ".join(arguments),
             )
         return done.stdout
+
+    def feed(self, data: bytes, *arguments: str, variables: Mapping[str, str] | None = None) -> bytes:
+        """Run `git ARGUMENTS` with `data` on its standard input and return its standard output as it came."""
+        return self.run_bytes(*arguments, variables=variables, data=data)
 
     def list_ignored(self, paths: Sequence[str]) -> set[str]:
         """Return those of the given relative paths that git ignores and does not track.

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("setup:doctor", "Say what is still missing here, and the command that mends it."),
     "du": ("data.listing:du", "Show how much space a repository's data take."),
     "endpoint": ("production.endpoint:endpoint", "List endpoints, show them, apply their policies."),
+    "exp": ("experiments.exp:exp", "Run, show, compare, keep and share experiments."),
     "feedback": ("production.feedback:feedback", "Send labels for predictions made earlier."),
     "fetch": ("data.transfer:fetch", "Download tracked data from a remote into the cache."),
     "freeze": ("pipelines.freezing:freeze", "Leave stages and imports as they are until they are unfrozen."),
@@ -71,6 +72,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "root": ("data.working_tree:root", "Print the repository's root."),
     "run": ("run:run", "List, show, compare, export, delete and send recorded runs."),
     "schema": ("gates.schema:schema", "Propose the schema of a table, and hold tables against it."),
+    "score": ("gates.score:score", "Rate a model's project by the ML Test Score, from recorded facts."),
+    "score-batch": (
+        "production.score_batch:score_batch",
+        "Let a model answer every row of a table or a directory of them.",
+    ),
     "serve": ("production.serve:serve", "Serve models over the Open Inference Protocol."),
     "server": (
         "servers.server:server",
@@ -91,7 +97,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-ALIASES = {"ls": "list", "ls-url": "list-url", "mv": "move", "rm": "remove"}  # DVC's
+ALIASES = {"experiments": "exp", "ls": "list", "ls-url": "list-url", "mv": "move", "rm": "remove"}  # DVC's
 
 
 class Catalogue(click.Group):

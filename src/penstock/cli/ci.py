@@ -112,6 +112,29 @@ def ci_init(
         session.note(f"note: {note}")
 
 
+@ci.command("lint")
+@json_option
+@pass_session
+@click.pass_context
+def ci_lint(context: click.Context, session: Session) -> None:
+    """Say before a push what a CI run would stumble over; exit 1 where it would fail.
+
+    It compares the CI systems' files with what `ci init` writes, and asks the default remote.
+    """
+    from penstock.cli.printing import render_checks
+    from penstock.flows.ci.linting import lint
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    try:
+        checks = list(lint(project))
+    finally:
+        project.close()
+    session.emit({"checks": [check._asdict() for check in checks]}, lambda: render_checks(checks))
+    if any(check.state == "broken" for check in checks):
+        context.exit(EXIT_FAILED)
+
+
 @ci.command("log")
 @click.argument("commit", required=False)
 @click.option(

@@ -9,12 +9,11 @@ import click
 
 from penstock.base.errors import NotARepository, PenstockError
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.printing import render_checks
 
 if TYPE_CHECKING:
-    from penstock.flows.setup.checking import Check
     from penstock.flows.setup.writing import SettingsPlan
-
-MARKS = {"ok": "ok", "missing": "--", "broken": "!!"}
+    from penstock.project.checks import Check
 
 
 @click.command()
@@ -82,21 +81,15 @@ def doctor(context: click.Context, /, port: int, serve_port: int) -> None:
     """
     session = context.ensure_object(Session)
     checks = _checks(session, {"server": port, "model server": serve_port})
-    document = {"checks": [check._asdict() for check in checks]}
-    width = max(len(check.part) for check in checks)
-    lines = []
-    for check in checks:
-        lines.append(f"{MARKS[check.state]}  {check.part.ljust(width)}  {check.sentence}")
-        if check.hint and check.state != "ok":
-            lines.append(f"{' ' * (width + 6)}{check.hint}")
-    session.emit(document, "\n".join(lines))
+    session.emit({"checks": [check._asdict() for check in checks]}, lambda: render_checks(checks))
     if any(check.state == "broken" for check in checks):
         context.exit(EXIT_FAILED)
 
 
 def _checks(session: Session, ports: dict[str, int]) -> list[Check]:
     from penstock.data.repository import DataRepository
-    from penstock.flows.setup.checking import Check, check_machine, check_project, check_repository
+    from penstock.flows.setup.checking import check_machine, check_project, check_repository
+    from penstock.project.checks import Check
     from penstock.workspace import open_workspace
 
     checks = check_machine()

@@ -28,13 +28,14 @@ class Admits(Protocol):
     """Who decides; see `access/admission`."""
 
     def recall(self, authorization: str, scope: AccessScope, endpoint: str | None) -> str | None:
-        """Return who was allowed this just now, without blocking."""
+        """Return who was allowed this just now, without blocking; raises Unavailable as `admit`."""
 
     def admit(self, authorization: str, scope: AccessScope, endpoint: str | None) -> str:
         """Return the name of the user whose credentials allow this.
 
         Raises:
             Denied: they do not.
+            Unavailable: more requests came with them than may.
         """
 
 

@@ -41,6 +41,7 @@ CODES: dict[str, HTTPStatus] = {
     "scoring.content_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "http.unknown_encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "serving.overloaded": HTTPStatus.TOO_MANY_REQUESTS,
+    "serving.rate_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
     "serving.deadline": HTTPStatus.GATEWAY_TIMEOUT,
     "auth.required": HTTPStatus.UNAUTHORIZED,
     "auth.wrong": HTTPStatus.UNAUTHORIZED,

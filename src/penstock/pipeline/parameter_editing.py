@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, MutableMapping, MutableSequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import tomlkit
@@ -23,14 +23,18 @@ def set_values(path: Path, changes: Mapping[str, Any]) -> None:
         Invalid: the file cannot be parsed or is of a kind that cannot be edited, or a key leads through a value.
     """
     load_values(path)  # tells what is wrong with the file, the same for every kind
-    document = _load(path)
+    document = load_editable(path.read_text(encoding="utf-8"), path)
     for key, value in changes.items():
         _set(document, key, value, path)
-    write_atomic(path, _dump(document, path).encode(), durable=False)
+    write_atomic(path, render_edited(document, path).encode(), durable=False)
 
 
-def _load(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
+def load_editable(text: str, path: PurePath) -> Any:
+    """Parse a parameter file's text as a document that can be changed in place; `path` tells its kind.
+
+    Raises:
+        Invalid: it cannot be parsed, or is of a kind that cannot be edited.
+    """
     match path.suffix.lower():
         case ".yaml" | ".yml":
             return load_document(text, str(path))
@@ -46,7 +50,8 @@ def _load(path: Path) -> Any:
     )
 
 
-def _dump(document: Any, path: Path) -> str:
+def render_edited(document: Any, path: PurePath) -> str:
+    """Return what `load_editable` gave, as text of the same kind."""
     match path.suffix.lower():
         case ".json":
             return json.dumps(document, indent=4, ensure_ascii=False) + "\n"

@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -43,7 +43,7 @@ def load_values(path: Path) -> Mapping[str, Any]:
     return parse_values(text, path)
 
 
-def parse_values(text: str, path: Path) -> Mapping[str, Any]:
+def parse_values(text: str, path: PurePath) -> Mapping[str, Any]:
     """Parse the text of a values file as a mapping; its kind is told by the name's ending."""
     value = parse_any(text, path)
     if value is None:
@@ -55,7 +55,7 @@ def parse_values(text: str, path: Path) -> Mapping[str, Any]:
     return value
 
 
-def parse_any(text: str, path: Path) -> Any:
+def parse_any(text: str, path: PurePath) -> Any:
     """Parse the text of a values file, whatever it holds: a mapping, or a number alone.
 
     Raises:

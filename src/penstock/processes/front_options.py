@@ -13,7 +13,7 @@ from penstock.http.listen import Tls, bind
 class FrontOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the doors are set. `grpc_port` None is no gRPC, 0 takes a free port; `default` is `/invocations`' endpoint.
 
-    `is_asking` asks every caller for credentials. `allowed_hosts` are further names of the HTTP server, and of the
+    `is_asking` asks every caller for credentials; `rate_per_s` is how many requests a second may come with the same. `allowed_hosts` are further names of the HTTP server, and of the
     addresses `proxies` forwarded headers are believed.
     `metrics_folder` is where several processes on one port add up what they count; with one, ports are shared.
     """
@@ -22,6 +22,7 @@ class FrontOptions(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: int | None = None
     default: str | None = None
     is_asking: bool = False
+    rate_per_s: float | None = None
     allowed_hosts: tuple[str, ...] = ()
     tls: Tls | None = None
     proxies: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from penstock.access.admission import Admission
+from penstock.access.rates import Rates
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.http.inference import InferenceOptions, build_inference_app
@@ -35,20 +36,21 @@ def make_fronts(options: FrontOptions, database: Database) -> Fronts:
     http = InferenceOptions(
         default=options.default, metrics_folder=options.metrics_folder, allowed_hosts=options.allowed_hosts
     )
-    admit = partial(_admission, database) if options.is_asking else _nobody
+    rates = None if options.rate_per_s is None else Rates(options.rate_per_s, options.metrics_folder)
+    admit = partial(_admission, database, rates) if options.is_asking else _nobody
     companion = None if options.grpc_port is None else _companion(options, options.grpc_port, admit)
     return Fronts(
         lambda dataplane: build_inference_app(dataplane, options=http, admission=admit(dataplane)), companion
     )
 
 
-def _admission(database: Database, _dataplane: DataPlane) -> Admission | None:
+def _admission(database: Database, rates: Rates | None, _dataplane: DataPlane) -> Admission | None:
     def model_of(endpoint: str) -> str | None:
         with database.read() as connection:
             revision = find_revision(connection, endpoint)
         return None if revision is None else revision.model
 
-    return Admission(database, model_of)
+    return Admission(database, model_of, rates=rates)
 
 
 def _nobody(_dataplane: DataPlane) -> Admission | None:

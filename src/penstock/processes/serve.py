@@ -97,7 +97,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
     they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
-    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded.
+    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and what they answered.
     """
 
     host: str = "127.0.0.1"
@@ -171,7 +171,12 @@ class ServeProcess:
             database, self.worker, flush_s=options.flush_s, max_bytes=options.recorder_max_bytes
         )
         self.dataplane = DataPlane(
-            self._repository, self._recorder, self._recorder, worker=self.worker, options=options.engine
+            self._repository,
+            self._recorder,
+            self._recorder,
+            worker=self.worker,
+            options=options.engine,
+            shared_folder=options.shared_folder,
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}

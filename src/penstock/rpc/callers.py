@@ -11,7 +11,7 @@ class Admission(Protocol):
     """Decides whether credentials allow something."""
 
     def recall(self, authorization: str, scope: Scope, endpoint: str | None) -> str | None:
-        """Return who was allowed this just now, without blocking."""
+        """Return who was allowed this just now, without blocking; raises Unavailable as `admit`."""
 
     def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> str:
         """Return who may do this.
@@ -22,6 +22,7 @@ class Admission(Protocol):
 
         Raises:
             Denied: the credentials are missing, wrong, or not enough.
+            Unavailable: more requests came with them than may.
         """
 
 
@@ -37,7 +38,7 @@ class Doorkeeper:
         return self._admission is None
 
     def knows(self, authorization: str, scope: Scope, endpoint: str | None) -> bool:
-        """Say whether this was allowed just now, without blocking."""
+        """Say whether this was allowed just now, without blocking; raises Unavailable as `admit`."""
         return self._admission is None or self._admission.recall(authorization, scope, endpoint) is not None
 
     def admit(self, authorization: str, scope: Scope, endpoint: str | None) -> None:
@@ -45,6 +46,7 @@ class Doorkeeper:
 
         Raises:
             Denied: the caller may not.
+            Unavailable: the caller sends too many requests.
         """
         if self._admission is not None:
             self._admission.admit(authorization, scope, endpoint)

@@ -31,6 +31,7 @@ STATUSES: tuple[tuple[type[PenstockError], Any], ...] = (
 )
 CODES: dict[str, Any] = {
     "serving.overloaded": Code.RESOURCE_EXHAUSTED,
+    "serving.rate_exceeded": Code.RESOURCE_EXHAUSTED,
     "serving.deadline": Code.DEADLINE_EXCEEDED,
     "auth.required": Code.UNAUTHENTICATED,
     "auth.wrong": Code.UNAUTHENTICATED,

@@ -51,6 +51,7 @@ class DataPlane:
         worker: this process's number, part of every prediction id.
         clock_ms: the wall clock.
         options: how the engine predicts.
+        shared_folder: where the processes on one port add up what they count.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class DataPlane:
         worker: int,
         clock_ms: Callable[[], int] = now_ms,
         options: EngineOptions | None = None,
+        shared_folder: str | None = None,
     ) -> None:
         self.repository = repository
         self._recorder = recorder
@@ -70,7 +72,7 @@ class DataPlane:
         self._clock_ms = clock_ms
         self._counter = itertools.count(1)
         self.engine = Engine(options)
-        self.statistics = Statistics(recorder)
+        self.statistics = Statistics(recorder, shared_folder, worker)
         self.lifecycle: Lifecycle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -1,7 +1,8 @@
 """Predictions and their labels in the store.
 
 Every prediction keeps its outputs, so that a label that comes later finds them; features are kept for a
-sample. A request that also went to shadow versions has one row for each version under the same id.
+sample. A request that also went to shadow versions has one row for each version under the same id. Of a batch
+job, a run of rows is one row of the store, and each of its rows is found by its own id (`prediction_runs`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from penstock.base.errors import Corrupt
+from penstock.base.errors import Corrupt, Invalid
 from penstock.base.store.database import metadata, upsert
 from penstock.serving.loaders.model import Array, Columns
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.prediction_runs import cut, lowest_id, nth_id, place_in
 
 predictions = sa.Table(
     "predictions",
@@ -30,6 +32,7 @@ predictions = sa.Table(
     sa.Column("outputs", sa.LargeBinary, nullable=False),
     sa.Column("row_count", sa.Integer, nullable=False),
     sa.Column("features", sa.LargeBinary),
+    sa.Column("is_run", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_predictions_endpoint_id", "endpoint", "id"),
 )
 labels = sa.Table(
@@ -45,7 +48,10 @@ BATCH_COUNT = 500
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """One version's answer to one request; `features` None when it was not sampled."""
+    """One version's answer to one request; `features` None when it was not sampled.
+
+    `is_run` where it is many rows of a batch that have an id each, counted on from this one.
+    """
 
     id: str
     version: int
@@ -56,6 +62,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     outputs: bytes
     row_count: int
     features: bytes | None = None
+    is_run: bool = False
 
 
 class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +123,7 @@ def add_predictions(connection: sa.Connection, rows: Iterable[Prediction]) -> No
 def list_predictions(
     connection: sa.Connection, ids: Collection[str], *, lock: bool = False
 ) -> list[Prediction]:
-    """Return the stored answers to the requests `ids`, shadows included.
+    """Return the stored answers to the requests `ids`, shadows included; of a run, the single rows that are asked for.
 
     Args:
         lock: nobody else can lock the same rows until the transaction ends.
@@ -127,7 +134,55 @@ def list_predictions(
         if lock:
             query = query.with_for_update()
         found += [Prediction(**row) for row in connection.execute(query).mappings()]
+    whole = [one for one in found if not one.is_run]
+    missing = set(ids) - {one.id for one in whole}
+    return whole + _rows_of_runs(connection, missing, lock=lock) if missing else whole
+
+
+def _rows_of_runs(connection: sa.Connection, ids: Collection[str], *, lock: bool) -> list[Prediction]:
+    """Return the rows of runs that have these ids; ids in a row cost one query a run."""
+    found: list[Prediction] = []
+    run: Prediction | None = None
+    outputs: dict[str, Array] = {}
+    features: dict[str, Array] = {}
+    for text in sorted(ids):
+        try:
+            wanted = parse_prediction_id(text)
+        except Invalid:
+            continue
+        place = -1 if run is None else place_in(run.id, wanted)
+        if run is None or not 0 <= place < run.row_count:
+            run = _find_run(connection, wanted, lock=lock)
+            if run is None:
+                continue
+            place = place_in(run.id, wanted)
+            if not 0 <= place < run.row_count:
+                continue
+            outputs = decode_columns(run.outputs)
+            features = {} if run.features is None else decode_columns(run.features)
+        found.append(
+            msgspec.structs.replace(
+                run,
+                id=text,
+                row_count=1,
+                outputs=encode_columns(cut(outputs, place)),
+                features=encode_columns(cut(features, place)) if features else None,
+                is_run=False,
+            )
+        )
     return found
+
+
+def _find_run(connection: sa.Connection, wanted: PredictionId, *, lock: bool) -> Prediction | None:
+    """Return the newest run that begins at or before an id of the same batch job."""
+    query = sa.select(predictions).where(
+        predictions.c.id >= lowest_id(wanted),
+        predictions.c.id <= wanted.encode(),
+        predictions.c.is_run,
+    )
+    query = query.order_by(predictions.c.id.desc()).limit(1)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return None if row is None else Prediction(**row)
 
 
 def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:
@@ -171,8 +226,14 @@ def current_label(before: list[Any] | None, later: Sequence[Any]) -> list[Any]:
 
 def delete_predictions(connection: sa.Connection, before_ms: int, limit: int = 2000) -> int:
     """Delete up to `limit` of the oldest predictions made before a time, with their labels; return how many."""
-    old = sa.select(predictions.c.id).where(predictions.c.id < _first_id(before_ms))
-    ids = [row.id for row in connection.execute(old.order_by(predictions.c.id).limit(limit))]
+    kept = (predictions.c.id, predictions.c.row_count, predictions.c.is_run)
+    old = sa.select(*kept).where(predictions.c.id < _first_id(before_ms))
+    rows = list(connection.execute(old.order_by(predictions.c.id).limit(limit)))
+    ids = [row.id for row in rows]
+    for row in rows:
+        if row.is_run:
+            mine = labels.c.prediction_id.between(row.id, nth_id(row.id, row.row_count - 1))
+            connection.execute(labels.delete().where(mine))
     for part in _batches(ids):
         connection.execute(labels.delete().where(labels.c.prediction_id.in_(part)))
         connection.execute(predictions.delete().where(predictions.c.id.in_(part)))

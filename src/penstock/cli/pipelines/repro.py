@@ -44,16 +44,21 @@ class Narrator:
         self.session.note(f"Stage '{result.stage}' {what}{took}{why}.")
 
 
-class ReproFlags(TypedDict):
+class ExtentFlags(TypedDict):
+    """What goes along with the targets."""
+
+    single: bool
+    pipeline: bool
+    downstream: bool
+
+
+class ReproFlags(ExtentFlags):
     """How the pipeline is brought up to date."""
 
     force: bool
     interactive: bool
-    single: bool
-    pipeline: bool
     all_pipelines: bool
     recursive: bool
-    downstream: bool
     force_downstream: bool
     pull: bool
     allow_missing: bool
@@ -101,7 +106,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
 
     options = _options(targets, flags)
     if flags["interactive"]:
-        options = replace(options, confirm=_asker())
+        options = replace(options, confirm=asker())
     project = open_workspace(session.directory)
     try:
         if options.selection is not None:
@@ -123,17 +128,10 @@ def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
 
     if flags["keep_going"] and flags["ignore_errors"]:
         raise click.UsageError("--keep-going and --ignore-errors exclude each other")
-    extent: Extent = "upstream"
-    if flags["pipeline"]:
-        extent = "pipeline"
-    elif flags["single"]:
-        extent = "single"
-    elif flags["downstream"]:
-        extent = "downstream"
     selection = Selection(targets, "", flags["recursive"], flags["use_glob"])
     return ReproduceOptions(
         None if flags["all_pipelines"] else selection,
-        extent,
+        extent_of(flags),
         force=flags["force"],
         force_downstream=flags["force_downstream"],
         run_cache=not flags["no_run_cache"],
@@ -143,7 +141,17 @@ def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
     )
 
 
-def _asker() -> Callable[[str], bool]:
+def extent_of(flags: ExtentFlags) -> Extent:
+    """Return what goes along with the targets."""
+    if flags["pipeline"]:
+        return "pipeline"
+    if flags["single"]:
+        return "single"
+    return "downstream" if flags["downstream"] else "upstream"
+
+
+def asker() -> Callable[[str], bool]:
+    """Return what asks a person before each stage; a mistake where there is no terminal."""
     if not (sys.stdin.isatty() and is_terminal()):
         raise click.UsageError("--interactive needs a terminal to ask on")
     return lambda stage: click.confirm(f"Reproduce {stage}?", err=True)

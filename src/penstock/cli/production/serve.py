@@ -48,6 +48,12 @@ if TYPE_CHECKING:
     help="Ask every caller for a token, or user and password, of the same users as server.",
 )
 @click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    help="Requests a second that may come with the same token, or user and password; further ones get 429. "
+    "Needs --auth.",
+)
+@click.option(
     "--insecure", is_flag=True, help="Let anybody who reaches a public address ask and send labels."
 )
 @click.option(
@@ -67,6 +73,7 @@ def serve(
     grpc_port: int | None,
     default: str | None,
     auth: bool,
+    rate: float | None,
     insecure: bool,
     allowed_hosts: str,
     tls_cert: str | None,
@@ -81,6 +88,8 @@ def serve(
     import logging
 
     check_openness(host, "ask, and roll back by false labels", auth=auth, insecure=insecure)
+    if rate is not None and not auth:
+        raise click.UsageError("--rate is of a token or user: say --auth too")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     from penstock.processes.front_options import FrontOptions, choose_grpc_port
@@ -90,6 +99,7 @@ def serve(
         grpc_port=grpc_port,
         default=default,
         is_asking=auth,
+        rate_per_s=rate,
         allowed_hosts=split_names(allowed_hosts),
         tls=parse_tls(tls_cert, tls_key, tls_client_ca),
         proxies=split_names(trusted_proxies),

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,15 @@ class Reproduction:
     is_up_to_date: bool
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a run is recorded as: its name, what it comes from, and further tags."""
+
+    source: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class _Silent:
     def started(self, stage: Stage, reasons: object) -> None:
         """Say nothing."""
@@ -53,35 +62,39 @@ class _Silent:
         """Say nothing."""
 
 
+SILENT = _Silent()
+
+
 def reproduce_and_record(
     project: Project,
     options: ReproduceOptions | None = None,
     watcher: Watcher | None = None,
+    origin: Origin | None = None,
 ) -> Reproduction:
     """Bring the pipeline up to date and record what happened as a run.
 
-    Where nothing has to be done and a run with this lock exists, that run is the record. A failed
-    reproduction is recorded as a failed run, and its error raised.
+    Where nothing has to be done and a run with this lock exists, that run is the record, unless an `origin` asks for
+    one of its own. A failed reproduction is recorded as a failed run, and its error raised.
 
     Raises:
         NotFound, Invalid, Refused: as `pipeline.runner.reproduce`.
         Conflict: another command holds the repository, or a running stage uses what this one makes or reads.
     """
     options = options or ReproduceOptions()
-    watcher = watcher or _Silent()
+    watcher = watcher or SILENT
     stages = load_all_stages(project.data)
     with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S) as lock:
-        planned = reproduce(project.data, stages, replace(options, dry=True), _Silent())
+        planned = reproduce(project.data, stages, replace(options, dry=True), SILENT)
         if options.dry:
             return Reproduction(tuple(planned), None, all(item.action in IDLE for item in planned))
         _check_free(project, stages, planned)
         idle = all(item.action in IDLE for item in planned)
-        known = _run_of_lock(project) if idle else None
+        known = _run_of_lock(project) if idle and origin is None else None
         if known is not None:
             for item in planned:
                 watcher.finished(item)
             return Reproduction(tuple(planned), known, True)
-        run = _start(project)
+        run = _start(project, origin)
         try:
             results = reproduce(project.data, stages, replace(options, unlocked=lock.lent), watcher)
         except (PenstockError, KeyboardInterrupt) as error:
@@ -121,20 +134,23 @@ def _end_abandoned(connection: sa.Connection) -> None:
             runs.finish_run(connection, run_id, "KILLED")
 
 
-def _start(project: Project) -> Run:
+def _start(project: Project, origin: Origin | None) -> Run:
     code = capture_code(project)
+    name = f"repro-{code.commit[:7] if code.commit else 'uncommitted'}"
+    origin = origin or Origin("repro", name)
     run = Run(
         id=runs.new_run_id(),
         experiment=project.settings.project,
-        name=f"repro-{code.commit[:7] if code.commit else 'uncommitted'}",
+        name=origin.name,
         status="RUNNING",
         start_ms=now_ms(),
         commit=code.commit,
         dirty_digest=code.dirty_digest,
         tags={
             "penstock.actor": project.actor,
-            "penstock.source": "repro",
+            "penstock.source": origin.source,
             PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+            **origin.tags,
         },
         inputs=data_digests(project),
     )

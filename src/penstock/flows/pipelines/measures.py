@@ -13,6 +13,7 @@ from typing import Any
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import load_settings
 from penstock.data.pointers.metafiles import find_definitions
+from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.snapshot import Snapshot
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, DefinitionSettings, load_all_stages
 from penstock.pipeline.parameters import get_value, is_missing, parse_any
@@ -47,7 +48,7 @@ def read_parameters(
             for ref in stage.parameters:
                 _merge(keys, stage.place(ref.file), set(ref.keys) or None)
     if not targets and not only_dependencies:
-        keys.update(dict.fromkeys(_top_level(snapshot, "params")))
+        keys.update(dict.fromkeys(_named(snapshot.repo, "params")))
         if snapshot.read(DEFAULT_PARAMETER_FILE) is not None:
             keys[DEFAULT_PARAMETER_FILE] = None
     return {
@@ -71,7 +72,7 @@ def read_metrics(snapshot: Snapshot, targets: Sequence[str] = ()) -> dict[str, R
             for output in stage.outputs
             if output.kind == "metric"
         ]
-        paths += _top_level(snapshot, "metrics")
+        paths += _named(snapshot.repo, "metrics")
     files = dict.fromkeys(file for path in paths for file in snapshot.files_in(path) or [path])
     found = {}
     for file in files:
@@ -85,12 +86,17 @@ def _merge(keys: dict[str, set[str] | None], file: str, names: set[str] | None) 
     keys[file] = None if known is None or names is None else known | names
 
 
-def _top_level(snapshot: Snapshot, kind: str) -> list[str]:
+def named_files(repo: DataRepository) -> list[str]:
+    """Return the files of parameters and metrics that definitions name outside of stages, relative to the root."""
+    return [*_named(repo, "params"), *_named(repo, "metrics")]
+
+
+def _named(repo: DataRepository, kind: str) -> list[str]:
     """Return the files that definitions name outside of stages."""
     found = []
-    for path in find_definitions(snapshot.repo):
+    for path in find_definitions(repo):
         named = getattr(load_settings(path, DefinitionSettings), kind) or []
-        home = path.parent.relative_to(snapshot.repo.root)
+        home = path.parent.relative_to(repo.root)
         found += [(home / str(name)).as_posix() for name in named if isinstance(name, str)]
     return found
 

@@ -1,7 +1,4 @@
-"""What each part of Penstock still lacks here, and the command that mends it. Reads and asks; writes nothing.
-
-A check is `ok`, `missing` (a part is not set up; the others work) or `broken` (what is set up does not work).
-"""
+"""What each part of Penstock still lacks here, and the command that mends it. Reads and asks; writes nothing."""
 
 from __future__ import annotations
 
@@ -12,34 +9,24 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 from penstock.base.errors import NotFound, PenstockError
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.pipeline.definition import load_all_stages
+from penstock.project.checks import Check
 from penstock.project.project import Project
 from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
 from penstock.records.flavours import OWN, choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
 from penstock.storage.resolve import shown_url
 
-State = Literal["ok", "missing", "broken"]
 PACKAGES: Mapping[str, tuple[str, str]] = {"ssh": ("asyncssh", "ssh")}
 """By what needs it: the package, and the extra of Penstock that installs it."""
 SKLEARN = "pip install 'penstock[sklearn]'"
 FREE_BYTES = 1 << 30
 WAIT_S = 0.2
-
-
-class Check(NamedTuple):
-    """What is known of one part."""
-
-    part: str
-    state: State
-    sentence: str
-    hint: str | None = None
 
 
 def check_machine() -> list[Check]:

@@ -138,7 +138,7 @@ def open_remote(
         NotFound: nothing is there.
         Invalid: the URL names no file, or a name in the directory leads out of it.
     """
-    full, settings = _resolve(repo, url)
+    full, settings = resolve_url(repo, url)
     place, key = split_url(full)
     backend = open_backend(place, {**settings, **(options or {})})
     try:
@@ -152,7 +152,12 @@ def open_remote(
         backend.close()
 
 
-def _resolve(repo: DataRepository | None, url: str) -> tuple[str, dict[str, str]]:
+def resolve_url(repo: DataRepository | None, url: str) -> tuple[str, dict[str, str]]:
+    """Return the URL and options that a URL means; `remote://NAME/PATH` is a configured remote's.
+
+    Raises:
+        NotFound: there is no such remote, or no repository that could have one.
+    """
     if not url.startswith("remote://"):
         return url, {}
     name, _, path = url.removeprefix("remote://").partition("/")

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0011');
+INSERT INTO "alembic_version" VALUES('0013');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -217,6 +217,15 @@ CREATE TABLE observation_batches (
 	received_ms BIGINT NOT NULL, 
 	CONSTRAINT pk_observation_batches PRIMARY KEY (id)
 );
+CREATE TABLE observation_halves (
+	endpoint VARCHAR(256) NOT NULL, 
+	call_id VARCHAR(256) NOT NULL, 
+	side VARCHAR(16) NOT NULL, 
+	time_ms BIGINT NOT NULL, 
+	received_ms BIGINT NOT NULL, 
+	body BLOB NOT NULL, 
+	CONSTRAINT pk_observation_halves PRIMARY KEY (endpoint, call_id, side)
+);
 CREATE TABLE policies (
 	endpoint VARCHAR(256) NOT NULL, 
 	number INTEGER NOT NULL, 
@@ -235,7 +244,7 @@ CREATE TABLE predictions (
 	window_start_s BIGINT NOT NULL, 
 	outputs BLOB NOT NULL, 
 	row_count INTEGER NOT NULL, 
-	features BLOB, 
+	features BLOB, is_run BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_predictions PRIMARY KEY (id, version)
 );
 CREATE TABLE registered_model_tags (
@@ -506,4 +515,5 @@ CREATE INDEX ix_windows_failures ON windows (start_s, endpoint, error_count, non
 CREATE INDEX ix_run_inputs_path ON run_inputs (path);
 CREATE INDEX ix_model_version_inputs_path ON model_version_inputs (path);
 CREATE INDEX ix_observation_batches_received_ms ON observation_batches (received_ms);
+CREATE INDEX ix_observation_halves_received_ms ON observation_halves (received_ms);
 DELETE FROM "sqlite_sequence";

@@ -99,7 +99,7 @@ class Exchanging:
                 raise bad_batch(f"missed[{index}]: error_count is not between 0 and request_count")
             revision = self._revision(f"missed[{index}]", one.revision)
             version = self._version(f"missed[{index}]", one.version, revision)
-            number, route = _route(revision, version)
+            number, route = route_of(revision, version)
             places[id(one)] = (revision.endpoint, number, version, route)
         models = {one.number: one.model for one in self._revisions.values()}
         models |= {self._current.number: self._current.model, 0: self._current.model}
@@ -119,7 +119,7 @@ class Exchanging:
             raise bad_batch(f"{where}: latency_s is no number of seconds from 0 to {LATENCY_MAX_S:g}")
         revision = self._revision(where, one.revision)
         version = self._version(where, one.version, revision)
-        number, route = _route(revision, version)
+        number, route = route_of(revision, version)
         identity = self._identity(where, one, (number or version, route))
         try:
             signature = self._signature(revision.model, version)
@@ -199,7 +199,7 @@ def _datatypes(signature: Signature | None) -> tuple[dict[str, str], dict[str, s
     )
 
 
-def _route(revision: Revision, version: int) -> tuple[int, Route]:
+def route_of(revision: Revision, version: int) -> tuple[int, Route]:
     """Return the revision and route a version answers on; 0 and `direct` where it takes no part."""
     if version == revision.stable:
         return revision.number, "stable"

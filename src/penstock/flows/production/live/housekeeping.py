@@ -15,6 +15,7 @@ from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles,
 from penstock.monitoring.findings import delete_findings
 from penstock.project.project import Project
 from penstock.serving.predictions import delete_predictions, forget_features
+from penstock.serving.told.events import KEPT_MS, forget_halves
 from penstock.serving.told.observations import KEPT_DAYS, forget_batches
 
 INTERVAL_S = 5.0
@@ -76,6 +77,7 @@ class Housekeeping:
         kept = self._project.settings.retention
         with self._project.database.write() as connection:
             forget_batches(connection, 1000 * now_s - KEPT_DAYS * DAY_MS)
+            forget_halves(connection, 1000 * now_s - KEPT_MS)
             if kept.windows_days is not None:
                 delete_windows(connection, now_s - int(kept.windows_days * DAY_MS / 1000))
             if kept.findings_days is not None:

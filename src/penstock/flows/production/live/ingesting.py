@@ -29,14 +29,14 @@ from penstock.flows.production.live.summarising import (
 )
 from penstock.monitoring.policies import find_policy
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import WindowKey
+from penstock.monitoring.windows import Window, WindowKey
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
-from penstock.serving.classes import Served
+from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.deployments import Revision, find_revision, get_revision
-from penstock.serving.predictions import add_predictions
+from penstock.serving.predictions import Prediction, add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
 from penstock.serving.workers import NO_URL, WorkerRevision, beat, register_worker, report_revision
@@ -55,6 +55,16 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     observation_count: int
     prediction_ids: tuple[str, ...] = ()
     answers_left_out: int = 0
+
+
+class WindowsOfBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch says where its windows and predictions are made already; `batch` is its id."""
+
+    batch: str
+    current: Revision
+    windows: list[Window]
+    predictions: list[Prediction]
+    classes: dict[Served, Classes] = {}
 
 
 class Ingest:
@@ -80,15 +90,10 @@ class Ingest:
             Unavailable: the store cannot be reached; nothing was taken.
         """
         with self._lock:
-            windows = self._begin()
+            self._begin()
             told = self._read(batch)
-            monitor = self._monitor(batch.endpoint)
-            try:
-                is_new = self._write(batch, told, monitor, windows)
-            except BaseException:
-                windows.discard()
-                raise
-            windows.settle(now_ms() / 1000)
+            given = self._summarised(batch, told, self.monitor(batch.endpoint))
+        is_new = self.take_windows(given)
         return Taken(
             batch=batch.batch,
             is_new=is_new,
@@ -115,9 +120,7 @@ class Ingest:
         )
         return exchanging.read(batch)
 
-    def _write(
-        self, batch: ObservationBatch, told: Told, monitor: MonitorSettings, windows: Accumulating
-    ) -> bool:
+    def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
         by_window: dict[WindowKey, list[Exchange]] = {}
         predictions = []
         for one in told.exchanges:
@@ -125,19 +128,56 @@ class Ingest:
             by_window.setdefault(key, []).append(one)
             if one.error is None:
                 predictions.append(prediction_of(one, key, monitor))
-        for key, exchanges in by_window.items():
-            windows.add(summarise(key, exchanges, monitor, self._edges_of(key, told.models)))
+        found = [
+            summarise(key, exchanges, monitor, self._edges_of(key, told.models))
+            for key, exchanges in by_window.items()
+        ]
         for calls in told.missed:
             counts = Missed(calls.request_count, calls.error_count, calls.request_count)
-            windows.add(summarise_missed(told.key_of(calls, monitor), counts, monitor))
+            found.append(summarise_missed(told.key_of(calls, monitor), counts, monitor))
+        return WindowsOfBatch(batch=batch.batch, current=told.current, windows=found, predictions=predictions)
+
+    def take_windows(self, given: WindowsOfBatch) -> bool:
+        """Write windows and predictions, unless the batch was taken before; whether it is new.
+
+        Raises:
+            Unavailable: the store cannot be reached; nothing was taken.
+        """
+        with self._lock:
+            windows = self._begin()
+            try:
+                is_new = self._write(given, windows)
+            except BaseException:
+                windows.discard()
+                raise
+            windows.settle(now_ms() / 1000)
+        return is_new
+
+    def _write(self, given: WindowsOfBatch, windows: Accumulating) -> bool:
+        for one in given.windows:
+            windows.add(one)
         with self._project.database.write() as connection:
-            if not add_batch(connection, batch.batch, now_ms()):
+            if not add_batch(connection, given.batch, now_ms()):
                 windows.discard()
                 return False
             windows.write(connection)
-            add_predictions(connection, predictions)
-            report_revision(connection, self._worker, _told_of(told.current))
+            add_predictions(connection, given.predictions)
+            add_classes(connection, given.classes)
+            report_revision(connection, self._worker, _told_of(given.current))
         return True
+
+    @property
+    def worker(self) -> int:
+        """The number of this process, which is in the ids that it makes."""
+        with self._lock:
+            self._begin()
+            return self._worker
+
+    def monitor(self, endpoint: str) -> MonitorSettings:
+        """Return how an endpoint is watched."""
+        with self._project.database.read() as connection:
+            policy = find_policy(connection, endpoint)
+        return MonitorSettings() if policy is None else policy.settings.monitor
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
         """Join labels to their predictions, durably when it returns.
@@ -147,7 +187,7 @@ class Ingest:
         """
         with self._lock:
             self._begin()
-            monitor = self._monitor(endpoint)
+            monitor = self.monitor(endpoint)
             with self._project.database.write() as connection:
                 return join_labels(connection, endpoint, labels, monitor, (self._worker, self._sequence))
 
@@ -161,11 +201,6 @@ class Ingest:
                 beat(connection, self._worker, 0)
             self._windows = Accumulating(self._worker, self._sequence, UNWRITTEN_MAX)
         return self._windows
-
-    def _monitor(self, endpoint: str) -> MonitorSettings:
-        with self._project.database.read() as connection:
-            policy = find_policy(connection, endpoint)
-        return MonitorSettings() if policy is None else policy.settings.monitor
 
     def _edges_of(self, key: WindowKey, models: dict[int, str]) -> Edges | None:
         """Return where a version's features are counted exactly; without a reference sketches do alone."""

@@ -6,6 +6,7 @@ The same for what a serve process answers, what a service of the user's own told
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey
+from penstock.serving.loaders.model import Array
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import Prediction, encode_columns
 from penstock.serving.recorder import Exchange
@@ -39,9 +41,13 @@ def key_of(one: Exchange, monitor: MonitorSettings) -> WindowKey:
     return WindowKey(one.endpoint, start_s, one.revision, one.version, one.route)
 
 
+def is_sampled(counter: int, monitor: MonitorSettings) -> bool:
+    """Whether the features of the answer with this running number are kept."""
+    return position(counter + SAMPLE_SHIFT) < monitor.feature_ratio
+
+
 def prediction_of(one: Exchange, key: WindowKey, monitor: MonitorSettings) -> Prediction:
     """Return what is kept of an answer; its features only where it is in the sample."""
-    is_sampled = position(one.counter + SAMPLE_SHIFT) < monitor.feature_ratio
     return Prediction(
         id=one.id,
         version=one.version,
@@ -51,7 +57,7 @@ def prediction_of(one: Exchange, key: WindowKey, monitor: MonitorSettings) -> Pr
         window_start_s=key.start_s,
         outputs=encode_columns(one.outputs),
         row_count=one.row_count,
-        features=encode_columns(one.inputs) if is_sampled else None,
+        features=encode_columns(one.inputs) if is_sampled(one.counter, monitor) else None,
     )
 
 
@@ -104,6 +110,70 @@ def summarise_missed(key: WindowKey, missed: Missed, monitor: MonitorSettings) -
         error_run_count=None if missed.error_count else 0,
         dropped_count=missed.dropped_count,
     )
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows that a batch job asked a model about, in their order.
+
+    `inputs` are of all rows, `outputs` of those that were answered, at the places `answered`.
+    """
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    answered: npt.NDArray[np.int64]
+    row_count: int
+    seconds: float
+
+    @property
+    def answered_count(self) -> int:
+        """How many rows were answered."""
+        return len(self.answered)
+
+    @property
+    def answered_inputs(self) -> dict[str, Array]:
+        """The inputs of the rows that were answered."""
+        if self.answered_count == self.row_count:
+            return self.inputs
+        return {name: values[self.answered] for name, values in self.inputs.items()}
+
+
+def summarise_rows(
+    key: WindowKey, scored: ScoredRows, monitor: MonitorSettings, edges: Edges | None
+) -> Window:
+    """Return what rows of a batch job say of a window: each is a request, which took its share of the model's time."""
+    failed = np.ones(scored.row_count, dtype=np.bool_)
+    failed[scored.answered] = False
+    latency = LatencyHistogram()
+    if scored.row_count:
+        latency.update(np.full(scored.row_count, scored.seconds / scored.row_count))
+    features, outputs = Profile(edges=edges), Profile()
+    features.update(dict(iterate_columns(scored.inputs)), scored.row_count)
+    answers = dict(iterate_columns(scored.outputs))
+    outputs.update(answers, scored.answered_count)
+    odd = np.zeros(scored.answered_count, dtype=np.bool_)
+    for values in answers.values():
+        odd |= is_nonfinite(values)
+    odd_count = int(odd.sum()) if monitor.nonfinite_max_ratio < 1 else 0
+    return Window(
+        key=key,
+        window_s=monitor.window_s,
+        request_count=scored.row_count,
+        error_count=int(failed.sum()),
+        error_run_count=_run_count(failed),
+        row_count=features.row_count,
+        latency=latency,
+        features=features,
+        outputs=outputs,
+        nonfinite_count=odd_count,
+        nonfinite_run_count=_run_count(odd) if odd_count else 0,
+        nonfinite_row_count=int(odd.sum()),
+    )
+
+
+def _run_count(flags: npt.NDArray[np.bool_]) -> int:
+    """Return in how many runs the flags come that are set."""
+    return int(flags[:1].sum() + (flags[1:] & ~flags[:-1]).sum())
 
 
 def _nonfinite_rows(one: Exchange) -> int:

@@ -1,0 +1,276 @@
+"""`penstock exp run`: one experiment, a sweep of them, or what waits in the queue."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+import click
+
+from penstock.cli.data.targets import TARGETS
+from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.pipelines.repro import ExtentFlags, Narrator, asker, extent_of
+
+if TYPE_CHECKING:
+    from penstock.flows.experiments.request import Request
+    from penstock.flows.experiments.running import Company, Ran
+    from penstock.flows.experiments.sweeping import Outcome
+    from penstock.pipeline.overriding.overrides import Override
+    from penstock.pipeline.runner import StageResult
+    from penstock.pipeline.stage import Stage
+    from penstock.project.project import Project
+
+
+class ExperimentFlags(ExtentFlags):
+    """How the pipeline is brought up to date, and what the experiment is called."""
+
+    force: bool
+    interactive: bool
+    all_pipelines: bool
+    recursive: bool
+    force_downstream: bool
+    pull: bool
+    allow_missing: bool
+    dry: bool
+    keep_going: bool
+    ignore_errors: bool
+    name: str | None
+    copy_paths: tuple[str, ...]
+    message: str
+    no_hydra: bool
+
+
+class _Titled(Narrator):
+    """Tells of experiments that run at once: each line says which stage it is of."""
+
+    def printed(self, stage: Stage, line: str) -> None:
+        """Pass the command's output on."""
+        super().printed(stage, f"{stage.address}: {line}")
+
+    def finished(self, result: StageResult) -> None:
+        """Say what became of the stage, where something did."""
+        if result.action not in {"up to date", "frozen"}:
+            super().finished(result)
+
+
+@click.command()
+@TARGETS
+@click.option(
+    "-f", "--force", is_flag=True, help="Run stages that are up to date too; replace the name's experiment."
+)
+@click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
+@click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")
+@click.option("-p", "--pipeline", is_flag=True, help="The whole pipeline that the targets belong to.")
+@click.option("-P", "--all-pipelines", is_flag=True, help="Every pipeline of the repository.")
+@click.option("-R", "--recursive", is_flag=True, help="Take the stages of all files below a directory.")
+@click.option("--downstream", is_flag=True, help="Start at the targets: only they and what depends on them.")
+@click.option(
+    "--force-downstream", is_flag=True, help="Run what depends on a stage that ran, changed or not."
+)
+@click.option("--pull", is_flag=True, help="Fetch what is missing, results of earlier runs too.")
+@click.option("--allow-missing", is_flag=True, help="Leave stages alone where data are only missing.")
+@click.option("--dry", is_flag=True, help="Say what would run.")
+@click.option(
+    "-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."
+)
+@click.option("--ignore-errors", is_flag=True, help="After a failure, go on with everything.")
+@click.option("-n", "--name", help="The experiment's name; without it, one nobody has.")
+@click.option(
+    "-S",
+    "--set-param",
+    "set_param",
+    multiple=True,
+    metavar="[FILE:]NAME=VALUE",
+    help="Set a parameter; +NAME=VALUE adds one, ~NAME takes one away, NAME=A,B tries several values.",
+)
+@click.option("--queue", is_flag=True, help="Keep the experiment for --run-all.")
+@click.option("--run-all", is_flag=True, help="Run all that waits in the queue, each in a tree of its own.")
+@click.option("-j", "--jobs", type=click.IntRange(1), default=1, help="Run this many experiments at once.")
+@click.option("--temp", is_flag=True, help="Run in a tree of its own instead of the workspace.")
+@click.option("-C", "--copy-paths", multiple=True, help="Copy what git does not have into that tree.")
+@click.option("-m", "--message", default="", help="The message of the experiment's commit.")
+@click.option("--no-hydra", is_flag=True, help="Accepted for DVC's sake: no configuration is composed.")
+@json_option
+@pass_session
+def run(
+    session: Session,
+    /,
+    targets: tuple[str, ...],
+    set_param: tuple[str, ...],
+    queue: bool,
+    run_all: bool,
+    temp: bool,
+    jobs: int,
+    **flags: Unpack[ExperimentFlags],
+) -> None:
+    """Run the pipeline as an experiment, with parameters set for it, and keep the result under a name.
+
+    The workspace holds the result afterwards, unless --temp or --queue is given or parameters have several values:
+    then each experiment runs in a tree of its own, and `exp apply` brings one's result here.
+    """
+    from penstock.flows.experiments.saving import baseline_of, name_experiment
+    from penstock.pipeline.overriding.overrides import combine
+    from penstock.workspace import open_workspace
+
+    if run_all and (queue or set_param or targets or flags["name"]):
+        raise click.UsageError("--run-all runs what is queued: it takes no targets, name or parameters")
+    if flags["interactive"] and (queue or run_all or temp):
+        raise click.UsageError("--interactive goes with experiments in the workspace")
+    chosen = combine(set_param)
+    project = open_workspace(session.directory)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
+    try:
+        request = _request(session, project, targets, flags)
+        if run_all or queue or temp or len(chosen) > 1:
+            _apart(
+                session,
+                project,
+                request,
+                [] if run_all else chosen,
+                flags,
+                queue=queue,
+                only=not run_all,
+                jobs=jobs,
+            )
+            return
+        baseline = baseline_of(project)
+        name = name_experiment(project.git, baseline, flags["name"], force=flags["force"])
+        _here(session, project, name, request, chosen[0], flags)
+    finally:
+        project.close()
+
+
+def _here(
+    session: Session,
+    project: Project,
+    name: str,
+    request: Request,
+    overrides: Sequence[Override],
+    flags: ExperimentFlags,
+) -> None:
+    from dataclasses import replace
+
+    from penstock.flows.experiments.running import run_in_workspace
+
+    company = _company(session, Narrator(session))
+    if flags["interactive"]:
+        company = replace(company, confirm=asker())
+    ran = run_in_workspace(project, name, request, overrides, company, dry=flags["dry"])
+    if ran.experiment is None:
+        stages = [item.stage for item in ran.reproduction.results if item.action.startswith("would")]
+        session.emit(_document(ran), f"Would run: {', '.join(stages)}." if stages else "Nothing would run.")
+        return
+    session.emit(
+        _document(ran),
+        f"Ran experiment {ran.name} ({ran.experiment.commit[:7]}); its results are in your workspace.",
+    )
+
+
+def _apart(
+    session: Session,
+    project: Project,
+    request: Request,
+    chosen: Sequence[tuple[Override, ...]],
+    flags: ExperimentFlags,
+    *,
+    queue: bool,
+    only: bool,
+    jobs: int,
+) -> None:
+    """Queue experiments, and run them, or with `only` false all that wait, unless they are just to be queued."""
+    from penstock.flows.experiments.planning import enqueue_all
+    from penstock.flows.experiments.queueing import list_waiting
+    from penstock.flows.experiments.sweeping import run_all
+
+    if flags["dry"]:
+        raise click.UsageError("--dry goes with one experiment in the workspace")
+    queued = enqueue_all(project, request, chosen, flags["name"]) if only else []
+    if queue:
+        document = [{"name": job.name, "rev": job.start} for job in queued]
+        lines = [f"Queued experiment {job.name} ({job.start[:7]})." for job in queued]
+        session.emit(document, "\n".join([*lines, "Run them with penstock exp run --run-all."]))
+        return
+    names = {job.name for job in queued}
+    waiting = [one for one in list_waiting(project.git, "queue") if not only or one.job.name in names]
+    if not waiting:
+        session.emit([], "No experiment waits.")
+        return
+    watcher = _Titled(session) if len(waiting) > 1 and jobs > 1 else Narrator(session)
+
+    def tell(outcome: Outcome) -> None:
+        if outcome.error is not None:
+            session.note(f"Experiment {outcome.job.name} failed: {outcome.error.message}")
+
+    outcomes = run_all(project, waiting, _company(session, watcher), jobs=jobs, on_done=tell)
+    if len(outcomes) == 1 and outcomes[0].error is not None:
+        raise outcomes[0].error
+    session.emit([_outcome(one) for one in outcomes], lambda: _told(outcomes))
+    if any(one.error for one in outcomes):
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def _told(outcomes: Sequence[Outcome]) -> str:
+    ran = [one.ran for one in outcomes if one.ran is not None]
+    failed = [one.job.name for one in outcomes if one.error is not None]
+    lines = []
+    if ran:
+        names = ", ".join(one.name for one in ran)
+        lines += [f"Ran {len(ran)} experiment{'s' if len(ran) > 1 else ''}: {names}."]
+        lines += [f"Bring one's results here with penstock exp apply {ran[0].name}."]
+    if failed:
+        lines += [
+            f"Failed: {', '.join(failed)}. penstock exp show lists them, penstock exp remove drops them."
+        ]
+    return "\n".join(lines)
+
+
+def _request(session: Session, project: Project, targets: tuple[str, ...], flags: ExperimentFlags) -> Request:
+    from penstock.flows.experiments.request import Request
+
+    if flags["keep_going"] and flags["ignore_errors"]:
+        raise click.UsageError("--keep-going and --ignore-errors exclude each other")
+    base = session.directory.relative_to(project.root).as_posix()
+    return Request(
+        targets=targets,
+        base="" if base == "." else base,
+        recursive=flags["recursive"],
+        everything=flags["all_pipelines"],
+        extent=extent_of(flags),
+        force=flags["force"],
+        force_downstream=flags["force_downstream"],
+        pull=flags["pull"],
+        allow_missing=flags["allow_missing"],
+        on_error="keep going" if flags["keep_going"] else "ignore" if flags["ignore_errors"] else "stop",
+        copies=tuple(f"{base}/{path}" for path in flags["copy_paths"]),
+        message=flags["message"],
+    )
+
+
+def _company(session: Session, watcher: Narrator) -> Company:
+    from penstock.flows.experiments.running import Company
+
+    def bring(repo: Any) -> Any:
+        from penstock.flows.pipelines.pulling import bringer  # the remotes, only for it
+
+        return bringer(repo, session.note, with_runs=True)
+
+    return Company(watcher, bring)
+
+
+def _document(ran: Ran) -> dict[str, Any]:
+    done = ran.reproduction
+    return {
+        "name": ran.name,
+        "rev": ran.experiment.commit if ran.experiment else None,
+        "run": done.run.id if done.run else None,
+        "stages": [{"name": item.stage, "action": item.action} for item in done.results],
+        "metrics": dict(done.run.metrics) if done.run else {},
+    }
+
+
+def _outcome(one: Outcome) -> dict[str, Any]:
+    if one.ran is not None:
+        return _document(one.ran)
+    error = {"code": one.error.code, "message": one.error.message} if one.error else None
+    return {"name": one.job.name, "rev": None, "error": error}

@@ -1,0 +1,181 @@
+"""What a CI run on another machine would stumble over, told before the push. Reads and asks; writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from penstock.base.errors import PenstockError
+from penstock.flows.ci.files import RENDERERS, installation_of, plan_ci_file
+from penstock.flows.models.stated import require_stated
+from penstock.flows.pipelines.status import pipeline_status
+from penstock.flows.tracked.remotes.cloud import cloud_status
+from penstock.pipeline.definition import load_all_stages
+from penstock.project.checks import Check
+from penstock.project.project import Project
+from penstock.project.settings import SETTINGS_FILE, ModelSettings
+from penstock.project.worktree import require_git
+from penstock.registry.gates.settings import GateEntry
+
+SHOWN = 3
+OWN_FILES = (".dvc", "dvc.yaml", "dvc.lock", SETTINGS_FILE)
+
+
+def lint(project: Project) -> Iterator[Check]:
+    """Yield what would go otherwise on a CI system's machine than here.
+
+    Raises:
+        Invalid: the project is not in git, or penstock.yaml is wrong.
+    """
+    require_git(project)
+    yield from _files(project)
+    yield from _committed(project)
+    yield from _pipeline(project)
+    yield from _remote(project)
+    yield from _gates(project)
+    yield _tests(project)
+    yield from _store(project)
+
+
+def _files(project: Project) -> Iterator[Check]:
+    """Yield whether each CI file there is what `ci init` would write now."""
+    git_root = require_git(project)
+    found = [name for name, (relative, _) in RENDERERS.items() if (git_root / relative).is_file()]
+    if not found:
+        hint = f"penstock ci init {'|'.join(RENDERERS)}, or hook for a bare repository of yours"
+        yield Check("file", "missing", "no CI system runs this repository", hint)
+    for name in found:
+        yield _guarded("file", partial(_file, project, name))
+    if found:
+        for note in installation_of(project).notes:
+            yield Check("install", "missing", note, "ci: {install: …} in penstock.yaml")
+
+
+def _file(project: Project, name: str) -> Check:
+    relative, _ = RENDERERS[name]
+    text = (require_git(project) / relative).read_text()
+    plans = [plan_ci_file(project, name, is_self_hosted=True)]
+    if text != plans[0].text:
+        plans.append(plan_ci_file(project, name))
+    if all(text != plan.text for plan in plans):
+        hint = f"penstock ci init {name} --dry-run shows what it would be, --force replaces it"
+        return Check("file", "missing", f"{relative} is not what `ci init {name}` writes now", hint)
+    return Check("file", "ok", f"{relative} is up to date")
+
+
+def _committed(project: Project) -> Iterator[Check]:
+    """Yield what is not committed: a CI system sees commits alone."""
+    status = project.git.run_bytes("status", "--porcelain", "-z", "--", ".")
+    paths = [entry[3:].decode(errors="replace") for entry in status.split(b"\0") if len(entry) > 3]
+    if not paths:
+        yield Check("commit", "ok", "everything is committed")
+        return
+    ours = [path for path in paths if path.endswith(OWN_FILES)]
+    shown = ", ".join((ours or paths)[:SHOWN]) + (" …" if len(ours or paths) > SHOWN else "")
+    count = f"{len(paths)} changes are" if len(paths) > 1 else "one change is"
+    sentence = f"{count} not committed, and CI will not see it: {shown}"
+    yield Check("commit", "broken" if ours else "missing", sentence, "git add, git commit")
+
+
+def _pipeline(project: Project) -> Iterator[Check]:
+    stages = load_all_stages(project.data)
+    if not stages:
+        yield Check(
+            "pipeline", "missing", "there is no dvc.yaml: nothing is reproduced", "penstock stage add"
+        )
+        return
+    changed, _ = pipeline_status(project.data, (), project.root)
+    if changed:
+        shown = ", ".join(list(changed)[:SHOWN])
+        yield Check(
+            "pipeline",
+            "missing",
+            f"dvc.lock is not in step: {shown} would run in CI",
+            "penstock repro, git commit",
+        )
+        return
+    yield Check("pipeline", "ok", f"dvc.lock is in step with {len(stages)} stages")
+
+
+def _remote(project: Project) -> Iterator[Check]:
+    remote = project.data.config.get("core", "remote")
+    if remote is None:
+        sentence = "there is no default remote: CI has no data but git's"
+        yield Check("data", "missing", sentence, "penstock remote add -d NAME URL")
+        return
+    yield _guarded("data", partial(_pushed, project, remote))
+
+
+def _pushed(project: Project, remote: str) -> Check:
+    status = cloud_status(project.data)
+    absent = [path for path, word in status.items() if word in ("new", "missing")]
+    if absent:
+        shown = ", ".join(absent[:SHOWN]) + (" …" if len(absent) > SHOWN else "")
+        return Check("data", "broken", f"{len(absent)} objects are not on {remote}: {shown}", "penstock push")
+    return Check("data", "ok", f"all that is tracked is on {remote}")
+
+
+def _gates(project: Project) -> Iterator[Check]:
+    models = project.settings.all_models
+    if not models:
+        sentence = f"{SETTINGS_FILE} names no model: nothing is judged or registered"
+        yield Check("gates", "missing", sentence, "penstock start")
+    for model in models:
+        gates = project.settings.gates_of(model.name)
+        if not any(gate.severity == "block" for gate in gates):
+            sentence = f"nothing refuses {model.name}: it has no gate that blocks"
+            yield Check("gates", "broken", sentence, f"`gates:` in {SETTINGS_FILE}")
+            continue
+        yield _guarded("gates", partial(_stated, project, model, gates))
+
+
+def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]) -> Check:
+    require_stated(project.root, model)
+    files = [name for gate in gates for name in (*gate.gate.files(gate.settings), *gate.tables)]
+    absent = [name for name in files if not (project.root / name).exists()]
+    if absent:
+        hint = "penstock repro, penstock pull, or mend the name"
+        return Check(
+            "gates", "broken", f"{absent[0]}, which a gate of {model.name} names, is not there", hint
+        )
+    return Check("gates", "ok", f"{len(gates)} gates of {model.name}")
+
+
+def _tests(project: Project) -> Check:
+    command = project.settings.ci.tests
+    if command is None:
+        return Check("tests", "missing", f"{SETTINGS_FILE} names no tests", "ci: {tests: pytest -q}")
+    return Check("tests", "ok", command)
+
+
+def _store(project: Project) -> Iterator[Check]:
+    """Yield whether another machine would know this store, and whose signature its verdicts would have."""
+    is_local = project.places.store_url.startswith("sqlite")
+    if not is_local:
+        yield Check("store", "ok", "the store is shared")
+    elif any(gate.kind == "champion" for gate in _all_gates(project)):
+        sentence = "the store is a file of this machine: a hosted runner knows no champion, and what it registers is gone"
+        yield Check(
+            "store", "missing", sentence, "PENSTOCK_STORE, a secret of the CI system, names a shared one"
+        )
+    else:
+        sentence = "the store is a file of this machine: what a hosted runner registers is gone with it"
+        yield Check(
+            "store", "missing", sentence, "PENSTOCK_STORE, a secret of the CI system, names a shared one"
+        )
+    if not is_local and not project.settings.trusted_keys:
+        sentence = (
+            "penstock.yaml trusts no key: what CI signs is no proof here, nor what is signed here there"
+        )
+        yield Check("keys", "missing", sentence, "penstock key show, into `trusted_keys:` of penstock.yaml")
+
+
+def _all_gates(project: Project) -> list[GateEntry]:
+    return [gate for model in project.settings.all_models for gate in project.settings.gates_of(model.name)]
+
+
+def _guarded(part: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except PenstockError as error:
+        return Check(part, "broken", error.message, error.hint)

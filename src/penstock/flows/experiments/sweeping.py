@@ -1,0 +1,157 @@
+"""Many experiments run, several at once, recorded as runs under one parent; what fails does not stop the others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import psutil
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
+from penstock.flows.experiments.queueing import Waiting, put_again, put_failed, take
+from penstock.flows.experiments.running import SOURCE, Company, Job, Ran, run_apart
+from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
+from penstock.pipeline.runner import StageResult, Watcher
+from penstock.pipeline.stage import Stage
+from penstock.project.project import Project
+from penstock.tracking import runs
+from penstock.tracking.entities import Run, RunStatus
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one experiment: `ran`, or the error that it failed with."""
+
+    job: Job
+    ran: Ran | None
+    error: PenstockError | None = None
+
+
+def run_all(
+    project: Project,
+    waiting: Sequence[Waiting],
+    company: Company,
+    *,
+    jobs: int = 1,
+    on_done: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """Run what waits, up to `jobs` at once, and return what became of each, in order.
+
+    What failed is kept as such; what an interrupt stops, or keeps from starting, waits again.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; running commands are ended first.
+    """
+    _ = project.database, project.artifacts, project.data  # opened before threads share them
+    parent = _begin(project, waiting) if len(waiting) > 1 else None
+    company = replace(company, parent=parent)
+    stopped = threading.Event()
+    work = _Work(project, company, stopped)
+    found: dict[str, Outcome] = {}
+    pool = ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="experiment")
+    pending: set[Future[Outcome]] = {pool.submit(work.run, one) for one in waiting}
+    try:
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcome = future.result()
+                found[outcome.job.name] = outcome
+                on_done(outcome)
+    except BaseException:
+        stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        while any(future.running() for future in pending):
+            end_started()
+            wait(pending, timeout=0.1)
+        _end(project, parent, "KILLED")
+        raise
+    pool.shutdown()
+    _end(project, parent, "FAILED" if any(one.error for one in found.values()) else "FINISHED")
+    return [found[one.job.name] for one in waiting]
+
+
+def end_started() -> None:
+    """Ask every program that this process started, and what they started, to end."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+
+
+class _Stoppable:
+    """Tells a watcher, and no longer lets a stage begin or print once the sweep is stopped."""
+
+    def __init__(self, watcher: Watcher, stopped: threading.Event) -> None:
+        self.watcher, self.stopped = watcher, stopped
+
+    def started(self, stage: Stage, reasons: Sequence[str]) -> None:
+        """Pass it on."""
+        self._check()
+        self.watcher.started(stage, reasons)
+
+    def printed(self, stage: Stage, line: str) -> None:
+        """Pass it on."""
+        self._check()
+        self.watcher.printed(stage, line)
+
+    def finished(self, result: StageResult) -> None:
+        """Pass it on."""
+        self.watcher.finished(result)
+
+    def _check(self) -> None:
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+
+
+class _Work:
+    """Runs one experiment in a thread, until `stopped`."""
+
+    def __init__(self, project: Project, company: Company, stopped: threading.Event) -> None:
+        self.project, self.stopped = project, stopped
+        self.company = replace(company, watcher=_Stoppable(company.watcher or SILENT, stopped))
+
+    def run(self, one: Waiting) -> Outcome:
+        job = one.job
+        try:
+            take(self.project.git, one)
+            if self.stopped.is_set():
+                raise KeyboardInterrupt
+            ran = run_apart(self.project, job, self.company)
+        except PenstockError as error:
+            (put_again if self.stopped.is_set() else put_failed)(self.project.git, job)
+            return Outcome(job, None, error)
+        except BaseException:
+            put_again(self.project.git, job)
+            raise
+        return Outcome(job, ran)
+
+
+def _begin(project: Project, waiting: Sequence[Waiting]) -> str:
+    run = Run(
+        id=runs.new_run_id(),
+        experiment=project.settings.project,
+        name=waiting[0].job.request.sweep or f"{len(waiting)}-experiments",
+        status="RUNNING",
+        start_ms=now_ms(),
+        commit=waiting[0].job.baseline,
+        tags={
+            "penstock.actor": project.actor,
+            "penstock.source": f"{SOURCE}s",
+            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+        },
+    )
+    with project.database.write() as connection:
+        runs.create_run(connection, run)
+    return run.id
+
+
+def _end(project: Project, run_id: str | None, status: RunStatus) -> None:
+    if run_id is None:
+        return
+    with project.database.write() as connection:
+        runs.finish_run(connection, run_id, status)

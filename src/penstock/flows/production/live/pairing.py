@@ -1,0 +1,72 @@
+"""Events of payload loggers as observations: a call is taken once both of its sides are there."""
+
+from __future__ import annotations
+
+from penstock.base.clock import now_ms
+from penstock.base.digest import digest_bytes
+from penstock.base.errors import Invalid
+from penstock.flows.production.live.ingesting import Ingest, Taken
+from penstock.project.project import Project
+from penstock.serving.deployments import get_revision
+from penstock.serving.told.events import Half, drop_halves, find_halves, keep_half
+from penstock.serving.told.observations import Observation, ObservationBatch
+from penstock.serving.told.payloads import values_of
+
+
+def endpoint_of(half: Half, named: str | None) -> str:
+    """Return the endpoint an event is about: the one that is named, else the one called as the service.
+
+    Raises:
+        Invalid: neither is told.
+    """
+    found = named or half.service
+    if found is None:
+        raise Invalid(
+            "the event does not say whose call it is",
+            code="observations.bad_event",
+            hint="add ?endpoint=NAME to the logger's URL",
+        )
+    return found
+
+
+def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model: str | None) -> Taken:
+    """Keep one side of a call, and take the call when the other one is there.
+
+    Once, however often and in whichever order they are sent. A call lasted from the time of its request to that of its
+    answer.
+
+    Raises:
+        NotFound: there is no such endpoint.
+        Invalid: the payload is not understood.
+        Unavailable: the store cannot be reached; nothing was taken.
+    """
+    values_of(half.payload)
+    batch_id = f"event-{digest_bytes(f'{endpoint}/{half.call_id}'.encode())[:48]}"
+    with project.database.write() as connection:
+        get_revision(connection, endpoint)
+        keep_half(connection, endpoint, half, now_ms())
+    # after the commit: two sides that come at once both find the other one, and the batch's id takes the call once
+    with project.database.read() as connection:
+        sides = find_halves(connection, endpoint, half.call_id)
+    if len(sides) < 2:
+        return Taken(batch=batch_id, is_new=True, observation_count=0)
+    asked_ms, asked = sides["request"]
+    answered_ms, answered = sides["response"]
+    taken = ingest.take(
+        ObservationBatch(
+            batch=batch_id,
+            endpoint=endpoint,
+            model=model,
+            observations=[
+                Observation(
+                    time_ms=asked_ms,
+                    latency_s=max(0, answered_ms - asked_ms) / 1000,
+                    inputs=values_of(asked),
+                    outputs=values_of(answered),
+                )
+            ],
+        )
+    )
+    with project.database.write() as connection:
+        drop_halves(connection, endpoint, half.call_id)
+    return taken

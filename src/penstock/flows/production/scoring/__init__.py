@@ -1,0 +1,1 @@
+"""A model over whole tables: read in parts, scored, written with prediction ids, recorded as windows, resumed."""

@@ -1,0 +1,177 @@
+"""A batch job's state beside what it writes: what it was asked for, and its finished parts.
+
+`OUT.parts/job.json` says what the job is, `part-000000.json` that a part is finished and how it went; a part without it
+is made anew. So a job that was killed goes on where it was, on any machine that reaches OUT, and a job that is another
+one is not mixed with it. `job.json` is the first that is written and the first that is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+
+import msgspec
+
+from penstock.base.errors import Conflict, Corrupt
+from penstock.base.running import is_running
+from penstock.flows.production.scoring.places import Place, Source
+from penstock.serving.prediction_id import PredictionId, Route
+from penstock.serving.prediction_runs import COUNTER_MAX
+
+FORMAT = 1
+REASONS_KEPT = 20
+"""Bad rows of a part whose reason is kept beside it; OUT has every one's."""
+
+
+class BadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row without an answer: the table, its number there from 1 (without a heading), and why."""
+
+    table: str
+    row: int
+    reason: str
+
+
+class Watching(msgspec.Struct, frozen=True, kw_only=True):
+    """Which endpoint the answers are recorded for, and what their ids say; fixed when the job begins."""
+
+    endpoint: str
+    endpoint_id: int
+    revision: int
+    version: int
+    route: Route
+    worker: int
+    time_ms: int
+
+    def id_of(self, counter: int) -> PredictionId:
+        """Return the id of the job's answer with a running number; the time counts on where numbers run out."""
+        number = self.revision if self.route != "direct" else self.version
+        time_ms = self.time_ms + counter // COUNTER_MAX
+        return PredictionId(time_ms, self.endpoint_id, number, self.route, self.worker, counter % COUNTER_MAX)
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes two jobs the same: model, tables, and what is written how."""
+
+    model: str
+    digest: str
+    source: str
+    tables: tuple[Source, ...]
+    columns: tuple[str, ...]
+    part_rows: int
+    suffix: str
+    endpoint: str | None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that has begun."""
+
+    id: str
+    asked: Asked
+    watching: Watching | None
+    host: str
+    pid: int
+    format: int = FORMAT
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished part: up to which row of which table, and what became of its rows."""
+
+    number: int
+    table: int
+    next_row: int
+    rows: int
+    answered: int
+    bad: int
+    failed: int
+    next_counter: int
+    reasons: tuple[BadRow, ...] = ()
+
+
+class Parts:
+    """The directory of a job's parts."""
+
+    def __init__(self, place: Place) -> None:
+        self._backend, self.prefix = place.backend, f"{place.key}.parts"
+        self._url = f"{place.url}.parts"
+
+    def key(self, number: int, suffix: str) -> str:
+        """Return where a part lies."""
+        return f"{self.prefix}/part-{number:06}{suffix}"
+
+    def find(self) -> Job | None:
+        """Return the job that was begun here.
+
+        Raises:
+            Corrupt: what is there cannot be read.
+        """
+        key = f"{self.prefix}/job.json"
+        if not self._backend.exists(key):
+            return None
+        try:
+            return msgspec.json.decode(self._backend.get(key), type=Job)
+        except msgspec.DecodeError as error:
+            raise Corrupt(
+                f"{self._url}/job.json cannot be read: {error}",
+                code="batch.bad_job",
+                hint="--restart begins anew",
+            ) from None
+
+    def begin(self, asked: Asked, watching: Watching | None) -> Job:
+        """Begin a job where none is."""
+        self._backend.delete_tree(self.prefix)
+        job = Job(
+            id=secrets.token_hex(8),
+            asked=asked,
+            watching=watching,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+        self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(job))
+        return job
+
+    def resume(self, job: Job, asked: Asked) -> Job:
+        """Take over a job that was begun by a process that is gone.
+
+        Raises:
+            Conflict: it is another job, or its process still runs.
+        """
+        if job.format != FORMAT or job.asked != asked:
+            raise Conflict(
+                f"{self._url} holds parts of another job ({_difference(job.asked, asked)})",
+                code="batch.other_job",
+                hint="--restart discards them and begins anew",
+            )
+        if job.host == socket.gethostname() and job.pid != os.getpid() and is_running(job.pid):
+            raise Conflict(
+                f"process {job.pid} is scoring into {self._url.removesuffix('.parts')} now",
+                code="batch.runs",
+                hint="wait for it, or end it and run the same command again",
+            )
+        mine = msgspec.structs.replace(job, host=socket.gethostname(), pid=os.getpid())
+        self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(mine))
+        return mine
+
+    def finished(self) -> list[Finished]:
+        """Return the finished parts in order, up to the first that is missing."""
+        found: list[Finished] = []
+        while True:
+            key = self.key(len(found), ".json")
+            if not self._backend.exists(key):
+                return found
+            found.append(msgspec.json.decode(self._backend.get(key), type=Finished))
+
+    def finish(self, part: Finished, data: bytes, suffix: str) -> None:
+        """Keep a part; the part is finished when this returns."""
+        self._backend.put(self.key(part.number, suffix), data)
+        self._backend.put(self.key(part.number, ".json"), msgspec.json.encode(part))
+
+    def discard(self) -> None:
+        """Remove everything."""
+        self._backend.delete(f"{self.prefix}/job.json")
+        self._backend.delete_tree(self.prefix)
+
+
+def _difference(before: Asked, now: Asked) -> str:
+    names = [one for one in Asked.__struct_fields__ if getattr(before, one) != getattr(now, one)]
+    return f"other {', '.join(names)}" if names else "of another version"

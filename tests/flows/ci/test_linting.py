@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from penstock.base.errors import Invalid
+from penstock.flows.ci.files import apply_ci_file, plan_ci_file
+from penstock.flows.ci.linting import lint
+from penstock.flows.tracked.versioning import push
+from penstock.project.checks import Check
+from penstock.workspace import open_workspace
+from projects import Sample
+
+
+def parts(sample: Sample) -> dict[str, Check]:
+    project = open_workspace(sample.root)
+    try:
+        return {check.part: check for check in lint(project)}
+    finally:
+        project.close()
+
+
+def test_what_a_ci_run_would_stumble_over_is_told_before_the_push(trained: Sample, tmp_path: Path) -> None:
+    first = parts(trained)
+    assert {part: check.state for part, check in first.items()} == {
+        "file": "missing", "commit": "ok", "pipeline": "ok", "data": "missing", "gates": "ok", "tests": "ok",
+        "store": "missing",
+    }  # fmt: skip
+    assert "knows no champion" in first["store"].sentence
+
+    remote = tmp_path / "remote"
+    trained.git.run("config", "user.name", "a")
+    config = trained.root / ".dvc/config"
+    config.write_text(f"[core]\n    remote = r\n['remote \"r\"']\n    url = {remote}\n")
+    project = open_workspace(trained.root)
+    apply_ci_file(plan_ci_file(project, "gitlab", is_self_hosted=True))
+    found = parts(trained)
+    assert (found["commit"].state, found["data"].state) == ("missing", "broken")
+    assert found["data"].hint == "penstock push"
+    assert found["file"].state == "ok"
+    push(project.data)
+    project.close()
+    assert parts(trained)["data"].state == "ok"
+
+    config.write_text("")
+    (trained.root / ".gitlab-ci.yml").write_text("stages: []\n")
+    assert "is not what `ci init gitlab` writes now" in parts(trained)["file"].sentence
+
+
+def test_changes_that_ci_would_not_see_and_gates_that_refuse_nothing_are_broken(trained: Sample) -> None:
+    (trained.root / "params.yaml").write_text("features: [hour]\nstrength: 2.0\n")
+    settings = trained.root / "penstock.yaml"
+    text = settings.read_text()
+    settings.write_text(text.replace("schema: schema.json", "schema: gone.json"))
+    found = parts(trained)
+    assert "train" in found["pipeline"].sentence
+    assert found["commit"].state == "broken"
+    assert "penstock.yaml" in found["commit"].sentence
+    assert "gone.json" in found["gates"].sentence
+    start, end = text.index("gates:"), text.index("endpoints:")
+    settings.write_text(text[:start] + text[end:])
+    assert parts(trained)["gates"].state == "broken"
+
+
+def test_linting_writes_nothing_and_needs_git(trained: Sample, tmp_path: Path) -> None:
+    before = sorted(path for path in trained.root.rglob("*") if ".git/" not in str(path))
+    assert json.dumps([check._asdict() for check in parts(trained).values()])
+    after = sorted(path for path in trained.root.rglob("*") if ".git/" not in str(path))
+    assert [path for path in after if path not in before and "__pycache__" not in str(path)] == []
+    bare = tmp_path / "bare"
+    (bare / ".dvc").mkdir(parents=True)
+    project = open_workspace(bare)
+    with pytest.raises(Invalid, match="not in a git repository"):
+        list(lint(project))
+    project.close()
