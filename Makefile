@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
-	$(REAL) $(PYTEST) $(ARGS)
+	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(REAL) $(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
