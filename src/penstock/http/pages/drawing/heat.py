@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from penstock.base.clock import format_ms
@@ -10,7 +11,7 @@ from penstock.http.pages.drawing.axes import Tick, clock
 from penstock.http.pages.telling.formatting import number
 
 NAME_WIDTH, CELL_HEIGHT, WIDTH, FOOT = 190, 18, 1120, 24
-MOST_TICKS = 6
+MOST_TICKS, TICK_WIDTH = 6, 64
 LEVELS = (0.25, 0.5, 1.0, 4.0)
 """Shares of the limit at which a cell gets its next shade; above the third it is over the limit."""
 
@@ -56,7 +57,7 @@ def heat_map(drift: DriftOverTime, limit: float) -> HeatMap | None:
             cells.append(
                 Cell(round(NAME_WIDTH + at * width, 1), row * CELL_HEIGHT, level_of(value, limit), told)
             )
-    each = max(1, -(-len(drift.spans) // MOST_TICKS))
+    each = max(-(-len(drift.spans) // MOST_TICKS), math.ceil(TICK_WIDTH / width))
     length = drift.spans[-1][1] - drift.spans[0][0]
     form = "HMS" if length < 1200 else "HM" if length < 2 * 86_400 else "MD"
     ticks = tuple(
