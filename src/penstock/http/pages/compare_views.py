@@ -22,7 +22,7 @@ from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 
 MOST = 8
-CURVES = 12
+CURVES = 9
 POINTS = 100
 Points = Sequence[tuple[int, float]]
 
