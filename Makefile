@@ -14,7 +14,7 @@ PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosg
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
-	bench-reaction bench-control bench-watch \
+	bench-reaction bench-control bench-watch bench-pages \
 	test-clients clean programs
 
 help: ## List what can be made.
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
-	$(REAL) $(PYTEST) $(ARGS)
+	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(REAL) $(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
@@ -104,6 +104,9 @@ bench-reaction: $(VENV)/.tested ## Measure the time from the first failing reque
 
 bench-control: $(VENV)/.tested ## Measure what a look of the controller costs, and what the store holds, after a month.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_control.py
+
+bench-pages: $(VENV)/.tested $(PEERS)/.installed programs ## Measure every page on a store that has grown, and MLflow's run table beside it.
+	$(REAL) $(BIN)/python bench/bench_pages.py
 
 bench-watch: $(VENV)/.tested ## Measure what watching a function of a service of its own costs a call.
 	$(BIN)/python bench/bench_watch.py

@@ -272,6 +272,23 @@ def shown(address: str) -> str:
     )
 
 
+def search(port: int, body: bytes) -> tuple[bytes, float]:
+    """Ask MLflow's server for what its table shows; its workers may end a connection while they start."""
+    for _ in range(5):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        begun = time.perf_counter()
+        try:
+            connection.request(
+                "POST", "/ajax-api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+            )
+            return connection.getresponse().read(), 1000 * (time.perf_counter() - begun)
+        except (http.client.HTTPException, OSError):
+            time.sleep(1.0)
+        finally:
+            connection.close()
+    raise RuntimeError("MLflow's server did not answer a search")
+
+
 def measure_mlflow(browser: Browser, work: Path, share: float) -> dict[str, Any]:
     """Return how long MLflow's table of the same runs takes until a run is shown."""
     with run_server("mlflow", work) as server:
@@ -280,14 +297,8 @@ def measure_mlflow(browser: Browser, work: Path, share: float) -> dict[str, Any]
         body = json.dumps({"experiment_ids": ["0"], "max_results": 100}).encode()
         took = []
         for _ in range(TIMES):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            begun = time.perf_counter()
-            connection.request(
-                "POST", "/ajax-api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
-            )
-            answer = connection.getresponse().read()
-            took.append(1000 * (time.perf_counter() - begun))
-            connection.close()
+            answer, ms = search(port, body)
+            took.append(ms)
         url = f"{server.url}/#/experiments/0/runs"
         ready = [opened_ms(browser, url, "text=/^run-17/") for _ in range(OPENED)]
     return {

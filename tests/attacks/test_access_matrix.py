@@ -154,6 +154,17 @@ EVERYTHING = (
     "/models/alices/1",
     "/lineage/alices/1",
     "/why",
+    "/why/alices/1",
+    "/endpoints/delay/promote",
+    "/endpoints/delay/drift",
+    "/models/alices/1/card",
+    "/models/alices/1/card.md",
+    "/data",
+    "/data/raw",
+    "/pipeline",
+    "/ci/abc",
+    "/runs/{r}/view?path=x",
+    "/runs/{r}/raw?path=x",
     "/runs",
 )
 READS = [case for case in CASES if case.role == "reader"]
@@ -370,6 +381,9 @@ def test_pages_and_api_are_for_those_who_read_everything(guarded: Guarded) -> No
     for path in EVERYTHING:
         assert guarded.send("outsider", "GET", path).status_code == 403, path
         assert guarded.send("reader", "GET", path).status_code in {200, 303, 404}, path
+    for name in ("outsider", "reader"):  # what a page changes needs more than reading
+        for method in ("GET", "POST"):
+            assert guarded.send(name, method, "/models/alices/1/promote").status_code == 403, (name, method)
 
 
 def test_what_belongs_to_alice_is_not_reached_through_what_belongs_to_another(guarded: Guarded) -> None:

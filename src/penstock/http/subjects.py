@@ -11,8 +11,8 @@ MAX_SUBJECT = 500
 MAX_DIGITS = 9
 
 
-def explain_subject(project: Project, subject: str) -> Explanation:
-    """Return the chain of a subject that came in a request.
+def explain_subject(project: Project, subject: str, most: int | None = None) -> Explanation:
+    """Return the chain of a subject that came in a request, with at most so many versions.
 
     Raises:
         Invalid: no subject can look so: empty, too long, or with control characters.
@@ -24,7 +24,7 @@ def explain_subject(project: Project, subject: str) -> Explanation:
             code="http.bad_subject",
             hint="name a prediction id, MODEL/VERSION, an endpoint, a run id, a tracked file or a commit",
         )
-    return explain(project, subject)
+    return explain(project, subject, most)
 
 
 def named_version(project: Project, model: str, number: str) -> VersionView:

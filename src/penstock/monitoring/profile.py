@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -261,8 +261,11 @@ class Profile:
         return msgspec.msgpack.encode([FORMAT_OF_REFERENCE, self.row_count, packed, variation])
 
     @staticmethod
-    def from_bytes(data: bytes) -> Profile:
+    def from_bytes(data: bytes, only: Collection[str] | None = None) -> Profile:
         """Read what `to_bytes` wrote.
+
+        Args:
+            only: the columns that are read; None: all.
 
         Raises:
             Corrupt: the bytes are something else.
@@ -274,6 +277,8 @@ class Profile:
             variation = msgspec.convert(more[0] if more else {}, dict[str, tuple[Spread, ...]])
             columns: dict[str, ColumnProfile] = {}
             for name, (kind, *parts) in packed.items():
+                if only is not None and name not in only:
+                    continue
                 columns[name] = NumberColumn.unpack(parts) if kind == "n" else TextColumn.unpack(parts)
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
             raise Corrupt(f"a profile cannot be read: {error}", code="monitoring.profile_corrupt") from None

@@ -7,7 +7,7 @@ rows with only quality to the window of their prediction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -161,6 +161,7 @@ def list_windows(
     *,
     revision: int | None = None,
     revisions: Sequence[int] | None = None,
+    route: str | None = None,
     since_s: int = 0,
     limit: int = 200,
     with_features: bool = True,
@@ -170,6 +171,7 @@ def list_windows(
     Args:
         revision: only windows of this one.
         revisions: only windows of these.
+        route: only windows of this one.
         limit: of the newest window starts, how many; one start may have several routes.
         with_features: whether the sketches of features and outputs are read; they are most of a window's bytes.
     """
@@ -178,6 +180,8 @@ def list_windows(
         wanted &= windows.c.revision == revision
     if revisions is not None:
         wanted &= windows.c.revision.in_(revisions)
+    if route is not None:
+        wanted &= windows.c.route == route
     starts = sa.select(windows.c.start_s).where(wanted).distinct().order_by(windows.c.start_s.desc())
     first = sa.select(sa.func.min(starts.limit(limit).subquery().c.start_s)).scalar_subquery()
     columns = [
@@ -190,6 +194,29 @@ def list_windows(
         window = unpack(row)
         found.setdefault(window.key, []).append(window)
     return [merge_windows(found[key]) for key in sorted(found)]
+
+
+def list_profiles(
+    connection: sa.Connection, keys: Sequence[WindowKey], only: Collection[str] | None = None
+) -> dict[WindowKey, Profile]:
+    """Return the profiles of the features of some windows of one endpoint, only of these columns; reading is the cost."""
+    if not keys:
+        return {}
+    columns = windows.c
+    query = sa.select(
+        columns.start_s, columns.revision, columns.version, columns.route, columns.features
+    ).where(
+        columns.endpoint == keys[0].endpoint,
+        columns.start_s.in_({one.start_s for one in keys}),
+        columns.features.is_not(None),
+    )
+    wanted, found = set(keys), dict[WindowKey, Profile]()
+    for row in connection.execute(query):
+        key = WindowKey(keys[0].endpoint, row.start_s, row.revision, row.version, row.route)
+        if key in wanted:
+            profile = Profile.from_bytes(row.features, only)
+            found[key] = found[key].merge(profile) if key in found else profile
+    return found
 
 
 def labelled(

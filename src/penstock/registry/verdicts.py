@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -43,12 +44,13 @@ def find_verdict(
     """
     if not model_digest:
         return None
-    query = sa.select(verdicts).where(verdicts.c.model == model, verdicts.c.model_digest == model_digest)
+    asked: dict[str, Any] = {"of_model": model, "of_digest": model_digest}
     if settings_digest is not None:
-        query = query.where(verdicts.c.settings_digest == settings_digest)
+        asked["of_settings"] = settings_digest
     if until_ms is not None:
-        query = query.where(verdicts.c.created_ms <= until_ms)
-    return next(_read(connection, query.order_by(verdicts.c.created_ms.desc()).limit(1)), None)
+        asked["until_ms"] = until_ms
+    query = _newest(settings_digest is not None, until_ms is not None)
+    return next(_read(connection, query, asked), None)
 
 
 def glance_verdict(
@@ -100,9 +102,24 @@ def was_called(connection: sa.Connection, old: str, new: str) -> bool:
     return False
 
 
-def _read(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Verdict]:
+@cache
+def _newest(has_settings: bool, has_end: bool) -> sa.Select[Any]:
+    columns = verdicts.c
+    query = sa.select(verdicts).where(
+        columns.model == sa.bindparam("of_model"), columns.model_digest == sa.bindparam("of_digest")
+    )
+    if has_settings:
+        query = query.where(columns.settings_digest == sa.bindparam("of_settings"))
+    if has_end:
+        query = query.where(columns.created_ms <= sa.bindparam("until_ms"))
+    return query.order_by(columns.created_ms.desc()).limit(1)
+
+
+def _read(
+    connection: sa.Connection, query: sa.Select[Any], asked: dict[str, Any] | None = None
+) -> Iterator[Verdict]:
     try:
-        for row in connection.execute(query).mappings():
+        for row in connection.execute(query, asked).mappings():
             yield msgspec.convert({str(key): value for key, value in row.items()}, Verdict)
     except (ValueError, msgspec.ValidationError) as error:
         raise Corrupt(

@@ -132,26 +132,42 @@ def count_versions(connection: sa.Connection, model: str | None = None) -> list[
     return [VersionCount(*row) for row in connection.execute(query)]
 
 
-def list_versions_of_run(connection: sa.Connection, run_id: str) -> list[ModelVersion]:
-    """Return the versions a run made, deleted ones too."""
+def list_versions_of_run(
+    connection: sa.Connection, run_id: str, limit: int | None = None
+) -> list[ModelVersion]:
+    """Return the versions a run made, deleted ones too; of more than `limit` the newest."""
     query = sa.select(versions).where(versions.c.run_id == run_id)
-    return _load(connection, query.order_by(versions.c.model, versions.c.number))
+    found = _load(connection, query.order_by(versions.c.model.desc(), versions.c.number.desc()).limit(limit))
+    return found[::-1]
 
 
-def list_versions_of_commit(connection: sa.Connection, commit: str) -> list[ModelVersion]:
-    """Return the versions registered from a commit, deleted ones too."""
+def list_versions_of_commit(
+    connection: sa.Connection, commit: str, limit: int | None = None
+) -> list[ModelVersion]:
+    """Return the versions registered from a commit, deleted ones too; of more than `limit` the newest."""
     query = sa.select(versions).where(versions.c.commit == commit)
-    return _load(connection, query.order_by(versions.c.model, versions.c.number))
+    found = _load(connection, query.order_by(versions.c.model.desc(), versions.c.number.desc()).limit(limit))
+    return found[::-1]
 
 
-def list_versions_of_input(connection: sa.Connection, path: str) -> list[ModelVersion]:
-    """Return the versions that were made from data at a path, newest first, deleted ones too."""
+def list_uses_of_input(connection: sa.Connection, path: str, limit: int) -> list[tuple[str, str]]:
+    """Return (version, digest) of what was made from data at a path, the newest numbers first."""
+    used = version_inputs.c
+    query = sa.select(used.model, used.number, used.digest).where(used.path == path)
+    rows = connection.execute(query.order_by(used.number.desc(), used.model).limit(limit))
+    return [(f"{row.model}/{row.number}", row.digest) for row in rows]
+
+
+def list_versions_of_input(
+    connection: sa.Connection, path: str, limit: int | None = None
+) -> list[ModelVersion]:
+    """Return the versions that were made from data at a path, newest first, deleted ones too; at most `limit`."""
     used = version_inputs.c
     query = sa.select(versions).join(
         version_inputs, (used.model == versions.c.model) & (used.number == versions.c.number)
     )
     newest = query.where(used.path == path).order_by(versions.c.model, versions.c.number.desc())
-    return _load(connection, newest)
+    return _load(connection, newest.limit(limit))
 
 
 def delete_version(connection: sa.Connection, card: VersionCard, actor: str) -> None:

@@ -7,6 +7,7 @@ it is in `workers`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -224,13 +225,7 @@ def list_revisions(connection: sa.Connection, endpoint: str) -> list[Revision]:
 
 def list_revisions_of_version(connection: sa.Connection, model: str, number: int) -> list[Revision]:
     """Return every revision of any endpoint that served a version, by endpoint, newest first."""
-    serves = (
-        (revisions.c.stable == number)
-        | (revisions.c.canary_version == number)
-        | (sa.cast(revisions.c.shadows, sa.Text) != "[]")
-    )
-    query = _select().where(revisions.c.model == model, serves)
-    rows = connection.execute(query.order_by(endpoints.c.name, revisions.c.number.desc()))
+    rows = connection.execute(_of_version(), {"model": model, "number": number})
     return [found for found in map(_revision, rows) if number in found.versions]
 
 
@@ -244,6 +239,17 @@ def find_endpoint_name(connection: sa.Connection, endpoint_id: int) -> str | Non
     """Return the name of the endpoint that prediction ids call `endpoint_id`, or None."""
     name = connection.scalar(sa.select(endpoints.c.name).where(endpoints.c.id == endpoint_id))
     return None if name is None else str(name)
+
+
+@cache
+def _of_version() -> sa.Select[Any]:
+    serves = (
+        (revisions.c.stable == sa.bindparam("number"))
+        | (revisions.c.canary_version == sa.bindparam("number"))
+        | (sa.cast(revisions.c.shadows, sa.Text) != "[]")
+    )
+    query = _select().where(revisions.c.model == sa.bindparam("model"), serves)
+    return query.order_by(endpoints.c.name, revisions.c.number.desc())
 
 
 def _select() -> sa.Select[Any]:

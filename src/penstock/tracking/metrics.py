@@ -22,6 +22,8 @@ from penstock.tracking.tables import logged_model_metrics, logged_models, run_la
 from penstock.tracking.values import in_parts
 
 _POINT = ("run_id", "key", "step", "time_ms", "value", "is_nan")
+MOST_AT_A_STEP = 20
+"""So many points are read at most for each that is asked for: thousands may be at one step."""
 Stored = tuple[str, float, int, int, bool]
 """A point as it is stored: key, value, time in ms, step, whether it is not a number."""
 
@@ -136,6 +138,27 @@ def list_steps(
     return found
 
 
+def list_thinned(connection: sa.Connection, run_id: str, key: str, count: int) -> list[Stored]:
+    """Return a metric's points at about `count` steps, evenly apart, the first and the last among them, in order.
+
+    The database counts and chooses: of millions of points only those are read that are returned.
+    """
+    asked: dict[str, Any] = {"of_run": run_id, "of_key": key, "most": MOST_AT_A_STEP * count}
+    first, last = connection.execute(_ends(), asked).one()
+    if first is None or last - first <= 2 * count:
+        found = [tuple(row) for row in connection.execute(_all_points(), asked)]
+        least = 0
+    else:
+        steps = list(dict.fromkeys([*range(first, last + 1, (last - first) // count), last]))
+        found = [tuple(row) for row in connection.execute(_at_steps(), {**asked, "steps": steps})]
+        least = count // 4
+    if least <= len(found) < MOST_AT_A_STEP * count:
+        return found
+    total = connection.execute(_count(), asked).scalar_one()  # steps that are not evenly apart, or crowded
+    rows = connection.execute(_every(), {**asked, "each": max(1, total // count)})
+    return [tuple(row) for row in rows]
+
+
 def list_at_steps(connection: sa.Connection, run_id: str, key: str, steps: Iterable[int]) -> list[Stored]:
     """Return a metric's points at these steps, by (step, time, value)."""
     columns = run_metrics.c
@@ -162,6 +185,48 @@ def check_point(point: MetricPoint, path: str = "") -> None:
 
 
 # Statements are built once: building one costs three times as much as running it.
+@cache
+def _ends() -> sa.Select[Any]:
+    step = run_metrics.c.step
+    one, other = (
+        sa.select(ends(step)).where(_of_run_and_key()).scalar_subquery()
+        for ends in (sa.func.min, sa.func.max)
+    )
+    return sa.select(one, other)
+
+
+@cache
+def _count() -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(run_metrics).where(_of_run_and_key())
+
+
+@cache
+def _all_points() -> sa.Select[Any]:
+    columns = run_metrics.c
+    query = sa.select(columns.key, columns.value, columns.time_ms, columns.step, columns.is_nan)
+    query = query.where(_of_run_and_key()).order_by(columns.step, columns.time_ms, columns.value)
+    return query.limit(sa.bindparam("most"))
+
+
+@cache
+def _at_steps() -> sa.Select[Any]:
+    return _all_points().where(run_metrics.c.step.in_(sa.bindparam("steps", expanding=True)))
+
+
+@cache
+def _every() -> sa.Select[Any]:
+    columns = run_metrics.c
+    place = sa.func.row_number().over(order_by=(columns.step, columns.time_ms, columns.value)).label("place")
+    ranked = _all_points().order_by(None).limit(None).add_columns(place).subquery()
+    query = sa.select(*list(ranked.c)[:5]).where(ranked.c.place % sa.bindparam("each") == 0)
+    return query.order_by(ranked.c.place)
+
+
+def _of_run_and_key() -> sa.ColumnElement[bool]:
+    columns = run_metrics.c
+    return (columns.run_id == sa.bindparam("of_run")) & (columns.key == sa.bindparam("of_key"))
+
+
 @cache
 def _add_points(dialect: str) -> sa.Insert:
     insert: sa.Insert = upsert(dialect, run_metrics).on_conflict_do_nothing()

@@ -74,7 +74,10 @@ def addresses(hostile: Hostile) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+WAYS = [(1440, "light"), (390, "dark"), *([(1440, "dark"), (390, "light")] if SHOTS else [])]
+
+
+@pytest.mark.parametrize(("width", "scheme"), WAYS)
 def test_every_page_fits_its_window_without_an_error_or_a_foreign_request(
     browser: Browser, server: PageServer, hostile: Hostile, width: int, scheme: str
 ) -> None:
@@ -97,6 +100,7 @@ def test_every_page_fits_its_window_without_an_error_or_a_foreign_request(
             wrong.append(f"{address} has a box that the keyboard cannot scroll")
         if SHOTS:
             name = re.sub(r"\W+", "-", address).strip("-")[:60] or "overview"
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
             watched.page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True)
     context.close()
     assert wrong == []

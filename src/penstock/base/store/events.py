@@ -85,10 +85,13 @@ def list_events(
     subject: str | None = None,
     kind: str | None = None,
     after_id: int = 0,
+    before_id: int | None = None,
     limit: int = 50,
 ) -> list[Event]:
-    """Return the newest `limit` events with id above `after_id`, oldest first."""
+    """Return the newest `limit` events with id above `after_id` (and below `before_id`), oldest first."""
     query = sa.select(events).where(events.c.id > after_id)
+    if before_id is not None:
+        query = query.where(events.c.id < before_id)
     if subject is not None:
         query = query.where(events.c.subject == subject)
     if kind is not None:

@@ -72,8 +72,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None = None
 
 
-def explain(project: Project, subject: str) -> Explanation:
+def explain(project: Project, subject: str, most: int | None = None) -> Explanation:
     """Return the chain of a prediction id, `model/version`, `model@alias`, endpoint, run, data file or commit.
+
+    Args:
+        most: of so many versions that a run, data or a commit reached, the newest, the rest is told of; None: of all.
 
     Raises:
         NotFound: nothing is called so.
@@ -97,13 +100,13 @@ def explain(project: Project, subject: str) -> Explanation:
             return _explain_endpoint(connection, subject)
         run = as_run(connection, subject)
         if run is not None:
-            return _explain_run(connection, subject, run)
-        data = _as_data(connection, subject)
+            return _explain_run(connection, subject, run, most)
+        data = _as_data(connection, subject, most)
         if data is not None:
             return data
         commit = as_commit(project, subject)
         if commit is not None:
-            return _explain_commit(connection, subject, commit)
+            return _explain_commit(connection, subject, commit, most)
     raise NotFound(
         f"nothing is called {subject!r}",
         code="chain.no_subject",
@@ -196,8 +199,8 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
     )
 
 
-def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explanation:
-    versions = list_versions_of_run(connection, run_id)
+def _explain_run(connection: sa.Connection, subject: str, run_id: str, most: int | None) -> Explanation:
+    versions = list_versions_of_run(connection, run_id, most)
     links = [*_run_links(connection, run_id)]
     for version in versions:
         links += [_version_link(version), *_served_links(connection, version)]
@@ -206,30 +209,30 @@ def _explain_run(connection: sa.Connection, subject: str, run_id: str) -> Explan
     )
 
 
-def _explain_commit(connection: sa.Connection, subject: str, commit: str) -> Explanation:
+def _explain_commit(connection: sa.Connection, subject: str, commit: str, most: int | None) -> Explanation:
     links = [Link(kind="commit", key=commit, text=commit[:10])]
-    found = {version.ref: version for version in list_versions_of_commit(connection, commit)}
-    for run_id in tracking.list_runs_of_commit(connection, commit):
+    found = {version.ref: version for version in list_versions_of_commit(connection, commit, most)}
+    for run_id in tracking.list_runs_of_commit(connection, commit)[-most if most else None :]:
         links.append(_run_links(connection, run_id)[0])
-        found |= {version.ref: version for version in list_versions_of_run(connection, run_id)}
-    for version in found.values():
+        found |= {version.ref: version for version in list_versions_of_run(connection, run_id, most)}
+    for version in list(found.values())[-most if most else None :]:
         links += [_version_link(version), *_served_links(connection, version)]
     newest = max(found.values(), key=lambda version: version.created_ms, default=None)
     return _explanation(subject, "commit", links, newest, commit)
 
 
-def _as_data(connection: sa.Connection, subject: str) -> Explanation | None:
+def _as_data(connection: sa.Connection, subject: str, most: int | None) -> Explanation | None:
     """Explain a tracked path, or one inside a tracked directory."""
     named = Path(subject).as_posix().removesuffix(".dvc")
     for path in (named, *(parent.as_posix() for parent in Path(named).parents)):
-        found = _explain_data(connection, subject, path)
+        found = _explain_data(connection, subject, path, most)
         if found is not None:
             return found
     return None
 
 
-def _explain_data(connection: sa.Connection, subject: str, path: str) -> Explanation | None:
-    versions = list_versions_of_input(connection, path)
+def _explain_data(connection: sa.Connection, subject: str, path: str, most: int | None) -> Explanation | None:
+    versions = list_versions_of_input(connection, path, most)
     rows = tracking.list_inputs_of_path(connection, path)
     if not versions and not rows:
         return None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
 
 from penstock.base.errors import NotFound
 from penstock.monitoring.drift import compare
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.windows import Window, list_windows
+from penstock.monitoring.windows import Window, list_profiles, list_windows
 from penstock.project.project import Project
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 
-BINS = 24
+BINS = 12
 WINDOWS = 240
-"""So many of the newest windows are read at most; each has sketches of every feature."""
+"""So many of the newest windows are looked at."""
+SAMPLED = 3
+"""Of a span of time so many windows are read at most, evenly apart."""
 MIN_ROWS = 30
 """Of fewer rows nothing is told: chance alone would look like drift."""
 
@@ -25,7 +28,8 @@ class DriftOverTime:
     """The stability index of each feature in each span of time, None where too few rows came.
 
     `spans` are beginnings and ends in seconds; features are ordered by their greatest value.
-    `versions` are all that answered in this time.
+    `versions` are all that answered in this time, `newest` the last values of all features, of which `feature_count` are
+    known.
     """
 
     version: str
@@ -33,6 +37,8 @@ class DriftOverTime:
     rows: tuple[int, ...]
     versions: tuple[int, ...]
     features: dict[str, tuple[float | None, ...]]
+    feature_count: int
+    newest: dict[str, float]
 
 
 def view_drift(
@@ -40,6 +46,7 @@ def view_drift(
     endpoint: str,
     *,
     number: int | None = None,
+    most: int | None = None,
     since_s: int = 0,
     until_s: int | None = None,
 ) -> DriftOverTime:
@@ -47,6 +54,7 @@ def view_drift(
 
     Args:
         number: the version; None: the stable one.
+        most: only so many features, the worst; None: all.
 
     Raises:
         NotFound: no such endpoint, or the version has no reference profile.
@@ -54,7 +62,7 @@ def view_drift(
     with project.database.read() as connection:
         revision = get_revision(connection, endpoint)
         version = get_version(connection, revision.model, number or revision.stable, deleted=True)
-        found = list_windows(connection, endpoint, since_s=since_s, limit=WINDOWS)
+        found = list_windows(connection, endpoint, since_s=since_s, limit=WINDOWS, with_features=False)
     if version.profile_digest is None:
         raise NotFound(
             f"{version.ref} was registered without a reference table, so nothing is known to drift from",
@@ -65,26 +73,61 @@ def view_drift(
     wanted = [
         one
         for one in found
-        if one.key.version == version.number and (until_s is None or one.key.start_s < until_s)
+        if one.key.version == version.number
+        and one.row_count
+        and (until_s is None or one.key.start_s < until_s)
     ]
     spans = _spans(wanted)
-    groups = [[one for one in wanted if begin <= one.key.start_s < end] for begin, end in spans]
-    profiles = [reduce(Profile.merge, (one.features for one in group), Profile()) for group in groups]
-    told = [
-        {one.feature: one.psi for one in compare(reference, profile)} if profile.row_count >= MIN_ROWS else {}
-        for profile in profiles
-    ]
-    features = {name: tuple(one.get(name) for one in told) for name in reference.column_names}
-    ranked = sorted(
-        features, key=lambda name: (-max((one or 0.0 for one in features[name]), default=0.0), name)
-    )
+    groups = [_some([one for one in wanted if begin <= one.key.start_s < end]) for begin, end in spans]
+    told: dict[int, dict[str, float]] = {}
+    counts = [0] * len(spans)
+
+    def look(at: int, only: Collection[str] | None) -> None:
+        with project.database.read() as connection:
+            profiles = list_profiles(connection, [one.key for one in groups[at]], only)
+        profile = reduce(Profile.merge, profiles.values(), Profile())
+        counts[at] = profile.row_count
+        if profile.row_count >= MIN_ROWS:
+            told[at] = {one.feature: one.psi for one in compare(_part(reference, only), profile)}
+
+    # all features are looked at where the traffic began, is half through and ended; then the worst of them everywhere
+    whole = sorted({0, len(spans) // 2, len(spans) - 1}) if most is not None else range(len(spans))
+    for at in whole if spans else ():
+        look(at, None)
+    worst = {
+        name: max((one.get(name, 0.0) for one in told.values()), default=0.0)
+        for name in reference.column_names
+    }
+    ranked = sorted(worst, key=lambda name: (-worst[name], name))
+    shown = ranked if most is None else ranked[:most]
+    for at in range(len(spans)):
+        if at not in whole:
+            look(at, frozenset(shown))
     return DriftOverTime(
         version.ref,
         tuple(spans),
-        tuple(profile.row_count for profile in profiles),
+        tuple(counts),
         tuple(sorted({one.key.version for one in found})),
-        {name: features[name] for name in ranked},
+        {name: tuple(told.get(at, {}).get(name) for at in range(len(spans))) for name in shown},
+        len(ranked),
+        {name: value for name in ranked if (value := told.get(len(spans) - 1, {}).get(name)) is not None},
     )
+
+
+def _some(windows: list[Window]) -> list[Window]:
+    """Return a few windows of a span, evenly apart: reading sketches is what a look costs."""
+    apart = -(-len(windows) // SAMPLED)
+    return windows[:: max(1, apart)]
+
+
+def _part(profile: Profile, only: Collection[str] | None) -> Profile:
+    """Return some columns of a profile."""
+    if only is None:
+        return profile
+    columns = {name: column for name in only if (column := profile.column(name)) is not None}
+    part = Profile(profile.row_count, columns)
+    part.variation = {name: one for name, one in profile.variation.items() if name in columns}
+    return part
 
 
 def _spans(windows: list[Window]) -> list[tuple[int, int]]:

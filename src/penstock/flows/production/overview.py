@@ -333,11 +333,9 @@ class ShadowView(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_shadows(connection: sa.Connection, revision: Revision) -> list[ShadowView]:
     """Return every shadow of a revision with what its windows say, in their order."""
-    windows = [
-        one
-        for one in list_windows(connection, revision.endpoint, revision=revision.number)
-        if one.key.route == "shadow"
-    ]
+    if not revision.shadows:
+        return []
+    windows = list_windows(connection, revision.endpoint, revision=revision.number, route="shadow")
     found = []
     for version in revision.shadows:
         own = [one for one in windows if one.key.version == version]

@@ -16,6 +16,9 @@ from penstock.http.pages.telling.formatting import path
 from penstock.http.subjects import explain_subject
 from penstock.project.project import Project
 
+MOST = 12
+"""So many versions are told of; `penstock why` tells of all."""
+
 
 class ChainPages:
     """Shows the chain of a subject."""
@@ -26,11 +29,12 @@ class ChainPages:
 
     def lineage(self, request: Request) -> Response:
         """The chain of a subject: whatever `penstock why` explains."""
-        chain = explain_subject(self._project, request.path_params["subject"])
+        chain = explain_subject(self._project, request.path_params["subject"], MOST)
         graph = build_graph(self._project, chain)
         return self._renderer.page(
             "lineage.html",
             chain=chain,
+            is_cut=len({one.key for one in chain.links if one.kind == "model version"}) >= MOST,
             is_bad=any(one.kind == "rollback" for one in graph.nodes.values()),
             answer=sentence_of(chain.kind, graph),
             drawing=draw_chain(graph, node_address),

@@ -22,7 +22,8 @@ from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
 
 MOST = 8
-CURVES = 12
+CURVES = 9
+POINTS = 100
 Points = Sequence[tuple[int, float]]
 
 
@@ -120,7 +121,7 @@ def _charts(connection: sa.Connection, runs: Sequence[Run], is_logarithmic: bool
         unit = "by step"
         for place, run in enumerate(runs):
             if key in run.metrics:
-                curves[place], unit = curve_of(connection, run.id, key)
+                curves[place], unit = curve_of(connection, run.id, key, POINTS)
         chart = overlay(key, curves, unit, is_logarithmic=is_logarithmic)
         if chart is not None:
             found.append(chart)

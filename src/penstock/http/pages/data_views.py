@@ -21,10 +21,11 @@ from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.render import Renderer
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.project.project import Project
-from penstock.registry.versions import list_versions_of_input
+from penstock.registry.versions import list_uses_of_input
 from penstock.tracking.runs import count_runs_by_input, list_inputs_of_path
 
 FILES = 200
+USES = 2_000
 FEATURES = 60
 SHOWN_CHANGES = 100
 
@@ -64,20 +65,20 @@ class DataPages:
                 )
             with self._project.database.read() as connection:
                 runs = list_inputs_of_path(connection, path)
-                versions = list_versions_of_input(connection, path)
+                versions = list_uses_of_input(connection, path, USES)
             compared = self._compared(repo, found, query.get("old", ""), query.get("new", ""))
         by_digest: dict[str, list[str]] = {}
         for run_id, digest in runs:
             by_digest.setdefault(digest.removeprefix("md5:"), []).append(run_id)
         made: dict[str, list[str]] = {}
-        for version in reversed(versions):
-            made.setdefault(version.provenance.data[path].removeprefix("md5:"), []).append(version.ref)
+        for ref, digest in reversed(versions):
+            made.setdefault(digest.removeprefix("md5:"), []).append(ref)
         sizes = [one.info.size for one in reversed(found.changes) if one.info and one.info.size is not None]
         return self._renderer.page(
             "tracked.html",
             found=found,
             changes=found.changes[:SHOWN_CHANGES],
-            answer=_answer(found, len({run_id for run_id, _ in runs}), [one.ref for one in versions]),
+            answer=_answer(found, len({run_id for run_id, _ in runs}), [ref for ref, _ in versions]),
             chart=history_chart(
                 "Size", [(at, size / 1e6) for at, size in enumerate(sizes, 1)], "MB by change"
             ),
@@ -173,5 +174,5 @@ def _answer(found: Tracked, run_count: int, versions: list[str]) -> str:
         if not found.is_committed:
             told.append("what it holds now is not committed")
     used = f"{run_count:,} run{'' if run_count == 1 else 's'} used it" if run_count else "no run used it yet"
-    made = f", and {', '.join(sorted(versions)[-3:])} came of it" if versions else ""
+    made = f", and {', '.join(versions[2::-1])} came of it" if versions else ""
     return f"{'; '.join(told)}. {used[:1].upper()}{used[1:]}{made}."

@@ -43,7 +43,7 @@ EVENTS = 60
 BREACHES = 20
 WINDOWS = 120
 MOST_WINDOWS = 1000
-SOME_FEATURES, ALL_FEATURES = 40, 500
+SOME_FEATURES = 40
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "all": 0}
 """What the time range of the address may be, in seconds; 0 for the newest windows, however old."""
 
@@ -75,7 +75,7 @@ class EndpointPages:
         self._project = project
         self._controller = controller
         self._renderer = renderer
-        self._drift: dict[tuple[str, int, int, int | None], tuple[int, DriftOverTime]] = {}
+        self._drift: dict[tuple[str, int, bool, int, int | None], tuple[int, DriftOverTime]] = {}
 
     def endpoint(self, request: Request) -> Response:
         """One endpoint: condition, guardrails, traffic, revisions, policies, events."""
@@ -113,7 +113,8 @@ class EndpointPages:
             )
         )
         windows = [one for one in windows or [] if chosen.until_s is None or one.start_s < chosen.until_s]
-        view = next((one for one in overview(self._project, looks) if one.name == name), None)
+        own = looks if seen is None else {**looks, name: seen}
+        view = next((one for one in overview(self._project, own) if one.name == name), None)
         findings = seen.findings if seen else ()
         try:
             plan_rollback(self._project, name)
@@ -159,20 +160,21 @@ class EndpointPages:
         is_all = "all" in request.query_params
         asked = request.query_params.get("version", "")
         number = whole_number(asked, "a version") if asked else revision.stable
-        key = (name, number, chosen.since_s, chosen.until_s)
+        key = (name, number, is_all, chosen.since_s, chosen.until_s)
         found = self._drift.get(key)
         if found is None or now_ms() - found[0] > FRESH_MS:
             seen = view_drift(
-                self._project, name, number=number, since_s=chosen.since_s, until_s=chosen.until_s
+                self._project,
+                name,
+                number=number,
+                most=None if is_all else SOME_FEATURES,
+                since_s=chosen.since_s,
+                until_s=chosen.until_s,
             )
             found = (now_ms(), seen)
             self._drift = {key: found}
         drift = found[1]
-        over = [
-            feature
-            for feature, values in drift.features.items()
-            if values and values[-1] is not None and values[-1] > limit
-        ]
+        over = [feature for feature, value in drift.newest.items() if value > limit]
         return self._renderer.page(
             "drift.html",
             revision=revision,
@@ -183,7 +185,7 @@ class EndpointPages:
             is_set=bool(limits),
             is_all=is_all,
             chosen=chosen,
-            drawing=heat_map(drift, limit, ALL_FEATURES if is_all else SOME_FEATURES),
+            drawing=heat_map(drift, limit),
         )
 
 

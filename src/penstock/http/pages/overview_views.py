@@ -22,7 +22,8 @@ from penstock.monitoring.timings import list_counts
 from penstock.project.project import Project
 
 EVENTS = 40
-ALL_EVENTS = 500
+ALL_EVENTS = 200
+KINDS_OF = 500
 OWN_EVENTS = 30
 SPARK = 60
 STALE_MS = 10_000
@@ -75,6 +76,8 @@ class OverviewPages:
     def events(self, request: Request) -> Response:
         """What happened, narrowed by kind, subject or words."""
         asked = {name: request.query_params.get(name, "").strip() for name in ("kind", "subject", "q")}
+        text = request.query_params.get("before", "")
+        before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
         with self._project.database.read() as connection:
             found = list(
                 reversed(
@@ -82,11 +85,12 @@ class OverviewPages:
                         connection,
                         kind=asked["kind"] or None,
                         subject=asked["subject"] or None,
+                        before_id=before,
                         limit=ALL_EVENTS,
                     )
                 )
             )
-            kinds = sorted({one.kind for one in list_events(connection, limit=ALL_EVENTS)}, key=plain_words)
+            kinds = sorted({one.kind for one in list_events(connection, limit=KINDS_OF)}, key=plain_words)
         words = asked["q"].casefold()
         kept = [
             one for one in found if words in f"{one.summary} {one.actor} {one.subject} {one.kind}".casefold()
@@ -96,6 +100,8 @@ class OverviewPages:
             rows=group_events(kept),
             asked=asked,
             kinds=kinds,
+            older=found[-1].id if len(found) == ALL_EVENTS else None,
+            before=before,
             limit=ALL_EVENTS,
             count=len(found),
         )

@@ -14,7 +14,6 @@ from penstock.base.errors import PenstockError
 from penstock.http.mlflow.files.places import model_root, proxied_path, run_root
 from penstock.http.mlflow.files.proxy import list_artifacts
 from penstock.http.mlflow.files.transfer import ArtifactService
-from penstock.http.mlflow.tracking.metrics import thin_out
 from penstock.http.pages.drawing.charts import Chart
 from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.render import Renderer
@@ -27,7 +26,7 @@ from penstock.tracking import runs as tracking
 from penstock.tracking.datasets import list_models as list_model_links
 from penstock.tracking.entities import PARENT_TAG, LoggedModel, Run
 from penstock.tracking.logged_models import list_models
-from penstock.tracking.metrics import list_at_steps, list_history, list_steps
+from penstock.tracking.metrics import list_history, list_thinned
 
 CHARTS = 24
 POINTS = 200
@@ -136,11 +135,12 @@ def _chart(connection: sa.Connection, run_id: str, key: str) -> Chart | None:
     return history_chart(key, points, unit)
 
 
-def curve_of(connection: sa.Connection, run_id: str, key: str) -> tuple[list[tuple[int, float]], str]:
+def curve_of(
+    connection: sa.Connection, run_id: str, key: str, count: int = POINTS
+) -> tuple[list[tuple[int, float]], str]:
     """Return a metric's points by step, or by their order in time where all are at one step; and which it is."""
-    steps = list_steps(connection, [run_id], key, None).get(run_id, [])
-    if len(steps) > 1:
-        points = list_at_steps(connection, run_id, key, sorted(thin_out(steps, POINTS)))
+    points = list_thinned(connection, run_id, key, count)
+    if points and points[0][3] != points[-1][3]:
         return [(step, _value(value, is_nan)) for _, value, _, step, is_nan in points], "by step"
     stored = list_history(connection, run_id, key, limit=POINTS)
     numbered = [(place, _value(value, is_nan)) for place, (_, value, _, _, is_nan) in enumerate(stored)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from penstock.base.clock import format_ms
@@ -10,7 +11,7 @@ from penstock.http.pages.drawing.axes import Tick, clock
 from penstock.http.pages.telling.formatting import number
 
 NAME_WIDTH, CELL_HEIGHT, WIDTH, FOOT = 190, 18, 1120, 24
-MOST_TICKS = 6
+MOST_TICKS, TICK_WIDTH = 6, 64
 LEVELS = (0.25, 0.5, 1.0, 4.0)
 """Shares of the limit at which a cell gets its next shade; above the third it is over the limit."""
 
@@ -39,14 +40,13 @@ class HeatMap:
     cell_height: int = CELL_HEIGHT - 2
 
 
-def heat_map(drift: DriftOverTime, limit: float, most: int) -> HeatMap | None:
+def heat_map(drift: DriftOverTime, limit: float) -> HeatMap | None:
     """Return the map of the features that drifted most; None where no traffic came."""
     if not drift.spans or not drift.features:
         return None
     width = min(48.0, (WIDTH - NAME_WIDTH) / len(drift.spans))
-    shown = dict(list(drift.features.items())[:most])
     cells = []
-    for row, (name, values) in enumerate(shown.items()):
+    for row, (name, values) in enumerate(drift.features.items()):
         for at, (value, (begin, _), count) in enumerate(zip(values, drift.spans, drift.rows, strict=True)):
             told = f"{name}, {format_ms(1000 * begin)}: "
             told += (
@@ -57,7 +57,7 @@ def heat_map(drift: DriftOverTime, limit: float, most: int) -> HeatMap | None:
             cells.append(
                 Cell(round(NAME_WIDTH + at * width, 1), row * CELL_HEIGHT, level_of(value, limit), told)
             )
-    each = max(1, -(-len(drift.spans) // MOST_TICKS))
+    each = max(-(-len(drift.spans) // MOST_TICKS), math.ceil(TICK_WIDTH / width))
     length = drift.spans[-1][1] - drift.spans[0][0]
     form = "HMS" if length < 1200 else "HM" if length < 2 * 86_400 else "MD"
     ticks = tuple(
@@ -65,14 +65,14 @@ def heat_map(drift: DriftOverTime, limit: float, most: int) -> HeatMap | None:
         for at, (begin, _) in enumerate(drift.spans)
         if at % each == 0
     )
-    names = tuple((row * CELL_HEIGHT + 13, name) for row, name in enumerate(shown))
+    names = tuple((row * CELL_HEIGHT + 13, name) for row, name in enumerate(drift.features))
     return HeatMap(
         names,
         tuple(cells),
         ticks,
         round(width - 1, 1),
-        len(shown) * CELL_HEIGHT + FOOT,
-        len(drift.features) - len(shown),
+        len(drift.features) * CELL_HEIGHT + FOOT,
+        drift.feature_count - len(drift.features),
     )
 
 
