@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import skops.io
 from models import FEATURES, KINDS
 
 import penstock.monitoring.findings
@@ -20,6 +19,7 @@ from penstock.records.signature import Column, Signature
 from penstock.serving.deployments import RevisionDraft, append_revision
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders import ModelFiles
+from penstock.serving.loaders.quick_skops import import_skops
 from penstock.serving.recorder import Exchange, RecorderState
 
 
@@ -54,8 +54,9 @@ def files_of(folder: Path, kind: str) -> ModelFiles:
     """Save the estimator as a skops file, and describe it by named columns."""
     with (folder / "model.pkl").open("rb") as file:
         estimator: Any = pickle.load(file)
-    skops.io.dump(estimator, folder / "model.skops")
-    trusted = skops.io.get_untrusted_types(file=folder / "model.skops")
+    skops = import_skops()
+    skops.dump(estimator, folder / "model.skops")
+    trusted = skops.get_untrusted_types(file=folder / "model.skops")
     return ModelFiles(
         path=folder,
         name="bench",

@@ -59,8 +59,9 @@ DOORS = {
     "penstock/cli/catalogue.py": "commands",
     "penstock/records/flavours.py": "flavours, by the catalogue",
     "penstock/registry/gates/catalogue.py": "gates, by the catalogue",
-    "penstock/serving/loaders/feeding.py": "pandas, by a fixed name",
+    "penstock/serving/loaders/feeding.py": "polars and pandas, by fixed names",
     "penstock/serving/loaders/own_code.py": "a model's own modules, by its folder",
+    "penstock/serving/loaders/quick_skops.py": "skops, by a fixed name, and scikit-learn's public modules",
     "penstock/serving/loaders/sklearn.py": "threadpoolctl, by a fixed name",
 }
 

@@ -1,6 +1,7 @@
 """What a model is called with, made from the columns of a request: a frame, a matrix, an array or several.
 
-Which of them it is was fixed when the model was saved. pandas is imported with the first model that wants it.
+Which of them it is was fixed when the model was saved. polars and pandas are imported with the first model that wants
+them: 20 and 30 MB.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
 
 Feed = Callable[[Columns, int], Any]
-_POLARS: dict[str, Any] = {
-    "BOOL": pl.Boolean,
-    "FP16": pl.Float32,
-    "FP32": pl.Float32,
-    "FP64": pl.Float64,
-    "BYTES": pl.String,
-    **{f"INT{bits}": getattr(pl, f"Int{bits}") for bits in (8, 16, 32, 64)},
-    **{f"UINT{bits}": getattr(pl, f"UInt{bits}") for bits in (8, 16, 32, 64)},
+_POLARS = {
+    "BOOL": "Boolean",
+    "FP16": "Float32",
+    "FP32": "Float32",
+    "FP64": "Float64",
+    "BYTES": "String",
+    **{f"INT{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
 }
 
 
@@ -89,20 +89,21 @@ class _PolarsFeed:
     def __init__(self, inputs: tuple[Column, ...]) -> None:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
+        self._polars = import_module("polars")
 
-    def __call__(self, columns: Columns, row_count: int) -> pl.DataFrame:
+    def __call__(self, columns: Columns, row_count: int) -> Any:
         if isinstance(columns, Matrix) and columns.names == self._names:
-            return pl.DataFrame(columns.values_by_row, schema=list(self._names), orient="row")
-        return pl.DataFrame([self._series(column, columns, row_count) for column in self._inputs])
+            return self._polars.DataFrame(columns.values_by_row, schema=list(self._names), orient="row")
+        return self._polars.DataFrame([self._series(column, columns, row_count) for column in self._inputs])
 
-    @staticmethod
-    def _series(column: Column, columns: Columns, row_count: int) -> pl.Series:
+    def _series(self, column: Column, columns: Columns, row_count: int) -> Any:
+        pl = self._polars
         values = columns.get(column.name)
         if values is None:
             values = _absent(column, row_count)
         dtype = pl.Float64 if values.dtype.kind == "f" and values.dtype.itemsize == 8 else None
         plain = values.tolist() if values.dtype.kind == "O" else values
-        series = pl.Series(column.name, plain, dtype=dtype or _POLARS[column.datatype])
+        series = pl.Series(column.name, plain, dtype=dtype or getattr(pl, _POLARS[column.datatype]))
         if not column.meaning:
             return series
         if column.meaning == "categorical":

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import sklearn
-import skops.io
 
 from penstock.base.errors import Refused
 from penstock.records.signature import Column
@@ -32,8 +31,10 @@ from penstock.serving.loaders.flavour import (
     wants_probabilities,
 )
 from penstock.serving.loaders.model import ModelFiles, Predictor, datatype_of
+from penstock.serving.loaders.quick_skops import import_skops
 from penstock.serving.loaders.shortcut import with_shortcut
 
+_skops = import_skops()
 MODEL_DATA = "model.skops"
 _SCHEMA_FILE = "schema.json"
 _ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.npy")|^\d+(?=\.npy$)')
@@ -60,9 +61,9 @@ class SklearnFlavour(Flavour):
     def save(self, model: Any, folder: Path, saving: Saving) -> dict[str, Any]:
         """Write a skops file; the same model gives the same bytes."""
         path = folder / MODEL_DATA
-        skops.io.dump(model, path)
+        _skops.dump(model, path)
         _make_reproducible(path)
-        held = sorted(skops.io.get_untrusted_types(file=path))
+        held = sorted(_skops.get_untrusted_types(file=path))
         return {
             "pickled_model": MODEL_DATA,
             "serialization_format": "skops",
@@ -84,7 +85,7 @@ class SklearnFlavour(Flavour):
             "serialization_format": kinds.get(path.suffix, "pickle"),
         }
         if path.suffix == ".skops":
-            options["skops_trusted_types"] = sorted(skops.io.get_untrusted_types(file=path))
+            options["skops_trusted_types"] = sorted(_skops.get_untrusted_types(file=path))
         return options
 
     def runs_code(self, options: Mapping[str, Any]) -> bool:
@@ -101,7 +102,7 @@ class SklearnFlavour(Flavour):
             module = importlib.import_module("cloudpickle") if kind == "cloudpickle" else pickle
             with path.open("rb") as file:
                 return module.load(file)
-        return skops.io.load(path, trusted=trusted_types(path, options, trusted))
+        return _skops.load(path, trusted=trusted_types(path, options, trusted))
 
     def inputs_of(self, model: Any) -> tuple[Column, ...]:
         """Return the features it was fitted with, all numbers as far as anyone knows."""
@@ -185,7 +186,7 @@ def trusted_types(path: Path, options: Mapping[str, Any], trusted: Sequence[str]
     """
     if trusted is None:
         return list(options.get("skops_trusted_types") or [])
-    held = skops.io.get_untrusted_types(file=path)
+    held = _skops.get_untrusted_types(file=path)
     usual = {name for name in held if _CLASS_OF_SKLEARN.fullmatch(name)}
     strange = sorted(set(held) - usual - set(trusted))
     if strange:

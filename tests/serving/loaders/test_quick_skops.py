@@ -1,0 +1,31 @@
+"""skops trusts the same estimators however quickly it is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import sklearn.utils
+
+from penstock.serving.loaders.quick_skops import import_skops, public_estimators
+
+SCRIPT = """
+import sys
+from penstock.serving.loaders.quick_skops import import_skops
+import_skops()
+import sklearn.utils, sklearn.utils.discovery
+assert sklearn.utils.all_estimators is sklearn.utils.discovery.all_estimators
+print(sorted({"torch", "pytest", "sklearn.utils._testing"} & set(sys.modules)))
+"""
+
+
+def test_the_public_estimators_are_those_that_scikit_learn_tells() -> None:
+    assert public_estimators() == sklearn.utils.all_estimators()
+    trusted = import_skops()._trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES
+    told = [f"{kind.__module__}.{kind.__qualname__}" for _, kind in sklearn.utils.all_estimators()]
+    assert trusted == [name for name in told if name.startswith("sklearn.")]
+
+
+def test_neither_tests_nor_other_array_libraries_are_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
