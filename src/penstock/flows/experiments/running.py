@@ -111,7 +111,7 @@ def run_in_workspace(
     changed = changed_parameters(project.root, overrides)
     if dry:
         return _dry(project, name, request, changed, company)
-    with kept_workspace(project.data, changed):
+    with kept_workspace(project.data, baseline, changed):
         _write(changed)
         done = _reproduce(project, name, request, company)
         experiment = commit_state(
