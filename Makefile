@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
+.PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
 	bench-reaction bench-control bench-watch bench-pages \
 	test-clients clean programs
 
@@ -66,6 +66,9 @@ release: $(VENV)/.tested ## Make VERSION=0.2.0 and try it out in an empty direct
 
 bench-data: $(VENV)/.tested $(PEERS)/.installed programs ## Measure the data commands beside DVC.
 	$(REAL) $(BIN)/python bench/bench_data.py
+
+bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC.
+	$(REAL) $(BIN)/python bench/bench_pipeline.py
 
 bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed ## Run DVC's own benchmark suite against both programs.
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-peers.txt \

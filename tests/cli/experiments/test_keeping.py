@@ -42,6 +42,13 @@ def test_experiments_are_shown_below_their_baselines(quick: Desk) -> None:
     )  # a metric, although no stage depends on the parameter
 
 
+def test_an_entry_of_the_queue_that_cannot_be_read_is_named(quick: Desk) -> None:
+    quick.git("update-ref", "refs/penstock/queue/foreign", "HEAD")
+    quick.git("update-ref", f"refs/exps/{'0' * 2}/short/odd", "HEAD")  # DVC keeps other things there too
+    assert "refs/penstock/queue/foreign" in quick.error("exp", "show")
+    assert names(quick) == ["one", "two"]
+
+
 def test_what_was_read_once_is_shown_the_same_when_read_anew(quick: Desk) -> None:
     shown = quick.json("exp", "show")
     kept = list((quick.root / ".dvc/tmp/penstock-experiments").rglob("*.json"))

@@ -148,26 +148,49 @@ def test_an_ended_experiment_leaves_everything_as_it_was(project: Desk) -> None:
         ["--temp", "-S", "lr=9", "-n", "t"],
         ["-S", "lr=9,10", "-j", "2", "-n", "s"],
     ):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "penstock.cli", "exp", "run", *words],
-            cwd=project.root,
-            env={**os.environ, **IDENTITY, "HOME": str(project.home)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "began" in line:
-                break
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 130, words
-        process.stderr.close()
+        process = begin(project, *words)
+        assert end(process, signal.SIGTERM) == 130, words
         assert state(project) == before
         assert refs(project) == {}
         assert project.git("worktree", "list").count("\n") == 1
     waiting = project.git("for-each-ref", "--format=%(refname)", "refs/penstock").split()
     assert waiting == ["refs/penstock/queue/s-1", "refs/penstock/queue/s-2", "refs/penstock/queue/t"]
     assert "RUNNING" not in {one["status"] for one in project.json("run", "list")}
+
+
+def test_a_killed_experiment_is_undone_by_the_next_one_unless_the_workspace_went_on(project: Desk) -> None:
+    before = state(project)
+    for goes_on in (False, True):
+        process = begin(project, "-S", "lr=9")
+        end(process, signal.SIGKILL)
+        assert state(project) != before
+        if goes_on:
+            project.put({"params.yaml": "lr: 0.4\nother: 1\n"})
+        told = project.run("exp", "run", "--dry").stderr
+        assert ("was killed" in told) is not goes_on
+        assert (state(project) == before) is not goes_on
+    assert project.json("exp", "run")["metrics"] == {"acc": 0.8}
+
+
+def begin(project: Desk, *words: str) -> subprocess.Popen[str]:
+    """Start an experiment and wait until its command runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli", "exp", "run", *words],
+        cwd=project.root,
+        env={**os.environ, **IDENTITY, "HOME": str(project.home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("began" in line for line in process.stderr)
+    return process
+
+
+def end(process: subprocess.Popen[str], number: int) -> int:
+    """Send a signal, wait for the end and return the exit code."""
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    return process.returncode
 
 
 def test_mistakes_are_told_before_anything_is_done(project: Desk) -> None:

@@ -70,6 +70,11 @@ def test_each_program_reads_the_others_experiments(
             assert json.loads(ours) == json.loads(theirs)
         else:
             assert ours.split() == theirs.split()
+    git(root, "commit", "-q", "--allow-empty", "-m", "next")
+    for commits in (("-n", "2"), ("--rev", "HEAD~1"), ("-a",)):
+        assert penstock(root, "exp", "show", "--csv", *commits) == dvc(root, "exp", "show", "--csv", *commits)
+    assert penstock(root, "exp", "list", "-n", "2") == dvc(root, "exp", "list", "-n", "2")
+    git(root, "reset", "-q", "--soft", "HEAD~1")
     penstock(root, "exp", "apply", "theirs")
     assert (root / "model").read_text().startswith("# kept\nlr: 0.2")
     assert "up to date" in dvc(root, "status")

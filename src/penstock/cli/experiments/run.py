@@ -109,6 +109,7 @@ def run(
     The workspace holds the result afterwards, unless --temp or --queue is given or parameters have several values:
     then each experiment runs in a tree of its own, and `exp apply` brings one's result here.
     """
+    from penstock.flows.experiments.keeping import recover
     from penstock.flows.experiments.saving import baseline_of, name_experiment
     from penstock.pipeline.overriding.overrides import combine
     from penstock.workspace import open_workspace
@@ -121,6 +122,8 @@ def run(
     project = open_workspace(session.directory)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
     try:
+        if recover(project.data, project.git.head()):
+            session.note("An experiment was killed here: the workspace is put back as it was before it.")
         request = _request(session, project, targets, flags)
         if run_all or queue or temp or len(chosen) > 1:
             _apart(

@@ -13,6 +13,7 @@ from penstock.cli.data.targets import opened
 from penstock.cli.experiments.selecting import RevisionFlags, baselines_of, revision_options
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.pipelines.measures import DiffFlags, render_changes
+from penstock.cli.printing import one_line
 from penstock.cli.tables import render_grid
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _render_table(table: Table, digits: int, *, markdown: bool) -> str:
     rows = []
     for row in table.rows:
         name, rev, kind = row[at["Experiment"]], row[at["rev"]], row[at["typ"]]
-        cells = [_cell(cell, digits, "-") or "-" for cell in row]
+        cells = [one_line(_cell(cell, digits, "-")) or "-" for cell in row]
         cells[at["Experiment"]] = MARKS[kind] + (f"{rev} [{name}]" if name else rev)
         if "Created" in at:
             cells[at["Created"]] = _when(row[at["Created"]])

@@ -1,4 +1,4 @@
-"""The workspace put back as it was, where an experiment in it fails or is interrupted.
+"""The workspace put back as it was, where an experiment in it fails, is interrupted or killed.
 
 What is kept: the small files a run changes (parameters, locks, pointers, `.gitignore`), as bytes; outputs, in the cache.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from penstock.base.files import remove_path, write_atomic
+from penstock.base.running import has_ended, name_process
 from penstock.data.cache.hashing import hash_path, save_path
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.pointers.metafiles import find_definitions, find_pointer_files
@@ -20,6 +23,8 @@ from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.outputs import list_outputs
+
+NOTE = "penstock-experiment.json"
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,80 @@ class Kept:
     outputs: tuple[tuple[Output, HashInfo | None], ...]
 
 
+class _Note(msgspec.Struct, frozen=True):
+    """What is written down of `Kept` while the block runs, for who comes after a process that was killed."""
+
+    process: str
+    head: str
+    before: dict[str, bytes | None]
+    during: dict[str, bytes]
+    outputs: dict[str, tuple[str, int | None, int | None, bool] | None]
+
+
 @contextmanager
-def kept_workspace(repo: DataRepository, files: Iterable[Path]) -> Iterator[None]:
-    """Put the workspace back when the block raises; `files` are the further files it changes."""
-    kept = keep(repo, files)
+def kept_workspace(repo: DataRepository, head: str, changed: Mapping[Path, bytes]) -> Iterator[None]:
+    """Put the workspace back when the block raises; `changed` are further files, with what the block makes of them.
+
+    Where the process is killed, `recover` does it later.
+    """
+    kept = keep(repo, changed)
+    note = repo.dvc_dir / "tmp" / NOTE
+    write_atomic(note, msgspec.json.encode(_note(repo, head, kept, changed)), durable=False)
     try:
         yield
     except BaseException:
         put_back(repo, kept)
         raise
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def recover(repo: DataRepository, head: str | None) -> bool:
+    """Put the workspace back as it was before an experiment whose process was killed; say whether there was one.
+
+    Where files were changed or a commit was made since, they stay: it is no longer that workspace.
+    """
+    place = repo.dvc_dir / "tmp" / NOTE
+    try:
+        note = msgspec.json.decode(place.read_bytes(), type=_Note)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return False
+    if not has_ended(note.process):
+        return False
+    files = {repo.root / name: data for name, data in note.before.items()}
+    is_same = head == note.head and all(
+        path.name == LOCK_FILE or _content(path) in (data, note.during.get(repo.relative(path)))
+        for path, data in files.items()
+    )
+    if is_same:
+        known = {repo.relative(output.path): output for output in list_outputs(repo)}
+        outputs = [
+            (known[name], None if info is None else HashInfo(info[0], info[1], info[2], info[3]))
+            for name, info in note.outputs.items()
+            if name in known
+        ]
+        put_back(repo, Kept(files, tuple(outputs)))
+    place.unlink(missing_ok=True)
+    return is_same
+
+
+def _note(repo: DataRepository, head: str, kept: Kept, changed: Mapping[Path, bytes]) -> _Note:
+    return _Note(
+        name_process(),
+        head,
+        {repo.relative(path): data for path, data in kept.files.items()},
+        {repo.relative(path): data for path, data in changed.items()},
+        {
+            repo.relative(output.path): None
+            if info is None
+            else (info.md5, info.size, info.nfiles, info.isexec)
+            for output, info in kept.outputs
+        },
+    )
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def keep(repo: DataRepository, files: Iterable[Path]) -> Kept:
@@ -48,7 +118,7 @@ def keep(repo: DataRepository, files: Iterable[Path]) -> Kept:
     small |= set(find_pointer_files(repo))  # a run records what changed in them
     small |= {output.path.parent / ".gitignore" for output in outputs}
     return Kept(
-        {path: path.read_bytes() if path.is_file() else None for path in sorted(small)},
+        {path: _content(path) for path in sorted(small)},
         tuple((one, save_path(repo, one.path) if os.path.exists(one.path) else None) for one in outputs),
     )
 

@@ -111,7 +111,7 @@ def run_in_workspace(
     changed = changed_parameters(project.root, overrides)
     if dry:
         return _dry(project, name, request, changed, company)
-    with kept_workspace(project.data, changed):
+    with kept_workspace(project.data, baseline, changed):
         _write(changed)
         done = _reproduce(project, name, request, company)
         experiment = commit_state(
@@ -137,7 +137,8 @@ def run_apart(project: Project, job: Job, company: Company = ALONE) -> Ran:
         _share_settings(project, tree)
         _copy(project.root, tree.root, job.request.copies)
         checkout(tree.data, force=True, allow_missing=True)
-        done = _reproduce(tree, job.name, job.request, company)
+        remotes = replace(tree.data, config=project.data.config)  # relative places are the workspace's
+        done = _reproduce(tree, job.name, job.request, company, remotes)
         experiment = commit_state(
             tree.data,
             tree.git,
@@ -149,9 +150,11 @@ def run_apart(project: Project, job: Job, company: Company = ALONE) -> Ran:
     return Ran(experiment.name, experiment, done)
 
 
-def _reproduce(project: Project, name: str, request: Request, company: Company) -> Reproduction:
+def _reproduce(
+    project: Project, name: str, request: Request, company: Company, remotes: DataRepository | None = None
+) -> Reproduction:
     tags = {EXPERIMENT_TAG: name, **({PARENT_TAG: company.parent} if company.parent else {})}
-    bring = company.bring(project.data) if company.bring is not None and request.pull else None
+    bring = company.bring(remotes or project.data) if company.bring is not None and request.pull else None
     options = _options(request, bring, company.confirm)
     return reproduce_and_record(project, options, company.watcher, Origin(SOURCE, name, tags))
 
