@@ -136,6 +136,7 @@ def _render(view: EndpointView) -> str:
     lines = [f"{view.name} (revision {view.revision}, policy {view.policy}): {view.health}{why}"]
     lines += [render_table(rows, headers)] if rows else []
     lines += odd
+    lines += [f"est.    {one.route}: {one.estimated.sentence}" for one in view.routes if one.estimated]
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []

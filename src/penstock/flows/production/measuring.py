@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penstock.monitoring.drift import FeatureDrift, compare
+from penstock.monitoring.estimated import Estimated, estimate
 from penstock.monitoring.guardrails.judging import Traffic
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 
@@ -24,13 +25,15 @@ class Measures:
     """One route: its features against their reference, the most drifted first, and its metrics with their errors.
 
     `quality` has value and standard error; the error is NaN while too few labels are there. `row_count` are
-    the rows whose features were compared, `label_count` the labels that the metrics are of.
+    the rows whose features were compared, `label_count` the labels that the metrics are of; `estimated`
+    is what quality is thought to be without labels.
     """
 
     drifts: tuple[FeatureDrift, ...] = ()
     row_count: int = 0
     quality: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     label_count: int = 0
+    estimated: Estimated | None = None
 
 
 def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
@@ -57,4 +60,5 @@ def measure(traffic: Traffic, settings: EndpointSettings) -> Measures:
         row_count=traffic.recent.features.row_count if traffic.recent and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
+        estimated=estimate(traffic.recent.outputs, quality) if traffic.recent is not None else None,
     )

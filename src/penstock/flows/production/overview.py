@@ -16,6 +16,7 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import calls_for_rollback
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
+from penstock.monitoring.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.judging import Traffic
 from penstock.monitoring.profile import NumberColumn, Profile
@@ -55,6 +56,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     dropped_count: int = 0
     total_request_count: int = 0
     total_label_count: int = 0
+    estimated: Estimated | None = None
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,9 +191,9 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
     revision = seen.revision
     canary = revision.canary
     rest = 100 - (canary.percent if canary else 0)
-    routes = [_route(revision.model, revision.stable, rest, seen.stable, seen.step)]
+    routes = [_route(seen, revision.stable, rest, seen.stable)]
     if canary is not None and seen.canary is not None:
-        routes.append(_route(revision.model, canary.version, canary.percent, seen.canary, seen.step))
+        routes.append(_route(seen, canary.version, canary.percent, seen.canary))
     health, why = _health(seen, servers, told)
     progress = seen.progress
     return EndpointView(
@@ -276,12 +278,14 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
     return "healthy", ""
 
 
-def _route(model: str, version: int, percent: float, traffic: Traffic, step: dict[str, Tally]) -> RouteView:
-    total = step.get(traffic.key.route, Tally())
+def _route(seen: Observation, version: int, percent: float, traffic: Traffic) -> RouteView:
+    total = seen.step.get(traffic.key.route, Tally())
+    measures = seen.measures.get(traffic.key.route)
     view = RouteView(
         route=traffic.key.route,
-        version=f"{model}/{version}",
+        version=f"{seen.revision.model}/{version}",
         percent=percent,
+        estimated=None if measures is None else measures.estimated,
         total_request_count=total.request_count,
         total_label_count=total.label_count,
     )

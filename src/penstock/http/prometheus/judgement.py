@@ -215,7 +215,29 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     ended = GaugeMetricFamily(
         "penstock_window_end_timestamp_seconds", "When the newest window with traffic ended.", labels=BY_ROUTE
     )
+    estimated = GaugeMetricFamily(
+        "penstock_quality_estimated",
+        "A metric of quality that is estimated from probabilities, without labels.",
+        labels=of_metric,
+    )
+    gaps = GaugeMetricFamily(
+        "penstock_quality_estimated_gap",
+        "By how much such an estimate was above the truth for rows whose labels came.",
+        labels=of_metric,
+    )
+    trusted = GaugeMetricFamily(
+        "penstock_quality_estimated_calibration",
+        "1 for what labels say of the probabilities behind estimates: good, off or unchecked.",
+        labels=[*BY_ROUTE, "state"],
+    )
     for labels, route in _routes(looks):
+        guess = route.measures.estimated
+        if guess is not None:
+            trusted.add_metric([*labels, guess.calibration], 1)
+            for name, (number, _) in guess.metrics.items():
+                estimated.add_metric([*labels, name], number)
+            for name, number in guess.gaps.items():
+                gaps.add_metric([*labels, name], number)
         labels_seen.add_metric(labels, route.measures.label_count)
         if route.last_s is not None:
             ended.add_metric(labels, route.last_s)
@@ -223,7 +245,7 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
             value.add_metric([*labels, name], number)
             if math.isfinite(deviation):
                 error.add_metric([*labels, name], deviation)
-    yield from (value, error, labels_seen, ended)
+    yield from (value, error, labels_seen, ended, estimated, gaps, trusted)
 
 
 def _routes(looks: Iterable[EndpointLook]) -> Iterator[tuple[list[str], RouteLook]]:

@@ -116,6 +116,30 @@ QUALITY = (
         width=12,
     ),
     Panel(
+        title="Estimated quality",
+        description="From probabilities, without labels, and by how much that was off where labels came.",
+        queries=(
+            Query(f"max by ({BY}, metric) (penstock_quality_estimated{{{ON}}})", f"{NAMED} {{{{metric}}}}"),
+            Query(
+                f"max by ({BY}, metric) (penstock_quality_estimated_gap{{{ON}}})",
+                f"{NAMED} {{{{metric}}}} off by",
+            ),
+        ),
+        width=12,
+    ),
+    Panel(
+        title="Probabilities behind estimates",
+        description="1 for what labels say of them: good, off or unchecked.",
+        queries=(
+            Query(
+                f"max by ({BY}, state) (penstock_quality_estimated_calibration{{{ON}}})",
+                f"{NAMED} {{{{state}}}}",
+            ),
+        ),
+        least=0,
+        width=6,
+    ),
+    Panel(
         title="Labels behind it",
         description="How many labels the metrics are of.",
         queries=(Query(f"max by ({BY}) (penstock_quality_labels{{{ON}}})", NAMED),),

@@ -23,6 +23,7 @@ ID, ERROR = "prediction_id", "error"
 DONE = "_SUCCESS"
 """What lies in a directory of parts once it is whole, as Hadoop and Spark have it."""
 BLOCK_BYTES = 1 << 20
+ROW_GROUP = 50_000
 
 
 def frame_of(
@@ -160,7 +161,9 @@ def _parquet(place: Place, parts: Parts, count: int, scratch: Path) -> None:
         paths.append(path)
     joined = scratch / "joined.parquet"
     lazy = pl.concat([pl.scan_parquet(path) for path in paths], how="vertical_relaxed")
-    lazy.sink_parquet(joined, compression="zstd", compression_level=1, maintain_order=True)
+    lazy.sink_parquet(
+        joined, compression="zstd", compression_level=1, maintain_order=True, row_group_size=ROW_GROUP
+    )
     _clear(place)
     place.backend.upload(place.key, _Blocks(joined), joined.stat().st_size)
     joined.unlink()
