@@ -59,6 +59,12 @@ def test_text_that_is_not_yaml_is_refused_with_its_line() -> None:
         read("title: a\nparts: {\n")
 
 
+def test_a_day_that_the_calendar_does_not_have_is_refused_with_its_line() -> None:
+    for day in ("2026-02-30", "2026-13-01T25:61:00Z"):
+        with pytest.raises(Invalid, match=r"x.yaml:2: "):
+            read(f"parts: {{}}\ntitle: {day}\n")
+
+
 @given(
     st.dictionaries(
         st.text("abc", min_size=1, max_size=3), st.floats(allow_nan=False, allow_infinity=False), max_size=4

@@ -38,6 +38,15 @@ def test_a_table_keeps_the_schema_that_was_inferred_from_it(tmp_path: Path) -> N
     assert notes == ["list is List(Int64): no rule is known for that, so it is left out"]
 
 
+def test_a_number_that_is_none_is_a_missing_value() -> None:
+    frame = pl.DataFrame({"a": [1.0, float("nan"), 3.0]})
+    schema, _ = infer_schema(frame)
+    assert schema.columns["a"].max_missing_ratio == 0.667
+    assert validate(frame, schema) == []
+    strict = TableSchema(columns=json_columns({"a": "number"}))
+    assert [one["sentence"] for one in validate(frame, strict)] == ["a: 1 of 3 values are missing"]
+
+
 def test_what_is_inferred_is_what_a_person_would_write() -> None:
     columns = json.loads(encode_schema(infer_schema(table())[0]))["columns"]
     assert columns["hour"] == {"type": "integer", "min": 0.0, "max": 26.0}

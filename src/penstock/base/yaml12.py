@@ -89,5 +89,18 @@ _resolve(
     r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?",
     "0123456789",
 )
+
+
+def _construct_timestamp(loader: Any, node: yaml.ScalarNode) -> Any:
+    """Return a date or a time; one that the calendar does not have is told with its line."""
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError as error:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{node.value}: {error}", node.start_mark
+        ) from None
+
+
+Loader.add_constructor("tag:yaml.org,2002:timestamp", _construct_timestamp)
 Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)

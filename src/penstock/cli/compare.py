@@ -60,7 +60,7 @@ def compare(
     repetitions: int,
     by_file: bool,
 ) -> None:
-    """Compare two runs, versions (MODEL/3, MODEL@alias) or revisions.
+    """Compare two runs, versions (MODEL/3, MODEL@alias), experiments or revisions.
 
     With --why the pipeline is run in clean trees with data, parameters and code of FIRST and of SECOND, which tells
     what the difference of a metric is made of. Results that are known are taken from the run cache.

@@ -46,6 +46,8 @@ def _rule(column: pl.Series, slack: float) -> ColumnRule | None:
     kind = type_of(column.dtype)
     if kind is None:
         return None
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
     share = column.null_count() / len(column) if len(column) else 0.0
     allowed = min(1.0, math.ceil(share * 2 * 1000) / 1000) if share else None
     values, low, high = None, None, None

@@ -81,7 +81,8 @@ def load_schema(path: Path) -> TableSchema:
 
 
 def validate(table: pl.DataFrame, schema: TableSchema) -> list[dict[str, Any]]:
-    """Return the broken rules of a table, each with column, rule, count, example and a sentence."""
+    """Return the broken rules of a table, each with column, rule, count, example and a sentence; NaN is a missing value."""
+    table = table.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     findings = []
     if table.height < schema.rows.min:
         findings.append(

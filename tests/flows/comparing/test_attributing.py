@@ -104,6 +104,13 @@ def test_what_differs_is_told_by_kind(planted: Project) -> None:
     assert compare_sides(planted, two, two).is_empty
 
 
+def test_an_experiment_is_a_side_by_its_name(planted: Project) -> None:
+    base, commit = planted.git.resolve("HEAD~1"), planted.git.resolve("HEAD")
+    planted.git.run("update-ref", f"refs/exps/{base[:2]}/{base[2:]}/tuned", commit)
+    assert find_side(planted, "tuned").commit == commit
+    planted.git.run("update-ref", "-d", f"refs/exps/{base[:2]}/{base[2:]}/tuned")
+
+
 def test_every_file_belongs_to_one_part(planted: Project) -> None:
     commits = planted.git.resolve("HEAD~1"), planted.git.resolve("HEAD")
     assert {part.name: part.files for part in find_parts(planted, *commits)} == {
@@ -206,7 +213,7 @@ def test_what_cannot_be_explained_is_refused_with_its_reason(planted: Project) -
     refused(Invalid, "compare.no_metric", metrics=("nosuch",))
     with pytest.raises(Invalid, match="same data"):
         explain_difference(planted, two, two, AttributionOptions())
-    with pytest.raises(NotFound, match="no version, run or revision"):
+    with pytest.raises(NotFound, match="no version, run, experiment or revision"):
         find_side(planted, "nosuch")
 
 

@@ -40,6 +40,9 @@ def schema_infer(session: Session, table: Path, output: Path | None, slack: floa
     from penstock.data.formats.tables import load_table
     from penstock.registry.schema_inference import encode_schema, infer_schema
 
+    if not slack < float("inf"):
+        raise click.BadParameter("it is no number", param_hint="--slack")
+
     found, notes = infer_schema(load_table(session.directory / table), slack=slack)
     text = encode_schema(found)
     for note in notes:

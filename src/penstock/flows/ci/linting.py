@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.ci.files import RENDERERS, installation_of, plan_ci_file
 from penstock.flows.models.stated import require_stated
@@ -138,6 +139,10 @@ def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]
         return Check(
             "gates", "broken", f"{absent[0]}, which a gate of {model.name} names, is not there", hint
         )
+    ended = next((gate for gate in gates if gate.waiver and not gate.waiver.holds_at(now_ms())), None)
+    if ended is not None and ended.waiver is not None:
+        sentence = f"the waiver of the gate {ended.kind} of {model.name} ended on {ended.waiver.until}"
+        return Check("gates", "missing", sentence, "mend what it was about, or take it out of penstock.yaml")
     return Check("gates", "ok", f"{len(gates)} gates of {model.name}")
 
 

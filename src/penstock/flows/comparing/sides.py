@@ -9,6 +9,7 @@ from typing import Any, Literal
 from penstock.base.errors import Invalid, NotFound
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.flows.chain.subjects import as_commit, as_run, as_version
+from penstock.flows.experiments.references import find_experiment
 from penstock.flows.pipelines.comparison import flat_values
 from penstock.flows.pipelines.measures import read_metrics, read_parameters
 from penstock.flows.pipelines.snapshot import at_revision
@@ -41,7 +42,7 @@ class Side:
 
 
 def find_side(project: Project, subject: str) -> Side:
-    """Return what a text names: `model/3` or `model@alias`, a run's id or the beginning of one, or a revision.
+    """Return what a text names: `model/3` or `model@alias`, a run's id or its beginning, an experiment, a revision.
 
     Raises:
         NotFound: it names none of them.
@@ -53,7 +54,7 @@ def find_side(project: Project, subject: str) -> Side:
         run = get_run(connection, run_id) if run_id is not None else None
     if version is not None:
         return _of_version(project, version, run)
-    commit = as_commit(project, subject)
+    commit = _experiment(project, subject) or as_commit(project, subject)
     if run is not None and commit is not None:
         raise Invalid(
             f"{subject!r} begins the id of a run and of a commit",
@@ -64,11 +65,20 @@ def find_side(project: Project, subject: str) -> Side:
         return _of_run(project, run)
     if commit is None:
         raise NotFound(
-            f"{subject!r} is no version, run or revision of this project",
+            f"{subject!r} is no version, run, experiment or revision of this project",
             code="compare.unknown",
-            hint="penstock model list, penstock run list, git log --oneline",
+            hint="penstock model list (MODEL/3, MODEL@champion), penstock run list, penstock exp list, git log --oneline",
         )
     return _at_commit(project, Side("revision", subject, commit))
+
+
+def _experiment(project: Project, subject: str) -> str | None:
+    """Return the commit of the experiment of a name, or None."""
+    try:
+        found = find_experiment(project.git, subject)
+    except NotFound:
+        return None
+    return found.commit if subject in (found.name, found.ref) else None
 
 
 def _of_version(project: Project, version: ModelVersion, run: Run | None) -> Side:

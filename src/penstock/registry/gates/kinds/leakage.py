@@ -66,7 +66,7 @@ def check_leakage(gate: LeakageGate, evidence: Evidence) -> Outcome:
     ).height
     overlap = shared / test.height
     found = (
-        [f"{shared} of {test.height} held-out rows are training rows too"]
+        [f"{shared} of {test.height} held-out rows are training rows too, in the columns that are looked at"]
         if overlap > gate.max_overlap
         else []
     )
@@ -93,7 +93,8 @@ def check_leakage(gate: LeakageGate, evidence: Evidence) -> Outcome:
         )
     return Outcome(
         "fail" if found else "pass",
-        "; ".join(found) or f"nothing leaks: {shared} of {test.height} held-out rows are training rows too",
+        "; ".join(found)
+        or f"nothing leaks: {shared} of {test.height} held-out rows are training rows too, in the columns that are looked at",
         observed=overlap,
         expected=f"at most {gate.max_overlap:g} of the rows shared"
         + (f", no column with a ROC AUC above {gate.max_auc:g}" if gate.max_auc is not None else "")
