@@ -150,6 +150,19 @@ def test_pages_of_the_server_itself_may_change_things(server: Tracking, run: str
     assert send(server, "POST", f"{PREFIXES[0]}runs/set-tag", body, headers)[0] == 200
 
 
+def test_another_program_of_this_host_is_a_foreign_page(server: Tracking, run: str) -> None:
+    body = {"run_id": run, "key": "foreign", "value": "x"}
+    host = server.url.rpartition(":")[0]
+    for headers in (
+        {"Origin": f"{host}:9"},
+        {"Origin": host},
+        {"Origin": host.replace("http:", "https:")},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        status, answer = send(server, "POST", f"{PREFIXES[0]}runs/set-tag", body, {**JSON, **headers})
+        assert status == 403, (headers, answer)
+
+
 def test_others_are_not_let_in_by_accident(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "penstock.cli", "server", "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)

@@ -18,6 +18,8 @@ from penstock.base.errors import Denied
 from penstock.http.mlflow.errors import response_for
 
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+"""What a browser says of a page on another site, and on another port or name of the same."""
 PROTECTION: dict[str, str] = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -55,15 +57,28 @@ class HostCheck:
         if scope["method"] in HARMLESS:
             return None
         origin = headers.get("origin")
-        is_cross_site = headers.get("sec-fetch-site") == "cross-site"
-        if is_cross_site or (
-            origin is not None and not self._is_ours(host_name(origin.partition("://")[2]), scope)
-        ):
+        if origin is not None:
+            is_foreign = not self._is_same_origin(origin, name, str(scope.get("scheme", "http")))
+        else:
+            is_foreign = headers.get("sec-fetch-site") in FOREIGN_SITES
+        if is_foreign:
             return Denied(
                 f"a page of {(origin or 'another site')[:100]!r} may not change anything here",
                 code="http.foreign_origin",
+                hint="open the page by the address of this server, or name the page's host with --allowed-hosts",
             )
         return None
+
+    def _is_same_origin(self, origin: str, host: str, scheme: str) -> bool:
+        """Whether a page is this server's: same name and port, since another port is another program; or one allowed by name.
+
+        A page over TLS may come through a proxy that ends it; one without TLS is never of a server that has it.
+        """
+        its_scheme, _, authority = origin.lower().partition("://")
+        if authority == host.strip().lower():
+            return its_scheme == "https" or scheme == "http"
+        name = host_name(authority)
+        return name in self._allowed or (bool(self._endings) and name.endswith(self._endings))
 
     def _is_ours(self, name: str, scope: Scope) -> bool:
         reached = scope.get("server") or ("", None)
