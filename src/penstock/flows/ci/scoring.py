@@ -183,12 +183,21 @@ def _model(facts: Facts) -> Sequence[Rated]:
         ("Model specs are reviewed and submitted", _submitted(facts)),
         ("Offline and online metrics correlate", _correlated(facts)),
         ("All hyperparameters have been tuned", _tuned(facts)),
-        ("The impact of model staleness is known", _gate(facts, "staleness")),
+        ("The impact of model staleness is known", _impact_of_age(facts)),
         ("A simpler model is not better", _gate(facts, "baseline")),
         ("Model quality is sufficient on important data slices", _gate(facts, "slices")),
         ("The model is tested for considerations of inclusion", _gate(facts, "fairness")),
     )
     return [_rated("model", number, asks, found) for number, (asks, found) in enumerate(asked, 1)]
+
+
+def _impact_of_age(facts: Facts) -> tuple[State, str]:
+    state, fact = _gate(facts, "staleness")
+    return (
+        ("partly", f"{fact}; what age does to the metric is not recorded")
+        if state == "done"
+        else (state, fact)
+    )
 
 
 def _submitted(facts: Facts) -> tuple[State, str]:
