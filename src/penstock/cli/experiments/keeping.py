@@ -38,13 +38,15 @@ class SaveFlags(TypedDict):
 @pass_session
 def apply(session: Session, /, experiment: str, no_force: bool) -> None:
     """Bring an experiment's result into the workspace; changes it overwrites are kept in git."""
-    from penstock.flows.experiments.applying import apply_experiment, plan_apply
+    from penstock.flows.experiments.applying import apply_experiment, plan_apply, require_data
 
     with opened(session) as repo:
         plan = plan_apply(repo, experiment)
-        kept = apply_experiment(repo, plan, force=not no_force)
+        applied = apply_experiment(repo, plan, force=not no_force)
+    kept = applied.kept
     if kept is not None:
         session.note(f"What it overwrote is kept: git restore --source={kept} {' '.join(plan.replaced[:3])}")
+    require_data(plan.experiment, applied)
     session.emit(
         {"name": plan.experiment.name, "rev": plan.experiment.commit, "kept": kept, "paths": plan.replaced},
         f"The workspace is as experiment {plan.experiment.name} left it.",
