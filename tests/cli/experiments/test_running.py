@@ -25,8 +25,8 @@ if os.path.exists("extra"):
     open("model", "a").write(open("extra").read())
 if rate > 8:
     print("began", flush=True)
-    time.sleep(60)
-if rate > 7:
+    time.sleep(int(os.environ.get("HELD_S", "0")))
+elif rate > 7:
     raise SystemExit(3)
 """
 DVC_YAML = f"""\
@@ -172,12 +172,33 @@ def test_a_killed_experiment_is_undone_by_the_next_one_unless_the_workspace_went
     assert project.json("exp", "run")["metrics"] == {"acc": 0.8}
 
 
+def test_what_a_killed_sweep_had_taken_waits_again_and_none_is_lost(project: Desk) -> None:
+    def states() -> dict[str, str]:
+        below = project.json("exp", "show")[1]["experiments"]
+        return {one["name"]: one["executor"]["state"] for one in below if one["executor"]}
+
+    project.run("exp", "run", "--queue", "-S", "lr=9,10,11", "-n", "q")
+    process = begin(project, "--run-all", "-j", "2")
+    running = states()
+    assert running.keys() == {"q-1", "q-2", "q-3"}
+    assert "running" in running.values() and running["q-3"] == "queued"
+    assert "already" in project.error("exp", "run", "--queue", "-S", "lr=9,10", "-n", "q", code=4)
+    end(process, signal.SIGKILL)
+    assert states() == dict.fromkeys(["q-1", "q-2", "q-3"], "queued")
+    assert project.json("exp", "remove", "q-2") == ["q-2"]
+    done = project.json("exp", "run", "--run-all")
+    assert {one["name"]: one["metrics"]["acc"] for one in done} == {"q-1": 18.0, "q-3": 22.0}
+    assert states() == {}
+    assert project.git("for-each-ref", "refs/penstock") == ""
+    assert project.git("worktree", "list").count("\n") == 1
+
+
 def begin(project: Desk, *words: str) -> subprocess.Popen[str]:
     """Start an experiment and wait until its command runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock.cli", "exp", "run", *words],
         cwd=project.root,
-        env={**os.environ, **IDENTITY, "HOME": str(project.home)},
+        env={**os.environ, **IDENTITY, "HOME": str(project.home), "HELD_S": "60"},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -12,7 +12,7 @@ from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.lacking import clear_lacking
 from penstock.flows.experiments.baselines import Baselines, list_baselines
-from penstock.flows.experiments.queueing import Waiting, drop_waiting, list_waiting
+from penstock.flows.experiments.queueing import STATES, Waiting, drop_waiting, list_waiting
 from penstock.flows.experiments.reading import forget
 from penstock.flows.experiments.references import (
     NONE,
@@ -200,7 +200,7 @@ def plan_removal(
         NotFound, Conflict: a word means no experiment, or several.
     """
     git = Git(repo.root)
-    waiting = [] if remote else [*list_waiting(git, "queue"), *list_waiting(git, "failed")]
+    waiting = [] if remote else [one for state in STATES for one in list_waiting(git, state)]
     if queued:
         return RemovalPlan((), tuple(one for one in waiting if one.state == "queue"))
     known = list_remote(git, remote) if remote else list_experiments(git)
