@@ -160,15 +160,23 @@ def test_an_ended_experiment_leaves_everything_as_it_was(project: Desk) -> None:
 
 def test_a_killed_experiment_is_undone_by_the_next_one_unless_the_workspace_went_on(project: Desk) -> None:
     before = state(project)
-    for goes_on in (False, True):
+    next_ones = [("exp", "run"), ("exp", "run"), ("repro",)]
+    for goes_on in ("", "edited", "committed"):
         process = begin(project, "-S", "lr=9")
         end(process, signal.SIGKILL)
         assert state(project) != before
+        if goes_on == "edited":
+            project.put({"params.yaml": "lr: 9\nother: 5\n"})
+        if goes_on == "committed":
+            project.commit_all()
+        told = project.run(*next_ones.pop(), "--dry").stderr
+        assert ("put back" in told) is not bool(goes_on)
+        assert ("params.yaml still has what that experiment set: lr=9 (was 0.1)" in told) is bool(goes_on)
+        assert (state(project) == before) is not bool(goes_on)
+        assert "was killed" not in project.run("exp", "run", "--dry").stderr
         if goes_on:
-            project.put({"params.yaml": "lr: 0.4\nother: 1\n"})
-        told = project.run("exp", "run", "--dry").stderr
-        assert ("was killed" in told) is not goes_on
-        assert (state(project) == before) is not goes_on
+            project.put({"params.yaml": "lr: 0.1\nother: 5\n"})
+    project.put({"params.yaml": "lr: 0.4\nother: 1\n"})
     assert project.json("exp", "run")["metrics"] == {"acc": 0.8}
 
 

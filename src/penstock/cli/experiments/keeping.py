@@ -9,6 +9,7 @@ import click
 from penstock.cli.data.targets import TARGETS, opened
 from penstock.cli.experiments.selecting import RevisionFlags, baselines_of, revision_options
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.pipelines.recovering import tell_recovered
 
 GIT_REMOTE = click.option("-g", "--git-remote", help="In this git remote instead of here.")
 
@@ -83,6 +84,7 @@ def save(session: Session, /, targets: tuple[str, ...], **flags: Unpack[SaveFlag
 
     project = open_workspace(session.directory)
     try:
+        tell_recovered(session, project)
         saved = save_workspace(
             project,
             flags["name"],

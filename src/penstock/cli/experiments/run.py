@@ -10,6 +10,7 @@ import click
 
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.pipelines.recovering import tell_recovered
 from penstock.cli.pipelines.repro import ExtentFlags, Narrator, asker, extent_of
 
 if TYPE_CHECKING:
@@ -109,7 +110,6 @@ def run(
     The workspace holds the result afterwards, unless --temp or --queue is given or parameters have several values:
     then each experiment runs in a tree of its own, and `exp apply` brings one's result here.
     """
-    from penstock.flows.experiments.keeping import recover
     from penstock.flows.experiments.saving import baseline_of, name_experiment
     from penstock.pipeline.overriding.overrides import combine
     from penstock.workspace import open_workspace
@@ -122,8 +122,7 @@ def run(
     project = open_workspace(session.directory)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
     try:
-        if recover(project.data, project.git.head()):
-            session.note("An experiment was killed here: the workspace is put back as it was before it.")
+        tell_recovered(session, project)
         request = _request(session, project, targets, flags)
         if run_all or queue or temp or len(chosen) > 1:
             _apart(
