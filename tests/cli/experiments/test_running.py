@@ -131,7 +131,7 @@ def test_a_failed_experiment_leaves_everything_as_it_was(project: Desk) -> None:
     project.put({"raw": "new data\n", "notes": "mine\n", "params.yaml": "lr: 0.1\nother: 5\n"})
     before = state(project)
     told = project.error("exp", "run", "-S", "lr=7.5", "-n", "bad")
-    assert "exited with 3" in told
+    assert "exited with 3" in told and "then penstock exp run -S lr=7.5 -n bad\n" in told
     assert state(project) == before
     assert "exited with 3" in project.error("exp", "run", "-S", "lr=7.5", "--temp", "-n", "bad")
     assert "exited with 3" in project.error("exp", "run", "-S", "lr=0.2,7.5", "-n", "half")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from penstock.base.errors import PenstockError
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 from penstock.cli.pipelines.recovering import tell_recovered
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from penstock.pipeline.runner import StageResult
     from penstock.pipeline.stage import Stage
     from penstock.project.project import Project
+
+
+CALLED = "penstock.called"
 
 
 class ExperimentFlags(ExtentFlags):
@@ -55,7 +60,16 @@ class _Titled(Narrator):
             super().finished(result)
 
 
-@click.command()
+class _Remembered(click.Command):
+    """A command that knows how it was called, to tell it in a hint."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the words before they are taken apart."""
+        ctx.meta[CALLED] = shlex.join(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Remembered)
 @TARGETS
 @click.option(
     "-f", "--force", is_flag=True, help="Run stages that are up to date too; replace the name's experiment."
@@ -139,8 +153,21 @@ def run(
         baseline = baseline_of(project)
         name = name_experiment(project.git, baseline, flags["name"], force=flags["force"])
         _here(session, project, name, request, chosen[0], flags)
+    except PenstockError as error:
+        error.hint = _again(error.hint, is_queued=run_all)
+        raise
     finally:
         project.close()
+
+
+def _again(hint: str | None, *, is_queued: bool) -> str | None:
+    """Return a hint that names the experiment to be run again, where it named a reproduction: the parameters are gone."""
+    before, found, _ = (hint or "").partition("then penstock repro ")
+    if not found:
+        return hint
+    if is_queued:
+        return f"{before}then penstock exp run with its parameters, which penstock exp show lists"
+    return f"{before}then penstock exp run {click.get_current_context().meta[CALLED]}".rstrip()
 
 
 def _here(
