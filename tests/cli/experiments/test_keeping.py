@@ -175,7 +175,9 @@ def test_an_experiment_whose_data_are_gone_is_not_called_applied(quick: Desk) ->
     quick.run("exp", "run", "-S", "lr=0.7", "-n", "other")
     stored.unlink()  # the content of `model` and of `many/rate`
     quick.put({"model": "worked on by hand\n"})
-    told = json.loads(quick.run("exp", "apply", "whole", "--json", code=1).stdout)["error"]
+    done = quick.run("exp", "apply", "whole", "--json", code=1)
+    told = json.loads(done.stdout)["error"]
+    assert "is kept in .dvc/tmp/penstock-kept" in done.stderr
     assert (told["code"], told["paths"]) == ("data.object_missing", ["many/rate", "model"])
     assert not (quick.root / "model").exists()
     assert [path.name for path in (quick.root / "many").iterdir()] == ["same"]

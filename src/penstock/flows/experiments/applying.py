@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.base.errors import Conflict, NotFound, Refused
@@ -91,7 +91,7 @@ def apply_experiment(repo: DataRepository, plan: ApplyPlan, *, force: bool = Tru
             kept = f"{KEPT}/{commit[:10]}"
             git.run("update-ref", kept, commit)
     git.run("restore", f"--source={plan.experiment.commit}", "--worktree", "--", ":/")
-    fresh = DataRepository.open(repo.root, repo.cache.root)
+    fresh = replace(DataRepository.open(repo.root, repo.cache.root), kept=repo.kept)
     lacking: list[Output] = []
     checkout(fresh, force=True, allow_missing=True, lacking=lacking)
     missing = [path for output in lacking for path in clear_lacking(fresh, output)]
