@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -161,12 +162,19 @@ def test_an_ended_experiment_leaves_everything_as_it_was(project: Desk) -> None:
 def test_a_killed_experiment_is_undone_by_the_next_one_unless_the_workspace_went_on(project: Desk) -> None:
     before = state(project)
     next_ones = [("exp", "run"), ("exp", "run"), ("repro",)]
+    note = project.root / ".dvc/tmp/penstock-experiment.json"
     for goes_on in ("", "edited", "committed"):
         process = begin(project, "-S", "lr=9")
         end(process, signal.SIGKILL)
         assert state(project) != before
         if goes_on == "edited":
             project.put({"params.yaml": "lr: 9\nother: 5\n"})
+        if goes_on == "edited":  # and where nobody can say whether the process has ended
+            written = note.read_text()
+            note.write_text(json.dumps({**json.loads(written), "process": "1.5.elsewhere"}))
+            told = project.run("repro", "--dry").stderr
+            assert "before a restart" in told and "lr=9 (was 0.1)" in told
+            note.write_text(written)
         if goes_on == "committed":
             project.commit_all()
         told = project.run(*next_ones.pop(), "--dry").stderr

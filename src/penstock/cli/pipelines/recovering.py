@@ -25,7 +25,11 @@ def tell_recovered(session: Session, project: Project) -> None:
     if recovered.is_put_back:
         session.note("An experiment was killed here: the workspace is put back as it was before it.")
         return
-    session.note("An experiment was killed here, and the workspace has gone on since: it stays as it is.")
+    session.note(
+        "An experiment was killed here, and the workspace has gone on since: it stays as it is."
+        if recovered.is_certain
+        else "An experiment began here on another machine or before a restart, and did not end: all stays as it is."
+    )
     for file, keys in recovered.left.items():
         session.note(
             f"{file} still has what that experiment set: {', '.join(keys)}. Mend it, unless it is to stay."

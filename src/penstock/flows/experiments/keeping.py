@@ -17,7 +17,7 @@ import msgspec
 
 from penstock.base.errors import PenstockError
 from penstock.base.files import remove_path, write_atomic
-from penstock.base.running import has_ended, name_process
+from penstock.base.running import has_ended, is_from_here, name_process
 from penstock.data.cache.hashing import hash_path, save_path
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.pointers.metafiles import find_definitions, find_pointer_files
@@ -70,11 +70,13 @@ def kept_workspace(repo: DataRepository, head: str, changed: Mapping[Path, bytes
 class Recovered:
     """What became of a workspace in which an experiment was killed: put back, or it had gone on since.
 
-    Then `left` says, by file, which parameters are still what the experiment set: `lr=9 (was 0.1)`.
+    Then `left` says, by file, which parameters are still what the experiment set: `lr=9 (was 0.1)`. `is_certain` is
+    false where the process ran on another machine, or before this one started again: it may run still.
     """
 
     is_put_back: bool
     left: Mapping[str, list[str]]
+    is_certain: bool = True
 
 
 def recover(repo: DataRepository, head: str | None) -> Recovered | None:
@@ -88,7 +90,8 @@ def recover(repo: DataRepository, head: str | None) -> Recovered | None:
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
     if not has_ended(note.process):
-        return None
+        left = {} if is_from_here(note.process) else _list_left(repo, note)
+        return Recovered(False, left, is_certain=False) if left else None
     files = {repo.root / name: data for name, data in note.before.items()}
     is_same = head == note.head and all(
         path.name == LOCK_FILE or _content(path) in (data, note.during.get(repo.relative(path)))
@@ -102,9 +105,9 @@ def recover(repo: DataRepository, head: str | None) -> Recovered | None:
             if name in known
         ]
         put_back(repo, Kept(files, tuple(outputs)))
-    left = {} if is_same else _list_left(repo, note)
+    found = Recovered(is_same, {} if is_same else _list_left(repo, note))
     place.unlink(missing_ok=True)
-    return Recovered(is_same, left)
+    return found
 
 
 def _list_left(repo: DataRepository, note: _Note) -> dict[str, list[str]]:
