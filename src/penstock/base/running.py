@@ -57,6 +57,17 @@ def has_ended(name: str) -> bool:
     return not is_running(int(pid)) or _began(int(pid)) != began
 
 
+def is_from_here(name: str) -> bool:
+    """Say whether the process of a name began on this machine, in this container, since it started.
+
+    Example:
+        >>> is_from_here("1.5.elsewhere")
+        False
+    """
+    place = name.partition(".")[2].partition(".")[2]
+    return bool(place) and place == _place()
+
+
 def _began(pid: int) -> str | None:
     """Return when a process began, in ticks since the machine did. Source: proc(5), field 22 of `stat`."""
     try:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from cli.conftest import Desk
+
+FOLDER_STAGE = """\
+  many:
+    cmd: mkdir many && cp raw many/same && cp params.yaml many/rate
+    deps: [raw, params.yaml]
+    outs: [many]
+"""
 
 
 def names(desk: Desk) -> list[str]:
@@ -136,6 +144,15 @@ def test_experiments_and_their_data_go_to_a_git_remote_and_come_from_it(quick: D
     quick.run("exp", "push", "origin", "--no-cache")
     assert clone.json("exp", "pull", "origin", "--no-cache")["success"] == ["three"]
     clone.git("checkout", "-q", ".")
+    told = clone.error("exp", "pull", "origin", "three")
+    assert "experiment three came without all data: " in told and "model is not in" in told
+    assert "penstock exp push origin three" in told
+    assert "penstock exp list origin -A" in clone.error("exp", "pull", "origin", "unheard-of")
+    quick.run("exp", "push", "origin", "three")
+    assert "model is not in the cache" in clone.error("exp", "apply", "three")
+    clone.run("pull")
+    assert clone.root.joinpath("model").read_text().startswith("lr: 0.6")
+    clone.git("checkout", "-q", ".")
     clone.run("exp", "run", "--temp", "-S", "lr=0.7", "-n", "three", "-f", "--pull")
     assert "Differs" in clone.error("exp", "push", "origin", "three", "--no-cache")
     assert clone.json("exp", "push", "origin", "three", "--no-cache", "-f")["success"] == ["three"]
@@ -144,3 +161,33 @@ def test_experiments_and_their_data_go_to_a_git_remote_and_come_from_it(quick: D
     quick.run("exp", "rename", "-g", "origin", "three", "third")
     assert quick.json("exp", "remove", "third", "-g", "origin") == ["third"]
     assert sorted(one["name"] for one in quick.json("exp", "list", "origin", "-A")) == ["one", "two"]
+
+
+def test_an_experiment_whose_data_are_gone_is_not_called_applied(quick: Desk) -> None:
+    quick.put({"dvc.yaml": (quick.root / "dvc.yaml").read_text() + FOLDER_STAGE})
+    quick.run("exp", "run", "-S", "lr=0.6", "-n", "whole")
+    held = (quick.root / "model").read_bytes()
+    (stored,) = (
+        path
+        for path in (quick.root / ".dvc/cache/files").rglob("*")
+        if path.is_file() and path.read_bytes() == held
+    )
+    quick.run("exp", "run", "-S", "lr=0.7", "-n", "other")
+    stored.unlink()  # the content of `model` and of `many/rate`
+    quick.put({"model": "worked on by hand\n"})
+    done = quick.run("exp", "apply", "whole", "--json", code=1)
+    told = json.loads(done.stdout)["error"]
+    assert "is kept in .dvc/tmp/penstock-kept" in done.stderr
+    assert (told["code"], told["paths"]) == ("data.object_missing", ["many/rate", "model"])
+    assert not (quick.root / "model").exists()
+    assert [path.name for path in (quick.root / "many").iterdir()] == ["same"]
+    (kept,) = (quick.root / ".dvc/tmp/penstock-kept").rglob("model")
+    assert kept.read_text() == "worked on by hand\n"
+    assert quick.root.joinpath("params.yaml").read_text().startswith("lr: 0.6")
+    for listed in (quick.root / ".dvc/cache/files").rglob("*.dir"):
+        listed.unlink()
+    assert "many, model are not in the cache" in quick.error("exp", "apply", "whole")
+    assert not (quick.root / "many").exists()
+    quick.run("repro")
+    assert (quick.root / "model").read_bytes() == held
+    quick.run("exp", "apply", "whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -25,8 +26,8 @@ if os.path.exists("extra"):
     open("model", "a").write(open("extra").read())
 if rate > 8:
     print("began", flush=True)
-    time.sleep(60)
-if rate > 7:
+    time.sleep(int(os.environ.get("HELD_S", "0")))
+elif rate > 7:
     raise SystemExit(3)
 """
 DVC_YAML = f"""\
@@ -131,7 +132,7 @@ def test_a_failed_experiment_leaves_everything_as_it_was(project: Desk) -> None:
     project.put({"raw": "new data\n", "notes": "mine\n", "params.yaml": "lr: 0.1\nother: 5\n"})
     before = state(project)
     told = project.error("exp", "run", "-S", "lr=7.5", "-n", "bad")
-    assert "exited with 3" in told
+    assert "exited with 3" in told and "then penstock exp run -S lr=7.5 -n bad\n" in told
     assert state(project) == before
     assert "exited with 3" in project.error("exp", "run", "-S", "lr=7.5", "--temp", "-n", "bad")
     assert "exited with 3" in project.error("exp", "run", "-S", "lr=0.2,7.5", "-n", "half")
@@ -160,16 +161,52 @@ def test_an_ended_experiment_leaves_everything_as_it_was(project: Desk) -> None:
 
 def test_a_killed_experiment_is_undone_by_the_next_one_unless_the_workspace_went_on(project: Desk) -> None:
     before = state(project)
-    for goes_on in (False, True):
+    next_ones = [("exp", "run"), ("exp", "run"), ("repro",)]
+    note = project.root / ".dvc/tmp/penstock-experiment.json"
+    for goes_on in ("", "edited", "committed"):
         process = begin(project, "-S", "lr=9")
         end(process, signal.SIGKILL)
         assert state(project) != before
+        if goes_on == "edited":
+            project.put({"params.yaml": "lr: 9\nother: 5\n"})
+        if goes_on == "edited":  # and where nobody can say whether the process has ended
+            written = note.read_text()
+            note.write_text(json.dumps({**json.loads(written), "process": "1.5.elsewhere"}))
+            told = project.run("repro", "--dry").stderr
+            assert "before a restart" in told and "lr=9 (was 0.1)" in told
+            note.write_text(written)
+        if goes_on == "committed":
+            project.commit_all()
+        told = project.run(*next_ones.pop(), "--dry").stderr
+        assert ("put back" in told) is not bool(goes_on)
+        assert ("params.yaml still has what that experiment set: lr=9 (was 0.1)" in told) is bool(goes_on)
+        assert (state(project) == before) is not bool(goes_on)
+        assert "was killed" not in project.run("exp", "run", "--dry").stderr
         if goes_on:
-            project.put({"params.yaml": "lr: 0.4\nother: 1\n"})
-        told = project.run("exp", "run", "--dry").stderr
-        assert ("was killed" in told) is not goes_on
-        assert (state(project) == before) is not goes_on
+            project.put({"params.yaml": "lr: 0.1\nother: 5\n"})
+    project.put({"params.yaml": "lr: 0.4\nother: 1\n"})
     assert project.json("exp", "run")["metrics"] == {"acc": 0.8}
+
+
+def test_what_a_killed_sweep_had_taken_waits_again_and_none_is_lost(project: Desk) -> None:
+    def states() -> dict[str, str]:
+        below = project.json("exp", "show")[1]["experiments"]
+        return {one["name"]: one["executor"]["state"] for one in below if one["executor"]}
+
+    project.run("exp", "run", "--queue", "-S", "lr=9,10,11", "-n", "q")
+    process = begin(project, "--run-all", "-j", "2")
+    running = states()
+    assert running.keys() == {"q-1", "q-2", "q-3"}
+    assert "running" in running.values() and running["q-3"] == "queued"
+    assert "already" in project.error("exp", "run", "--queue", "-S", "lr=9,10", "-n", "q", code=4)
+    end(process, signal.SIGKILL)
+    assert states() == dict.fromkeys(["q-1", "q-2", "q-3"], "queued")
+    assert project.json("exp", "remove", "q-2") == ["q-2"]
+    done = project.json("exp", "run", "--run-all")
+    assert {one["name"]: one["metrics"]["acc"] for one in done} == {"q-1": 18.0, "q-3": 22.0}
+    assert states() == {}
+    assert project.git("for-each-ref", "refs/penstock") == ""
+    assert project.git("worktree", "list").count("\n") == 1
 
 
 def begin(project: Desk, *words: str) -> subprocess.Popen[str]:
@@ -177,7 +214,7 @@ def begin(project: Desk, *words: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock.cli", "exp", "run", *words],
         cwd=project.root,
-        env={**os.environ, **IDENTITY, "HOME": str(project.home)},
+        env={**os.environ, **IDENTITY, "HOME": str(project.home), "HELD_S": "60"},
         stderr=subprocess.PIPE,
         text=True,
     )

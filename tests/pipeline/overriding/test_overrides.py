@@ -43,6 +43,21 @@ def test_values_are_set_and_the_rest_of_the_file_stays() -> None:
     assert changed("a=2", text='{"a": 1, "b": "é"}', file="p.json") == '{\n    "a": 2,\n    "b": "é"\n}\n'
 
 
+def test_a_name_that_has_dots_itself_is_set_as_it_is_shown() -> None:
+    text = "train:\n  a.b: 1\n  v1.2: {x: 3}\nplain.x: 4\n"
+    assert changed("train.a.b=5", text=text) == text.replace("a.b: 1", "a.b: 5")
+    assert changed("train.v1.2.x=5", "plain.x=6", text=text) == text.replace("x: 3", "x: 5").replace(
+        "x: 4", "x: 6"
+    )
+    assert changed("+train.v1.2.y=1", text=text) == text.replace("{x: 3}", "{x: 3, y: 1}")
+    assert changed("~train.a.b", text=text) == text.replace("  a.b: 1\n", "")
+    both = "a.b: 1\na:\n  b: 2\n"
+    assert changed("a.b=3", text=both) == both.replace("2", "3")
+    for refused, kind in {"+train.a.b=1": Conflict, "train.a.c=1": NotFound}.items():
+        with pytest.raises(kind):
+            changed(refused, text=text)
+
+
 def test_a_parameter_that_is_not_there_or_there_already_is_refused() -> None:
     cases: dict[str, type[PenstockError]] = {
         "lrr=1": NotFound, "model.deep=1": NotFound, "lr.x=1": NotFound, "~gone": NotFound, "~lr=0.3": NotFound,

@@ -9,6 +9,7 @@ import click
 from penstock.cli.data.targets import TARGETS, opened
 from penstock.cli.experiments.selecting import RevisionFlags, baselines_of, revision_options
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.pipelines.recovering import tell_recovered
 
 GIT_REMOTE = click.option("-g", "--git-remote", help="In this git remote instead of here.")
 
@@ -38,13 +39,15 @@ class SaveFlags(TypedDict):
 @pass_session
 def apply(session: Session, /, experiment: str, no_force: bool) -> None:
     """Bring an experiment's result into the workspace; changes it overwrites are kept in git."""
-    from penstock.flows.experiments.applying import apply_experiment, plan_apply
+    from penstock.flows.experiments.applying import apply_experiment, plan_apply, require_data
 
     with opened(session) as repo:
         plan = plan_apply(repo, experiment)
-        kept = apply_experiment(repo, plan, force=not no_force)
+        applied = apply_experiment(repo, plan, force=not no_force)
+    kept = applied.kept
     if kept is not None:
         session.note(f"What it overwrote is kept: git restore --source={kept} {' '.join(plan.replaced[:3])}")
+    require_data(plan.experiment, applied)
     session.emit(
         {"name": plan.experiment.name, "rev": plan.experiment.commit, "kept": kept, "paths": plan.replaced},
         f"The workspace is as experiment {plan.experiment.name} left it.",
@@ -81,6 +84,7 @@ def save(session: Session, /, targets: tuple[str, ...], **flags: Unpack[SaveFlag
 
     project = open_workspace(session.directory)
     try:
+        tell_recovered(session, project)
         saved = save_workspace(
             project,
             flags["name"],

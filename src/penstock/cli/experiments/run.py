@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from penstock.base.errors import PenstockError
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.pipelines.recovering import tell_recovered
 from penstock.cli.pipelines.repro import ExtentFlags, Narrator, asker, extent_of
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from penstock.pipeline.runner import StageResult
     from penstock.pipeline.stage import Stage
     from penstock.project.project import Project
+
+
+CALLED = "penstock.called"
 
 
 class ExperimentFlags(ExtentFlags):
@@ -54,7 +60,16 @@ class _Titled(Narrator):
             super().finished(result)
 
 
-@click.command()
+class _Remembered(click.Command):
+    """A command that knows how it was called, to tell it in a hint."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note the words before they are taken apart."""
+        ctx.meta[CALLED] = shlex.join(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Remembered)
 @TARGETS
 @click.option(
     "-f", "--force", is_flag=True, help="Run stages that are up to date too; replace the name's experiment."
@@ -109,7 +124,6 @@ def run(
     The workspace holds the result afterwards, unless --temp or --queue is given or parameters have several values:
     then each experiment runs in a tree of its own, and `exp apply` brings one's result here.
     """
-    from penstock.flows.experiments.keeping import recover
     from penstock.flows.experiments.saving import baseline_of, name_experiment
     from penstock.pipeline.overriding.overrides import combine
     from penstock.workspace import open_workspace
@@ -122,8 +136,7 @@ def run(
     project = open_workspace(session.directory)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
     try:
-        if recover(project.data, project.git.head()):
-            session.note("An experiment was killed here: the workspace is put back as it was before it.")
+        tell_recovered(session, project)
         request = _request(session, project, targets, flags)
         if run_all or queue or temp or len(chosen) > 1:
             _apart(
@@ -140,8 +153,21 @@ def run(
         baseline = baseline_of(project)
         name = name_experiment(project.git, baseline, flags["name"], force=flags["force"])
         _here(session, project, name, request, chosen[0], flags)
+    except PenstockError as error:
+        error.hint = _again(error.hint, is_queued=run_all)
+        raise
     finally:
         project.close()
+
+
+def _again(hint: str | None, *, is_queued: bool) -> str | None:
+    """Return a hint that names the experiment to be run again, where it named a reproduction: the parameters are gone."""
+    before, found, _ = (hint or "").partition("then penstock repro ")
+    if not found:
+        return hint
+    if is_queued:
+        return f"{before}then penstock exp run with its parameters, which penstock exp show lists"
+    return f"{before}then penstock exp run {click.get_current_context().meta[CALLED]}".rstrip()
 
 
 def _here(

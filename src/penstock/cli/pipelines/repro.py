@@ -10,6 +10,7 @@ import click
 
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.output import Session, is_terminal, json_option, pass_session
+from penstock.cli.pipelines.recovering import tell_recovered
 
 if TYPE_CHECKING:
     from penstock.flows.pipelines.execution import Reproduction
@@ -109,6 +110,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
         options = replace(options, confirm=asker())
     project = open_workspace(session.directory)
     try:
+        tell_recovered(session, project)
         if options.selection is not None:
             base = session.directory.relative_to(project.root).as_posix()
             options = replace(options, selection=replace(options.selection, base="" if base == "." else base))

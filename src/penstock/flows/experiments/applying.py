@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.base.errors import Conflict, Refused
+from penstock.base.errors import Conflict, NotFound, Refused
 from penstock.base.git import Git
+from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
+from penstock.data.verbs.lacking import clear_lacking
 from penstock.flows.experiments.baselines import Baselines, list_baselines
-from penstock.flows.experiments.queueing import Waiting, drop_waiting, list_waiting
+from penstock.flows.experiments.queueing import STATES, Waiting, drop_waiting, list_waiting
 from penstock.flows.experiments.reading import forget
 from penstock.flows.experiments.references import (
     NONE,
@@ -26,6 +28,7 @@ from penstock.flows.experiments.references import (
     update_references,
 )
 from penstock.flows.experiments.trees import commit_tree, write_tree
+from penstock.flows.tracked.remotes.report import shorten
 from penstock.flows.tracked.working_tree import checkout
 
 KEPT = "refs/penstock/replaced"
@@ -54,10 +57,19 @@ def plan_apply(repo: DataRepository, word: str) -> ApplyPlan:
     return ApplyPlan(experiment, tuple(sorted(differing & (changed | (untracked & held)))))
 
 
-def apply_experiment(repo: DataRepository, plan: ApplyPlan, *, force: bool = True) -> str | None:
-    """Make files and data what they are in the experiment; HEAD and the index stay.
+@dataclass(frozen=True)
+class Applied:
+    """What `exp apply` did: `kept` is the ref that holds what it overwrote, `missing` the data that are not here.
 
-    What it overwrites is kept under a ref, which is returned; None where an experiment or a branch has it.
+    `kept` is None where an experiment or a branch has it. Nothing else stands in the place of what is missing.
+    """
+
+    kept: str | None
+    missing: tuple[str, ...]
+
+
+def apply_experiment(repo: DataRepository, plan: ApplyPlan, *, force: bool = True) -> Applied:
+    """Make files and data what they are in the experiment; HEAD and the index stay.
 
     Raises:
         Refused: it would overwrite changes, and `force` is not given; nothing is done.
@@ -79,8 +91,30 @@ def apply_experiment(repo: DataRepository, plan: ApplyPlan, *, force: bool = Tru
             kept = f"{KEPT}/{commit[:10]}"
             git.run("update-ref", kept, commit)
     git.run("restore", f"--source={plan.experiment.commit}", "--worktree", "--", ":/")
-    checkout(DataRepository.open(repo.root, repo.cache.root), force=True, allow_missing=True)
-    return kept
+    fresh = replace(DataRepository.open(repo.root, repo.cache.root), kept=repo.kept)
+    lacking: list[Output] = []
+    checkout(fresh, force=True, allow_missing=True, lacking=lacking)
+    missing = [path for output in lacking for path in clear_lacking(fresh, output)]
+    return Applied(kept, tuple(sorted(missing)))
+
+
+def require_data(experiment: Experiment, applied: Applied) -> None:
+    """Refuse to call a workspace the experiment's that lacks some of its data.
+
+    Raises:
+        NotFound: the cache has not all; the paths are named.
+    """
+    if applied.missing:
+        told = shorten(list(applied.missing))
+        raise NotFound(
+            f"experiment {experiment.name} is here without all its data: {told} not in the cache",
+            code="data.object_missing",
+            hint="penstock pull, where a remote has them, or penstock repro makes them again",
+            paths=list(applied.missing),
+            name=experiment.name,
+            rev=experiment.commit,
+            kept=applied.kept,
+        )
 
 
 def make_branch(repo: DataRepository, word: str, branch: str | None) -> str:
@@ -115,7 +149,7 @@ def rename_experiment(
     """
     git = Git(repo.root)
     known = list_remote(git, remote) if remote else list_experiments(git)
-    (old,) = choose_experiments(known, [word], git.head())
+    (old,) = choose_experiments(known, [word], git.head(), remote)
     new = Experiment(check_name(name), old.baseline, old.commit, old.created_s)
     if new.ref == old.ref:
         return old
@@ -166,7 +200,7 @@ def plan_removal(
         NotFound, Conflict: a word means no experiment, or several.
     """
     git = Git(repo.root)
-    waiting = [] if remote else [*list_waiting(git, "queue"), *list_waiting(git, "failed")]
+    waiting = [] if remote else [one for state in STATES for one in list_waiting(git, state)]
     if queued:
         return RemovalPlan((), tuple(one for one in waiting if one.state == "queue"))
     known = list_remote(git, remote) if remote else list_experiments(git)
@@ -176,9 +210,9 @@ def plan_removal(
         left = [one for one in waiting if one.job.name in words and not keep]
         there = {one.job.name for one in left}
         names = [one for one in words if one not in there or any(word.name == one for word in known)]
-        chosen = choose_experiments(known, names, git.head())
+        chosen = choose_experiments(known, names, git.head(), remote)
         if not chosen and not left:
-            raise unknown(words[0], [one.name for one in known])
+            raise unknown(words[0], [one.name for one in known], remote)
     elif wanted.commits:
         chosen = known
     elif not wanted.is_default:

@@ -10,12 +10,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import msgspec
 
+from penstock.base.errors import PenstockError
 from penstock.base.files import remove_path, write_atomic
-from penstock.base.running import has_ended, name_process
+from penstock.base.running import has_ended, is_from_here, name_process
 from penstock.data.cache.hashing import hash_path, save_path
 from penstock.data.formats.output import HashInfo, Output
 from penstock.data.pointers.metafiles import find_definitions, find_pointer_files
@@ -23,6 +25,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.outputs import list_outputs
+from penstock.pipeline.parameters import flatten, is_same, parse_values
 
 NOTE = "penstock-experiment.json"
 
@@ -63,8 +66,21 @@ def kept_workspace(repo: DataRepository, head: str, changed: Mapping[Path, bytes
         note.unlink(missing_ok=True)
 
 
-def recover(repo: DataRepository, head: str | None) -> bool:
-    """Put the workspace back as it was before an experiment whose process was killed; say whether there was one.
+@dataclass(frozen=True)
+class Recovered:
+    """What became of a workspace in which an experiment was killed: put back, or it had gone on since.
+
+    Then `left` says, by file, which parameters are still what the experiment set: `lr=9 (was 0.1)`. `is_certain` is
+    false where the process ran on another machine, or before this one started again: it may run still.
+    """
+
+    is_put_back: bool
+    left: Mapping[str, list[str]]
+    is_certain: bool = True
+
+
+def recover(repo: DataRepository, head: str | None) -> Recovered | None:
+    """Put the workspace back as it was before an experiment whose process was killed; None where none was.
 
     Where files were changed or a commit was made since, they stay: it is no longer that workspace.
     """
@@ -72,9 +88,10 @@ def recover(repo: DataRepository, head: str | None) -> bool:
     try:
         note = msgspec.json.decode(place.read_bytes(), type=_Note)
     except (FileNotFoundError, msgspec.MsgspecError):
-        return False
+        return None
     if not has_ended(note.process):
-        return False
+        left = {} if is_from_here(note.process) else _list_left(repo, note)
+        return Recovered(False, left, is_certain=False) if left else None
     files = {repo.root / name: data for name, data in note.before.items()}
     is_same = head == note.head and all(
         path.name == LOCK_FILE or _content(path) in (data, note.during.get(repo.relative(path)))
@@ -88,8 +105,37 @@ def recover(repo: DataRepository, head: str | None) -> bool:
             if name in known
         ]
         put_back(repo, Kept(files, tuple(outputs)))
+    found = Recovered(is_same, {} if is_same else _list_left(repo, note))
     place.unlink(missing_ok=True)
-    return is_same
+    return found
+
+
+def _list_left(repo: DataRepository, note: _Note) -> dict[str, list[str]]:
+    """Return the parameters, by file, that are as the experiment set them and were not so before."""
+    found = {}
+    for name, during in note.during.items():
+        values = [
+            _parameters(name, data) for data in (note.before.get(name), during, _content(repo.root / name))
+        ]
+        before, changed, now = values
+        left = [
+            f"{key}={value}" + (f" (was {before[key]})" if key in before else " (new)")
+            for key, value in changed.items()
+            if key in now and is_same(now[key], value) and not (key in before and is_same(before[key], value))
+        ]
+        left += [
+            f"{key} taken away (was {before[key]})" for key in before if key not in changed and key not in now
+        ]
+        if left:
+            found[name] = left
+    return found
+
+
+def _parameters(name: str, data: bytes | None) -> dict[str, Any]:
+    try:
+        return flatten(parse_values((data or b"").decode(), PurePath(name)))
+    except (PenstockError, UnicodeDecodeError):
+        return {}
 
 
 def _note(repo: DataRepository, head: str, kept: Kept, changed: Mapping[Path, bytes]) -> _Note:

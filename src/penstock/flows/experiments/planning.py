@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.flows.experiments.queueing import enqueue, list_waiting
+from penstock.flows.experiments.queueing import UNDONE, enqueue, list_waiting
 from penstock.flows.experiments.references import check_free, check_name, list_experiments, taken
 from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.running import changed_parameters
@@ -49,7 +49,7 @@ def _told(overrides: Sequence[Override]) -> str:
 
 
 def _names(project: Project, baseline: str, name: str | None, count: int, *, force: bool) -> list[str]:
-    waiting = {one.job.name for one in list_waiting(project.git, "queue")}
+    waiting = {one.job.name for state in UNDONE for one in list_waiting(project.git, state)}
     if name:
         check_name(name)
         names = [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]

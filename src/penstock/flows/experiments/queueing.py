@@ -1,7 +1,8 @@
-"""Experiments that wait, and those that failed: refs of git beside DVC's, which its `exp show` does not list.
+"""Experiments that wait, run or failed: refs of git beside DVC's, which its `exp show` does not list.
 
-`refs/penstock/queue/<name>` and `refs/penstock/failed/<name>` point at a commit of what the experiment begins with; its
-message holds the request. DVC's own queue is a file of pickled Python objects and a broker's folder, read by no other.
+`refs/penstock/queue/<name>`, `running/<process>/<name>` and `failed/<name>` point at a commit of what the experiment
+begins with; its message holds the request. What runs in a process that has ended waits again, without anything being
+written. DVC's own queue is a file of pickled Python objects and a broker's folder, read by no other.
 """
 
 from __future__ import annotations
@@ -14,29 +15,26 @@ import msgspec
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.git import Git
+from penstock.base.running import has_ended, name_process
 from penstock.flows.experiments.references import NONE, check_name, taken, update_references
 from penstock.flows.experiments.request import Job, Request
 from penstock.flows.experiments.trees import commit_tree
 
-State = Literal["queue", "failed"]
-_FORMAT = (
-    "--format=%(refname:lstrip=3)%00%(objectname)%00%(parent)%00%(committerdate:unix)%00%(contents)%00%00"
-)
+State = Literal["queue", "running", "failed"]
+STATES: tuple[State, ...] = ("queue", "running", "failed")
+UNDONE: tuple[State, ...] = ("queue", "running")
+_FORMAT = "--format=%(refname)%00%(objectname)%00%(parent)%00%(committerdate:unix)%00%(contents)%00%00"
 _HEAD = "penstock: a queued experiment\n\n"
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """An experiment in the queue, or one that left it and failed."""
+    """An experiment in the queue, one that runs, or one that failed; `refs` are where it is kept."""
 
     job: Job
     state: State
     created_s: int
-
-    @property
-    def ref(self) -> str:
-        """Where it is kept."""
-        return f"refs/penstock/{self.state}/{self.job.name}"
+    refs: tuple[str, ...]
 
 
 def enqueue(git: Git, name: str, baseline: str, tree: str, request: Request) -> Job:
@@ -56,48 +54,73 @@ def enqueue(git: Git, name: str, baseline: str, tree: str, request: Request) -> 
 
 
 def list_waiting(git: Git, state: State) -> list[Waiting]:
-    """Return what waits, or what failed, the oldest first."""
-    found = []
-    for record in git.run("for-each-ref", _FORMAT, f"refs/penstock/{state}").split("\0\0"):
+    """Return what waits, what runs or what failed, the oldest first."""
+    places = {"queue": ("queue", "running"), "running": ("running",), "failed": ("failed",)}[state]
+    found: dict[tuple[str, str], Waiting] = {}
+    records = git.run("for-each-ref", _FORMAT, *(f"refs/penstock/{place}" for place in places)).split("\0\0")
+    for record in records:
         if not record.strip():
             continue
-        name, commit, parent, time, message = record.lstrip("\n").split("\0", 4)
+        ref, commit, parent, time, message = record.lstrip("\n").split("\0", 4)
+        _, _, place, *owner, name = ref.split("/")
+        if place == "running" and has_ended(_process(owner)) is (state == "running"):
+            continue
         try:
             request = msgspec.json.decode(message.removeprefix(_HEAD), type=Request)
         except msgspec.MsgspecError as error:
             raise Invalid(
                 f"the queued experiment {name!r} cannot be read: {error}",
                 code="experiments.bad_queue",
-                hint=f"git update-ref -d refs/penstock/{state}/{name}",
+                hint=f"git update-ref -d {ref}",
             ) from None
-        found.append(Waiting(Job(name, parent, commit, request), state, int(time)))
-    return sorted(found, key=lambda one: (one.created_s, one.job.request.place, one.job.name))
+        same = found.get((name, commit))
+        refs = (*same.refs, ref) if same else (ref,)
+        found[name, commit] = Waiting(Job(name, parent, commit, request), state, int(time), refs)
+    return sorted(found.values(), key=lambda one: (one.created_s, one.job.request.place, one.job.name))
 
 
 def take(git: Git, one: Waiting) -> None:
-    """Take an experiment out of the queue, for good.
+    """Mark an experiment of the queue as one that this process runs, until `finish`, `put_failed` or `put_again`.
 
     Raises:
         Conflict: another process took it.
     """
+    start = one.job.start
     try:
-        git.run("update-ref", "-d", one.ref, one.job.start)
+        update_references(
+            git,
+            [f"create {_mine(one.job)} {start}", *(f"delete {ref} {start}" for ref in one.refs)],
+        )
     except Invalid:
         raise Conflict(
             f"the experiment {one.job.name!r} is no longer in the queue", code="experiments.gone"
         ) from None
 
 
+def finish(git: Git, job: Job) -> None:
+    """Forget an experiment that ran: its result is kept."""
+    update_references(git, [f"delete {_mine(job)}"])
+
+
 def put_failed(git: Git, job: Job) -> None:
-    """Keep an experiment as one that failed."""
-    git.run("update-ref", f"refs/penstock/failed/{job.name}", job.start)
+    """Keep an experiment that ran as one that failed."""
+    update_references(git, [f"update refs/penstock/failed/{job.name} {job.start}", f"delete {_mine(job)}"])
 
 
 def put_again(git: Git, job: Job) -> None:
     """Put an experiment that was interrupted back into the queue."""
-    git.run("update-ref", f"refs/penstock/queue/{job.name}", job.start)
+    update_references(git, [f"update refs/penstock/queue/{job.name} {job.start}", f"delete {_mine(job)}"])
 
 
 def drop_waiting(git: Git, chosen: Sequence[Waiting]) -> None:
     """Remove experiments that wait or failed."""
-    update_references(git, [f"delete {one.ref}" for one in chosen])
+    update_references(git, [f"delete {ref}" for one in chosen for ref in one.refs])
+
+
+def _mine(job: Job) -> str:
+    """Return where this process keeps what it runs; a ref's name cannot hold two dots in a row."""
+    return f"refs/penstock/running/{name_process().replace('.', '-')}/{job.name}"
+
+
+def _process(owner: Sequence[str]) -> str:
+    return "/".join(owner).replace("-", ".")

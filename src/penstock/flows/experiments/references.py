@@ -8,6 +8,7 @@ Source: dvc/repo/experiments/refs.py (3.67).
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -68,9 +69,9 @@ def find_experiment(git: Git, word: str) -> Experiment:
 
 
 def choose_experiments(
-    known: Sequence[Experiment], words: Sequence[str], head: str | None
+    known: Sequence[Experiment], words: Sequence[str], head: str | None, remote: str | None = None
 ) -> list[Experiment]:
-    """Return the experiments that words mean, as `find_experiment` does."""
+    """Return the experiments that words mean, as `find_experiment` does; `remote` is the git remote that has them."""
     chosen: dict[str, Experiment] = {}
     for word in words:
         found = [one for one in known if word in {one.name, one.ref}] or [
@@ -79,7 +80,7 @@ def choose_experiments(
         if len(found) > 1:
             found = [one for one in found if one.baseline == head] or found
         if not found:
-            raise unknown(word, [one.name for one in known])
+            raise unknown(word, [one.name for one in known], remote)
         if len(found) > 1:
             raise Conflict(
                 f"several experiments are called {word!r}",
@@ -92,13 +93,14 @@ def choose_experiments(
     return list(chosen.values())
 
 
-def unknown(word: str, names: Sequence[str]) -> NotFound:
+def unknown(word: str, names: Sequence[str], remote: str | None = None) -> NotFound:
     """Return the error for a name that no experiment has."""
     near = get_close_matches(word, names, 1)
+    listing = f"penstock exp list {shlex.quote(remote)} -A" if remote else "penstock exp list --all-commits"
     return NotFound(
-        f"there is no experiment {word!r}",
+        f"there is no experiment {word!r}" + (f" in {remote}" if remote else ""),
         code="experiments.no_experiment",
-        hint=f"did you mean {near[0]!r}?" if near else "penstock exp list --all-commits",
+        hint=f"did you mean {near[0]!r}?" if near else listing,
         experiment=word,
     )
 

@@ -7,9 +7,11 @@ Source: dvc/repo/experiments/push.py and pull.py (3.67).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from penstock.base.errors import PenstockError
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.baselines import Baselines, list_baselines
@@ -78,10 +80,10 @@ def pull_experiments(
     """Bring experiments, named or of some baselines, from a git remote, and their data into the cache.
 
     Raises:
-        NotFound, Conflict, Invalid: as `push_experiments`.
+        NotFound, Conflict, Invalid: as `push_experiments`; what came is told where its data did not.
     """
     git = Git(repo.root)
-    chosen = _chosen(git, list_remote(git, remote), words, wanted)
+    chosen = _chosen(git, list_remote(git, remote), words, wanted, remote)
     here = {one.ref: one.commit for one in list_experiments(git)}
     shared = _compared(chosen, here, force=force)
     if shared.done:
@@ -91,16 +93,36 @@ def pull_experiments(
     commits = tuple(one.commit for one in (*shared.done, *shared.known))
     if data is None or not commits:
         return shared
-    report = fetch(repo, options=replace(data, scope=Scope(chosen=commits)), progress=progress)
-    raise_failures(report, "fetched")
+    try:
+        report = fetch(repo, options=replace(data, scope=Scope(chosen=commits)), progress=progress)
+        raise_failures(report, "fetched")
+    except PenstockError as error:
+        raise _without_data(remote, [one.name for one in (*shared.done, *shared.known)], error) from error
     return replace(shared, data=report)
 
 
+def _without_data(remote: str, names: Sequence[str], error: PenstockError) -> PenstockError:
+    """Return the error that says which experiments are here although their data did not come."""
+    told = f"experiment {names[0]}" if len(names) == 1 else f"{len(names)} experiments"
+    again = " ".join(shlex.quote(word) for word in (remote, *names))
+    is_lacking = error.code == "data.object_missing"
+    return type(error)(
+        f"{told} came without all data: {error.message}",
+        code=error.code,
+        hint=f"penstock exp push {again} where they were made, then pull again" if is_lacking else error.hint,
+        **{**error.fields, "experiments": list(names)},
+    )
+
+
 def _chosen(
-    git: Git, known: Sequence[Experiment], words: Sequence[str], wanted: Baselines
+    git: Git,
+    known: Sequence[Experiment],
+    words: Sequence[str],
+    wanted: Baselines,
+    remote: str | None = None,
 ) -> list[Experiment]:
     if words:
-        return choose_experiments(known, words, git.head())
+        return choose_experiments(known, words, git.head(), remote)
     if wanted.commits:
         return list(known)
     commits = set(list_baselines(git, wanted))

@@ -15,7 +15,7 @@ from penstock.base.errors import Conflict, NotFound
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.baselines import Baselines, list_baselines, name_commits
-from penstock.flows.experiments.queueing import list_waiting
+from penstock.flows.experiments.queueing import State, list_waiting
 from penstock.flows.experiments.reading import WORKSPACE, Document, read_commits, read_workspace
 from penstock.flows.experiments.references import list_experiments
 from penstock.pipeline.parameters import flatten
@@ -73,11 +73,12 @@ def collect(repo: DataRepository, shown: Shown) -> list[Document]:
         return []
     known = set(commits)
     experiments = [one for one in list_experiments(git) if one.baseline in known]
+    wanted: dict[State, bool] = {"running": True, "queue": shown.queued, "failed": shown.failed}
     waiting = [
         one
-        for state in (("queue", shown.queued), ("failed", shown.failed))
-        if state[1]
-        for one in list_waiting(git, "queue" if state[0] == "queue" else "failed")
+        for state, is_wanted in wanted.items()
+        if is_wanted
+        for one in list_waiting(git, state)
         if one.job.baseline in known
     ]
     times = {commit: int(time) for commit, time in _times(git, commits)}
@@ -91,8 +92,11 @@ def collect(repo: DataRepository, shown: Shown) -> list[Document]:
         document = documents[other.job.start]
         if "data" in document:
             document = {"data": {**document["data"], "metrics": {}}}
-        state = "queued" if other.state == "queue" else "failed"
-        executor = {"state": state, "name": EXECUTOR, "local": None}
+        executor = {
+            "state": "queued" if other.state == "queue" else other.state,
+            "name": EXECUTOR,
+            "local": None,
+        }
         below[other.job.baseline].append(_range(other.job.name, other.job.start, document, executor))
     names = name_commits(git, commits) if shown.names else dict.fromkeys(commits)
     found = []

@@ -14,7 +14,7 @@ import psutil
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.flows.experiments.queueing import Waiting, put_again, put_failed, take
+from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
 from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
@@ -120,6 +120,9 @@ class _Work:
         job = one.job
         try:
             take(self.project.git, one)
+        except PenstockError as error:  # whoever has it says what becomes of it
+            return Outcome(job, None, error)
+        try:
             if self.stopped.is_set():
                 raise KeyboardInterrupt
             ran = run_apart(self.project, job, self.company)
@@ -129,6 +132,7 @@ class _Work:
         except BaseException:
             put_again(self.project.git, job)
             raise
+        finish(self.project.git, job)
         return Outcome(job, ran)
 
 

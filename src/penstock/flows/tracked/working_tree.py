@@ -115,10 +115,12 @@ def checkout(
     relink: bool = False,
     allow_missing: bool | Callable[[Output], bool] = False,
     counts: Counter[str] | None = None,
+    lacking: list[Output] | None = None,
 ) -> dict[str, Change]:
     """Bring tracked paths to their recorded content; return what changed by path.
 
-    `counts` receives how many single files were added, modified and deleted.
+    `counts` receives how many single files were added, modified and deleted; `lacking` the outputs of which something
+    was left out because the cache does not have it.
 
     All plans are made before any is applied: a refusal or a missing object changes nothing. Without targets,
     what another commit brought and this one does not declare is removed (`penstock.data.verbs.stale`). `relink` gives
@@ -151,6 +153,8 @@ def checkout(
                 counts.update(plan.count_files())
             if change != "unchanged":
                 changes[repo.relative(plan.output.path)] = change
+        if lacking is not None:
+            lacking += [plan.output for plan in plans if plan.is_partial]
         written = [plan.output for plan in plans if plan.change != "unchanged" and not plan.is_partial]
         _note(repo, [(one.path, one.hash, one.source) for one in written if one.hash is not None])
         if relink:

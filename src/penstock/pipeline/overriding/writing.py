@@ -31,7 +31,7 @@ def apply_overrides(text: str, file: str, overrides: Sequence[Override]) -> str:
 
 
 def _apply(document: MutableMapping[str, Any], file: str, override: Override) -> bool:
-    *parents, last = override.key.split(".")
+    *parents, last = _split(document, override.key)
     may_make = override.action in {"add", "put"}
     place: Any = document
     for part in parents:
@@ -59,6 +59,26 @@ def _apply(document: MutableMapping[str, Any], file: str, override: Override) ->
     if not known and (not may_make or isinstance(place, list)):
         raise _absent(document, file, override)
     return _put(place, last, override)
+
+
+def _split(document: Any, key: str) -> list[str]:
+    """Return the names, from outside inwards, that a dotted key stands for; a name in the file may have dots itself."""
+    words = key.split(".")
+    return _find(document, words) or [*(_find(document, words[:-1]) or words[:-1]), words[-1]]
+
+
+def _find(place: Any, words: Sequence[str]) -> list[str] | None:
+    if not words:
+        return []
+    if not isinstance(place, MutableMapping | list):
+        return None
+    for count in range(1, len(words) + 1):
+        name = ".".join(words[:count])
+        if _has(place, name):
+            below = _find(_get(place, name), words[count:])
+            if below is not None:
+                return [name, *below]
+    return None
 
 
 def _put(place: Any, last: str, override: Override) -> bool:
