@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from flows.production.endpoints import World
+from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
+from penstock.flows.production.payloads.reading import read_payloads
 from penstock.http.app import build_server_app
 from penstock.http.operations import PREFIX
 from penstock.monitoring.windows import Window, list_windows, merge_windows
@@ -90,6 +91,22 @@ def test_an_arrow_stream_says_what_json_says_in_structs_or_in_columns(
     assert found is not None
     assert (found.request_count - before, found.error_count) == (6, 2)
     assert {"hour", "carrier"} <= set(found.features.column_names)
+
+
+def test_lists_of_unlike_lengths_in_a_stream_are_taken_whole(client: TestClient, world: World) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
+    plain = {"time_ms": [now_ms()] * 3, "latency_s": [0.01] * 3}
+    for index, more in enumerate(
+        ({}, {"outputs.probability": [0.1, 0.2, 0.3]}, {"outputs.p": [[0.1], [], None]})
+    ):
+        before = count(world)
+        frame = pl.DataFrame({**plain, "inputs.age": [[1, 2], [3], []], **more})
+        ask = f"{URL}?endpoint=delay&batch=lists-{index}"
+        done = client.post(ask, content=stream(frame), headers=ARROW)
+        assert (done.status_code, count(world)) == (200, before + 3), done.text
+        assert set(done.json()["prediction_ids"]) <= set(
+            read_payloads(world.project, "delay")["prediction_id"]
+        )
 
 
 def test_a_stream_that_is_none_is_refused_with_the_reason(client: TestClient, world: World) -> None:
