@@ -157,7 +157,9 @@ def test_both_events_of_a_call_are_one_observation_whichever_comes_first(
         assert (done.status_code, done.json()["observation_count"]) == (200, 1), done.text
         assert answers(world, done.json()["prediction_ids"]) == [{"probability": [0.25, 0.75]}]
         for side in order:  # sent again, as a logger may that saw no answer
-            client.post(URL, **events[side])
+            again = client.post(URL, **events[side]).json()
+            ids = done.json()["prediction_ids"] if side == "request" else []
+            assert (again["is_new"], again["prediction_ids"]) == (False, ids)
         assert count(world) == before + 1
     with world.project.database.read() as connection:
         found = list_windows(connection, "delay", since_s=0)
