@@ -107,6 +107,36 @@ def test_a_redacted_column_is_kept_nowhere_by_row(world: World, place: LocalBack
         assert not path.is_file() or b"ada" not in path.read_bytes(), path
 
 
+def test_nothing_below_a_redacted_name_is_kept_however_it_is_nested_nor_the_words_of_an_error(
+    world: World, place: LocalBackend
+) -> None:
+    world.policy(
+        POLICY.replace(
+            "windows: 10}", "windows: 10, feature_ratio: 1, payloads: {sample: 1, redact: [plan, user.mail]}}"
+        )
+    )
+    secret: dict[str, Any] = {"plan": {"x": "SECRETNEST", "y": [{"z": "SECRETNEST"}]}}
+    told: list[Any] = [
+        {"hour": 1, **secret}, {"hour": 1, "user": {**secret, "mail": "SECRETNEST"}}, [{"hour": 1, **secret}],
+        [{"hour": 1, "user": {**secret, "mail": "SECRETNEST"}}], {"hour": [1, 2], "rows": [secret, secret]},
+        {"hour": 1, "list": [[secret], {"deep": secret}]}, [[1, secret]], {"user": [{"mail": "SECRETNEST", "age": 3}]},
+        {"plan.x": "SECRETNEST", "plans": "kept"},
+    ]  # fmt: skip
+    calls = [Observation(time_ms=now_ms(), latency_s=0.1, inputs=one, outputs=one) for one in told]
+    for words in ("KeyError: 'SECRETNEST'", "no plan is called SECRETNEST", "SECRETNEST"):
+        calls.append(Observation(time_ms=now_ms(), latency_s=0.1, inputs={"plan": "SECRETNEST"}, error=words))
+    done = Ingest(world.project).take(ObservationBatch(batch="b", endpoint="delay", observations=calls))
+    found = read_payloads(world.project, "delay")
+    assert "SECRETNEST" not in str(found.to_dicts())
+    assert sorted(found["error"].drop_nulls()) == ["KeyError", "error", "error"]
+    assert {"inputs.hour", "inputs.plans", "inputs.user", "inputs.rows"} <= set(found.columns)
+    assert "{'age': 3}" in found["inputs.user"].to_list()
+    with world.project.database.read() as connection:
+        kept = list_predictions(connection, done.prediction_ids)
+    assert len(kept) == len(told)
+    assert not any(b"SECRETNEST" in (one.features or b"") for one in kept)
+
+
 def test_a_share_of_the_calls_is_kept_and_none_without_the_setting(world: World, place: LocalBackend) -> None:
     tenth = MonitorSettings(payloads=PayloadSettings(sample=0.1))
     record(world, lambda: place, tenth, *(exchange(number) for number in range(1000)))

@@ -11,6 +11,7 @@ import msgspec
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound
 from penstock.flows.production.live.summarising import window_start_s
+from penstock.flows.production.payloads.redaction import without_redacted
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.records.signature import Signature
@@ -61,6 +62,7 @@ class Exchanging:
         revisions: those that the batch names, as far as they exist.
         default: the version of calls that name none, where it is not the stable one.
         signature: returns what a version takes and gives, or None.
+        redacted: columns that are not to be kept by row.
     """
 
     def __init__(
@@ -69,9 +71,10 @@ class Exchanging:
         revisions: Mapping[int | None, Revision],
         default: int | None,
         signature: Callable[[str, int], Signature | None],
+        redacted: tuple[str, ...] = (),
     ) -> None:
         self._current, self._revisions, self._default = current, revisions, default
-        self._signature = signature
+        self._signature, self._redacted = signature, redacted
         self._latest_ms = now_ms() + AHEAD_MS
         self._left_out = 0
 
@@ -122,9 +125,10 @@ class Exchanging:
         except NotFound as error:
             raise bad_batch(f"{where}: {error.message}") from None
         takes, gives = _datatypes(signature)
-        inputs = columns_of(one.inputs, list(takes))
+        inputs = columns_of(without_redacted(one.inputs, self._redacted), list(takes))
         inputs = (fit_types(inputs[0], takes), inputs[1])
-        outputs = ({}, 0) if one.error is not None else answers_of(one.outputs, gives)
+        answer = None if one.error is not None else without_redacted(one.outputs, self._redacted)
+        outputs = answers_of(answer, gives)
         row_count = self._row_count(where, one, inputs, outputs)
         answered = fit_rows(outputs, row_count)
         self._left_out += bool(outputs[0]) and not answered

@@ -96,8 +96,8 @@ class Ingest:
         """
         with self._lock:
             self._begin()
-            told = self._read(batch)
             monitor = self.monitor(batch.endpoint)
+            told = self._read(batch, monitor.redacted)
             given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
         if is_new and monitor.payloads is not None:
@@ -117,7 +117,7 @@ class Ingest:
         with self._project.database.read() as connection:
             return set(ids) <= {one.id for one in list_predictions(connection, ids)}
 
-    def _read(self, batch: ObservationBatch) -> Told:
+    def _read(self, batch: ObservationBatch, redacted: tuple[str, ...]) -> Told:
         numbers = {one.revision for one in batch.observations} | {one.revision for one in batch.missed}
         with self._project.database.read() as connection:
             current = get_revision(connection, batch.endpoint)
@@ -130,7 +130,7 @@ class Ingest:
         revisions: dict[int | None, Revision] = {
             number: found for number, found in known.items() if found is not None
         }
-        return Exchanging(current, revisions, default, self._signature).read(batch)
+        return Exchanging(current, revisions, default, self._signature, redacted).read(batch)
 
     def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
         by_window: dict[WindowKey, list[Exchange]] = {}

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from penstock.base.errors import Corrupt
+from penstock.flows.production.payloads.redaction import is_redacted, kind_of_error
 from penstock.monitoring.settings import PayloadSettings
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.recorder import Exchange
@@ -64,6 +65,7 @@ def frame_of(exchanges: Sequence[Exchange], settings: PayloadSettings) -> pl.Dat
 
 def _frame(one: Exchange, settings: PayloadSettings) -> pl.DataFrame:
     count = max(1, one.row_count)
+    error = _discreet(one, settings.redact) if one.error and settings.redact else one.error
     columns = [
         pl.Series("prediction_id", [one.id] * count),
         pl.Series("row", np.arange(count, dtype=np.int32)),
@@ -72,22 +74,28 @@ def _frame(one: Exchange, settings: PayloadSettings) -> pl.DataFrame:
         pl.Series("revision", [one.revision] * count, dtype=pl.Int32),
         pl.Series("route", [one.route] * count),
         pl.Series("latency_s", [one.latency_s] * count),
-        pl.Series("error", [one.error] * count, dtype=pl.String),
+        pl.Series("error", [error] * count, dtype=pl.String),
         *side("inputs", one.inputs, count, settings.redact),
         *side("outputs", one.outputs, count, settings.redact),
     ]
     return pl.DataFrame(columns)
 
 
+def _discreet(one: Exchange, redacted: tuple[str, ...]) -> str:
+    """Return the kind of a call's error, where it is none of the values that are not to be kept."""
+    kind = kind_of_error(one.error or "")
+    values = (values for name, values in one.inputs.items() if is_redacted(name, redacted))
+    return "error" if any(kind == str(value) for each in values for value in each.ravel().tolist()) else kind
+
+
 def side(
-    name: str, columns: Columns | Mapping[str, Array], count: int, redacted: Iterable[str]
+    name: str, columns: Columns | Mapping[str, Array], count: int, redacted: tuple[str, ...]
 ) -> list[pl.Series]:
     """Return what was asked or answered as series; what does not have a value a row is left out."""
-    left_out = set(redacted)
     return [
         _series(f"{name}.{key}", values)
         for key, values in columns.items()
-        if key not in left_out and len(values) == count
+        if not is_redacted(key, redacted) and len(values) == count
     ]
 
 
