@@ -181,6 +181,8 @@ def test_what_cannot_be_a_batch_is_refused_and_leaves_nothing(deployed: Sample) 
         (batch("x", {"latency_s": "soon"}), Invalid),
         (batch("x", {"version": 99}), Invalid),
         (batch("x", {"version": -1}), Invalid),
+        (batch("x", {"version": 0}), Invalid),
+        (batch("x", missed=[{"time_ms": 1, "request_count": 1, "version": 0}]), Invalid),
         (batch("x", {"revision": 99}), Invalid),
         (batch("x", {"id": "nonsense"}), Invalid),
         (batch("x", {"id": foreign}), Invalid),

@@ -179,7 +179,7 @@ class Exchanging:
         return found
 
     def _version(self, where: str, number: int | None, revision: Revision) -> int:
-        chosen = number or self._default or revision.stable
+        chosen = number if number is not None else self._default or revision.stable
         if not 0 < chosen <= VERSION_MAX:
             raise bad_batch(f"{where}: version is not above 0")
         return chosen
