@@ -10,11 +10,12 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from flows.production.endpoints import World
+from flows.production.endpoints import POLICY, World
 from penstock.access.grants import Grant, set_grant
 from penstock.access.tokens import create_token
 from penstock.access.users import add_user
 from penstock.base.clock import now_ms
+from penstock.flows.production.payloads.reading import read_payloads
 from penstock.http.app import build_server_app
 from penstock.http.operations import PREFIX
 from penstock.monitoring.windows import list_windows, merge_windows
@@ -63,6 +64,27 @@ def test_a_batch_counts_once_in_json_and_in_messagepack(client: TestClient, worl
     labels = [{"prediction_id": one, "label": 1} for one in ids]
     told = client.post(f"{PREFIX}/endpoints/delay/feedback", json=labels)
     assert (told.status_code, told.json()["accepted"]) == (200, 2)
+
+
+def test_odd_rows_are_taken_whole_or_refused_and_never_half(client: TestClient, world: World) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
+    odd: list[Any] = [
+        [], "x", 1, None, True, [1, 2], [[1, 2], [3]], [[], []], [[]], {}, {"a": 1}, {"a": []}, [{"a": 1}, {"b": [1]}],
+        [None], ["a", 1], [[[1]]], [[None]], [1, [2]], {"": 1}, 10**30,
+    ]  # fmt: skip
+    inputs = [*({"age": one} for one in odd), *odd, {"age": [1, 2], "plan": ["a", "b", "c"]}]
+    for index, answer in enumerate(
+        ({}, [], None, 0.5, [0.5, 0.6], {"probability": []}, {"probability": [1, 2]})
+    ):
+        before, sent = count(world), batch(f"odd-{index}", len(inputs))
+        sent["observations"] = [
+            {**one, "inputs": asked, "outputs": answer}
+            for one, asked in zip(sent["observations"], inputs, strict=True)
+        ]
+        told = client.post(f"{PREFIX}/observations", json=sent)
+        assert (told.status_code, count(world)) == (200, before + len(inputs)), told.text
+        known = read_payloads(world.project, "delay")["prediction_id"]
+        assert set(told.json()["prediction_ids"]) <= set(known), answer
 
 
 def test_the_version_that_is_wanted_is_told(client: TestClient, world: World) -> None:

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
-from flows.production.endpoints import World
+from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
+from penstock.flows.production.payloads.reading import read_payloads
 from penstock.http.app import build_server_app
 from penstock.http.operations import PREFIX
 from penstock.monitoring.windows import Window, list_windows, merge_windows
@@ -92,6 +93,22 @@ def test_an_arrow_stream_says_what_json_says_in_structs_or_in_columns(
     assert {"hour", "carrier"} <= set(found.features.column_names)
 
 
+def test_lists_of_unlike_lengths_in_a_stream_are_taken_whole(client: TestClient, world: World) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
+    plain = {"time_ms": [now_ms()] * 3, "latency_s": [0.01] * 3}
+    for index, more in enumerate(
+        ({}, {"outputs.probability": [0.1, 0.2, 0.3]}, {"outputs.p": [[0.1], [], None]})
+    ):
+        before = count(world)
+        frame = pl.DataFrame({**plain, "inputs.age": [[1, 2], [3], []], **more})
+        ask = f"{URL}?endpoint=delay&batch=lists-{index}"
+        done = client.post(ask, content=stream(frame), headers=ARROW)
+        assert (done.status_code, count(world)) == (200, before + 3), done.text
+        assert set(done.json()["prediction_ids"]) <= set(
+            read_payloads(world.project, "delay")["prediction_id"]
+        )
+
+
 def test_a_stream_that_is_none_is_refused_with_the_reason(client: TestClient, world: World) -> None:
     before, good = count(world), pl.DataFrame({"time_ms": [now_ms()], "latency_s": [0.1]})
     asked = f"{URL}?endpoint=delay&batch=bad"
@@ -140,7 +157,9 @@ def test_both_events_of_a_call_are_one_observation_whichever_comes_first(
         assert (done.status_code, done.json()["observation_count"]) == (200, 1), done.text
         assert answers(world, done.json()["prediction_ids"]) == [{"probability": [0.25, 0.75]}]
         for side in order:  # sent again, as a logger may that saw no answer
-            client.post(URL, **events[side])
+            again = client.post(URL, **events[side]).json()
+            ids = done.json()["prediction_ids"] if side == "request" else []
+            assert (again["is_new"], again["prediction_ids"]) == (False, ids)
         assert count(world) == before + 1
     with world.project.database.read() as connection:
         found = list_windows(connection, "delay", since_s=0)

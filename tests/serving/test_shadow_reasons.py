@@ -10,6 +10,8 @@ import pytest
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.http.inference import build_inference_app
+from penstock.monitoring.policies import PolicyBody, put_policy
+from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import list_windows
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.records.signature import Column, Signature
@@ -85,5 +87,13 @@ def test_each_kind_of_failure_is_counted_and_the_last_reason_kept(
             return [(one.request_count, one.error_count, one.features.row_count) for one in shadows]
 
         wait_until(lambda: [sum(one) for one in zip(*counts(), strict=True)] == [3, 2, 2])
+        # where a column must not be kept, an error's words may hold its values
+        monitor = MonitorSettings(payloads=PayloadSettings(redact=("wind",)))
+        body = PolicyBody(
+            endpoint=EndpointSettings(model="late@champion", monitor=monitor), alerts=AlertSettings()
+        )
+        with database.write() as connection:
+            put_policy(connection, "delay", body, "person:ada")
+        wait_until(lambda: told()[0].endswith("1 failed, 1 did not fit it; the last: serving.missing_input"))
     finally:
         process.stop()

@@ -144,7 +144,8 @@ class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
 class PayloadSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which requests and answers are kept whole: a share of the requests in [0, 1], for so many days.
 
-    Columns named in `redact` are not kept, neither here nor with the stored features.
+    Columns named in `redact`, and those below them, are not kept, neither here nor with the stored features; of errors
+    the kind is kept without its words then.
     """
 
     sample: float = 0.1

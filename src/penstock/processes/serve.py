@@ -244,6 +244,8 @@ class ServeProcess:
             current = list_endpoints(connection)
             policies = list_policies(connection)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
+        redacting = [name for name, one in policies.items() if one.settings.monitor.redacted]
+        self.dataplane.shadows.discreet = frozenset(redacting)
         traffic = {name: one.settings.traffic for name, one in policies.items()}
         self.dataplane.engine.limits = {
             name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()

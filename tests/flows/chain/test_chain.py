@@ -11,6 +11,7 @@ import pytest
 
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from penstock.base.store.events import list_events
+from penstock.flows.chain.graph import build_graph
 from penstock.flows.chain.lineage import explain
 from penstock.flows.chain.restoring import restore
 from penstock.flows.ci import continuous
@@ -24,6 +25,7 @@ from penstock.flows.pipelines.execution import PROCESS_TAG, reproduce_and_record
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
+from penstock.http.pages.telling.chains import sentence_of
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.prediction_id import PredictionId
@@ -170,7 +172,9 @@ def test_what_is_explained_is_the_verdict_that_a_revision_went_out_on(released: 
     assert (verdict_of("delay"), verdict_of("late/1")) == (first, again)
     never = PredictionId(revision.created_ms, revision.endpoint_id, revision.number, "stable", 1, 7).encode()
     found = explain(released.project, never)
-    assert "no record of it is kept" in found.links[0].text
+    assert found.links[0].text.startswith("no record of it is kept"), found.links[0].text
+    graph = build_graph(released.project, found)
+    assert sentence_of(found.kind, graph).startswith("No record of it is kept; its id alone names late/1")
     assert verdict_of(never) == first
 
 

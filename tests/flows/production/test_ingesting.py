@@ -87,12 +87,18 @@ def test_what_was_told_is_what_a_serve_process_would_have_recorded(deployed: Sam
 def test_a_batch_that_is_sent_again_counts_once_also_from_another_process(deployed: Sample) -> None:
     first, second = Ingest(deployed.project), Ingest(deployed.project)
     sent = parse_batch(batch("again", {}, {}, missed=[{"time_ms": now_ms(), "request_count": 5}]))
-    assert first.take(sent).is_new
-    assert not first.take(sent).is_new
-    assert not second.take(sent).is_new
+    done = first.take(sent)
+    assert done.is_new
+    for again in (first.take(sent), second.take(sent)):
+        assert (again.is_new, again.prediction_ids) == (False, done.prediction_ids)
     assert second.take(parse_batch(batch("another", {}))).is_new
     found = whole(deployed)
     assert (found.request_count, found.dropped_count, found.row_count) == (8, 5, 3)
+    labels = [Label(parse_prediction_id(one), one, [1]) for one in done.prediction_ids]
+    assert second.add_labels("delay", labels).accepted == 2
+    assert all(explain(deployed.project, one).version == "late/1" for one in done.prediction_ids)
+    other = second.take(parse_batch(batch("again", {"time_ms": 1}, {})))  # what was never recorded has no id
+    assert (other.is_new, other.prediction_ids) == (False, ())
 
 
 def test_a_batch_that_fails_half_way_leaves_nothing_and_can_be_sent_again(
@@ -120,8 +126,9 @@ def test_a_version_that_takes_no_part_is_told_apart_and_labels_find_what_was_tol
     identity = PredictionId(now_ms(), 0, 0, "direct", 1 << 23, 5).encode()
     done = ingest.take(parse_batch(batch("b", {"id": identity}, {}, model="late@champion")))
     assert done.prediction_ids[0] == identity
-    made = parse_prediction_id(done.prediction_ids[1])
-    assert (made.revision, made.route) == (1, "stable")
+    with deployed.project.database.read() as connection:
+        (made,) = list_predictions(connection, done.prediction_ids[1:])
+    assert (made.endpoint, made.revision, made.route) == ("delay", 1, "stable")
     labels = [Label(parse_prediction_id(one), one, [1]) for one in done.prediction_ids]
     assert ingest.add_labels("elsewhere", labels).unknown == 2
     assert ingest.add_labels("delay", labels).accepted == 2
@@ -174,6 +181,8 @@ def test_what_cannot_be_a_batch_is_refused_and_leaves_nothing(deployed: Sample) 
         (batch("x", {"latency_s": "soon"}), Invalid),
         (batch("x", {"version": 99}), Invalid),
         (batch("x", {"version": -1}), Invalid),
+        (batch("x", {"version": 0}), Invalid),
+        (batch("x", missed=[{"time_ms": 1, "request_count": 1, "version": 0}]), Invalid),
         (batch("x", {"revision": 99}), Invalid),
         (batch("x", {"id": "nonsense"}), Invalid),
         (batch("x", {"id": foreign}), Invalid),

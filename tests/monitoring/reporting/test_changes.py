@@ -124,6 +124,15 @@ def test_names_from_tables_are_text_in_pages_and_cells_in_markdown() -> None:
     assert "<script>" not in page
     assert "a&lt;b&gt;" in page
     assert "\\|" in text
+    link = "[all well](http://evil.example)\r\n# fine <img src=x> a_b"
+    report = compare_profiles(Profile.of({link: np.zeros(99)}), Profile.of({link: np.ones(99)}), (link, link))
+    assert link.partition("]")[0] in report.sentence
+    lines = tables_markdown(report).splitlines()
+    for line in (lines[0], lines[2], next(one for one in lines if one.startswith("| \\["))):
+        assert "\\[all well\\](" in line
+        assert "<img" not in line
+    assert "a_b" in lines[2]
+    assert not any(line.startswith("# fine") for line in lines)
     assert len({line.count(" | ") for line in text.splitlines() if line.startswith("| ")}) == 1
 
 

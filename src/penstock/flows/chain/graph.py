@@ -24,6 +24,7 @@ NodeKind = Literal[
 VERSIONS = 12
 """So many versions of a subject are followed, the newest first: data may have reached hundreds."""
 REVISIONS = 4
+NO_RECORD = "no record of it"
 RUNS = 24
 
 
@@ -87,9 +88,9 @@ def build_graph(project: Project, chain: Explanation) -> ChainGraph:
     for link in chain.links:
         if link.kind == "prediction":
             before = [f"deployment:{key}" for key in keys["deployment"]] or [f"model version:{refs[0]}"]
-            graph.add(
-                Node("prediction", link.key, link.key[:12], str(link.details.get("route", ""))), *before
-            )
+            is_recorded = link.details.get("is_recorded", True)
+            note = str(link.details.get("route", "")) if is_recorded else NO_RECORD
+            graph.add(Node("prediction", link.key, link.key[:12], note), *before)
         elif link.kind == "data":
             _add_sources(
                 graph, None, {str(link.details.get("path") or link.text.partition(" ")[0]): link.key}

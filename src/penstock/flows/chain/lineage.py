@@ -50,7 +50,9 @@ from penstock.serving.predictions import (
 )
 from penstock.tracking import runs as tracking
 
-NOT_KEPT = "no record of it is kept: it is not written yet, older than what is kept, or was never answered"
+NOT_KEPT = (
+    "no record of it is kept (not written yet, older than what is kept, or never answered); its id names"
+)
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,11 +137,13 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
         endpoint, prediction = kept[0].endpoint, _made_by(prediction, kept[0])
     if endpoint is None:
         raise NotFound(
-            f"prediction {subject} was made by an endpoint this store does not know",
+            f"no record of prediction {subject} is kept here, and its id names no endpoint of this store",
             code="chain.foreign_prediction",
             hint="ask the store of the system that answered it",
         )
     details: dict[str, Any] = {"route": prediction.route, "time_ms": prediction.time_ms}
+    if not kept:
+        details["is_recorded"] = False
     for stored in kept:
         details["outputs"] = _values(stored.outputs)
         if stored.features is not None:
@@ -160,7 +164,7 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
     first = Link(
         kind="prediction",
         key=subject,
-        text=f"{format_ms(prediction.time_ms)}, {reached}" + ("" if kept else f"; {NOT_KEPT}"),
+        text=("" if kept else f"{NOT_KEPT} ") + f"{format_ms(prediction.time_ms)}, {reached}",
         details=details,
     )
     version = get_version(connection, revision.model, number, deleted=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import line_of
+from penstock.flows.production.payloads.redaction import is_redacted
 from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.policies import PolicyBody
@@ -52,7 +53,7 @@ def check_guardrails(
     redacted = settings.monitor.redacted
     known = {*reference.profile.column_names, *(outputs or ())} if reference.profile else set(redacted)
     for name in redacted:
-        if name not in known:
+        if name not in known and not any(is_redacted(one, (name,)) for one in known):
             found.append(
                 f"payloads redact {name!r}, which its reference does not have: look how it is spelled"
             )

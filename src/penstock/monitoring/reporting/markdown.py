@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from penstock.base.clock import format_ms
@@ -10,12 +11,15 @@ from penstock.monitoring.reporting.spans import EndpointReport
 
 FEATURES_MAX = 50
 EVENTS_MAX = 30
+MARKS = re.compile(r"[\\`*\[\]]|(?<!\w)_|_(?!\w)")
+"""What Markdown reads within a line; `_` in a word is a letter."""
 
 
 def tables_markdown(report: TableReport) -> str:
     """Return what changed between two tables."""
     return (
-        f"# {report.current_name} against {report.reference_name}\n\n{report.sentence}\n\n{_features(report)}"
+        f"# {_text(report.current_name)} against {_text(report.reference_name)}\n\n"
+        f"{_text(report.sentence)}\n\n{_features(report)}"
     )
 
 
@@ -34,10 +38,10 @@ def endpoint_markdown(report: EndpointReport) -> str:
         for one in report.versions
     ]
     parts = [
-        f"# Endpoint {report.endpoint}",
-        f"{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. {report.sentence}",
+        f"# Endpoint {_text(report.endpoint)}",
+        f"{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. {_text(report.sentence)}",
         _table(("route", "version", "requests", "failed", "p99 ms", "labels", "quality"), lines),
-        _features(report.features) if report.features is not None else report.features_note,
+        _features(report.features) if report.features is not None else _text(report.features_note),
     ]
     events = [(format_ms(one.time_ms), one.kind, one.summary) for one in report.events[-EVENTS_MAX:]]
     if events:
@@ -61,4 +65,10 @@ def _table(headers: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    return _text(value).replace("|", "\\|")
+
+
+def _text(value: object) -> str:
+    """Return text in which a name of somebody's making cannot be a link, a heading, a tag or a style."""
+    line = " ".join(str(value).splitlines())
+    return MARKS.sub(r"\\\g<0>", line.replace("&", "&amp;").replace("<", "&lt;"))

@@ -35,7 +35,7 @@ def parse_arrow(
         raise bad_batch("an Arrow stream needs ?endpoint=NAME&batch=ID in the URL")
     try:
         frame = pl.read_ipc_stream(io.BytesIO(data))
-    except Exception as error:  # noqa: BLE001 - the reader's own kinds, a panic on damaged bytes among them
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - the reader's own kinds
         raise bad_batch(f"not an Arrow IPC stream: {str(error).partition(chr(10))[0][:200]}") from None
     if frame.height > COUNT_MAX:
         raise bad_batch(f"a batch has at most {COUNT_MAX} observations")

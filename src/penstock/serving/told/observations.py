@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
 from penstock.base.store.database import metadata, upsert
+from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId
 
 observation_batches = sa.Table(
     "observation_batches",
@@ -66,6 +68,23 @@ class ObservationBatch(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_
     observations: list[Observation] = []
     missed: list[MissedCalls] = []
     model: str | None = None
+
+
+def is_taken(connection: sa.Connection, batch_id: str) -> bool:
+    """Return whether a batch was taken, as far back as that is known."""
+    query = sa.select(observation_batches.c.id).where(observation_batches.c.id == batch_id)
+    return connection.execute(query).first() is not None
+
+
+def made_id(endpoint: str, batch_id: str, index: int, time_ms: int) -> PredictionId:
+    """Return the prediction id of the call at a place of a batch whose sender gave none.
+
+    It is made of nothing else, so that a batch that is sent again is answered with the ids of the first time; which
+    endpoint, revision and route it was, the store knows.
+    """
+    bits = int(digest_bytes(f"{endpoint}/{batch_id}".encode())[:16], 16)
+    worker, counter = (1 << 23) | bits & 0x7FFFFF, ((bits >> 23) + index) & 0xFFFFFFF
+    return PredictionId(time_ms, UNKNOWN_ENDPOINT, 0, "direct", worker, counter)
 
 
 def add_batch(connection: sa.Connection, batch_id: str, received_ms: int) -> bool:

@@ -111,8 +111,13 @@ def _as_number(value: Any) -> float:
 
 
 def fit_rows(rows: Rows, row_count: int) -> Mapping[str, Array]:
-    """Return columns as those of `row_count` rows; several values for one row are one tensor, others are left out."""
+    """Return columns as those of `row_count` rows; several values for one row are one tensor, others are left out.
+
+    Columns of no rows say nothing, and are left out too.
+    """
     columns, count = rows
+    if not count:
+        return {}
     if count == row_count or not columns:
         return columns
     if row_count == 1:

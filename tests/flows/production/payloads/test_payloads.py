@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +16,14 @@ import pytest
 import penstock
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
-from penstock.base.errors import Corrupt, NotFound, Unavailable
+from penstock.base.errors import NotFound, Unavailable
 from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
 from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.flows.production.payloads.reading import read_payloads
-from penstock.flows.production.payloads.segments import Hour, decode, encode, frame_of
+from penstock.flows.production.payloads.segments import Hour, concat, decode, encode, frame_of
 from penstock.flows.production.payloads.tidying import tidy
 from penstock.http.inference import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
@@ -106,6 +105,36 @@ def test_a_redacted_column_is_kept_nowhere_by_row(world: World, place: LocalBack
     assert [set(decode_columns(one.features or b"")) for one in kept] == [{"hour"}] * 5
     for path in place.root.rglob("*"):
         assert not path.is_file() or b"ada" not in path.read_bytes(), path
+
+
+def test_nothing_below_a_redacted_name_is_kept_however_it_is_nested_nor_the_words_of_an_error(
+    world: World, place: LocalBackend
+) -> None:
+    world.policy(
+        POLICY.replace(
+            "windows: 10}", "windows: 10, feature_ratio: 1, payloads: {sample: 1, redact: [plan, user.mail]}}"
+        )
+    )
+    secret: dict[str, Any] = {"plan": {"x": "SECRETNEST", "y": [{"z": "SECRETNEST"}]}}
+    told: list[Any] = [
+        {"hour": 1, **secret}, {"hour": 1, "user": {**secret, "mail": "SECRETNEST"}}, [{"hour": 1, **secret}],
+        [{"hour": 1, "user": {**secret, "mail": "SECRETNEST"}}], {"hour": [1, 2], "rows": [secret, secret]},
+        {"hour": 1, "list": [[secret], {"deep": secret}]}, [[1, secret]], {"user": [{"mail": "SECRETNEST", "age": 3}]},
+        {"plan.x": "SECRETNEST", "plans": "kept"},
+    ]  # fmt: skip
+    calls = [Observation(time_ms=now_ms(), latency_s=0.1, inputs=one, outputs=one) for one in told]
+    for words in ("KeyError: 'SECRETNEST'", "no plan is called SECRETNEST", "SECRETNEST"):
+        calls.append(Observation(time_ms=now_ms(), latency_s=0.1, inputs={"plan": "SECRETNEST"}, error=words))
+    done = Ingest(world.project).take(ObservationBatch(batch="b", endpoint="delay", observations=calls))
+    found = read_payloads(world.project, "delay")
+    assert "SECRETNEST" not in str(found.to_dicts())
+    assert sorted(found["error"].drop_nulls()) == ["KeyError", "error", "error"]
+    assert {"inputs.hour", "inputs.plans", "inputs.user", "inputs.rows"} <= set(found.columns)
+    assert "{'age': 3}" in found["inputs.user"].to_list()
+    with world.project.database.read() as connection:
+        kept = list_predictions(connection, done.prediction_ids)
+    assert len(kept) == len(told)
+    assert not any(b"SECRETNEST" in (one.features or b"") for one in kept)
 
 
 def test_a_share_of_the_calls_is_kept_and_none_without_the_setting(world: World, place: LocalBackend) -> None:
@@ -222,8 +251,8 @@ def test_a_span_of_time_is_read_in_the_project_of_the_working_directory(
     assert penstock.payloads("delay").height == 3
 
 
-def test_segments_of_several_versions_are_one_frame_and_a_damaged_one_is_named(
-    world: World, place: LocalBackend
+def test_segments_of_several_versions_are_one_frame_and_a_damaged_one_is_told_and_left_out(
+    world: World, place: LocalBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     hour = Hour.of("delay", now_ms())
     base = {"row": [0], "time": [datetime.now(UTC)]}
@@ -235,9 +264,55 @@ def test_segments_of_several_versions_are_one_frame_and_a_damaged_one_is_named(
             hour.key(f"v{number}"), encode(frame.with_columns(pl.col("time").cast(pl.Datetime("ms", "UTC"))))
         )
     assert read_payloads(world.project, "delay")["inputs.x"].to_list() == ["1", "2.5", "three"]
-    place.put(hour.key("zzz"), io.BytesIO(b"no parquet").getvalue())
-    with pytest.raises(Corrupt, match="zzz"):
-        read_payloads(world.project, "delay")
+    for name, data in {"zzz": b"no parquet", "yyy": encode(pl.DataFrame({"x": [1]})), "xxx": b""}.items():
+        place.put(hour.key(name), data)
+        assert read_payloads(world.project, "delay")["inputs.x"].to_list() == ["1", "2.5", "three"]
+        assert name in caplog.text
+    tidy(place, {"delay": ALL}, now_ms() // 1000 + 7200)
+    left = sorted(path.name[3:6] for path in place.root.rglob("*.parquet"))
+    assert left == ["mer", "xxx", "yyy", "zzz"]
+    assert read_payloads(world.project, "delay")["inputs.x"].to_list() == ["1", "2.5", "three"]
+
+
+def test_columns_of_unlike_types_are_one_that_holds_them_all_when_read_and_when_merged(
+    world: World, place: LocalBackend
+) -> None:
+    world.policy(POLICY.replace("windows: 10}", "windows: 10, payloads: {sample: 1}}"))
+    ingest = Ingest(world.project)
+    told: list[Any] = [
+        {"age": 30, "plan": "pro", "minutes": 1.0},
+        {"age": [30, 31], "plan": ["pro", "max"], "minutes": [1.0, 2.0]},
+        {"age": "old", "plan": True, "minutes": 2},
+        {"age": None, "plan": [[1, 2], ["x"]], "minutes": [[1, 2]]},
+        [1, 2],
+        [[1, 2], [3, 4]],
+        "text",
+        None,
+    ]
+    when = now_ms() - 1000
+    for index, inputs in enumerate(told):
+        one = Observation(time_ms=when + index, latency_s=0.1, inputs=inputs, outputs=0.5)
+        assert ingest.take(ObservationBatch(batch=f"p{index}", endpoint="delay", observations=[one])).is_new
+        assert read_payloads(world.project, "delay")["prediction_id"].n_unique() == index + 1
+    before = read_payloads(world.project, "delay")
+    assert before["inputs.age"].to_list()[:3] == ["30", "[30, 31]", "old"]
+    assert before["inputs.plan"].to_list()[:3] == ["pro", "promax", "true"]
+    for hours in (2, 4):
+        tidy(place, {"delay": ALL}, now_ms() // 1000 + hours * 3600)
+        assert read_payloads(world.project, "delay").equals(before)
+    assert len(list(place.root.rglob("*.parquet"))) == 1
+
+
+def test_numbers_and_lists_of_numbers_stay_numbers_in_one_frame() -> None:
+    def joined(*columns: list[Any]) -> pl.Series:
+        return concat([pl.DataFrame({"x": one}) for one in columns])["x"]
+
+    assert joined([1], [2.5], [None]).to_list() == [1.0, 2.5, None]
+    assert joined([[1]], [[2.5]], [[]], [None]).to_list() == [[1.0], [2.5], [], None]
+    assert joined([[[1]]], [[]]).to_list() == [[[1]], []]
+    assert joined([True], [2], [None], ["a"], [[1, 2]], [{"a": 1}], [b"b\xff"]).to_list() == [
+        "true", "2", None, "a", "[1, 2]", '{"a": 1}', "b\\xff"
+    ]  # fmt: skip
 
 
 def test_a_serve_process_keeps_a_sample_of_what_it_answers(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound
 from penstock.flows.production.live.summarising import window_start_s
+from penstock.flows.production.payloads.redaction import without_redacted
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.records.signature import Signature
@@ -24,6 +25,7 @@ from penstock.serving.told.observations import (
     Observation,
     ObservationBatch,
     bad_batch,
+    made_id,
 )
 from penstock.serving.told.values import Rows, answers_of, columns_of, fit_rows, fit_types
 
@@ -60,7 +62,7 @@ class Exchanging:
         revisions: those that the batch names, as far as they exist.
         default: the version of calls that name none, where it is not the stable one.
         signature: returns what a version takes and gives, or None.
-        worker: who makes the prediction ids that are not given; `counter` its running numbers.
+        redacted: columns that are not to be kept by row.
     """
 
     def __init__(
@@ -69,13 +71,10 @@ class Exchanging:
         revisions: Mapping[int | None, Revision],
         default: int | None,
         signature: Callable[[str, int], Signature | None],
-        *,
-        worker: int,
-        counter: Iterator[int],
+        redacted: tuple[str, ...] = (),
     ) -> None:
         self._current, self._revisions, self._default = current, revisions, default
-        self._signature = signature
-        self._worker, self._counter = worker, counter
+        self._signature, self._redacted = signature, redacted
         self._latest_ms = now_ms() + AHEAD_MS
         self._left_out = 0
 
@@ -89,7 +88,7 @@ class Exchanging:
             raise bad_batch("a batch's id has 1 to 128 letters, digits, dots, dashes and underscores")
         if len(batch.observations) + len(batch.missed) > COUNT_MAX:
             raise bad_batch(f"a batch has at most {COUNT_MAX} observations")
-        exchanges = [self._exchange(index, one) for index, one in enumerate(batch.observations)]
+        exchanges = [self._exchange(batch.batch, index, one) for index, one in enumerate(batch.observations)]
         if len({one.id for one in exchanges}) != len(exchanges):
             raise bad_batch("two observations have the same prediction id")
         places = {}
@@ -112,7 +111,7 @@ class Exchanging:
             left_out=self._left_out,
         )
 
-    def _exchange(self, index: int, one: Observation) -> Exchange:
+    def _exchange(self, batch_id: str, index: int, one: Observation) -> Exchange:
         where = f"observations[{index}]"
         self._check_time(where, one.time_ms)
         if not (math.isfinite(one.latency_s) and 0 <= one.latency_s <= LATENCY_MAX_S):
@@ -120,15 +119,16 @@ class Exchanging:
         revision = self._revision(where, one.revision)
         version = self._version(where, one.version, revision)
         number, route = route_of(revision, version)
-        identity = self._identity(where, one, (number or version, route))
+        identity = self._identity(where, batch_id, index, one)
         try:
             signature = self._signature(revision.model, version)
         except NotFound as error:
             raise bad_batch(f"{where}: {error.message}") from None
         takes, gives = _datatypes(signature)
-        inputs = columns_of(one.inputs, list(takes))
+        inputs = columns_of(without_redacted(one.inputs, self._redacted), list(takes))
         inputs = (fit_types(inputs[0], takes), inputs[1])
-        outputs = ({}, 0) if one.error is not None else answers_of(one.outputs, gives)
+        answer = None if one.error is not None else without_redacted(one.outputs, self._redacted)
+        outputs = answers_of(answer, gives)
         row_count = self._row_count(where, one, inputs, outputs)
         answered = fit_rows(outputs, row_count)
         self._left_out += bool(outputs[0]) and not answered
@@ -158,12 +158,9 @@ class Exchanging:
             return asked or answered or 1
         return 1 if answered == 1 else asked
 
-    def _identity(self, where: str, one: Observation, place: tuple[int, Route]) -> PredictionId:
+    def _identity(self, where: str, batch_id: str, index: int, one: Observation) -> PredictionId:
         if one.id is None:
-            number, route = place
-            return PredictionId(
-                one.time_ms, self._current.endpoint_id, number, route, self._worker, next(self._counter)
-            )
+            return made_id(self._current.endpoint, batch_id, index, one.time_ms)
         identity = parse_prediction_id(one.id)
         if identity.endpoint_id not in (UNKNOWN_ENDPOINT, self._current.endpoint_id & 0xFFFFFF):
             raise bad_batch(f"{where}: prediction {one.id} was not made by endpoint {self._current.endpoint}")
@@ -182,7 +179,7 @@ class Exchanging:
         return found
 
     def _version(self, where: str, number: int | None, revision: Revision) -> int:
-        chosen = number or self._default or revision.stable
+        chosen = number if number is not None else self._default or revision.stable
         if not 0 < chosen <= VERSION_MAX:
             raise bad_batch(f"{where}: version is not above 0")
         return chosen

@@ -37,7 +37,7 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.deployments import Revision, find_revision, get_revision
-from penstock.serving.predictions import Prediction, add_predictions
+from penstock.serving.predictions import Prediction, add_predictions, list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
 from penstock.serving.workers import BATCH, NO_URL, WorkerRevision, beat, register_worker, report_revision
@@ -48,6 +48,7 @@ UNWRITTEN_MAX = 1_000
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a batch: how many calls it told of, whether it is new, and the ids of its predictions.
 
+    One that was taken before has the ids of the first time; none where the store does not know them (any more).
     `answers_left_out` counts answers whose rows could not be matched with those that were asked.
     """
 
@@ -79,7 +80,6 @@ class Ingest:
         self._project = project
         self._source = RegistrySource(project)
         self._sequence = itertools.count(1)
-        self._counter = itertools.count(1)
         self._lock = threading.Lock()
         self._worker = 0
         self._windows: Accumulating | None = None
@@ -96,8 +96,8 @@ class Ingest:
         """
         with self._lock:
             self._begin()
-            told = self._read(batch)
             monitor = self.monitor(batch.endpoint)
+            told = self._read(batch, monitor.redacted)
             given = self._summarised(batch, told, monitor)
         is_new = self.take_windows(given)
         if is_new and monitor.payloads is not None:
@@ -106,11 +106,18 @@ class Ingest:
             batch=batch.batch,
             is_new=is_new,
             observation_count=len(told.exchanges),
-            prediction_ids=tuple(one.id for one in told.exchanges),
+            prediction_ids=tuple(one.id for one in told.exchanges)
+            if is_new or self.are_recorded([one.id for one in told.exchanges if one.error is None])
+            else (),
             answers_left_out=told.left_out,
         )
 
-    def _read(self, batch: ObservationBatch) -> Told:
+    def are_recorded(self, ids: Sequence[str]) -> bool:
+        """Return whether the store knows all these predictions."""
+        with self._project.database.read() as connection:
+            return set(ids) <= {one.id for one in list_predictions(connection, ids)}
+
+    def _read(self, batch: ObservationBatch, redacted: tuple[str, ...]) -> Told:
         numbers = {one.revision for one in batch.observations} | {one.revision for one in batch.missed}
         with self._project.database.read() as connection:
             current = get_revision(connection, batch.endpoint)
@@ -123,10 +130,7 @@ class Ingest:
         revisions: dict[int | None, Revision] = {
             number: found for number, found in known.items() if found is not None
         }
-        exchanging = Exchanging(
-            current, revisions, default, self._signature, worker=self._worker, counter=self._counter
-        )
-        return exchanging.read(batch)
+        return Exchanging(current, revisions, default, self._signature, redacted).read(batch)
 
     def _summarised(self, batch: ObservationBatch, told: Told, monitor: MonitorSettings) -> WindowsOfBatch:
         by_window: dict[WindowKey, list[Exchange]] = {}

@@ -9,7 +9,7 @@ from penstock.flows.production.live.ingesting import Ingest, Taken
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision
 from penstock.serving.told.events import Half, drop_halves, find_halves, keep_half
-from penstock.serving.told.observations import Observation, ObservationBatch
+from penstock.serving.told.observations import Observation, ObservationBatch, is_taken, made_id
 from penstock.serving.told.payloads import values_of
 
 
@@ -33,7 +33,8 @@ def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model
     """Keep one side of a call, and take the call when the other one is there.
 
     Once, however often and in whichever order they are sent. A call lasted from the time of its request to that of its
-    answer.
+    answer. The request of a call that was taken before is answered with the prediction id of the first time, where its
+    time tells it.
 
     Raises:
         NotFound: there is no such endpoint.
@@ -44,7 +45,11 @@ def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model
     batch_id = f"event-{digest_bytes(f'{endpoint}/{half.call_id}'.encode())[:48]}"
     with project.database.write() as connection:
         get_revision(connection, endpoint)
-        keep_half(connection, endpoint, half, now_ms())
+        is_known = is_taken(connection, batch_id)
+        if not is_known:
+            keep_half(connection, endpoint, half, now_ms())
+    if is_known:
+        return _again(ingest, endpoint, batch_id, half)
     # after the commit: two sides that come at once both find the other one, and the batch's id takes the call once
     with project.database.read() as connection:
         sides = find_halves(connection, endpoint, half.call_id)
@@ -70,3 +75,11 @@ def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model
     with project.database.write() as connection:
         drop_halves(connection, endpoint, half.call_id)
     return taken
+
+
+def _again(ingest: Ingest, endpoint: str, batch_id: str, half: Half) -> Taken:
+    ids: tuple[str, ...] = ()
+    if half.side == "request" and half.time_ms is not None:
+        ids = (made_id(endpoint, batch_id, 0, half.time_ms).encode(),)
+    is_told = ingest.are_recorded(ids)
+    return Taken(batch=batch_id, is_new=False, observation_count=1, prediction_ids=ids if is_told else ())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from penstock.flows.production.live.joining import watched
 from penstock.flows.production.live.room import Missed
+from penstock.flows.production.payloads.redaction import is_redacted
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
@@ -43,8 +44,8 @@ def key_of(one: Exchange, monitor: MonitorSettings) -> WindowKey:
 
 def unredacted(columns: Columns, monitor: MonitorSettings) -> Columns:
     """Return columns without those that are not to be kept by row."""
-    left_out = monitor.redacted
-    return {name: one for name, one in columns.items() if name not in left_out} if left_out else columns
+    names = monitor.redacted
+    return {name: one for name, one in columns.items() if not is_redacted(name, names)} if names else columns
 
 
 def is_sampled(counter: int, monitor: MonitorSettings) -> bool:

@@ -26,12 +26,21 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 def put_batch(backend: Backend, batch: str, exchanges: Sequence[Exchange], settings: PayloadSettings) -> None:
-    """Write the sample of a batch that the store has taken; where it cannot be written, that is told."""
+    """Write the sample of a batch that the store has taken; where it cannot be written, that is told.
+
+    It never raises: the batch counts already, and its sender must not be told that it failed.
+    """
     found: dict[Hour, list[Exchange]] = {}
     for one in exchanges:
         if is_chosen(one, settings):
             found.setdefault(Hour.of(one.endpoint, one.time_ms), []).append(one)
-    put_frames(backend, batch, {hour: frame_of(chosen, settings) for hour, chosen in found.items()})
+    for hour, chosen in found.items():
+        try:
+            frame = frame_of(chosen, settings)
+        except Exception:
+            logger.exception("%d calls of %s cannot be kept", len(chosen), hour.endpoint)
+        else:
+            put_frames(backend, batch, {hour: frame})
 
 
 def put_frames(backend: Backend, batch: str, frames: Mapping[Hour, pl.DataFrame]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from penstock.serving.predictions import current_label, list_labels
 from penstock.storage.backend import Backend
 from penstock.storage.resolve import open_backend
 
+logger = logging.getLogger(__name__)
 LABEL = "label"
 
 
@@ -23,6 +25,8 @@ def read_payloads(
     project: Project, endpoint: str, since: datetime | None = None, until: datetime | None = None
 ) -> pl.DataFrame:
     """Return the sampled rows of an endpoint by time; see `segments` for the columns, and `label` beside them.
+
+    A segment that cannot be read is left out, and a warning names it.
 
     Raises:
         NotFound: there is no such endpoint.
@@ -61,12 +65,8 @@ def _segments(
             continue
         try:
             yield decode(backend.get(entry.key))
-        except pl.exceptions.PolarsError as error:
-            raise Corrupt(
-                f"the payloads in {entry.key} cannot be read: {error}",
-                code="payloads.bad_segment",
-                hint=f"remove {entry.key} from {backend.url}",
-            ) from None
+        except Corrupt as error:
+            logger.warning("%s in %s is left out: %s", entry.key, backend.url, error.message)
 
 
 def _labels(project: Project, frame: pl.DataFrame) -> list[Any]:

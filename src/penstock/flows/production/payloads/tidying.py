@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from penstock.base.errors import Corrupt
 from penstock.flows.production.payloads.segments import PREFIX, Hour, concat, decode, encode, once
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.storage.backend import Backend
@@ -56,15 +57,17 @@ def _merge_day(backend: Backend, endpoint: str, day: str, now_s: int) -> int:
     for hour, found in hours.items():
         if len(found) < 2 or sum(size for _, size in found) > MERGED_BYTES:
             continue
-        keys = sorted(key for key, _ in found)
-        try:
-            whole = once(concat(decode(backend.get(key)) for key in keys))
-        except pl.exceptions.PolarsError as error:
-            logger.warning("payloads of %s, %s %s h stay apart: %s", endpoint, day, hour, error)
-            continue
+        frames: dict[str, pl.DataFrame] = {}
+        for key in sorted(key for key, _ in found):
+            try:
+                frames[key] = decode(backend.get(key))
+            except Corrupt as error:
+                logger.warning("%s stays as it is: %s", key, error.message)
         target = Hour(endpoint, day, hour).key("merged")
-        backend.put(target, encode(whole))
-        for key in keys:
+        if len(frames) < 2 or (target in dict(found) and target not in frames):
+            continue
+        backend.put(target, encode(once(concat(frames.values()))))
+        for key in frames:
             if key != target:
                 backend.delete(key)
                 gone += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.flows.chain.graph import ChainGraph, Node
+from penstock.flows.chain.graph import NO_RECORD, ChainGraph, Node
 
 MOST_NAMED = 3
 
@@ -33,7 +33,9 @@ def sentence_of(kind: str, graph: ChainGraph) -> str:
         elif kind == "model version":
             told.append(f"{_names(versions)} was made by {origin}" if origin else "Nobody knows what made it")
         else:
-            told.append(f"It leads to {_names(versions)}" + (f", made by {origin}" if origin else ""))
+            is_unknown = any(one.note == NO_RECORD for one in kinds.get("prediction", []))
+            leads = "No record of it is kept; its id alone names" if is_unknown else "It leads to"
+            told.append(f"{leads} {_names(versions)}" + (f", made by {origin}" if origin else ""))
     else:
         told.append("No model version is linked to it")
     if versions and kind not in {"prediction", "deployment", "endpoint"}:
