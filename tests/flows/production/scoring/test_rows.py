@@ -50,6 +50,20 @@ def test_lines_whose_values_are_of_other_kinds_are_bad_and_are_told_by_their_lin
         assert [(one.row, one.reason) for one in done.bad_rows] == expected
 
 
+def test_a_part_without_any_answer_has_the_columns_of_the_others_in_every_format(bench: Bench) -> None:
+    lines = [json.dumps(LINE | one) for one in ({"hour": [1]}, {}, {"hour": "x"}, {"hour": 8})]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for target in ("out.csv", "out.jsonl", "out.parquet", "parts"):
+        columns = () if target == "parts" else ("hour",)
+        done = bench("in.jsonl", target, part_rows=1, columns=columns)
+        assert (done.rows, done.answered, done.parts) == (4, 2, 4)
+        out = read(bench.folder / target)
+        assert out["error"].to_list() == ["hour is no number", None, "hour is no number", None], target
+        assert [one is None for one in out["probability"]] == [True, False, True, False]
+        if columns:
+            assert [str(one) for one in out["hour"]] == ["[1]", "7", "x", "8"]
+
+
 def test_what_cannot_be_read_is_refused_in_words_of_ours_and_leaves_nothing_behind(bench: Bench) -> None:
     files = {
         "twice.csv": ("hour,wind,carrier,hour\n1,2,AA,3\n", "twice.csv has the column 'hour' twice"),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.threads import thread_pool
@@ -37,7 +38,7 @@ from penstock.flows.production.scoring.recording import Recording, choose_endpoi
 from penstock.flows.production.scoring.rows import Asked as AskedRows
 from penstock.flows.production.scoring.rows import rows_of
 from penstock.flows.production.scoring.wanted import Part, Wanted
-from penstock.flows.production.scoring.writing import assemble, frame_of, render_part, require_free
+from penstock.flows.production.scoring.writing import assemble, frame_of, kinds_of, render_part, require_free
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
@@ -152,6 +153,7 @@ class _Run:
         self._model: Predictor = load_model(files)
         if self._recording is not None:
             self._recording.know(getattr(self._model, "classes", None))
+        self._kinds: Mapping[str, pl.DataType] = kinds_of(self._model.signature.outputs)
         self._job: Job
         self._done: list[Finished] = []
         self._model_s = 0.0
@@ -254,7 +256,9 @@ class _Run:
             asked.rows[answered.rows],
             ids,
             reasons,
+            self._kinds,
         )
+        self._kinds = {name: frame.schema[name] for name in answered.outputs} or self._kinds
         data = render_part(frame, suffix)
         if where is not None and self._recording is not None:
             scored = ScoredRows(
