@@ -64,6 +64,16 @@ def test_a_part_without_any_answer_has_the_columns_of_the_others_in_every_format
             assert [str(one) for one in out["hour"]] == ["[1]", "7", "x", "8"]
 
 
+def test_a_part_of_lines_may_lack_columns_or_be_no_json_at_all(bench: Bench) -> None:
+    lines = [json.dumps(LINE | {"key": "a"}), "{", json.dumps(LINE), "{}", json.dumps(LINE | {"key": "b"})]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for target in ("out.csv", "out.jsonl", "out.parquet"):
+        assert bench("in.jsonl", target, part_rows=1, columns=("key",)).answered == 3
+        out = read(bench.folder / target)
+        assert out["key"].to_list() == ["a", None, None, None, "b"], target
+        assert [one is None for one in out["error"]] == [True, False, True, False, True]
+
+
 def test_what_cannot_be_read_is_refused_in_words_of_ours_and_leaves_nothing_behind(bench: Bench) -> None:
     files = {
         "twice.csv": ("hour,wind,carrier,hour\n1,2,AA,3\n", "twice.csv has the column 'hour' twice"),

@@ -31,16 +31,40 @@ def parts_of_lines(path: Path, wanted: Wanted, rows: int, skip: int) -> Iterator
         numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
         for _ in islice(numbered, skip):
             pass
+        is_first = not skip
         while chunk := list(islice(numbered, rows)):
             lines = [line for _, line in chunk]
             broken: dict[int, str] = {}
             frame = _at_once(lines, wanted, texts)
             if frame is None:
-                frame, broken = _one_by_one(lines, wanted, path)
-            absent = [name for name in wanted.inputs if name not in frame.columns]
-            names = wanted.of(frame.columns, path)
-            whole = frame.select(names).with_columns(pl.lit(None).alias(name) for name in absent)
-            yield Part(whole, broken, [number for number, _ in chunk])
+                frame, broken = _one_by_one(lines, wanted)
+            if is_first:
+                _check_first(frame, broken, wanted, path)
+            yield Part(_whole(frame, len(lines), wanted), broken, [number for number, _ in chunk])
+            is_first = False
+
+
+def _check_first(frame: pl.DataFrame, broken: dict[int, str], wanted: Wanted, path: Path) -> None:
+    """Refuse a file by its first part: later ones may lack what these lines have."""
+    if broken and frame.is_empty():
+        raise Invalid(
+            f"{path.name} holds no JSON objects: {next(iter(broken.values()))}",
+            code="data.bad_table",
+            hint="one JSON object a line",
+        )
+    wanted.of(frame.columns, path)
+
+
+def _whole(frame: pl.DataFrame, height: int, wanted: Wanted) -> pl.DataFrame:
+    """Return what is wanted of a part, with nothing in the columns that none of its lines has."""
+    expected = [*wanted.carried] if wanted.everything else [*wanted.inputs, *wanted.carried]
+    absent = [name for name in dict.fromkeys(expected) if name not in frame.columns]
+    found = [
+        one
+        for one in frame.iter_columns()
+        if wanted.everything or one.name in {*wanted.inputs, *wanted.carried}
+    ]
+    return pl.DataFrame([*found, *(pl.Series(name, [None] * height, dtype=pl.Null) for name in absent)])
 
 
 def _at_once(lines: list[bytes], wanted: Wanted, texts: msgspec.json.Decoder[Any]) -> pl.DataFrame | None:
@@ -59,15 +83,13 @@ def _at_once(lines: list[bytes], wanted: Wanted, texts: msgspec.json.Decoder[Any
     return frame if is_flat else None
 
 
-def _one_by_one(lines: list[bytes], wanted: Wanted, path: Path) -> tuple[pl.DataFrame, dict[int, str]]:
+def _one_by_one(lines: list[bytes], wanted: Wanted) -> tuple[pl.DataFrame, dict[int, str]]:
     broken: dict[int, str] = {}
     found: list[dict[str, Any]] = []
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    objects = 0
     for index, line in enumerate(lines):
         try:
             row = decode(line)
-            objects += 1
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             broken[index] = f"no JSON object: {str(error)[:120]}"
             found.append({})
@@ -77,12 +99,6 @@ def _one_by_one(lines: list[bytes], wanted: Wanted, path: Path) -> tuple[pl.Data
             broken[index] = reason
             row = {name: value if name in wanted.carried else None for name, value in row.items()}
         found.append(row)
-    if not objects:
-        raise Invalid(
-            f"{path.name} holds no JSON objects: {next(iter(broken.values()))}",
-            code="data.bad_table",
-            hint="one JSON object a line",
-        )
     names = dict.fromkeys(name for row in found for name in row)
     return pl.DataFrame([_series(name, [row.get(name) for row in found]) for name in names]), broken
 
