@@ -45,6 +45,11 @@ def test_labels_of_a_table_are_joined_in_the_store_where_nothing_serves(
         world.root, "feedback", "delay", "--table", tmp_path / "again.csv", "--prediction", "x"
     )
     assert both.returncode == 2
+    (tmp_path / "odd.csv").write_text(f"prediction_id,label\n{ids[0]},1\n{ids[0]},1\nnone,1\n{ids[1]},1\n")
+    odd = run_penstock(world.root, "feedback", "delay", "--table", tmp_path / "odd.csv")
+    assert odd.returncode == 1
+    assert "rejected row 3: " in odd.stdout
+    assert f"misfit {ids[1]} (row 4): " in odd.stdout
 
 
 def test_what_is_no_table_of_labels_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -55,6 +60,9 @@ def test_what_is_no_table_of_labels_is_refused_with_the_reason(tmp_path: Path) -
         "broken.parquet": "not parquet",
         "numbers.csv": "prediction_id,label\n1,1\n",
         "gaps.csv": "prediction_id,label\nx,1\n,1\n",
+        "twice.csv": "prediction_id,label,label\nx,1,0\n",
+        "ragged.csv": "prediction_id,label\nx,1\ny,1,5\n",
+        "odd.csv": "prediction_id,label\n" + "x,1\n" * 200 + "x,yes\n",
     }
     reasons = {}
     for name, text in files.items():
@@ -67,7 +75,26 @@ def test_what_is_no_table_of_labels_is_refused_with_the_reason(tmp_path: Path) -
     assert "neither .parquet nor .csv" in reasons["labels.txt"]
     assert "no column 'prediction_id'" in reasons["other.csv"]
     assert "is no text" in reasons["numbers.csv"]
-    assert "is no text" in reasons["gaps.csv"]
+    assert "row 2: the value of 'prediction_id' is no text" in reasons["gaps.csv"]
+    assert "the column 'label' twice" in reasons["twice.csv"]
+    assert "row 2 has 3 fields of 2" in reasons["ragged.csv"]
+    assert "row 201: the label 'yes' is no number" in reasons["odd.csv"]
+
+
+def test_labels_of_a_csv_are_of_one_kind(tmp_path: Path) -> None:
+    told: dict[str, list[object]] = {
+        "1\n0\n": [1, 0], "1.5\n2\n": [1.5, 2.0], "true\nfalse\n": [True, False], "a\n7\n": ["a", "7"],
+        "1\n\"\"\n": [1, None], "\"\"\n\"\"\n": [None, None],
+    }  # fmt: skip
+    for text, labels in told.items():
+        lines = [f"{name},{one}" for name, one in zip("xy", text.split(), strict=True)]
+        (tmp_path / "labels.csv").write_text(
+            "prediction_id,label\n" + "\n".join(lines).replace('""', "") + "\n"
+        )
+        entries, rows = read_labels(tmp_path / "labels.csv")
+        assert [one["label"] for one in entries] == labels
+        assert [type(one["label"]) for one in entries] == [type(one) for one in labels]
+        assert rows == [1, 2]
 
 
 def test_a_table_without_rows_says_so_and_is_no_failure(world: World, tmp_path: Path) -> None:

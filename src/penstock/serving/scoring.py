@@ -85,6 +85,7 @@ def _split(value: Any) -> Mapping[str, list[Any]]:
         found = msgspec.convert(value, _Split)
     except msgspec.ValidationError as error:
         raise _bad(f"dataframe_split has columns and data: {error}") from None
+    _require_once(found.columns, "dataframe_split")
     if any(len(row) != len(found.columns) for row in found.data):
         raise _bad(
             f"dataframe_split: a row has not as many values as there are columns ({len(found.columns)})"
@@ -126,12 +127,22 @@ def _from_csv(body: bytes, signature: Signature) -> Mapping[str, list[Any]]:
     lines = [line for line in lines if line]
     if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):
         raise _bad("CSV has a line of column names, and as many values in each line that follows")
+    _require_once(lines[0], "CSV")
     known = {column.name: column for column in signature.inputs}
     return {
         name: [_cell(known[name], line[index]) for line in lines[1:]]
         for index, name in enumerate(lines[0])
         if name in known
     }
+
+
+def _require_once(names: Sequence[str], called: str) -> None:
+    """Refuse a column that is named twice: which of the two is meant cannot be told."""
+    seen: set[str] = set()
+    for name in names:
+        if name and name in seen:
+            raise _bad(f"{called} has the column {name[:64]!r} twice")
+        seen.add(name)
 
 
 def _cell(column: Column, text: str) -> Any:

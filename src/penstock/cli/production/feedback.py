@@ -12,6 +12,8 @@ import click
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+SHOWN = 5
+"""Entries whose reason is told."""
 NOT_TAKEN = {
     "unknown": "the store has no prediction of these ids",
     "misfit": "a label needs one value for each row that was predicted, of a class that the model knows",
@@ -63,12 +65,13 @@ def feedback(
     if len(given) != 1 or (prediction is None) != (label is None):
         raise click.UsageError("give --file, or --table, or --prediction and --label")
     entries: list[Any]
+    rows: list[int] = []
     if source is not None:
         entries = _entries(source)
     elif table is not None:
         from penstock.flows.production.live.label_tables import read_labels
 
-        entries = list(read_labels(table))
+        entries, rows = read_labels(table)
     else:
         entries = [{"prediction_id": prediction, "label": _value(label)}]
     if by is not None:
@@ -83,15 +86,25 @@ def feedback(
         "rejected": 0,
     }
     reasons: dict[str, str] = {}
+    refused: list[str] = []
+    places = dict(zip((one["prediction_id"] for one in entries), rows, strict=True)) if table else {}
     for start in range(0, len(entries), 1000):
         answer = send(entries[start : start + 1000])
+        for one in answer.get("rejected", ())[:SHOWN]:
+            place = start + one["index"]
+            refused.append(
+                f"rejected {f'row {rows[place]}' if rows else f'entry {place + 1}'}: {one['error']}"
+            )
         for name in totals:
             found = answer.get(name, 0)
             totals[name] += len(found) if isinstance(found, list) else found
         reasons |= answer.get("reasons", {})
     nothing = f"{table.name} has a heading and no rows: there was no label to send" if table else "no labels"
     told = [", ".join(f"{count} {name}" for name, count in totals.items() if count) or nothing]
-    told += [f"misfit {identity}: {reason}" for identity, reason in list(reasons.items())[:5]]
+    for identity, reason in list(reasons.items())[:SHOWN]:
+        where = f" (row {places[identity]})" if identity in places else ""
+        told.append(f"misfit {identity}{where}: {reason}")
+    told += refused[:SHOWN]
     session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
     lost = [name for name in NOT_TAKEN if totals[name]]
     for name in lost:

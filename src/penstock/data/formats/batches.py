@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import polars as pl
 
+from penstock.data.formats.delimited import read_heading
 from penstock.data.formats.tables import Array, to_array, unreadable
 
 Batch = dict[str, Array]
@@ -29,12 +30,14 @@ def reduce_table(path: Path, reduce: Callable[[Iterator[Batch]], T]) -> T:
     first ones misled about a column's type.
 
     Raises:
-        Invalid: the table does not exist or cannot be read.
+        Invalid: the table does not exist, cannot be read, or names a column twice.
     """
     read = READERS.get(path.suffix.lower())
     try:
         if read is None:
             return reduce(_batches(pl.scan_parquet(path)))
+        if path.suffix.lower() == ".csv":
+            read_heading(path)
         try:
             return reduce(_batches(read(path, infer_schema_length=INFER_ROWS)))
         except pl.exceptions.ComputeError:

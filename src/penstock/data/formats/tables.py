@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
+from penstock.data.formats.delimited import find_ragged, read_heading
 
 Array = NDArray[Any]
 
@@ -19,9 +20,11 @@ def load_table(path: Path) -> pl.DataFrame:
     """Read a Parquet or CSV table.
 
     Raises:
-        Invalid: it does not exist or cannot be read.
+        Invalid: it does not exist, cannot be read, or names a column twice.
     """
     try:
+        if path.suffix == ".csv":
+            read_heading(path)
         return pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error) from None
@@ -31,19 +34,24 @@ def column_names(path: Path) -> list[str]:
     """Return the columns of a Parquet or CSV table without reading its rows.
 
     Raises:
-        Invalid: it does not exist or cannot be read.
+        Invalid: it does not exist, cannot be read, or names a column twice.
     """
     try:
-        lazy = pl.scan_csv(path) if path.suffix == ".csv" else pl.scan_parquet(path)
-        return lazy.collect_schema().names()
+        return read_heading(path) if path.suffix == ".csv" else pl.scan_parquet(path).collect_schema().names()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error) from None
 
 
 def unreadable(path: Path, error: Exception, hint: str = "penstock pull, or penstock repro") -> Invalid:
-    """Say that a table cannot be read, and why."""
+    """Say that a table cannot be read, and why: of a CSV which row it is about, of no table a parser's options."""
+    why = str(error).partition("\n")[0].strip()
+    if path.suffix.lower() == ".csv" and isinstance(error, pl.exceptions.PolarsError):
+        ragged = find_ragged(path)
+        if ragged is not None:
+            why = f"row {ragged[0]} {ragged[1]}"
+            hint = f"give row {ragged[0]} a value for each column, in quotes where the value has a comma"
     return Invalid(
-        f"table {path} cannot be read: {error}",
+        f"table {path} cannot be read: {why}",
         code="data.bad_table",
         hint=hint,
         path=str(path),

@@ -16,7 +16,7 @@ import polars as pl
 from penstock.base.errors import Invalid
 from penstock.data.formats.tables import to_array
 from penstock.flows.models.tables import table_inputs
-from penstock.flows.production.scoring.reading import Part
+from penstock.flows.production.scoring.wanted import Part
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, PenstockError
 from penstock.base.threads import thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
 from penstock.flows.models.loading import digest_folder
@@ -32,11 +33,12 @@ from penstock.flows.production.scoring.places import (
     open_place,
     require_apart,
 )
-from penstock.flows.production.scoring.reading import Part, Wanted, read_parts
+from penstock.flows.production.scoring.reading import read_parts
 from penstock.flows.production.scoring.recording import Recording, choose_endpoint
 from penstock.flows.production.scoring.rows import Asked as AskedRows
 from penstock.flows.production.scoring.rows import rows_of
-from penstock.flows.production.scoring.writing import assemble, frame_of, render_part, require_free
+from penstock.flows.production.scoring.wanted import Part, Wanted
+from penstock.flows.production.scoring.writing import assemble, frame_of, kinds_of, render_part, require_free
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
@@ -151,6 +153,7 @@ class _Run:
         self._model: Predictor = load_model(files)
         if self._recording is not None:
             self._recording.know(getattr(self._model, "classes", None))
+        self._kinds: Mapping[str, pl.DataType] = kinds_of(self._model.signature.outputs)
         self._job: Job
         self._done: list[Finished] = []
         self._model_s = 0.0
@@ -161,6 +164,17 @@ class _Run:
         started = time.monotonic()
         self._begin()
         kept = len(self._done)
+        try:
+            self._score()
+        except PenstockError:
+            if not self._done and not self._is_broken:  # nothing was recorded: the next job is a new one
+                self._parts.discard()
+            raise
+        assemble(self._target, self._parts, len(self._done), self._scratch)
+        self._parts.discard()
+        return self._told(kept, time.monotonic() - started)
+
+    def _score(self) -> None:
         with thread_pool(1) as pool:
             waiting: deque[Future[None]] = deque()
             for table, part, first_row in self._read():
@@ -174,9 +188,6 @@ class _Run:
             raise Invalid(
                 f"{self._source.url} has no rows", code="batch.no_rows", hint="check what writes it"
             )
-        assemble(self._target, self._parts, len(self._done), self._scratch)
-        self._parts.discard()
-        return self._told(kept, time.monotonic() - started)
 
     def _begin(self) -> None:
         request = self._request
@@ -202,9 +213,14 @@ class _Run:
     def _read(self) -> Iterator[tuple[int, Part, int]]:
         """Yield what was not finished: the table's number, its rows, and the number of the first."""
         first = self._done[-1].table if self._done else 0
-        inputs = tuple(column.name for column in self._model.signature.inputs)
-        is_matrix = any(column.is_tensor for column in self._model.signature.inputs)
-        wanted = Wanted(inputs, self._request.columns, everything=is_matrix)
+        columns = self._model.signature.inputs
+        is_matrix = any(column.is_tensor for column in columns)
+        wanted = Wanted(
+            tuple(column.name for column in columns),
+            self._request.columns,
+            tuple(column.name for column in columns if column.datatype == "BYTES" and not is_matrix),
+            everything=is_matrix,
+        )
         for number in range(first, len(self._tables)):
             row = self._done[-1].next_row if self._done and number == first else 0
             with on_disk(self._source, self._tables[number], self._scratch) as path:
@@ -240,7 +256,9 @@ class _Run:
             asked.rows[answered.rows],
             ids,
             reasons,
+            self._kinds,
         )
+        self._kinds = {name: frame.schema[name] for name in answered.outputs} or self._kinds
         data = render_part(frame, suffix)
         if where is not None and self._recording is not None:
             scored = ScoredRows(
@@ -257,7 +275,11 @@ class _Run:
             failed=len(answered.failed),
             next_counter=counter + count,
             reasons=tuple(
-                BadRow(table=self._name(self._tables[table]), row=first_row + row + 1, reason=reasons[row])
+                BadRow(
+                    table=self._name(self._tables[table]),
+                    row=_number(part, first_row, row),
+                    reason=reasons[row],
+                )
                 for row in sorted(reasons)[:REASONS_KEPT]
             ),
         )
@@ -293,3 +315,8 @@ class _Run:
             model_seconds=round(self._model_s, 3),
             notes=tuple(self._notes),
         )
+
+
+def _number(part: Part, first_row: int, place: int) -> int:
+    """Return the number of a row in its table: the place from 1, or the line where empty ones lie between."""
+    return first_row + place + 1 if part.numbers is None else part.numbers[place]

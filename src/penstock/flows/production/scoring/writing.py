@@ -6,7 +6,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from penstock.base.errors import Conflict, Invalid
 from penstock.base.replacing import appearing
 from penstock.flows.production.scoring.job import Parts
 from penstock.flows.production.scoring.places import Place
-from penstock.serving.loaders.model import Array
+from penstock.records.signature import Column
+from penstock.serving.loaders.model import Array, numpy_dtype
 
 ID, ERROR = "prediction_id", "error"
 DONE = "_SUCCESS"
@@ -33,8 +34,12 @@ def frame_of(
     answered: npt.NDArray[np.int64],
     ids: npt.NDArray[np.bytes_] | None,
     reasons: dict[int, str],
+    kinds: Mapping[str, pl.DataType],
 ) -> pl.DataFrame:
     """Return a part as it is written: a row for each that was read, without an answer where there is none.
+
+    Args:
+        kinds: the outputs' columns where no row of the part has an answer, so that all parts have the same.
 
     Raises:
         Invalid: two columns have one name.
@@ -46,6 +51,8 @@ def frame_of(
     columns += carried.get_columns()
     for name, values in outputs.items():
         columns.append(_spread(_series(name, values), answered, height, is_whole=is_whole))
+    if not outputs:
+        columns += [pl.Series(name, [None] * height, dtype=kind) for name, kind in kinds.items()]
     errors = pl.Series(ERROR, [None] * height, dtype=pl.String) if not reasons else pl.Series(
         ERROR, [reasons.get(row) for row in range(height)], dtype=pl.String
     )  # fmt: skip
@@ -59,6 +66,16 @@ def frame_of(
             hint="leave it out of --columns, or give it another name in the table",
         )
     return pl.DataFrame(columns)
+
+
+def kinds_of(outputs: Sequence[Column]) -> dict[str, pl.DataType]:
+    """Return the columns that a model's outputs become, as its signature tells them."""
+    found: dict[str, pl.DataType] = {}
+    for column in outputs:
+        text = column.datatype == "BYTES"
+        kind = pl.String() if text else pl.Series(np.empty(0, numpy_dtype(column.datatype))).dtype
+        found[column.name] = pl.List(kind) if column.is_tensor and len(column.shape) > 1 else kind
+    return found
 
 
 def _series(name: str, values: Array) -> pl.Series:
@@ -160,13 +177,23 @@ def _parquet(place: Place, parts: Parts, count: int, scratch: Path) -> None:
             place.backend.download(key, path)
         paths.append(path)
     joined = scratch / "joined.parquet"
-    lazy = pl.concat([pl.scan_parquet(path) for path in paths], how="vertical_relaxed")
+    lazy = pl.concat(_agreeing([pl.scan_parquet(path) for path in paths]), how="vertical_relaxed")
     lazy.sink_parquet(
         joined, compression="zstd", compression_level=1, maintain_order=True, row_group_size=ROW_GROUP
     )
     _clear(place)
     place.backend.upload(place.key, _Blocks(joined), joined.stat().st_size)
     joined.unlink()
+
+
+def _agreeing(parts: list[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    """Return parts with a column that is text in one and a number in another, as JSON lines may have it, as text."""
+    kinds: dict[str, set[pl.DataType]] = {}
+    for part in parts:
+        for name, kind in part.collect_schema().items():
+            kinds.setdefault(name, set()).add(kind)
+    mixed = [name for name, found in kinds.items() if pl.String() in found and found != {pl.String()}]
+    return [part.with_columns(pl.col(mixed).cast(pl.String)) for part in parts] if mixed else parts
 
 
 class _Blocks:

@@ -1,0 +1,131 @@
+"""JSON lines in parts: polars reads lines that agree with each other; where some do not, each is judged alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from penstock.base.errors import Invalid
+from penstock.flows.production.scoring.wanted import Part, Wanted
+
+SCALARS = (str, int, float, bool, type(None))
+
+
+def parts_of_lines(path: Path, wanted: Wanted, rows: int, skip: int) -> Iterator[Part]:
+    """Yield a file's lines after the first `skip` that are not empty; each knows its number in the file.
+
+    Raises:
+        Invalid: a part of it holds no JSON object, or lacks a column that is to be carried.
+    """
+    texts = msgspec.json.Decoder(
+        msgspec.defstruct("Texts", [(f"f{index}", str | None, None) for index in range(len(wanted.texts))],
+                          rename={f"f{index}": name for index, name in enumerate(wanted.texts)})
+    )  # fmt: skip
+    with path.open("rb") as file:
+        numbered = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+        for _ in islice(numbered, skip):
+            pass
+        is_first = not skip
+        while chunk := list(islice(numbered, rows)):
+            lines = [line for _, line in chunk]
+            broken: dict[int, str] = {}
+            frame = _at_once(lines, wanted, texts)
+            if frame is None:
+                frame, broken = _one_by_one(lines, wanted)
+            if is_first:
+                _check_first(frame, broken, wanted, path)
+            yield Part(_whole(frame, len(lines), wanted), broken, [number for number, _ in chunk])
+            is_first = False
+
+
+def _check_first(frame: pl.DataFrame, broken: dict[int, str], wanted: Wanted, path: Path) -> None:
+    """Refuse a file by its first part: later ones may lack what these lines have."""
+    if broken and frame.is_empty():
+        raise Invalid(
+            f"{path.name} holds no JSON objects: {next(iter(broken.values()))}",
+            code="data.bad_table",
+            hint="one JSON object a line",
+        )
+    wanted.of(frame.columns, path)
+
+
+def _whole(frame: pl.DataFrame, height: int, wanted: Wanted) -> pl.DataFrame:
+    """Return what is wanted of a part, with nothing in the columns that none of its lines has."""
+    expected = [*wanted.carried] if wanted.everything else [*wanted.inputs, *wanted.carried]
+    absent = [name for name in dict.fromkeys(expected) if name not in frame.columns]
+    found = [
+        one
+        for one in frame.iter_columns()
+        if wanted.everything or one.name in {*wanted.inputs, *wanted.carried}
+    ]
+    return pl.DataFrame([*found, *(pl.Series(name, [None] * height, dtype=pl.Null) for name in absent)])
+
+
+def _at_once(lines: list[bytes], wanted: Wanted, texts: msgspec.json.Decoder[Any]) -> pl.DataFrame | None:
+    """Return the lines as polars reads them, if each is an object with what the model's columns may hold."""
+    try:
+        if wanted.texts:
+            for line in lines:
+                texts.decode(line)
+        frame = pl.read_ndjson(io.BytesIO(b"\n".join(lines)), infer_schema_length=None)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, pl.exceptions.PolarsError):
+        return None
+    if frame.height != len(lines):
+        return None
+    asked = frame.columns if wanted.everything else wanted.inputs
+    is_flat = not any(frame.schema[name].is_nested() for name in asked if name in frame.columns)
+    return frame if is_flat else None
+
+
+def _one_by_one(lines: list[bytes], wanted: Wanted) -> tuple[pl.DataFrame, dict[int, str]]:
+    broken: dict[int, str] = {}
+    found: list[dict[str, Any]] = []
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for index, line in enumerate(lines):
+        try:
+            row = decode(line)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            broken[index] = f"no JSON object: {str(error)[:120]}"
+            found.append({})
+            continue
+        reason = _reason(row, wanted)
+        if reason:
+            broken[index] = reason
+            row = {name: value if name in wanted.carried else None for name, value in row.items()}
+        found.append(row)
+    names = dict.fromkeys(name for row in found for name in row)
+    return pl.DataFrame([_series(name, [row.get(name) for row in found]) for name in names]), broken
+
+
+def _reason(row: dict[str, Any], wanted: Wanted) -> str:
+    """Return why an object cannot be asked about for the kinds of its values alone."""
+    for name in row if wanted.everything else wanted.inputs:
+        value = row.get(name)
+        if name in wanted.texts and not isinstance(value, str | None):
+            return f"{name} is no text"
+        if not isinstance(value, SCALARS) and name not in wanted.carried:
+            return f"{name} is no number"
+    return ""
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    """Return values as a column; those of several kinds as text, lists and objects as JSON."""
+    kinds = {type(one) for one in values if one is not None}
+    if kinds <= {int, float} or (len(kinds) == 1 and kinds < set(SCALARS)):
+        try:
+            if float in kinds:
+                return pl.Series(name, [None if one is None else float(one) for one in values])
+            return pl.Series(name, values)
+        except (pl.exceptions.PolarsError, OverflowError, TypeError):
+            pass  # a whole number beyond 64 bits
+    return pl.Series(name, [_text(one) for one in values], dtype=pl.String)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str | None) else msgspec.json.encode(value).decode()

@@ -1,0 +1,52 @@
+"""What is read of a table, and a part of it that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from penstock.base.errors import Invalid
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows one after the other; `broken` says of rows that cannot be read as a row why, by their place in it.
+
+    `numbers` are the rows' numbers in their table where these are not their places: lines of JSON among empty ones.
+    """
+
+    frame: pl.DataFrame
+    broken: dict[int, str] = field(default_factory=dict)
+    numbers: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns that a part needs; those of `carried` must be there, of the `inputs` it is asked later.
+
+    `texts` are the inputs that hold text and nothing else.
+    """
+
+    inputs: Sequence[str]
+    carried: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    everything: bool = False
+
+    def of(self, there: Sequence[str], path: Path) -> list[str]:
+        """Return those of the columns that are there which are needed.
+
+        Raises:
+            Invalid: a column that is to be carried is not there.
+        """
+        for name in self.carried:
+            if name not in there:
+                raise Invalid(
+                    f"{path.name} has no column {name!r} to carry",
+                    code="data.no_column",
+                    hint=f"columns: {', '.join(there)}",
+                    column=name,
+                )
+        return [name for name in there if self.everything or name in self.inputs or name in self.carried]

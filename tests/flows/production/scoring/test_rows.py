@@ -1,0 +1,91 @@
+"""Rows that are no rows of their table: told by number and reason, never scored on a neighbour's values."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from flows.production.scoring.bench import Bench, bench, read
+from penstock.base.errors import PenstockError
+from serving.fixtures import released_root
+
+__all__ = ["bench", "released_root"]
+LINE = {"hour": 7, "wind": 10.0, "carrier": "AA"}
+
+
+def test_a_row_of_csv_that_is_not_as_wide_as_the_heading_is_bad_whatever_columns_are_used(
+    bench: Bench,
+) -> None:
+    (bench.folder / "in.csv").write_text(
+        'key,hour,wind,carrier,late\n1,7,10,AA,0\n2,7,1,5,AA,0\n3,7,10\n\n5,7,10,"A,""A\nB",0\n6,7,10,5" A,0\n'
+        '7,7,10,"open,0\n8,7,10,AA,0\n'
+    )
+    for columns in (("key", "wind"), ("key", "late"), ()):
+        done = bench(columns=columns, overwrite=True, part_rows=3)
+        assert done.rows == 8
+        assert [(one.row, one.reason) for one in done.bad_rows] == [
+            (2, "has 6 fields of 5"),
+            (3, "has 3 fields of 5"),
+            (4, "has 0 fields of 5"),
+            (7, "is no CSV: unexpected end of data"),
+        ]
+    bench(columns=("key", "carrier"), overwrite=True)
+    out = read(bench.folder / "out.parquet").filter(pl.col("error").is_null())
+    assert out["key"].to_list() == ["1", "5", "6", "8"]
+    assert out["carrier"].to_list() == ["AA", 'A,"A\nB', '5" A', "AA"]
+
+
+def test_lines_whose_values_are_of_other_kinds_are_bad_and_are_told_by_their_line_in_the_file(
+    bench: Bench,
+) -> None:
+    others = [{"carrier": {"a": 1}}, {"carrier": ["AA"]}, {"carrier": 5}, {"carrier": True}, {"hour": [7]}]
+    lines = ["", json.dumps(LINE), "", *(json.dumps(LINE | one) for one in others), "", json.dumps(LINE)]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    expected = [(row, "carrier is no text") for row in (4, 5, 6, 7)] + [(8, "hour is no number")]
+    for part_rows in (2, 100):
+        done = bench("in.jsonl", "out.jsonl", part_rows=part_rows, overwrite=True, columns=("hour",))
+        assert (done.rows, done.answered) == (7, 2)
+        assert [(one.row, one.reason) for one in done.bad_rows] == expected
+
+
+def test_a_part_without_any_answer_has_the_columns_of_the_others_in_every_format(bench: Bench) -> None:
+    lines = [json.dumps(LINE | one) for one in ({"hour": [1]}, {}, {"hour": "x"}, {"hour": 8})]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for target in ("out.csv", "out.jsonl", "out.parquet", "parts"):
+        columns = () if target == "parts" else ("hour",)
+        done = bench("in.jsonl", target, part_rows=1, columns=columns)
+        assert (done.rows, done.answered, done.parts) == (4, 2, 4)
+        out = read(bench.folder / target)
+        assert out["error"].to_list() == ["hour is no number", None, "hour is no number", None], target
+        assert [one is None for one in out["probability"]] == [True, False, True, False]
+        if columns:
+            assert [str(one) for one in out["hour"]] == ["[1]", "7", "x", "8"]
+
+
+def test_a_part_of_lines_may_lack_columns_or_be_no_json_at_all(bench: Bench) -> None:
+    lines = [json.dumps(LINE | {"key": "a"}), "{", json.dumps(LINE), "{}", json.dumps(LINE | {"key": "b"})]
+    (bench.folder / "in.jsonl").write_text("\n".join(lines) + "\n")
+    for target in ("out.csv", "out.jsonl", "out.parquet"):
+        assert bench("in.jsonl", target, part_rows=1, columns=("key",)).answered == 3
+        out = read(bench.folder / target)
+        assert out["key"].to_list() == ["a", None, None, None, "b"], target
+        assert [one is None for one in out["error"]] == [True, False, True, False, True]
+
+
+def test_what_cannot_be_read_is_refused_in_words_of_ours_and_leaves_nothing_behind(bench: Bench) -> None:
+    files = {
+        "twice.csv": ("hour,wind,carrier,hour\n1,2,AA,3\n", "twice.csv has the column 'hour' twice"),
+        "nothing.csv": ("", "it has no heading"),
+        "in.jsonl": ("no json\n[1]\n", "holds no JSON objects"),
+    }
+    for name, (text, words) in files.items():
+        (bench.folder / name).write_text(text)
+        with pytest.raises(PenstockError) as caught:
+            bench(name)
+        assert words in caught.value.message
+        assert caught.value.hint
+        assert not list(bench.folder.glob("*.parts"))
+    (bench.folder / "in.jsonl").write_text(json.dumps(LINE) + "\n")
+    assert bench("in.jsonl").answered == 1
