@@ -44,6 +44,7 @@ LAZY = {
     "penstock/flows/tracked/selection.py": "the pipeline, only where there is one",
     "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
+    "penstock/flows/production/payloads/keeping.py": "polars, only where payloads are written: a serve process loads it after its forks",
     "penstock/registry/gates/check.py": "polars, only where a table is read",
     "penstock/registry/gates/kinds/leakage.py": "polars, only where it is checked",
     "penstock/registry/gates/kinds/robustness.py": "polars, only where it is checked",

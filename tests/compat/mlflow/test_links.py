@@ -87,7 +87,8 @@ def test_the_links_of_the_client_lead_to_pages(tracking: Tracking, tmp_path: Pat
     assert 'href="/models/linked%20model/1"' in run
     assert f'href="/runs/{run_id}?path=notes#files"' in run
     inner = page(tracking, f"/runs/{run_id}?path=notes")
-    (file,) = re.findall('href="(/get-artifact[^"]*)"', inner)
+    (view,) = re.findall(f'href="(/runs/{run_id}/view[^"]*)"', inner)
+    (file,) = re.findall('href="(/get-artifact[^"]*)"', page(tracking, view.replace("&amp;", "&")))
     assert page(tracking, file.replace("&amp;", "&")) == "hello"
     assert 'role="alert"' in page(tracking, f"/runs/{run_id}?path=../..")
 

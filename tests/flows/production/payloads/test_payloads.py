@@ -23,7 +23,8 @@ from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.flows.production.payloads.reading import read_payloads
-from penstock.flows.production.payloads.segments import Hour, concat, decode, encode, frame_of
+from penstock.flows.production.payloads.sampling import Hour
+from penstock.flows.production.payloads.segments import concat, decode, encode, frame_of
 from penstock.flows.production.payloads.tidying import tidy
 from penstock.http.inference import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy

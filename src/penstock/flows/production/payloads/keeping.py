@@ -7,16 +7,18 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from penstock.base.errors import PenstockError
 from penstock.flows.production.live.room import size_of
-from penstock.flows.production.payloads.segments import Hour, encode, frame_of, is_chosen
+from penstock.flows.production.payloads.sampling import Hour, is_chosen
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.serving.recorder import Exchange
 from penstock.storage.backend import Backend
 from penstock.storage.resolve import open_backend
+
+if TYPE_CHECKING:
+    import polars as pl
 
 logger = logging.getLogger(__name__)
 SEGMENT_S, SEGMENT_BYTES = 10.0, 8 * 1024 * 1024
@@ -30,6 +32,8 @@ def put_batch(backend: Backend, batch: str, exchanges: Sequence[Exchange], setti
 
     It never raises: the batch counts already, and its sender must not be told that it failed.
     """
+    from penstock.flows.production.payloads.segments import frame_of  # and with it polars
+
     found: dict[Hour, list[Exchange]] = {}
     for one in exchanges:
         if is_chosen(one, settings):
@@ -45,6 +49,8 @@ def put_batch(backend: Backend, batch: str, exchanges: Sequence[Exchange], setti
 
 def put_frames(backend: Backend, batch: str, frames: Mapping[Hour, pl.DataFrame]) -> None:
     """Write rows of a batch by their hour; where they cannot be written, that is told."""
+    from penstock.flows.production.payloads.segments import encode
+
     for hour, frame in frames.items():
         try:
             backend.put(hour.key(f"batch-{batch}"), encode(frame))
@@ -102,6 +108,8 @@ class PayloadLog:
         is_due = time.monotonic() - self._since_s >= SEGMENT_S or self._held_bytes >= SEGMENT_BYTES
         if not self._held or not (is_due or all_of_it):
             return
+        from penstock.flows.production.payloads.segments import encode, frame_of
+
         if self._backend is None:
             self._backend = self._place()
         for hour in list(self._held):

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from penstock.base.errors import Corrupt
-from penstock.flows.production.payloads.segments import PREFIX, concat, decode, once
+from penstock.flows.production.payloads.sampling import PREFIX
+from penstock.flows.production.payloads.segments import concat, decode, once
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision
 from penstock.serving.predictions import current_label, list_labels

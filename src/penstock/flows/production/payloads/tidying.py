@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from penstock.base.errors import Corrupt
-from penstock.flows.production.payloads.segments import PREFIX, Hour, concat, decode, encode, once
+from penstock.flows.production.payloads.sampling import PREFIX, Hour
+from penstock.flows.production.payloads.segments import concat, decode, encode, once
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.storage.backend import Backend
 

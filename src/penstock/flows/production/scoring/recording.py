@@ -21,7 +21,8 @@ from penstock.flows.production.live.summarising import (
     window_start_s,
 )
 from penstock.flows.production.payloads.keeping import put_frames
-from penstock.flows.production.payloads.segments import SHIFT, Hour, side
+from penstock.flows.production.payloads.sampling import SHIFT, Hour
+from penstock.flows.production.payloads.segments import side
 from penstock.flows.production.scoring.job import Watching
 from penstock.monitoring.settings import PayloadSettings
 from penstock.monitoring.windows import WindowKey
