@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from penstock.flows.production.rolling_back import plan_rollback
 
 from penstock.base.clock import now_ms
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.store.copying import copy_store
 from penstock.http.inference import build_inference_app
 from penstock.monitoring.windows import windows
