@@ -72,7 +72,11 @@ def collect(repo: DataRepository, shown: Shown) -> list[Document]:
     if not commits:
         return []
     known = set(commits)
-    experiments = [one for one in list_experiments(git) if one.baseline in known]
+    experiments = sorted(
+        (one for one in list_experiments(git) if one.baseline in known),
+        key=lambda one: (one.created_s, one.commit),  # as DVC: of one second, by the commit's id
+        reverse=True,
+    )
     wanted: dict[State, bool] = {"running": True, "queue": shown.queued, "failed": shown.failed}
     waiting = [
         one
