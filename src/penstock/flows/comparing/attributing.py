@@ -18,8 +18,8 @@ from penstock.flows.comparing.parts import Part, find_parts
 from penstock.flows.comparing.seeding import Seeds, find_seeds
 from penstock.flows.comparing.sides import Side
 from penstock.flows.comparing.swapping import Ends, as_commit_of, measure, swapped_tree
-from penstock.pipeline.runner import StageResult, Watcher
-from penstock.pipeline.stage import Stage
+from penstock.flows.pipelines.execution import Silent
+from penstock.pipeline.runner import Watcher
 from penstock.project.project import Project
 from penstock.stats.attribution import Orders, attribute, choose_orders
 
@@ -82,7 +82,7 @@ def explain_difference(
     seeds = find_seeds(project, ends, options.seed, options.repetitions)
     cells = []
     for at, swapped in enumerate(orders.cells):
-        cell = _measure(project, ends, swapped, seeds, watcher or _Silent(), dry=dry)
+        cell = _measure(project, ends, swapped, seeds, watcher or Silent(), dry=dry)
         _require_end(cell, orders, swapped, first, second)
         cells.append(cell)
         if on_cell is not None:
@@ -94,17 +94,6 @@ def explain_difference(
         )  # fmt: skip
     found = _attribute(tuple(cells), parts, orders, options, (first, second))
     return _keep(project, found, first, second)
-
-
-class _Silent:
-    def started(self, stage: Stage, reasons: object) -> None:
-        """Say nothing."""
-
-    def printed(self, stage: Stage, line: str) -> None:
-        """Say nothing."""
-
-    def finished(self, result: StageResult) -> None:
-        """Say nothing."""
 
 
 def _require_commit(side: Side) -> None:

@@ -51,7 +51,9 @@ class Origin:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Silent:
+class Silent:
+    """A watcher that says nothing."""
+
     def started(self, stage: Stage, reasons: object) -> None:
         """Say nothing."""
 
@@ -62,7 +64,7 @@ class _Silent:
         """Say nothing."""
 
 
-SILENT = _Silent()
+SILENT = Silent()
 
 
 def reproduce_and_record(
