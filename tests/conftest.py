@@ -28,6 +28,9 @@ pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin what the processes of this run share, in the process that controls it."""
+    # Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
+    # times its time. Every process of a test inherits it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not hasattr(config, "workerinput"):
         begin()
         record_durations(config)

@@ -12,7 +12,7 @@ from compat.dvc.samples import plain_directory
 from compat.dvc.test_commands import both, workspace
 from compat.dvc.tools import Tool, git, listing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,11 @@ def source(penstock: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(root, "commit", "-qam", "two")
     penstock(root, "push", "-A")
     return root
+
+
+@pytest.fixture
+def places(source: Path, tmp_path: Path) -> list[Path]:
+    return [tmp_path, source.parent]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from compat.dvc.tools import Tool, git
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
 
 DVC_YAML = """\
 stages:
