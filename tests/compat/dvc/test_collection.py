@@ -9,7 +9,7 @@ import pytest
 
 from compat.dvc.tools import Tool, cache_of, copy_tree, git, listing
 
-pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,6 @@ def made(penstock: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if number == 1:
             git(root, "tag", "-m", "tag", "t1")
     return root
-
-
-@pytest.fixture
-def places(made: Path, tmp_path: Path) -> list[Path]:
-    return [tmp_path, made.parent]
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def test_got_files_are_the_same(
 IMPORTS = ["ds", "f.bin", "ds/sub", "code/main.py", "f.bin --rev v1", "f.bin --no-download", "ds --no-exec"]
 
 
+@pytest.mark.dvc("real")
 @pytest.mark.parametrize("what", IMPORTS)
 def test_imports_are_the_same(source: Path, repo: Path, dvc: Tool, penstock: Tool, what: str) -> None:
     path, *flags = what.split()
@@ -129,6 +130,7 @@ def test_imports_are_the_same(source: Path, repo: Path, dvc: Tool, penstock: Too
         }
 
 
+@pytest.mark.dvc("real")
 def test_an_import_is_updated_the_same(source: Path, repo: Path, dvc: Tool, penstock: Tool) -> None:
     penstock(repo, "import", "--rev", "v1", str(source), "f.bin")
     ours, theirs = both(repo, dvc, penstock, "update", "f.bin.dvc")
@@ -138,6 +140,7 @@ def test_an_import_is_updated_the_same(source: Path, repo: Path, dvc: Tool, pens
     assert (ours / "f.bin").read_bytes() == b"second"
 
 
+@pytest.mark.dvc("real")
 @pytest.mark.parametrize("flags", ["", "--no-download", "--no-exec"])
 def test_imports_of_paths_are_the_same(
     repo: Path, tmp_path: Path, dvc: Tool, penstock: Tool, flags: str

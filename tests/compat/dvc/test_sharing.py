@@ -122,6 +122,7 @@ def share(repo: Path, sides: tuple[Tool, Tool], clone: Path) -> None:
     assert "up to date" in reader(clone, "push").lower()
 
 
+@pytest.mark.dvc("real")
 def test_pushed_by_one_pulled_by_the_other(repo: Path, sides: tuple[Tool, Tool], tmp_path: Path) -> None:
     writer, _ = sides
     writer(repo, "remote", "add", "-d", "store", str(tmp_path / "store"))
