@@ -153,13 +153,14 @@ class ForkServer:
         data = json.dumps(request).encode()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(READY_S)
-        connection.connect(self._started())
+        connection.connect(self.address())
         socket.send_fds(connection, [len(data).to_bytes(8, "big")], streams)
         connection.sendall(data)
         reader = connection.makefile("rb")
         return Forked(int(reader.readline()), connection, reader)
 
-    def _started(self) -> str:
+    def address(self) -> str:
+        """Return the socket of the server, started where it is not."""
         with self._lock:
             if self._path is None:
                 self._path = self._find_or_start()
