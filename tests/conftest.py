@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
     # times its time. Every process of a test inherits it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Where an environment forbids it, as containers often do, every process would compile all files anew.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
         begin()
         record_durations(config)
