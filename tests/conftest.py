@@ -13,7 +13,7 @@ import pytest
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
-from scheduling import mark_slow, record_durations, sort_items
+from scheduling import is_left_out, mark_slow, record_durations, sort_items
 from servers.azure import AzureServer
 from servers.postgres import PostgresServer
 from servers.s3 import S3Server
@@ -38,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         begin()
         record_durations(config)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what a run of the fast tests would leave out anyway."""
+    return is_left_out(collection_path, config) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
