@@ -9,7 +9,9 @@ REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob \
 	PENSTOCK_MLSERVER=$(CURDIR)/.venv-mlserver/bin/mlserver PENSTOCK_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python
 REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed programs
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
+WORKERS ?= 4
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
 
 .DEFAULT_GOAL := help
@@ -26,6 +28,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
 	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(REAL) $(PYTEST) $(ARGS)
 
+test-fast: WORKERS = 2
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
 
