@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from penstock.ci.cron import numeric_cron
+
 MARKDOWN_FILE = "penstock-report.md"
 JUNIT_FILE = "penstock-junit.xml"
 
@@ -19,6 +21,8 @@ class Job:
         root: where the project lies in the repository.
         secrets: names of environment variables that the CI system fills.
         is_self_hosted: the machine is the team's own.
+        schedule: when it runs without a push, as cron's five numeric fields in UTC.
+        watches_data: it runs when told that data changed, too; such a run and one on schedule take new data in.
     """
 
     python: str
@@ -28,6 +32,13 @@ class Job:
     root: str = "."
     secrets: tuple[str, ...] = field(default_factory=tuple)
     is_self_hosted: bool = False
+    schedule: str | None = None
+    watches_data: bool = False
+
+    @property
+    def takes_new_data(self) -> str:
+        """The flag of `validate` for a run that no push began; empty where nothing is watched."""
+        return "--new-data" if self.watches_data else ""
 
     @property
     def reports(self) -> tuple[str, ...]:
@@ -44,7 +55,14 @@ REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def validation_job(
-    *, python: str, install: tuple[str, ...], has_remote: bool, root: str = ".", is_self_hosted: bool = False
+    *,
+    python: str,
+    install: tuple[str, ...],
+    has_remote: bool,
+    root: str = ".",
+    is_self_hosted: bool = False,
+    schedule: str | None = None,
+    watches_data: bool = False,
 ) -> Job:
     """Return the job that validates every push: one `penstock ci run`, as on a developer's machine."""
     return Job(
@@ -55,4 +73,6 @@ def validation_job(
         root=root,
         secrets=(*STORE_SECRETS, *(REMOTE_SECRETS if has_remote else ())),
         is_self_hosted=is_self_hosted,
+        schedule=None if schedule is None else numeric_cron(schedule),
+        watches_data=watches_data,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.ci_components import ci_finish, ci_stage
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -25,10 +26,15 @@ def ci() -> None:
 @click.option(
     "--deploy", is_flag=True, help="Do with what passed what `ci.deploy` says: on the default branch."
 )
+@click.option(
+    "--new-data", is_flag=True, help="Update the imports of `ci.on.data` first, for this run alone."
+)
 @json_option
 @pass_session
 @click.pass_context
-def ci_run(context: click.Context, session: Session, rev: str, push_outputs: bool, deploy: bool) -> None:
+def ci_run(
+    context: click.Context, session: Session, rev: str, push_outputs: bool, deploy: bool, new_data: bool
+) -> None:
     """Validate a commit in a clean tree; exit 1 when anything refuses it."""
     import msgspec
 
@@ -44,8 +50,9 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
     try:
         watcher = Narrator(session) if session.verbose else None
         report = run_ci(
-            project, rev, push_outputs=push_outputs, deploy=deploy, on_step=on_step, watcher=watcher
-        )
+            project, rev, push_outputs=push_outputs, deploy=deploy, new_data=new_data,
+            on_step=on_step, watcher=watcher,
+        )  # fmt: skip
     finally:
         project.close()
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
@@ -76,7 +83,7 @@ def ci_report(session: Session, junit: Path | None) -> None:
 
 
 @ci.command("init")
-@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins", "hook"]))
+@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins", "kubeflow", "hook"]))
 @click.argument("bare", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--self-hosted", is_flag=True, help="The runners see what this machine sees.")
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
@@ -86,6 +93,8 @@ def ci_init(
     session: Session, system: str, bare: Path | None, self_hosted: bool, dry_run: bool, force: bool
 ) -> None:
     """Write the CI system's file that runs `penstock ci run` on every push.
+
+    `kubeflow` makes each stage of the pipeline a component, with the gate as the last one.
 
     `hook` needs no CI system: it is for a bare git repository BARE (default: what `origin` names) on this machine, whose
     pushes are validated here, and deployed as `ci.deploy` says.
@@ -203,3 +212,7 @@ def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
         project.close()
     if has_failed:
         context.exit(EXIT_FAILED)
+
+
+ci.add_command(ci_stage)
+ci.add_command(ci_finish)

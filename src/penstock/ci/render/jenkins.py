@@ -25,12 +25,13 @@ def render_jenkins(job: Job) -> str:
         f"        timeout(time: {job.timeout_min}, unit: 'MINUTES')",
         "        disableConcurrentBuilds(abortPrevious: true)",
         "    }",
+        *_triggers(job),
         "    environment {",
         f'        PATH = "${{env.WORKSPACE}}/{ENVIRONMENT}/bin:${{env.PATH}}"',
         "    }",
         "    stages {",
         *_stage("Install", install, job.root),
-        *_stage("Validate", (job.validate,), job.root),
+        *_validation(job),
         "    }",
         "    post {",
         "        always {",
@@ -44,9 +45,28 @@ def render_jenkins(job: Job) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stage(name: str, commands: tuple[str, ...], root: str) -> list[str]:
+def _triggers(job: Job) -> list[str]:
+    if job.schedule is None:
+        return []
+    return ["    triggers {", f"        cron({_quote(f'TZ=UTC{chr(10)}{job.schedule}')})", "    }"]
+
+
+def _validation(job: Job) -> list[str]:
+    """Return the stage that decides; where data are watched there are two, of which one is left out."""
+    if not job.watches_data:
+        return _stage("Validate", (job.validate,), job.root)
+    new = f"{job.validate} {job.takes_new_data}"
+    begun = "anyOf { triggeredBy 'TimerTrigger'; triggeredBy 'RemoteCause' }"
+    return [
+        *_stage("Validate", (job.validate,), job.root, f"not {{ {begun} }}"),
+        *_stage("Validate new data", (new,), job.root, begun),
+    ]
+
+
+def _stage(name: str, commands: tuple[str, ...], root: str, when: str | None = None) -> list[str]:
     return [
         f"        stage({_quote(name)}) {{",
+        *([f"            when {{ {when} }}"] if when else []),
         "            steps {",
         *_shell(commands, root, "                "),
         "            }",

@@ -7,7 +7,7 @@ from functools import partial
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.flows.ci.files import RENDERERS, installation_of, plan_ci_file
+from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
 from penstock.flows.models.stated import require_stated
 from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
@@ -41,9 +41,9 @@ def lint(project: Project) -> Iterator[Check]:
 def _files(project: Project) -> Iterator[Check]:
     """Yield whether each CI file there is what `ci init` would write now."""
     git_root = require_git(project)
-    found = [name for name, (relative, _) in RENDERERS.items() if (git_root / relative).is_file()]
+    found = [name for name, relative in FILES.items() if (git_root / relative).is_file()]
     if not found:
-        hint = f"penstock ci init {'|'.join(RENDERERS)}, or hook for a bare repository of yours"
+        hint = f"penstock ci init {'|'.join(FILES)}, or hook for a bare repository of yours"
         yield Check("file", "missing", "no CI system runs this repository", hint)
     for name in found:
         yield _guarded("file", partial(_file, project, name))
@@ -53,7 +53,7 @@ def _files(project: Project) -> Iterator[Check]:
 
 
 def _file(project: Project, name: str) -> Check:
-    relative, _ = RENDERERS[name]
+    relative = FILES[name]
     text = (require_git(project) / relative).read_text()
     plans = [plan_ci_file(project, name, is_self_hosted=True)]
     if text != plans[0].text:
