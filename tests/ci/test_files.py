@@ -8,13 +8,16 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import yaml
 
+import penstock
 from penstock import __version__
 from penstock.base.errors import Conflict, Refused
 from penstock.ci.installing import Declared, plan_installation
@@ -246,6 +249,27 @@ def run_job(steps: list[Step], clone: Path, environment: dict[str, str]) -> tupl
     return code, said
 
 
+def write_wheel(folder: Path) -> None:
+    """Write the wheel of Penstock that a package index would have, of what is installed here."""
+    folder.mkdir()
+    root = Path(penstock.__file__).parent
+    described = metadata.distribution("penstock")
+    info = f"penstock-{__version__}.dist-info"
+    texts = {
+        f"{info}/METADATA": described.read_text("METADATA") or "",
+        f"{info}/entry_points.txt": described.read_text("entry_points.txt") or "",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    names = [f"penstock/{path.relative_to(root).as_posix()}" for path in files]
+    texts[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*names, *texts, f"{info}/RECORD"))
+    with zipfile.ZipFile(folder / f"penstock-{__version__}-py3-none-any.whl", "w") as wheel:
+        for path, name in zip(files, names, strict=True):
+            wheel.write(path, name)
+        for name, text in texts.items():
+            wheel.writestr(name, text)
+
+
 def fresh_environment(place: Path) -> Path:
     """Make a virtual environment without Penstock, which finds the other packages and a wheel of Penstock; return it."""
     packages = Path(sysconfig.get_paths()["purelib"])
@@ -254,25 +278,7 @@ def fresh_environment(place: Path) -> Path:
     for path in packages.iterdir():
         if not path.name.startswith(("penstock", "__editable__", "_penstock")):
             (others / path.name).symlink_to(path)
-    source = place / "source"
-    source.mkdir()
-    root = Path(__file__).parents[2]
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(root / name, source / name)
-    shutil.copytree(
-        root / "src/penstock", source / "src/penstock", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    wheel = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-    ]
-    subprocess.run([*wheel, "--wheel-dir", str(place / "wheels"), str(source)], check=True)
+    write_wheel(place / "wheels")
     made = place / "fresh"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
     own = next(made.glob("lib/python*/site-packages"))

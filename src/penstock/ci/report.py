@@ -63,6 +63,8 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     branch: str | None = None
     released: tuple[str, ...] = ()
     changes: Changes | None = None
+    plots: tuple[str, ...] = ()
+    plots_problem: str | None = None
 
     @property
     def outcome(self) -> str:
@@ -110,6 +112,11 @@ def render_markdown(report: CiReport) -> str:
         ]
     if report.changes is not None:
         lines += _change_lines(report.changes)
+    if report.plots:
+        names = ", ".join(f"`{_escape(name)}`" for name in report.plots)
+        lines += ["", f"Plots on one page (`penstock ci report --plots FILE`): {names}"]
+    if report.plots_problem:
+        lines += ["", f"Plots that were not drawn: {_escape(report.plots_problem)}"]
     for step in report.steps:
         if step.status == "failed" and step.details:
             fence = "~~~~"

@@ -62,22 +62,33 @@ def ci_run(
 
 @ci.command("report")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML to a file.")
+@click.option(
+    "--plots", type=click.Path(dir_okay=False, path_type=Path), help="Write the run's plots as one page."
+)
 @json_option
 @pass_session
-def ci_report(session: Session, junit: Path | None) -> None:
-    """Print the last run's report as Markdown, or write it as JUnit's XML."""
+def ci_report(session: Session, junit: Path | None, plots: Path | None) -> None:
+    """Print the last run's report as Markdown, or write it as JUnit's XML, or its plots as a page."""
     import msgspec
 
     from penstock.base.files import write_atomic
     from penstock.ci.junit import render_junit
     from penstock.ci.report import render_markdown
+    from penstock.flows.ci.plots import load_plots
     from penstock.flows.ci.reports import load_report
     from penstock.workspace import open_workspace
 
-    report = load_report(open_workspace(session.directory))
+    project = open_workspace(session.directory)
+    report = load_report(project)
+    written = []
     if junit is not None:
         write_atomic(session.directory / junit, render_junit(report).encode())
-        session.emit({"path": str(junit)}, f"{junit} written")
+        written.append(str(junit))
+    if plots is not None:
+        write_atomic(session.directory / plots, load_plots(project))
+        written.append(str(plots))
+    if written:
+        session.emit({"path": written[0], "paths": written}, f"{', '.join(written)} written")
         return
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
 

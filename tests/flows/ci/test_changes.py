@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
+from penstock.base.errors import NotFound
 from penstock.ci.report import render_markdown
 from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.continuous import run_ci
+from penstock.flows.ci.files import plan_ci_file
+from penstock.flows.ci.plots import draw_plots, load_plots
 from projects import Sample, rows
 
 
@@ -48,3 +53,19 @@ def test_missing_data_are_all_listed_with_the_command_that_brings_them(sample: S
     text = render_markdown(report)
     assert "next: penstock push 'data/more rows.csv' data/raw.csv, where they were added" in text
     assert "| changed against the commit before |" in text
+
+
+def test_declared_plots_are_on_one_page_of_the_report(trained: Sample) -> None:
+    definition = trained.root / "dvc.yaml"
+    text = definition.read_text()
+    definition.write_text(f"{text}plots:\n  - data/test.csv: {{x: hour, y: wind}}\n  - gone.csv\n")
+    files = plan_ci_file(trained.project, "gitlab")
+    assert "- penstock ci report --plots penstock-plots.html || true" in files.text.replace('"', "")
+    drawn = draw_plots(trained.project, trained.project, None)
+    assert drawn.names == ("data/test.csv",)
+    assert drawn.problem == "gone.csv cannot be read"
+    assert b"vega" in load_plots(trained.project)
+    definition.write_text(text)
+    assert draw_plots(trained.project, trained.project, None) == ((), None)
+    with pytest.raises(NotFound, match="drew no plots"):
+        load_plots(trained.project)

@@ -67,7 +67,7 @@ def render_github(job: Job) -> str:
         "        with:",
         "          name: penstock-report",
         "          path: |",
-        *(f"            {_below(job.root, name)}" for name in (MARKDOWN_FILE, JUNIT_FILE)),
+        *(f"            {_below(job.root, name)}" for name in (*job.pages, JUNIT_FILE)),
         "          if-no-files-found: ignore",
     ]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+from penstock.ci.jobs import JUNIT_FILE, Job
 
 PIPELINE_FILE = ".gitlab-ci.yml"
 
@@ -49,7 +49,7 @@ def render_gitlab(job: Job) -> str:
         "    when: always",
         "    expire_in: 30 days",
         "    paths:",
-        f"      - {json.dumps(where + MARKDOWN_FILE)}",
+        *(f"      - {json.dumps(where + name)}" for name in job.pages),
         "    reports:",
         f"      junit: {json.dumps(where + JUNIT_FILE)}",
     ]

@@ -5,7 +5,7 @@ The packages go into a virtual environment of the workspace, as agents share the
 
 from __future__ import annotations
 
-from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+from penstock.ci.jobs import JUNIT_FILE, Job
 
 PIPELINE_FILE = "Jenkinsfile"
 ENVIRONMENT = ".penstock-ci"
@@ -14,6 +14,7 @@ ENVIRONMENT = ".penstock-ci"
 def render_jenkins(job: Job) -> str:
     """Render a pipeline of two stages and its report; same job, same bytes."""
     where = "" if job.root == "." else f"{job.root}/"
+    pages = ",".join(where + name for name in job.pages)
     install = (f'python{job.python} -m venv "$WORKSPACE/{ENVIRONMENT}"', *job.install)
     lines = [
         "// Made by `penstock ci init jenkins`; run it again after changing penstock.yaml.",
@@ -37,7 +38,7 @@ def render_jenkins(job: Job) -> str:
         "        always {",
         *_shell(job.reports, job.root, "            "),
         f"            junit testResults: {_quote(where + JUNIT_FILE)}, allowEmptyResults: true",
-        f"            archiveArtifacts artifacts: {_quote(where + MARKDOWN_FILE)}, allowEmptyArchive: true",
+        f"            archiveArtifacts artifacts: {_quote(pages)}, allowEmptyArchive: true",
         "        }",
         "    }",
         "}",

@@ -14,6 +14,7 @@ from penstock.base.errors import PenstockError, Refused
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.new_data import take_new_data
+from penstock.flows.ci.plots import draw_plots
 from penstock.flows.ci.releasing import release
 from penstock.flows.ci.reports import save_report
 from penstock.flows.models.judging import run_gate
@@ -118,9 +119,11 @@ def run_ci(
             run.step("push", lambda: _push(tree))
         if deploy and tree.settings.ci.deploy != "none":
             run.step("deploy", lambda: _deploy(tree, progress, commit))
+        plots = draw_plots(project, tree, champion)
         report = msgspec.structs.replace(
             _report(tree, progress, champion, commit, started_ms),
             branch=branch, changes=changes_of(tree, commit, champion),
+            plots=plots.names, plots_problem=plots.problem,
         )  # fmt: skip
     save_report(project, report)
     return report

@@ -18,6 +18,7 @@ from penstock.ci.installing import Declared, Installation, plan_installation
 from penstock.ci.jobs import Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins, kubeflow
 from penstock.flows.ci.kubeflow import compile_pipeline
+from penstock.pipeline.plots.definitions import load_definitions
 from penstock.project.project import Project
 from penstock.project.settings import TriggerSettings
 from penstock.project.worktree import require_git
@@ -85,6 +86,7 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
         is_self_hosted=is_self_hosted,
         schedule=triggers.schedule,
         watches_data=bool(triggers.sources),
+        has_plots=bool(load_definitions(project.data)),
     )
     relative, render = JOB_RENDERERS[system]
     notes = (*installation.notes, *_told_of_triggers(system, triggers))

@@ -8,6 +8,7 @@ from functools import partial
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
+from penstock.flows.ci.new_data import state_of
 from penstock.flows.models.stated import require_stated
 from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
@@ -35,6 +36,7 @@ def lint(project: Project) -> Iterator[Check]:
     yield from _remote(project)
     yield from _gates(project)
     yield _tests(project)
+    yield from _triggers(project)
     yield from _store(project)
 
 
@@ -151,6 +153,17 @@ def _tests(project: Project) -> Check:
     if command is None:
         return Check("tests", "missing", f"{SETTINGS_FILE} names no tests", "ci: {tests: pytest -q}")
     return Check("tests", "ok", command)
+
+
+def _triggers(project: Project) -> Iterator[Check]:
+    """Yield whether what `ci.on.data` names can be asked."""
+    for name in project.settings.ci.on.sources:
+
+        def ask(name: str = name) -> Check:
+            state_of(project, name)
+            return Check("triggers", "ok", f"{name} begins a run when it changes at its source")
+
+        yield _guarded("triggers", ask)
 
 
 def _store(project: Project) -> Iterator[Check]:
