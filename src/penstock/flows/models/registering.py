@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
 
-from penstock.base.clock import format_ms
+from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
@@ -14,6 +15,7 @@ from penstock.flows.models.stored import keep_stored
 from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
+from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
 from penstock.registry.package import describe_model
 from penstock.registry.versions import add_version, count_versions
@@ -59,6 +61,9 @@ def register_model(
         metrics=metrics,
         profile_digest=_reference_profile(project, candidate),
     )
+    statement = seal_provenance(draft, project.settings.project, now_ms(), project.keys.signing_key())
+    origin = msgspec.structs.replace(draft.provenance, statement=project.artifacts.put(statement.encode()))
+    draft = msgspec.structs.replace(draft, provenance=origin)
     with project.database.write() as connection:
         before = [counted.newest for counted in count_versions(connection, draft.model)]
         version = add_version(connection, draft)
