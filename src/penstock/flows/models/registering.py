@@ -11,8 +11,8 @@ from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.folders import fetch_model, files_of_folder, store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment
 from penstock.flows.models.stored import keep_stored
-from penstock.flows.production.payloads.redaction import is_redacted
 from penstock.monitoring.learned import learn
+from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from penstock.monitoring.bins import EXACT_MAX
 from penstock.monitoring.drift import unseen_ratios
 from penstock.monitoring.findings import Finding
@@ -110,7 +112,10 @@ def _beyond(before: NumberColumn, now: NumberColumn) -> tuple[float, float]:
     """Return the share of present values that are beyond all of the reference's, and what it may be off by."""
     if not before.count or (now.low >= before.low and now.high <= before.high):
         return 0.0, 0.0
-    below, upto = now.sketch.cdf([before.low], inclusive=False)[0], now.sketch.cdf([before.high])[0]
+    below, upto = (
+        now.sketch.cdf(np.array([before.low]), inclusive=False)[0],
+        now.sketch.cdf(np.array([before.high]))[0],
+    )
     share = min(1.0, max(0.0, float(below) + 1 - float(upto)))
     return share, 0.0 if now.count <= EXACT_MAX else SKETCH_SHARE_ERROR
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.flows.production.live.joining import watched
 from penstock.flows.production.live.room import Missed
-from penstock.flows.production.payloads.redaction import is_redacted
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.outliers import Marking
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import OUTLIERS, Window, WindowKey
 from penstock.serving.loaders.model import Array, Columns
@@ -193,7 +194,7 @@ def summarise_rows(
     )
 
 
-def _outliers(columns: Mapping[str, Array], row_count: int, edges: Edges | None) -> dict[str, int]:
+def _outliers(columns: Mapping[str, Array], row_count: int, edges: Edges | None) -> dict[str, Any]:
     """Return how many rows were scored, and how many of them are outliers, in how many runs."""
     model = edges.outliers if isinstance(edges, Marking) else None
     if model is None or not row_count:
