@@ -54,6 +54,7 @@ const morph = (shown, fresh) => {
   }
   for (const { name } of [...shown.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) shown.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (name !== "open" && shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  if (shown.dataset.own !== undefined) return;
   let at = shown.firstChild;
   const coming = new Set([...fresh.childNodes].map(keyOf));
   for (const next of [...fresh.childNodes]) {
@@ -72,7 +73,7 @@ const morph = (shown, fresh) => {
 
 const stamp = document.getElementById("stamp");
 const every = 1000 * Number(stamp.dataset.every || 0);
-let answered = Number(stamp.dataset.ms), paused = false, failing = false, asking = false, timer = 0;
+let answered = Number(stamp.dataset.ms), paused = false, failing = false, asking = false, again = false, timer = 0;
 const tell = () => {
   const since = clock(new Date(answered));
   const [mood, shape, words] = !every ? ["", "○", `as of ${since}`] : failing ? ["lost", "■", `no answer since ${since}`] : paused ? ["", "○", `paused at ${since}`] : ["live", "●", "live"];
@@ -84,7 +85,9 @@ const tell = () => {
 };
 const ask = async () => {
   clearTimeout(timer);
-  if (asking || paused || document.hidden) return;
+  if (asking) { again = true; return; }
+  if ((paused && !again) || document.hidden) return;
+  again = false;
   asking = true;
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
@@ -100,8 +103,11 @@ const ask = async () => {
   }
   asking = false;
   tell();
-  timer = setTimeout(ask, every);
+  if (again) ask();
+  else if (every) timer = setTimeout(ask, every);
 };
+// Shows what another query of this page tells, in place; the address names it.
+const turn = (query) => { history.replaceState(null, "", `?${query}${location.hash}`); again = true; ask(); };
 localize(document);
 tell();
 setInterval(() => document.hidden || localize(document), 5000);
