@@ -210,6 +210,6 @@ def test_a_brush_over_a_chart_of_an_endpoint_is_the_time_of_the_address(
     expect(page.locator(".readout").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d: \d+"))
     brush(page, chart, (0.4, 0.6), (0.3, 0.6))
     page.wait_for_url(re.compile(r"\?from=[-\dT:]+&to=[-\dT:]+#traffic"))
-    shown = page.get_by_role("region", name="Table: Windows").locator("tbody tr")
+    shown = page.locator('[aria-label="Table: Windows"] tbody tr')
     assert 1 < shown.count() < 10
     assert watched.errors == []

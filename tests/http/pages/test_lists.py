@@ -204,6 +204,8 @@ def test_search_finds_what_the_product_prints(store: tuple[TestClient, Hostile])
         ("delay#1", "/why/delay%231"),
         ("data/raw.csv", "/why/data/raw.csv"),
         (version["version"]["provenance"]["data"]["data/raw.csv"], "/why/data/raw.csv"),
+        ("train", "/pipeline#stage-train"),
+        ("models/late", "/data/models/late"),
         (run_id[:12], None),
         (commit, None),
     ):

@@ -21,8 +21,13 @@ follow();
 const pad = (number) => String(number).padStart(2, "0");
 const day = (date) => `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 const clock = (date) => `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
-const zone = (date) => date.toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").pop();
-const selected = (node) => { const chosen = getSelection(); return !chosen.isCollapsed && chosen.containsNode(node, true); };
+// One formatter for all: making one for each of a page's times took half a second.
+const zoned = new Intl.DateTimeFormat("en", { hour: "numeric", timeZoneName: "short" });
+const zone = (date) => zoned.formatToParts(date).find((one) => one.type === "timeZoneName").value;
+// What somebody selected, read once before a page is written to: reading it between writes lays the page out each time.
+let held = null;
+const hold = () => { const chosen = getSelection(); held = chosen.isCollapsed ? null : chosen; };
+const selected = (node) => held !== null && held.containsNode(node, true);
 const put = (element, text) => { if (element.textContent !== text && !selected(element)) element.textContent = text; };
 const age = (time) => {
   const passed = (Date.now() - time) / 1000;
@@ -31,6 +36,7 @@ const age = (time) => {
   return "just now";
 };
 const localize = (root) => {
+  hold();
   for (const element of root.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
     if (isNaN(date)) continue;
@@ -94,6 +100,7 @@ const ask = async () => {
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localize(fresh);
+    hold();
     morph(document.getElementById("main"), fresh.getElementById("main"));
     document.title = fresh.title;
     answered = Number(fresh.getElementById("stamp").dataset.ms);
