@@ -33,7 +33,7 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
     import msgspec
 
     from penstock.ci.report import render_markdown
-    from penstock.cli.pipelines.repro import Narrator
+    from penstock.cli.pipelines.narrating import Narrator
     from penstock.flows.ci.continuous import run_ci
     from penstock.workspace import open_workspace
 
