@@ -74,7 +74,8 @@ release: $(VENV)/.tested ## Make VERSION=0.2.0 and try it out in an empty direct
 bench-data: $(VENV)/.tested $(PEERS)/.installed programs ## Measure the data commands beside DVC.
 	$(REAL) $(BIN)/python bench/bench_data.py
 
-bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC.
+bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC, and ninja as the floor.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ninja
 	$(REAL) $(BIN)/python bench/bench_pipeline.py
 
 bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed ## Run DVC's own benchmark suite against both programs.
@@ -142,9 +143,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # The same with what the tests need.
-# PyTorch comes with gigabytes for graphics cards on many machines: CI has it, others say TORCH=1; its tests are skipped.
+# PyTorch comes with gigabytes for graphics cards on many machines, Ray is large too: CI has them, others say TORCH=1 or
+# RAY=1; their tests are skipped.
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)]'
+	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)$(if $(filter true,$(CI))$(RAY),$(shell printf ,)ray)]'
 	touch $@
 
 # Real programs the tests talk to, apart from ours so that neither bends the other's dependencies.
