@@ -8,6 +8,7 @@ from penstock.base.clock import format_ms
 from penstock.base.errors import Invalid, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
+from penstock.flows.models.evidence.losses import fit_losses_of
 from penstock.flows.models.folders import fetch_model, files_of_folder, store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment
 from penstock.flows.models.stored import keep_stored
@@ -92,7 +93,9 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
     if candidate.settings.time is not None:
         frame = _in_order(frame, candidate.settings.time, reference)
     present = [name for name in names if name in frame.columns]
-    return project.artifacts.put(reference_profile(to_columns(frame, present)).to_bytes())
+    profile = reference_profile(to_columns(frame, present))
+    profile.losses = fit_losses_of(project, candidate, profile)
+    return project.artifacts.put(profile.to_bytes())
 
 
 def _in_order(frame: pl.DataFrame, column: str, reference: str) -> pl.DataFrame:

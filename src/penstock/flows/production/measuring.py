@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penstock.monitoring.drift import FeatureDrift, compare
-from penstock.monitoring.estimated import Estimated, estimate
+from penstock.monitoring.estimated import Estimated, estimate, estimate_errors
 from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.quality import Quality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 
 USUAL_METRICS = frozenset({"roc_auc", "accuracy", "macro_f1", "rmse"})
@@ -60,5 +61,14 @@ def measure(traffic: Traffic, settings: EndpointSettings) -> Measures:
         row_count=traffic.recent.features.row_count if traffic.recent and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
-        estimated=estimate(traffic.recent.outputs, quality) if traffic.recent is not None else None,
+        estimated=_estimated(traffic, quality),
     )
+
+
+def _estimated(traffic: Traffic, quality: Quality | None) -> Estimated | None:
+    recent, profile = traffic.recent, traffic.reference.profile
+    if recent is None:
+        return None
+    if profile is not None and profile.losses is not None:
+        return estimate_errors(profile.losses, profile, (recent.features, recent.outputs), quality)
+    return estimate(recent.outputs, quality)
