@@ -23,6 +23,7 @@ LAZY = {
     "penstock/base/store/migrate.py": "Alembic, once in a store's life",
     "penstock/base/staging.py": "shutil, only to remove what a killed process left",
     "penstock/client/system.py": "pynvml, an optional dependency",
+    "penstock/processes/tracing.py": "OpenTelemetry, an optional dependency, only where a collector is named",
     "penstock/pipeline/plots/drawing.py": "vl-convert, an optional dependency",
     "penstock/data/verbs/adding.py": "unprotecting, only where tracking ends",
     "penstock/data/configuration/config.py": "configobj, only to write",

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
-from penstock.monitoring.loss_model import LossModel
+from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.marks import Marks
 from penstock.stats.sketches import ORDERED_MIN, ItemSketch, QuantileSketch
 

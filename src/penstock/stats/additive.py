@@ -29,7 +29,9 @@ class Additive:
 
     def of_rows(self, places: Sequence[Places]) -> Floats:
         """Return what is expected of each of `(n,)` rows, given the bin of each column."""
-        found: Floats = self.base + sum(step[one] for step, one in zip(self.steps, places, strict=True))
+        found: Floats = np.full(len(places[0]) if places else 0, self.base)
+        for step, one in zip(self.steps, places, strict=True):
+            found += step[one]
         return found
 
     def of_shares(self, shares: Sequence[Floats]) -> float:
@@ -62,7 +64,7 @@ def fit_additive(places: Sequence[Places], sizes: Sequence[int], target: Floats)
             moved = max(moved, float(np.abs(wanted - steps[index]).max()))
             steps[index] = wanted
             left = left - wanted[one]
-        if moved <= 1e-6 * (float(target.std()) or 1.0):
+        if moved <= 1e-4 * (float(target.std()) or 1.0):
             break
     return Additive(base, tuple(steps))
 

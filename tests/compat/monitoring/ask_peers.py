@@ -8,21 +8,18 @@ import sys
 import warnings
 from typing import Any
 
-os.environ |= {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}
-warnings.filterwarnings("ignore")
-import nannyml as nml  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-from evidently.legacy.calculations.stattests.registry import get_stattest  # noqa: E402
-from evidently.legacy.core import ColumnType  # noqa: E402
-from scipy import stats  # noqa: E402
-
 METHODS = ["jensen_shannon", "kolmogorov_smirnov", "wasserstein"]
 EVIDENTLY = ["wasserstein", "jensenshannon", "psi"]
 
 
 def distances(before: list[float], now: list[float]) -> dict[str, float]:
     """Return what each says of one column of numbers."""
+    import nannyml as nml
+    import pandas as pd
+    from evidently.legacy.calculations.stattests.registry import get_stattest
+    from evidently.legacy.core import ColumnType
+    from scipy import stats
+
     reference, current = pd.DataFrame({"x": before}), pd.DataFrame({"x": now})
     calculator = nml.UnivariateDriftCalculator(column_names=["x"], continuous_methods=METHODS, chunk_number=1)
     table = calculator.fit(reference).calculate(current).filter(period="analysis").to_df()
@@ -39,6 +36,9 @@ def distances(before: list[float], now: list[float]) -> dict[str, float]:
 
 def probabilities(reference: dict[str, list[float]], scores: list[float]) -> dict[str, float]:
     """Return what NannyML's CBPE expects of a window."""
+    import nannyml as nml
+    import pandas as pd
+
     known = pd.DataFrame(reference)
     now = pd.DataFrame({"score": scores})
     for table in (known, now):
@@ -53,6 +53,9 @@ def probabilities(reference: dict[str, list[float]], scores: list[float]) -> dic
 
 def losses(reference: dict[str, list[Any]], windows: list[dict[str, list[Any]]]) -> list[dict[str, float]]:
     """Return what NannyML's DLE expects of each window, its loss model as it comes."""
+    import nannyml as nml
+    import pandas as pd
+
     known = pd.DataFrame(reference)
     features = [name for name in known.columns if name not in ("answer", "label")]
     estimator = nml.DLE(
@@ -71,7 +74,8 @@ def losses(reference: dict[str, list[Any]], windows: list[dict[str, list[Any]]])
 
 
 if __name__ == "__main__":
-    np.random.seed(0)
+    os.environ |= {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}
+    warnings.filterwarnings("ignore")
     asked = json.load(sys.stdin)
     out = {
         "distances": {name: distances(*pair) for name, pair in asked["distances"].items()},

@@ -14,8 +14,8 @@ import pytest
 from facts import fact
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.drift import FeatureDrift, compare
-from penstock.monitoring.estimated import estimate, estimate_errors
-from penstock.monitoring.losses import fit_losses
+from penstock.monitoring.estimating.estimated import estimate, estimate_errors
+from penstock.monitoring.estimating.losses import fit_losses
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.variation import reference_profile
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penstock.monitoring.drift import FeatureDrift, compare
-from penstock.monitoring.estimated import Estimated, estimate, estimate_errors
+from penstock.monitoring.estimating.estimated import Estimated, estimate, estimate_errors
 from penstock.monitoring.guardrails.judging import Traffic
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings

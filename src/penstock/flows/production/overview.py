@@ -16,7 +16,7 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import calls_for_rollback
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
-from penstock.monitoring.estimated import Estimated
+from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.judging import Traffic
 from penstock.monitoring.profile import NumberColumn, Profile

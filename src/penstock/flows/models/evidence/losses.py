@@ -8,8 +8,8 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.evidence.answers import answer_rows
 from penstock.flows.models.folders import files_of_folder
-from penstock.monitoring.loss_model import LossModel
-from penstock.monitoring.losses import PREDICTION, fit_losses
+from penstock.monitoring.estimating.loss_model import LossModel
+from penstock.monitoring.estimating.losses import PREDICTION, fit_losses
 from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
 from penstock.registry.package import describe_model

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from penstock.monitoring.bins import edges_of
-from penstock.monitoring.estimated import Estimated, estimate_errors
-from penstock.monitoring.losses import fit_losses
+from penstock.monitoring.estimating.estimated import Estimated, estimate_errors
+from penstock.monitoring.estimating.losses import fit_losses
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.variation import reference_profile

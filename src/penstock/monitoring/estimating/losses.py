@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.bins import bins_of
-from penstock.monitoring.loss_model import Loss, LossModel
+from penstock.monitoring.estimating.loss_model import Loss, LossModel
 from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
 from penstock.stats.additive import fit_additive, held_out
 
@@ -24,6 +24,8 @@ Array = npt.NDArray[np.generic]
 PREDICTION = "prediction"
 ROWS_MIN = 200
 """Fewer held-out rows do not tell where a model errs."""
+ROWS_MAX = 50_000
+"""Of more rows so many are taken, evenly: it takes seconds then, and a mean of that many is near enough."""
 
 
 def fit_losses(
@@ -36,9 +38,11 @@ def fit_losses(
         answers: `(n,)` what the model said of them.
         labels: `(n,)` the truth.
     """
-    known = np.isfinite(answers) & np.isfinite(labels)
-    if int(known.sum()) < ROWS_MIN:
+    known = np.flatnonzero(np.isfinite(answers) & np.isfinite(labels))
+    if len(known) < ROWS_MIN:
         return None
+    if len(known) > ROWS_MAX:
+        known = known[np.linspace(0, len(known) - 1, ROWS_MAX).astype(np.int64)]
     features = tuple(name for name in reference.column_names if name in columns)
     edges = np.unique(np.quantile(answers[known], np.arange(1, 20) / 20))
     places, sizes = [np.searchsorted(edges, answers[known], side="right")], [len(edges) + 1]
@@ -49,13 +53,14 @@ def fit_losses(
         places.append(np.minimum(bins.places(columns[name][known]), size - 1))
         sizes.append(size)
     off = np.abs(answers[known] - labels[known])
+    expected = held_out(places, sizes, off)
     return LossModel(
         features=features,
         edges=tuple(edges.tolist()),
         row_count=len(off),
-        tail_ratio=_tail_ratio(off, held_out(places, sizes, off)),
-        absolute=_fitted(places, sizes, off),
-        squared=_fitted(places, sizes, np.square(off)),
+        tail_ratio=_tail_ratio(off, expected),
+        absolute=_fitted(places, sizes, off, expected),
+        squared=_fitted(places, sizes, np.square(off), held_out(places, sizes, np.square(off))),
     )
 
 
@@ -64,8 +69,8 @@ def _tail_ratio(off: Floats, expected: Floats) -> float:
     return max(1.0, math.sqrt(float(np.mean(np.square(off))) / alike)) if alike > 0 else 1.0
 
 
-def _fitted(places: list[npt.NDArray[np.int64]], sizes: list[int], target: Floats) -> Loss:
-    left = target - held_out(places, sizes, target)
+def _fitted(places: list[npt.NDArray[np.int64]], sizes: list[int], target: Floats, expected: Floats) -> Loss:
+    left = target - expected
     fitted = fit_additive(places, sizes, target)
     spread = float(np.var(target))
     return Loss(

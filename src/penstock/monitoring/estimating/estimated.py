@@ -15,8 +15,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from penstock.monitoring.loss_model import LossModel
-from penstock.monitoring.losses import expected_errors
+from penstock.monitoring.estimating.loss_model import LossModel
+from penstock.monitoring.estimating.losses import expected_errors
 from penstock.monitoring.profile import NumberColumn, Profile
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import BINS, NONE
