@@ -8,7 +8,7 @@ import pytest
 
 from penstock.monitoring.bins import edges_of
 from penstock.monitoring.estimating.estimated import Estimated, estimate_errors
-from penstock.monitoring.estimating.losses import fit_losses
+from penstock.monitoring.estimating.losses import find_losses, fit_losses, keep_losses
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.variation import reference_profile
@@ -33,7 +33,9 @@ def flights(
 def fitted(rng: np.random.Generator) -> Profile:
     trained, _, _ = flights(rng, 20_000)
     reference = reference_profile(trained)
-    reference.losses = fit_losses(reference, *flights(rng, 8_000))
+    model = fit_losses(reference, *flights(rng, 8_000))
+    assert model is not None
+    keep_losses(reference, model)
     return Profile.from_bytes(reference.to_bytes())
 
 
@@ -53,8 +55,9 @@ def quality_of(answers: Floats, truth: Floats) -> Quality:
 def estimated(
     reference: Profile, window: tuple[Profile, Profile], quality: Quality | None = None
 ) -> Estimated:
-    assert reference.losses is not None
-    found = estimate_errors(reference.losses, reference, window, quality)
+    losses = find_losses(reference)
+    assert losses is not None
+    found = estimate_errors(losses, reference, window, quality)
     assert found is not None
     return found
 
@@ -62,8 +65,10 @@ def estimated(
 def test_expected_errors_follow_the_inputs_and_are_what_the_labels_say_within_their_error() -> None:
     rng = np.random.default_rng(8)
     reference = fitted(rng)
-    assert reference.losses is not None and reference.losses.absolute.explained_ratio > 0.1
-    mean = reference.losses.absolute.base
+    losses = find_losses(reference)
+    assert losses is not None
+    assert losses.absolute.explained_ratio > 0.1
+    mean = losses.absolute.base
     beyond = 0
     for wind, night in ((0.0, 0.3), (1.0, 0.3), (0.0, 0.8), (-1.0, 0.1), (0.5, 0.5)):
         for _ in range(10):
@@ -108,12 +113,15 @@ def test_what_the_window_lacks_counts_as_missing_and_too_little_says_nothing() -
     columns, answers, _ = flights(rng, 500)
     without = estimated(reference, seen(reference, {"wind": columns["wind"]}, answers))
     assert np.isfinite(without.metrics["mae"][0])
-    assert reference.losses is not None
-    assert estimate_errors(reference.losses, reference, (Profile(), Profile())) is None
-    assert estimate_errors(reference.losses, reference, seen(reference, columns, answers[:20])) is None
+    losses = find_losses(reference)
+    assert losses is not None
+    assert estimate_errors(losses, reference, (Profile(), Profile())) is None
+    assert estimate_errors(losses, reference, seen(reference, columns, answers[:20])) is None
     assert fit_losses(reference, *flights(rng, 100)) is None
     constant = reference_profile({"x": np.ones(1_000)})
-    constant.losses = fit_losses(constant, {"x": np.ones(1_000)}, np.full(1_000, 3.0), np.full(1_000, 3.0))
+    always = fit_losses(constant, {"x": np.ones(1_000)}, np.full(1_000, 3.0), np.full(1_000, 3.0))
+    assert always is not None
+    keep_losses(constant, always)
     assert estimated(constant, seen(constant, {"x": np.ones(500)}, np.full(500, 3.0))).metrics["mae"] == (
         0.0,
         0.0,

@@ -121,6 +121,8 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
         done = reproduce_and_record(project, replace(options, dry=dry), Narrator(session))
     finally:
         project.close()
+    if done.untold is not None:
+        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
     session.emit(_document(done), lambda: _text(done, dry=dry))
 
 

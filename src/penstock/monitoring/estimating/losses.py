@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,10 +23,26 @@ from penstock.stats.additive import fit_additive, held_out
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[np.generic]
 PREDICTION = "prediction"
+NAME = "losses"
+"""Under which it lies in `Profile.learned`."""
 ROWS_MIN = 200
 """Fewer held-out rows do not tell where a model errs."""
 ROWS_MAX = 50_000
 """Of more rows so many are taken, evenly: it takes seconds then, and a mean of that many is near enough."""
+
+
+def keep_losses(reference: Profile, model: LossModel) -> None:
+    """Keep a loss model with the reference that it was fitted over."""
+    reference.learned = {**reference.learned, NAME: msgspec.msgpack.encode(model)}
+
+
+def find_losses(reference: Profile | None) -> LossModel | None:
+    """Return the loss model that a reference has; None where it has none, or one that cannot be read."""
+    data = None if reference is None else reference.learned.get(NAME)
+    try:
+        return None if data is None else msgspec.msgpack.decode(data, type=LossModel)
+    except msgspec.DecodeError:
+        return None
 
 
 def fit_losses(

@@ -11,12 +11,17 @@ from penstock.flows.models.folders import files_of_folder
 from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.estimating.losses import PREDICTION, fit_losses
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.redaction import is_redacted
 from penstock.project.project import Project
 from penstock.registry.package import describe_model
 
 
-def fit_losses_of(project: Project, candidate: Candidate, reference: Profile) -> LossModel | None:
+def fit_losses_of(
+    project: Project, candidate: Candidate, reference: Profile, redacted: tuple[str, ...] = ()
+) -> LossModel | None:
     """Return what a regression's errors depend on; None of a classifier, and where its test rows cannot tell.
+
+    Nothing of columns that are `redacted`.
 
     Whether a model is fit to be released is for gates to say: here nothing is an error.
     """
@@ -34,5 +39,7 @@ def fit_losses_of(project: Project, candidate: Candidate, reference: Profile) ->
         return None
     if answers.shape != labels.shape:
         return None
-    names = [name for name in reference.column_names if name in frame.columns]
+    names = [
+        name for name in reference.column_names if name in frame.columns and not is_redacted(name, redacted)
+    ]
     return fit_losses(reference, to_columns(frame, names), answers, labels)
