@@ -13,7 +13,9 @@ REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)
 	PENSTOCK_GROOVY_LINT=$(CURDIR)/$(GROOVY_LINT)/node_modules/.bin/npm-groovy-lint
 REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed .venv-kfp/.installed \
 	.venv-provenance/.installed $(GROOVY_LINT)/.installed programs
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
+WORKERS ?= 4
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium default-jre-headless
 
 .DEFAULT_GOAL := help
@@ -30,6 +32,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
 	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(REAL) $(PYTEST) $(ARGS)
 
+test-fast: WORKERS = 2
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
 
@@ -71,7 +74,8 @@ release: $(VENV)/.tested ## Make VERSION=0.2.0 and try it out in an empty direct
 bench-data: $(VENV)/.tested $(PEERS)/.installed programs ## Measure the data commands beside DVC.
 	$(REAL) $(BIN)/python bench/bench_data.py
 
-bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC.
+bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC, and ninja as the floor.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ninja
 	$(REAL) $(BIN)/python bench/bench_pipeline.py
 
 bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed ## Run DVC's own benchmark suite against both programs.
@@ -139,9 +143,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # The same with what the tests need.
-# PyTorch comes with gigabytes for graphics cards on many machines: CI has it, others say TORCH=1; its tests are skipped.
+# PyTorch comes with gigabytes for graphics cards on many machines, Ray is large too: CI has them, others say TORCH=1 or
+# RAY=1; their tests are skipped.
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)]'
+	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)$(if $(filter true,$(CI))$(RAY),$(shell printf ,)ray)]'
 	touch $@
 
 # Real programs the tests talk to, apart from ours so that neither bends the other's dependencies.

@@ -39,7 +39,7 @@ def ci_run(
     import msgspec
 
     from penstock.ci.report import render_markdown
-    from penstock.cli.pipelines.repro import Narrator
+    from penstock.cli.pipelines.narrating import Narrator
     from penstock.flows.ci.continuous import run_ci
     from penstock.workspace import open_workspace
 

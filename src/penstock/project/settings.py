@@ -12,6 +12,7 @@ import yaml
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
 from penstock.ci.cron import parse_cron
+from penstock.monitoring.rows import ROWS_MAX
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.registry.gates.settings import GateEntry
 
@@ -26,18 +27,24 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `time` is the column that puts the rows of `reference` in order of time; without it they are taken as
     they stand. From their order follows how much windows vary without drift. `gates` are this model's own; without
-    the key it has those of the project.
+    the key it has those of the project. So many `reference_rows` are kept with a version, for what is judged on whole
+    rows; columns that an endpoint redacts are not in them.
     """
 
     name: str
     path: str
     signature: Literal["inferred"] = "inferred"
     reference: str | None = None
+    reference_rows: int = ROWS_MAX
     metrics: str | None = None
     test: str | None = None
     label: str | None = None
     time: str | None = None
     gates: tuple[GateEntry, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.reference_rows <= 10_000:
+            raise ValueError("reference_rows is between 0 and 10000")
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):

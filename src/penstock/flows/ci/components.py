@@ -28,9 +28,10 @@ from penstock.flows.tracked.bring import bring_outputs
 from penstock.flows.tracked.remotes.run_history import push_runs
 from penstock.flows.tracked.versioning import push, raise_failures, select
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.lockfile import load_lock, parse_lock, save_lock
+from penstock.pipeline.lockfile import load_lock, parse_lock
+from penstock.pipeline.lockwriting import save_lock
 from penstock.pipeline.outputs import stage_outputs
-from penstock.pipeline.runner import ReproduceOptions, Watcher
+from penstock.pipeline.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.targets import Selection, no_stage
 from penstock.project.project import Project

@@ -12,6 +12,8 @@ from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.folders import fetch_model, files_of_folder, store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment
 from penstock.flows.models.stored import keep_stored
+from penstock.monitoring.learned import learn
+from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
@@ -97,7 +99,18 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
     if candidate.settings.time is not None:
         frame = _in_order(frame, candidate.settings.time, reference)
     present = [name for name in names if name in frame.columns]
-    return project.artifacts.put(reference_profile(to_columns(frame, present)).to_bytes())
+    columns = to_columns(frame, present)
+    profile = reference_profile(columns)
+    redacted = _redacted(project, candidate.settings.name)
+    kept = {name: values for name, values in columns.items() if not is_redacted(name, redacted)}
+    profile.learned = learn(kept, candidate.settings.reference_rows)
+    return project.artifacts.put(profile.to_bytes())
+
+
+def _redacted(project: Project, model: str) -> tuple[str, ...]:
+    """Return the columns that an endpoint of the model does not keep."""
+    of_model = (one for one in project.settings.endpoints.values() if one.model.partition("@")[0] == model)
+    return tuple(name for one in of_model for name in one.monitor.redacted)
 
 
 def _in_order(frame: pl.DataFrame, column: str, reference: str) -> pl.DataFrame:

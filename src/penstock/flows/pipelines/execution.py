@@ -22,7 +22,8 @@ from penstock.flows.pipelines.lineage_events import watch_run
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.parameters import flatten, numbers, parse_any
-from penstock.pipeline.runner import IDLE, ReproduceOptions, StageResult, Watcher, reproduce
+from penstock.pipeline.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
+from penstock.pipeline.runner import reproduce
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
@@ -63,6 +64,9 @@ class Silent:
         """Say nothing."""
 
     def printed(self, stage: Stage, line: str) -> None:
+        """Say nothing."""
+
+    def retried(self, stage: Stage, why: str, left: int) -> None:
         """Say nothing."""
 
     def finished(self, result: StageResult) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.web.calls import WebConnection
 from penstock.pipeline.openlineage import Pipeline, pipeline_event, stage_event
-from penstock.pipeline.runner import StageResult, Watcher
+from penstock.pipeline.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.lineage_target import LineageTarget, check_target
 from penstock.project.project import Project
@@ -73,16 +73,17 @@ class Told:
     telling: Telling
     pipeline: Pipeline
     inner: Watcher
-    _open: Stage | None = None
+    _open: dict[str, Stage] = field(default_factory=dict)
 
     def begin(self, run: Run) -> None:
         """Say that the run began."""
         self.telling.send(pipeline_event(self.pipeline, "START", now_ms(), inputs=run.inputs))
 
     def end(self, run: Run, problem: str | None) -> None:
-        """Say how it ended; a stage that was under way ended so too."""
-        if problem is not None and self._open is not None:
-            self.telling.send(stage_event(self.pipeline, self._open, "FAIL", now_ms(), problem=problem))
+        """Say how it ended; stages that were under way ended so too."""
+        if problem is not None:
+            for stage in self._open.values():
+                self.telling.send(stage_event(self.pipeline, stage, "FAIL", now_ms(), problem=problem))
         kind = pipeline_event(
             self.pipeline,
             "COMPLETE" if problem is None else "FAIL",
@@ -97,18 +98,22 @@ class Told:
     def started(self, stage: Stage, reasons: Sequence[str]) -> None:
         """Pass it on, and say that the stage began."""
         self.inner.started(stage, reasons)
-        self._open = stage
+        self._open[stage.address] = stage
         self.telling.send(stage_event(self.pipeline, stage, "START", now_ms()))
 
     def printed(self, stage: Stage, line: str) -> None:
         """Pass it on."""
         self.inner.printed(stage, line)
 
+    def retried(self, stage: Stage, why: str, left: int) -> None:
+        """Pass it on: to OpenLineage it is one run of the stage."""
+        self.inner.retried(stage, why, left)
+
     def finished(self, result: StageResult) -> None:
         """Pass it on, and say how the stage that ran ended, with the digests of what it read and made."""
         self.inner.finished(result)
-        stage, self._open = self._open, None
-        if stage is None or stage.address != result.stage:
+        stage = self._open.pop(result.stage, None)
+        if stage is None:
             return
         if result.action in _DONE:
             event = stage_event(self.pipeline, stage, "COMPLETE", now_ms(), entry=result.entry)
