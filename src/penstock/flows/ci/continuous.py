@@ -20,7 +20,7 @@ from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
 from penstock.pipeline.process import run_command
-from penstock.pipeline.reproducing import Watcher
+from penstock.pipeline.running.reproducing import Watcher
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 from penstock.registry.aliases import find_alias

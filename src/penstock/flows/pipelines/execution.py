@@ -21,8 +21,8 @@ from penstock.flows.models.provenance import capture_code, data_digests, lock_di
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.parameters import flatten, numbers, parse_any
-from penstock.pipeline.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
 from penstock.pipeline.runner import reproduce
+from penstock.pipeline.running.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
