@@ -64,11 +64,8 @@ class Quality(QualityCounts):
         """Return the mean negative log-likelihood in nats."""
         return self.metric("log_loss")[0]
 
-    def metric(self, name: str) -> tuple[float, float]:
-        """Return a metric and its standard error; NaN for what the labels do not tell.
-
-        The error is NaN with fewer than `MIN_OF_CLASS` rows of a class that the metric is about, and with
-        too few requests.
+    def value(self, name: str) -> float:
+        """Return a metric without its error, which costs most of a metric; NaN for what the labels do not tell.
 
         Raises:
             Invalid: the metric is unknown.
@@ -80,9 +77,20 @@ class Quality(QualityCounts):
                 hint=f"known metrics: {', '.join(sorted(METRICS))}",
             )
         whole = self._values(name, whole=True)
-        if whole is None or math.isnan(whole[0]):
+        return math.nan if whole is None else float(whole[0])
+
+    def metric(self, name: str) -> tuple[float, float]:
+        """Return a metric and its standard error; NaN for what the labels do not tell.
+
+        The error is NaN with fewer than `MIN_OF_CLASS` rows of a class that the metric is about, and with
+        too few requests.
+
+        Raises:
+            Invalid: the metric is unknown.
+        """
+        value = self.value(name)
+        if math.isnan(value):
             return math.nan, math.nan
-        value = float(whole[0])
         if self.lacking(name) is not None:
             return value, math.nan
         without = self._values(name, whole=False)

@@ -127,6 +127,8 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
             done = reproduce_and_record(project, options, watcher)
     finally:
         project.close()
+    if done.untold is not None:
+        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
     session.emit(_document(done), lambda: _text(done, dry=dry))
 
 

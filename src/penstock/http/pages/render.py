@@ -63,6 +63,7 @@ class Renderer:
         self._environment.tests |= {
             "named": is_named,
             "findings": is_findings,
+            "in_params": lambda name: name.startswith("params."),
             "judgeable": METRICS.__contains__,
         }
         self._environment.globals["project_name"] = project_name
