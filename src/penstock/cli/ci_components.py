@@ -31,7 +31,7 @@ def ci_stage(session: Session, target: str, given: tuple[Path, ...], made: Path,
     It is what a component of the pipeline runs that `penstock ci init kubeflow` writes; an earlier run of the same
     inputs is taken from the run cache.
     """
-    from penstock.cli.pipelines.repro import Narrator
+    from penstock.cli.pipelines.narrating import Narrator
     from penstock.flows.ci.components import run_component
     from penstock.workspace import open_workspace
 

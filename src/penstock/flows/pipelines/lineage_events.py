@@ -82,7 +82,8 @@ class Told:
     def end(self, run: Run, problem: str | None) -> None:
         """Say how it ended; stages that were under way ended so too."""
         for stage in self._open.values() if problem is not None else ():
-            self.telling.send(stage_event(self.pipeline, stage, "FAIL", now_ms(), problem=problem))
+            event = stage_event(self.pipeline, stage, "FAIL", now_ms(), problem=problem or "")
+            self.telling.send(event)
         kind = pipeline_event(
             self.pipeline,
             "COMPLETE" if problem is None else "FAIL",
