@@ -81,9 +81,9 @@ class Told:
 
     def end(self, run: Run, problem: str | None) -> None:
         """Say how it ended; stages that were under way ended so too."""
-        for stage in self._open.values() if problem is not None else ():
-            event = stage_event(self.pipeline, stage, "FAIL", now_ms(), problem=problem or "")
-            self.telling.send(event)
+        if problem is not None:
+            for stage in self._open.values():
+                self.telling.send(stage_event(self.pipeline, stage, "FAIL", now_ms(), problem=problem))
         kind = pipeline_event(
             self.pipeline,
             "COMPLETE" if problem is None else "FAIL",
@@ -106,7 +106,7 @@ class Told:
         self.inner.printed(stage, line)
 
     def retried(self, stage: Stage, why: str, left: int) -> None:
-        """Pass it on: the stage is still under way."""
+        """Pass it on: to OpenLineage it is one run of the stage."""
         self.inner.retried(stage, why, left)
 
     def finished(self, result: StageResult) -> None:
