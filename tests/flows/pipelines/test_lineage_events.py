@@ -18,7 +18,7 @@ from penstock.base.errors import Refused
 from penstock.flows.pipelines.execution import SILENT, reproduce_and_record
 from penstock.flows.pipelines.lineage_events import Telling, Told
 from penstock.pipeline.openlineage import Pipeline
-from penstock.pipeline.reproducing import ReproduceOptions, StageResult
+from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult
 from penstock.pipeline.stage import Stage
 from penstock.project.lineage_target import LineageTarget
 from penstock.tracking.entities import Run
