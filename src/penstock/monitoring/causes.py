@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.monitoring.labelled import LabelledRows
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
 from penstock.monitoring.multivariate import matrix_of
-from penstock.monitoring.quality import LOWER_IS_BETTER
 from penstock.monitoring.rows import Rows
 from penstock.stats.separation import separate
 

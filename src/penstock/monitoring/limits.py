@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.monitoring.quality import METRICS
+from penstock.monitoring.metric_names import METRICS
 
 Action = Literal["alert", "rollback"]
 SLICES_MAX = 50

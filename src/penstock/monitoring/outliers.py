@@ -122,7 +122,10 @@ def learn_outliers(columns: Mapping[str, Array]) -> OutlierModel | None:
     if count < ROWS_MIN:
         return None
     places = np.unique(np.linspace(0, count - 1, min(count, ROWS_MAX)).astype(np.int64))
-    names, centres, scales, kept = [], [], [], []
+    names: list[str] = []
+    centres: list[float] = []
+    scales: list[float] = []
+    kept: list[Array] = []
     for name, values in sorted(columns.items()):
         if values.dtype.kind not in "iuf" or values.ndim != 1:
             continue
@@ -141,7 +144,7 @@ def learn_outliers(columns: Mapping[str, Array]) -> OutlierModel | None:
     drawn = np.clip(scaled, -DRAWN_IN, DRAWN_IN)
     covariance = np.atleast_2d(np.cov(drawn, rowvar=False))
     covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(np.maximum(np.diag(covariance), 1e-6))
-    precision = np.linalg.inv(covariance)
+    precision = np.linalg.inv(covariance).astype(np.float64)
     model = OutlierModel(tuple(names), np.array(centres), np.array(scales), precision, 0.0)
     model = OutlierModel.from_bytes(model.to_bytes())  # what is kept is what the limit is of
     distances = model.score({name: columns[name][places] for name in names}, len(places))

@@ -15,7 +15,7 @@ from penstock.monitoring.limits import (
     SlicesLimit,
     ValuesLimit,
 )
-from penstock.monitoring.quality import METRICS
+from penstock.monitoring.metric_names import METRICS
 
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):

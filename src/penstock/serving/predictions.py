@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from penstock.base.errors import Corrupt, Invalid
 from penstock.base.store.database import metadata, upsert
-from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.loaders.model import Array, Columns, Matrix
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.prediction_runs import cut, lowest_id, nth_id, place_in
 
@@ -85,6 +85,8 @@ class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
 def encode_columns(columns: Columns) -> bytes:
     """Pack columns as MessagePack: name -> [numpy type, bytes], or [`O`, list] for text; a tensor's shape is third."""
     packed: dict[str, tuple[Any, ...]] = {}
+    if isinstance(columns, Matrix):
+        return _encode_matrix(columns)
     for name, values in columns.items():
         if values.dtype.kind == "O":
             packed[name] = ("O", values.ravel().tolist())
@@ -93,6 +95,14 @@ def encode_columns(columns: Columns) -> bytes:
         if values.ndim != 1:
             packed[name] = (*packed[name], values.shape)
     return msgspec.msgpack.encode(packed)
+
+
+def _encode_matrix(columns: Matrix) -> bytes:
+    values = columns.values_by_row
+    kind, data, size = values.dtype.str, memoryview(values.tobytes(order="F")), values[:, :1].nbytes
+    return msgspec.msgpack.encode(
+        {name: (kind, data[at * size : (at + 1) * size]) for at, name in enumerate(columns.names)}
+    )
 
 
 def decode_columns(data: bytes) -> dict[str, Array]:

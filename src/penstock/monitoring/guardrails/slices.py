@@ -13,7 +13,8 @@ from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
 from penstock.monitoring.guardrails.quality import SCALE, SPREAD
 from penstock.monitoring.limits import SlicesLimit
-from penstock.monitoring.quality import LOWER_IS_BETTER, Quality
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
+from penstock.monitoring.quality import Quality
 from penstock.monitoring.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.stats.confidence import excess_evidence, mean_evidence

@@ -35,13 +35,13 @@ class _Share(NamedTuple):
     observed: float
     expected: float
     limit: float
-    count: int
+    value_count: int
     doubt: float = 0.0
 
     @property
     def lower(self) -> float:
         """By how much it is surely above what the reference has."""
-        low, _ = wilson_interval(self.observed * self.count, self.count, SURELY)
+        low, _ = wilson_interval(self.observed * self.value_count, self.value_count, SURELY)
         return low - self.doubt - self.expected
 
     @property
@@ -121,7 +121,7 @@ def _beyond(before: NumberColumn, now: NumberColumn) -> tuple[float, float]:
 
 
 def _finding(one: _Share, limit: ValuesLimit, window: Window) -> Finding:
-    low, high = wilson_interval(one.observed * one.count, one.count)
+    low, high = wilson_interval(one.observed * one.value_count, one.value_count)
     return make_finding(
         "values",
         window,
@@ -130,13 +130,13 @@ def _finding(one: _Share, limit: ValuesLimit, window: Window) -> Finding:
             observed=one.observed,
             limit=one.expected + one.limit,
             against=one.expected,
-            count=one.count,
+            count=one.value_count,
             statistic=one.statistic,
             statistic_value=one.lower,
             breached=one.is_over,
             near=not one.is_over and one.excess >= limit.resolve_below,
         ),
-        f"{one.observed:.1%} of {one.count} values of {one.feature} are {one.words} (between {low:.1%} and {high:.1%}; "
+        f"{one.observed:.1%} of {one.value_count} values of {one.feature} are {one.words} (between {low:.1%} and {high:.1%}; "
         f"{one.expected:.1%} in the reference): {'surely more' if one.is_over else 'not surely more'} than the "
         f"{one.expected + one.limit:.1%} that may be",
     )

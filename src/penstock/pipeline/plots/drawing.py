@@ -6,6 +6,7 @@ The only module that imports vl-convert, which carries Vega, Vega-Lite and a Jav
 from __future__ import annotations
 
 import base64
+import importlib.metadata
 import json
 import re
 from collections.abc import Sequence
@@ -41,11 +42,29 @@ def _library() -> ModuleType:
         import vl_convert
     except ImportError:
         raise Unavailable(
-            "drawing plots needs vl-convert, which is not installed",
+            "a picture needs vl-convert, which is not installed",
             code="plots.no_library",
-            hint="pip install 'penstock[plots]', or --json and --show-vega, which need nothing",
+            hint="pip install 'penstock[plots]'; JSON and --show-vega need nothing",
         ) from None
     return vl_convert
+
+
+def find_version() -> str | None:
+    """Return the installed library's version without loading it; None where there is none."""
+    try:
+        return importlib.metadata.version("vl-convert-python")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def draw_svg(spec: Spec) -> str:
+    """Return a specification drawn as SVG; it asks nobody for anything.
+
+    Raises:
+        Unavailable: the library is not installed.
+    """
+    picture: str = _library().vegalite_to_svg(spec, allowed_base_urls=[])
+    return picture
 
 
 def draw_png(spec: Spec) -> bytes:
@@ -55,6 +74,16 @@ def draw_png(spec: Spec) -> bytes:
         Unavailable: the library is not installed.
     """
     picture: bytes = _library().vegalite_to_png(spec, scale=2, allowed_base_urls=[])
+    return picture
+
+
+def picture_of(svg: str) -> bytes:
+    """Return an SVG picture as PNG, twice as many pixels each way.
+
+    Raises:
+        Unavailable: the library is not installed.
+    """
+    picture: bytes = _library().svg_to_png(svg, scale=2)
     return picture
 
 
@@ -81,7 +110,7 @@ def draw_page(plots: Sequence[Drawn], folder: Path, template: str | None = None)
         sections.append(
             f'<section id="plot-{number}"></section><script>vegaEmbed("#plot-{number}", {spec}, {_OPTIONS})</script>'
         )
-    scripts = f"<script>{_bundle(folder)}</script>" if has_spec else ""
+    scripts = f"<script>{script(folder)}</script>" if has_spec else ""
     body = "\n".join(sections)
     if template is not None:
         return (
@@ -91,10 +120,15 @@ def draw_page(plots: Sequence[Drawn], folder: Path, template: str | None = None)
     return f"<!doctype html><html><head>{head}<style>{_STYLE}</style>{scripts}</head><body>\n{body}\n</body></html>\n"
 
 
-def _bundle(folder: Path) -> str:
-    library: Any = _library()
-    place = folder / f"penstock-vega-{library.__version__}.js"
+def script(folder: Path) -> str:
+    """Return the libraries' JavaScript, which defines `vega`, `vegaLite` and `vegaEmbed`; kept in a folder.
+
+    Raises:
+        Unavailable: the library is not installed.
+    """
+    place = folder / f"penstock-vega-{find_version()}.js"
     if not place.is_file():
+        library: Any = _library()
         write_atomic(place, _in_script(library.javascript_bundle()).encode(), durable=False)
     return place.read_text(encoding="utf-8")
 
