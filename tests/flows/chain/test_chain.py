@@ -26,8 +26,8 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.pages.telling.chains import sentence_of
-from penstock.monitoring.learned import rows_of
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.rowwise.learned import rows_of
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.prediction_id import PredictionId
