@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.monitoring.limits import (
+from penstock.monitoring.guardrails.limits import (
     Action,
     FreshnessLimit,
     MultivariateLimit,
