@@ -240,7 +240,9 @@ def test_runs_are_grouped_by_a_parameter_with_the_best_and_the_mean_of_each_metr
     store: tuple[TestClient, Hostile],
 ) -> None:
     client, hostile = store
-    text = client.get(f"/experiments/{hostile.crowd}?group=params.depth&filter=metrics.loss+%3E+0").text
+    text = client.get(
+        f"/experiments/{hostile.crowd}?group=params.depth&filter=metrics.loss+%3E+0&column=metrics.loss"
+    ).text
     rows = {
         one.split('"')[0]: [
             unescape(cell) for cell in re.findall(r">([^<>]+)</(?:td|bdi)>", one.split("</tr>")[0])

@@ -25,6 +25,8 @@ from penstock.tracking.metrics import list_latest
 from penstock.tracking.search import RunSearch, run_cursor, search_runs
 
 PAGE = 100
+GROUP_METRICS = 2
+"""So many metrics of groups are told where nobody chose columns: each costs 25 ms of 10,000 runs."""
 FEW = 24
 """So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
@@ -109,6 +111,11 @@ class RunTable:
     attributes: Mapping[str, Column] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
 
+    @property
+    def group_metrics(self) -> frozenset[str]:
+        """The columns that are told of groups."""
+        return frozenset(f"metrics.{key}" for one in self.groups for key in one.cells)
+
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
     """Return the page of runs that an address asks for; a filter or order that is wrong is the table's problem."""
@@ -148,6 +155,7 @@ def _groups(
     """Return all runs that match, by the parameter that the address names."""
     param = asked.group.partition(".")[2]
     metrics = [one.key for one in columns if one.kind == "metrics"]
+    metrics = metrics if asked.columns else metrics[:GROUP_METRICS]
     found = group_runs(
         connection, RunSearch(list(experiment_ids), asked.filter, limit=MAX_GROUPS), param, metrics
     )
