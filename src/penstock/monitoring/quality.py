@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Invalid
+from penstock.monitoring.metric_names import METRICS, OF_CLASSES, OF_SCORES
 from penstock.monitoring.quality_counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
 from penstock.stats import classification
 
@@ -24,10 +25,6 @@ MIN_OF_CLASS = 10
 MIN_GROUPS = 8
 GROUP_FACTOR = 1.1
 """An error from 32 groups is itself uncertain: Student's quantiles over the normal ones, far out."""
-LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "mape", "calibration_error"})
-OF_SCORES = ("roc_auc", "average_precision", "calibration_error")
-OF_CLASSES = ("precision", "recall", "f1", "macro_f1")
-METRICS = frozenset({"accuracy", "r2", *OF_SCORES, *OF_CLASSES}) | LOWER_IS_BETTER
 _MEANS = {"brier": "scored", "log_loss": "scored", "accuracy": "classed", "mae": "valued", "mape": "sized"}
 _SUM_OF = {
     "brier": "brier",

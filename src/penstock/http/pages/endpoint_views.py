@@ -31,8 +31,8 @@ from penstock.http.pages.telling.formatting import milliseconds, number
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
-from penstock.monitoring.quality import LOWER_IS_BETTER
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.references import parse_time

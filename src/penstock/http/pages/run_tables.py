@@ -15,7 +15,7 @@ from penstock.base.errors import Invalid, PenstockError
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, seconds
-from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
+from penstock.monitoring.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking

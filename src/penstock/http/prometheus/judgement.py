@@ -17,6 +17,7 @@ from penstock.flows.production.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
 
 FEATURES_MAX = 200
+DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")
 STATES = ("held", "breached", "unjudged")
 SERVER_STATES = ("ready", "failed", "waiting", "pending")
 BY_ROUTE = ("endpoint", "version", "route")
@@ -152,14 +153,23 @@ def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         "1 for the reason why a guardrail is not judged.",
         labels=[*names, "reason"],
     )
+    observed = GaugeMetricFamily(
+        "penstock_guardrail_observed",
+        "What a guardrail saw at the last look, in its own unit; of several features the worst.",
+        labels=names,
+    )
+    limits = GaugeMetricFamily("penstock_guardrail_limit", "What that may be.", labels=names)
     for look in looks:
         for one in look.guardrails:
             labels = [look.endpoint, str(one.version), one.route, one.kind, one.name]
             for state in STATES:
                 states.add_metric([*labels, state], float(one.state == state))
+            if math.isfinite(one.observed) and math.isfinite(one.limit):
+                observed.add_metric(labels, one.observed)
+                limits.add_metric(labels, one.limit)
             if one.reason is not None:
                 unjudged.add_metric([*labels, one.reason], 1)
-    yield from (states, unjudged)
+    yield from (states, unjudged, observed, limits)
 
 
 def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
@@ -173,6 +183,12 @@ def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         "penstock_feature_drift_ks",
         "Kolmogorov-Smirnov distance of a number against training.",
         labels=of_feature,
+    )
+    distances = GaugeMetricFamily(
+        "penstock_feature_drift_distance",
+        "Distance of a feature from training: wasserstein in standard deviations of training, jensen_shannon in "
+        "[0, 1], chi_square as Cohen's w.",
+        labels=[*of_feature, "distance"],
     )
     unseen = GaugeMetricFamily(
         "penstock_feature_unseen_ratio",
@@ -198,9 +214,13 @@ def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
             missing.add_metric(named, one.missing_ratio_current)
             if one.ks is not None:
                 ks.add_metric(named, one.ks)
+            for name in DISTANCES:
+                distance: float | None = getattr(one, name)
+                if distance is not None:
+                    distances.add_metric([*named, name], distance)
             if one.unseen_ratio is not None:
                 unseen.add_metric(named, one.unseen_ratio)
-    yield from (psi, ks, unseen, missing, rows, untold)
+    yield from (psi, ks, distances, unseen, missing, rows, untold)
 
 
 def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
@@ -217,7 +237,7 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     )
     estimated = GaugeMetricFamily(
         "penstock_quality_estimated",
-        "A metric of quality that is estimated from probabilities, without labels.",
+        "A metric of quality that is estimated without labels: from probabilities, or from a model of the loss.",
         labels=of_metric,
     )
     gaps = GaugeMetricFamily(
@@ -227,10 +247,22 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     )
     trusted = GaugeMetricFamily(
         "penstock_quality_estimated_calibration",
-        "1 for what labels say of the probabilities behind estimates: good, off or unchecked.",
+        "1 for what labels say of what estimates stand on: good, off or unchecked.",
         labels=[*BY_ROUTE, "state"],
     )
+    slices = GaugeMetricFamily(
+        "penstock_slice_quality",
+        "A metric of live quality of the rows that have one value of a feature.",
+        labels=[*of_metric, "feature", "slice"],
+    )
+    slice_labels = GaugeMetricFamily(
+        "penstock_slice_labels", "Labels that such a metric is of.", labels=[*BY_ROUTE, "feature", "slice"]
+    )
     for labels, route in _routes(looks):
+        for one in route.measures.slices:
+            slice_labels.add_metric([*labels, one.feature, one.value], one.label_count)
+            for name, (number, _) in one.quality.items():
+                slices.add_metric([*labels, name, one.feature, one.value], number)
         guess = route.measures.estimated
         if guess is not None:
             trusted.add_metric([*labels, guess.calibration], 1)
@@ -245,7 +277,7 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
             value.add_metric([*labels, name], number)
             if math.isfinite(deviation):
                 error.add_metric([*labels, name], deviation)
-    yield from (value, error, labels_seen, ended, estimated, gaps, trusted)
+    yield from (value, error, labels_seen, ended, estimated, gaps, trusted, slices, slice_labels)
 
 
 def _routes(looks: Iterable[EndpointLook]) -> Iterator[tuple[list[str], RouteLook]]:
