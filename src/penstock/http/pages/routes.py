@@ -78,6 +78,7 @@ def page_routes(
         route("/models/{name}/{number}", models.version),
         route("/models/{name}/{number}/card", models.card),
         route("/models/{name}/{number}/card.md", models.card),
+        Route("/models/{name}/{number}/approve", AliasPages(project, renderer).approve, methods=["POST"]),
         Route(
             "/models/{name}/{number}/promote", AliasPages(project, renderer).promote, methods=["GET", "POST"]
         ),

@@ -19,8 +19,8 @@ GROUP = "penstock.gates"
 RESERVED = frozenset({"severity", "waiver"})
 """The keys of an entry beside its check."""
 NAMES = (
-    "metric", "champion", "schema", "slices", "fairness", "drift", "leakage", "calibration", "baseline", "robustness", "latency",
-    "size", "parity", "provenance", "staleness", "command", "python",
+    "metric", "champion", "schema", "slices", "fairness", "drift", "leakage", "calibration", "baseline", "robustness", "reproducibility", "latency",
+    "infrastructure", "size", "parity", "replay", "provenance", "staleness", "approval", "pytest", "command", "python",
 )  # fmt: skip
 OWN: dict[str, str] = {name: f"penstock.registry.gates.kinds.{name}:GATE" for name in NAMES}
 """In the order in which they are told."""
