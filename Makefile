@@ -5,12 +5,18 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
+GROOVY_LINT := .node/npm-groovy-lint-15.2.2
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob \
-	PENSTOCK_MLSERVER=$(CURDIR)/.venv-mlserver/bin/mlserver PENSTOCK_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python
-REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed programs
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium
+	PENSTOCK_MLSERVER=$(CURDIR)/.venv-mlserver/bin/mlserver PENSTOCK_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python \
+	PENSTOCK_KFP_PYTHON=$(CURDIR)/.venv-kfp/bin/python PENSTOCK_PROVENANCE_PYTHON=$(CURDIR)/.venv-provenance/bin/python \
+	PENSTOCK_GROOVY_LINT=$(CURDIR)/$(GROOVY_LINT)/node_modules/.bin/npm-groovy-lint
+REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed .venv-kfp/.installed \
+	.venv-provenance/.installed $(GROOVY_LINT)/.installed programs
+# More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
+WORKERS ?= 4
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium default-jre-headless
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
@@ -26,6 +32,7 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
 	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(REAL) $(PYTEST) $(ARGS)
 
+test-fast: WORKERS = 2
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
 
@@ -67,7 +74,8 @@ release: $(VENV)/.tested ## Make VERSION=0.2.0 and try it out in an empty direct
 bench-data: $(VENV)/.tested $(PEERS)/.installed programs ## Measure the data commands beside DVC.
 	$(REAL) $(BIN)/python bench/bench_data.py
 
-bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC.
+bench-pipeline: $(VENV)/.tested $(PEERS)/.installed ## Measure pipelines and experiments beside DVC, and ninja as the floor.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ninja
 	$(REAL) $(BIN)/python bench/bench_pipeline.py
 
 bench-dvc-suite: $(VENV)/.tested $(PEERS)/.installed ## Run DVC's own benchmark suite against both programs.
@@ -89,6 +97,17 @@ bench-serving: $(VENV)/.tested .venv-mlserver/.installed .venv-servers/.installe
 .venv-kserve/.installed: constraints-kserve.txt
 	$(PYTHON) -m venv .venv-kserve
 	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< kserve
+	touch $@
+
+.venv-kfp/.installed: constraints-kfp.txt
+	$(PYTHON) -m venv .venv-kfp
+	.venv-kfp/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< kfp kfp-kubernetes
+	touch $@
+
+.venv-provenance/.installed: constraints-provenance.txt
+	$(PYTHON) -m venv .venv-provenance
+	.venv-provenance/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< \
+		'cyclonedx-python-lib[json-validation]' huggingface_hub openlineage-python model-signing pyOpenSSL
 	touch $@
 
 .venv-servers/.installed: bench/serving/constraints-servers.txt
@@ -127,9 +146,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 # The same with what the tests need.
-# PyTorch comes with gigabytes for graphics cards on many machines: CI has it, others say TORCH=1; its tests are skipped.
+# PyTorch comes with gigabytes for graphics cards on many machines, Ray is large too: CI has them, others say TORCH=1 or
+# RAY=1; their tests are skipped.
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)]'
+	$(BIN)/python -m pip $(PIP) --editable '.[dev$(if $(filter true,$(CI))$(TORCH),$(shell printf ,)torch)$(if $(filter true,$(CI))$(RAY),$(shell printf ,)ray)]'
 	touch $@
 
 # Real programs the tests talk to, apart from ours so that neither bends the other's dependencies.
@@ -144,8 +164,13 @@ $(AZURITE)/.installed:
 	bin/ensure-npm $(AZURITE) azurite@3.35.0
 	touch $@
 
+# Reads a Jenkinsfile as Groovy does, which takes Java.
+$(GROOVY_LINT)/.installed:
+	bin/ensure-npm $(GROOVY_LINT) npm-groovy-lint@15.2.2
+	touch $@
+
 programs: ## Install the Debian packages that tests talk to, where that is possible.
 	@bin/ensure-programs $(PROGRAMS)
 
 clean: ## Remove what was made, the environments too.
-	rm -rf $(VENV) $(PEERS) .venv-clients .venv-mlserver .venv-kserve .venv-servers .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(PEERS) .venv-clients .venv-mlserver .venv-kserve .venv-kfp .venv-provenance .venv-servers .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -19,6 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from judgement_of_rows import (
+    causes_told,
+    costs_of_rows,
+    multivariate_alarms,
+    multivariate_power,
+    outlier_alarms,
+    slice_alarms,
+)
 from scipy.signal import lfilter
 from scipy.stats import ks_2samp
 
@@ -38,6 +46,7 @@ from penstock.monitoring.windows import Window, WindowKey
 from penstock.stats.classification import area
 from penstock.stats.distances import population_stability
 
+OF_ROWS = (multivariate_alarms, multivariate_power, outlier_alarms, slice_alarms, causes_told, costs_of_rows)
 RESULTS = Path(__file__).parent / "results" / "judgement.json"
 SHARE = 0.1
 LOOKS = 50
@@ -353,6 +362,7 @@ def main() -> int:
     arguments = parser.parse_args()
     parts = (
         false_rollbacks, requests_to_rollback, false_quality, drift_alarms, drift_power, exactness, slow_rollouts,
+        *OF_ROWS,
     )  # fmt: skip
     rng = np.random.default_rng(20261128)
     results: dict[str, Any] = {"scale": {}}
@@ -363,6 +373,8 @@ def main() -> int:
             continue
         if part is slow_rollouts:  # came later, and must leave the others their numbers
             rng = np.random.default_rng(20261129)
+        if part is multivariate_alarms:
+            rng = np.random.default_rng(20261130)
         start = time.perf_counter()
         results[part.__name__] = part(rng, arguments.scale)
         results["scale"][part.__name__] = arguments.scale

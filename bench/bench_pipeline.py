@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/bench_pipeline.py [--repeat 3] [--stages 200] [--experiments 1000] [--work DIR]
 
-Stages copy a small file each, in chains of ten; experiments are commits with parameters, metrics and a lock of their own.
+`ninja`, which only compares times of files and keeps nothing, is the floor. Stages copy a small file each, in chains of ten; experiments are commits with parameters, metrics and a lock of their own.
 What takes DVC long is run by it once. Where the machine is shared, processor time says more than the clock; what the
 load was is noted. Results go to `bench/results/pipeline.json`.
 """
@@ -28,6 +28,7 @@ PROGRAMS = {
     "dvc": os.environ.get("PENSTOCK_DVC") or str(ROOT / ".venv-peers" / "bin" / "dvc"),
     "penstock": str(Path(sys.executable).with_name("penstock")),
 }
+NINJA = Path(sys.executable).with_name("ninja")
 CHAIN = 10
 MANY = 10  # times as many stages for the case that shows how the time grows
 
@@ -104,6 +105,12 @@ class Bench:
                 f"    outs: [o{number}]",
             ]
         (root / "dvc.yaml").write_text("\n".join(lines) + "\n")
+        rules = ["rule copy", "  command = cp $in $out"]
+        for number in range(stages):
+            before = "raw" if number % CHAIN == 0 else f"n{number - 1}"
+            rules.append(f"build n{number}: copy {before}")
+        (root / "build.ninja").write_text("\n".join(rules) + "\n")
+        (root / ".gitignore").write_text("/n[0-9]*\n/.ninja*\n")
         self.git(root, "add", "-A")
         self.git(root, "commit", "-qm", "pipeline")
         return root
@@ -130,12 +137,19 @@ def pipelines(bench: Bench, stages: int, repeat: int) -> None:
         shutil.copytree(origin, root, symlinks=True)
         measured[program] = [bench.run(root, PROGRAMS[program.split()[0]], "repro", *words)]
         roots[program] = root
+    for jobs_of_ninja in ("1", "2") if NINJA.exists() else ():
+        root = bench.work / f"ninja{jobs_of_ninja}"
+        shutil.copytree(origin, root, symlinks=True)
+        measured[f"ninja -j {jobs_of_ninja}"] = [bench.run(root, str(NINJA), "-j", jobs_of_ninja)]
+        roots["ninja"] = root
     bench.case(f"{stages} stages from scratch", measured)
     for name, words in (("repro", ["repro"]), ("status", ["status"])):
         measured = {one: [] for one in PROGRAMS}
         for _ in range(repeat):
             for one, program in PROGRAMS.items():
                 measured[one].append(bench.run(roots[one], program, *words))
+        if "ninja" in roots:
+            measured["ninja"] = [bench.run(roots["ninja"], str(NINJA)) for _ in range(repeat)]
         bench.case(f"{stages} stages, nothing to do: {name}", measured)
     large = bench.make("large", stages * MANY)
     bench.run(large, PROGRAMS["penstock"], "repro", "-q")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
-from scheduling import mark_slow, record_durations, sort_items
+from scheduling import is_left_out, mark_slow, record_durations, sort_items
 from servers.azure import AzureServer
 from servers.postgres import PostgresServer
 from servers.s3 import S3Server
@@ -28,9 +29,20 @@ pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin what the processes of this run share, in the process that controls it."""
+    # Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
+    # times its time. Every process of a test inherits it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Where an environment forbids it, as containers often do, every process would compile all files anew.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
         begin()
         record_durations(config)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what a run of the fast tests would leave out anyway."""
+    return is_left_out(collection_path, config) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -59,7 +59,7 @@ def fact(
     if is_recording():
         if (path, name) not in _made:
             _made[path, name] = plain(make())
-            _write(path, name, {"digest": digest, "found": _made[path, name]})
+            write(path, name, {"digest": digest, "found": _made[path, name]})
         return _made[path, name]
     known = json.loads(path.read_text()).get(name) if path.exists() else None
     if known is None or known["digest"] != digest:
@@ -137,7 +137,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _write(path: Path, name: str, fact: dict[str, Any]) -> None:
+def write(path: Path, name: str, fact: dict[str, Any]) -> None:
     """Put one fact into a file that other processes write too."""
     path.parent.mkdir(exist_ok=True)
     lock = os.open(path.parent, os.O_RDONLY)

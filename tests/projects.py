@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.tracked import versioning
 from penstock.project.project import Project
 from penstock.workspace import open_workspace
+from servers.quick_python import quick_python
 
 PENSTOCK_YAML = """\
 project: sample
@@ -143,7 +143,7 @@ class Sample:
         (root / "data").mkdir(parents=True)
         files = {
             "penstock.yaml": PENSTOCK_YAML,
-            "dvc.yaml": DVC_YAML.replace("{python}", sys.executable),
+            "dvc.yaml": DVC_YAML.replace("{python}", quick_python()),
             "params.yaml": PARAMS_YAML,
             "split.py": SPLIT_PY,
             "train.py": TRAIN_PY,

@@ -6,6 +6,7 @@ How long each file takes is recorded in `durations.json`; `make durations` write
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import Counter
@@ -16,7 +17,8 @@ import pytest
 RECORDED = Path(__file__).with_name("durations.json")
 RECORD = "PENSTOCK_RECORD_DURATIONS"
 UNKNOWN_S = 30.0
-FAST_RATIO = 0.08
+FAST_S = 80.0
+NOT_SLOW = "not slow"
 REAL_PROGRAMS = {
     "azure_server",
     "dvc",
@@ -38,20 +40,29 @@ def sort_items(items: list[pytest.Item]) -> None:
 
 
 def mark_slow(items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out: what needs a real program, and the files that take longest.
-
-    The others are the shortest files that together take `FAST_RATIO` of the time of all.
-    """
-    known = load_durations()
-    left_s = sum(known.values()) * FAST_RATIO
-    long = set()
-    for name, seconds in sorted(known.items(), key=lambda pair: pair[1]):
-        left_s -= seconds
-        if left_s < 0:
-            long.add(name)
+    """Mark what `make test-fast` leaves out: what needs a real program, and the files that take longest."""
+    long = long_files()
     for item in items:
         if file_of(item.nodeid) in long or REAL_PROGRAMS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+def is_left_out(path: Path, config: pytest.Config) -> bool:
+    """Say whether a file need not even be imported, since only fast tests are asked for and it takes long."""
+    if config.option.markexpr != NOT_SLOW or RECORDED.parent not in path.parents:
+        return False
+    return path.relative_to(RECORDED.parents[1]).as_posix() in long_files()
+
+
+@functools.cache
+def long_files() -> frozenset[str]:
+    """Return all files but the shortest ones that together take `FAST_S`, one after the other."""
+    left_s, long = FAST_S, set()
+    for name, seconds in sorted(load_durations().items(), key=lambda pair: pair[1]):
+        left_s -= seconds
+        if left_s < 0:
+            long.add(name)
+    return frozenset(long)
 
 
 def load_durations() -> dict[str, float]:

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,13 +24,19 @@ READY_S = 90.0
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A server: how it is started, where it is asked and with what. `{port}` stands in the command."""
+    """A server: how it is started, where it is asked and with what.
+
+    `{port}` and `{grpc_port}` stand in the command. A body of bytes is sent as it is, with `headers`; over gRPC it is
+    a serialised ModelInferRequest.
+    """
 
     name: str
     command: Sequence[str]
     path: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     environment: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    is_grpc: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +64,9 @@ class Running:
 
     def __init__(self, contender: Contender, folder: Path, cores: str = "0") -> None:
         self.contender = contender
-        self.port = free_port()
-        command = ["taskset", "-c", cores, *(part.format(port=self.port) for part in contender.command)]
+        self.port, self.grpc_port = free_port(), free_port()
+        parts = (part.format(port=self.port, grpc_port=self.grpc_port) for part in contender.command)
+        command = ["taskset", "-c", cores, *parts]
         self.log = folder / f"{contender.name.replace(' ', '-')}.log"
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with self.log.open("wb") as log:
@@ -72,7 +80,8 @@ class Running:
             )
         self.url = f"http://127.0.0.1:{self.port}{contender.path}"
         self.body = folder / f"{contender.name.replace(' ', '-')}.json"
-        self.body.write_text(json.dumps(contender.body))
+        body = contender.body if isinstance(contender.body, bytes) else json.dumps(contender.body).encode()
+        self.body.write_bytes(body)
 
     def wait(self) -> None:
         """Wait until it answers.
@@ -83,12 +92,17 @@ class Running:
         deadline = time.monotonic() + READY_S
         said = ""
         while time.monotonic() < deadline and self.process.poll() is None:
-            request = urllib.request.Request(
-                self.url, self.body.read_bytes(), {"Content-Type": "application/json"}
-            )
             try:
+                if self.contender.is_grpc:
+                    load_grpc(self, 1, 0.1, "1")
+                    return
+                request = urllib.request.Request(
+                    self.url, self.body.read_bytes(), dict(self.contender.headers)
+                )
                 with urllib.request.urlopen(request, timeout=5):
                     return
+            except subprocess.CalledProcessError as error:
+                said = error.stderr[-300:]
             except urllib.error.HTTPError as error:
                 said = f"{error.code} {error.read()[:300]!r}"
             except OSError as error:
@@ -125,32 +139,59 @@ class Running:
 
 
 def load(running: Running, clients: int, seconds: float, core: str = "1") -> Measured:
-    """Load a server with wrk and return what it did."""
+    """Load a server and return what it did."""
+    send = load_grpc if running.contender.is_grpc else load_http
+    send(running, clients, 2.0, core)
+    before_s, _ = running.usage()
+    count, rate, p50_ms, p99_ms, failed = send(running, clients, seconds, core)
+    after_s, memory = running.usage()
+    return Measured(
+        requests_per_s=rate,
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
+        failed=failed,
+        cpu_us_per_request=round((after_s - before_s) / max(count, 1) * 1e6, 1),
+        memory_mb=round(memory, 1),
+    )
+
+
+Sent = tuple[int, float, float, float, int]
+"""Requests, requests a second, median and 99th percentile in milliseconds, and failures."""
+
+
+def load_http(running: Running, clients: int, seconds: float, core: str) -> Sent:
+    """Send with wrk."""
     script = running.body.with_suffix(".lua")
     script.write_text(
         'wrk.method = "POST"\n'
         f'local file = io.open("{running.body}", "rb")\n'
         'wrk.body = file:read("*all")\nfile:close()\n'
-        'wrk.headers["Content-Type"] = "application/json"\n'
+        + "".join(f'wrk.headers["{name}"] = "{text}"\n' for name, text in running.contender.headers.items())
     )
     command = ["taskset", "-c", core, "wrk", "-t1", f"-c{clients}", "--latency", "-s", str(script)]
-    subprocess.run([*command, "-d2s", running.url], check=True, capture_output=True)
-    before_s, _ = running.usage()
     done = subprocess.run(
         [*command, f"-d{seconds:g}s", running.url], check=True, capture_output=True, text=True
     )
-    after_s, memory = running.usage()
     text = done.stdout
-    count = int(_find(r"(\d+) requests in", text))
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    return Measured(
-        requests_per_s=float(_find(r"Requests/sec:\s+([\d.]+)", text)),
-        p50_ms=_milliseconds(_find(r"50%\s+(\S+)", text)),
-        p99_ms=_milliseconds(_find(r"99%\s+(\S+)", text)),
-        failed=int(failed[1]) if failed else 0,
-        cpu_us_per_request=round((after_s - before_s) / max(count, 1) * 1e6, 1),
-        memory_mb=round(memory, 1),
+    return (
+        int(_find(r"(\d+) requests in", text)),
+        float(_find(r"Requests/sec:\s+([\d.]+)", text)),
+        _milliseconds(_find(r"50%\s+(\S+)", text)),
+        _milliseconds(_find(r"99%\s+(\S+)", text)),
+        int(failed[1]) if failed else 0,
     )
+
+
+def load_grpc(running: Running, clients: int, seconds: float, core: str) -> Sent:
+    """Send the same serialised request over and over, from a process of its own."""
+    script = str(Path(__file__).parent / "grpc_load.py")
+    command = ["taskset", "-c", core, sys.executable, script, f"127.0.0.1:{running.grpc_port}"]
+    done = subprocess.run(
+        [*command, str(running.body), str(clients), str(seconds)], check=True, capture_output=True, text=True
+    )
+    count, rate, p50_ms, p99_ms, failed = json.loads(done.stdout)
+    return count, rate, p50_ms, p99_ms, failed
 
 
 def _find(pattern: str, text: str) -> str:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+import zipfile
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
 
+import penstock
 from penstock import __version__
 from penstock.base.errors import Conflict, Refused
 from penstock.ci.installing import Declared, plan_installation
 from penstock.ci.jobs import Job
 from penstock.ci.render.gitlab import render_gitlab
 from penstock.ci.render.jenkins import render_jenkins
-from penstock.flows.ci.files import RENDERERS, apply_ci_file, plan_ci_file
+from penstock.flows.ci.files import FILES, JOB_RENDERERS, apply_ci_file, plan_ci_file
+from penstock.workspace import open_workspace
 from projects import Sample
 from servers.forking import run_penstock
 
 SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
+GROOVY_LINT = os.environ.get("PENSTOCK_GROOVY_LINT")
 LAST = f"python -m pip install 'penstock[all]=={__version__}'"
 ODD = Job(
     python="3.11",
@@ -33,15 +43,46 @@ ODD = Job(
 
 
 @pytest.mark.slow
-def test_the_files_keep_their_systems_schemas(sample: Sample) -> None:
-    checker = Path(sys.executable).with_name("check-jsonschema")
-    for system, schema in SCHEMAS.items():
-        plan = plan_ci_file(sample.project, system)
-        apply_ci_file(plan)
-        done = subprocess.run(
-            [checker, "--builtin-schema", schema, plan.path], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_the_files_keep_their_systems_schemas_and_are_safe(sample: Sample) -> None:
+    """With and without runs that no push begins: check-jsonschema for both systems, zizmor for GitHub's."""
+    beside = Path(sys.executable).parent
+    settings = sample.root / "penstock.yaml"
+    text = settings.read_text()
+    for on in ("", '\n  on: {schedule: "0 3 * * MON-fri", data: s3://b/raw.csv}'):
+        settings.write_text(text.replace('  tests: "true"', f'  tests: "true"{on}'))
+        project = open_workspace(sample.root)
+        for system, schema in SCHEMAS.items():
+            plan = plan_ci_file(project, system)
+            apply_ci_file(plan, force=True)
+            checks = [[beside / "check-jsonschema", "--builtin-schema", schema, plan.path]]
+            if system == "github":
+                checks.append([beside / "zizmor", "--offline", "--no-progress", "--pedantic", plan.path])
+            for check in checks:
+                done = subprocess.run(check, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stdout + done.stderr
+        project.close()
+
+
+def test_runs_without_a_push_are_begun_in_each_systems_own_way(sample: Sample) -> None:
+    settings = sample.root / "penstock.yaml"
+    on = '  tests: "true"\n  on: {schedule: "0 3 * * MON-fri", data: s3://b/raw.csv}'
+    settings.write_text(settings.read_text().replace('  tests: "true"', on))
+    plans = {system: plan_ci_file(sample.project, system) for system in JOB_RENDERERS}
+    github = yaml.safe_load(plans["github"].text)
+    assert github[True]["schedule"] == [{"cron": "0 3 * * 1-5"}]
+    assert github[True]["repository_dispatch"] == {"types": ["penstock-data"]}
+    assert "'--new-data' || ''" in github["jobs"]["validate"]["env"]["NEW_DATA"]
+    assert "Pipeline schedules" in " ".join(plans["gitlab"].notes)
+    first = yaml.safe_load(plans["gitlab"].text)["workflow"]["rules"][0]
+    assert first == {
+        "if": '$CI_PIPELINE_SOURCE == "schedule" || $CI_PIPELINE_SOURCE == "trigger"',
+        "variables": {"NEW_DATA": "--new-data"},
+    }
+    jenkins = plans["jenkins"].text
+    assert "cron('TZ=UTC\\n0 3 * * 1-5')" in jenkins
+    assert "when { not { anyOf { triggeredBy 'TimerTrigger'; triggeredBy 'RemoteCause' } } }" in jenkins
+    assert jenkins.count("{") == jenkins.count("}")
+    assert all("sees no data" in " ".join(plan.notes) for plan in plans.values())
 
 
 def test_the_token_can_only_read_and_nothing_of_an_event_reaches_a_shell(sample: Sample) -> None:
@@ -53,7 +94,7 @@ def test_the_token_can_only_read_and_nothing_of_an_event_reaches_a_shell(sample:
 
 
 def test_a_file_changed_by_hand_is_kept(sample: Sample) -> None:
-    for system in RENDERERS:
+    for system in JOB_RENDERERS:
         plan = plan_ci_file(sample.project, system)
         apply_ci_file(plan)
         plan.path.write_text(plan.text + "# mine\n")
@@ -115,12 +156,12 @@ def test_the_projects_own_words_and_files_are_read(sample: Sample) -> None:
 def test_a_remote_that_a_hosted_runner_cannot_reach_is_refused(sample: Sample, tmp_path: Path) -> None:
     remote = ("remote", "add", "-d", "storage", str(tmp_path / "storage"))
     assert run_penstock(sample.root, *remote).returncode == 0
-    for system in RENDERERS:
+    for system in FILES:
         done = run_penstock(sample.root, "ci", "init", system)
         assert done.returncode == 1
         assert "cannot reach" in done.stderr
         assert "--self-hosted" in done.stderr
-        assert not (sample.root / RENDERERS[system][0]).exists()
+        assert not (sample.root / FILES[system]).exists()
     done = run_penstock(sample.root, "ci", "init", "github", "--self-hosted", "--dry-run")
     assert "runs-on: self-hosted" in done.stdout
     assert run_penstock(sample.root, "remote", "modify", "storage", "url", "s3://b/p").returncode == 0
@@ -138,43 +179,152 @@ def test_odd_commands_and_places_survive_their_quoting() -> None:
     assert groovy.count("{") == groovy.count("}")
 
 
-def steps_of(system: str, text: str) -> list[str]:
-    """Return the shell lines of a file but the installation, in the order that a runner takes them."""
+@pytest.mark.slow
+@pytest.mark.skipif(
+    GROOVY_LINT is None or shutil.which("java") is None,
+    reason="make test installs npm-groovy-lint; it takes Java",
+)
+def test_groovy_reads_the_jenkinsfiles(tmp_path: Path) -> None:
+    jobs = (ODD, replace(ODD, root=".", schedule="0 3 * * 1-5", watches_data=True))
+    for number, job in enumerate(jobs):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        (folder / "Jenkinsfile").write_text(render_jenkins(job))
+    command = [
+        str(GROOVY_LINT),
+        "--noserver",
+        "--failon",
+        "error",
+        "--files",
+        "**/Jenkinsfile",
+        "--output",
+        "json",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "NglParseError" not in done.stdout
+    assert len(json.loads(done.stdout[done.stdout.index("{") :])["files"]) == len(jobs)
+
+
+class Step(NamedTuple):
+    """Lines that a runner hands to a shell at once, and whether it does so after a failure too."""
+
+    script: str
+    always: bool = False
+
+
+def steps_of(system: str, text: str) -> list[Step]:
+    """Return the steps of a file in the order that a runner takes them."""
     if system == "github":
         steps = yaml.safe_load(text)["jobs"]["validate"]["steps"]
-        return [step["run"] for step in steps if "run" in step and step["name"] != "Install"]
+        return [Step(step["run"], step.get("if") == "always()") for step in steps if "run" in step]
     if system == "gitlab":
         job = yaml.safe_load(text)["penstock"]
-        return ["\n".join(job["script"]), "\n".join(job["after_script"])]
-    lines = [line.strip() for line in text.splitlines() if line.strip().startswith("sh '")]
-    return [line[4:-1].replace("\\'", "'").replace("\\\\", "\\") for line in lines if "penstock ci" in line]
+        return [
+            Step("\n".join([*job["before_script"], *job["script"]])),
+            Step("\n".join(job["after_script"]), always=True),
+        ]
+    before, _, after = text.partition("    post {")
+    return [
+        Step(line.strip()[4:-1].replace("\\'", "'").replace("\\\\", "\\"), part is after)
+        for part in (before, after)
+        for line in part.splitlines()
+        if line.strip().startswith("sh '")
+    ]
+
+
+def run_job(steps: list[Step], clone: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run a job's steps as a runner does, and return its exit code with what was printed."""
+    code, said = 0, ""
+    for number, step in enumerate(steps):
+        if code and not step.always:
+            continue
+        script = clone.parent / f"{clone.name}-{number}.sh"
+        script.write_text(step.script)
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
+        done = subprocess.run(
+            command, cwd=clone, env=environment, capture_output=True, text=True, check=False
+        )
+        code, said = code or done.returncode, f"{said}{done.stdout}{done.stderr}"
+    return code, said
+
+
+def write_wheel(folder: Path) -> None:
+    """Write the wheel of Penstock that a package index would have, of what is installed here."""
+    folder.mkdir()
+    root = Path(penstock.__file__).parent
+    described = metadata.distribution("penstock")
+    info = f"penstock-{__version__}.dist-info"
+    texts = {
+        f"{info}/METADATA": described.read_text("METADATA") or "",
+        f"{info}/entry_points.txt": described.read_text("entry_points.txt") or "",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    names = [f"penstock/{path.relative_to(root).as_posix()}" for path in files]
+    texts[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*names, *texts, f"{info}/RECORD"))
+    with zipfile.ZipFile(folder / f"penstock-{__version__}-py3-none-any.whl", "w") as wheel:
+        for path, name in zip(files, names, strict=True):
+            wheel.write(path, name)
+        for name, text in texts.items():
+            wheel.writestr(name, text)
+
+
+def fresh_environment(place: Path) -> Path:
+    """Make a virtual environment without Penstock, which finds the other packages and a wheel of Penstock; return it."""
+    packages = Path(sysconfig.get_paths()["purelib"])
+    others = place / "packages"
+    others.mkdir()
+    for path in packages.iterdir():
+        if not path.name.startswith(("penstock", "__editable__", "_penstock")):
+            (others / path.name).symlink_to(path)
+    write_wheel(place / "wheels")
+    made = place / "fresh"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
+    own = next(made.glob("lib/python*/site-packages"))
+    (own / "others.pth").write_text(f"{others}\n")
+    return made
 
 
 @pytest.mark.slow
-def test_the_steps_run_in_a_clone_as_they_stand(sample: Sample, tmp_path: Path) -> None:
-    """Every command of each file but the installation, with bash as a runner does; not the systems themselves."""
-    penstock = Path(sys.executable).with_name("penstock")
+def test_the_steps_run_in_a_clone_and_a_fresh_environment_and_a_refusal_fails_the_job(
+    sample: Sample, tmp_path: Path
+) -> None:
+    """Every command of each file as it stands, installation included, with bash as a runner does; not the systems
+    themselves. GitHub's and GitLab's jobs pass on the good commit; Jenkins' and GitHub's fail on one that the gate refuses."""
     assert run_penstock(sample.root, "remote", "add", "-d", "storage", tmp_path / "storage").returncode == 0
     assert run_penstock(sample.root, "push").returncode == 0
     sample.commit("Name the remote")
-    for system in RENDERERS:
-        clone = tmp_path / system
+    fresh = fresh_environment(tmp_path)
+    summary = tmp_path / "summary.md"
+    environment = {
+        **{
+            key: value for key, value in os.environ.items() if not key.startswith(("PENSTOCK", "VIRTUAL_ENV"))
+        },
+        "PATH": f"{fresh}/bin:{os.environ['PATH']}",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"),
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "WORKSPACE": str(tmp_path / "workspace"),
+    }
+    good, settings = sample.git.head(), sample.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace("min: 0.6", "min: 0.9999"))
+    sample.commit("Ask for more than there is")
+    for system, commit, passes in (
+        ("github", good, True), ("github", "HEAD", False), ("gitlab", good, True), ("jenkins", "HEAD", False),
+    ):  # fmt: skip
+        clone = tmp_path / f"{system}-{passes}"
         subprocess.run(["git", "clone", "--quiet", str(sample.root), str(clone)], check=True)
-        summary = tmp_path / f"{system}.md"
-        environment = {
-            **os.environ,
-            "PATH": f"{penstock.parent}:{os.environ['PATH']}",
-            "GITHUB_STEP_SUMMARY": str(summary),
-        }
+        subprocess.run(["git", "checkout", "--quiet", str(commit)], cwd=clone, check=True)
+        summary.unlink(missing_ok=True)
         plan = plan_ci_file(sample.project, system, is_self_hosted=True)
-        for step in steps_of(system, plan.text):
-            script = tmp_path / "step.sh"
-            script.write_text(step)
-            command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
-            done = subprocess.run(
-                command, cwd=clone, env=environment, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-        assert "✅ sample: passed" in (clone / "penstock-report.md").read_text()
+        steps = steps_of(system, plan.text)
+        assert "pip install 'penstock[all]==" in "".join(step.script for step in steps)
+        code, said = run_job(steps, clone, environment)
+        assert (code == 0) == passes, said
+        report = (clone / "penstock-report.md").read_text()
+        assert ("✅ sample: passed" if passes else "❌ sample: refused") in report, said
         assert summary.exists() == (system == "github")
-        assert 'failures="0"' in (clone / "penstock-junit.xml").read_text()
+        assert ('failures="0"' in (clone / "penstock-junit.xml").read_text()) == passes
+        if not passes:
+            assert "roc_auc" in next(line for line in report.splitlines() if line.startswith("| gate |"))

@@ -114,6 +114,10 @@ def test_results_are_compared_as_the_page_says(reader: Reader) -> None:
     follow(reader, "compare-results.md")
 
 
+def test_stages_are_run_as_the_page_says(reader: Reader) -> None:
+    follow(reader, "run-stages.md")
+
+
 def test_experiments_are_run_as_the_page_says(reader: Reader) -> None:
     follow(reader, "run-experiments.md")
 

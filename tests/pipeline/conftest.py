@@ -14,7 +14,8 @@ from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.pipelines.status import pipeline_status
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.runner import ReproduceOptions, StageResult, reproduce
+from penstock.pipeline.reproducing import ReproduceOptions, StageResult
+from penstock.pipeline.runner import reproduce
 from penstock.pipeline.stage import Stage
 
 
@@ -54,6 +55,9 @@ class Line:
         self.ran.append(stage.address)
 
     def printed(self, stage: Stage, line: str) -> None:
+        """Say nothing."""
+
+    def retried(self, stage: Stage, why: str, left: int) -> None:
         """Say nothing."""
 
     def finished(self, result: StageResult) -> None:

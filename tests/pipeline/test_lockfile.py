@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
-from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, parse_lock, save_lock
+from penstock.pipeline.lockfile import LockedPath, LockEntry, load_lock, parse_lock
+from penstock.pipeline.lockwriting import LockWriter, save_lock
 from penstock.pipeline.outputs import list_outputs
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
@@ -36,6 +37,17 @@ entries = st.builds(
 )
 
 
+stage_names = st.from_regex(r"[a-z][a-z0-9_@.-]{0,8}", fullmatch=True)
+usual = st.builds(
+    LockEntry,
+    command=st.one_of(st.just("python a.py # why"), st.text("ab -'\":&*#x/", min_size=1, max_size=12)),
+    parameters=st.dictionaries(
+        stage_names, st.dictionaries(stage_names, st.integers(0, 9), min_size=1), max_size=1
+    ),
+    outputs=st.lists(st.builds(LockedPath, path=stage_names, hash=hashes), max_size=2).map(tuple),
+)
+
+
 @given(st.dictionaries(names, entries, max_size=3))
 def test_what_is_saved_is_loaded(
     tmp_path_factory: pytest.TempPathFactory, lock: dict[str, LockEntry]
@@ -50,6 +62,37 @@ def test_an_unchanged_entry_keeps_its_bytes_and_comments(tmp_path: Path) -> None
     (tmp_path / "dvc.lock").write_text(text)
     save_lock(tmp_path, {"b": LockEntry("other")})
     assert (tmp_path / "dvc.lock").read_text() == text + "  b:\n    cmd: other\n"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.dictionaries(stage_names, usual, min_size=1, max_size=2), min_size=1, max_size=4))
+def test_a_lock_written_stage_by_stage_is_what_it_is_written_at_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[dict[str, LockEntry]]
+) -> None:
+    root, once, whole = (
+        tmp_path_factory.mktemp("lock"),
+        tmp_path_factory.mktemp("once"),
+        dict[str, LockEntry](),
+    )
+    writer = LockWriter()
+    for step in steps:
+        writer.save(root, step)
+        whole |= step
+    save_lock(once, whole)
+    assert load_lock(root) == whole
+    assert (root / "dvc.lock").read_bytes() == (once / "dvc.lock").read_bytes()
+
+
+def test_what_others_wrote_meanwhile_stays_and_new_stages_keep_the_plan(tmp_path: Path) -> None:
+    writer = LockWriter([(tmp_path, name) for name in "abc"])
+    save_lock(tmp_path, {"z": LockEntry("1")})
+    for name in ("c", "a"):
+        writer.save(tmp_path, {name: LockEntry(name)})
+    save_lock(tmp_path, {"other": LockEntry("2")})
+    writer.save(tmp_path, {"b": LockEntry("b")})
+    writer.save(tmp_path, {"z": LockEntry("3")})
+    assert list(load_lock(tmp_path)) == ["z", "a", "c", "other", "b"]
+    assert load_lock(tmp_path)["z"] == LockEntry("3")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
+import gc
+import hashlib
 import importlib
 import json
 import os
@@ -23,7 +26,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -33,12 +35,14 @@ from typing import IO, NoReturn
 AT_START = ("PYTHON", "LC_", "LANG")
 """Variables that an interpreter reads when it starts: a call that changes them gets a process of its own."""
 READY_S = 120.0
+RUN = "PENSTOCK_TESTS_RUN"  # the folder of a run, as `sharing.py` names it; this file imports nothing of the tests
 PENSTOCK_IMPORTS = [
     "penstock.cli.main",
     "penstock.workspace",
     "penstock.base.*",
     "penstock.data.*",
     "penstock.pipeline.*",
+    "-penstock.data.formats.batches",
     "-penstock.data.formats.tables",
     "asyncio",
     "concurrent.futures",
@@ -49,11 +53,17 @@ PENSTOCK_IMPORTS = [
     "rich.table",
     "ruamel.yaml",
     "sqlalchemy.dialects.sqlite",
+    "scipy.stats",  # from here on what a model of `projects.Sample` takes long to import
+    "sklearn.compose",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "sklearn.pipeline",
+    "skops.io",
 ]  # without what starts threads, as polars does: a fork has one thread only
 
 
 class ForkServer:
-    """Runs calls of one program with one interpreter; starts with the first call and ends with this process.
+    """Runs calls of one program with one interpreter; the first call of a run of tests starts it, and it ends with the run.
 
     Args:
         python: the interpreter.
@@ -143,30 +153,40 @@ class ForkServer:
         data = json.dumps(request).encode()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(READY_S)
-        connection.connect(self._started())
+        connection.connect(self.address())
         socket.send_fds(connection, [len(data).to_bytes(8, "big")], streams)
         connection.sendall(data)
         reader = connection.makefile("rb")
         return Forked(int(reader.readline()), connection, reader)
 
-    def _started(self) -> str:
+    def address(self) -> str:
+        """Return the socket of the server, started where it is not."""
         with self._lock:
             if self._path is None:
-                folder = tempfile.mkdtemp(prefix="penstock-fork-")
-                self._path = f"{folder}/socket"
-                listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                listening.bind(self._path)
-                listening.listen(64)
-                mine, theirs = socket.socketpair()  # its end tells the server that this process has ended
-                process = subprocess.Popen(
-                    [self._python, __file__, str(listening.fileno()), str(theirs.fileno()), *self._imports],
-                    pass_fds=(listening.fileno(), theirs.fileno()), stdin=subprocess.DEVNULL, cwd="/",
-                    env={**os.environ, **self._variables},
-                )  # fmt: skip
-                listening.close()
-                theirs.close()
-                atexit.register(_end, process, mine, folder)
+                self._path = self._find_or_start()
         return self._path
+
+    def _find_or_start(self) -> str:
+        """Return the socket of the run's server for the same program, which the first process starts."""
+        what = json.dumps([self._python, self._imports, self._variables])
+        folder = Path(os.environ[RUN])
+        path = folder / f"fork-{hashlib.md5(what.encode()).hexdigest()[:12]}"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                listening.bind(str(path))
+                listening.listen(64)
+                controller = os.pidfd_open(int((folder / "controller").read_text()))
+                with path.with_suffix(".log").open("wb") as log:
+                    subprocess.Popen(
+                        [self._python, __file__, str(listening.fileno()), str(controller), *self._imports],
+                        pass_fds=(listening.fileno(), controller), stdin=subprocess.DEVNULL, stdout=log,
+                        stderr=log, cwd="/", env={**os.environ, **self._variables}, start_new_session=True,
+                    )  # fmt: skip
+                listening.close()
+                os.close(controller)
+        return str(path)
 
 
 class Forked:
@@ -216,30 +236,25 @@ class Forked:
 
 @functools.cache
 def penstock_server(*more: str) -> ForkServer:
-    """Return the one server of this process for `penstock`, with further modules imported."""
+    """Return the server for `penstock`, with further modules imported."""
     beside = str(Path(sys.executable).with_name("penstock"))
     run = "import sys\nsys.argv[0] = 'penstock'\nfrom penstock.cli.main import main\nmain()\n"
     return ForkServer(sys.executable, (beside,), run, (*PENSTOCK_IMPORTS, *more))
 
 
-SERVING_IMPORTS = ("sklearn.compose", "sklearn.linear_model", "sklearn.pipeline", "skops.io")
-"""What a model of `projects.Sample` takes long to import."""
+HTTP_IMPORTS = (
+    "penstock.http.app",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.loops.uvloop",
+)
 
 
-def start_penstock(
-    arguments: Sequence[str], cwd: Path, log: int, imports: Sequence[str] = (), **variables: str
-) -> Forked:
+def start_penstock(arguments: Sequence[str], cwd: Path, log: int, **variables: str) -> Forked:
     """Start a `penstock` that serves HTTP until it is ended; it writes to the descriptor `log`."""
-    server = penstock_server(
-        "penstock.http.app",
-        "uvicorn.protocols.http.httptools_impl",
-        "uvicorn.loops.uvloop",
-        *imports,
-    )
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         env = {**os.environ, **variables}
-        return server.start(arguments, cwd=cwd, env=env, streams=(nothing, log, log))
+        return penstock_server(*HTTP_IMPORTS).start(arguments, cwd=cwd, env=env, streams=(nothing, log, log))
     finally:
         os.close(nothing)
 
@@ -265,14 +280,6 @@ def _text(data: bytes) -> str:
     return data.decode(errors="surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _end(process: subprocess.Popen[bytes], mine: socket.socket, folder: str) -> None:
-    mine.close()
-    process.wait(30)
-    for path in Path(folder).iterdir():
-        path.unlink()
-    Path(folder).rmdir()
-
-
 def _feed(place: int, data: bytes) -> None:
     with open(place, "wb") as stream:
         try:
@@ -286,15 +293,15 @@ def _drain(place: int, found: dict[int, bytes]) -> None:
         found[place] = stream.read()
 
 
-def serve(listening: socket.socket, owner: socket.socket) -> None:
-    """Fork for every connection until the owner's end closes."""
+def serve(listening: socket.socket, owner: int) -> None:
+    """Fork for every connection until the process of `owner`, a descriptor of it, ends."""
     running: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(listening, selectors.EVENT_READ)
         selector.register(owner, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
-                if key.fileobj is owner:
+                if key.fileobj == owner:
                     return
                 if key.fileobj is listening:
                     connection = listening.accept()[0]
@@ -302,7 +309,7 @@ def serve(listening: socket.socket, owner: socket.socket) -> None:
                     if pid == 0:
                         selector.close()
                         listening.close()
-                        owner.close()
+                        os.close(owner)
                         for place, other in running.values():
                             os.close(place)
                             other.close()
@@ -369,7 +376,7 @@ def _leave(code: int) -> NoReturn:
 
 def main() -> None:
     """Import what is named, then serve on the descriptors that are given."""
-    listening, owner = (socket.socket(fileno=int(one)) for one in sys.argv[1:3])
+    listening, owner = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     names = sys.argv[3:]
     for name in names:
         wanted = _below(name.removesuffix(".*")) if name.endswith(".*") else [name]
@@ -377,6 +384,7 @@ def main() -> None:
             if f"-{one}" not in names and not one.startswith("-"):
                 with contextlib.suppress(ImportError):
                     importlib.import_module(one)
+    gc.freeze()  # what was imported is no work for the collector of any fork
     serve(listening, owner)
 
 

@@ -18,8 +18,32 @@ from servers.ports import reserve
 from servers.programs import missing
 from stories.live import get, wait_until
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-MLFLOW_IMPORTS = ("mlflow", "mlflow.cli", "mlflow.sklearn", "pandas", "sklearn.linear_model")
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # the client looks for what a model imports in an interpreter of its own, before it sends anything: three seconds
+    # that the server does not see; so it takes the requirements of the library
+    "MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "0",
+}
+MLFLOW_IMPORTS = (
+    "mlflow",
+    "mlflow.cli",
+    "mlflow.data.pandas_dataset",
+    "mlflow.lightgbm",
+    "mlflow.models.evaluation",
+    "mlflow.models.evaluation.evaluators.classifier",
+    "mlflow.pyfunc",
+    "mlflow.sklearn",
+    "mlflow.xgboost",
+    "matplotlib.pyplot",
+    "pandas",
+    "sklearn.datasets",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "skops.io",
+)
 PREAMBLE = """
 import json, os, sys, warnings
 warnings.filterwarnings("ignore")

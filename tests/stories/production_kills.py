@@ -30,7 +30,7 @@ from penstock.registry.tables import alias_moves, version_states
 from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.workspace import open_workspace
 from projects import Sample
-from servers.forking import SERVING_IMPORTS, Forked, start_penstock
+from servers.forking import Forked, start_penstock
 from servers.ports import reserve
 from servers.receiver import Receiver
 from stories.live import get, wait_until
@@ -73,9 +73,7 @@ class Program:
         self._begun = time.monotonic()
         command = ["-q", "-C", str(self._root), self.name, "--port", str(self.port)]
         with self.log.open("ab") as log:
-            self._process = start_penstock(
-                command, self._root, log.fileno(), SERVING_IMPORTS, **self._variables
-            )
+            self._process = start_penstock(command, self._root, log.fileno(), **self._variables)
 
     def wait(self) -> None:
         """Wait until it answers; a start that fails is an error."""

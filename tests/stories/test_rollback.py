@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sharing
 from projects import Sample
 from servers.forking import run_penstock
 from stories.live import Client, Up, is_running, wait_until, webhook
@@ -25,7 +27,7 @@ def penstock(sample: Sample, *arguments: str) -> Any:
 
 
 def train_cheat(sample: Sample) -> None:
-    """Train on a column that is the answer, and that no client sends."""
+    """Train on a column that is the answer, and that no client sends; `ci run` passes and registers it as `late/2`."""
     train = (sample.root / "train.py").read_text()
     leak = (
         "train, test = (t.with_columns(pl.col('late').cast(pl.Float64).alias('leak')) for t in (train, test))\n"
@@ -67,21 +69,37 @@ def train_cheat(sample: Sample) -> None:
 
 
 @pytest.fixture
-def up(released: Sample, tmp_path: Path) -> Iterator[Up]:
-    sample = released
+def cheating(tmp_path: Path) -> Iterator[Sample]:
+    """The released project with a candidate that cheats, made once."""
+
+    def make(place: Path) -> None:
+        made = Sample.make(place, "released")
+        train_cheat(made)
+        made.close()
+
+    sample = Sample.copy(sharing.made("sample-cheating", make), tmp_path / "project")
+    yield sample
+    sample.close()
+
+
+@contextmanager
+def served(sample: Sample, tmp_path: Path) -> Iterator[Up]:
+    """Run `penstock up` with the champion deployed."""
     running = Up(sample.root, tmp_path / "up.log")
     running.start()
-    penstock(sample, "deploy", "delay", "--model", "late@champion")
-    yield running
-    assert running.stop() == 0, running.log.read_text()
+    try:
+        penstock(sample, "deploy", "delay", "--model", "late@champion")
+        yield running
+    finally:
+        stopped = running.stop()
+    assert stopped == 0, running.log.read_text()
 
 
-def test_a_cheating_canary_is_rolled_back_while_no_request_fails(released: Sample, tmp_path: Path) -> None:
-    sample = released
+def test_a_cheating_canary_is_rolled_back_while_no_request_fails(cheating: Sample, tmp_path: Path) -> None:
+    sample = cheating
     with webhook() as (url, alerts):
         settings = (sample.root / "penstock.yaml").read_text()
         sample.write("penstock.yaml", settings + f"alerts:\n  webhooks: [{{url: '{url}'}}]\n")
-        train_cheat(sample)
         running = Up(sample.root, tmp_path / "up.log")
         running.start()
         try:
@@ -107,20 +125,22 @@ def test_a_cheating_canary_is_rolled_back_while_no_request_fails(released: Sampl
     assert why["links"][0]["details"]["outputs"]["probability"]
 
 
-def test_killed_servers_come_back_to_the_same_state_and_finish_the_rollback(released: Sample, up: Up) -> None:
-    sample = released
-    train_cheat(sample)
-    penstock(sample, "deploy", "delay", "--model", "late/2", "--canary", "30")
-    client = Client(up.serve_port)
-    client.send(30)
-    up.kill()
-    up.start()
-    client.send(4000, stop=lambda: len(client.ids) % 50 == 0 and bool(up.events("endpoint.rolled_back")))
-    assert len(up.events("endpoint.rolled_back")) == 1
-    assert set(client.statuses) == {200}
-    assert penstock(sample, "endpoint", "show", "delay")["stable"] == 1
-    for prediction in (client.ids[0], client.ids[-1]):
-        assert penstock(sample, "why", prediction)["version"].startswith("late/")
+def test_killed_servers_come_back_to_the_same_state_and_finish_the_rollback(
+    cheating: Sample, tmp_path: Path
+) -> None:
+    sample = cheating
+    with served(sample, tmp_path) as up:
+        penstock(sample, "deploy", "delay", "--model", "late/2", "--canary", "30")
+        client = Client(up.serve_port)
+        client.send(30)
+        up.kill()
+        up.start()
+        client.send(4000, stop=lambda: len(client.ids) % 50 == 0 and bool(up.events("endpoint.rolled_back")))
+        assert len(up.events("endpoint.rolled_back")) == 1
+        assert set(client.statuses) == {200}
+        assert penstock(sample, "endpoint", "show", "delay")["stable"] == 1
+        for prediction in (client.ids[0], client.ids[-1]):
+            assert penstock(sample, "why", prediction)["version"].startswith("late/")
 
 
 def test_when_up_is_killed_its_servers_end_too(sample: Sample, tmp_path: Path) -> None:
@@ -132,19 +152,20 @@ def test_when_up_is_killed_its_servers_end_too(sample: Sample, tmp_path: Path) -
     wait_until(lambda: not any(is_running(pid) for pid in children))
 
 
-def test_a_good_canary_is_advanced_and_becomes_champion(released: Sample, up: Up) -> None:
+def test_a_good_canary_is_advanced_and_becomes_champion(released: Sample, tmp_path: Path) -> None:
     sample = released
     sample.write("params.yaml", "features: [hour, wind, carrier]\nstrength: 0.7\n")
     sample.commit("Regularise")
-    assert penstock(sample, "ci", "run")["version"] == "late/2"
-    penstock(sample, "deploy", "delay", "--model", "late/2", "--canary", "20")
-    client = Client(up.serve_port)
-    client.send(4000, stop=lambda: len(client.ids) % 50 == 0 and len(up.events("model.promoted")) > 1)
-    wait_until(lambda: bool(up.events("endpoint.deployed")[1:]))
-    client.send(20)
-    assert set(client.statuses) == {200}
-    assert penstock(sample, "endpoint", "list")[0]["stable"] == 2
-    assert penstock(sample, "model", "show", "late@champion")["number"] == 2
-    assert not up.events("endpoint.rolled_back")
-    back = penstock(sample, "rollback", "delay")
-    assert back["stable"] == 1
+    with served(sample, tmp_path) as up:
+        assert penstock(sample, "ci", "run")["version"] == "late/2"
+        penstock(sample, "deploy", "delay", "--model", "late/2", "--canary", "20")
+        client = Client(up.serve_port)
+        client.send(4000, stop=lambda: len(client.ids) % 50 == 0 and len(up.events("model.promoted")) > 1)
+        wait_until(lambda: bool(up.events("endpoint.deployed")[1:]))
+        client.send(20)
+        assert set(client.statuses) == {200}
+        assert penstock(sample, "endpoint", "list")[0]["stable"] == 2
+        assert penstock(sample, "model", "show", "late@champion")["number"] == 2
+        assert not up.events("endpoint.rolled_back")
+        back = penstock(sample, "rollback", "delay")
+        assert back["stable"] == 1

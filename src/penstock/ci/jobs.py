@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from penstock.ci.cron import numeric_cron
+
 MARKDOWN_FILE = "penstock-report.md"
 JUNIT_FILE = "penstock-junit.xml"
+PLOTS_FILE = "penstock-plots.html"
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Job:
         root: where the project lies in the repository.
         secrets: names of environment variables that the CI system fills.
         is_self_hosted: the machine is the team's own.
+        schedule: when it runs without a push, as cron's five numeric fields in UTC.
+        has_plots: the pipeline declares plots, which are drawn for the report.
+        watches_data: it runs when told that data changed, too; such a run and one on schedule take new data in.
     """
 
     python: str
@@ -28,14 +34,28 @@ class Job:
     root: str = "."
     secrets: tuple[str, ...] = field(default_factory=tuple)
     is_self_hosted: bool = False
+    schedule: str | None = None
+    watches_data: bool = False
+    has_plots: bool = False
+
+    @property
+    def takes_new_data(self) -> str:
+        """The flag of `validate` for a run that no push began; empty where nothing is watched."""
+        return "--new-data" if self.watches_data else ""
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """Commands that write the report's two files, also after a refusal."""
+        """Commands that write the report's files, also after a refusal."""
         return (
             f"penstock ci report > {MARKDOWN_FILE}",
             f"penstock ci report --junit {JUNIT_FILE}",
+            *((f"penstock ci report --plots {PLOTS_FILE} || true",) if self.has_plots else ()),
         )
+
+    @property
+    def pages(self) -> tuple[str, ...]:
+        """The files of the report that people read, relative to the project."""
+        return (MARKDOWN_FILE, *((PLOTS_FILE,) if self.has_plots else ()))
 
 
 STORE_SECRETS = ("PENSTOCK_STORE", "PENSTOCK_ARTIFACTS", "PENSTOCK_SIGNING_KEY")
@@ -44,7 +64,15 @@ REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def validation_job(
-    *, python: str, install: tuple[str, ...], has_remote: bool, root: str = ".", is_self_hosted: bool = False
+    *,
+    python: str,
+    install: tuple[str, ...],
+    has_remote: bool,
+    root: str = ".",
+    is_self_hosted: bool = False,
+    schedule: str | None = None,
+    watches_data: bool = False,
+    has_plots: bool = False,
 ) -> Job:
     """Return the job that validates every push: one `penstock ci run`, as on a developer's machine."""
     return Job(
@@ -55,4 +83,7 @@ def validation_job(
         root=root,
         secrets=(*STORE_SECRETS, *(REMOTE_SECRETS if has_remote else ())),
         is_self_hosted=is_self_hosted,
+        schedule=None if schedule is None else numeric_cron(schedule),
+        watches_data=watches_data,
+        has_plots=has_plots,
     )

@@ -10,6 +10,7 @@ from penstock.base.clock import format_ms
 from penstock.base.numbers import format_number
 
 StepStatus = Literal["passed", "failed", "skipped"]
+SHOWN_FILES = 12
 _MARKS: dict[str, str] = {"passed": "✅", "failed": "❌", "skipped": "⏭️"}
 
 
@@ -33,6 +34,15 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a commit changes against `base`: parameters and data with the values before and after, and files of code."""
+
+    base: str
+    parameters: dict[str, tuple[str, str]] = {}
+    data: dict[str, tuple[str, str]] = {}
+    code: tuple[str, ...] = ()
+
+
 class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a CI run found. `version` is the model version it registered, `model/number`."""
 
@@ -52,6 +62,9 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     branch: str | None = None
     released: tuple[str, ...] = ()
+    changes: Changes | None = None
+    plots: tuple[str, ...] = ()
+    plots_problem: str | None = None
 
     @property
     def outcome(self) -> str:
@@ -97,6 +110,13 @@ def render_markdown(report: CiReport) -> str:
             _metric_line(name, value, report.champion_metrics.get(name))
             for name, value in sorted(report.metrics.items())
         ]
+    if report.changes is not None:
+        lines += _change_lines(report.changes)
+    if report.plots:
+        names = ", ".join(f"`{_escape(name)}`" for name in report.plots)
+        lines += ["", f"Plots on one page (`penstock ci report --plots FILE`): {names}"]
+    if report.plots_problem:
+        lines += ["", f"Plots that were not drawn: {_escape(report.plots_problem)}"]
     for step in report.steps:
         if step.status == "failed" and step.details:
             fence = "~~~~"
@@ -122,6 +142,23 @@ def render_markdown(report: CiReport) -> str:
     if ids:
         lines += ["", ", ".join(ids)]
     return "\n".join(lines) + "\n"
+
+
+def _change_lines(changes: Changes) -> list[str]:
+    """Return what changed, as a table; files of code beyond a few are counted."""
+    rows = [
+        (kind, f"`{_escape(name)}`", _escape(before), _escape(after))
+        for kind, pairs in (("data", changes.data), ("parameter", changes.parameters))
+        for name, (before, after) in pairs.items()
+    ]
+    if changes.code:
+        more = len(changes.code) - SHOWN_FILES
+        shown = ", ".join(f"`{_escape(name)}`" for name in changes.code[:SHOWN_FILES])
+        rows.append(("code", shown + (f" and {more} more" if more > 0 else ""), "", ""))
+    if not rows:
+        return ["", f"Nothing changed against {_escape(changes.base)} in data, parameters or code."]
+    head = ["", f"| changed against {_escape(changes.base)} | | before | now |", "| --- | --- | --- | --- |"]
+    return [*head, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def _metric_line(name: str, value: float, before: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.ci_components import ci_finish, ci_stage
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -25,15 +26,20 @@ def ci() -> None:
 @click.option(
     "--deploy", is_flag=True, help="Do with what passed what `ci.deploy` says: on the default branch."
 )
+@click.option(
+    "--new-data", is_flag=True, help="Update the imports of `ci.on.data` first, for this run alone."
+)
 @json_option
 @pass_session
 @click.pass_context
-def ci_run(context: click.Context, session: Session, rev: str, push_outputs: bool, deploy: bool) -> None:
+def ci_run(
+    context: click.Context, session: Session, rev: str, push_outputs: bool, deploy: bool, new_data: bool
+) -> None:
     """Validate a commit in a clean tree; exit 1 when anything refuses it."""
     import msgspec
 
     from penstock.ci.report import render_markdown
-    from penstock.cli.pipelines.repro import Narrator
+    from penstock.cli.pipelines.narrating import Narrator
     from penstock.flows.ci.continuous import run_ci
     from penstock.workspace import open_workspace
 
@@ -44,8 +50,9 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
     try:
         watcher = Narrator(session) if session.verbose else None
         report = run_ci(
-            project, rev, push_outputs=push_outputs, deploy=deploy, on_step=on_step, watcher=watcher
-        )
+            project, rev, push_outputs=push_outputs, deploy=deploy, new_data=new_data,
+            on_step=on_step, watcher=watcher,
+        )  # fmt: skip
     finally:
         project.close()
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
@@ -55,28 +62,39 @@ def ci_run(context: click.Context, session: Session, rev: str, push_outputs: boo
 
 @ci.command("report")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML to a file.")
+@click.option(
+    "--plots", type=click.Path(dir_okay=False, path_type=Path), help="Write the run's plots as one page."
+)
 @json_option
 @pass_session
-def ci_report(session: Session, junit: Path | None) -> None:
-    """Print the last run's report as Markdown, or write it as JUnit's XML."""
+def ci_report(session: Session, junit: Path | None, plots: Path | None) -> None:
+    """Print the last run's report as Markdown, or write it as JUnit's XML, or its plots as a page."""
     import msgspec
 
     from penstock.base.files import write_atomic
     from penstock.ci.junit import render_junit
     from penstock.ci.report import render_markdown
+    from penstock.flows.ci.plots import load_plots
     from penstock.flows.ci.reports import load_report
     from penstock.workspace import open_workspace
 
-    report = load_report(open_workspace(session.directory))
+    project = open_workspace(session.directory)
+    report = load_report(project)
+    written = []
     if junit is not None:
         write_atomic(session.directory / junit, render_junit(report).encode())
-        session.emit({"path": str(junit)}, f"{junit} written")
+        written.append(str(junit))
+    if plots is not None:
+        write_atomic(session.directory / plots, load_plots(project))
+        written.append(str(plots))
+    if written:
+        session.emit({"path": written[0], "paths": written}, f"{', '.join(written)} written")
         return
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
 
 
 @ci.command("init")
-@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins", "hook"]))
+@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins", "kubeflow", "hook"]))
 @click.argument("bare", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--self-hosted", is_flag=True, help="The runners see what this machine sees.")
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
@@ -86,6 +104,8 @@ def ci_init(
     session: Session, system: str, bare: Path | None, self_hosted: bool, dry_run: bool, force: bool
 ) -> None:
     """Write the CI system's file that runs `penstock ci run` on every push.
+
+    `kubeflow` makes each stage of the pipeline a component, with the gate as the last one.
 
     `hook` needs no CI system: it is for a bare git repository BARE (default: what `origin` names) on this machine, whose
     pushes are validated here, and deployed as `ci.deploy` says.
@@ -203,3 +223,7 @@ def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
         project.close()
     if has_failed:
         context.exit(EXIT_FAILED)
+
+
+ci.add_command(ci_stage)
+ci.add_command(ci_finish)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.model_documents import model_export, model_verify
+from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -124,34 +125,6 @@ def model_show(session: Session, reference: str) -> None:
         back = find_rolled_back(connection, version)
     document = {**msgspec.to_builtins(version), "rolled_back": msgspec.to_builtins(back)}
     session.emit(document, lambda: _render(version, back))
-
-
-@model.command("verify")
-@click.argument("reference", required=False)
-@json_option
-@pass_session
-@click.pass_context
-def model_verify(context: click.Context, session: Session, reference: str | None) -> None:
-    """Check the files and verdicts of a version, or of all, against what was registered and signed; exit 1 on damage."""
-    import msgspec
-
-    from penstock.flows.models.verifying import verify_versions
-    from penstock.workspace import open_workspace
-
-    reports = verify_versions(open_workspace(session.directory), reference)
-    document = [{**msgspec.to_builtins(one), "intact": one.is_intact} for one in reports]
-    broken = [one for one in reports if not one.is_intact]
-    lines = [f"{one.version}: {damage.what}: {damage.sentence}" for one in reports for damage in one.damages]
-    lines += [
-        f"{one.version}: verdict {state.id}: {state.sentence}"
-        for one in reports
-        for state in one.verdicts
-        if state.state in {"unsigned", "untrusted"}
-    ]
-    counts = f"{len(reports) - len(broken)} of {len(reports)}" if broken else str(len(reports))
-    session.emit(document, "\n".join([*lines, f"{counts} versions are intact."]))
-    if broken:
-        context.exit(EXIT_FAILED)
 
 
 @model.command("download")
@@ -386,3 +359,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
         *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
     ]
     return "\n".join(map(one_line, lines))
+
+
+model.add_command(model_export)
+model.add_command(model_verify)

@@ -19,7 +19,7 @@ from penstock.base.errors import Conflict, NotFound, Refused, Unavailable
 from penstock.base.web.calls import Reply, WebConnection
 
 READY_S = 300.0
-POLL_S = 0.1
+POLL_S = 0.25
 
 
 class Shop:
@@ -34,6 +34,8 @@ class Shop:
         self.remote = folder / "remote"
         scripts = sysconfig.get_path("scripts")
         self.environment = {
+            # a training beside live traffic: threads that wait for others leave their processor to the servers
+            "OMP_WAIT_POLICY": "passive",
             **environment,
             "PATH": os.pathsep.join(
                 [scripts, str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.access.scopes import Scope as AccessScope
 from penstock.base.errors import PenstockError
-from penstock.http.errors import error_response
+from penstock.http.errors import answer_defect, error_response
 
 PUBLIC = frozenset({"/health", "/ping", "/version", "/v2", "/v2/", "/v2/health/live", "/v2/health/ready"})
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="penstock"'}
@@ -71,6 +72,9 @@ class Admit:
                 if error.code.startswith("auth."):
                     answer.headers.update(CHALLENGE)
                 await answer(scope, receive, send)
+                return
+            except Exception as error:  # noqa: BLE001 - no wrapper around this one tells of defects
+                await (await answer_defect(Request(scope), error))(scope, receive, send)
                 return
             scope[_KEY] = sender
         await self._app(scope, receive, send)

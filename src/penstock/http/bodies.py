@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from penstock.base.errors import Invalid
+from penstock.http.headers import find_header
 
 MEBIBYTE = 1 << 20
 _WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
@@ -17,19 +18,26 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
     Raises:
         Invalid: it is larger than the limit, or not what its Content-Encoding says.
+        ClientDisconnect: the client left before it was whole.
     """
-    declared = request.headers.get("content-length", "")
+    declared = find_header(request.scope, b"content-length") or ""
     if declared.isdecimal() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
         size += len(part)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
         parts.append(part)
+        is_whole = not message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    encoding = request.headers.get("content-encoding")
+    encoding = find_header(request.scope, b"content-encoding")
     return body if encoding is None else decode_body(body, encoding, limit_bytes)
 
 

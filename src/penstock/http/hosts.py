@@ -11,10 +11,11 @@ from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.base.errors import Denied
+from penstock.http.headers import find_header
 from penstock.http.mlflow.errors import response_for
 
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,8 +47,7 @@ class HostCheck:
 
     def _foreign(self, scope: Scope) -> Denied | None:
         """Return what is wrong with where a request comes from, or None."""
-        headers = Headers(scope=scope)
-        name = headers.get("host", "")
+        name = find_header(scope, b"host") or ""
         if not self._is_ours(host_name(name), scope):
             return Denied(
                 f"this server is not called {name[:100]!r}",
@@ -56,11 +56,11 @@ class HostCheck:
             )
         if scope["method"] in HARMLESS:
             return None
-        origin = headers.get("origin")
+        origin = find_header(scope, b"origin")
         if origin is not None:
             is_foreign = not self._is_same_origin(origin, name, str(scope.get("scheme", "http")))
         else:
-            is_foreign = headers.get("sec-fetch-site") in FOREIGN_SITES
+            is_foreign = find_header(scope, b"sec-fetch-site") in FOREIGN_SITES
         if is_foreign:
             return Denied(
                 f"a page of {(origin or 'another site')[:100]!r} may not change anything here",

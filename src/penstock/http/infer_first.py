@@ -5,16 +5,38 @@ A router of thirty routes and its wrappers take a fifth of the time of a small p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.base.errors import PenstockError
-from penstock.http.errors import error_response
+from penstock.http.errors import answer_defect, error_response
 
 START, END = "/v2/models/", "/infer"
+
+
+class Fronted(Starlette):
+    """An application with middleware in front of everything, also of what answers for defects.
+
+    Args:
+        outer: each answers for its own defects; what stands inside Starlette's own wrappers is passed on to them.
+    """
+
+    def __init__(self, outer: Sequence[Middleware], **options: Any) -> None:
+        super().__init__(**options)
+        self._outer = outer
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the whole, the first of `outer` outermost."""
+        found = super().build_middleware_stack()
+        for one in reversed(self._outer):
+            found = one.cls(found, *one.args, **one.kwargs)
+        return found
 
 
 class InferFirst:
@@ -35,6 +57,8 @@ class InferFirst:
             response = await self._infer(request)
         except PenstockError as error:
             response = error_response(error)
+        except Exception as error:  # noqa: BLE001 - no wrapper around this one tells of defects
+            response = await answer_defect(request, error)
         await response(scope, receive, send)
 
 

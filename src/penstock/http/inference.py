@@ -24,12 +24,13 @@ from starlette.routing import Route
 import penstock
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.http.admitting import Admit, Admits, sender_of
-from penstock.http.answering import Answering, identity_headers
+from penstock.http.answering import JSON, OCTETS, Answering, Prepared, identity_headers
 from penstock.http.bodies import MEBIBYTE, read_body
 from penstock.http.describing import describe_endpoints
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
+from penstock.http.headers import find_header
 from penstock.http.hosts import HostCheck
-from penstock.http.infer_first import InferFirst
+from penstock.http.infer_first import Fronted, InferFirst
 from penstock.http.prometheus.traffic import CONTENT_TYPE, InferenceMetrics
 from penstock.http.scoring import Scoring
 from penstock.records.signature import Signature
@@ -45,7 +46,7 @@ from penstock.serving.codecs import (
 from penstock.serving.configuring import config_document, model_statistics
 from penstock.serving.dataplane import DataPlane
 
-JSON_SIZE_HEADER = "inference-header-content-length"
+JSON_SIZE_NAME = b"inference-header-content-length"
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,13 +109,11 @@ class _Inference:
             Route("/metrics", self.metrics, methods=get),
             *self._scoring.routes(),
         ]
-        middleware = [Middleware(HostCheck, allowed=self._options.allowed_hosts)]
+        outer = [Middleware(HostCheck, allowed=self._options.allowed_hosts)]
         if admission is not None:
-            middleware.append(
-                Middleware(Admit, admission=admission, default_endpoint=self._scoring.find_endpoint)
-            )
-        middleware.append(Middleware(InferFirst, infer=self.infer))
-        application = Starlette(routes=routes, middleware=middleware, exception_handlers=EXCEPTION_HANDLERS)
+            outer.append(Middleware(Admit, admission=admission, default_endpoint=self._scoring.find_endpoint))
+        outer.append(Middleware(InferFirst, infer=self.infer))
+        application = Fronted(outer, routes=routes, exception_handlers=EXCEPTION_HANDLERS)
         application.state.metrics = self._metrics
         return application
 
@@ -227,9 +226,8 @@ def _write(response: InferResponse, encoding: Encoding) -> Response:
     content, size = encode_response(classify(response, encoding), encoding)
     headers = identity_headers(response)
     if size is not None:
-        headers[JSON_SIZE_HEADER] = str(size)
-    media_type = "application/json" if size is None else "application/octet-stream"
-    return Response(content, headers=headers, media_type=media_type)
+        headers.append((JSON_SIZE_NAME, b"%d" % size))
+    return Prepared(content, JSON if size is None else OCTETS, headers)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -247,7 +245,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _json_size(request: Request) -> int | None:
-    text = request.headers.get(JSON_SIZE_HEADER)
+    text = find_header(request.scope, JSON_SIZE_NAME)
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal()) or len(text) > 12:

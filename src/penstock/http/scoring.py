@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 import penstock
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
-from penstock.http.answering import Answering, identity_headers
+from penstock.http.answering import JSON, Answering, Prepared, identity_headers
 from penstock.http.errors import json_response, status_of
 from penstock.records.signature import Signature
 from penstock.serving.codecs import InferRequest, InferResponse
@@ -106,9 +106,7 @@ def _read(
 
 
 def _write(response: InferResponse, _form: None) -> Response:
-    return Response(
-        encode_scoring(response), headers=identity_headers(response), media_type="application/json"
-    )
+    return Prepared(encode_scoring(response), JSON, identity_headers(response))
 
 
 def scoring_error(error: PenstockError) -> Response:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
-from penstock.monitoring.quality import LOWER_IS_BETTER
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
 
 findings = sa.Table(
     "findings",
@@ -24,14 +24,37 @@ findings = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
     sa.Index("ix_findings_endpoint_id", "endpoint", "id"),
 )
-Kind = Literal["errors", "latency", "drift", "quality", "outputs", "load"]
+Kind = Literal[
+    "errors",
+    "latency",
+    "drift",
+    "quality",
+    "multivariate",
+    "outliers",
+    "values",
+    "freshness",
+    "slices",
+    "outputs",
+    "load",
+]
 """The last two are no guardrails of a policy, and hold for all: answers that are no finite numbers, and that no
 serve process could load what is deployed."""
 Unjudged = Literal[
-    "too_few", "no_traffic", "no_reference", "feature_unknown", "metric_absent", "no_probability", "undecided"
+    "too_few",
+    "no_traffic",
+    "no_reference",
+    "feature_unknown",
+    "metric_absent",
+    "no_probability",
+    "undecided",
+    "not_kept",
 ]
 WAITING: frozenset[Unjudged] = frozenset({"too_few", "no_traffic", "undecided"})
 """Reasons that more traffic or labels take away; the others stay until somebody changes something."""
+OF_THE_DATA: frozenset[str] = frozenset({"drift", "multivariate", "outliers", "values", "freshness"})
+"""Kinds that tell of what a model is asked, and not of the model."""
+OF_FEATURES: frozenset[str] = frozenset({"drift", "values", "slices"})
+"""Kinds that are judged on each feature, or slice, of which only the worst are told."""
 State = Literal["breached", "held", "unjudged"]
 
 

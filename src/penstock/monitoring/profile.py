@@ -6,7 +6,8 @@ between two profiles is told in `drift`.
 
 Format (version 1): MessagePack `[1, rows, {column: [kind, …]}]`, columns in alphabetical order; version 2
 of a reference has `{column: [[block rows, …], …]}` after them, how it varies over its rows (see
-`variation`). Equal profiles that were read back give equal bytes, and so equal digests.
+`variation`); version 3 after that `{name: bytes}`, what else was learned of the reference (see `learned`).
+Equal profiles that were read back give equal bytes, and so equal digests.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from penstock.stats.sketches import ItemSketch, QuantileSketch
 Array = npt.NDArray[Any]
 FORMAT = 1
 FORMAT_OF_REFERENCE = 2
+FORMAT_WITH_LEARNED = 3
 
 
 class Spread(msgspec.Struct, frozen=True, array_like=True):
@@ -196,6 +198,7 @@ class Profile:
         self._edges = edges or {}
         self._columns: dict[str, ColumnProfile] = dict(columns or {})
         self.variation: dict[str, tuple[Spread, ...]] = {}
+        self.learned: dict[str, bytes] = {}
 
     @staticmethod
     def of(columns: Mapping[str, Array]) -> Profile:
@@ -255,9 +258,12 @@ class Profile:
     def to_bytes(self) -> bytes:
         """Serialise in the module's format."""
         packed = {name: self._columns[name].pack() for name in self.column_names}
-        if not self.variation:
+        if not self.variation and not self.learned:
             return msgspec.msgpack.encode([FORMAT, self.row_count, packed])
         variation = {name: self.variation[name] for name in sorted(self.variation)}
+        if self.learned:
+            learned = {name: self.learned[name] for name in sorted(self.learned)}
+            return msgspec.msgpack.encode([FORMAT_WITH_LEARNED, self.row_count, packed, variation, learned])
         return msgspec.msgpack.encode([FORMAT_OF_REFERENCE, self.row_count, packed, variation])
 
     @staticmethod
@@ -272,9 +278,11 @@ class Profile:
         """
         try:
             version, row_count, packed, *more = msgspec.msgpack.decode(data, type=list[Any])
-            if (version, len(more)) not in ((FORMAT, 0), (FORMAT_OF_REFERENCE, 1)):
+            formats = ((FORMAT, 0), (FORMAT_OF_REFERENCE, 1), (FORMAT_WITH_LEARNED, 2))
+            if (version, len(more)) not in formats:
                 raise ValueError(f"format {version} is unknown")
             variation = msgspec.convert(more[0] if more else {}, dict[str, tuple[Spread, ...]])
+            learned = msgspec.convert(more[1] if len(more) > 1 else {}, dict[str, bytes])
             columns: dict[str, ColumnProfile] = {}
             for name, (kind, *parts) in packed.items():
                 if only is not None and name not in only:
@@ -283,7 +291,7 @@ class Profile:
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
             raise Corrupt(f"a profile cannot be read: {error}", code="monitoring.profile_corrupt") from None
         result = Profile(int(row_count), columns)
-        result.variation = variation
+        result.variation, result.learned = variation, learned
         return result
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Invalid
+from penstock.monitoring.metric_names import METRICS, OF_CLASSES, OF_SCORES
 from penstock.monitoring.quality_counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
 from penstock.stats import classification
 
@@ -24,10 +25,6 @@ MIN_OF_CLASS = 10
 MIN_GROUPS = 8
 GROUP_FACTOR = 1.1
 """An error from 32 groups is itself uncertain: Student's quantiles over the normal ones, far out."""
-LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "mape", "calibration_error"})
-OF_SCORES = ("roc_auc", "average_precision", "calibration_error")
-OF_CLASSES = ("precision", "recall", "f1", "macro_f1")
-METRICS = frozenset({"accuracy", "r2", *OF_SCORES, *OF_CLASSES}) | LOWER_IS_BETTER
 _MEANS = {"brier": "scored", "log_loss": "scored", "accuracy": "classed", "mae": "valued", "mape": "sized"}
 _SUM_OF = {
     "brier": "brier",
@@ -67,11 +64,8 @@ class Quality(QualityCounts):
         """Return the mean negative log-likelihood in nats."""
         return self.metric("log_loss")[0]
 
-    def metric(self, name: str) -> tuple[float, float]:
-        """Return a metric and its standard error; NaN for what the labels do not tell.
-
-        The error is NaN with fewer than `MIN_OF_CLASS` rows of a class that the metric is about, and with
-        too few requests.
+    def value(self, name: str) -> float:
+        """Return a metric without its error, which costs most of a metric; NaN for what the labels do not tell.
 
         Raises:
             Invalid: the metric is unknown.
@@ -83,9 +77,20 @@ class Quality(QualityCounts):
                 hint=f"known metrics: {', '.join(sorted(METRICS))}",
             )
         whole = self._values(name, whole=True)
-        if whole is None or math.isnan(whole[0]):
+        return math.nan if whole is None else float(whole[0])
+
+    def metric(self, name: str) -> tuple[float, float]:
+        """Return a metric and its standard error; NaN for what the labels do not tell.
+
+        The error is NaN with fewer than `MIN_OF_CLASS` rows of a class that the metric is about, and with
+        too few requests.
+
+        Raises:
+            Invalid: the metric is unknown.
+        """
+        value = self.value(name)
+        if math.isnan(value):
             return math.nan, math.nan
-        value = float(whole[0])
         if self.lacking(name) is not None:
             return value, math.nan
         without = self._values(name, whole=False)

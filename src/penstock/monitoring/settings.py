@@ -6,9 +6,16 @@ from typing import Literal
 
 import msgspec
 
-from penstock.monitoring.quality import METRICS
-
-Action = Literal["alert", "rollback"]
+from penstock.monitoring.limits import (
+    Action,
+    FreshnessLimit,
+    MultivariateLimit,
+    OutlierLimit,
+    SliceSettings,
+    SlicesLimit,
+    ValuesLimit,
+)
+from penstock.monitoring.metric_names import METRICS
 
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +125,13 @@ class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
 
 
+KINDS = ("errors", "latency", "drift", "quality", "multivariate", "outliers", "values", "freshness", "slices")
+"""The kinds of guardrail that a policy may have."""
+Limit = (
+    ErrorsLimit | LatencyLimit | DriftLimit | QualityLimit | MultivariateLimit | OutlierLimit | ValuesLimit | FreshnessLimit | SlicesLimit
+)  # fmt: skip
+
+
 class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One guardrail: exactly one limit, and what a breach does (else the endpoint's `on_breach`)."""
 
@@ -125,14 +139,36 @@ class GuardrailEntry(msgspec.Struct, frozen=True, kw_only=True):
     latency: LatencyLimit | None = None
     drift: DriftLimit | None = None
     quality: QualityLimit | None = None
+    multivariate: MultivariateLimit | None = None
+    outliers: OutlierLimit | None = None
+    values: ValuesLimit | None = None
+    freshness: FreshnessLimit | None = None
+    slices: SlicesLimit | None = None
     action: Action | None = None
 
     def __post_init__(self) -> None:
         if sum(limit is not None for limit in self._limits()) != 1:
-            raise ValueError("a guardrail is exactly one of errors, latency, drift and quality")
+            raise ValueError(f"a guardrail is exactly one of {', '.join(KINDS[:-1])} and {KINDS[-1]}")
 
-    def _limits(self) -> tuple[ErrorsLimit | LatencyLimit | DriftLimit | QualityLimit | None, ...]:
-        return (self.errors, self.latency, self.drift, self.quality)
+    def _limits(self) -> tuple[Limit | None, ...]:
+        return tuple(getattr(self, kind) for kind in KINDS)
+
+    @property
+    def kind(self) -> str:
+        """What is limited."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether it is judged on whole rows, which are read beside the windows."""
+        return self.multivariate is not None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it is judged on features or labels, which are not read at every look."""
+        if self.freshness is not None:
+            return self.freshness.column is not None
+        return self.errors is None and self.latency is None and self.outliers is None
 
     @property
     def own_action(self) -> Action | None:
@@ -159,6 +195,9 @@ class PayloadSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("keep_days is positive")
 
 
+SLICED_MAX = 5
+
+
 class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How live traffic is watched.
 
@@ -168,7 +207,8 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     class that precision, recall and the probability are about, when it is not the last.
     `resolve_windows` is for how many windows' lengths a guardrail must hold before its breach is over.
     `nonfinite_max_ratio` is the share of rows, and of requests, in [0, 1] that may be answered with NaN or
-    an infinity; with 1 nobody is told. `payloads` says which requests and answers are kept whole; none by default.
+    an infinity; with 1 nobody is told. `payloads` says which requests and answers are kept whole; none by
+    default. `slices` are features by whose values quality is told apart; every prediction keeps their values.
     """
 
     window_s: int = 60
@@ -181,6 +221,7 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
     nonfinite_max_ratio: float = 0.01
     resolve_windows: int = 5
     payloads: PayloadSettings | None = None
+    slices: tuple[SliceSettings, ...] = ()
 
     @property
     def redacted(self) -> tuple[str, ...]:
@@ -196,6 +237,11 @@ class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("resolve_windows is at least 1")
         if not 0 <= self.nonfinite_max_ratio <= 1:
             raise ValueError("nonfinite_max_ratio is a ratio in [0, 1]")
+        sliced = [one.feature for one in self.slices]
+        if len(sliced) != len(set(sliced)) or len(sliced) > SLICED_MAX:
+            raise ValueError(f"slices name each feature once, and {SLICED_MAX} at most")
+        if any(one in self.redacted for one in sliced):
+            raise ValueError("slices name no redacted feature: their values would be kept")
         if self.classes is not None and (len(self.classes) < 2 or self.positive not in (None, *self.classes)):
             raise ValueError("classes are at least two, and positive is one of them")
 
@@ -212,8 +258,9 @@ class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """The kinds of finding that start it."""
-        return (self.on,) if isinstance(self.on, str) else tuple(self.on)
+        """The kinds of finding that start it: quality is also that of slices."""
+        named = (self.on,) if isinstance(self.on, str) else tuple(self.on)
+        return (*named, "slices") if "quality" in named else named
 
 
 class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,6 +354,15 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailEntry, ...] = ()
     on_breach: tuple[Action, ...] = ("alert",)
     retrain: RetrainSettings | None = None
+
+    def __post_init__(self) -> None:
+        sliced = {one.feature for one in self.monitor.slices}
+        for entry in self.guardrails:
+            if entry.slices is None:
+                continue
+            named = sliced if entry.slices.features == "any" else set(entry.slices.features)
+            if not sliced or named - sliced:
+                raise ValueError("a guardrail on slices needs their features in monitor.slices")
 
     @property
     def alias(self) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.windows import NONFINITE, Window, WindowKey, windows
+from penstock.monitoring.windows import NONFINITE, OUTLIERS, Window, WindowKey, windows
 
 
 def count_failures(connection: sa.Connection, since_s: int) -> dict[str, int]:
@@ -68,7 +68,16 @@ def _counts_of() -> sa.Select[Any]:
 @cache
 def _timings_of(*, of_revisions: bool) -> sa.Select[Any]:
     """Return what is asked at every look."""
-    names = ("start_s", "window_s", "request_count", "error_count", "error_run_count", "latency", *NONFINITE)
+    names = (
+        "start_s",
+        "window_s",
+        "request_count",
+        "error_count",
+        "error_run_count",
+        "latency",
+        *NONFINITE,
+        *OUTLIERS,
+    )
     query = sa.select(*(windows.c[name] for name in names)).where(_of_route(), windows.c.request_count > 0)
     if of_revisions:
         query = query.where(windows.c.revision.in_(sa.bindparam("revisions", expanding=True)))
@@ -117,7 +126,7 @@ def _timing(key: WindowKey, rows: Sequence[sa.Row[Any]]) -> Window:
         error_count=sum(row.error_count for row in rows),
         error_run_count=sum(row.error_run_count or 0 for row in rows) if is_counted else None,
         latency=latency,
-        **{name: sum(getattr(row, name) for row in rows) for name in NONFINITE},
+        **{name: sum(getattr(row, name) for row in rows) for name in (*NONFINITE, *OUTLIERS)},
     )
 
 

@@ -43,6 +43,9 @@ windows = sa.Table(
     sa.Column("nonfinite_run_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("nonfinite_row_count", sa.Integer, nullable=False, server_default="0"),
     sa.Column("dropped_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("scored_row_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("outlier_row_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("outlier_run_count", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_windows_failures", "start_s", "endpoint", "error_count", "nonfinite_count"),
     sa.Index(
         "ix_windows_counts",
@@ -59,7 +62,8 @@ windows = sa.Table(
 )
 
 NONFINITE = ("nonfinite_count", "nonfinite_run_count", "nonfinite_row_count")
-SUMMED = ("request_count", "error_count", "row_count", *NONFINITE, "dropped_count")
+OUTLIERS = ("scored_row_count", "outlier_row_count", "outlier_run_count")
+SUMMED = ("request_count", "error_count", "row_count", *NONFINITE, "dropped_count", *OUTLIERS)
 """What is added up where windows are merged."""
 
 
@@ -79,7 +83,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     `error_run_count` is in how many runs without a success between they came; None where nobody counted.
     `nonfinite_count` requests were answered with more values that are no finite numbers than is borne, in
     `nonfinite_run_count` runs; `nonfinite_row_count` rows had one at all. Of `dropped_count` requests only
-    that they came, and whether they failed, is known: the recorder had no room for them.
+    that they came, and whether they failed, is known: the recorder had no room for them. Of `scored_row_count` rows
+    `outlier_row_count` were far from all that the reference has, in `outlier_run_count` runs.
     """
 
     key: WindowKey
@@ -96,6 +101,9 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     nonfinite_run_count: int = 0
     nonfinite_row_count: int = 0
     dropped_count: int = 0
+    scored_row_count: int = 0
+    outlier_row_count: int = 0
+    outlier_run_count: int = 0
 
     @property
     def end_s(self) -> int:

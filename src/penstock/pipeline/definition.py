@@ -15,15 +15,17 @@ import msgspec
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.settings import load_settings
+from penstock.data.formats.plainyaml import parse_plain
 from penstock.data.pointers.metafiles import DEFINITION_FILE, find_definitions
 from penstock.data.repository import DataRepository
+from penstock.pipeline.conditions import read_conditions
 from penstock.pipeline.stage import OutputKind, ParameterRef, Stage, StageOutput
 from penstock.pipeline.templates import needs_templates, resolve_stages
 
 DEFAULT_PARAMETER_FILE = "params.yaml"
 
 
-class OutputFlags(msgspec.Struct, frozen=True, kw_only=True):
+class OutputFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may stand under an output's path in `dvc.yaml`."""
 
     cache: bool = True
@@ -48,7 +50,7 @@ DISPLAY = ("template", "x", "y", "x_label", "y_label", "title", "header")
 OutputItem = str | dict[str, OutputFlags | None]
 
 
-class StageSettings(msgspec.Struct, frozen=True, kw_only=True):
+class StageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry under `stages:`."""
 
     cmd: str | list[str] | None = None
@@ -76,7 +78,7 @@ class DefinitionSettings(msgspec.Struct, frozen=True, kw_only=True):
     datasets: Any = None
 
 
-class PlainSettings(DefinitionSettings, frozen=True, kw_only=True):
+class PlainSettings(DefinitionSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The same where no stage needs a template, so that errors name lines."""
 
     stages: dict[str, StageSettings] = {}
@@ -108,6 +110,9 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
             hint="write the pipeline's stages into dvc.yaml",
             path=str(path),
         )
+    plain = _load_plain(path)
+    if plain is not None:
+        return tuple(_stage(path, name, entry, home) for name, entry in plain.items())
     settings = load_settings(path, DefinitionSettings)
     document = {"stages": settings.stages, **({} if settings.vars is None else {"vars": settings.vars})}
     if needs_templates(document):
@@ -116,6 +121,17 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
     else:
         entries = load_settings(path, PlainSettings).stages
     return tuple(_stage(path, name, entry, home) for name, entry in entries.items())
+
+
+def _load_plain(path: Path) -> dict[str, StageSettings] | None:
+    """Return the stages of a definition that is plain and right; None where an error may have to be told, or more read."""
+    try:
+        document = parse_plain(path.read_text(encoding="utf-8"))
+        if document is None or needs_templates(document):
+            return None
+        return msgspec.convert(document, PlainSettings, strict=True).stages
+    except (OSError, UnicodeDecodeError, msgspec.ValidationError):
+        return None
 
 
 def parse_stage(path: Path, name: str, entry: Any, home: str = "") -> Stage:
@@ -163,6 +179,7 @@ def _stage(path: Path, name: str, entry: StageSettings, home: str) -> Stage:
         description=entry.desc,
         meta=entry.meta or {},
         home=home,
+        conditions=read_conditions(path, name, entry.meta),
     )
 
 

@@ -1,7 +1,7 @@
 """Read and write `dvc.lock`: what each stage last ran with, in DVC 3's format.
 
 An entry's paths are relative to the stage's working directory; dependencies and outputs are sorted by
-path. A file is rewritten only when an entry changed, other entries keep their place and bytes' meaning.
+path. Entries are written by `lockwriting`.
 Source: DVC 3.67 `dvc/stage/serialize.py`, `dvc/dvcfile.py`.
 """
 
@@ -20,7 +20,7 @@ from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.base.yaml12 import load
 from penstock.data.formats.output import HashInfo, check_md5
-from penstock.data.formats.yamltext import dump_document, load_document
+from penstock.data.formats.plainyaml import parse_plain
 from penstock.pipeline.stage import Stage
 
 LOCK_FILE = "dvc.lock"
@@ -91,7 +91,7 @@ def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
         text, name, f"git checkout --ours {name} (or --theirs), git add {name}, then penstock repro"
     )
     try:
-        document = load(text) or {}
+        document = parse_plain(text) or load(text) or {}
         stages = document.get("stages", {})
         return {stage: _parse_entry(entry) for stage, entry in stages.items()}
     except yaml.YAMLError as error:
@@ -115,23 +115,10 @@ def parse_entry(text: str, name: str) -> LockEntry:
     return parse_lock(f"stages:\n  it:\n{indented}", name)["it"]
 
 
-def save_lock(root: Path, entries: Mapping[str, LockEntry]) -> None:
-    """Write changed entries into the lock file, in one step; others stay as they are."""
-    path = root / LOCK_FILE
-    document: Any = load_document(path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
-    if not document:
-        document = {"schema": SCHEMA, "stages": {}}
-    known = load_lock(root)
-    changed = {name: entry for name, entry in entries.items() if known.get(name) != entry}
-    if not changed and path.exists():
-        return
-    for name, entry in changed.items():
-        document["stages"][name] = entry.to_document()
-    write_atomic(path, dump_document(document).encode())
-
-
 def drop_entries(root: Path, name: str) -> Path | None:
     """Take a stage, or a group of them, out of the lock; return the file if it changed, which goes with its last stage."""
+    from penstock.data.formats.yamltext import dump_document, load_document
+
     path = root / LOCK_FILE
     if not path.exists():
         return None

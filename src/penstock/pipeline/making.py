@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.base.errors import Invalid, NotFound, PenstockError, Refused
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.files import remove_path
 from penstock.base.git import Git
 from penstock.data.cache.hashing import hash_path, save_path
@@ -19,43 +19,29 @@ from penstock.data.git.ignored import check_not_tracked, has_entry, ignore_path,
 from penstock.data.repository import DataRepository
 from penstock.data.rwlock import in_use
 from penstock.data.verbs.checkout import check_parents, checkout_output
+from penstock.pipeline.executors.role import Task
 from penstock.pipeline.lockfile import LOCK_FILE, LockedPath, LockEntry
 from penstock.pipeline.outputs import parse_outputs, stage_outputs
 from penstock.pipeline.parameters import require_values
-from penstock.pipeline.process import run_command
 from penstock.pipeline.runcache import find_run, is_cacheable, restore_run, save_run
 from penstock.pipeline.stage import Stage, StageOutput
 from penstock.pipeline.status import command_of
 
-KEPT_LINES = 20
 Bring = Callable[[Sequence[Output]], None]
-Say = Callable[[str], None]
-Unlocked = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Work:
-    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing.
-
-    `unlocked` is entered while a command runs: others may have the repository then.
-    """
+    """One stage to be made: `commit` puts its outputs into the cache, `bring` fetches what is missing."""
 
     repo: DataRepository
     root: Path
     stage: Stage
     commit: bool = True
     bring: Bring | None = None
-    unlocked: Unlocked = nullcontext
 
 
-def begin(
-    repo: DataRepository,
-    stage: Stage,
-    *,
-    commit: bool = True,
-    bring: Bring | None = None,
-    unlocked: Unlocked = nullcontext,
-) -> Work:
+def begin(repo: DataRepository, stage: Stage, *, commit: bool = True, bring: Bring | None = None) -> Work:
     """Return a stage as work to be done; one whose outputs are not its own is refused untouched.
 
     Raises:
@@ -67,7 +53,7 @@ def begin(
     for output in stage.outputs:
         if output.is_cached:
             check_not_tracked(repo, repo.root / stage.place(output.path))
-    return Work(repo, repo.root, stage, commit, bring, unlocked)
+    return Work(repo, repo.root, stage, commit, bring)
 
 
 def check_out(work: Work, entry: LockEntry) -> bool:
@@ -107,37 +93,81 @@ def restore(work: Work) -> LockEntry | None:
     return entry
 
 
-def run(work: Work, say: Say) -> LockEntry:
-    """Run a stage's commands and keep its outputs; return what is to be locked.
+@dataclass(frozen=True)
+class Started:
+    """A stage whose commands run: what they were given, and `held`, which lets others have its paths when closed."""
+
+    work: Work
+    dependencies: tuple[LockedPath, ...]
+    parameters: dict[str, dict[str, Any]]
+    held: ExitStack
+
+
+def start(work: Work) -> Started:
+    """Make room for a stage's outputs, so that its commands can run; other processes are told what it uses.
 
     Raises:
         NotFound: a dependency does not exist.
-        Refused: a command failed (code `pipeline.command_failed`).
-        Conflict: another process works on what the stage reads or makes; nothing was run.
-        Invalid: an output was not made, or a dependency changed meanwhile.
+        Conflict: another process works on what the stage reads or makes; nothing was done.
     """
     stage, root = work.stage, work.root
-    directory = root / stage.directory
-    if not directory.is_dir():
+    if not (root / stage.directory).is_dir():
         raise _fail(stage, f"its working directory {stage.wdir} does not exist")
     dependencies, parameters = _inputs(work)
     reads = [root / path for path in (*stage.reads, *(stage.place(ref.file) for ref in stage.parameters))]
     writes = [root / path for path in stage.makes]
-    with in_use(work.repo, reads, writes, f"penstock repro {stage.address}"):
-        for output in stage.outputs:
-            place = root / stage.place(output.path)
-            if not output.is_persistent:
-                remove_path(place)
-            place.parent.mkdir(parents=True, exist_ok=True)
-        with work.unlocked():
-            _run_commands(work, directory, say)
+    held = ExitStack()
+    held.enter_context(in_use(work.repo, reads, writes, f"penstock repro {stage.address}"))
+    try:
+        clear(work)
+    except BaseException:
+        held.close()
+        raise
+    return Started(work, dependencies, parameters, held)
+
+
+def clear(work: Work) -> None:
+    """Remove outputs that are not persistent, before an attempt at making them."""
+    for output in work.stage.outputs:
+        place = work.root / work.stage.place(output.path)
+        if not output.is_persistent:
+            remove_path(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+
+
+def task_of(work: Work) -> Task:
+    """Return a stage's commands as what an executor runs."""
+    stage, asked = work.stage, work.stage.conditions
+    return Task(
+        stage.address,
+        commands_of(stage),
+        work.root,
+        stage.directory,
+        (*stage.reads, *(stage.place(ref.file) for ref in stage.parameters)),
+        stage.makes,
+        tuple(stage.place(output.path) for output in stage.outputs if output.is_persistent),
+        {"DVC_ROOT": str(work.root), "DVC_STAGE": stage.address, **asked.environment},
+        asked.resources,
+        asked.timeout_s,
+    )
+
+
+def finish(started: Started) -> LockEntry:
+    """Keep the outputs of a stage whose commands are done; return what is to be locked.
+
+    Raises:
+        Invalid: an output was not made, or a dependency changed meanwhile.
+    """
+    work = started.work
     after = _hash_dependencies(work)
-    if after != dependencies:
-        moved = [item.path for item, now in zip(dependencies, after, strict=True) if item != now]
-        raise _fail(stage, f"{', '.join(moved)} changed while it ran")
-    entry = LockEntry(command_of(stage), dependencies, parameters, _keep_all(work))
-    if work.commit and not any(one.kind == "out" and not one.is_cached for one in stage.outputs):  # as DVC
-        save_run(work.repo, root, stage, entry)
+    if after != started.dependencies:
+        moved = [item.path for item, now in zip(started.dependencies, after, strict=True) if item != now]
+        raise _fail(work.stage, f"{', '.join(moved)} changed while it ran")
+    entry = LockEntry(command_of(work.stage), started.dependencies, started.parameters, _keep_all(work))
+    if work.commit and not any(
+        one.kind == "out" and not one.is_cached for one in work.stage.outputs
+    ):  # as DVC
+        save_run(work.repo, work.root, work.stage, entry)
     return entry
 
 
@@ -175,29 +205,6 @@ def record_frozen(work: Work, entry: LockEntry | None) -> LockEntry:
 def commands_of(stage: Stage) -> tuple[str, ...]:
     """Return the commands one by one: a text of several lines is one for each, as in DVC."""
     return stage.commands if stage.is_command_list else tuple(stage.commands[0].splitlines())
-
-
-def _run_commands(work: Work, directory: Path, say: Say) -> None:
-    stage = work.stage
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        del lines[:-KEPT_LINES]
-        say(line)
-
-    variables = {"DVC_ROOT": str(work.root), "DVC_STAGE": stage.address}
-    for command in commands_of(stage):
-        code = run_command(command, directory, on_line, variables)
-        if code != 0:
-            raise Refused(
-                f"stage `{stage.address}` failed: `{command}` exited with {code}",
-                code="pipeline.command_failed",
-                hint=f"mend it, then penstock repro {stage.address}",
-                stage=stage.address,
-                exit_code=code,
-                output=lines[-KEPT_LINES:],
-            )
 
 
 def _inputs(work: Work) -> tuple[tuple[LockedPath, ...], dict[str, dict[str, Any]]]:

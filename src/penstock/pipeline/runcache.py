@@ -20,10 +20,10 @@ from penstock.base.errors import Invalid
 from penstock.data.cache.hashing import store_file
 from penstock.data.cache.presence import has
 from penstock.data.formats.output import Output
-from penstock.data.formats.yamltext import dump_document
 from penstock.data.repository import DataRepository
 from penstock.data.verbs.checkout import checkout_output
 from penstock.pipeline.lockfile import LockEntry, parse_entry
+from penstock.pipeline.lockwriting import render_text
 from penstock.pipeline.stage import Stage
 
 UNCOUNTED = frozenset({"size", "nfiles"})
@@ -52,7 +52,7 @@ def save_run(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry) -
     document = entry.to_document()
     path = _folder(repo, document) / _digest(document)
     if not path.exists():
-        repo.cache.write_file(path, dump_document(document).encode())
+        repo.cache.write_file(path, render_text(document).encode())
 
 
 def find_run(

@@ -1,97 +1,42 @@
 """Reproduce pipelines: make what changed, in order, and lock each result.
 
-The lock is written after every stage, so a killed run loses only the stage it was in; a stage's outputs
-enter the cache before its lock entry names them.
+Only the calling thread looks at the repository and writes to it; what runs at once are commands (`scheduling`). The
+lock is written after every stage, so a killed run loses only the stages it was in; a stage's outputs enter the cache
+before its lock entry names them.
 
-Source: dvc/repo/reproduce.py, dvc/stage/__init__.py (3.67).
+Source: dvc/repo/reproduce.py, dvc/stage/__init__.py (3.67). Differs in that stages run at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Protocol
 
 from penstock.base.errors import PenstockError, Refused
 from penstock.data.formats.output import Output
 from penstock.data.repository import DataRepository
-from penstock.pipeline.graph import Extent, Node, below, plan, reverse, upstream_of
-from penstock.pipeline.lockfile import LockEntry, load_entries, save_lock
-from penstock.pipeline.making import Bring, Unlocked, begin, check_out, record_frozen, restore, run, store
+from penstock.pipeline.graph import Node, below, plan, reverse, upstream_of
+from penstock.pipeline.lockfile import LockEntry, load_entries
+from penstock.pipeline.lockwriting import LockWriter
+from penstock.pipeline.making import (
+    Bring,
+    Work,
+    begin,
+    check_out,
+    finish,
+    record_frozen,
+    restore,
+    store,
+)
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.pointer_steps import PointerStep, changes_of, list_pointer_steps, record_source
+from penstock.pipeline.reproducing import IDLE, MADE, Action, ReproduceOptions, StageResult, Watcher
+from penstock.pipeline.scheduling import Due, Schedule
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.status import MISSING, StageStatus, stage_status
-from penstock.pipeline.targets import Selection, choose
-
-Action = Literal[
-    "ran",
-    "up to date",
-    "checked out",
-    "restored",
-    "stored",
-    "pulled",
-    "recorded",
-    "frozen",
-    "failed",
-    "skipped",
-    "would run",
-    "would record",
-]
-IDLE: frozenset[Action] = frozenset({"up to date", "frozen"})  # nothing was, or has to be, done
-MADE: frozenset[Action] = frozenset({"ran", "restored", "recorded", "would run", "would record"})
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """What became of one step; `entry` is a stage's lock entry afterwards."""
-
-    stage: str
-    action: Action
-    seconds: float
-    entry: LockEntry | None
-    reasons: tuple[str, ...] = ()
-
-
-class Watcher(Protocol):
-    """Is told how a reproduction goes."""
-
-    def started(self, stage: Stage, reasons: Sequence[str]) -> None:
-        """A stage's command is about to run."""
-
-    def printed(self, stage: Stage, line: str) -> None:
-        """The command printed a line."""
-
-    def finished(self, result: StageResult) -> None:
-        """A stage is done with."""
-
-
-@dataclass(frozen=True)
-class ReproduceOptions:
-    """What to reproduce, and how.
-
-    `selection` None means every pipeline. `force` runs what is up to date, `force_downstream` what depends on what
-    ran. `run_cache` takes the result of an earlier run of the same inputs instead of running again. `commit` puts
-    outputs into the cache. `allow_missing` leaves alone what is only missing, `bring` fetches it. After a failure,
-    `on_error` stops, goes on with what does not depend on it, or goes on with everything. `confirm` is asked before a
-    stage is made. `unlocked` is entered while a command runs: others may have the repository then.
-    """
-
-    selection: Selection | None = field(default_factory=Selection)
-    extent: Extent = "upstream"
-    force: bool = False
-    force_downstream: bool = False
-    dry: bool = False
-    run_cache: bool = True
-    commit: bool = True
-    allow_missing: bool = False
-    bring: Bring | None = None
-    on_error: Literal["stop", "keep going", "ignore"] = "stop"
-    confirm: Callable[[str], bool] | None = None
-    unlocked: Unlocked = nullcontext
+from penstock.pipeline.targets import choose
 
 
 def reproduce(
@@ -103,7 +48,8 @@ def reproduce(
 
     Raises:
         NotFound: a target or a dependency does not exist.
-        Refused: a stage's command failed (code `pipeline.command_failed`), or some did and the rest was done.
+        Refused: a stage's command failed (code `pipeline.command_failed`), or some did and the rest was done; or one
+            asks for more than there is.
         Invalid: an output was not made; stages overlap or go in a circle.
     """
     nodes: list[Stage | PointerStep] = [*stages, *list_pointer_steps(repo)]
@@ -111,7 +57,7 @@ def reproduce(
     if options.selection is not None and not chosen:
         return []
     steps = plan(nodes, chosen, options.extent)
-    return _Reproduction(repo, nodes, options, watcher).go_through(steps)
+    return _Reproduction(repo, nodes, steps, options, watcher).go_through()
 
 
 class _Reproduction:
@@ -121,14 +67,16 @@ class _Reproduction:
         self,
         repo: DataRepository,
         nodes: Sequence[Stage | PointerStep],
+        steps: Sequence[Stage | PointerStep],
         options: ReproduceOptions,
         watcher: Watcher,
     ) -> None:
-        self.repo, self.options, self.watcher = repo, options, watcher
+        self.repo, self.options, self.watcher, self.steps = repo, options, watcher, steps
         stages = [node for node in nodes if isinstance(node, Stage)]
         self.entries = load_entries(repo.root, stages)
         graph: Sequence[Node] = nodes if options.extent != "single" else ()
-        self.downstream = reverse(upstream_of(graph, active=True))
+        self.upstream = upstream_of(graph, active=True)
+        self.downstream = reverse(self.upstream)
         self.outputs = [
             output
             for node in nodes
@@ -141,35 +89,75 @@ class _Reproduction:
         self.made = {repo.relative(one.path): one.hash.md5 for one in self.outputs if one.hash is not None}
         self.changed: set[str] = set()
         self.forced: set[str] = set()
+        self.skipped: set[str] = set()
+        self.failures: list[tuple[str, PenstockError]] = []
+        self.results: dict[str, StageResult] = {}
+        self.locks = LockWriter(
+            [(repo.root / step.home, step.name) for step in steps if isinstance(step, Stage)]
+        )
 
-    def go_through(self, steps: Sequence[Stage | PointerStep]) -> list[StageResult]:
-        results: list[StageResult] = []
-        skipped: set[str] = set()
-        failures: list[tuple[str, PenstockError]] = []
-        for step in steps:
-            if step.address in skipped:
-                results.append(self._tell(StageResult(step.address, "skipped", 0.0, None)))
-                continue
+    def go_through(self) -> list[StageResult]:
+        """Look at every step when what it needs is done, and return what was done in the order of the plan."""
+        is_ordered = self.options.extent == "single"  # they run in the order given, whatever they need
+        schedule = Schedule(self.steps, self.upstream, self.options, self.watcher, one_by_one=is_ordered)
+        schedule.run(self)
+        if self.failures and self.options.on_error != "ignore":
+            raise self._failed()
+        return [self.results[step.address] for step in self.steps if step.address in self.results]
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a failure ends it all."""
+        return bool(self.failures) and self.options.on_error == "stop"
+
+    def begin(self, at: int) -> Due | None:
+        """Do what a step needs, but for running commands."""
+        step = self.steps[at]
+        if step.address in self.skipped:
+            self._tell(StageResult(step.address, "skipped", 0.0, None))
+            return None
+        try:
+            if isinstance(step, Stage):
+                found = self._stage(step)
+                if isinstance(found, Due):
+                    return found
+            else:
+                found = self._source(step)
+        except PenstockError as error:
+            self._fail(step, error)
+            return None
+        if not (isinstance(step, PointerStep) and found.action in IDLE):
+            self._tell(found)
+            self._note(step, found)
+        return None
+
+    def end(self, due: Due, error: PenstockError | None) -> None:
+        """Keep and lock what a stage's commands made."""
+        stage = due.stage
+        if error is None and due.started is not None:
             try:
-                result = self._source(step) if isinstance(step, PointerStep) else self._stage(step)
-            except PenstockError as error:
-                if self.options.on_error == "stop":
-                    raise
-                failures.append((step.address, error))
-                if self.options.on_error == "keep going":
-                    skipped |= below(step.address, self.downstream)
-                result = StageResult(step.address, "failed", 0.0, None, (error.message,))
-            if isinstance(step, PointerStep) and result.action in IDLE:
-                continue
-            results.append(self._tell(result))
-            self._note(step, result)
-        if failures and self.options.on_error == "keep going":
-            raise _failed(failures, results)
-        return results
+                made = finish(due.started)
+                self.locks.save(self.repo.root / stage.home, {stage.name: made})
+            except PenstockError as problem:
+                error = problem
+            else:
+                seconds = time.monotonic() - due.began
+                result = StageResult(stage.address, "ran", seconds, made, tuple(due.reasons))
+                self._tell(result)
+                self._note(stage, result)
+        if error is not None:
+            self._fail(stage, error)
 
-    def _tell(self, result: StageResult) -> StageResult:
+    def _fail(self, step: Stage | PointerStep, error: PenstockError) -> None:
+        self.failures.append((step.address, error))
+        if self.options.on_error == "keep going":
+            self.skipped |= below(step.address, self.downstream)
+        if self.options.on_error != "stop" or self.options.jobs > 1:
+            self._tell(StageResult(step.address, "failed", 0.0, None, (error.message,)))
+
+    def _tell(self, result: StageResult) -> None:
+        self.results[result.stage] = result
         self.watcher.finished(result)
-        return result
 
     def _note(self, step: Stage | PointerStep, result: StageResult) -> None:
         if result.action in MADE:
@@ -191,7 +179,7 @@ class _Reproduction:
         record_source(self.repo, source, self.options.bring)
         return StageResult(source.address, "recorded", 0.0, None, reasons)
 
-    def _stage(self, stage: Stage) -> StageResult:
+    def _stage(self, stage: Stage) -> StageResult | Due:
         options, began = self.options, time.monotonic()
         entry = self.entries.get(stage.address)
         status = stage_status(self.repo, self.repo.root, stage, entry)
@@ -216,21 +204,19 @@ class _Reproduction:
                 code="pipeline.not_confirmed",
                 stage=stage.address,
             )
-        action, made = self._make(stage, entry, status, reasons, force=force)
-        save_lock(self.repo.root / stage.home, {stage.name: made})
+        work = begin(self.repo, stage, commit=options.commit, bring=options.bring)
+        taken = self._taken(work, entry, status, force=force)
+        if taken is None:
+            return Due(stage, work, reasons, began)
+        action, made = taken
+        self.locks.save(self.repo.root / stage.home, {stage.name: made})
         return StageResult(stage.address, action, time.monotonic() - began, made, reasons)
 
-    def _make(
-        self,
-        stage: Stage,
-        entry: LockEntry | None,
-        status: StageStatus,
-        reasons: Sequence[str],
-        *,
-        force: bool,
-    ) -> tuple[Action, LockEntry]:
-        options = self.options
-        work = begin(self.repo, stage, commit=options.commit, bring=options.bring, unlocked=options.unlocked)
+    def _taken(
+        self, work: Work, entry: LockEntry | None, status: StageStatus, *, force: bool
+    ) -> tuple[Action, LockEntry] | None:
+        """Take a stage's result from where it is already, and say from where; None if it has to be run."""
+        options, stage = self.options, work.stage
         if stage.is_frozen:
             return "recorded", record_frozen(work, entry)
         if entry is not None and not force and status.only_outputs("deleted") and check_out(work, entry):
@@ -240,10 +226,7 @@ class _Reproduction:
         if not force and options.bring is not None:
             self._bring_inputs(stage, options.bring)
         remembered = restore(work) if options.run_cache and not force else None
-        if remembered is not None:
-            return "restored", remembered
-        self.watcher.started(stage, reasons)
-        return "ran", run(work, lambda line: self.watcher.printed(stage, line))
+        return ("restored", remembered) if remembered is not None else None
 
     def _bring_outputs(self, stage: Stage) -> bool:
         outputs = stage_outputs(self.repo.root, stage, self.entries.get(stage.address))
@@ -259,18 +242,40 @@ class _Reproduction:
             if not place.exists():
                 bring([one for one in self.outputs if _overlaps(one, place) and one.hash is not None])
 
+    def _failed(self) -> PenstockError:
+        """Return what is raised after failures: what failed too, and what was not run, is named."""
+        first, error = self.failures[0]
+        failed = [name for name, _ in self.failures]
+        left = [
+            step.address
+            for step in self.steps
+            if isinstance(step, Stage) and step.address not in failed and self._is_left(step.address)
+        ]
+        others = ", ".join(f"`{name}`" for name in failed[1:])
+        message = f"{error.message}; also failed: {others}" if others else error.message
+        hint = error.hint or f"mend it, then penstock repro {first}"
+        raised = Refused(
+            message,
+            code="pipeline.command_failed",
+            hint=f"{hint}; not run: {_listed(left)}" if left else hint,
+            stages=failed,
+            skipped=left,
+        )
+        if not self.is_stopping:
+            return raised
+        error.message, error.args = message, (message,)
+        error.hint = raised.hint if left else error.hint
+        error.fields.update(not_run=left)
+        return error
+
+    def _is_left(self, address: str) -> bool:
+        found = self.results.get(address)
+        return found is None or found.action == "skipped"
+
 
 def _overlaps(output: Output, place: Path) -> bool:
     return output.path.is_relative_to(place) or place.is_relative_to(output.path)
 
 
-def _failed(failures: Sequence[tuple[str, PenstockError]], results: Sequence[StageResult]) -> Refused:
-    first, error = failures[0]
-    others = ", ".join(f"`{name}`" for name, _ in failures[1:])
-    return Refused(
-        f"{error.message}; so did {others}" if others else error.message,
-        code="pipeline.command_failed",
-        hint=error.hint or f"mend it, then penstock repro {first}",
-        stages=[name for name, _ in failures],
-        skipped=[item.stage for item in results if item.action == "skipped"],
-    )
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

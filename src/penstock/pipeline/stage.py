@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.data.pointers.metafiles import DEFINITION_FILE
+from penstock.pipeline.conditions import NONE, Conditions
 
 OutputKind = Literal["out", "metric", "plot"]
 
@@ -52,6 +53,7 @@ class Stage:
     description: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     home: str = ""
+    conditions: Conditions = NONE
 
     @property
     def always_runs(self) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from penstock.base.errors import Invalid, NotARepository
 from penstock.data.repository import find_root
 from penstock.project.keys import KeySources
+from penstock.project.lineage_target import LineageTarget
 from penstock.project.project import HOME, Places, Project
 from penstock.project.settings import ProjectSettings, load_project_settings, read_places
 
@@ -108,6 +109,7 @@ def _places(root: Path, settings: ProjectSettings, variables: Mapping[str, str])
         store_url=store,
         artifacts_url=artifacts,
         keys=KeySources.of(variables),
+        lineage=LineageTarget.of(variables),
     )
 
 

@@ -14,6 +14,7 @@ from penstock.base.store.migrate import upgrade
 from penstock.base.store.writer import GroupWriter
 from penstock.data.repository import DataRepository
 from penstock.project.keys import KeyRing, KeySources
+from penstock.project.lineage_target import LineageTarget
 from penstock.project.settings import ProjectSettings
 from penstock.storage.content import ContentStore
 from penstock.storage.resolve import open_backend
@@ -31,6 +32,7 @@ class Places:
     artifacts_url: str
     cache_dir: Path | None = None
     keys: KeySources = field(default_factory=KeySources)
+    lineage: LineageTarget = field(default_factory=LineageTarget)
 
 
 class Project:

@@ -11,6 +11,8 @@ import yaml
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
+from penstock.ci.cron import parse_cron
+from penstock.monitoring.rows import ROWS_MAX
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.registry.gates.settings import GateEntry
 
@@ -25,18 +27,24 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `time` is the column that puts the rows of `reference` in order of time; without it they are taken as
     they stand. From their order follows how much windows vary without drift. `gates` are this model's own; without
-    the key it has those of the project.
+    the key it has those of the project. So many `reference_rows` are kept with a version, for what is judged on whole
+    rows; columns that an endpoint redacts are not in them.
     """
 
     name: str
     path: str
     signature: Literal["inferred"] = "inferred"
     reference: str | None = None
+    reference_rows: int = ROWS_MAX
     metrics: str | None = None
     test: str | None = None
     label: str | None = None
     time: str | None = None
     gates: tuple[GateEntry, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.reference_rows <= 10_000:
+            raise ValueError("reference_rows is between 0 and 10000")
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,17 +53,59 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private: bool = False
 
 
+class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When `penstock ci run` runs without a push: at times (cron, UTC), or when data changed at their source.
+
+    `data` names imports of the repository, or URLs and paths outside of it.
+    """
+
+    schedule: str | None = None
+    data: str | tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.schedule is not None:
+            parse_cron(self.schedule)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is watched."""
+        return (self.data,) if isinstance(self.data, str) else self.data
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any."""
+        return self.schedule is not None or bool(self.sources)
+
+
 class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `penstock ci run` runs before the pipeline; no `tests` means none.
 
     `install` is how a CI system's fresh machine gets the project's packages, instead of what its files say. `deploy` is
     what becomes of a version that passed on the default branch: nothing, champion, champion and all of its
-    endpoints' traffic, or the first share of their rollouts.
+    endpoints' traffic, or the first share of their rollouts. `image` is the container image of Kubeflow's components,
+    which has git, Penstock and the project's packages. `on` says when it runs without a push.
     """
 
     tests: str | None = None
     install: str | None = None
+    image: str | None = None
+    on: TriggerSettings = TriggerSettings()
     deploy: Literal["none", "promote", "rollout", "full"] = "none"
+
+
+class LineageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where OpenLineage events of runs go: a server's URL, or a file that they are appended to; by default nowhere.
+
+    `namespace` is what the names of jobs and data belong to. OpenLineage's own variables win.
+    """
+
+    url: str | None = None
+    file: str | None = None
+    namespace: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.url is not None and self.file is not None:
+            raise ValueError("events go to a `url` or to a `file`")
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +148,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertSettings = AlertSettings()
     webhooks: WebhookSettings = WebhookSettings()
     ci: CiSettings = CiSettings()
+    lineage: LineageSettings = LineageSettings()
     retention: RetentionSettings = RetentionSettings()
     recording: RecordingSettings = RecordingSettings()
     store: str = DEFAULT_STORE

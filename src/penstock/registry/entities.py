@@ -30,7 +30,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     `commit` with `dirty_digest` (None when the tree was clean) is the code, `lock_digest` the pipeline
     state (its text is an artifact), `data` the digests of every input by path, `output` the model
-    folder's own digest in DVC's format.
+    folder's own digest in DVC's format. `statement` is the signed statement of all that (an artifact), None where it
+    was made before origins were signed.
     """
 
     commit: str | None = None
@@ -40,6 +41,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     output: str | None = None
     data: dict[str, str] = {}
     environment: dict[str, str] = {}
+    statement: str | None = None
 
 
 class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from penstock.base.errors import Corrupt, Invalid
 from penstock.base.store.database import metadata, upsert
-from penstock.serving.loaders.model import Array, Columns
+from penstock.serving.loaders.model import Array, Columns, Matrix
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.prediction_runs import cut, lowest_id, nth_id, place_in
 
@@ -33,6 +33,7 @@ predictions = sa.Table(
     sa.Column("row_count", sa.Integer, nullable=False),
     sa.Column("features", sa.LargeBinary),
     sa.Column("is_run", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("slices", sa.LargeBinary),
     sa.Index("ix_predictions_endpoint_id", "endpoint", "id"),
 )
 labels = sa.Table(
@@ -43,6 +44,7 @@ labels = sa.Table(
     sa.Column("label_values", sa.LargeBinary, nullable=False),
     sa.Column("sent_by", sa.String(128)),
 )
+LOOKED_FACTOR = 10
 BATCH_COUNT = 500
 """Ids in one query; SQLite allows 32,766 variables."""
 
@@ -50,6 +52,7 @@ BATCH_COUNT = 500
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """One version's answer to one request; `features` None when it was not sampled.
 
+    `slices` are the features by which quality is told apart, which every answer keeps where they are named.
     `is_run` where it is many rows of a batch that have an id each, counted on from this one.
     """
 
@@ -63,6 +66,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     row_count: int
     features: bytes | None = None
     is_run: bool = False
+    slices: bytes | None = None
 
 
 class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +85,8 @@ class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
 def encode_columns(columns: Columns) -> bytes:
     """Pack columns as MessagePack: name -> [numpy type, bytes], or [`O`, list] for text; a tensor's shape is third."""
     packed: dict[str, tuple[Any, ...]] = {}
+    if isinstance(columns, Matrix):
+        return _encode_matrix(columns)
     for name, values in columns.items():
         if values.dtype.kind == "O":
             packed[name] = ("O", values.ravel().tolist())
@@ -89,6 +95,14 @@ def encode_columns(columns: Columns) -> bytes:
         if values.ndim != 1:
             packed[name] = (*packed[name], values.shape)
     return msgspec.msgpack.encode(packed)
+
+
+def _encode_matrix(columns: Matrix) -> bytes:
+    values = columns.values_by_row
+    kind, data, size = values.dtype.str, memoryview(values.tobytes(order="F")), values[:, :1].nbytes
+    return msgspec.msgpack.encode(
+        {name: (kind, data[at * size : (at + 1) * size]) for at, name in enumerate(columns.names)}
+    )
 
 
 def decode_columns(data: bytes) -> dict[str, Array]:
@@ -137,6 +151,68 @@ def list_predictions(
     whole = [one for one in found if not one.is_run]
     missing = set(ids) - {one.id for one in whole}
     return whole + _rows_of_runs(connection, missing, lock=lock) if missing else whole
+
+
+def list_sampled(
+    connection: sa.Connection, endpoint: str, version: int, route: str, since_ms: int, limit: int
+) -> list[Prediction]:
+    """Return the newest answers of a version on a route whose features were kept, newest first.
+
+    Cost: those without features are passed over in the index's order; with a tenth kept, ten are read for one.
+    """
+    query = sa.select(predictions).where(
+        predictions.c.endpoint == endpoint,
+        predictions.c.id >= _first_id(since_ms),
+        predictions.c.version == version,
+        predictions.c.route == route,
+        predictions.c.features.is_not(None),
+    )
+    found = connection.execute(query.order_by(predictions.c.id.desc()).limit(limit))
+    return [Prediction(**row) for row in found.mappings()]
+
+
+def list_labelled(
+    connection: sa.Connection,
+    of: tuple[str, int, str],
+    kept: str,
+    since_ms: int,
+    limit: int,
+    *,
+    oldest: bool = False,
+) -> list[Prediction]:
+    """Return answers of a version on a route that have labels, and whose features, or slices, were kept, in their order.
+
+    Labels lead, which are fewer than answers; they are those of all endpoints, so a limit's tenfold of them is looked at.
+
+    Args:
+        of: the endpoint, the version and the route.
+        kept: `features` or `slices`.
+        oldest: the first since a time, and not the newest.
+    """
+    found: list[Prediction] = []
+    last, since = None, _first_id(since_ms)
+    order = labels.c.prediction_id if oldest else labels.c.prediction_id.desc()
+    for _ in range(LOOKED_FACTOR * limit // BATCH_COUNT + 1):
+        wanted = sa.select(labels.c.prediction_id).distinct().where(labels.c.prediction_id >= since)
+        if last is not None:
+            wanted = wanted.where(labels.c.prediction_id > last if oldest else labels.c.prediction_id < last)
+        ids = list(connection.execute(wanted.order_by(order).limit(BATCH_COUNT)).scalars())
+        if not ids:
+            break
+        last = ids[-1]
+        query = sa.select(predictions).where(
+            predictions.c.id.in_(ids),
+            predictions.c.endpoint == of[0],
+            predictions.c.version == of[1],
+            predictions.c.route == of[2],
+            predictions.c.is_run.is_(False),
+            predictions.c[kept].is_not(None),
+        )
+        part = [Prediction(**row) for row in connection.execute(query).mappings()]
+        found += sorted(part, key=lambda one: one.id, reverse=not oldest)
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def _rows_of_runs(connection: sa.Connection, ids: Collection[str], *, lock: bool) -> list[Prediction]:

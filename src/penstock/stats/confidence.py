@@ -52,6 +52,23 @@ def mean_evidence(found: Sequence[float]) -> float:
     return most + math.log(sum(math.exp(one - most) for one in found) / len(found))
 
 
+def wilson_interval(hits: float, trials: float, z: float = 1.96) -> tuple[float, float]:
+    """Return the interval of a share; hits and trials may be shares of counts.
+
+    Source: Wilson, Journal of the American Statistical Association 22, 1927.
+
+    Example:
+        >>> [round(one, 3) for one in wilson_interval(5, 100)]
+        [0.022, 0.112]
+    """
+    if trials <= 0:
+        return 0.0, 1.0
+    share, square = hits / trials, z * z / trials
+    middle = (share + square / 2) / (1 + square)
+    half = z * math.sqrt(max(0.0, share * (1 - share) / trials + square / (4 * trials))) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 def _log_normal_cdf(value: float) -> float:
     """Return log Phi(value), also far out on the left, where Phi itself would be zero."""
     if value > -30:

@@ -193,15 +193,25 @@ def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
         return []
     if wanted.metric is not None:
         return _by_metric(connection, wanted, comparisons, orders)
-    query = sa.select(runs.c.id).where(
-        runs.c.experiment_id.in_(wanted.experiment_ids),
-        *wanted.view.condition(runs.c.deleted_ms),
-        *all_of(connection, (_run_matches(one, runs.c.id, _inside) for one in comparisons)),
-    )
+    query = matching(connection, wanted)
     keys = _keys(orders, runs.c.id, _inside)
     if wanted.after is not None:
         query = query.where(beyond(keys, wanted.after))
     return list(connection.execute(in_order(query, keys).limit(wanted.limit)).scalars())
+
+
+def matching(connection: sa.Connection, wanted: RunSearch) -> sa.Select[Any]:
+    """Return the query of the ids of all runs that match, in no order.
+
+    Raises:
+        Invalid: the filter cannot be read.
+    """
+    comparisons = parse_filter(wanted.filter, RUNS)
+    return sa.select(runs.c.id).where(
+        runs.c.experiment_id.in_(wanted.experiment_ids),
+        *wanted.view.condition(runs.c.deleted_ms),
+        *all_of(connection, (_run_matches(one, runs.c.id, _inside) for one in comparisons)),
+    )
 
 
 def run_cursor(connection: sa.Connection, wanted: RunSearch, run_id: str) -> Cursor:

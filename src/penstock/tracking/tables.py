@@ -73,7 +73,8 @@ run_params = _pairs("run_params", "runs")
 run_tags = _pairs("run_tags", "runs")
 IS_PARENT = sa.text(f"key = '{PARENT_TAG}' AND length(value) <= 64")
 """Of the tags, those that name a parent; written out, so that a database sees that the index holds just these."""
-sa.Index("ix_run_tags_parent", run_tags.c.value, sqlite_where=IS_PARENT, postgresql_where=IS_PARENT)
+# PostgreSQL has it with the same condition from the migration; its name here would load that dialect in each process
+sa.Index("ix_run_tags_parent", run_tags.c.value, sqlite_where=IS_PARENT)
 run_metrics = sa.Table(
     "run_metrics",
     metadata,

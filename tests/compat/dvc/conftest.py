@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from compat.dvc.remembered import Remembered
 from compat.dvc.sides import Comparison
 from compat.dvc.tools import ENVIRONMENT, Tool, git
+from facts import FOLDER, is_recording
 from servers.forking import ForkServer, penstock_server
 
 ROOT = Path(__file__).parents[3]
@@ -69,12 +71,51 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def dvc(environment: dict[str, str]) -> Tool:
+def real_dvc(environment: dict[str, str]) -> Tool:
+    """The real program, asked anew by every call."""
     found = os.environ.get("PENSTOCK_DVC") or str(ROOT / ".venv-peers" / "bin" / "dvc")
     if not Path(found).exists():
         pytest.skip("no dvc program: make .venv-peers/.installed, or set PENSTOCK_DVC")
     python = str(Path(found).with_name("python"))
     return Tool("dvc", (found,), environment, ForkServer(python, (found,), RUN_DVC, IMPORTS))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_commits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a remembered commit have the same id in every run."""
+    marks = getattr(request.module, "pytestmark", [])
+    with pytest.MonkeyPatch.context() as patch:
+        if any(mark.name == "dvc" for mark in (marks if isinstance(marks, list) else [marks])):
+            for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+                patch.setenv(name, "2024-01-01T12:00:00Z")
+        yield
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[Path]:
+    """The directories that DVC sees of a test; a module names further ones that its tests share."""
+    return [tmp_path]
+
+
+@pytest.fixture
+def dvc(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[Tool]:
+    """DVC as it is remembered where the test is marked so (see `remembered.py`), and else the real one."""
+    mark = request.node.get_closest_marker("dvc")
+    if mark is None or mark.args != ("remembered",):
+        yield request.getfixturevalue("real_dvc")
+        return
+    module, _, test = request.node.nodeid.partition("::")
+    path = FOLDER / f"{module.removeprefix('tests/').removesuffix('.py').replace('/', '.')}.calls.json"
+    live: Tool | None = request.getfixturevalue("real_dvc") if is_recording() else None
+    server = Remembered(
+        live.server if live else None,
+        request.getfixturevalue("places"),
+        Path(environment["HOME"]),
+        path,
+        test,
+    )
+    yield Tool("dvc", ("dvc",), environment, server)
+    server.save()
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +129,7 @@ def compare(
     make_repo: Callable[[str, Tool], Path], penstock: Tool, request: pytest.FixtureRequest
 ) -> Comparison:
     """Compare what a scenario leaves by Penstock with the facts of the real DVC."""
-    return Comparison(make_repo, penstock, lambda: request.getfixturevalue("dvc"))
+    return Comparison(make_repo, penstock, lambda: request.getfixturevalue("real_dvc"))
 
 
 @pytest.fixture(params=["dvc writes", "penstock writes"])

@@ -10,7 +10,7 @@ import pytest
 from compat.dvc.samples import plain_directory
 from compat.dvc.tools import Tool, copy_tree, git, listing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
 
 
 def both(root: Path, dvc: Tool, penstock: Tool, *arguments: str) -> tuple[Path, Path]:

@@ -12,6 +12,7 @@ import pytest
 from compat.dvc.tools import Tool
 from penstock.data.configuration.schema import ALIAS, NAMED, REMOTES, SECTIONS
 
+pytestmark = pytest.mark.dvc("remembered")
 TELL = """
 import json
 from dvc.config_schema import REMOTE_SCHEMAS, SCHEMA
@@ -57,6 +58,7 @@ def repo(make_repo: Callable[[str, Tool], Path], penstock: Tool) -> Path:
     return root
 
 
+@pytest.mark.dvc("real")
 def test_the_tables_are_those_of_dvc(dvc: Tool) -> None:
     python = Path(dvc.command[0]).with_name("python")
     done = subprocess.run([str(python), "-c", TELL], capture_output=True, text=True, check=True)

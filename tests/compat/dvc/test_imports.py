@@ -12,7 +12,7 @@ from compat.dvc.samples import plain_directory
 from compat.dvc.test_commands import both, workspace
 from compat.dvc.tools import Tool, git, listing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,11 @@ def source(penstock: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(root, "commit", "-qam", "two")
     penstock(root, "push", "-A")
     return root
+
+
+@pytest.fixture
+def places(source: Path, tmp_path: Path) -> list[Path]:
+    return [tmp_path, source.parent]
 
 
 @pytest.fixture
@@ -107,6 +112,7 @@ def test_got_files_are_the_same(
 IMPORTS = ["ds", "f.bin", "ds/sub", "code/main.py", "f.bin --rev v1", "f.bin --no-download", "ds --no-exec"]
 
 
+@pytest.mark.dvc("real")
 @pytest.mark.parametrize("what", IMPORTS)
 def test_imports_are_the_same(source: Path, repo: Path, dvc: Tool, penstock: Tool, what: str) -> None:
     path, *flags = what.split()
@@ -124,6 +130,7 @@ def test_imports_are_the_same(source: Path, repo: Path, dvc: Tool, penstock: Too
         }
 
 
+@pytest.mark.dvc("real")
 def test_an_import_is_updated_the_same(source: Path, repo: Path, dvc: Tool, penstock: Tool) -> None:
     penstock(repo, "import", "--rev", "v1", str(source), "f.bin")
     ours, theirs = both(repo, dvc, penstock, "update", "f.bin.dvc")
@@ -133,6 +140,7 @@ def test_an_import_is_updated_the_same(source: Path, repo: Path, dvc: Tool, pens
     assert (ours / "f.bin").read_bytes() == b"second"
 
 
+@pytest.mark.dvc("real")
 @pytest.mark.parametrize("flags", ["", "--no-download", "--no-exec"])
 def test_imports_of_paths_are_the_same(
     repo: Path, tmp_path: Path, dvc: Tool, penstock: Tool, flags: str

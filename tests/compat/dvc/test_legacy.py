@@ -12,6 +12,7 @@ import pytest
 
 from compat.dvc.tools import Tool, cache_of, copy_tree, git
 
+pytestmark = pytest.mark.dvc("remembered")
 Q = b"q\r\n"
 FILES = {"a.txt": b"a\r\nb\n", "b.bin": b"\0\r\n", "inner/c.txt": b"plain\n"}
 

@@ -10,7 +10,7 @@ import pytest
 
 from compat.dvc.tools import Tool, git
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
 
 DVC_YAML = """\
 stages:
@@ -128,6 +128,7 @@ def test_a_deleted_output_is_seen_alike_and_comes_back(
     assert dvc.json(root, "status") == {}
 
 
+@pytest.mark.dvc("real")
 def test_the_run_cache_of_one_serves_the_other(
     make_repo: Callable[[str, Tool], Path], sides: tuple[Tool, Tool]
 ) -> None:
@@ -146,6 +147,7 @@ def test_the_run_cache_of_one_serves_the_other(
     assert writer.json(root, "status") == {}
 
 
+@pytest.mark.dvc("real")
 def test_pushed_outputs_reach_the_other_tools_clone(
     make_repo: Callable[[str, Tool], Path], sides: tuple[Tool, Tool], tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ p: out
 """
 
 
+@pytest.mark.dvc("real")
 def test_templates_and_groups_leave_the_same_lock(make_repo, dvc: Tool, penstock: Tool) -> None:  # type: ignore[no-untyped-def]
     locks = []
     for tool in (dvc, penstock):

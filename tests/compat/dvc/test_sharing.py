@@ -11,7 +11,7 @@ import pytest
 from compat.dvc.samples import odd_directory, plain_directory
 from compat.dvc.tools import Tool, git, listing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dvc("remembered")]
 
 
 @pytest.fixture
@@ -122,6 +122,7 @@ def share(repo: Path, sides: tuple[Tool, Tool], clone: Path) -> None:
     assert "up to date" in reader(clone, "push").lower()
 
 
+@pytest.mark.dvc("real")
 def test_pushed_by_one_pulled_by_the_other(repo: Path, sides: tuple[Tool, Tool], tmp_path: Path) -> None:
     writer, _ = sides
     writer(repo, "remote", "add", "-d", "store", str(tmp_path / "store"))
@@ -130,6 +131,7 @@ def test_pushed_by_one_pulled_by_the_other(repo: Path, sides: tuple[Tool, Tool],
     assert all(mode == 0o444 for _, mode in objects.values())
 
 
+@pytest.mark.dvc("real")
 def test_pushed_by_one_pulled_by_the_other_over_s3(  # type: ignore[no-untyped-def]
     repo: Path, sides: tuple[Tool, Tool], tmp_path: Path, s3_server
 ) -> None:
@@ -157,6 +159,7 @@ def test_removing_agrees(repo: Path, sides: tuple[Tool, Tool]) -> None:
     assert same(writer, reader, repo, "status") == {}
 
 
+@pytest.mark.dvc("real")
 def test_the_lock_is_the_one_dvc_honours(repo: Path, dvc: Tool) -> None:
     """That Penstock honours it too, and waits, is shown in tests/data/test_lock.py."""
     with (repo / ".dvc" / "tmp" / "lock").open("a+b") as file:

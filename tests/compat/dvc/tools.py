@@ -6,12 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from servers.forking import ForkServer
+from typing import Any, Protocol
 
 ENVIRONMENT = {
     "DVC_NO_ANALYTICS": "1",
@@ -24,6 +22,16 @@ ENVIRONMENT = {
 }
 
 
+class Caller(Protocol):
+    """Who answers calls of a program: a process of it, or what is remembered of it."""
+
+    def run(
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Answer one call."""
+        ...
+
+
 @dataclass(frozen=True)
 class Tool:
     """One of the two programs, run as a user would."""
@@ -31,7 +39,7 @@ class Tool:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    server: ForkServer
+    server: Caller
 
     def __call__(self, cwd: Path, *arguments: str | Path, ok: bool = True) -> str:
         done = self.run(cwd, *arguments)

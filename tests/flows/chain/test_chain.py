@@ -26,6 +26,8 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.pages.telling.chains import sentence_of
+from penstock.monitoring.learned import rows_of
+from penstock.monitoring.profile import Profile
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.prediction_id import PredictionId
@@ -55,7 +57,29 @@ def test_a_version_carries_its_whole_provenance(trained: Sample) -> None:
     assert origin.run_id is not None
     assert origin.environment["polars"]
     assert version.profile_digest is not None
+    profile = trained.project.artifacts.load(version.profile_digest, Profile.from_bytes)
+    kept = rows_of(profile)
+    assert kept is not None and set(kept.column_names) == set(profile.column_names)
     assert register_model(trained.project) == (version, False)
+
+
+def test_rows_of_the_reference_are_kept_without_what_an_endpoint_redacts(trained: Sample) -> None:
+    path = trained.root / "penstock.yaml"
+    text = path.read_text().replace("monitor: {", "monitor: {payloads: {redact: [carrier]}, ")
+    for changed, columns in (
+        (text, {"hour", "wind"}),
+        (text.replace("  name: late\n", "  name: late\n  reference_rows: 0\n"), None),
+    ):
+        assert path.read_text() != changed
+        path.write_text(changed)
+        trained.commit("Change what is kept")
+        version, _ = register_model(open_workspace(trained.root, {"USER": "ada"}))
+        assert version.profile_digest is not None
+        profile = trained.project.artifacts.load(version.profile_digest, Profile.from_bytes)
+        kept = rows_of(profile)
+        assert "carrier" in profile.column_names
+        assert (None if kept is None else set(kept.column_names)) == columns
+        assert bool(profile.learned) == (columns is not None)
 
 
 def test_a_model_changed_by_hand_is_not_registered(trained: Sample) -> None:

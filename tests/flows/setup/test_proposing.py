@@ -18,7 +18,7 @@ from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.setup.proposing import Findings, look
 from penstock.flows.setup.writing import SettingsPlan, apply_settings, plan_settings
-from penstock.monitoring.quality import METRICS
+from penstock.monitoring.metric_names import METRICS
 from penstock.project.settings import ProjectSettings
 
 DVC_YAML = """\

@@ -70,7 +70,8 @@ def addresses(hostile: Hostile) -> list[str]:
         *(f"/runs/{run_id}" for run_id in (hostile.long, hostile.markup, hostile.endless, hostile.many, hostile.child)),
         f"/compare?runs={hostile.long},{hostile.turned},{hostile.markup}", "/search?q=run-", "/why/late/1",
         "/why/data/raw.csv", "/data", "/data/data/raw.csv", "/pipeline", "/models/late/1/card", "/models/late/1/promote",
-        "/models/late?at=2026-11-03", "/endpoints/delay/drift",
+        "/models/late?at=2026-11-03", "/endpoints/delay/drift", f"/experiments/{hostile.crowd}?group=params.depth",
+        f"/experiments/{hostile.experiment}?group=params.path", "/models/late/1/files?path=MLmodel",
     ]  # fmt: skip
 
 
@@ -116,7 +117,9 @@ def test_nothing_serious_stands_in_the_way_of_anybody(
     pages = (
         "/endpoints/delay", "/models/late/1", f"/runs/{hostile.markup}", "/why/late/1", "/pipeline", "/data",
         "/data/data/raw.csv", "/models/late/1/card", "/endpoints/delay/drift", "/models/late/1/promote",
-        f"/experiments/{hostile.experiment}", f"/compare?runs={hostile.long},{hostile.turned}",
+        f"/experiments/{hostile.experiment}", f"/compare?runs={hostile.long},{hostile.turned},{hostile.markup}",
+        f"/experiments/{hostile.crowd}?group=params.depth", "/models/late/1/files?path=MLmodel", "/events", "/", "/models",
+        "/experiments", "/search?q=run-", "/endpoints",
     )  # fmt: skip
     for scheme, addresses_, options in (
         ("light", pages, {}),
@@ -126,6 +129,8 @@ def test_nothing_serious_stands_in_the_way_of_anybody(
         page = context.new_page()
         for address in addresses_:
             page.goto(server.url + address)
+            if "Parallel coordinates" in page.inner_text("main"):
+                expect(page.locator("#parallel .drawn svg")).to_be_visible(timeout=60_000)
             page.evaluate(script)
             for one in page.evaluate(
                 "(options) => axe.run(options).then((found) => found.violations)", options

@@ -178,3 +178,32 @@ def test_outside_a_repository_both_pages_say_how_to_begin(tmp_path: Path) -> Non
     assert "penstock stage add" in client.get("/pipeline").text
     assert client.get("/data/x").status_code == 404
     project.close()
+
+
+def test_experiments_stand_on_the_pipeline_page_with_what_they_differ_in(
+    sample: Sample, client: TestClient
+) -> None:
+    assert "None was tried yet" in client.get("/pipeline").text
+    git = sample.project.git
+    head = git.resolve("HEAD")
+    text = (sample.root / "params.yaml").read_text()
+    changed = (
+        git.feed(text.replace("strength: 1.0", "strength: 2.0").encode(), "hash-object", "-w", "--stdin")
+        .decode()
+        .strip()
+    )
+    listed = git.run("ls-tree", head)
+    tree = "\n".join(
+        f"100644 blob {changed}\tparams.yaml" if line.endswith("\tparams.yaml") else line
+        for line in listed.splitlines()
+    )
+    made = git.feed((tree + "\n").encode(), "mktree").decode().strip()
+    commit = git.run("commit-tree", made, "-p", head, "-m", "tried").strip()
+    git.run("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/deeper{HOSTILE[:8]}", commit)
+    page = client.get("/pipeline").text
+    assert "deeper&lt;script&gt;" in page
+    row = words_of(page[page.index('data-key="exp-deeper') :].split("</tr>")[0])
+    assert commit[:7] in row
+    assert row.rstrip().endswith("2")
+    assert ">strength<" in page
+    assert "began at" in page

@@ -204,6 +204,8 @@ def test_search_finds_what_the_product_prints(store: tuple[TestClient, Hostile])
         ("delay#1", "/why/delay%231"),
         ("data/raw.csv", "/why/data/raw.csv"),
         (version["version"]["provenance"]["data"]["data/raw.csv"], "/why/data/raw.csv"),
+        ("train", "/pipeline#stage-train"),
+        ("models/late", "/data/models/late"),
         (run_id[:12], None),
         (commit, None),
     ):
@@ -232,3 +234,51 @@ def test_addresses_of_things_exist(store: tuple[TestClient, Hostile]) -> None:
         assert client.get(address).status_code == 200, address
     assert client.get("/models/none").status_code == 404
     assert client.get("/models/late/none").status_code == 404
+
+
+def test_runs_are_grouped_by_a_parameter_with_the_best_and_the_mean_of_each_metric(
+    store: tuple[TestClient, Hostile],
+) -> None:
+    client, hostile = store
+    text = client.get(f"/experiments/{hostile.crowd}?group=params.depth&filter=metrics.loss+%3E+0").text
+    rows = {
+        one.split('"')[0]: [
+            unescape(cell) for cell in re.findall(r">([^<>]+)</(?:td|bdi)>", one.split("</tr>")[0])
+        ]
+        for one in text.split('data-key="group-')[1:]
+    }
+    assert sorted(rows) == [str(place) for place in range(7)]
+    losses = [(place * 7919 % 10_007) / 10_007 for place in range(CROWD)]
+    own = [loss for place, loss in enumerate(losses) if place % 7 == 3]
+    names = re.findall(r'<th class="n">best (\w+)</th>', text)
+    at = 2 + 2 * names.index("loss")
+    assert rows["3"][:2] == ["3", str(len(own))]
+    assert [float(one) for one in rows["3"][at : at + 2]] == pytest.approx(
+        [min(own), sum(own) / len(own)], abs=1e-4
+    )
+    link = re.search(r'href="(\?[^"]*)"[^>]*><bdi title="3">', text)
+    assert link is not None
+    narrowed = client.get(f"/experiments/{hostile.crowd}{unescape(link[1])}").text
+    assert len(rows_of(narrowed)) == len(own)
+    assert "metrics.loss &gt; 0 and params.depth = &#39;3&#39;" in narrowed
+    hostile_text = client.get(f"/experiments/{hostile.experiment}?group=params.path").text
+    assert "without it" in hostile_text
+    assert client.get(f"/experiments/{hostile.experiment}?group=params.{quote(MARKUP)}").status_code == 200
+
+
+def test_curves_are_compared_along_steps_or_time_smoothed_and_on_a_logarithmic_scale(
+    store: tuple[TestClient, Hostile],
+) -> None:
+    client, hostile = store
+    address = f"/compare?runs={hostile.many},{hostile.long}"
+    plain = client.get(address).text
+    assert "by step" in plain
+    changed = client.get(f"{address}&along=time&smooth=0.9&scale=log&chosen=nobody").text
+    assert "seconds since the run began, smoothed by 0.9, logarithmic" in changed
+    assert re.findall(r'<polyline class="line" points="([^"]*)"', plain) != re.findall(
+        r'<polyline class="line" points="([^"]*)"', changed
+    )
+    links = [unescape(one) for one in re.findall(r'href="(\?[^"]*)#curves"', changed)]
+    assert {"linear", "steps", "none"} <= set(re.findall(r'#curves">(\w+)</a>', changed))
+    assert all("runs=" in one for one in links)
+    assert client.get(f"{address}&smooth=nan&along=%3Cscript%3E").status_code == 200

@@ -20,6 +20,7 @@ from penstock.flows.production.overview import FRESH_MS, overview
 from penstock.flows.production.responding import Controller
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
+from penstock.http.pages import looks as looks_module
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
@@ -129,3 +130,25 @@ def test_a_card_tells_what_is_wrong_how_far_the_rollout_is_and_what_to_type(proj
         assert words in plain, words
     assert text.count('class="failed"') == 3
     assert text.index('class="card bad"') > 0
+
+
+def test_without_a_controller_pages_look_once_for_all_until_the_look_is_old(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    observe = looks_module.observe
+    monkeypatch.setattr(looks_module, "observe", lambda *given: (looks.append(given[1]), observe(*given))[1])
+    client = TestClient(build_server_app(project, Seen(ControllerHealth(None, 0, None))))
+    texts = [
+        client.get(address).text for address in ("/", "/endpoints/delay", "/endpoints", "/endpoints/delay")
+    ]
+    assert looks == ["delay"]
+    assert all("late/1" in one for one in texts)
+    assert 'aria-label="Table: Guardrails"' in texts[1] or "No guardrail is set" in texts[1]
+    apply_deployment(project, plan_deployment(project, "delay", "late/1"))
+    client.get("/endpoints/delay")
+    assert looks == ["delay", "delay"]
+    later = now_ms() + FRESH_MS + 1
+    monkeypatch.setattr(looks_module, "now_ms", lambda: later)
+    client.get("/")
+    assert len(looks) == 3

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,6 +17,7 @@ from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
+from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from projects import Sample
 
@@ -91,3 +94,21 @@ def test_a_form_that_was_not_made_here_changes_nothing(project: Project, form: s
     assert answer.status_code in {400, 404, 409}
     with project.database.read() as connection:
         assert get_revision(connection, "delay").canary is not None
+
+
+def test_the_files_of_a_version_are_shown_and_kept_as_they_were_registered(project: Project) -> None:
+    client = client_of(project)
+    text = client.get("/models/late/1").text
+    with project.database.read() as connection:
+        files = {one.path: one for one in get_version(connection, "late", 1).manifest.files}
+    for path in files:
+        assert f'href="/models/late/1/files?path={quote(path, safe="")}"' in text
+    shown = client.get("/models/late/1/files?path=MLmodel")
+    assert "flavors:" in shown.text
+    kept = client.get("/models/late/1/download?path=MLmodel")
+    assert hashlib.sha256(kept.content).hexdigest() == files["MLmodel"].sha256
+    assert kept.headers["content-disposition"].startswith("attachment")
+    assert "It is not shown" in client.get("/models/late/1/files?path=model.skops").text
+    for address in ("files?path=../x", "download?path=", "raw?path=MLmodel"):
+        assert client.get(f"/models/late/1/{address}").status_code in {400, 404}, address
+    assert client.get("/models/late/77/files?path=MLmodel").status_code == 404

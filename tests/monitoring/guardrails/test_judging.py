@@ -9,8 +9,9 @@ from penstock.base.settings import parse_settings
 from penstock.base.store.database import Database
 from penstock.monitoring.findings import Finding, add_findings, list_findings
 from penstock.monitoring.guardrails.blocks import Block
-from penstock.monitoring.guardrails.judging import Traffic, judge
+from penstock.monitoring.guardrails.judging import judge
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import GuardrailEntry, RolloutSettings
 from penstock.monitoring.windows import Window

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from penstock.base.settings import parse_settings
-from penstock.monitoring.guardrails.judging import Traffic, judge
+from penstock.monitoring.guardrails.judging import judge
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import GuardrailEntry
 from penstock.monitoring.windows import Window, WindowKey

@@ -125,7 +125,7 @@ def test_a_full_queue_is_told_with_when_to_retry_and_is_its_own_routes_error(mak
 
 
 def test_a_hung_canarys_full_queue_refuses_no_stable_request(make: Make) -> None:
-    stage, canary = make(a=EndpointLimits(backlog=20, timeout_s=3.0)), Held()
+    stage, canary = make(a=EndpointLimits(backlog=20, timeout_s=6.0)), Held()
     stage.serve("a", double, canary, canary=50.0)
     canary.go.clear()
     statuses = [one.status_code for one in settled([stage.ask_soon("a", 1.0) for _ in range(60)])]

@@ -98,3 +98,9 @@ def list_events(
         query = query.where(events.c.kind == kind)
     rows = connection.execute(query.order_by(events.c.id.desc()).limit(limit)).mappings()
     return [Event(**row) for row in reversed(list(rows))]
+
+
+def list_kinds(connection: sa.Connection, limit: int) -> list[str]:
+    """Return the kinds of the newest `limit` events, each once."""
+    newest = sa.select(events.c.kind).order_by(events.c.id.desc()).limit(limit).subquery()
+    return list(connection.execute(sa.select(newest.c.kind).distinct()).scalars())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+from penstock.ci.jobs import JUNIT_FILE, Job
 
 PIPELINE_FILE = ".gitlab-ci.yml"
 
@@ -21,8 +21,10 @@ def render_gitlab(job: Job) -> str:
         "# Made by `penstock ci init gitlab`; run it again after changing penstock.yaml.",
         "# Set these masked variables of the project: without the shared store a runner knows no champion to",
         f"# compare with, and what it registers is gone with it: {', '.join(job.secrets)}.",
+        *_told(job),
         "workflow:",
         "  rules:",
+        *_triggers(job),
         '    - if: $CI_PIPELINE_SOURCE == "merge_request_event"',
         "    - if: $CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS",
         "      when: never",
@@ -40,18 +42,43 @@ def render_gitlab(job: Job) -> str:
         "  before_script:",
         *_commands((*enter, *job.install)),
         "  script:",
-        *_commands((job.validate,)),
+        *_commands((f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,)),
         "  after_script:",
         *_commands((*enter, *job.reports)),
         "  artifacts:",
         "    when: always",
         "    expire_in: 30 days",
         "    paths:",
-        f"      - {json.dumps(where + MARKDOWN_FILE)}",
+        *(f"      - {json.dumps(where + name)}" for name in job.pages),
         "    reports:",
         f"      junit: {json.dumps(where + JUNIT_FILE)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told(job: Job) -> list[str]:
+    """Return what has to be set in GitLab's pages, as no file can say it."""
+    lines = []
+    if job.schedule:
+        lines.append(
+            f"# Build > Pipeline schedules: a new schedule with the interval `{job.schedule}`, time zone UTC."
+        )
+    if job.watches_data:
+        lines.append(
+            "# Settings > CI/CD > Pipeline trigger tokens: who changes data posts one, as GitLab sees no data."
+        )
+    return lines
+
+
+def _triggers(job: Job) -> list[str]:
+    sources = ['$CI_PIPELINE_SOURCE == "schedule"'] if job.schedule else []
+    sources += ['$CI_PIPELINE_SOURCE == "trigger"'] if job.watches_data else []
+    if not sources:
+        return []
+    lines = [f"    - if: {' || '.join(sources)}"]
+    if job.watches_data:
+        lines += ["      variables:", f'        NEW_DATA: "{job.takes_new_data}"']
+    return lines
 
 
 def _commands(commands: tuple[str, ...]) -> list[str]:

@@ -5,7 +5,7 @@ The packages go into a virtual environment of the workspace, as agents share the
 
 from __future__ import annotations
 
-from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
+from penstock.ci.jobs import JUNIT_FILE, Job
 
 PIPELINE_FILE = "Jenkinsfile"
 ENVIRONMENT = ".penstock-ci"
@@ -14,6 +14,7 @@ ENVIRONMENT = ".penstock-ci"
 def render_jenkins(job: Job) -> str:
     """Render a pipeline of two stages and its report; same job, same bytes."""
     where = "" if job.root == "." else f"{job.root}/"
+    pages = ",".join(where + name for name in job.pages)
     install = (f'python{job.python} -m venv "$WORKSPACE/{ENVIRONMENT}"', *job.install)
     lines = [
         "// Made by `penstock ci init jenkins`; run it again after changing penstock.yaml.",
@@ -25,18 +26,19 @@ def render_jenkins(job: Job) -> str:
         f"        timeout(time: {job.timeout_min}, unit: 'MINUTES')",
         "        disableConcurrentBuilds(abortPrevious: true)",
         "    }",
+        *_triggers(job),
         "    environment {",
         f'        PATH = "${{env.WORKSPACE}}/{ENVIRONMENT}/bin:${{env.PATH}}"',
         "    }",
         "    stages {",
         *_stage("Install", install, job.root),
-        *_stage("Validate", (job.validate,), job.root),
+        *_validation(job),
         "    }",
         "    post {",
         "        always {",
         *_shell(job.reports, job.root, "            "),
         f"            junit testResults: {_quote(where + JUNIT_FILE)}, allowEmptyResults: true",
-        f"            archiveArtifacts artifacts: {_quote(where + MARKDOWN_FILE)}, allowEmptyArchive: true",
+        f"            archiveArtifacts artifacts: {_quote(pages)}, allowEmptyArchive: true",
         "        }",
         "    }",
         "}",
@@ -44,9 +46,28 @@ def render_jenkins(job: Job) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _stage(name: str, commands: tuple[str, ...], root: str) -> list[str]:
+def _triggers(job: Job) -> list[str]:
+    if job.schedule is None:
+        return []
+    return ["    triggers {", f"        cron({_quote(f'TZ=UTC{chr(10)}{job.schedule}')})", "    }"]
+
+
+def _validation(job: Job) -> list[str]:
+    """Return the stage that decides; where data are watched there are two, of which one is left out."""
+    if not job.watches_data:
+        return _stage("Validate", (job.validate,), job.root)
+    new = f"{job.validate} {job.takes_new_data}"
+    begun = "anyOf { triggeredBy 'TimerTrigger'; triggeredBy 'RemoteCause' }"
+    return [
+        *_stage("Validate", (job.validate,), job.root, f"not {{ {begun} }}"),
+        *_stage("Validate new data", (new,), job.root, begun),
+    ]
+
+
+def _stage(name: str, commands: tuple[str, ...], root: str, when: str | None = None) -> list[str]:
     return [
         f"        stage({_quote(name)}) {{",
+        *([f"            when {{ {when} }}"] if when else []),
         "            steps {",
         *_shell(commands, root, "                "),
         "            }",

@@ -114,6 +114,9 @@ class CommitFlags(ReachFlags):
 @history_options
 @reach_options
 @click.option("--no-updates", is_flag=True, help="Do not ask the sources of imports.")
+@click.option(
+    "--why", is_flag=True, help="Say why each stage would run: values, lines and files that changed."
+)
 @click.option("-q", "--quiet", "silent", is_flag=True, help="Print nothing; exit 1 when something changed.")
 @json_option
 @click.pass_context
@@ -123,11 +126,17 @@ def status(
     targets: tuple[str, ...],
     cloud: bool,
     silent: bool,
+    why: bool,
     **flags: Unpack[StatusFlags],
 ) -> None:
     """Show what changed in tracked data and pipelines."""
     session = context.find_object(Session) or context.ensure_object(Session)
     with opened(session) as repo:
+        if why:
+            if cloud or silent or flags["remote"]:
+                raise click.UsageError("--why is about stages: it goes without --cloud, --remote and --quiet")
+            _emit_why(session, repo, targets)
+            return
         if cloud or flags["remote"]:
             found: dict[str, Any] = _cloud_status(session, repo, targets, flags)
             depth, clean = 1, "Cache and remote are in sync."
@@ -139,6 +148,19 @@ def status(
     if silent or session.quiet:
         context.exit(1 if found else 0)
     session.emit(found, lambda: render_status(found, depth) or clean)
+
+
+def _emit_why(session: Session, repo: DataRepository, targets: tuple[str, ...]) -> None:
+    from penstock.flows.pipelines.explaining import explain, render
+
+    found, known = explain(repo, targets, session.directory)
+    unknown = [target for target in targets if target not in known]
+    if unknown:
+        from penstock.pipeline.targets import no_stage
+
+        raise no_stage(unknown[0], found)
+    document = {stage: [reason.to_document() for reason in reasons] for stage, reasons in found.items()}
+    session.emit(document, lambda: render(found) or UP_TO_DATE)
 
 
 def _cloud_status(

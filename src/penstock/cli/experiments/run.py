@@ -12,15 +12,24 @@ import click
 from penstock.base.errors import PenstockError
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.pipelines.narrating import Narrator
 from penstock.cli.pipelines.recovering import tell_recovered
-from penstock.cli.pipelines.repro import ExtentFlags, Narrator, asker, extent_of
+from penstock.cli.pipelines.repro import (
+    LOGS,
+    ExecutorFlags,
+    ExtentFlags,
+    asker,
+    executing,
+    executor_options,
+    extent_of,
+)
 
 if TYPE_CHECKING:
     from penstock.flows.experiments.request import Request
     from penstock.flows.experiments.running import Company, Ran
     from penstock.flows.experiments.sweeping import Outcome
     from penstock.pipeline.overriding.overrides import Override
-    from penstock.pipeline.runner import StageResult
+    from penstock.pipeline.reproducing import StageResult
     from penstock.pipeline.stage import Stage
     from penstock.project.project import Project
 
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
 CALLED = "penstock.called"
 
 
-class ExperimentFlags(ExtentFlags):
+class ExperimentFlags(ExtentFlags, ExecutorFlags):
     """How the pipeline is brought up to date, and what the experiment is called."""
 
     force: bool
@@ -45,6 +54,8 @@ class ExperimentFlags(ExtentFlags):
     copy_paths: tuple[str, ...]
     message: str
     no_hydra: bool
+    search: str | None
+    seed: int
 
 
 class _Titled(Narrator):
@@ -99,6 +110,12 @@ class _Remembered(click.Command):
     metavar="[FILE:]NAME=VALUE",
     help="Set a parameter; +NAME=VALUE adds one, ~NAME takes one away, NAME=A,B tries several values.",
 )
+@click.option(
+    "--search",
+    metavar="random:N",
+    help="Draw N experiments from the values of -S, which may be interval(LOW,HIGH), instead of trying them all.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Draw the same again for the same seed.")
 @click.option("--queue", is_flag=True, help="Keep the experiment for --run-all.")
 @click.option("--run-all", is_flag=True, help="Run all that waits in the queue, each in a tree of its own.")
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, help="Run this many experiments at once.")
@@ -106,6 +123,7 @@ class _Remembered(click.Command):
 @click.option("-C", "--copy-paths", multiple=True, help="Copy what git does not have into that tree.")
 @click.option("-m", "--message", default="", help="The message of the experiment's commit.")
 @click.option("--no-hydra", is_flag=True, help="Accepted for DVC's sake: no configuration is composed.")
+@executor_options
 @json_option
 @pass_session
 def run(
@@ -132,7 +150,12 @@ def run(
         raise click.UsageError("--run-all runs what is queued: it takes no targets, name or parameters")
     if flags["interactive"] and (queue or run_all or temp):
         raise click.UsageError("--interactive goes with experiments in the workspace")
-    chosen = combine(set_param)
+    if flags["search"] is None:
+        chosen = combine(set_param)
+    else:
+        from penstock.pipeline.overriding.drawing import draw_overrides, parse_search
+
+        chosen = draw_overrides(set_param, parse_search(flags["search"]), flags["seed"])
     project = open_workspace(session.directory)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
     try:
@@ -182,10 +205,12 @@ def _here(
 
     from penstock.flows.experiments.running import run_in_workspace
 
-    company = _company(session, Narrator(session))
+    company = _company(session, project, Narrator(session, root=project.root))
     if flags["interactive"]:
         company = replace(company, confirm=asker())
-    ran = run_in_workspace(project, name, request, overrides, company, dry=flags["dry"])
+    with executing(flags) as executor:
+        company = replace(company, executor=executor)
+        ran = run_in_workspace(project, name, request, overrides, company, dry=flags["dry"])
     if ran.experiment is None:
         stages = [item.stage for item in ran.reproduction.results if item.action.startswith("would")]
         session.emit(_document(ran), f"Would run: {', '.join(stages)}." if stages else "Nothing would run.")
@@ -208,6 +233,8 @@ def _apart(
     jobs: int,
 ) -> None:
     """Queue experiments, and run them, or with `only` false all that wait, unless they are just to be queued."""
+    from dataclasses import replace
+
     from penstock.flows.experiments.planning import enqueue_all
     from penstock.flows.experiments.queueing import list_waiting
     from penstock.flows.experiments.sweeping import run_all
@@ -231,7 +258,10 @@ def _apart(
         if outcome.error is not None:
             session.note(f"Experiment {outcome.job.name} failed: {outcome.error.message}")
 
-    outcomes = run_all(project, waiting, _company(session, watcher), jobs=jobs, on_done=tell)
+    company = _company(session, project, watcher)
+    with executing(flags) as executor:
+        company = replace(company, executor=executor)
+        outcomes = run_all(project, waiting, company, jobs=jobs, on_done=tell)
     if len(outcomes) == 1 and outcomes[0].error is not None:
         raise outcomes[0].error
     session.emit([_outcome(one) for one in outcomes], lambda: _told(outcomes))
@@ -276,7 +306,7 @@ def _request(session: Session, project: Project, targets: tuple[str, ...], flags
     )
 
 
-def _company(session: Session, watcher: Narrator) -> Company:
+def _company(session: Session, project: Project, watcher: Narrator) -> Company:
     from penstock.flows.experiments.running import Company
 
     def bring(repo: Any) -> Any:
@@ -284,7 +314,7 @@ def _company(session: Session, watcher: Narrator) -> Company:
 
         return bringer(repo, session.note, with_runs=True)
 
-    return Company(watcher, bring)
+    return Company(watcher, bring, logs=project.data.dvc_dir / "tmp" / LOGS)
 
 
 def _document(ran: Ran) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Formats(TypedDict):
     dot: bool
     mermaid: bool
     markdown: bool
+    svg: bool
 
 
 @click.command()
@@ -23,6 +24,7 @@ class Formats(TypedDict):
 @click.option("--dot", is_flag=True, help="Print it for Graphviz.")
 @click.option("--mermaid", is_flag=True, help="Print it for Mermaid.")
 @click.option("--md", "markdown", is_flag=True, help="Print it for Mermaid, in a block of Markdown.")
+@click.option("--svg", is_flag=True, help="Print it as a picture.")
 @click.option("--collapse-foreach-matrix", "collapse", is_flag=True, help="Show generated stages as one.")
 @click.option("--full", is_flag=True, help="Show all that TARGET is connected to, not only what it needs.")
 @click.option("-o", "--outs", is_flag=True, help="Show outputs instead of stages.")
@@ -37,6 +39,7 @@ def dag(
     outputs it reads.
     """
     from penstock.flows.pipelines.dag import build_dag, render_dot, render_mermaid, render_text
+    from penstock.flows.pipelines.dag_drawing import render_svg
 
     if outs and collapse:
         raise click.UsageError("--outs and --collapse-foreach-matrix exclude each other")
@@ -48,6 +51,8 @@ def dag(
         text = render_dot(found)
     elif how["mermaid"] or how["markdown"]:
         text = render_mermaid(found, markdown=how["markdown"])
+    elif how["svg"]:
+        text = render_svg(found)
     else:
         text = render_text(found)
     session.emit({"nodes": found.nodes, "edges": found.edges}, text)

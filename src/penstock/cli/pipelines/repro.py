@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
 from penstock.cli.data.targets import TARGETS
-from penstock.cli.output import Session, is_terminal, json_option, pass_session
+from penstock.cli.output import F, Session, is_terminal, json_option, pass_session
 from penstock.cli.pipelines.recovering import tell_recovered
 
 if TYPE_CHECKING:
     from penstock.flows.pipelines.execution import Reproduction
+    from penstock.pipeline.executors.role import Executor
     from penstock.pipeline.graph import Extent
-    from penstock.pipeline.runner import ReproduceOptions, StageResult
-    from penstock.pipeline.stage import Stage
+    from penstock.pipeline.reproducing import ReproduceOptions
 
-
-class Narrator:
-    """Tells on standard error how a reproduction goes."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def started(self, stage: Stage, reasons: Sequence[str]) -> None:
-        """Name the stage, why it runs and its command."""
-        self.session.note(f"Running stage '{stage.address}' ({', '.join(reasons[:3])}):")
-        for command in stage.commands:
-            self.session.note(f"> {command}")
-
-    def printed(self, stage: Stage, line: str) -> None:
-        """Pass the command's output on."""
-        if not self.session.quiet:
-            click.echo(line, file=sys.stderr)
-
-    def finished(self, result: StageResult) -> None:
-        """Say what became of the stage."""
-        took = f" in {result.seconds:.1f} s" if result.action in {"ran", "restored"} else ""
-        told = {"would run", "would record", "recorded", "failed"}
-        why = f" ({', '.join(result.reasons[:3])})" if result.action in told else ""
-        what = "restored from the run cache" if result.action == "restored" else result.action
-        self.session.note(f"Stage '{result.stage}' {what}{took}{why}.")
+LOGS = "penstock-logs"
+"""Where, below `.dvc/tmp`, what the commands of stages printed last is kept."""
 
 
 class ExtentFlags(TypedDict):
@@ -53,7 +32,24 @@ class ExtentFlags(TypedDict):
     downstream: bool
 
 
-class ReproFlags(ExtentFlags):
+class ExecutorFlags(TypedDict):
+    """Who runs the commands of stages."""
+
+    executor: str
+    address: str | None
+
+
+def executor_options(command: F) -> F:
+    """Add `--executor` and `--address` to a command."""
+    command = click.option("--address", help="Where the executor's cluster is, such as ray://HOST:10001.")(
+        command
+    )
+    return click.option(
+        "--executor", default="local", help="Who runs the commands: local, ray, or another that is installed."
+    )(command)
+
+
+class ReproFlags(ExtentFlags, ExecutorFlags):
     """How the pipeline is brought up to date."""
 
     force: bool
@@ -68,6 +64,7 @@ class ReproFlags(ExtentFlags):
     use_glob: bool
     no_commit: bool
     no_run_cache: bool
+    jobs: int
 
 
 @click.command()
@@ -92,6 +89,8 @@ class ReproFlags(ExtentFlags):
 @click.option("--glob", "use_glob", is_flag=True, help="Take names with wildcards in TARGETS.")
 @click.option("--no-commit", is_flag=True, help="Do not put outputs into the cache.")
 @click.option("--no-run-cache", is_flag=True, help="Run even where an earlier run had the same inputs.")
+@click.option("-j", "--jobs", type=click.IntRange(1), default=1, help="Run this many stages at once.")
+@executor_options
 @json_option
 @pass_session
 def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unpack[ReproFlags]) -> None:
@@ -102,9 +101,13 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
     """
     from dataclasses import replace
 
+    from penstock.cli.pipelines.narrating import narrating
     from penstock.flows.pipelines.execution import reproduce_and_record
     from penstock.workspace import open_workspace
 
+    if flags["interactive"] and flags["jobs"] > 1:
+        raise click.UsageError("--interactive asks about one stage at a time: it does not go with --jobs")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, what runs is ended too
     options = _options(targets, flags)
     if flags["interactive"]:
         options = replace(options, confirm=asker())
@@ -118,14 +121,19 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
             from penstock.flows.pipelines.pulling import bringer  # the remotes, only for it
 
             options = replace(options, bring=bringer(project.data, session.note, with_runs=options.run_cache))
-        done = reproduce_and_record(project, replace(options, dry=dry), Narrator(session))
+        logs = project.data.dvc_dir / "tmp" / LOGS
+        with narrating(session, options.jobs, project.root) as watcher, executing(flags) as executor:
+            options = replace(options, dry=dry, logs=logs, executor=executor)
+            done = reproduce_and_record(project, options, watcher)
     finally:
         project.close()
+    if done.untold is not None:
+        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
     session.emit(_document(done), lambda: _text(done, dry=dry))
 
 
 def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
-    from penstock.pipeline.runner import ReproduceOptions
+    from penstock.pipeline.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection
 
     if flags["keep_going"] and flags["ignore_errors"]:
@@ -140,7 +148,30 @@ def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
         commit=not flags["no_commit"],
         allow_missing=flags["allow_missing"],
         on_error="keep going" if flags["keep_going"] else "ignore" if flags["ignore_errors"] else "stop",
+        jobs=flags["jobs"],
     )
+
+
+@contextmanager
+def executing(flags: ExecutorFlags) -> Iterator[Executor | None]:
+    """Yield who runs the commands; None is this machine.
+
+    Raises:
+        NotFound, Unavailable: as `open_executor`.
+    """
+    if flags["executor"] == "local":
+        if flags["address"] is not None:
+            raise click.UsageError("--address goes with an --executor that has a cluster")
+        yield None
+        return
+    from penstock.pipeline.executors.catalogue import open_executor
+
+    executor = open_executor(flags["executor"], flags["address"])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a library may have taken it
+    try:
+        yield executor
+    finally:
+        executor.close()
 
 
 def extent_of(flags: ExtentFlags) -> Extent:

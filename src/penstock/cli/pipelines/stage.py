@@ -107,9 +107,10 @@ def _joined(command: tuple[str, ...]) -> str:
 
 
 def _run(session: Session, name: str) -> None:
-    from penstock.cli.pipelines.repro import Narrator
+    from penstock.cli.pipelines.narrating import Narrator
+    from penstock.cli.pipelines.repro import LOGS
     from penstock.flows.pipelines.execution import reproduce_and_record
-    from penstock.pipeline.runner import ReproduceOptions
+    from penstock.pipeline.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection
     from penstock.workspace import open_workspace
 
@@ -117,7 +118,8 @@ def _run(session: Session, name: str) -> None:
     try:
         base = session.directory.relative_to(project.root).as_posix()
         selection = Selection((name,), "" if base == "." else base)
-        reproduce_and_record(project, ReproduceOptions(selection, "single"), Narrator(session))
+        options = ReproduceOptions(selection, "single", logs=project.data.dvc_dir / "tmp" / LOGS)
+        reproduce_and_record(project, options, Narrator(session))
     finally:
         project.close()
 

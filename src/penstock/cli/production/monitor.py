@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from penstock.cli.production.observing import (
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
+    from penstock.flows.production.measuring import SliceMeasure
     from penstock.flows.production.overview import EndpointView
 
 
@@ -137,9 +139,20 @@ def _render(view: EndpointView) -> str:
     lines += [render_table(rows, headers)] if rows else []
     lines += odd
     lines += [f"est.    {one.route}: {one.estimated.sentence}" for one in view.routes if one.estimated]
+    for route in view.routes:
+        lines += [f"slice   {route.route}: {_slice(one)}" for one in route.slices]
+        lines += [f"why     {route.route}: {route.cause.sentence}"] if route.cause else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
     lines += [f"{words[one.state]:6}  {one.kind}: {one.sentence}" for one in view.findings]
     return "\n".join(lines)
+
+
+def _slice(one: SliceMeasure) -> str:
+    told = ", ".join(
+        f"{name} {value:.3f}" + (f" ± {2 * error:.3f}" if math.isfinite(error) else "")
+        for name, (value, error) in one.quality.items()
+    )
+    return f"{one.feature} {one.value}: {told or 'no metric'} over {one.label_count} labels"

@@ -96,6 +96,7 @@ def server(
     from penstock.http.listen import bind, make_server, serve_on, url_of
     from penstock.http.prefix import parse_prefix
     from penstock.processes.controller import ControllerLoop
+    from penstock.processes.triggers import TriggerLoop
     from penstock.processes.webhooks import WebhookLoop
     from penstock.workspace import open_server
 
@@ -128,6 +129,8 @@ def server(
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()
+            triggers = TriggerLoop(project)
+            triggers.start()
             session.note(f"tracking, pages and controller on {url_of(bound, host, tls)}; stop with Ctrl-C")
             try:
                 serve_on(
@@ -135,6 +138,7 @@ def server(
                     make_server(application, drain_s=5, tls=tls, proxies=split_names(trusted_proxies)),
                 )
             finally:
+                triggers.stop()
                 webhooks.stop()
                 loop.stop()
         finally:

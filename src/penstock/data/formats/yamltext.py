@@ -3,7 +3,7 @@
 Differs where ruamel does not read back what it wrote: a text with U+0085 (next line) is quoted and escaped, and a long
 text with escapes is not folded where the fold would add a blank.
 
-The only module of this part that imports ruamel. Comments and the order of keys survive an edit.
+The only module of this part that imports ruamel; what is plain is written without it (`plainyaml`). Comments and the order of keys survive an edit.
 
 Source: dvc/utils/serialize/_yaml.py (3.67).
 """
@@ -23,6 +23,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from penstock.base.conflicts import refuse_conflict
 from penstock.base.errors import Invalid
+from penstock.data.formats.plainyaml import render_plain
 
 _FOLD_AFTER_ESCAPE = re.compile(r"\\(?:x..|u.{4}|U.{8}|[^xuU\n])\n")
 
@@ -56,6 +57,9 @@ def load_document(text: str, where: str) -> MutableMapping[str, Any]:
 
 def dump_document(document: object) -> str:
     """Render a document as DVC would, so that it is read back as it is."""
+    plain = render_plain(document)
+    if plain is not None:
+        return plain
     text = _dump(document)
     if _FOLD_AFTER_ESCAPE.search(text) and YAML().load(text) != document:
         return _dump(document, width=sys.maxsize)

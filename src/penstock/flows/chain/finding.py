@@ -8,9 +8,12 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import events
+from penstock.data.repository import DataRepository
 from penstock.flows.chain.lineage import Explanation, explain
+from penstock.flows.tracked.selection import select
+from penstock.pipeline.definition import load_all_stages
 from penstock.project.project import Project
 from penstock.registry.tables import aliases, models, verdicts, version_inputs, versions
 from penstock.serving.deployments import endpoints
@@ -21,7 +24,7 @@ SHORTEST = 4
 """So many characters of an id or digest name it at least; fewer would name everything."""
 Kind = Literal[
     "endpoint", "model", "model version", "alias", "run", "experiment", "logged model", "verdict", "data", "event",
-    "chain",
+    "chain", "stage", "tracked",
 ]  # fmt: skip
 
 
@@ -37,13 +40,15 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 def find_anything(project: Project, text: str) -> list[Hit]:
     """Return what a text names, what it names exactly first; at most `MOST` of a kind.
 
-    Reads the store, and git where nothing of the store is called so exactly.
+    Reads the store and the working tree's pipeline and pointers, and git where nothing is called so exactly.
     """
     wanted = text.strip()
     if not wanted:
         return []
     with project.database.read() as connection:
         found = list(_found(connection, wanted))
+    used = {one.key for one in found if one.kind == "data"}
+    found += [one for one in _in_tree(project, wanted) if one.kind == "stage" or one.key not in used]
     found.sort(key=lambda one: not one.is_exact)
     if not any(one.is_exact for one in found) and (chain := _chain(project, wanted)) is not None:
         found.insert(0, Hit(kind="chain", key=wanted, text=f"the chain of a {chain.kind}", is_exact=True))
@@ -55,6 +60,32 @@ def _chain(project: Project, wanted: str) -> Explanation | None:
         return explain(project, wanted)
     except (NotFound, Invalid):
         return None
+
+
+def _in_tree(project: Project, wanted: str) -> Iterator[Hit]:
+    """Find stages by their names, and what is tracked by its path or the beginning of its md5."""
+    digest = wanted.removeprefix("md5:")
+    try:
+        repo = DataRepository.open(project.root, cache_dir=project.places.cache_dir)
+    except PenstockError:  # a server may run outside of a repository
+        return
+    try:
+        stages, outputs = load_all_stages(repo), select(repo)
+    except PenstockError:  # the page of the pipeline says what is wrong with it
+        return
+    finally:
+        repo.close()
+    for stage in stages:
+        if wanted in {stage.address, stage.name}:
+            yield Hit(kind="stage", key=stage.address, text="; ".join(stage.commands)[:120], is_exact=True)
+    for one in outputs:
+        if not one.output.cached:
+            continue
+        path, info = repo.relative(one.output.path), one.output.hash
+        md5 = info.md5 if info is not None else ""
+        is_exact = wanted == path or digest == md5
+        if is_exact or (len(digest) >= SHORTEST and md5.startswith(digest)):
+            yield Hit(kind="tracked", key=path, text=md5, is_exact=is_exact)
 
 
 def _found(connection: sa.Connection, wanted: str) -> Iterator[Hit]:

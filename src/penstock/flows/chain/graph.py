@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import sqlalchemy as sa
 
-from penstock.base.errors import NotFound
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.subjects import as_version
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.states import find_rolled_back
+from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back
 from penstock.registry.verdicts import glance_verdict
 from penstock.serving.deployments import Revision, find_revision, list_revisions_of_version
 from penstock.tracking import runs as tracking
@@ -45,6 +44,9 @@ class Node:
         return f"{self.kind}:{self.key}"
 
 
+RolledBack = Mapping[tuple[str, int], VersionState]
+
+
 @dataclass
 class ChainGraph:
     """Nodes in the order in which they were found, and edges from what was before to what came of it."""
@@ -53,6 +55,7 @@ class ChainGraph:
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: dict[tuple[str, str], None] = field(default_factory=dict)
     left_out: int = 0
+    rolled_back: dict[str, RolledBack] = field(default_factory=dict)
 
     def add(self, node: Node, *before: str) -> str:
         """Add a node once, with edges from what was before it; return its id."""
@@ -128,7 +131,7 @@ def _add_version(connection: sa.Connection, graph: ChainGraph, version: ModelVer
     sources = _add_sources(graph, origin.commit, origin.data)
     for source in sources:
         graph.edges |= {(source, target): None for target in before}
-    out = find_rolled_back(connection, version)
+    out = _find_rolled_back(connection, graph, version)
     note = "rolled back" if out else f"sha256 {version.digest[:12]}" if version.digest else ""
     node = Node("model version", version.ref, version.ref, note, "bad" if out else "")
     return graph.add(node, *(before or sources))
@@ -136,13 +139,16 @@ def _add_version(connection: sa.Connection, graph: ChainGraph, version: ModelVer
 
 def _add_run(connection: sa.Connection, graph: ChainGraph, run_id: str, *, is_version: bool = False) -> str:
     """Add a run; what went into it too, unless its version says that more exactly."""
-    try:
-        run = tracking.get_run(connection, run_id)
-    except NotFound:  # a client may name a run of another server
+    known = graph.nodes.get(f"run:{run_id}")
+    if known is not None:
+        return known.id
+    row = next(iter(tracking.list_rows(connection, [run_id])), None)
+    if row is None:  # a client may name a run of another server
         return graph.add(Node("run", run_id, run_id[:10], "not kept here"))
-    node = Node("run", run.id, run.name or run.id[:10], run.status.lower())
-    if is_version or node.id in graph.nodes:
+    node = Node("run", row.id, row.name or row.id[:10], row.status.lower())
+    if is_version:
         return graph.add(node)
+    run = tracking.get_run(connection, row.id)
     return graph.add(node, *_add_sources(graph, run.commit, run.inputs))
 
 
@@ -171,9 +177,18 @@ def _add_outcome(
     for revision in [*shown[:1], *shown[1:][-(REVISIONS - 1) :]]:
         key = f"{revision.endpoint}#{revision.number}"
         last = graph.add(Node("deployment", key, key, _role(revision, version.number)), at)
-    state_of = find_rolled_back(connection, version)
+    state_of = _find_rolled_back(connection, graph, version)
     if state_of is not None:
         graph.add(Node("rollback", version.ref, "rolled back", state_of.reason, "bad", version.ref), last)
+
+
+def _find_rolled_back(
+    connection: sa.Connection, graph: ChainGraph, version: ModelVersion
+) -> VersionState | None:
+    """Return why a version is rolled back; each model is asked once a graph."""
+    if version.model not in graph.rolled_back:
+        graph.rolled_back[version.model] = list_rolled_back(connection, version.model)
+    return same_rolled_back(graph.rolled_back[version.model], version)
 
 
 def _role(revision: Revision, number: int) -> str:

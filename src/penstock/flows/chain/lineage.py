@@ -16,6 +16,7 @@ from penstock.base.clock import format_ms
 from penstock.base.errors import NotFound
 from penstock.base.numbers import format_number
 from penstock.base.store.events import list_events
+from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
@@ -86,7 +87,7 @@ def explain(project: Project, subject: str, most: int | None = None) -> Explanat
     prediction = as_prediction(subject)
     with project.database.read() as connection:
         if prediction is not None:
-            return _explain_prediction(connection, subject, prediction)
+            return _explain_prediction(project, connection, subject, prediction)
         if "/" in subject or "@" in subject:
             version = as_version(connection, subject)
             if version is not None:
@@ -130,7 +131,9 @@ def label_details(given: list[StoredLabel]) -> dict[str, Any]:
     return {**found, "corrections": corrections} if corrections else found
 
 
-def _explain_prediction(connection: sa.Connection, subject: str, prediction: PredictionId) -> Explanation:
+def _explain_prediction(
+    project: Project, connection: sa.Connection, subject: str, prediction: PredictionId
+) -> Explanation:
     kept = list_predictions(connection, [subject])
     endpoint = find_endpoint_name(connection, prediction.endpoint_id)
     if endpoint is None and kept and prediction.endpoint_id == UNKNOWN_ENDPOINT:
@@ -161,13 +164,14 @@ def _explain_prediction(connection: sa.Connection, subject: str, prediction: Pre
         )
         reached = f"{endpoint}#{revision.number}, {prediction.route} route"
         links = [_revision_link(revision)]
+    version = get_version(connection, revision.model, number, deleted=True)
+    details |= outlier_details(project, version, kept)
     first = Link(
         kind="prediction",
         key=subject,
         text=("" if kept else f"{NOT_KEPT} ") + f"{format_ms(prediction.time_ms)}, {reached}",
         details=details,
     )
-    version = get_version(connection, revision.model, number, deleted=True)
     deployed = revision if links else None
     found = [first, *links, *_version_links(connection, version, deployed)]
     return _explanation(subject, "prediction", found, version)

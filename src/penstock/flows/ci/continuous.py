@@ -12,6 +12,9 @@ import msgspec
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError, Refused
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
+from penstock.flows.ci.changes import changes_of
+from penstock.flows.ci.new_data import take_new_data
+from penstock.flows.ci.plots import draw_plots
 from penstock.flows.ci.releasing import release
 from penstock.flows.ci.reports import save_report
 from penstock.flows.models.judging import run_gate
@@ -19,8 +22,9 @@ from penstock.flows.models.registering import register_model
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
+from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.process import run_command
-from penstock.pipeline.runner import Watcher
+from penstock.pipeline.reproducing import Watcher
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 from penstock.registry.aliases import find_alias
@@ -74,6 +78,7 @@ def run_ci(
     *,
     push_outputs: bool = False,
     deploy: bool = False,
+    new_data: bool = False,
     branch: str | None = None,
     on_step: OnStep | None = None,
     watcher: Watcher | None = None,
@@ -85,6 +90,7 @@ def run_ci(
 
     Args:
         deploy: do with what passed what `ci.deploy` of the commit's penstock.yaml says; for the default branch.
+        new_data: bring the imports of `ci.on.data` to what their sources hold now, in the run's own tree.
         branch: where the commit was pushed to, for the report.
 
     Raises:
@@ -103,6 +109,8 @@ def run_ci(
         )  # fmt: skip
         save_report(project, begun)
         run.step("data", lambda: _bring_data(project, tree))
+        if new_data:
+            run.step("new data", lambda: _Outcome(take_new_data(tree)))
         run.step("tests", lambda: _run_tests(tree))
         run.step("pipeline", lambda: _reproduce(tree, progress, watcher))
         run.step("gate", lambda: _judge(tree, progress))
@@ -111,8 +119,28 @@ def run_ci(
             run.step("push", lambda: _push(tree))
         if deploy and tree.settings.ci.deploy != "none":
             run.step("deploy", lambda: _deploy(tree, progress, commit))
-        report = msgspec.structs.replace(_report(tree, progress, champion, commit, started_ms), branch=branch)
+        plots = draw_plots(project, tree, champion)
+        report = msgspec.structs.replace(
+            _report(tree, progress, champion, commit, started_ms),
+            branch=branch, changes=changes_of(tree, commit, champion),
+            plots=plots.names, plots_problem=plots.problem,
+        )  # fmt: skip
     save_report(project, report)
+    return report
+
+
+def judge_tree(tree: Project, started_ms: int, on_step: OnStep) -> CiReport:
+    """Judge and register what a pipeline made in a working tree, and return the report, which is also kept.
+
+    The steps are pipeline (nothing should be left to run), gate and register; a failure is in the report.
+    """
+    progress = _Progress()
+    run, champion = _Run(tree, progress, on_step), _champion_of(tree)
+    run.step("pipeline", lambda: _reproduce(tree, progress, None))
+    run.step("gate", lambda: _judge(tree, progress))
+    run.step("register", lambda: _register(tree, progress))
+    report = _report(tree, progress, champion, tree.git.head() or "", started_ms)
+    save_report(tree, report)
     return report
 
 
@@ -146,6 +174,8 @@ class _Run:
 def _failed(error: PenstockError) -> _Outcome:
     output = error.fields.get("output")
     details = tuple(str(line) for line in output) if isinstance(output, list) else ()
+    if error.hint:
+        details = (*details, f"next: {error.hint}")
     return _Outcome(error.message, "failed", details)
 
 
@@ -183,6 +213,11 @@ def _reproduce(tree: Project, progress: _Progress, watcher: Watcher | None) -> _
     words = [f"ran {', '.join(ran)}" if ran else "nothing had to run"]
     words += [f"{restored} restored from earlier runs"] if restored else []
     words += [f"{kept} unchanged"] if kept else []
+    if not done.is_up_to_date and tree.git.run("status", "--porcelain", "--", f"*{LOCK_FILE}"):
+        words.append(
+            f"{LOCK_FILE} of the commit is not in step and stays as it is: penstock repro, git commit"
+        )
+    words += [f"OpenLineage's events were not delivered: {done.untold}"] if done.untold else []
     return _Outcome("; ".join(words))
 
 

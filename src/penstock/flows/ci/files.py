@@ -13,18 +13,32 @@ from pathlib import Path
 from penstock import __version__
 from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
+from penstock.ci.cron import numeric_cron
 from penstock.ci.installing import Declared, Installation, plan_installation
 from penstock.ci.jobs import Job, validation_job
-from penstock.ci.render import github, gitlab, jenkins
+from penstock.ci.render import github, gitlab, jenkins, kubeflow
+from penstock.flows.ci.kubeflow import compile_pipeline
+from penstock.pipeline.plots.definitions import load_definitions
 from penstock.project.project import Project
+from penstock.project.settings import TriggerSettings
 from penstock.project.worktree import require_git
 
-RENDERERS: dict[str, tuple[str, Callable[[Job], str]]] = {
+JOB_RENDERERS: dict[str, tuple[str, Callable[[Job], str]]] = {
     "github": (github.WORKFLOW_FILE, github.render_github),
     "gitlab": (gitlab.PIPELINE_FILE, gitlab.render_gitlab),
     "jenkins": (jenkins.PIPELINE_FILE, jenkins.render_jenkins),
 }
-"""CI systems by name: where their file lies in the repository, and what writes it."""
+"""CI systems that run a job, by name: where their file lies in the repository, and what writes it."""
+FILES = {name: relative for name, (relative, _) in JOB_RENDERERS.items()} | {
+    "kubeflow": kubeflow.PIPELINE_FILE
+}
+"""Every file that `ci init` writes into the repository, by the system's name."""
+DATA_NOTES = {
+    "github": "GitHub sees no data: who changes them posts the event penstock-data to the repository's /dispatches",
+    "gitlab": "GitLab sees no data: who changes them posts a pipeline trigger token (Settings > CI/CD)",
+    "jenkins": "Jenkins sees no data: who changes them calls the job's URL (Trigger builds remotely)",
+}
+_PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
 @dataclass(frozen=True)
@@ -43,29 +57,55 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     """Plan the file of a CI system for the git repository the project lies in.
 
     Args:
-        system: a name of `RENDERERS`.
+        system: a name of `FILES`.
         is_self_hosted: the runners are machines that see what this one sees.
 
     Raises:
         Invalid: the project is not in git.
-        Refused: a hosted runner could not reach the default remote.
+        Refused: a hosted runner could not reach the default remote; Kubeflow's components have none to meet on, or no
+            stages.
     """
     git_root = require_git(project)
     remote = project.data.config.get("core", "remote")
     if remote is not None and not is_self_hosted:
         _require_reachable(project, remote)
+    path = git_root / FILES[system]
+    before = path.read_text() if path.is_file() else None
     installation = installation_of(project)
+    if system == "kubeflow":
+        text, notes = compile_pipeline(
+            project, git_root, installation, _PYTHON, has_remote=remote is not None
+        )
+        return CiFilePlan(path, FILES[system], text, before, notes)
+    triggers = project.settings.ci.on
     job = validation_job(
-        python=".".join(platform.python_version_tuple()[:2]),
+        python=_PYTHON,
         install=installation.commands,
         has_remote=remote is not None,
         root=project.root.relative_to(git_root).as_posix(),
         is_self_hosted=is_self_hosted,
+        schedule=triggers.schedule,
+        watches_data=bool(triggers.sources),
+        has_plots=bool(load_definitions(project.data)),
     )
-    relative, render = RENDERERS[system]
-    path = git_root / relative
-    before = path.read_text() if path.is_file() else None
-    return CiFilePlan(path, relative, render(job), before, installation.notes)
+    relative, render = JOB_RENDERERS[system]
+    notes = (*installation.notes, *_told_of_triggers(system, triggers))
+    return CiFilePlan(path, relative, render(job), before, notes)
+
+
+def _told_of_triggers(system: str, triggers: TriggerSettings) -> list[str]:
+    """Return what a CI system's file cannot say by itself of runs that no push begins."""
+    notes = []
+    if triggers.schedule and system == "gitlab":
+        cron = numeric_cron(triggers.schedule)
+        notes.append(
+            f"GitLab keeps schedules in its pages: Build > Pipeline schedules, interval `{cron}`, UTC"
+        )
+    if triggers.sources:
+        notes.append(DATA_NOTES[system])
+        if triggers.schedule is None:
+            notes.append("with `ci.on.schedule` too, data that nobody tells of are looked at then")
+    return notes
 
 
 def installation_of(project: Project) -> Installation:

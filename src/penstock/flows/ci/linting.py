@@ -7,7 +7,8 @@ from functools import partial
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.flows.ci.files import RENDERERS, installation_of, plan_ci_file
+from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
+from penstock.flows.ci.new_data import state_of
 from penstock.flows.models.stated import require_stated
 from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
@@ -35,15 +36,16 @@ def lint(project: Project) -> Iterator[Check]:
     yield from _remote(project)
     yield from _gates(project)
     yield _tests(project)
+    yield from _triggers(project)
     yield from _store(project)
 
 
 def _files(project: Project) -> Iterator[Check]:
     """Yield whether each CI file there is what `ci init` would write now."""
     git_root = require_git(project)
-    found = [name for name, (relative, _) in RENDERERS.items() if (git_root / relative).is_file()]
+    found = [name for name, relative in FILES.items() if (git_root / relative).is_file()]
     if not found:
-        hint = f"penstock ci init {'|'.join(RENDERERS)}, or hook for a bare repository of yours"
+        hint = f"penstock ci init {'|'.join(FILES)}, or hook for a bare repository of yours"
         yield Check("file", "missing", "no CI system runs this repository", hint)
     for name in found:
         yield _guarded("file", partial(_file, project, name))
@@ -53,7 +55,7 @@ def _files(project: Project) -> Iterator[Check]:
 
 
 def _file(project: Project, name: str) -> Check:
-    relative, _ = RENDERERS[name]
+    relative = FILES[name]
     text = (require_git(project) / relative).read_text()
     plans = [plan_ci_file(project, name, is_self_hosted=True)]
     if text != plans[0].text:
@@ -151,6 +153,17 @@ def _tests(project: Project) -> Check:
     if command is None:
         return Check("tests", "missing", f"{SETTINGS_FILE} names no tests", "ci: {tests: pytest -q}")
     return Check("tests", "ok", command)
+
+
+def _triggers(project: Project) -> Iterator[Check]:
+    """Yield whether what `ci.on.data` names can be asked."""
+    for name in project.settings.ci.on.sources:
+
+        def ask(name: str = name) -> Check:
+            state_of(project, name)
+            return Check("triggers", "ok", f"{name} begins a run when it changes at its source")
+
+        yield _guarded("triggers", ask)
 
 
 def _store(project: Project) -> Iterator[Check]:

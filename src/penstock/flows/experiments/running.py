@@ -23,10 +23,11 @@ from penstock.flows.experiments.saving import baseline_of, commit_state
 from penstock.flows.experiments.trees import commit_tree, write_tree
 from penstock.flows.pipelines.execution import Origin, Reproduction, reproduce_and_record
 from penstock.flows.tracked.working_tree import checkout
+from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.making import Bring
 from penstock.pipeline.overriding.overrides import Override
 from penstock.pipeline.overriding.writing import apply_overrides
-from penstock.pipeline.runner import ReproduceOptions, Watcher
+from penstock.pipeline.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.targets import Selection
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git
@@ -47,12 +48,16 @@ class Ran:
 
 @dataclass(frozen=True)
 class Company:
-    """What accompanies a run: who is told how it goes, what fetches data, who is asked, and the run it is part of."""
+    """What accompanies a run: who is told how it goes, what fetches data, who is asked, the run it is part of, where what
+    stages print is kept, and who runs their commands where that is not this machine.
+    """
 
     watcher: Watcher | None = None
     bring: Callable[[DataRepository], Bring] | None = None
     confirm: Callable[[str], bool] | None = None
     parent: str | None = None
+    logs: Path | None = None
+    executor: Executor | None = None
 
 
 ALONE = Company()
@@ -156,6 +161,8 @@ def _reproduce(
     tags = {EXPERIMENT_TAG: name, **({PARENT_TAG: company.parent} if company.parent else {})}
     bring = company.bring(remotes or project.data) if company.bring is not None and request.pull else None
     options = _options(request, bring, company.confirm)
+    logs = company.logs / name if company.logs is not None else None
+    options = replace(options, logs=logs, executor=company.executor)
     return reproduce_and_record(project, options, company.watcher, Origin(SOURCE, name, tags))
 
 

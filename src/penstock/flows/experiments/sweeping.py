@@ -18,7 +18,7 @@ from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
 from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
-from penstock.pipeline.runner import StageResult, Watcher
+from penstock.pipeline.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
@@ -99,6 +99,11 @@ class _Stoppable:
         """Pass it on."""
         self._check()
         self.watcher.printed(stage, line)
+
+    def retried(self, stage: Stage, why: str, left: int) -> None:
+        """Pass it on."""
+        self._check()
+        self.watcher.retried(stage, why, left)
 
     def finished(self, result: StageResult) -> None:
         """Pass it on."""

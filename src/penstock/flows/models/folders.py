@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
 from penstock.flows.models.proving import VerdictRule, require_unbroken
-from penstock.monitoring.bins import edges_of
+from penstock.monitoring.outliers import Marking
 from penstock.monitoring.profile import Profile
 from penstock.project.project import Project
 from penstock.records.flavours import choose_flavour
@@ -185,9 +185,11 @@ class RegistrySource:
     def edges(self, model: str, version: int) -> dict[str, npt.NDArray[np.float64]]:
         """Return the edges of a version's reference, at which live values are counted; empty without one.
 
+        They are a `Marking`, which has what tells the reference's outliers too.
+
         Raises:
             NotFound, Corrupt, Unavailable: the reference cannot be had now.
         """
         with self.project.database.read() as connection:
             digest = get_version(connection, model, version, deleted=True).profile_digest
-        return {} if digest is None else edges_of(self.project.artifacts.load(digest, Profile.from_bytes))
+        return {} if digest is None else Marking.of(self.project.artifacts.load(digest, Profile.from_bytes))

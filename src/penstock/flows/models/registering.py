@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
 import polars as pl
 
-from penstock.base.clock import format_ms
+from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.folders import fetch_model, files_of_folder, store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment
 from penstock.flows.models.stored import keep_stored
+from penstock.monitoring.learned import learn
+from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
+from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
 from penstock.registry.package import describe_model
 from penstock.registry.versions import add_version, count_versions
@@ -59,6 +63,9 @@ def register_model(
         metrics=metrics,
         profile_digest=_reference_profile(project, candidate),
     )
+    statement = seal_provenance(draft, project.settings.project, now_ms(), project.keys.signing_key())
+    origin = msgspec.structs.replace(draft.provenance, statement=project.artifacts.put(statement.encode()))
+    draft = msgspec.structs.replace(draft, provenance=origin)
     with project.database.write() as connection:
         before = [counted.newest for counted in count_versions(connection, draft.model)]
         version = add_version(connection, draft)
@@ -92,7 +99,18 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
     if candidate.settings.time is not None:
         frame = _in_order(frame, candidate.settings.time, reference)
     present = [name for name in names if name in frame.columns]
-    return project.artifacts.put(reference_profile(to_columns(frame, present)).to_bytes())
+    columns = to_columns(frame, present)
+    profile = reference_profile(columns)
+    redacted = _redacted(project, candidate.settings.name)
+    kept = {name: values for name, values in columns.items() if not is_redacted(name, redacted)}
+    profile.learned = learn(kept, candidate.settings.reference_rows)
+    return project.artifacts.put(profile.to_bytes())
+
+
+def _redacted(project: Project, model: str) -> tuple[str, ...]:
+    """Return the columns that an endpoint of the model does not keep."""
+    of_model = (one for one in project.settings.endpoints.values() if one.model.partition("@")[0] == model)
+    return tuple(name for one in of_model for name in one.monitor.redacted)
 
 
 def _in_order(frame: pl.DataFrame, column: str, reference: str) -> pl.DataFrame:

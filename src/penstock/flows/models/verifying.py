@@ -6,18 +6,21 @@ It goes on after a damage, so that one look tells all of them. Nothing is mended
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 import sqlalchemy as sa
 
 from penstock.base.errors import PenstockError
+from penstock.flows.models.documents import load_statement
 from penstock.flows.models.proving import VerdictRule
 from penstock.project.project import Project
+from penstock.registry.documents.slsa import examine_provenance
 from penstock.registry.entities import ModelVersion
 from penstock.registry.package import digest_manifest
-from penstock.registry.proof import ProofState
+from penstock.registry.proof import Proof, ProofState
 from penstock.registry.references import resolve_version
-from penstock.registry.verdicts import get_verdict, list_verdict_ids
+from penstock.registry.verdicts import get_verdict, list_verdict_ids, was_called
 from penstock.registry.versions import list_versions
 
 
@@ -37,12 +40,13 @@ class VerdictState(msgspec.Struct, frozen=True):
 
 
 class VersionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of one version."""
+    """What was found of one version; `origin` says why its origin is not proven, None where it is."""
 
     version: str
     digest: str
     verdicts: tuple[VerdictState, ...]
     damages: tuple[Damage, ...]
+    origin: str | None = None
 
     @property
     def is_intact(self) -> bool:
@@ -51,9 +55,9 @@ class VersionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_versions(project: Project, reference: str | None = None) -> list[VersionReport]:
-    """Check a version, or all whose files are kept here: list of files, each file, reference profile, verdicts.
+    """Check a version, or all whose files are kept here: list of files, each file, reference profile, origin, verdicts.
 
-    Unsigned and untrusted verdicts are told and are no damage.
+    Unsigned and untrusted origins and verdicts are told and are no damage.
 
     Raises:
         NotFound: there is no such version.
@@ -70,10 +74,25 @@ def _verify(project: Project, rule: VerdictRule, version: ModelVersion) -> Versi
     damages = list(_damaged_files(project, version))
     with project.database.read() as connection:
         states = _verdicts(connection, rule, version) if version.digest else []
+        origin = _origin(connection, project, version)
+    if origin.state == "damaged":
+        damages.append(Damage("origin", origin.sentence))
     damages += [Damage(f"verdict {one.id}", one.sentence) for one in states if one.state == "damaged"]
     return VersionReport(
-        version=version.ref, digest=version.digest, verdicts=tuple(states), damages=tuple(damages)
+        version=version.ref,
+        digest=version.digest,
+        verdicts=tuple(states),
+        damages=tuple(damages),
+        origin=origin.sentence if origin.state in {"unsigned", "untrusted"} else None,
     )
+
+
+def _origin(connection: sa.Connection, project: Project, version: ModelVersion) -> Proof:
+    try:
+        statement = load_statement(project, version)
+    except PenstockError as error:
+        return Proof("damaged", f"its signed origin cannot be read: {error.message}")
+    return examine_provenance(statement, version, project.keys.trusted, partial(was_called, connection))
 
 
 def _damaged_files(project: Project, version: ModelVersion) -> Iterator[Damage]:

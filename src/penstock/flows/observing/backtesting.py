@@ -153,6 +153,9 @@ class _Run:
         self._done: set[tuple[str, int, int]] = set()
         self.acts: list[Act] = []
         self.problems: set[str] = set()
+        unread = sorted({one.kind for one in policy.settings.guardrails if one.needs_rows})
+        if unread:
+            self.problems.add(f"{', '.join(unread)}: a backtest reads windows, and no rows")
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:

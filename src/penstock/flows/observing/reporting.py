@@ -11,14 +11,26 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import list_events
-from penstock.flows.production.measuring import USUAL_METRICS
+from penstock.flows.production.labelled_rows import read_labelled
+from penstock.flows.production.measuring import USUAL_METRICS, measure_slice
+from penstock.flows.production.reading import LABELLED_MAX
+from penstock.flows.production.watching import observe
 from penstock.monitoring.drift import compare
 from penstock.monitoring.policies import policy_or_none_yet
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.reporting.changes import compare_profiles
-from penstock.monitoring.reporting.spans import EndpointReport, Estimate, Happened, Span, VersionLine
+from penstock.monitoring.reporting.spans import (
+    EndpointReport,
+    Estimate,
+    Happened,
+    Judged,
+    SliceLine,
+    Span,
+    VersionLine,
+)
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
-from penstock.monitoring.windows import Window, list_windows, merge_windows
+from penstock.monitoring.slices import NAME_LENGTH, slices_of
+from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows
 from penstock.project.project import Project
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
@@ -48,6 +60,7 @@ def report_endpoint(project: Project, endpoint: str, since_ms: int) -> EndpointR
             if one.key.route in ROUTES
         ]
         events = _events(connection, endpoint, since_ms)
+        slices = _slices(connection, revision, settings, (since_ms, until_ms))
         reference, problem = _reference(project, connection, revision)
     metrics = _metrics(settings)
     groups = _grouped(windows)
@@ -75,6 +88,38 @@ def report_endpoint(project: Project, endpoint: str, since_ms: int) -> EndpointR
         events=events,
         features=features,
         features_note=note,
+        slices=slices,
+        judged=_judged(project, endpoint),
+    )
+
+
+def _judged(project: Project, endpoint: str) -> tuple[Judged, ...]:
+    """Return how the guardrails stand now, the worst first."""
+    order = {"breached": 0, "unjudged": 1, "held": 2}
+    found = [
+        Judged(state=one.state, kind=one.kind, route=one.route, sentence=one.sentence)
+        for one in observe(project, endpoint).findings
+    ]
+    return tuple(sorted(found, key=lambda one: (order[one.state], one.route, one.kind)))
+
+
+def _slices(
+    connection: sa.Connection, revision: Revision, settings: EndpointSettings, span_ms: tuple[int, int]
+) -> tuple[SliceLine, ...]:
+    """Return the slices of the stable version's newest labelled rows in this time."""
+    wanted = settings.monitor.slices
+    if not wanted:
+        return ()
+    key = WindowKey(revision.endpoint, span_ms[1] // 1000, revision.number, revision.stable, "stable")
+    rows = read_labelled(connection, key, "slices", span_ms[0] / 1000, LABELLED_MAX, settings.monitor)
+    return tuple(
+        SliceLine(
+            feature=one.feature,
+            value=one.value[:NAME_LENGTH],
+            label_count=one.label_count,
+            quality={name: Estimate.of(pair) for name, pair in measure_slice(one, settings).quality.items()},
+        )
+        for one in slices_of(rows, wanted)
     )
 
 

@@ -14,7 +14,8 @@ from penstock.data.repository import DataRepository
 from penstock.data.rwlock import check_writable
 from penstock.flows.pipelines.status import meant_stages, shown_address
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.lockfile import load_entries, save_lock
+from penstock.pipeline.lockfile import load_entries
+from penstock.pipeline.lockwriting import save_lock
 from penstock.pipeline.making import begin, record
 from penstock.pipeline.runcache import save_run
 from penstock.pipeline.status import stage_status

@@ -18,10 +18,12 @@ from penstock.base.running import is_running
 from penstock.data.lock import repository_lock
 from penstock.data.rwlock import check_free
 from penstock.flows.models.provenance import capture_code, data_digests, lock_digest
+from penstock.flows.pipelines.lineage_events import watch_run
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.parameters import flatten, numbers, parse_any
-from penstock.pipeline.runner import IDLE, ReproduceOptions, StageResult, Watcher, reproduce
+from penstock.pipeline.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
+from penstock.pipeline.runner import reproduce
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
@@ -35,11 +37,15 @@ PROCESS_TAG = "penstock.process"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a reproduction did. `run` is the recorded run: an earlier one when nothing had to be done."""
+    """What a reproduction did. `run` is the recorded run: an earlier one when nothing had to be done.
+
+    `untold` says why OpenLineage's events were not delivered, where they go anywhere.
+    """
 
     results: tuple[StageResult, ...]
     run: Run | None
     is_up_to_date: bool
+    untold: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,9 @@ class Silent:
         """Say nothing."""
 
     def printed(self, stage: Stage, line: str) -> None:
+        """Say nothing."""
+
+    def retried(self, stage: Stage, why: str, left: int) -> None:
         """Say nothing."""
 
     def finished(self, result: StageResult) -> None:
@@ -97,15 +106,23 @@ def reproduce_and_record(
                 watcher.finished(item)
             return Reproduction(tuple(planned), known, True)
         run = _start(project, origin)
+        told = watch_run(project, run, watcher)
+        if told is not None:
+            told.begin(run)
         try:
-            results = reproduce(project.data, stages, replace(options, unlocked=lock.lent), watcher)
+            results = reproduce(project.data, stages, replace(options, unlocked=lock.lent), told or watcher)
         except (PenstockError, KeyboardInterrupt) as error:
+            if told is not None:
+                told.end(run, str(error) or "interrupted")
             with project.database.write() as connection:
                 status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
                 set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
                 runs.finish_run(connection, run.id, status)
             raise
-    return Reproduction(tuple(results), _finish(project, run, stages, results), idle)
+    if told is not None:
+        told.end(run, None)
+    untold = told.telling.problem if told is not None else None
+    return Reproduction(tuple(results), _finish(project, run, stages, results), idle, untold)
 
 
 def _check_free(project: Project, stages: tuple[Stage, ...], planned: list[StageResult]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import line_of
-from penstock.flows.production.payloads.redaction import is_redacted
 from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.learned import rows_of
 from penstock.monitoring.policies import PolicyBody
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.project.settings import SETTINGS_FILE
@@ -45,11 +46,14 @@ def check_guardrails(
         )
     reference = _reference(project, version, outputs)
     found: list[str] = []
+    ratio = settings.monitor.feature_ratio
     for index, entry in enumerate(settings.guardrails):
         wrong = unknown_features(entry, reference)
         if wrong:
-            raise _unknown(project, endpoint, index, wrong, reference)
-        found += [words for _, _, words in obstacles(entry, reference, is_canary=is_canary)]
+            raise _unknown(project, endpoint, settings, index, wrong, reference)
+        found += [
+            words for _, _, words in obstacles(entry, reference, is_canary=is_canary, feature_ratio=ratio)
+        ]
     redacted = settings.monitor.redacted
     known = {*reference.profile.column_names, *(outputs or ())} if reference.profile else set(redacted)
     for name in redacted:
@@ -65,23 +69,31 @@ def check_guardrails(
 
 
 def _reference(project: Project, version: ModelVersion, outputs: frozenset[str] | None) -> Reference:
-    profile, problem = None, ""
+    profile, kept, problem = None, None, ""
     if version.profile_digest is not None:
         try:
             profile = project.artifacts.load(version.profile_digest, Profile.from_bytes)
+            kept = rows_of(profile)
         except PenstockError as error:
             problem = f"the reference profile of {version.ref} cannot be read: {error.message}"
-    return Reference(profile=profile, metrics=version.metrics, outputs=outputs, problem=problem)
+    return Reference(profile=profile, metrics=version.metrics, outputs=outputs, problem=problem, rows=kept)
 
 
-def _unknown(project: Project, endpoint: str, index: int, wrong: list[str], reference: Reference) -> Invalid:
+def _unknown(
+    project: Project,
+    endpoint: str,
+    settings: EndpointSettings,
+    index: int,
+    wrong: list[str],
+    reference: Reference,
+) -> Invalid:
     path = project.root / SETTINGS_FILE
-    field = ("endpoints", endpoint, "guardrails", index, "drift", "features")
+    field = ("endpoints", endpoint, "guardrails", index, settings.guardrails[index].kind, "features")
     line = line_of(path, field)
     where = f"{path}:{line}" if line else str(path)
     known = ", ".join(sorted(reference.profile.column_names)[:20]) if reference.profile else ""
     return Invalid(
-        f"{where}: a drift guardrail names {', '.join(map(repr, wrong))}, which the model's reference does not have",
+        f"{where}: a {settings.guardrails[index].kind} guardrail names {', '.join(map(repr, wrong))}, which the model's reference does not have",
         code="settings.feature_unknown",
         hint=f"known features: {known}",
         file=str(path),

@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.monitoring.alerts import Alert, Subject
-from penstock.monitoring.findings import Finding
+from penstock.monitoring.findings import OF_FEATURES, OF_THE_DATA, Finding
 from penstock.monitoring.settings import EndpointSettings
 from penstock.serving.deployments import Revision
 
@@ -22,7 +22,7 @@ BREACHED = "PenstockGuardrailBreached"
 NOT_ROLLED_BACK = "PenstockNotRolledBack"
 HELD = "PenstockRolloutHeld"
 FAILED = "PenstockActionFailed"
-RECENT = ("errors", "latency", "drift", "outputs")
+RECENT = ("errors", "latency", "outputs", *OF_THE_DATA)
 """Kinds that are judged on the newest traffic; labels are of predictions of long ago."""
 
 
@@ -212,7 +212,7 @@ def _holds(look: Look, alert: Alert) -> bool:
         one
         for one in look.findings
         if (one.kind, one.route) == (alert.labels.get("kind"), alert.labels.get("route"))
-        and (one.kind == "drift" or one.name == alert.labels.get("name"))
+        and (one.kind in OF_FEATURES or one.name == alert.labels.get("name"))
     ]
     return bool(same) and all(one.unjudged is None for one in same)
 
@@ -268,12 +268,12 @@ def calls_for_rollback(look: Look, finding: Finding, settings: EndpointSettings)
     if "rollback" not in settings.on_breach:
         return False
     if finding.route == "canary":
-        return finding.kind != "drift" or not any(
-            other.route == "stable" and other.kind == "drift" and other.name == finding.name
+        return finding.kind not in OF_THE_DATA or not any(
+            other.route == "stable" and other.kind == finding.kind and other.name == finding.name
             for other in look.breaches
         )
     answered = settings.retrain.causes if settings.retrain else ()
-    return finding.kind != "drift" and finding.kind not in answered
+    return finding.kind not in OF_THE_DATA and finding.kind not in answered
 
 
 def _earlier(look: Look, history: History, settings: EndpointSettings) -> tuple[Revision | None, str, str]:

@@ -5,6 +5,7 @@ Made from what was observed anyway; asking for it costs nothing. It keeps no ske
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ import msgspec
 
 from penstock.flows.production.measuring import Measures
 from penstock.flows.production.watching import Observation, Shared
-from penstock.monitoring.findings import Finding, Unjudged
-from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.findings import OF_FEATURES, Finding, Unjudged
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Window
 from penstock.serving.deployments import Revision
@@ -28,7 +29,7 @@ SEVERITY = {"held": 0, "unjudged": 1, "breached": 2}
 class GuardrailLook:
     """How a guardrail stands on a route. All of its features count as one: the worst is told.
 
-    `reason` says why it was not judged.
+    `reason` says why it was not judged; `observed` and `limit` are NaN where they are not known.
     """
 
     route: str
@@ -37,6 +38,8 @@ class GuardrailLook:
     name: str
     state: str
     reason: Unjudged | None = None
+    observed: float = math.nan
+    limit: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def without_sketches(seen: Observation) -> Observation:
 
 def _bare(traffic: Traffic) -> Traffic:
     return msgspec.structs.replace(
-        traffic, recent=_unsketched(traffic.recent), labelled=_unsketched(traffic.labelled), drifts=None,
+        traffic, recent=_unsketched(traffic.recent), labelled=_unsketched(traffic.labelled), drifts=None, rows=None, slices=(),
         reference=Reference(),
     )  # fmt: skip
 
@@ -125,11 +128,13 @@ def _guardrails(findings: Sequence[Finding]) -> tuple[GuardrailLook, ...]:
     """Return one line a guardrail and route; where several findings are of one, the worst."""
     found: dict[tuple[str, int, str, str], GuardrailLook] = {}
     for one in findings:
-        name = "features" if one.kind == "drift" else one.name
+        name = "features" if one.kind in OF_FEATURES else one.name
         key = (one.route, one.version, one.kind, name)
         known = found.get(key)
         if known is None or SEVERITY[one.state] > SEVERITY[known.state]:
-            found[key] = GuardrailLook(*key, state=one.state, reason=one.unjudged)
+            found[key] = GuardrailLook(
+                *key, state=one.state, reason=one.unjudged, observed=one.observed, limit=one.limit
+            )
     return tuple(found[key] for key in sorted(found))
 
 

@@ -11,13 +11,24 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from penstock.monitoring.causes import Cause
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.estimated import Estimated, estimate
-from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
+from penstock.monitoring.slices import NAME_LENGTH, SliceQuality
 
 USUAL_METRICS = frozenset({"roc_auc", "accuracy", "macro_f1", "rmse"})
 """Told where no quality guardrail says which matter."""
+
+
+class SliceMeasure(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality of the rows that have one value of a feature: each metric with its standard error, NaN where unknown."""
+
+    feature: str
+    value: str
+    label_count: int
+    quality: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,7 @@ class Measures:
 
     `quality` has value and standard error; the error is NaN while too few labels are there. `row_count` are
     the rows whose features were compared, `label_count` the labels that the metrics are of; `estimated`
-    is what quality is thought to be without labels.
+    is what quality is thought to be without labels, `slices` what it is in parts of the traffic, `cause` why it dropped.
     """
 
     drifts: tuple[FeatureDrift, ...] = ()
@@ -34,6 +45,8 @@ class Measures:
     quality: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     label_count: int = 0
     estimated: Estimated | None = None
+    slices: tuple[SliceMeasure, ...] = ()
+    cause: Cause | None = None
 
 
 def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
@@ -48,7 +61,7 @@ def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
     return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, recent.features)))
 
 
-def measure(traffic: Traffic, settings: EndpointSettings) -> Measures:
+def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | None = None) -> Measures:
     """Return what is known of a route that `compared` was asked about."""
     quality = traffic.labelled.quality if traffic.labelled is not None else None
     guarded = {entry.quality.metric for entry in settings.guardrails if entry.quality is not None}
@@ -61,4 +74,19 @@ def measure(traffic: Traffic, settings: EndpointSettings) -> Measures:
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
         estimated=estimate(traffic.recent.outputs, quality) if traffic.recent is not None else None,
+        slices=tuple(measure_slice(one, settings) for one in traffic.slices),
+        cause=cause,
+    )
+
+
+def measure_slice(one: SliceQuality, settings: EndpointSettings) -> SliceMeasure:
+    """Return what is told of a slice: the metrics that are judged there, else those that are judged of everything."""
+    guarded = {entry.quality.metric for entry in settings.guardrails if entry.quality is not None}
+    judged = {entry.slices.metric for entry in settings.guardrails if entry.slices is not None}
+    told = {name: one.quality.metric(name) for name in sorted(judged or guarded or USUAL_METRICS)}
+    return SliceMeasure(
+        feature=one.feature,
+        value=one.value[:NAME_LENGTH],
+        label_count=one.label_count,
+        quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
     )

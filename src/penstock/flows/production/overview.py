@@ -14,13 +14,15 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import calls_for_rollback
+from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
+from penstock.monitoring.causes import Cause
 from penstock.monitoring.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
-from penstock.monitoring.guardrails.judging import Traffic
+from penstock.monitoring.guardrails.traffic import Traffic
+from penstock.monitoring.metric_names import METRICS
 from penstock.monitoring.profile import NumberColumn, Profile
-from penstock.monitoring.quality import METRICS
 from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
 from penstock.serving.call import DIFFERENCE
@@ -57,6 +59,8 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     total_request_count: int = 0
     total_label_count: int = 0
     estimated: Estimated | None = None
+    slices: tuple[SliceMeasure, ...] = ()
+    cause: Cause | None = None
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,6 +290,8 @@ def _route(seen: Observation, version: int, percent: float, traffic: Traffic) ->
         version=f"{seen.revision.model}/{version}",
         percent=percent,
         estimated=None if measures is None else measures.estimated,
+        slices=() if measures is None else measures.slices,
+        cause=None if measures is None else measures.cause,
         total_request_count=total.request_count,
         total_label_count=total.label_count,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.monitoring.findings import Finding
+from penstock.monitoring.findings import OF_THE_DATA, Finding
 from penstock.monitoring.settings import EndpointSettings
 from penstock.serving.deployments import Revision
 
@@ -78,7 +78,7 @@ def progress_of(
     if age_s < rollout.hold_s:
         waits.append(f"{age_s:.0f} of {rollout.hold_s:g} s")
     on_canary = [one for one in findings if one.route == "canary"]
-    blocked = [f"{one.kind} is breached" for one in on_canary if one.breached and one.kind != "drift"]
+    blocked = [f"{one.kind} is breached" for one in on_canary if one.breached and one.kind not in OF_THE_DATA]
     waits += [
         f"{one.name} is worse than allowed, not surely so yet" for one in on_canary if one.is_inconclusive
     ]

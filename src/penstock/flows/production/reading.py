@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 import sqlalchemy as sa
 
+from penstock.flows.production.labelled_rows import read_labelled
+from penstock.flows.production.live_rows import read_rows
 from penstock.flows.production.progress import Tally
+from penstock.monitoring.causes import Cause, explain
 from penstock.monitoring.guardrails.blocks import Block
-from penstock.monitoring.guardrails.judging import Traffic
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
+from penstock.monitoring.guardrails.traffic import Traffic
+from penstock.monitoring.rows import Rows
 from penstock.monitoring.settings import EndpointSettings
+from penstock.monitoring.slices import SliceQuality, slices_of
 from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
 from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms
@@ -21,6 +27,8 @@ SLACK_S = 5
 """How much later than its end a window may be written."""
 MAX_STARTS = 640
 """How many windows are read at most to find enough traffic of a slow canary."""
+LABELLED_MAX, CAUSES_MAX = 5_000, 1_500
+"""Labelled requests that slices, and causes, are told from at most."""
 LONGEST_S = 2 * 86_400
 """A window that began before that, before a revision did, has nothing of it, however windows were merged."""
 
@@ -53,6 +61,9 @@ class Reading:
         return Traffic(
             key=self._key(version, "stable"),
             recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
+            rows=self._rows(version, "stable"),
+            slices=self._slices(version, "stable"),
+            feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
@@ -69,19 +80,23 @@ class Reading:
         return Traffic(
             key=self._key(version, "canary"),
             recent=self._recent(timings, count) if self.is_quick else self._enough(),
+            rows=self._rows(version, "canary"),
+            slices=self._slices(version, "canary"),
+            feature_ratio=self.settings.monitor.feature_ratio,
             labelled=self._labelled(version, "canary", self.rollout),
             blocks=_blocks(timings),
             last_s=self._last_s(timings, version, "canary"),
         )
 
-    def beside(self) -> Traffic | None:
-        """Return the stable route since the canary came."""
+    def beside(self, slices: tuple[SliceQuality, ...] = ()) -> Traffic | None:
+        """Return the stable route since the canary came, with its slices."""
         if self.revision.canary is None:
             return None
         version = self.revision.stable
         return Traffic(
             key=self._key(version, "stable"),
             labelled=self._labelled(version, "stable", self.rollout),
+            slices=slices,
             blocks=_blocks(self._timings(version, "stable", self.rollout)),
         )
 
@@ -112,6 +127,40 @@ class Reading:
         return msgspec.structs.replace(
             found, key=msgspec.structs.replace(found.key, revision=self.revision.number)
         )
+
+    def _rows(self, version: int, route: str) -> Rows | None:
+        """Return the newest rows whose features are kept, where a guardrail judges rows."""
+        limits = [one.multivariate for one in self.settings.guardrails if one.multivariate is not None]
+        if self.is_quick or not limits or not self.settings.monitor.feature_ratio:
+            return None
+        span_s = max(one.span_s for one in limits)
+        if route == "stable":
+            span_s = min(span_s, self.time_ms / 1000 - self._acted_on_s())
+        return read_rows(
+            self.connection, self._key(version, route), span_s, max(one.max_rows for one in limits)
+        )
+
+    def _slices(self, version: int, route: str) -> tuple[SliceQuality, ...]:
+        """Return the slices of the newest labelled rows, where the policy names features."""
+        wanted = self.settings.monitor.slices
+        if self.is_quick or not wanted:
+            return ()
+        key, since_s = self._key(version, route), float(self._horizon_s())
+        if route == "stable":
+            since_s = max(since_s, self._acted_on_s())
+        rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
+        return slices_of(rows, wanted)
+
+    def cause(self, traffic: Traffic, metric: str) -> Cause | None:
+        """Return why a metric of the stable version is worse than it was over its first labelled rows."""
+        labelled, monitor = traffic.labelled, self.settings.monitor
+        if labelled is None:
+            return None
+        begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s())
+        key = traffic.key
+        recent = read_labelled(self.connection, key, "features", begin_s, CAUSES_MAX, monitor)
+        first = read_labelled(self.connection, key, "features", since_s, CAUSES_MAX, monitor, oldest=True)
+        return explain(first.taken(np.flatnonzero(first.times_s < begin_s)), recent, metric)
 
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""

@@ -10,25 +10,25 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import History, Look
 from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
+from penstock.flows.production.referring import refer
 from penstock.monitoring.alerts import Alert, list_open_alerts
+from penstock.monitoring.causes import Cause
 from penstock.monitoring.findings import Finding
-from penstock.monitoring.guardrails.judging import Traffic, judge
+from penstock.monitoring.guardrails.judging import judge
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.policies import Policy, list_policies, policy_or_none_yet
-from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_failures
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
-from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
 from penstock.serving.workers import Worker, list_workers
@@ -236,7 +236,8 @@ def look_at(
         time_ms,
         is_quick=known is not None,
     )
-    stable, canary, beside, step = reading.stable(), reading.canary(), reading.beside(), reading.step()
+    stable, canary, step = reading.stable(), reading.canary(), reading.step()
+    beside = reading.beside(stable.slices)
     problems: list[str] = []
     if known is not None:
         stable = msgspec.structs.replace(stable, reference=known.references["stable"])
@@ -244,10 +245,14 @@ def look_at(
             canary = msgspec.structs.replace(canary, reference=known.references["canary"])
         problems += known.problems
     else:
-        stable = compared(_refer(project, connection, stable, version, problems), policy.settings)
+        stable = compared(
+            refer(project, connection, stable, version, policy.settings, problems), policy.settings
+        )
         if canary is not None and revision.canary is not None:
             rival = get_version(connection, revision.model, revision.canary.version, deleted=True)
-            canary = compared(_refer(project, connection, canary, rival, problems), policy.settings)
+            canary = compared(
+                refer(project, connection, canary, rival, policy.settings, problems), policy.settings
+            )
         for one in (stable, canary):
             if one is not None and one.recent is not None and one.recent.dropped_count:
                 problems.append(_dropped(one.recent))
@@ -256,6 +261,7 @@ def look_at(
         policy.settings.guardrails, stable, canary, beside,
         nonfinite_max_ratio=policy.settings.monitor.nonfinite_max_ratio, slow=slow,
     )  # fmt: skip
+    findings, cause = _with_cause(reading, stable, findings, slow)
     findings += _load_failures(revision, (canary or stable).key, shared.workers)
     if (
         known is not None
@@ -268,7 +274,9 @@ def look_at(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
         known.measures if known else {
-            one.key.route: measure(one, policy.settings) for one in (stable, canary) if one is not None
+            one.key.route: measure(one, policy.settings, cause if one is stable else None)
+            for one in (stable, canary)
+            if one is not None
         },
     )  # fmt: skip
     if known is not None:
@@ -292,6 +300,33 @@ def look_at(
         {one.key.route: one.labelled for one in (stable, canary) if one is not None},
         step,
     )
+
+
+def _with_cause(
+    reading: Reading, stable: Traffic, findings: list[Finding], slow: dict[tuple[int, str], list[Finding]]
+) -> tuple[list[Finding], Cause | None]:
+    """Say why the stable version's quality is worse, where it is: in the findings, and in what later looks go by."""
+    if reading.is_quick:
+        return findings, None
+    worse = [
+        one
+        for one in findings
+        if (one.kind, one.route) == ("quality", "stable") and (one.breached or one.is_inconclusive)
+    ]
+    cause = reading.cause(stable, worse[0].name) if worse else None
+    if cause is None:
+        return findings, None
+
+    def told(one: Finding) -> Finding:
+        return (
+            msgspec.structs.replace(one, sentence=f"{one.sentence}. {cause.sentence}")
+            if one in worse
+            else one
+        )
+
+    for place, found in slow.items():
+        slow[place] = [told(one) for one in found]
+    return [told(one) for one in findings], cause
 
 
 def _dropped(window: Window) -> str:
@@ -352,35 +387,3 @@ def _stable_since_ms(revision: Revision, revisions: tuple[Revision, ...]) -> int
             break
         since_ms = old.created_ms
     return since_ms
-
-
-def _refer(
-    project: Project, connection: sa.Connection, traffic: Traffic, version: ModelVersion, problems: list[str]
-) -> Traffic:
-    """Add what the version was like when it passed its gate; a profile that is lost is a problem."""
-    profile, problem = None, ""
-    try:
-        profile = _profile(project, version.profile_digest)
-    except PenstockError as error:
-        problem = f"the reference profile of {version.ref} cannot be read: {error.message}"
-        problems.append(problem)
-    answered = traffic.recent.outputs if traffic.recent else None
-    reference = Reference(
-        profile=profile,
-        metrics=version.metrics,
-        row_count=_held_out_rows(connection, version),
-        outputs=frozenset(answered.column_names) if answered and answered.row_count else None,
-        problem=problem,
-    )
-    return msgspec.structs.replace(traffic, reference=reference)
-
-
-def _held_out_rows(connection: sa.Connection, version: ModelVersion) -> int | None:
-    """Return how many held-out rows its verdict compared it on; None where no champion was there."""
-    verdict = glance_verdict(connection, version.model, version.digest)
-    counts = [check.evidence.get("row_count") for check in verdict.checks] if verdict else []
-    return next((count for count in counts if isinstance(count, int) and count > 0), None)
-
-
-def _profile(project: Project, digest: str | None) -> Profile | None:
-    return None if digest is None else project.artifacts.load(digest, Profile.from_bytes)

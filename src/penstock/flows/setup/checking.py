@@ -213,18 +213,17 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
                 f"{name} serves {endpoint.model}, and the model here is {model.name}",
                 hint,
             )
-        kinds = {
-            kind for entry in endpoint.guardrails for kind in ("drift", "quality") if getattr(entry, kind)
-        }
+        kinds = {entry.kind for entry in endpoint.guardrails}
         if not endpoint.guardrails:
             yield Check(
                 "endpoints", "missing", f"{name} has no guardrails: nothing takes a bad model back", None
             )
-        if "drift" in kinds and model.reference is None:
+        of_reference = [kind for kind in ("drift", "multivariate", "outliers", "values") if kind in kinds]
+        if of_reference and model.reference is None:
             yield Check(
                 "endpoints",
                 "missing",
-                f"{name}: drift is not judged without a reference",
+                f"{name}: no {' or '.join(of_reference)} without a reference",
                 "`reference:` under `model:`",
             )
         if "quality" in kinds and model.metrics is None:

@@ -18,7 +18,7 @@ from penstock.data.formats.tables import load_table
 from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.measures import read_metrics
 from penstock.flows.pipelines.snapshot import Snapshot, at_revision
-from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
+from penstock.monitoring.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.parameters import numbers
 from penstock.pipeline.stage import Stage

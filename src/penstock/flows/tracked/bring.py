@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from penstock.base.errors import NotFound
@@ -11,6 +12,8 @@ from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.flows.tracked.versioning import Chosen, checkout, select
 from penstock.project.project import Project
+
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ def bring_outputs(tree: Project, remotes: DataRepository) -> Brought:
     lost = [one for one in absent if not _is_here(repo, one)]
     required = [one for one in lost if one.pointer is not None]
     if required:
-        path = repo.relative(required[0].output.path)
+        paths = [repo.relative(one.output.path) for one in required]
+        what = f"{', '.join(paths[:SHOWN])}{' …' if len(paths) > SHOWN else ''}"
         raise NotFound(
-            f"{path} is neither in the cache nor on the remote",
+            f"{what} {'is' if len(paths) == 1 else 'are'} neither in the cache nor on the remote",
             code="data.object_missing",
-            hint=f"penstock push {path}, where it was added",
-            path=path,
+            hint=f"penstock push {shlex.join(paths)}, where {'it was' if len(paths) == 1 else 'they were'} added",
+            path=paths[0],
+            paths=paths,
         )
     present = [repo.relative(one.output.path) for one in chosen if one not in lost]
     if present:

@@ -6,11 +6,13 @@ policy that lets it load nothing, call nobody and, as an origin of its own, read
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from penstock.artifacts.files import OpenFile
 from penstock.artifacts.previews import Rows, decode, kind_of, picture_type, pretty, read_parquet, read_rows
@@ -19,7 +21,9 @@ from penstock.http.mlflow.files.places import model_root, proxied_path, run_root
 from penstock.http.mlflow.files.proxy import join_root
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.formatting import segment
 from penstock.project.project import Project
+from penstock.registry.references import resolve_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.logged_models import get_model
 
@@ -35,18 +39,32 @@ FRAME = (
 """Scripts of a chart run, without our origin and without a network."""
 
 
-class ArtifactPages:
-    """Shows files of runs and of the models that runs logged."""
+@dataclass(frozen=True)
+class Opened:
+    """A file with where it lies: the pages above it, and the addresses of its bytes, for a frame and to keep."""
+
+    file: OpenFile
+    above: tuple[tuple[str, str], ...]
+    raw: str
+    download: str
+    here: str
+
+
+class FilePages:
+    """Shows files; who lays them says how one that a request names is opened."""
 
     def __init__(self, project: Project, artifacts: ArtifactService, renderer: Renderer) -> None:
         self._project = project
         self._artifacts = artifacts
         self._renderer = renderer
 
+    def _open(self, request: Request) -> Opened:
+        raise NotImplementedError
+
     async def view(self, request: Request) -> Response:
-        """One file of a run, or with `?model=` of a model it logged."""
-        run_id, path, model = _asked(request)
-        run, file = await run_in_threadpool(self._open, run_id, path, model)
+        """One file."""
+        opened = await run_in_threadpool(self._open, request)
+        file = opened.file
         kind = kind_of(file.name)
         told: dict[str, Any] = {"text": None, "rows": None, "problem": "", "is_cut": False}
         if kind in {"image", "html"}:
@@ -65,9 +83,7 @@ class ArtifactPages:
             told |= _text_of(file, kind, await self._read(file, TEXT_BYTES))
         return self._renderer.page(
             "artifact.html",
-            run=run,
-            path=path,
-            model=model,
+            opened=opened,
             size=file.size_bytes,
             kind=kind,
             name=file.name,
@@ -76,8 +92,7 @@ class ArtifactPages:
 
     async def raw(self, request: Request) -> Response:
         """The bytes of a picture or an HTML file, where they can do nothing."""
-        run_id, path, model = _asked(request)
-        _, file = await run_in_threadpool(self._open, run_id, path, model)
+        file = (await run_in_threadpool(self._open, request)).file
         kind = kind_of(file.name)
         if kind not in {"image", "html"} or file.size_bytes > WHOLE_BYTES:
             raise Invalid("only pictures and HTML up to 20 MB are shown", code="artifacts.not_shown")
@@ -92,26 +107,6 @@ class ArtifactPages:
             "Cross-Origin-Resource-Policy": "same-origin",
         }
         return Response(data, media_type=media, headers=headers)
-
-    def _open(self, run_id: str, path: str, model: str) -> tuple[Any, OpenFile]:
-        with self._project.database.read() as connection:
-            run = tracking.get_run(connection, run_id)
-            row = tracking.get_row(connection, run.id)
-            uri = run_root(row.experiment_id, row.experiment_artifact_uri, row.id, row.artifact_uri)
-            if model:
-                logged = get_model(connection, model)
-                if logged.source_run_id != run.id:
-                    raise NotFound(f"run {run.id[:8]} logged no model {model[:40]}", code="tracking.no_model")
-                uri = model_root(
-                    logged.experiment_id, logged.experiment_artifact_uri, logged.id, logged.artifact_uri
-                )
-        root = proxied_path(uri)
-        if root is None:
-            raise NotFound(
-                f"its artifacts lie in {uri[:200]}, which this server does not open",
-                code="artifacts.elsewhere",
-            )
-        return run, self._artifacts.tree.open(join_root(root, path))
 
     async def _read(self, file: OpenFile, most: int) -> bytes:
         def read() -> bytes:
@@ -128,9 +123,90 @@ class ArtifactPages:
         return await self._artifacts.call(read)
 
 
-def _asked(request: Request) -> tuple[str, str, str]:
-    query = request.query_params
-    return request.path_params["id"], query.get("path", ""), query.get("model", "")
+class ArtifactPages(FilePages):
+    """Shows files of runs, and with `?model=` of the models that runs logged."""
+
+    def _open(self, request: Request) -> Opened:
+        query = request.query_params
+        path, model = query.get("path", ""), query.get("model", "")
+        with self._project.database.read() as connection:
+            run = tracking.get_run(connection, request.path_params["id"])
+            row = tracking.get_row(connection, run.id)
+            uri = run_root(row.experiment_id, row.experiment_artifact_uri, row.id, row.artifact_uri)
+            if model:
+                logged = get_model(connection, model)
+                if logged.source_run_id != run.id:
+                    raise NotFound(f"run {run.id[:8]} logged no model {model[:40]}", code="tracking.no_model")
+                uri = model_root(
+                    logged.experiment_id, logged.experiment_artifact_uri, logged.id, logged.artifact_uri
+                )
+        root = proxied_path(uri)
+        if root is None:
+            raise NotFound(
+                f"its artifacts lie in {uri[:200]}, which this server does not open",
+                code="artifacts.elsewhere",
+            )
+        own = {"model": model} if model else {}
+        address, folder = f"/runs/{segment(run.id)}", path.rpartition("/")[0]
+        download = (
+            f"/ajax-api/2.0/mlflow/logged-models/{segment(model)}/artifacts/files?"
+            + urlencode({"artifact_file_path": path})
+            if model
+            else "/get-artifact?" + urlencode({"run_id": run.id, "path": path})
+        )
+        return Opened(
+            self._artifacts.tree.open(join_root(root, path)),
+            (
+                ("Runs", "/runs"),
+                (run.name or run.id, address),
+                (folder or "artifacts", f"{address}?{urlencode({**own, 'path': folder})}#files"),
+            ),
+            f"{address}/raw?{urlencode({**own, 'path': path})}",
+            download,
+            "runs",
+        )
+
+
+class VersionFilePages(FilePages):
+    """Shows the files of registered model versions, as they were registered: by their digests."""
+
+    def _open(self, request: Request) -> Opened:
+        path = request.query_params.get("path", "")
+        with self._project.database.read() as connection:
+            version = resolve_version(
+                connection, f"{request.path_params['name']}/{request.path_params['number']}"
+            )
+        known = next((one for one in version.manifest.files if one.path == path), None)
+        if known is None:
+            raise NotFound(
+                f"{version.ref} has no file {path[:200]!r}",
+                code="registry.no_file",
+                hint=f"penstock model show {version.ref}",
+            )
+        address = f"/models/{segment(version.model)}/{version.number}"
+        asked = urlencode({"path": path})
+        return Opened(
+            OpenFile(
+                known.path,
+                known.size,
+                lambda _start, _length: self._project.artifacts.stream(known.sha256),
+                has_ranges=False,
+                sha256=known.sha256,
+            ),
+            (("Models", "/models"), (version.ref, address), ("files", f"{address}#files")),
+            f"{address}/raw?{asked}",
+            f"{address}/download?{asked}",
+            "models",
+        )
+
+    async def download(self, request: Request) -> Response:
+        """The bytes of one file, to be kept."""
+        file = (await run_in_threadpool(self._open, request)).file
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "Content-Length": str(file.size_bytes),
+        }
+        return StreamingResponse(file.read(0, None), 200, headers, "application/octet-stream")
 
 
 def _text_of(file: OpenFile, kind: str, data: bytes) -> dict[str, Any]:

@@ -5,26 +5,54 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.http.pages.drawing.axes import Tick, axis
-from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Series
+from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
+from penstock.http.pages.explore_views import EXPLORED, explore, named_runs
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.run_tables import duration, is_loss, runs_rolled_back
 from penstock.http.pages.run_views import curve_of
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, scalar, short
 from penstock.project.project import Project
-from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
+from penstock.tracking.metrics import list_thinned
 
 MOST = 8
+"""So many runs stand beside each other."""
 CURVES = 9
 POINTS = 100
 Points = Sequence[tuple[int, float]]
+
+
+SMOOTHINGS = ("", "0.6", "0.9")
+"""Weights of what was before, of which the first leaves curves as they are."""
+KEPT = ("chosen", "x", "y", "scale", "along", "smooth")
+"""What an address asks for besides runs."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How curves are drawn: on which scale, along steps or seconds since a run began, how much smoothed."""
+
+    is_logarithmic: bool = False
+    is_time: bool = False
+    smooth: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Look:
+        """Read the query of an address."""
+        smooth = query.get("smooth", "")
+        return cls(
+            query.get("scale") == "log",
+            query.get("along") == "time",
+            smooth if smooth in SMOOTHINGS else "",
+        )
 
 
 @dataclass(frozen=True)
@@ -50,29 +78,56 @@ class ComparePages:
         self._renderer = renderer
 
     def compare(self, request: Request) -> Response:
-        """Runs beside each other: `?runs=a,b`, up to eight."""
-        named = [
-            one for text in request.query_params.getlist("runs") for one in text.split(",") if one.strip()
-        ]
-        wanted = list(dict.fromkeys(named))
-        is_logarithmic = request.query_params.get("scale") == "log"
+        """Runs beside each other: `?runs=a,b`; of many, `chosen=a,b` are beside each other, up to eight."""
+        query = request.query_params
+        look = Look.of(query)
         with self._project.database.read() as connection:
-            runs = [tracking.get_run(connection, one.strip()[:300]) for one in wanted[:MOST]]
-            charts = _charts(connection, runs, is_logarithmic) if len(runs) > 1 else []
+            runs, left_out = named_runs(connection, query.getlist("runs"))
+            picked = {one.strip() for text in query.getlist("chosen") for one in text.split(",")}
+            chosen = [one for one in runs if one.id in picked] or runs
+            shown = chosen[:MOST]
+            # A run keeps the colour that it has in the drawings.
+            colours = [(runs if len(runs) <= MOST else shown).index(one) for one in shown]
+            curves = dict(zip(colours, shown, strict=True))
+            charts = _charts(connection, curves, look) if len(runs) > 1 else []
             rolled_back = runs_rolled_back(connection)
-        rows = compare_runs(runs, rolled_back)
+        rows = compare_runs(shown, rolled_back)
         return self._renderer.page(
             "compare.html",
-            runs=runs,
+            runs=shown,
+            colours=colours,
             rolled_back=rolled_back,
             rows=[one for one in rows if one.differs],
             same=[one for one in rows if not one.differs],
             charts=charts,
-            is_logarithmic=is_logarithmic,
-            asked=",".join(one.id for one in runs),
-            left_out=len(wanted) - len(runs),
+            look=look,
+            smoothings=SMOOTHINGS,
+            every=runs,
+            chosen=chosen,
+            explored=explore(
+                runs,
+                query,
+                [one.settings.name for one in self._project.readable_settings.gates if one.kind == "metric"],
+            ),
+            asked=Compare(query, runs),
+            left_out=left_out,
+            explored_most=EXPLORED,
             most=MOST,
         )
+
+
+@dataclass(frozen=True)
+class Compare:
+    """What an address asks for, to link to the same with something changed."""
+
+    query: Mapping[str, str]
+    runs: Sequence[Run]
+
+    def link(self, **changed: str) -> str:
+        """Return the query of an address; what is empty is left out."""
+        kept = {name: self.query.get(name, "")[:4000] for name in KEPT}
+        values = {"runs": ",".join(one.id for one in self.runs), **kept, **changed}
+        return urlencode({name: value for name, value in values.items() if value}, safe=",")
 
 
 def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[Compared]:
@@ -114,19 +169,52 @@ def _best_places(values: Sequence[float | None], loss: bool | None) -> frozenset
     return frozenset(place for place, one in enumerate(values) if one == best)
 
 
-def _charts(connection: sa.Connection, runs: Sequence[Run], is_logarithmic: bool) -> list[Chart]:
+def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> list[Chart]:
     found: list[Chart] = []
-    for key in _keys(runs, "metrics"):
+    for key in _keys(list(runs.values()), "metrics"):
         curves: dict[int, Points] = {}
         unit = "by step"
-        for place, run in enumerate(runs):
-            if key in run.metrics:
+        for place, run in runs.items():
+            if key not in run.metrics:
+                continue
+            if look.is_time:
+                curves[place], unit = _over_time(connection, run, key), "seconds since the run began"
+            else:
                 curves[place], unit = curve_of(connection, run.id, key, POINTS)
-        chart = overlay(key, curves, unit, is_logarithmic=is_logarithmic)
+        if look.smooth:
+            curves = {place: smoothed(points, float(look.smooth)) for place, points in curves.items()}
+            unit += f", smoothed by {look.smooth}"
+        chart = overlay(key, curves, unit, is_logarithmic=look.is_logarithmic)
         if chart is not None:
             found.append(chart)
         if len(found) == CURVES:
             break
+    return found
+
+
+def _over_time(connection: sa.Connection, run: Run, key: str) -> Points:
+    """Return a metric's points by seconds since its run began, in the order of time."""
+    stored = list_thinned(connection, run.id, key, POINTS)
+    return sorted(
+        ((time_ms - run.start_ms) // 1000, math.nan if is_nan else value)
+        for _key, value, time_ms, _step, is_nan in stored
+    )
+
+
+def smoothed(points: Points, weight: float) -> Points:
+    """Return points as exponential means of what was before, with the weights of the beginning made whole.
+
+    Example:
+        >>> smoothed([(0, 1.0), (1, 0.0), (2, 0.0)], 0.5)
+        [(0, 1.0), (1, 0.3333333333333333), (2, 0.14285714285714285)]
+    """
+    found: list[tuple[int, float]] = []
+    total = share = 0.0
+    for step, value in points:
+        if math.isfinite(value):
+            total = weight * total + (1 - weight) * value
+            share = weight * share + (1 - weight)
+            found.append((step, total / share))
     return found
 
 
@@ -173,6 +261,7 @@ def overlay(
         ),
         marks=(),
         summary=f"{title} of {len(told)} runs",
+        scales=Scales(first, max(last, first + 1), low, high, is_logarithmic=is_logarithmic),
     )
 
 

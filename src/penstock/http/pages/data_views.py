@@ -73,15 +73,17 @@ class DataPages:
         made: dict[str, list[str]] = {}
         for ref, digest in reversed(versions):
             made.setdefault(digest.removeprefix("md5:"), []).append(ref)
-        sizes = [one.info.size for one in reversed(found.changes) if one.info and one.info.size is not None]
+        sizes = [
+            (one.commit.time_ms // 1000, one.info.size / 1e6)
+            for one in reversed(found.changes)
+            if one.info and one.info.size is not None
+        ]
         return self._renderer.page(
             "tracked.html",
             found=found,
             changes=found.changes[:SHOWN_CHANGES],
             answer=_answer(found, len({run_id for run_id, _ in runs}), [ref for ref, _ in versions]),
-            chart=history_chart(
-                "Size", [(at, size / 1e6) for at, size in enumerate(sizes, 1)], "MB by change"
-            ),
+            chart=history_chart("Size", sizes, "MB", is_time=True),
             runs=by_digest,
             versions=made,
             **compared,

@@ -15,7 +15,6 @@ from penstock.base.errors import Invalid, PenstockError
 from penstock.base.store.events import list_events
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.health import Watched
 from penstock.flows.production.measuring import USUAL_METRICS
 from penstock.flows.production.overview import FRESH_MS, latest_look, list_shadows, overview
 from penstock.flows.production.traffic.rolling_back import plan_rollback
@@ -25,14 +24,15 @@ from penstock.http.pages.decisions.forms import whole_number
 from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.drawing.heat import heat_map
+from penstock.http.pages.looks import Looks
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import condition_of
 from penstock.http.pages.telling.formatting import milliseconds, number
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
-from penstock.monitoring.quality import LOWER_IS_BETTER
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.references import parse_time
@@ -71,9 +71,9 @@ class Readable:
 class EndpointPages:
     """Shows one endpoint."""
 
-    def __init__(self, project: Project, controller: Watched, renderer: Renderer) -> None:
+    def __init__(self, project: Project, looks: Looks, renderer: Renderer) -> None:
         self._project = project
-        self._controller = controller
+        self._looks = looks
         self._renderer = renderer
         self._drift: dict[tuple[str, int, bool, int, int | None], tuple[int, DriftOverTime]] = {}
 
@@ -89,7 +89,7 @@ class EndpointPages:
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
             may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
             workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
-        looks = self._controller.health.observations
+        looks = self._looks.fresh(name)
         readable = Readable(self._project, [])
         policy = readable.read(lambda connection: policy_or_none_yet(connection, name, revision.model))
         steps = readable.read(lambda connection: list_policy_steps(connection, name))

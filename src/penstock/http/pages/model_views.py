@@ -23,7 +23,7 @@ from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import segment
 from penstock.http.subjects import explain_subject, named_version
-from penstock.monitoring.quality import LOWER_IS_BETTER, METRICS
+from penstock.monitoring.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases

@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
-from penstock.base.store.events import list_events
+from penstock.base.store.events import list_events, list_kinds
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
 from penstock.http.pages.drawing.sparks import spark_of
+from penstock.http.pages.looks import Looks
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import Condition, condition_of
 from penstock.http.pages.telling.states import plain_words
@@ -32,9 +33,10 @@ STALE_MS = 10_000
 class OverviewPages:
     """Shows the endpoints together, and the events."""
 
-    def __init__(self, project: Project, controller: Watched, renderer: Renderer) -> None:
+    def __init__(self, project: Project, controller: Watched, looks: Looks, renderer: Renderer) -> None:
         self._project = project
         self._controller = controller
+        self._looks = looks
         self._renderer = renderer
 
     def overview(self, _request: Request) -> Response:
@@ -47,7 +49,7 @@ class OverviewPages:
 
     def _told(self) -> dict[str, Any]:
         seen, time_ms = self._controller.health, now_ms()
-        views = overview(self._project, seen.observations)
+        views = overview(self._project, self._looks.fresh())
         with self._project.database.read() as connection:
             events = list(reversed(list_events(connection, limit=EVENTS)))
             alerts = list_open_alerts(connection)
@@ -90,7 +92,7 @@ class OverviewPages:
                     )
                 )
             )
-            kinds = sorted({one.kind for one in list_events(connection, limit=KINDS_OF)}, key=plain_words)
+            kinds = sorted(list_kinds(connection, KINDS_OF), key=plain_words)
         words = asked["q"].casefold()
         kept = [
             one for one in found if words in f"{one.summary} {one.actor} {one.subject} {one.kind}".casefold()

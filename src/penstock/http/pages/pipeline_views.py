@@ -1,13 +1,21 @@
-"""The pages of pipelines and CI: the graph with what is stale and why, how long stages take, and each CI run's report."""
+"""The pages of pipelines and CI: the graph with what is stale and why, durations, experiments, each CI run's report."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.errors import NotARepository, PenstockError
+from penstock.base.git import Git
 from penstock.ci.report import CiReport
+from penstock.data.repository import DataRepository
 from penstock.flows.ci.reports import find_report, list_reports
+from penstock.flows.experiments.baselines import Baselines
+from penstock.flows.experiments.references import list_experiments
+from penstock.flows.experiments.showing import FIXED, Layout, Shown, collect, tabulate
 from penstock.flows.pipelines.overview import StepView, view_pipeline
 from penstock.http.pages.data_views import opened
 from penstock.http.pages.drawing.pipelines import draw_pipeline
@@ -16,6 +24,45 @@ from penstock.project.project import Project
 from penstock.tracking.durations import view_durations
 
 REPORTS = 30
+BASELINES, EXPERIMENTS, COLUMNS = 5, 60, 12
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Experiments below the commits that they began at, with the metrics and parameters in which they differ.
+
+    Each row is its name (empty for a commit that experiments began at), revision, time, state, and a cell a column.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...]
+    left_out: int
+
+
+def _experiments(repo: DataRepository) -> Tried | None:
+    """Return the newest experiments; None without any."""
+    git = Git(repo.root)
+    baselines = list(dict.fromkeys(one.baseline for one in list_experiments(git)))[:BASELINES]
+    head = git.head()
+    baselines += [head] if head is not None and head not in baselines else []
+    states = collect(repo, Shown(Baselines(revisions=tuple(baselines)), workspace=False)) if baselines else []
+    states = [one for one in states if one["experiments"]]
+    if not states:
+        return None
+    table = tabulate(states, Layout(only_changed=True))
+    at = {name: place for place, name in enumerate(table.headers)}
+    shown = [name for name in table.headers if name not in FIXED][:COLUMNS]
+    rows = [
+        (
+            str(row[at["Experiment"]] or ""),
+            str(row[at["rev"]] or ""),
+            str(row[at["Created"]] or "") if "Created" in at else "",
+            str(row[at["State"]] or "") if "State" in at else "",
+            tuple(row[at[name]] for name in shown),
+        )
+        for row in table.rows
+    ]
+    return Tried(tuple(shown), tuple(rows[:EXPERIMENTS]), max(0, len(rows) - EXPERIMENTS))
 
 
 class PipelinePages:
@@ -29,9 +76,11 @@ class PipelinePages:
         """Stages with what is stale and why, how long each takes, and the newest CI runs."""
         steps: list[StepView] = []
         problem = ""
+        tried: Tried | None = None
         try:
             with opened(self._project) as repo:
                 steps = view_pipeline(repo)
+                tried = _experiments(repo)
         except NotARepository:
             pass
         except PenstockError as error:
@@ -45,6 +94,7 @@ class PipelinePages:
             answer=answer_of(steps),
             took=took,
             problem=problem,
+            tried=tried,
             reports=list_reports(self._project, REPORTS),
         )
 

@@ -14,7 +14,7 @@ from penstock.http.pages.telling import formatting as told
 from penstock.http.pages.telling.conditions import because, best_known
 from penstock.http.pages.telling.markdown import markdown
 from penstock.http.pages.telling.states import plain_words, state, tone
-from penstock.monitoring.quality import METRICS
+from penstock.monitoring.metric_names import METRICS
 
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
@@ -63,6 +63,7 @@ class Renderer:
         self._environment.tests |= {
             "named": is_named,
             "findings": is_findings,
+            "in_params": lambda name: name.startswith("params."),
             "judgeable": METRICS.__contains__,
         }
         self._environment.globals["project_name"] = project_name

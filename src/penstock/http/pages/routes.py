@@ -12,14 +12,16 @@ from starlette.staticfiles import StaticFiles
 
 from penstock.flows.production.health import Watched
 from penstock.http.mlflow.files.transfer import ArtifactService
-from penstock.http.pages.artifact_views import ArtifactPages
+from penstock.http.pages.artifact_views import ArtifactPages, VersionFilePages
 from penstock.http.pages.chains import ChainPages
 from penstock.http.pages.compare_views import ComparePages
 from penstock.http.pages.data_views import DataPages
 from penstock.http.pages.decisions.aliases import AliasPages
 from penstock.http.pages.decisions.endpoints import DecisionPages
 from penstock.http.pages.endpoint_views import EndpointPages
+from penstock.http.pages.explore_views import ExplorePages
 from penstock.http.pages.list_views import ListPages
+from penstock.http.pages.looks import Looks
 from penstock.http.pages.model_views import ModelPages
 from penstock.http.pages.overview_views import OverviewPages
 from penstock.http.pages.pipeline_views import PipelinePages
@@ -38,14 +40,18 @@ def page_routes(
 ) -> list[BaseRoute]:
     """Return the routes of all pages and of what they load; their links begin with `base`."""
     renderer = Renderer(project.readable_settings.project, base)
-    endpoints = EndpointPages(project, controller, renderer)
-    overview = OverviewPages(project, controller, renderer)
+    looks = Looks(project, controller)
+    endpoints = EndpointPages(project, looks, renderer)
+    overview = OverviewPages(project, controller, looks, renderer)
     models, lists = ModelPages(project, renderer), ListPages(project, renderer)
     search, decisions = SearchPages(project, renderer), DecisionPages(project, renderer)
     data, pipeline = DataPages(project, renderer), PipelinePages(project, renderer)
     chains = ChainPages(project, renderer)
-    files = ArtifactPages(project, artifacts, renderer)
-    runs = RunPages(project, artifacts, renderer)
+    files, kept = (
+        ArtifactPages(project, artifacts, renderer),
+        VersionFilePages(project, artifacts, renderer),
+    )
+    runs, exploring = RunPages(project, artifacts, renderer), ExplorePages(project)
 
     def route(address: str, view: View) -> Route:
         async def answer(request: Request) -> Response:
@@ -77,6 +83,9 @@ def page_routes(
         route("/models/{name}", models.model),
         route("/models/{name}/{number}", models.version),
         route("/models/{name}/{number}/card", models.card),
+        Route("/models/{name}/{number}/files", kept.view, methods=["GET"]),
+        Route("/models/{name}/{number}/raw", kept.raw, methods=["GET"]),
+        Route("/models/{name}/{number}/download", kept.download, methods=["GET"]),
         route("/models/{name}/{number}/card.md", models.card),
         Route("/models/{name}/{number}/approve", AliasPages(project, renderer).approve, methods=["POST"]),
         Route(
@@ -95,8 +104,10 @@ def page_routes(
         Route("/runs/{id}/view", files.view, methods=["GET"]),
         Route("/runs/{id}/raw", files.raw, methods=["GET"]),
         route("/compare", ComparePages(project, renderer).compare),
+        route("/compare/{name}.svg", exploring.picture),
         route("/experiments", lists.experiments),
         route("/experiments/{id}", lists.experiment),
         route("/logged-models/{id}", logged_model),
+        route("/static/vega-{version}.js", exploring.library),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
     ]

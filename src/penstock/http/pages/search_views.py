@@ -52,6 +52,10 @@ def address_of(hit: Hit) -> str:
         return f"/models/{segment(model)}/{number}{'#verdict' if hit.kind == 'verdict' else ''}"
     if hit.kind == "event":
         return f"/events#event-{hit.key}"
+    if hit.kind == "stage":
+        return f"/pipeline#stage-{segment(hit.key)}"
+    if hit.kind == "tracked":
+        return f"/data/{path(hit.key)}"
     places = {
         "endpoint": "/endpoints/",
         "model": "/models/",

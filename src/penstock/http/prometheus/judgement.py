@@ -152,14 +152,23 @@ def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         "1 for the reason why a guardrail is not judged.",
         labels=[*names, "reason"],
     )
+    observed = GaugeMetricFamily(
+        "penstock_guardrail_observed",
+        "What a guardrail saw at the last look, in its own unit; of several features the worst.",
+        labels=names,
+    )
+    limits = GaugeMetricFamily("penstock_guardrail_limit", "What that may be.", labels=names)
     for look in looks:
         for one in look.guardrails:
             labels = [look.endpoint, str(one.version), one.route, one.kind, one.name]
             for state in STATES:
                 states.add_metric([*labels, state], float(one.state == state))
+            if math.isfinite(one.observed) and math.isfinite(one.limit):
+                observed.add_metric(labels, one.observed)
+                limits.add_metric(labels, one.limit)
             if one.reason is not None:
                 unjudged.add_metric([*labels, one.reason], 1)
-    yield from (states, unjudged)
+    yield from (states, unjudged, observed, limits)
 
 
 def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
@@ -230,7 +239,19 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         "1 for what labels say of the probabilities behind estimates: good, off or unchecked.",
         labels=[*BY_ROUTE, "state"],
     )
+    slices = GaugeMetricFamily(
+        "penstock_slice_quality",
+        "A metric of live quality of the rows that have one value of a feature.",
+        labels=[*of_metric, "feature", "slice"],
+    )
+    slice_labels = GaugeMetricFamily(
+        "penstock_slice_labels", "Labels that such a metric is of.", labels=[*BY_ROUTE, "feature", "slice"]
+    )
     for labels, route in _routes(looks):
+        for one in route.measures.slices:
+            slice_labels.add_metric([*labels, one.feature, one.value], one.label_count)
+            for name, (number, _) in one.quality.items():
+                slices.add_metric([*labels, name, one.feature, one.value], number)
         guess = route.measures.estimated
         if guess is not None:
             trusted.add_metric([*labels, guess.calibration], 1)
@@ -245,7 +266,7 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
             value.add_metric([*labels, name], number)
             if math.isfinite(deviation):
                 error.add_metric([*labels, name], deviation)
-    yield from (value, error, labels_seen, ended, estimated, gaps, trusted)
+    yield from (value, error, labels_seen, ended, estimated, gaps, trusted, slices, slice_labels)
 
 
 def _routes(looks: Iterable[EndpointLook]) -> Iterator[tuple[list[str], RouteLook]]:

@@ -21,8 +21,13 @@ follow();
 const pad = (number) => String(number).padStart(2, "0");
 const day = (date) => `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 const clock = (date) => `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
-const zone = (date) => date.toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").pop();
-const selected = (node) => { const chosen = getSelection(); return !chosen.isCollapsed && chosen.containsNode(node, true); };
+// One formatter for all: making one for each of a page's times took half a second.
+const zoned = new Intl.DateTimeFormat("en", { hour: "numeric", timeZoneName: "short" });
+const zone = (date) => zoned.formatToParts(date).find((one) => one.type === "timeZoneName").value;
+// What somebody selected, read once before a page is written to: reading it between writes lays the page out each time.
+let held = null;
+const hold = () => { const chosen = getSelection(); held = chosen.isCollapsed ? null : chosen; };
+const selected = (node) => held !== null && held.containsNode(node, true);
 const put = (element, text) => { if (element.textContent !== text && !selected(element)) element.textContent = text; };
 const age = (time) => {
   const passed = (Date.now() - time) / 1000;
@@ -31,6 +36,7 @@ const age = (time) => {
   return "just now";
 };
 const localize = (root) => {
+  hold();
   for (const element of root.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
     if (isNaN(date)) continue;
@@ -54,6 +60,7 @@ const morph = (shown, fresh) => {
   }
   for (const { name } of [...shown.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) shown.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (name !== "open" && shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  if (shown.dataset.own !== undefined) return;
   let at = shown.firstChild;
   const coming = new Set([...fresh.childNodes].map(keyOf));
   for (const next of [...fresh.childNodes]) {
@@ -72,7 +79,7 @@ const morph = (shown, fresh) => {
 
 const stamp = document.getElementById("stamp");
 const every = 1000 * Number(stamp.dataset.every || 0);
-let answered = Number(stamp.dataset.ms), paused = false, failing = false, asking = false, timer = 0;
+let answered = Number(stamp.dataset.ms), paused = false, failing = false, asking = false, again = false, timer = 0;
 const tell = () => {
   const since = clock(new Date(answered));
   const [mood, shape, words] = !every ? ["", "○", `as of ${since}`] : failing ? ["lost", "■", `no answer since ${since}`] : paused ? ["", "○", `paused at ${since}`] : ["live", "●", "live"];
@@ -84,13 +91,16 @@ const tell = () => {
 };
 const ask = async () => {
   clearTimeout(timer);
-  if (asking || paused || document.hidden) return;
+  if (asking) { again = true; return; }
+  if ((paused && !again) || document.hidden) return;
+  again = false;
   asking = true;
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localize(fresh);
+    hold();
     morph(document.getElementById("main"), fresh.getElementById("main"));
     document.title = fresh.title;
     answered = Number(fresh.getElementById("stamp").dataset.ms);
@@ -100,8 +110,11 @@ const ask = async () => {
   }
   asking = false;
   tell();
-  timer = setTimeout(ask, every);
+  if (again) ask();
+  else if (every) timer = setTimeout(ask, every);
 };
+// Shows what another query of this page tells, in place; the address names it.
+const turn = (query) => { history.replaceState(null, "", `?${query}${location.hash}`); again = true; ask(); };
 localize(document);
 tell();
 setInterval(() => document.hidden || localize(document), 5000);

@@ -116,6 +116,29 @@ QUALITY = (
         width=12,
     ),
     Panel(
+        title="Quality by slice",
+        description="Of the rows that have one value of a feature that monitor.slices names.",
+        queries=(
+            Query(
+                f"max by ({BY}, metric, feature, slice) (penstock_slice_quality{{{ON}}})",
+                f"{NAMED} {{{{metric}}}} {{{{feature}}}}={{{{slice}}}}",
+            ),
+        ),
+        width=12,
+    ),
+    Panel(
+        title="Labels by slice",
+        description="How many labels they are of.",
+        queries=(
+            Query(
+                f"max by ({BY}, feature, slice) (penstock_slice_labels{{{ON}}})",
+                f"{NAMED} {{{{feature}}}}={{{{slice}}}}",
+            ),
+        ),
+        least=0,
+        width=12,
+    ),
+    Panel(
         title="Estimated quality",
         description="From probabilities, without labels, and by how much that was off where labels came.",
         queries=(
@@ -155,6 +178,8 @@ QUALITY = (
         width=6,
     ),
 )
+OF_ROWS = "multivariate|outliers|values|freshness"
+"""Kinds of guardrails that no other panel shows the numbers of."""
 JUDGED = (
     Panel(
         title="Guardrails",
@@ -180,6 +205,22 @@ JUDGED = (
         ),
         least=0,
         width=6,
+    ),
+    Panel(
+        title="What guardrails see",
+        description="At the last look, each in its own unit; of several features the worst.",
+        queries=(
+            Query(
+                f'max by (endpoint, version, route, kind, name) (penstock_guardrail_observed{{{OWN},kind=~"{OF_ROWS}"}})',
+                "{{route}} {{version}} {{kind}} {{name}}",
+            ),
+            Query(
+                f'max by (endpoint, kind, name) (penstock_guardrail_limit{{{OWN},kind=~"{OF_ROWS}"}})',
+                "limit of {{kind}} {{name}}",
+            ),
+        ),
+        least=0,
+        width=12,
     ),
     Panel(
         title="Age of the newest window",

@@ -36,6 +36,9 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     latency: LatencyHistogram = msgspec.field(default_factory=LatencyHistogram)
     nonfinite_count: int = 0
     nonfinite_run_count: int = 0
+    scored_row_count: int = 0
+    outlier_row_count: int = 0
+    outlier_run_count: int = 0
 
     @staticmethod
     def of(window: Window, error_run_count: int | None = None) -> Block:
@@ -48,6 +51,9 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
             latency=window.latency,
             nonfinite_count=window.nonfinite_count,
             nonfinite_run_count=window.nonfinite_run_count,
+            scored_row_count=window.scored_row_count,
+            outlier_row_count=window.outlier_row_count,
+            outlier_run_count=window.outlier_run_count,
         )
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from penstock.monitoring.findings import Unjudged
+from penstock.monitoring.guardrails import multivariate, outliers
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.limits import ValuesLimit
+from penstock.monitoring.outliers import NAME as NAME_OF_OUTLIERS
+from penstock.monitoring.outliers import ROWS_MIN
 from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
 from penstock.records.classes import PROBABILITY
 
@@ -14,11 +18,19 @@ OF_ANY_CLASSES = frozenset({"brier", "log_loss"})
 
 
 def obstacles(
-    entry: GuardrailEntry, reference: Reference, *, is_canary: bool
+    entry: GuardrailEntry, reference: Reference, *, is_canary: bool, feature_ratio: float = 1.0
 ) -> list[tuple[str, Unjudged, str]]:
-    """Return what stands against judging a guardrail on a version: name, reason, and the reason in words."""
-    if entry.drift is not None:
-        return _of_drift(entry.drift, reference)
+    """Return what stands against judging a guardrail on a version: name, reason, and the reason in words.
+
+    Args:
+        feature_ratio: share of the requests whose features are kept.
+    """
+    if entry.drift is not None or entry.values is not None:
+        return _of_features(entry.drift or entry.values, reference)
+    if entry.multivariate is not None:
+        return _of_rows(reference, feature_ratio)
+    if entry.outliers is not None:
+        return _of_outliers(reference)
     if entry.quality is not None:
         return _of_quality(entry.quality, reference, is_canary=is_canary)
     return []
@@ -26,13 +38,18 @@ def obstacles(
 
 def unknown_features(entry: GuardrailEntry, reference: Reference) -> list[str]:
     """Return the features a guardrail names that the version does not have, as far as that is known."""
-    if entry.drift is None or entry.drift.features == "any" or reference.profile is None:
+    limit = entry.drift or entry.values
+    if limit is None or limit.features == "any" or reference.profile is None:
         return []
     known = set(reference.profile.column_names)
-    return [name for name in entry.drift.features if name not in known]
+    return [name for name in limit.features if name not in known]
 
 
-def _of_drift(limit: DriftLimit, reference: Reference) -> list[tuple[str, Unjudged, str]]:
+def _of_features(
+    limit: DriftLimit | ValuesLimit | None, reference: Reference
+) -> list[tuple[str, Unjudged, str]]:
+    if limit is None:
+        return []
     if reference.profile is None:
         name = "features" if limit.features == "any" else ", ".join(limit.features)
         words = reference.problem or "the version was registered without a reference profile"
@@ -45,6 +62,31 @@ def _of_drift(limit: DriftLimit, reference: Reference) -> list[tuple[str, Unjudg
         for name in limit.features
         if name not in known
     ]
+
+
+def _of_rows(reference: Reference, feature_ratio: float) -> list[tuple[str, Unjudged, str]]:
+    name = multivariate.NAME
+    if reference.profile is None:
+        words = reference.problem or "the version was registered without a reference profile"
+        return [(name, "no_reference", words)]
+    if reference.rows is None:
+        words = "no rows of the reference were kept with the version: register it from a new commit, with model.reference_rows above 0"
+        return [(name, "no_reference", reference.problem or words)]
+    if feature_ratio <= 0:
+        return [(name, "not_kept", "no features are kept: set monitor.feature_ratio above 0")]
+    return []
+
+
+def _of_outliers(reference: Reference) -> list[tuple[str, Unjudged, str]]:
+    if reference.profile is not None and NAME_OF_OUTLIERS in reference.profile.learned:
+        return []
+    words = reference.problem or "the version was registered without a reference profile"
+    if reference.profile is not None:
+        words = (
+            f"nothing was learned of outliers: register it from a new commit, with a reference of {ROWS_MIN} rows and "
+            "some numbers, and model.reference_rows above 0"
+        )
+    return [(outliers.NAME, "no_reference", words)]
 
 
 def _of_quality(

@@ -11,37 +11,24 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.base.clock import format_ms
-from penstock.monitoring.drift import FeatureDrift
-from penstock.monitoring.findings import Finding, Kind, Unjudged
-from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.findings import OF_FEATURES, Finding, Kind
+from penstock.monitoring.guardrails import freshness, multivariate, outliers
 from penstock.monitoring.guardrails.drift import judge_drift
 from penstock.monitoring.guardrails.errors import judge_errors
+from penstock.monitoring.guardrails.freshness import judge_age, judge_silence
 from penstock.monitoring.guardrails.judgeable import obstacles
+from penstock.monitoring.guardrails.lacking import too_few
 from penstock.monitoring.guardrails.latency import judge_latency
-from penstock.monitoring.guardrails.measured import ALPHA, MIN_REQUESTS, Reference, make_unjudged
+from penstock.monitoring.guardrails.measured import ALPHA, make_unjudged
+from penstock.monitoring.guardrails.multivariate import judge_multivariate
+from penstock.monitoring.guardrails.outliers import judge_outliers
 from penstock.monitoring.guardrails.outputs import judge_outputs
 from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
+from penstock.monitoring.guardrails.slices import judge_slices
+from penstock.monitoring.guardrails.traffic import Traffic
+from penstock.monitoring.guardrails.values import judge_values
 from penstock.monitoring.settings import GuardrailEntry, QualityLimit
-from penstock.monitoring.windows import Window, WindowKey
 from penstock.stats.evidence import split
-
-
-class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
-
-    `drifts` are the features of `recent` compared with the reference, where that was done already.
-    `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
-    many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged.
-    """
-
-    key: WindowKey
-    recent: Window | None = None
-    labelled: Window | None = None
-    blocks: tuple[Block, ...] = ()
-    earlier: int = 0
-    last_s: int | None = None
-    reference: Reference = Reference()
-    drifts: tuple[FeatureDrift, ...] | None = None
 
 
 def judge(
@@ -85,7 +72,7 @@ def judge(
                 continue
             asked = _ask(entry, traffic, (beside or stable) if traffic is canary else None, alpha)
             judged = [msgspec.structs.replace(one, action=entry.own_action) for one in asked]
-            if slow is not None and (entry.drift is not None or entry.quality is not None):
+            if slow is not None and entry.is_slow:
                 slow[place] = judged
             found += judged
     return found
@@ -94,18 +81,27 @@ def judge(
 def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: float) -> list[Finding]:
     if entry.quality is not None and _is_elsewhere(entry.quality, rival):
         return []
+    if entry.freshness is not None and entry.freshness.max_silence_s is not None:
+        # a canary with a small share may be silent; the endpoint is while the stable version is
+        last_s = traffic.last_s
+        found = [] if rival is not None else list(judge_silence(entry.freshness, traffic.key, last_s))
+        if found or rival is not None:
+            return found
     kind, name, limit = _named(entry)
-    against = obstacles(entry, traffic.reference, is_canary=rival is not None)
+    against = obstacles(
+        entry, traffic.reference, is_canary=rival is not None, feature_ratio=traffic.feature_ratio
+    )
     unjudged = [
         make_unjudged(kind, traffic.key, one, limit, 0, (reason, words)) for one, reason, words in against
     ]
-    if unjudged and (kind != "drift" or any(one.unjudged == "no_reference" for one in unjudged)):
+    if unjudged and (kind not in OF_FEATURES or any(one.unjudged == "no_reference" for one in unjudged)):
         return unjudged
-    if entry.quality is None and traffic.recent is None:
+    is_of_windows = entry.quality is None and entry.multivariate is None and entry.slices is None
+    if is_of_windows and traffic.recent is None:
         return [make_unjudged(kind, traffic.key, name, limit, 0, ("no_traffic", _since(traffic.last_s)))]
     judged = _judged(entry, traffic, rival, alpha)
     if not judged and not unjudged:
-        count, why = _too_few(entry, traffic, rival)
+        count, why = too_few(entry, traffic, rival)
         return [make_unjudged(kind, traffic.key, name, limit, count, why)]
     return judged + unjudged
 
@@ -120,8 +116,23 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(
             judge_latency(entry.latency, recent, traffic.blocks, others, alpha=alpha, earlier=earlier)
         )
+    if entry.outliers is not None and recent is not None:
+        return list(judge_outliers(entry.outliers, recent, traffic.blocks, alpha=alpha, earlier=earlier))
+    if entry.slices is not None:
+        stable = None if rival is None else rival.slices
+        return list(judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha))
+    if entry.freshness is not None and recent is not None:
+        return list(judge_age(entry.freshness, recent))
+    if entry.values is not None and recent is not None and traffic.reference.profile is not None:
+        return list(judge_values(entry.values, recent, traffic.reference.profile))
     if entry.drift is not None and recent is not None and traffic.reference.profile is not None:
         return list(judge_drift(entry.drift, recent, traffic.reference.profile, traffic.drifts))
+    if entry.multivariate is not None and traffic.rows is not None:
+        return list(
+            judge_multivariate(
+                entry.multivariate, traffic.key, traffic.rows, traffic.reference, traffic.left_out
+            )
+        )
     if entry.quality is not None and labelled is not None:
         if rival is None:
             return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
@@ -143,34 +154,21 @@ def _named(entry: GuardrailEntry) -> tuple[Kind, str, float]:
     if entry.drift is not None:
         name = "features" if entry.drift.features == "any" else ", ".join(entry.drift.features)
         return "drift", name, entry.drift.psi_max
+    if entry.multivariate is not None:
+        return "multivariate", multivariate.NAME, entry.multivariate.auc_max
+    if entry.outliers is not None:
+        return "outliers", outliers.NAME, entry.outliers.max_ratio
+    if entry.values is not None:
+        name = "features" if entry.values.features == "any" else ", ".join(entry.values.features)
+        limits = (entry.values.missing_max, entry.values.out_of_range_max, entry.values.unseen_max)
+        return "values", name, next((one for one in limits if one is not None), 0.0)
+    if entry.freshness is not None:
+        most = entry.freshness.max_silence_s or entry.freshness.max_age_s or 0.0
+        return "freshness", freshness.name_of(entry.freshness), most
+    if entry.slices is not None:
+        return "slices", entry.slices.metric, entry.slices.max_drop
     assert entry.quality is not None
     return "quality", entry.quality.metric, entry.quality.max_drop
-
-
-def _too_few(
-    entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None
-) -> tuple[int, tuple[Unjudged, str]]:
-    """Say how much of what a guardrail needs is there yet."""
-    if entry.quality is not None:
-        own = traffic.labelled.quality.label_count if traffic.labelled else 0
-        needed = entry.quality.min_labels
-        if own >= needed and rival is not None:
-            other = rival.labelled.quality.label_count if rival.labelled else 0
-            if other < needed:
-                return own, ("too_few", f"{other} of {needed} labels of the stable version yet")
-        for one, whose in ((traffic, ""), (rival, " of the stable version")):
-            lacking = one.labelled.quality.lacking(entry.quality.metric) if one and one.labelled else None
-            if own >= needed and lacking is not None:
-                return own, ("too_few", lacking + whose)
-        if own >= needed:
-            return own, ("undecided", f"{own} labels do not tell it yet")
-        return own, ("too_few", f"{own} of {needed} labels yet")
-    recent = traffic.recent
-    if entry.drift is not None:
-        rows = recent.features.row_count if recent else 0
-        return rows, ("too_few", f"{rows} of {entry.drift.min_rows} rows yet")
-    requests = recent.request_count if recent else 0
-    return requests, ("too_few", f"{requests} of {MIN_REQUESTS} requests yet")
 
 
 def _since(last_s: int | None) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import msgspec
 
 from penstock.monitoring.findings import Finding, Kind, Unjudged
+from penstock.monitoring.multivariate import OwnSeparation
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.rows import Rows
 from penstock.monitoring.windows import Window, WindowKey
 
 MIN_REQUESTS = 20
@@ -24,6 +26,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     `outputs` are the names of what it answers; None where nobody knows. `problem` says why a profile that
     there is cannot be read.
+    `rows` is a sample of the reference's rows, and `separation` how well its stretches are told from the rest of it.
     `row_count` is how many held-out rows the metrics are of; None where nobody knows.
     """
 
@@ -32,6 +35,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     outputs: frozenset[str] | None = None
     problem: str = ""
     row_count: int | None = None
+    rows: Rows | None = None
+    separation: OwnSeparation | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,18 @@ def judgement_alerts() -> tuple[Rule, ...]:
     """Return the alerts on guardrails, rollbacks and what keeps them from being judged."""
     return (
         _breached("PenstockDrift", "drift", "warning", "has drifted from training", "features"),
-        _breached("PenstockQualityDropped", "quality", "page", "answers worse than it may", "roc_auc"),
+        _breached(
+            "PenstockValuesOdd", "values", "warning", "is asked about values that should not come", "features"
+        ),
+        _breached("PenstockStale", "freshness", "warning", "is silent, or asked about old data", "silence_s"),
+        _breached(
+            "PenstockRowsDrifted",
+            "multivariate|outliers",
+            "warning",
+            "is asked about other rows than those of its training",
+            "outlier_ratio",
+        ),
+        _breached("PenstockQualityDropped", "slices|quality", "page", "answers worse than it may", "roc_auc"),
         _breached("PenstockNotFinite", "outputs", "page", "answers NaN or infinity", "nonfinite"),
         _breached("PenstockNotLoaded", "load", "page", "cannot be loaded", "model"),
         _breached(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from penstock.base.clock import format_ms
 from penstock.monitoring.reporting.changes import TableReport, short
-from penstock.monitoring.reporting.spans import EndpointReport
+from penstock.monitoring.reporting.spans import EndpointReport, Estimate
 
 FEATURES_MAX = 50
 EVENTS_MAX = 30
@@ -33,20 +33,36 @@ def endpoint_markdown(report: EndpointReport) -> str:
             f"{one.error_ratio:.2%}",
             short(one.p99_ms),
             f"{one.label_count:,}",
-            ", ".join(f"{name} {short(found.value)}" for name, found in one.quality.items()) or "–",
+            _quality(one.quality),
         )
         for one in report.versions
     ]
+    slices = [
+        (one.feature, one.value, f"{one.label_count:,}", _quality(one.quality)) for one in report.slices
+    ]
+    judged = [(one.state, one.kind, one.route, one.sentence) for one in report.judged]
     parts = [
         f"# Endpoint {_text(report.endpoint)}",
         f"{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. {_text(report.sentence)}",
         _table(("route", "version", "requests", "failed", "p99 ms", "labels", "quality"), lines),
+        _table(("feature", "slice", "labels", "quality"), slices) if slices else "",
+        _table(("state", "guardrail", "route", "what"), judged) if judged else "",
         _features(report.features) if report.features is not None else _text(report.features_note),
     ]
     events = [(format_ms(one.time_ms), one.kind, one.summary) for one in report.events[-EVENTS_MAX:]]
     if events:
         parts.append(_table(("time", "event", "what"), events))
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
+
+
+def _quality(quality: Mapping[str, Estimate]) -> str:
+    """Return metrics with half of their interval."""
+    told = [
+        f"{name} {short(found.value)}"
+        + (f" ± {short(found.high - found.value)}" if found.high is not None else "")
+        for name, found in quality.items()
+    ]
+    return ", ".join(told) or "–"
 
 
 def _features(report: TableReport) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from penstock.base.clock import format_ms
 from penstock.monitoring.reporting.changes import FeatureChange, Summary, TableReport, short
 from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, Line, draw_bars, draw_lines
-from penstock.monitoring.reporting.spans import EndpointReport, Span, VersionLine
+from penstock.monitoring.reporting.spans import EndpointReport, Estimate, Span, VersionLine
 
 DRAWN_MAX = 200
 """Features whose distributions are drawn; all are in the table."""
@@ -60,6 +60,7 @@ def render_endpoint(report: EndpointReport) -> str:
         f"<p class=quiet>{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. Revision {report.revision}: "
         f"{escape(report.model)} version {report.stable} is stable{canary}.</p>",
         _versions(report.versions),
+        _judged(report),
         _over_time(report.spans),
     ]
     if report.features is not None:
@@ -158,14 +159,7 @@ def _versions(versions: Sequence[VersionLine]) -> str:
             _number(one.p50_ms),
             _number(one.p99_ms),
             f"{one.label_count:,}",
-            escape(
-                ", ".join(
-                    f"{name} {short(found.value)}"
-                    + (f" ({short(found.low)} to {short(found.high)})" if found.low is not None else "")
-                    for name, found in one.quality.items()
-                )
-                or "–"
-            ),
+            escape(_quality(one.quality)),
         ]
         for one in versions
     ]
@@ -180,6 +174,32 @@ def _versions(versions: Sequence[VersionLine]) -> str:
         "quality (95 % interval)",
     )
     return "<h2>Versions</h2>" + _table(headers, lines) if lines else ""
+
+
+def _quality(quality: Mapping[str, Estimate]) -> str:
+    told = [
+        f"{name} {short(found.value)}"
+        + (f" ({short(found.low)} to {short(found.high)})" if found.low is not None else "")
+        for name, found in quality.items()
+    ]
+    return ", ".join(told) or "–"
+
+
+def _judged(report: EndpointReport) -> str:
+    """Return quality by slice, and how the guardrails stand."""
+    slices = [
+        [escape(one.feature), escape(one.value), f"{one.label_count:,}", escape(_quality(one.quality))]
+        for one in report.slices
+    ]
+    judged = [
+        [f"<span class={one.state}>{one.state}</span>", escape(one.kind), one.route, escape(one.sentence)]
+        for one in report.judged
+    ]
+    headers = ("feature", "slice", "labels", "quality (95 % interval)")
+    parts = ["<h2>Slices</h2>" + _table(headers, slices)] if slices else []
+    if judged:
+        parts.append("<h2>Guardrails</h2>" + _table(("state", "guardrail", "route", "what"), judged))
+    return "".join(parts)
 
 
 def _over_time(spans: Sequence[Span]) -> str:

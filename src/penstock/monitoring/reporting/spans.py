@@ -66,10 +66,29 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
     quality: Mapping[str, Estimate]
 
 
+class SliceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The stable version's rows that have one value of a feature."""
+
+    feature: str
+    value: str
+    label_count: int
+    quality: Mapping[str, Estimate]
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """How a guardrail stands when the report is made, in words."""
+
+    state: str
+    kind: str
+    route: str
+    sentence: str
+
+
 class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint from `since_ms` to `until_ms`. `features` compares what came with training.
 
-    `features_note` says why that is not told, or of what it is.
+    `features_note` says why that is not told, or of what it is. `slices` are of the newest labelled rows in this time,
+    `judged` is how the guardrails stand at its end.
     """
 
     endpoint: str
@@ -84,6 +103,8 @@ class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Happened, ...]
     features: TableReport | None
     features_note: str
+    slices: tuple[SliceLine, ...] = ()
+    judged: tuple[Judged, ...] = ()
 
     @property
     def sentence(self) -> str:

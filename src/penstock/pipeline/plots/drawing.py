@@ -6,6 +6,7 @@ The only module that imports vl-convert, which carries Vega, Vega-Lite and a Jav
 from __future__ import annotations
 
 import base64
+import importlib.metadata
 import json
 import re
 from collections.abc import Sequence
@@ -48,6 +49,24 @@ def _library() -> ModuleType:
     return vl_convert
 
 
+def find_version() -> str | None:
+    """Return the installed library's version without loading it; None where there is none."""
+    try:
+        return importlib.metadata.version("vl-convert-python")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def draw_svg(spec: Spec) -> str:
+    """Return a specification drawn as SVG; it asks nobody for anything.
+
+    Raises:
+        Unavailable: the library is not installed.
+    """
+    picture: str = _library().vegalite_to_svg(spec, allowed_base_urls=[])
+    return picture
+
+
 def draw_png(spec: Spec) -> bytes:
     """Return a picture of a specification.
 
@@ -81,7 +100,7 @@ def draw_page(plots: Sequence[Drawn], folder: Path, template: str | None = None)
         sections.append(
             f'<section id="plot-{number}"></section><script>vegaEmbed("#plot-{number}", {spec}, {_OPTIONS})</script>'
         )
-    scripts = f"<script>{_bundle(folder)}</script>" if has_spec else ""
+    scripts = f"<script>{script(folder)}</script>" if has_spec else ""
     body = "\n".join(sections)
     if template is not None:
         return (
@@ -91,10 +110,15 @@ def draw_page(plots: Sequence[Drawn], folder: Path, template: str | None = None)
     return f"<!doctype html><html><head>{head}<style>{_STYLE}</style>{scripts}</head><body>\n{body}\n</body></html>\n"
 
 
-def _bundle(folder: Path) -> str:
-    library: Any = _library()
-    place = folder / f"penstock-vega-{library.__version__}.js"
+def script(folder: Path) -> str:
+    """Return the libraries' JavaScript, which defines `vega`, `vegaLite` and `vegaEmbed`; kept in a folder.
+
+    Raises:
+        Unavailable: the library is not installed.
+    """
+    place = folder / f"penstock-vega-{find_version()}.js"
     if not place.is_file():
+        library: Any = _library()
         write_atomic(place, _in_script(library.javascript_bundle()).encode(), durable=False)
     return place.read_text(encoding="utf-8")
 

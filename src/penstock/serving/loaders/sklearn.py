@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 
 from penstock.base.errors import Refused
 from penstock.records.signature import Column
@@ -31,7 +30,7 @@ from penstock.serving.loaders.flavour import (
     wants_probabilities,
 )
 from penstock.serving.loaders.model import ModelFiles, Predictor, datatype_of
-from penstock.serving.loaders.quick_skops import import_skops
+from penstock.serving.loaders.quick_skops import SKLEARN_VERSION, import_skops
 from penstock.serving.loaders.shortcut import with_shortcut
 
 _skops = import_skops()
@@ -67,7 +66,7 @@ class SklearnFlavour(Flavour):
         return {
             "pickled_model": MODEL_DATA,
             "serialization_format": "skops",
-            "sklearn_version": sklearn.__version__,
+            "sklearn_version": SKLEARN_VERSION,
             "skops_trusted_types": held,
             **code_options((name.rpartition(".")[0] for name in held), folder),
         }

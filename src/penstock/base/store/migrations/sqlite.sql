@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0013');
+INSERT INTO "alembic_version" VALUES('0014');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -244,7 +244,7 @@ CREATE TABLE predictions (
 	window_start_s BIGINT NOT NULL, 
 	outputs BLOB NOT NULL, 
 	row_count INTEGER NOT NULL, 
-	features BLOB, is_run BOOLEAN DEFAULT 0 NOT NULL, 
+	features BLOB, is_run BOOLEAN DEFAULT 0 NOT NULL, slices BLOB, 
 	CONSTRAINT pk_predictions PRIMARY KEY (id, version)
 );
 CREATE TABLE registered_model_tags (
@@ -467,7 +467,7 @@ CREATE TABLE windows (
 	latency BLOB, 
 	features BLOB, 
 	outputs BLOB, 
-	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, nonfinite_count INTEGER DEFAULT '0' NOT NULL, nonfinite_run_count INTEGER DEFAULT '0' NOT NULL, nonfinite_row_count INTEGER DEFAULT '0' NOT NULL, dropped_count INTEGER DEFAULT '0' NOT NULL, 
+	quality BLOB, label_count INTEGER DEFAULT '0' NOT NULL, error_run_count INTEGER, nonfinite_count INTEGER DEFAULT '0' NOT NULL, nonfinite_run_count INTEGER DEFAULT '0' NOT NULL, nonfinite_row_count INTEGER DEFAULT '0' NOT NULL, dropped_count INTEGER DEFAULT '0' NOT NULL, scored_row_count INTEGER DEFAULT '0' NOT NULL, outlier_row_count INTEGER DEFAULT '0' NOT NULL, outlier_run_count INTEGER DEFAULT '0' NOT NULL, 
 	CONSTRAINT pk_windows PRIMARY KEY (endpoint, start_s, revision, version, route, worker, sequence)
 );
 CREATE TABLE worker_revisions (

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.flows.production.live.joining import watched
 from penstock.flows.production.live.room import Missed
-from penstock.flows.production.payloads.redaction import is_redacted
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
+from penstock.monitoring.outliers import Marking
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import Window, WindowKey
+from penstock.monitoring.windows import OUTLIERS, Window, WindowKey
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import iterate_columns
 from penstock.serving.predictions import Prediction, encode_columns
@@ -67,7 +69,15 @@ def prediction_of(one: Exchange, key: WindowKey, monitor: MonitorSettings) -> Pr
         features=encode_columns(unredacted(one.inputs, monitor))
         if is_sampled(one.counter, monitor)
         else None,
+        slices=slices_of(dict(iterate_columns(one.inputs)), monitor) if monitor.slices else None,
     )
+
+
+def slices_of(columns: Columns, monitor: MonitorSettings) -> bytes | None:
+    """Return what is kept of every answer for quality by slice: the features that are named, as far as it has them."""
+    known = unredacted(columns, monitor)
+    kept = {one.feature: known[one.feature] for one in monitor.slices if one.feature in known}
+    return encode_columns(kept) if kept else None
 
 
 def summarise(
@@ -81,7 +91,8 @@ def summarise(
     latency = LatencyHistogram()
     latency.update([one.latency_s for one in observations])
     features, outputs = Profile(edges=edges), Profile()
-    features.update(watched([one.inputs for one in observations]), sum(one.row_count for one in observations))
+    asked = watched([one.inputs for one in observations])
+    features.update(asked, sum(one.row_count for one in observations))
     answered = [one for one in observations if one.error is None]
     stacked = watched([one.outputs for one in answered])
     outputs.update(
@@ -106,6 +117,7 @@ def summarise(
         nonfinite_count=sum(odd),
         nonfinite_run_count=count_runs(odd),
         nonfinite_row_count=sum(odd_rows),
+        **_outliers(asked, features.row_count, edges),
     )
 
 
@@ -157,7 +169,8 @@ def summarise_rows(
     if scored.row_count:
         latency.update(np.full(scored.row_count, scored.seconds / scored.row_count))
     features, outputs = Profile(edges=edges), Profile()
-    features.update(dict(iterate_columns(scored.inputs)), scored.row_count)
+    asked = dict(iterate_columns(scored.inputs))
+    features.update(asked, scored.row_count)
     answers = dict(iterate_columns(scored.outputs))
     outputs.update(answers, scored.answered_count)
     odd = np.zeros(scored.answered_count, dtype=np.bool_)
@@ -177,7 +190,17 @@ def summarise_rows(
         nonfinite_count=odd_count,
         nonfinite_run_count=_run_count(odd) if odd_count else 0,
         nonfinite_row_count=int(odd.sum()),
+        **_outliers(asked, scored.row_count, edges),
     )
+
+
+def _outliers(columns: Mapping[str, Array], row_count: int, edges: Edges | None) -> dict[str, Any]:
+    """Return how many rows were scored, and how many of them are outliers, in how many runs."""
+    model = edges.outliers if isinstance(edges, Marking) else None
+    if model is None or not row_count:
+        return {}
+    found = model.is_outlier(columns, row_count)
+    return dict(zip(OUTLIERS, (row_count, int(found.sum()), _run_count(found)), strict=True))
 
 
 def _run_count(flags: npt.NDArray[np.bool_]) -> int:

@@ -1,24 +1,14 @@
-"""Which columns are not to be kept by row, however they are nested, and what an error may say where some are not."""
+"""What was asked or answered without columns that are not to be kept by row, and what an error may say where some are not."""
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.monitoring.redaction import is_redacted
+
 KIND = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
-
-
-@functools.lru_cache(maxsize=4096)
-def is_redacted(column: str, names: tuple[str, ...]) -> bool:
-    """Return whether a column is one of the names, lies below one, or is called so below another column.
-
-    Example:
-        >>> [is_redacted(one, ("plan",)) for one in ("plan", "plan.x.y", "user.plan", "user.plan.x", "plans")]
-        [True, True, True, True, False]
-    """
-    return any(f".{name}." in f".{column}." for name in names)
 
 
 def without_redacted(value: Any, names: tuple[str, ...]) -> Any:

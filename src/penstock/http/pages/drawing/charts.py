@@ -81,6 +81,22 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Scales:
+    """What a chart's edges stand for, so that a pointer over it can be told as values; time is in milliseconds.
+
+    Where `is_logarithmic`, `low` and `high` are powers of ten. Of a chart that `has_range` a span may be chosen.
+    """
+
+    first: float
+    last: float
+    low: float
+    high: float
+    is_time: bool = False
+    is_logarithmic: bool = False
+    has_range: bool = False
+
+
+@dataclass(frozen=True)
 class Chart:
     """A chart ready to be drawn; `marks` are where a new revision began."""
 
@@ -93,6 +109,7 @@ class Chart:
     summary: str
     limit: Limit | None = None
     newest: tuple[tuple[str, str], ...] = field(default=())
+    scales: Scales | None = None
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -167,6 +184,7 @@ def _chart(
         f"{short(newest[1])} {unit}" + (f"; limit {limit.text}" if limit else ""),
         limit=limit,
         newest=tuple((route, short(_newest(told, route))) for route in routes),
+        scales=Scales(1000 * frame.begin_s, 1000 * frame.end_s, low, high, is_time=True, has_range=True),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from penstock.http.pages.drawing.axes import Tick, axis
+from penstock.http.pages.drawing.axes import Tick, axis, clock, time_ticks
 from penstock.http.pages.drawing.charts import (
     BOTTOM,
     HEIGHT,
@@ -15,6 +15,7 @@ from penstock.http.pages.drawing.charts import (
     WIDTH,
     Bar,
     Chart,
+    Scales,
     Series,
 )
 from penstock.http.pages.telling.formatting import short
@@ -22,11 +23,13 @@ from penstock.http.pages.telling.formatting import short
 MAX_DOTS = 60
 
 
-def history_chart(title: str, points: Sequence[tuple[int, float]], unit: str = "by step") -> Chart | None:
+def history_chart(
+    title: str, points: Sequence[tuple[int, float]], unit: str = "by step", *, is_time: bool = False
+) -> Chart | None:
     """Return a metric's curve; None with fewer than two finite points.
 
     Args:
-        points: step and value, in order.
+        points: step and value, in order; where `is_time`, seconds and value.
 
     Example:
         >>> history_chart("loss", [(0, 1.0), (10, 0.5)]).summary
@@ -45,21 +48,30 @@ def history_chart(title: str, points: Sequence[tuple[int, float]], unit: str = "
     ]
     dots = (
         tuple(
-            Bar(x, y, 0, 0, f"{step}: {short(value)}")
+            Bar(x, y, 0, 0, f"{clock(step, 'MD') if is_time else step}: {short(value)}")
             for (x, y), (step, value) in zip(places, told, strict=True)
         )
         if len(told) <= MAX_DOTS
         else ()
     )
-    steps = sorted({first, (first + last) // 2, last})
+    ticks = (
+        [(moment, clock(moment, form), form) for moment, form in time_ticks(first, last)]
+        if is_time
+        else [(step, f"{step:,}", "") for step in sorted({first, (first + last) // 2, last})]
+    )
+    scale = 1000 if is_time else 1
     return Chart(
         title=title,
         unit=unit,
         series=(Series("stable", lines=(" ".join(f"{x},{y}" for x, y in places),), dots=dots),),
-        x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in steps),
+        x_ticks=tuple(
+            Tick(round(LEFT + (step - first) * across, 1), text, 1000 * step if is_time else None, form)
+            for step, text, form in ticks
+        ),
         y_ticks=tuple(
             Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), short(value)) for value in y_values
         ),
         marks=(),
         summary=f"{title} over {len(told)} points; newest {short(told[-1][1])}",
+        scales=Scales(first * scale, max(last, first + 1) * scale, low, high, is_time=is_time),
     )

@@ -1,0 +1,162 @@
+"""The YAML of plain documents, read and written many times sooner than by a library; anything less plain is left to those.
+
+Plain is what locks and pipelines mostly hold: texts on one line, numbers, mappings and lists of them. What is read here
+means what `penstock.base.yaml12` says it means, what is written is ruamel's to the byte; where that is not certain, the answer is None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_TEXT = re.compile(
+    r"(?:[A-Za-z_/]|\.\.?/)[A-Za-z0-9_./@%+=~-]*(?: [A-Za-z0-9_./@%+=~][A-Za-z0-9_./@%+=~-]*)*$"
+)
+_DIGEST = re.compile(r"(?=[0-9a-f]*[acdf])[0-9a-f]{32}(?:\.dir)?$")  # others may be numbers: 12e34, 0b1
+_WORDS = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n"])
+MOST_COLUMNS = 78
+
+
+class _NotPlainError(Exception):
+    pass
+
+
+def render_plain(document: object) -> str | None:
+    """Return a mapping as YAML text, or None where that takes more than this knows."""
+    if not isinstance(document, Mapping) or not document:
+        return None
+    try:
+        return "".join(_mapping(document, "", ""))
+    except _NotPlainError:
+        return None
+
+
+def _mapping(items: Mapping[object, object], first: str, indent: str) -> Iterator[str]:
+    """Yield lines; the first begins with `first` in the place of `indent`."""
+    begin = first
+    for key, value in items.items():
+        name = _scalar(key)
+        if type(key) is not str:
+            raise _NotPlainError
+        if type(value) is dict and value:
+            yield f"{begin}{name}:\n"
+            yield from _mapping(value, f"{indent}  ", f"{indent}  ")
+        elif type(value) is list and value:
+            yield f"{begin}{name}:\n"
+            for item in value:
+                if type(item) is dict and item:
+                    yield from _mapping(item, f"{indent}- ", f"{indent}  ")
+                else:
+                    yield _line(f"{indent}- {_scalar(item)}")
+        else:
+            yield _line(f"{begin}{name}: {_scalar(value)}")
+        begin = indent
+
+
+def _line(text: str) -> str:
+    if len(text) > MOST_COLUMNS:
+        raise _NotPlainError
+    return f"{text}\n"
+
+
+def _scalar(value: object) -> str:
+    if type(value) is str and (_TEXT.match(value) or _DIGEST.match(value)) and value.lower() not in _WORDS:
+        return value
+    if type(value) is int:
+        return str(value)
+    if type(value) is bool:
+        return "true" if value else "false"
+    raise _NotPlainError
+
+
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./@-]*|[./][A-Za-z_/.][A-Za-z0-9_./@-]*):(?: +(.*))?$")
+_INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
+_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,9})\.[0-9]{1,12}$")
+_VALUES = {"true": True, "false": False, "null": None}
+_FIRST = re.compile(r"[A-Za-z_/]|\.\.?/")
+
+
+def parse_plain(text: str) -> dict[str, Any] | None:
+    """Return a document whose top is a mapping, or None where that takes more than this knows."""
+    if "\t" in text or "\r" in text or (not text.isprintable() and not text.replace("\n", "").isprintable()):
+        return None
+    lines = [
+        (len(line) - len(body), body.rstrip())
+        for line in text.split("\n")
+        if (body := line.lstrip(" ")) and body[0] != "#"
+    ]
+    try:
+        if not lines or lines[0][0] != 0:
+            return None
+        found, end = _read_mapping(lines, 0, 0)
+    except _NotPlainError:
+        return None
+    return found if end == len(lines) else None
+
+
+_Lines = list[tuple[int, str]]
+
+
+def _read_mapping(lines: _Lines, at: int, indent: int) -> tuple[dict[str, Any], int]:
+    found: dict[str, Any] = {}
+    while at < len(lines) and lines[at][0] == indent and lines[at][1][:2] != "- ":
+        matched = _KEY.match(lines[at][1])
+        if matched is None:
+            raise _NotPlainError
+        key, value = matched.groups()
+        if key in found or key.lower() in _WORDS:
+            raise _NotPlainError
+        at += 1
+        if value:
+            found[key] = _read_value(value)
+        elif at < len(lines) and (
+            lines[at][0] > indent or (lines[at][0] == indent and lines[at][1][:2] == "- ")
+        ):
+            read = _read_list if lines[at][1][:2] == "- " else _read_mapping
+            found[key], at = read(lines, at, lines[at][0])
+        else:
+            raise _NotPlainError
+    if at < len(lines) and lines[at][0] > indent:
+        raise _NotPlainError
+    return found, at
+
+
+def _read_list(lines: _Lines, at: int, indent: int) -> tuple[list[Any], int]:
+    found: list[Any] = []
+    while at < len(lines) and lines[at][0] == indent and lines[at][1][:2] == "- ":
+        body = lines[at][1][2:]
+        if _KEY.match(body) and body[0] != " ":
+            lines[at] = (indent + 2, body)
+            item, at = _read_mapping(lines, at, indent + 2)
+            found.append(item)
+        else:
+            found.append(_read_value(body))
+            at += 1
+    if at < len(lines) and lines[at][0] > indent:
+        raise _NotPlainError
+    return found, at
+
+
+def _read_value(text: str) -> Any:
+    if text[0] == "[":
+        inner = text[1:-1]
+        if text[-1] != "]" or any(mark in inner for mark in "[]{}'\"#:&*"):
+            raise _NotPlainError
+        return [_read_value(part.strip() or "~") for part in inner.split(",")] if inner.strip() else []
+    if text[0] in "'\"":
+        inner = text[1:-1]
+        if len(text) < 2 or text[-1] != text[0] or text[0] in inner or "\\" in inner:
+            raise _NotPlainError
+        return inner
+    if _INT.match(text):
+        return int(text)
+    if _FLOAT.match(text):
+        return float(text)
+    if text in _VALUES:
+        return _VALUES[text]
+    if _DIGEST.match(text):
+        return text
+    if not _FIRST.match(text) or ": " in text or " #" in text or text[-1] == ":" or text.lower() in _WORDS:
+        raise _NotPlainError
+    return text

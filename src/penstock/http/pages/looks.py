@@ -1,0 +1,49 @@
+"""What was found at endpoints lately, for all pages of a process: by the controller, else by the pages themselves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from penstock.base.clock import now_ms
+from penstock.base.errors import PenstockError
+from penstock.flows.production.health import Watched
+from penstock.flows.production.looks import without_sketches
+from penstock.flows.production.overview import FRESH_MS
+from penstock.flows.production.watching import Observation, observe
+from penstock.project.project import Project
+from penstock.serving.deployments import list_endpoints
+
+
+class Looks:
+    """Looks at endpoints that no controller of this process looked at. Thread-safe: whoever comes meanwhile waits.
+
+    A look at 200 features takes half a second; who refreshes every five would else pay it each time.
+    """
+
+    def __init__(self, project: Project, controller: Watched) -> None:
+        self._project = project
+        self._controller = controller
+        self._own: dict[str, Observation] = {}
+        self._lock = threading.Lock()
+
+    def fresh(self, name: str | None = None) -> Mapping[str, Observation]:
+        """Return a fresh look at every endpoint, or at one; those that cannot be judged are left out."""
+        with self._lock:
+            with self._project.database.read() as connection:
+                revisions = [one for one in list_endpoints(connection) if name in (None, one.endpoint)]
+            found: dict[str, Observation] = {}
+            known = self._controller.health.observations
+            for revision in revisions:
+                for one in (known.get(revision.endpoint), self._own.get(revision.endpoint)):
+                    is_fresh = one is not None and now_ms() - one.time_ms <= FRESH_MS
+                    if one is not None and is_fresh and one.revision.number == revision.number:
+                        found[revision.endpoint] = one
+                        break
+                else:
+                    try:
+                        seen = without_sketches(observe(self._project, revision.endpoint))
+                    except PenstockError:  # the page says it where it shows the endpoint
+                        continue
+                    found[revision.endpoint] = self._own[revision.endpoint] = seen
+            return found

@@ -1,0 +1,184 @@
+"""Why quality changed: because other rows are asked about, or because the same rows now mean something else.
+
+Earlier labelled rows are weighed so that their features are distributed as those of the recent ones. What they lose by
+that is covariate drift: the features moved to where the model was never good. What the recent rows lose beyond it is
+concept drift: features and labels no longer hang together as they did. Where recent rows lie where hardly any earlier
+ones do, nobody can tell the two apart, and that is said.
+
+Source:
+    Rosenbaum, Rubin, "The central role of the propensity score in observational studies for causal effects",
+    Biometrika 70, 1983 (strata of the score balance all features); Cai, Namkoong, Yadlowsky, "Diagnosing model
+    performance under distribution shift", 2023, arXiv 2303.02011 (the two parts of a drop).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from penstock.monitoring.labelled import LabelledRows
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
+from penstock.monitoring.multivariate import matrix_of
+from penstock.monitoring.rows import Rows
+from penstock.stats.separation import separate
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+ROWS_MIN = 150
+"""Labelled rows that are needed on each side."""
+STRATA = 8
+STRATUM_ROWS = 15
+"""Earlier rows that a stratum has at least: it is joined with the next below it until it has."""
+REACH = 5
+UNREACHED = 0.3
+"""Share of the recent rows that look more recent than all but `REACH` of the earlier ones, beyond which nothing is told:
+there is nothing to weigh."""
+SURELY = 3.0
+"""Standard errors by which a part must differ from nothing to be told of: looks come every half minute."""
+MEANS = ("accuracy", "brier", "log_loss", "mae", "mape")
+"""Metrics that are means over rows, so that parts of them add up."""
+INSTEAD = {"rmse": ("mae",), "r2": ("mae",)}
+
+Verdict = Literal["covariate", "concept", "both", "unclear"]
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change of a metric comes from, as drops (a rise of a loss is one): `covariate` and `concept` add up to `drop`.
+
+    Errors are standard errors. `features` are those that moved most, where features did.
+    """
+
+    metric: str
+    before: float
+    now: float
+    drop: float
+    covariate: float
+    covariate_error: float
+    concept: float
+    concept_error: float
+    n_before: int
+    n_now: int
+    verdict: Verdict
+    features: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Say it in words."""
+        counts = f"{self.metric} was {self.before:.3f} over the first {self.n_before} labelled rows and is {self.now:.3f} over {self.n_now} recent ones"
+        moved = f" (most: {', '.join(self.features)})" if self.features else ""
+        parts = (
+            f"of the drop of {self.drop:.3f}, {self.covariate:.3f} ± {2 * self.covariate_error:.3f} come from other "
+            f"features and {self.concept:.3f} ± {2 * self.concept_error:.3f} from another relation of features to labels"
+        )
+        words = {
+            "covariate": f"covariate drift: other rows are asked about{moved}, and such rows were answered as badly before",
+            "concept": "concept drift: rows with the same features now have other labels; a model trained on new labels is needed",
+            "both": f"covariate and concept drift: other rows are asked about{moved}, and these are answered worse than such rows were",
+            "unclear": f"covariate or concept drift, the labels do not tell which{moved}",
+        }
+        return f"{counts}: {words[self.verdict]}; {parts}"
+
+
+def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | None:
+    """Return why a metric is worse on recent rows than it was on earlier ones; None with too few rows, or no drop.
+
+    Metrics that are no means over rows are explained by one that is: classes by the Brier score or accuracy, numbers by
+    the mean absolute error.
+    """
+    if min(before.row_count, recent.row_count) < ROWS_MIN:
+        return None
+    everywhere = [np.arange(one.row_count) for one in (before, recent)]
+    whole = [one.quality(places) for one, places in zip((before, recent), everywhere, strict=True)]
+    candidates = [metric] if metric in MEANS else [*INSTEAD.get(metric, ("brier", "accuracy"))]
+    told = next((one for one in candidates if math.isfinite(whole[0].metric(one)[0])), None)
+    if told is None or not math.isfinite(whole[1].metric(told)[0]):
+        return None
+    sign = 1.0 if told in LOWER_IS_BETTER else -1.0
+    (first, first_error), (now, now_error) = (one.metric(told) for one in whole)
+    drop = sign * (now - first)
+    if not math.isfinite(now_error + first_error) or drop < SURELY * math.hypot(now_error, first_error):
+        return None
+    strata = _strata(before, recent)
+    if strata is None:
+        return None
+    of_before, of_recent, is_reached, names = strata
+    expected, error = _reweighted(before, of_before, of_recent, told)
+    covariate, concept = sign * (expected - first), sign * (now - expected)
+    covariate_error, concept_error = math.hypot(error, first_error), math.hypot(error, now_error)
+    moved, meant = covariate > SURELY * covariate_error, concept > SURELY * concept_error
+    verdict: Verdict = "unclear"
+    if is_reached and (moved or meant):
+        verdict = "both" if moved and meant else "covariate" if moved else "concept"
+        # the smaller part may be there though it is not sure; a verdict needs most of the drop to be of its part
+        if (verdict == "covariate" and concept > drop / 2) or (verdict == "concept" and covariate > drop / 2):
+            verdict = "unclear"
+    return Cause(
+        metric=told,
+        before=first,
+        now=now,
+        drop=drop,
+        covariate=covariate,
+        covariate_error=covariate_error,
+        concept=concept,
+        concept_error=concept_error,
+        n_before=before.row_count,
+        n_now=recent.row_count,
+        verdict=verdict,
+        features=names if verdict != "concept" else (),
+    )
+
+
+def _strata(before: LabelledRows, recent: LabelledRows) -> tuple[Ints, Ints, bool, tuple[str, ...]] | None:
+    """Return the stratum of each row, by how much it looks like a recent one; whether there are earlier ones like most of
+    the recent; and the features that say so."""
+    first = Rows.of(before.columns, before.requests)
+    second = Rows.of(recent.columns, recent.requests)
+    columns, owners, names = matrix_of(first, second)
+    if not columns:
+        return None
+    is_recent = np.arange(first.row_count + second.row_count) >= first.row_count
+    groups = np.unique(np.concatenate([first.groups, second.groups]), return_inverse=True)[1].astype(np.int64)
+    found = separate(columns, owners, is_recent, groups)
+    if found is None:
+        return None
+    earlier, later = found.scores[~is_recent], found.scores[is_recent]
+    edges: list[float] = []
+    # strata have as many recent rows each, for which the weights are, unless too few earlier ones are in them
+    for edge in np.quantile(later, np.arange(STRATA - 1, 0, -1) / STRATA).tolist():
+        above = edges[-1] if edges else np.inf
+        if min(((earlier >= edge) & (earlier < above)).sum(), (earlier < edge).sum()) >= STRATUM_ROWS:
+            edges.append(edge)
+    bounds = np.array(edges[::-1])
+    is_reached = float((later > np.sort(earlier)[-REACH]).mean()) <= UNREACHED
+    tell = tuple(names[place] for place, part in found.parts if part > 0.02)[:3]
+    of_before, of_recent = (
+        np.searchsorted(bounds, one, side="right").astype(np.int64) for one in (earlier, later)
+    )
+    return of_before, of_recent, is_reached, tell
+
+
+def _reweighted(before: LabelledRows, of_before: Ints, of_recent: Ints, metric: str) -> tuple[float, float]:
+    """Return the metric of the earlier rows weighed as the recent ones, and its error."""
+    value, variance, weight = 0.0, 0.0, 0.0
+    for stratum in range(int(of_recent.max()) + 1):
+        share, mine = float((of_recent == stratum).mean()), np.flatnonzero(of_before == stratum)
+        found = before.quality(mine).metric(metric)[0] if len(mine) else math.nan
+        if math.isfinite(found):
+            value += share * found
+            variance += share**2 * _row_variance(before, mine, metric, found) / len(mine)
+            weight += share
+    return (value / weight, math.sqrt(variance) / weight) if weight > 0 else (math.nan, math.nan)
+
+
+def _row_variance(rows: LabelledRows, places: Ints, metric: str, value: float) -> float:
+    """Return the variance of a row's part of a metric, with one more of either outcome for shares."""
+    if metric == "accuracy":
+        drawn = (value * len(places) + 1) / (len(places) + 2)
+        return drawn * (1 - drawn)
+    quality = rows.quality(places)
+    error = quality.metric(metric)[1]
+    return error**2 * len(places) if math.isfinite(error) else value**2

@@ -1,0 +1,86 @@
+"""The guardrail on quality by slice: no part of the traffic may be answered much worse.
+
+A slice of the stable version is compared with all its other rows, a canary's with the same slice of the stable version.
+The slices share one chance of a false alarm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
+from penstock.monitoring.guardrails.quality import SCALE, SPREAD
+from penstock.monitoring.limits import SlicesLimit
+from penstock.monitoring.metric_names import LOWER_IS_BETTER
+from penstock.monitoring.quality import Quality
+from penstock.monitoring.slices import SliceQuality
+from penstock.monitoring.windows import Window, WindowKey
+from penstock.stats.confidence import excess_evidence, mean_evidence
+from penstock.stats.evidence import chance_words, split, threshold
+
+NAME = "slices"
+
+
+def judge_slices(
+    limit: SlicesLimit,
+    key: WindowKey,
+    slices: Sequence[SliceQuality],
+    rival: Sequence[SliceQuality] | None = None,
+    *,
+    alpha: float = ALPHA,
+) -> Iterator[Finding]:
+    """Judge every slice: a finding for each that is worse than it may be or nearly so, else for the nearest.
+
+    Args:
+        rival: the stable version's slices, where a canary is judged.
+    """
+    others = None if rival is None else {one.name: one.quality for one in rival}
+    covered = [one for one in slices if limit.features == "any" or one.feature in limit.features]
+    if others is not None:
+        covered = [one for one in covered if one.name in others]
+    # slices come and go with the labels: each has its share of what as many as there may be have together
+    share = split(alpha, limit.most)
+    found = [
+        one
+        for each in covered[: limit.most]
+        if (one := _judge(limit, key, each, None if others is None else others[each.name], share)) is not None
+    ]
+    found.sort(key=lambda one: (-one.breached, -one.statistic_value, one.name))
+    told = [one for one in found if one.breached or one.near]
+    yield from told or found[:1]
+
+
+def _judge(
+    limit: SlicesLimit, key: WindowKey, one: SliceQuality, other: Quality | None, alpha: float
+) -> Finding | None:
+    observed, error = one.quality.metric(limit.metric)
+    expected, other_error = (other or one.rest).metric(limit.metric)
+    both = math.hypot(error, other_error)
+    if math.isnan(observed) or math.isnan(expected) or math.isnan(both):
+        return None
+    drop = observed - expected if limit.metric in LOWER_IS_BETTER else expected - observed
+    scale = max(limit.max_drop, SCALE * abs(expected))
+    evidence = mean_evidence([excess_evidence(drop - limit.max_drop, both, scale * by) for by in SPREAD])
+    breached = evidence >= threshold(alpha)
+    against = "the other rows" if other is None else "the stable version there"
+    return make_finding(
+        "slices",
+        Window(key=key, window_s=0),
+        Measured(
+            name=one.name,
+            observed=observed,
+            limit=limit.max_drop,
+            against=expected,
+            count=one.label_count,
+            statistic="log_evidence",
+            statistic_value=evidence,
+            breached=breached,
+            near=not breached and evidence > NEAR * threshold(alpha),
+        ),
+        f"{limit.metric} where {one.name} is {observed:.4f} ± {2 * error:.4f} over {one.label_count} labels, {expected:.4f} "
+        f"for {against}: {'worse' if drop > 0 else 'better'} by {abs(drop):.4f}, "
+        f"{'surely' if breached else 'not surely'} more than the {limit.max_drop:g} that is allowed"
+        f"{'; ' + chance_words(evidence) if breached else ''}",
+    )

@@ -1,0 +1,36 @@
+"""What guardrails are asked about: the traffic of one route, as far as it was read."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.monitoring.drift import FeatureDrift
+from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.rows import Rows
+from penstock.monitoring.slices import SliceQuality
+from penstock.monitoring.windows import Window, WindowKey
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
+
+    `drifts` are the features of `recent` compared with the reference, where that was done already.
+    `rows` are its newest rows whose features are kept, without the columns `left_out`; None where nobody asked
+    for them. `feature_ratio` is the share of requests whose features are kept.
+    `slices` are the slices that have enough labels. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
+    many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged.
+    """
+
+    key: WindowKey
+    recent: Window | None = None
+    labelled: Window | None = None
+    blocks: tuple[Block, ...] = ()
+    earlier: int = 0
+    last_s: int | None = None
+    reference: Reference = Reference()
+    drifts: tuple[FeatureDrift, ...] | None = None
+    rows: Rows | None = None
+    left_out: tuple[str, ...] = ()
+    feature_ratio: float = 1.0
+    slices: tuple[SliceQuality, ...] = ()

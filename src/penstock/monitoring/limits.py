@@ -1,0 +1,143 @@
+"""Limits on what features are like as whole rows; those on failures, single features and labels are in `settings`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from penstock.monitoring.metric_names import METRICS
+
+Action = Literal["alert", "rollback"]
+SLICES_MAX = 50
+"""Values of a feature that may be told apart: each is a line of metrics."""
+
+
+class MultivariateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How well live rows may be told from those of the reference, all features together.
+
+    `auc_max` limits the area under the ROC curve of a classifier that says which of both a row is of: 0.5 is not at
+    all, 1 always. It is breached when the area is surely above it. Judged are the newest rows whose features are kept
+    (`monitor.feature_ratio`), of the last `span_s` seconds, `max_rows` at most. A breach is over only when the area is
+    above 0.5 by less than `resolve_below` of what the limit is.
+    """
+
+    auc_max: float = 0.65
+    min_rows: int = 300
+    max_rows: int = 1000
+    span_s: float = 3600.0
+    resolve_below: float = 0.8
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.auc_max < 1:
+            raise ValueError("auc_max is an area in [0.5, 1)")
+        if self.min_rows < 50 or not self.min_rows <= self.max_rows <= 5000:
+            raise ValueError("min_rows is at least 50, and max_rows between it and 5000")
+        if self.span_s <= 0:
+            raise ValueError("span_s is positive")
+        if not 0 < self.resolve_below <= 1:
+            raise ValueError("resolve_below is a share of the limit, in (0, 1]")
+
+
+class OutlierLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Share of rows in [0, 1) that may be farther from the reference than 99.5 of 100 of its own rows are.
+
+    Fewer than `min_rows` rows are not judged.
+    """
+
+    max_ratio: float = 0.05
+    min_rows: int = 200
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_ratio < 1:
+            raise ValueError("max_ratio is a ratio in (0, 1)")
+        if self.min_rows < 1:
+            raise ValueError("min_rows is at least 1")
+
+
+class ValuesLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares in [0, 1] of a feature's values that may come beyond what the reference has; None limits none.
+
+    `missing_max` are missing values, `wrong_type_max` texts where the reference has numbers, or the reverse;
+    `out_of_range_max` numbers below its least or above its greatest; `unseen_max` texts it never had. `features` are
+    names, or `any`. Fewer than `min_rows` rows are not judged.
+    """
+
+    features: Literal["any"] | list[str] = "any"
+    missing_max: float | None = 0.05
+    wrong_type_max: float | None = 0.01
+    out_of_range_max: float | None = 0.05
+    unseen_max: float | None = 0.05
+    min_rows: int = 200
+    resolve_below: float = 0.8
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        limits = (self.missing_max, self.wrong_type_max, self.out_of_range_max, self.unseen_max)
+        if any(one is not None and not 0 <= one < 1 for one in limits):
+            raise ValueError("shares are ratios in [0, 1)")
+        if all(one is None for one in limits):
+            raise ValueError("give at least one share that is limited")
+        if self.min_rows < 1 or not 0 < self.resolve_below <= 1:
+            raise ValueError("min_rows is at least 1, and resolve_below a share of the limit, in (0, 1]")
+
+    def covers(self, feature: str) -> bool:
+        """Whether the limit is on this feature."""
+        return self.features == "any" or feature in self.features
+
+
+class FreshnessLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How old what comes may be: `max_silence_s` without a request, or `max_age_s` by a column of times.
+
+    Exactly one of the two. The column holds seconds (or `unit: ms`) since 1970 as a number; half of the rows may be
+    older than the limit.
+    """
+
+    max_silence_s: float | None = None
+    column: str | None = None
+    max_age_s: float | None = None
+    unit: Literal["s", "ms"] = "s"
+    min_rows: int = 20
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if (self.max_silence_s is None) == (self.max_age_s is None):
+            raise ValueError("give exactly one of max_silence_s and max_age_s")
+        if (self.column is None) != (self.max_age_s is None):
+            raise ValueError("column and max_age_s belong together")
+        if min(self.max_silence_s or 1.0, self.max_age_s or 1.0) <= 0 or self.min_rows < 1:
+            raise ValueError("seconds are positive, and min_rows is at least 1")
+
+
+class SliceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature by whose values quality is told apart: the `most` of them with the most labels, each with `min_labels`."""
+
+    feature: str
+    min_labels: int = 100
+    most: int = 10
+
+    def __post_init__(self) -> None:
+        if self.min_labels < 20 or not 1 <= self.most <= SLICES_MAX:
+            raise ValueError(f"min_labels is at least 20, and most between 1 and {SLICES_MAX}")
+
+
+class SlicesLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How much worse a metric may be in a slice: than in all other rows, for a canary than in the stable version's slice.
+
+    `max_drop` is in the metric's own unit; for losses it is a rise. Slices are those of `monitor.slices`, at most `most`
+    of which are judged.
+    """
+
+    metric: str
+    max_drop: float
+    features: Literal["any"] | list[str] = "any"
+    most: int = 20
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
+        if self.max_drop < 0 or not 1 <= self.most <= 4 * SLICES_MAX:
+            raise ValueError(f"max_drop is not negative, and most between 1 and {4 * SLICES_MAX}")

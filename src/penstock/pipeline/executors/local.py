@@ -1,0 +1,155 @@
+"""Run tasks on this machine: a thread for each, which waits for its command's process group."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock.base.errors import PenstockError, Refused
+from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
+from penstock.pipeline.process import TERMINATE_GRACE_S, Command
+
+
+def open_local(_address: str | None) -> LocalExecutor:
+    """Return an executor on this machine."""
+    return LocalExecutor()
+
+
+class LocalExecutor:
+    """Runs each task at once; how many run is the caller's business."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[threading.Thread, Command | None] = {}
+        self._is_cancelled = False
+
+    def check(self, task: Task) -> None:
+        """Refuse what asks for more memory or graphics cards than the machine has.
+
+        One that asks for more processors runs alone, and longer.
+        """
+        wanted = task.resources
+        if wanted.memory_bytes > (memory := memory_of_machine()):
+            have = f"{memory / 1e9:.1f} GB of memory"
+        elif wanted.gpus > (count := count_gpus()):
+            have = f"{count} gpus"
+        else:
+            return
+        raise infeasible(task, f"this machine has {have}")
+
+    def submit(self, task: Task, tell: Tell) -> None:
+        """Begin the task in a thread."""
+        thread = threading.Thread(target=self._run, args=(task, tell), name=f"stage {task.name}", daemon=True)
+        with self._lock:
+            self._running[thread] = None
+        thread.start()
+
+    def cancel(self) -> None:
+        """End every process group, and wait for the threads."""
+        with self._lock:
+            self._is_cancelled = True
+            running = dict(self._running)
+        for command in running.values():
+            if command is not None:
+                command.ask_to_end()
+        for command in running.values():
+            if command is not None:
+                command.end()
+        for thread in running:
+            thread.join(TERMINATE_GRACE_S)  # what left its group may keep the pipe open
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _run(self, task: Task, tell: Tell) -> None:
+        thread = threading.current_thread()
+        try:
+            ended = run_task(task, lambda line: tell(Printed(task.name, line)), self._note)
+        except (OSError, PenstockError) as error:
+            ended = Ended(task.name, "failed", detail=str(error))
+        with self._lock:
+            del self._running[thread]
+        tell(ended)
+
+    def _note(self, command: Command) -> bool:
+        """Note what runs now; say whether it may."""
+        with self._lock:
+            self._running[threading.current_thread()] = command
+            return not self._is_cancelled
+
+
+def run_task(task: Task, say: Callable[[str], None], note: Callable[[Command], bool]) -> Ended:
+    """Run a task's commands to their end, or to the first that fails, within the task's time.
+
+    Args:
+        say: is told each line.
+        note: is told each command as it begins; it is ended at once where that says no.
+    """
+    clock = _Clock(task.timeout_s)
+    try:
+        for text in task.commands:
+            command = Command(text, task.root / task.directory, task.variables)
+            if not note(command):
+                command.end()
+            clock.watch(command)
+            code = command.follow(say)
+            if clock.is_out:
+                return Ended(task.name, "timed out", text, code)
+            if code != 0:
+                return Ended(task.name, "failed", text, code)
+    finally:
+        clock.stop()
+    return Ended(task.name, "done")
+
+
+class _Clock:
+    """Ends the command that runs when the time of all of a task's commands together is up."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        self.is_out = False
+        self._command: Command | None = None
+        self._timer = threading.Timer(limit_s, self._ring) if limit_s is not None else None
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def watch(self, command: Command) -> None:
+        """Take this one as what runs now."""
+        self._command = command
+        if self.is_out:
+            command.end()
+
+    def stop(self) -> None:
+        """Let the time be."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _ring(self) -> None:
+        self.is_out = True
+        command = self._command
+        if command is not None:
+            command.end()
+
+
+def memory_of_machine() -> int:
+    """Return how many bytes of memory this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def count_gpus() -> int:
+    """Return how many graphics cards of NVIDIA's this machine has."""
+    return len([one for one in Path("/dev").glob("nvidia[0-9]*") if one.name[6:].isdecimal()])
+
+
+def infeasible(task: Task, have: str) -> Refused:
+    """Return the error for a task that would wait for ever."""
+    return Refused(
+        f"stage `{task.name}` asks for {task.resources.told()}: {have}",
+        code="pipeline.infeasible",
+        hint="lower `meta.penstock.resources` of the stage, or run it where there is more: penstock repro --executor ray",
+        stage=task.name,
+    )

@@ -1,0 +1,223 @@
+"""What runs on a Ray worker: one task in a directory of its own. Knows nothing of Penstock, which workers need not have.
+
+It is sent by value (`ray.RayExecutor`), so it may use nothing but the standard library and Ray.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+GRACE_S = 5.0
+WAKE_S = 0.3  # Ray asks a task to end by what Python looks at between two steps only
+
+
+class Sent(NamedTuple):
+    """A file that goes to or comes from a worker; `parts` are references to its bytes, or the bytes."""
+
+    path: str
+    mode: int
+    md5: str
+    parts: Sequence[Any]
+
+
+class Order(NamedTuple):
+    """A task as it is sent: see `role.Task`."""
+
+    commands: tuple[str, ...]
+    directory: str
+    makes: tuple[str, ...]
+    variables: Mapping[str, str]
+    timeout_s: float | None
+    secret: str
+
+
+class Answer(NamedTuple):
+    """How it ended, and what it made."""
+
+    ending: str
+    command: str
+    exit_code: int | None
+    files: Sequence[Sent]
+    folders: Sequence[str]
+
+
+class Mailbox:
+    """An actor that holds what tasks printed until it is fetched."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[bytes]] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        """Add some output."""
+        self._waiting.setdefault(key, []).append(data)
+
+    def take(self, key: str) -> bytes:
+        """Return what came since the last time."""
+        return b"".join(self._waiting.pop(key, ()))
+
+
+def work(order: Order, inputs: Sequence[Sent], key: str, mailbox: Any) -> Answer:
+    """Carry out a task on a worker."""
+    import ray
+
+    last: list[Any] = []
+
+    def say(data: bytes) -> None:
+        last[:] = [mailbox.put.remote(key, data)]
+
+    answer = carry_out(order, inputs, ray.get, say)
+    ray.get(last)
+    return answer
+
+
+def carry_out(
+    order: Order, inputs: Sequence[Sent], fetch: Callable[[Any], bytes], say: Callable[[bytes], None]
+) -> Answer:
+    """Put the inputs in place, run the commands and return what was made; nothing is left behind."""
+    root = Path(tempfile.mkdtemp(prefix="penstock-stage-"))
+    try:
+        for sent in inputs:
+            receive(root, sent, fetch)
+        place = root / order.directory
+        place.mkdir(parents=True, exist_ok=True)
+        for path in order.makes:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + order.timeout_s if order.timeout_s is not None else None
+        variables = {**order.variables, "DVC_ROOT": str(root)}
+        surroundings = [
+            "/usr/bin/env",
+            "-u",
+            order.secret,
+            *(f"{name}={text}" for name, text in variables.items()),
+        ]
+        for command in order.commands:
+            code = _run([*surroundings, "/bin/sh", "-c", command], place, deadline, say)
+            if code is None:
+                return Answer("timed out", command, None, (), ())
+            if code != 0:
+                return Answer("failed", command, code, (), ())
+        files = [pack(root, path) for made in order.makes for path in walk(root, made)]
+        folders = [path for path in order.makes if (root / path).is_dir()]
+        return Answer("done", "", 0, files, folders)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def receive(root: Path, sent: Sent, fetch: Callable[[Any], bytes]) -> None:
+    """Write a file that was sent, whole or not at all.
+
+    Raises:
+        ValueError: its bytes are not those that its digest names.
+    """
+    target = root / sent.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with temporary.open("wb") as file:
+            for part in sent.parts:
+                data = fetch(part)
+                digest.update(data)
+                file.write(data)
+        if digest.hexdigest() != sent.md5:
+            raise ValueError(f"{sent.path} did not arrive as it was sent")
+        temporary.chmod(sent.mode)
+        temporary.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def pack(root: Path, path: str) -> Sent:
+    """Return a file with its bytes."""
+    data = (root / path).read_bytes()
+    mode = (root / path).stat().st_mode & 0o777
+    return Sent(path, mode | 0o200, hashlib.md5(data, usedforsecurity=False).hexdigest(), (data,))
+
+
+def walk(root: Path, path: str) -> Iterator[str]:
+    """Yield the files at or below a path, relative to `root`."""
+    place = root / path
+    if place.is_dir():
+        for folder, _, names in os.walk(place):
+            for name in sorted(names):
+                yield os.path.relpath(os.path.join(folder, name), root)
+    elif place.is_file():
+        yield path
+
+
+def _run(
+    words: Sequence[str], place: Path, deadline: float | None, say: Callable[[bytes], None]
+) -> int | None:
+    """Run a command and return its exit code, None when time is up; its group does not outlive it or this process."""
+    process = subprocess.Popen(
+        words,
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    guard = _guard(process.pid)
+    try:
+        is_in_time = _follow(process, deadline, say)
+        if is_in_time:
+            return process.wait()
+        return None
+    finally:
+        _end(process)
+        guard.kill()
+        guard.wait()
+        if guard.stdin is not None:
+            guard.stdin.close()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    """Start what ends a process group when this process is gone: it reads a pipe that only this process holds."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read x; kill -TERM "-$0"; sleep 5; kill -KILL "-$0"', str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _follow(process: subprocess.Popen[bytes], deadline: float | None, say: Callable[[bytes], None]) -> bool:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            left = WAKE_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if not selector.select(min(left, WAKE_S)):
+                continue
+            data = os.read(process.stdout.fileno(), 1 << 16)
+            if not data:
+                return True
+            say(data)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,1 @@
+"""What is said of a model version to the outside: provenance, bill of materials, model card, signature."""

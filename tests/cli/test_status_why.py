@@ -1,0 +1,88 @@
+"""`status --why`, `dag --svg` and the warning of what a stage imports: why something runs, in the user's own lines."""
+
+from __future__ import annotations
+
+import sys
+from xml.etree import ElementTree
+
+from .conftest import Desk
+
+PIPELINE = f"""\
+stages:
+  clean:
+    cmd: {sys.executable} src/clean.py
+    deps: [raw, src/clean.py, many]
+    params: [rate, model.depth]
+    outs: [cleaned]
+  train:
+    cmd: cp cleaned model
+    deps: [cleaned]
+    outs: [model]
+"""
+CLEAN = "import helper\nfrom inner import deep\n\nLIMIT = 3\nopen('cleaned', 'w').write(open('raw').read())\n"
+
+
+def test_it_says_what_changed_down_to_the_line(desk: Desk) -> None:
+    desk.put(
+        {
+            "dvc.yaml": PIPELINE,
+            "params.yaml": "rate: 0.1\nmodel: {depth: 3}\n",
+            "raw": "1",
+            "src/clean.py": CLEAN,
+            "src/helper.py": "import sys\n",
+            "src/inner/__init__.py": "",
+            "src/inner/deep.py": "from . import deeper\n",
+            "src/inner/deeper.py": "",
+            "many/a": "1",
+            "many/b": "1",
+        }
+    )
+    assert desk.json("status", "--why")["clean"] == [
+        {"kind": "never ran", "subject": "clean", "change": "it never ran"}
+    ]
+    desk.run("add", "many")
+    desk.git("add", "-A")
+    desk.git("commit", "-qm", "x")
+    told = desk.run("repro").stderr
+    assert told.count("warning:") == 1
+    for name in ("src/helper.py", "src/inner/__init__.py", "src/inner/deep.py", "src/inner/deeper.py"):
+        assert name in told
+    assert desk.json("status", "--why") == {}
+    desk.put(
+        {
+            "params.yaml": "rate: 0.2\nmodel: {depth: 3}\n",
+            "src/clean.py": CLEAN.replace("LIMIT = 3", "LIMIT = 4\nMORE = 1"),
+            "many/a": "2",
+            "many/c": "1",
+            "dvc.yaml": PIPELINE.replace("cp cleaned", "cp -f cleaned"),
+        }
+    )
+    (desk.root / "model").unlink()
+    found = desk.json("status", "--why")
+    by_subject = {one["subject"]: one for one in found["clean"]}
+    assert by_subject["params.yaml:rate"] == {
+        "kind": "parameter",
+        "subject": "params.yaml:rate",
+        "change": "modified",
+        "old": 0.1,
+        "new": 0.2,
+    }
+    assert by_subject["src/clean.py"]["lines"] == [
+        "@@ -4 +4,2 @@",
+        "- LIMIT = 3",
+        "+ LIMIT = 4",
+        "+ MORE = 1",
+    ]
+    assert by_subject["many"]["lines"] == ["~ a", "+ c"]
+    train = {one["kind"]: one for one in found["train"]}
+    assert (train["command"]["old"], train["command"]["new"]) == ("cp cleaned model", "cp -f cleaned model")
+    assert train["output"]["subject"] == "model" and train["stage"]["subject"] == "clean"
+    text = desk.run("status", "--why", "clean").stdout
+    assert (
+        "parameter params.yaml:rate: 0.1 -> 0.2" in text and "\t\t+ LIMIT = 4" in text and "train" not in text
+    )
+    assert "no stage or output is called 'x'" in desk.error("status", "--why", "x")
+    desk.error("status", "--why", "-c", code=2)
+    picture = ElementTree.fromstring(desk.run("dag", "--svg").stdout)
+    titles = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == ["many.dvc", "clean", "train"]

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+
+from flows.production.endpoints import World, scored
+from flows.production.rows import ask
+from penstock.base.clock import now_ms
+from penstock.cli.production.monitor import _render
+from penstock.flows.observing.reporting import report_endpoint
+from penstock.flows.production.live.summarising import prediction_of
+from penstock.flows.production.looks import look_of
+from penstock.flows.production.overview import overview
+from penstock.flows.production.watching import look_around, observe
+from penstock.monitoring.limits import SliceSettings
+from penstock.monitoring.reporting.markdown import endpoint_markdown
+from penstock.monitoring.reporting.pages import render_endpoint
+from penstock.monitoring.settings import MonitorSettings, PayloadSettings
+from penstock.monitoring.windows import WindowKey
+from penstock.serving.predictions import decode_columns, list_labelled
+from penstock.serving.recorder import Exchange
+
+POLICY = """\
+model: m@champion
+monitor: {window_s: 1, windows: 10, slices: [{feature: carrier, min_labels: 100, most: 3}]}
+guardrails:
+  - slices: {metric: accuracy, max_drop: 0.1}
+on_breach: [alert]
+"""
+QUALITY = """\
+model: m@champion
+monitor: {window_s: 1, windows: 2}
+guardrails:
+  - quality: {metric: accuracy, max_drop: 0.05, min_labels: 200}
+on_breach: [alert]
+"""
+CARRIERS = np.array(["AA", "UA", "DL"], dtype=object)
+
+
+def test_a_slice_that_is_answered_worse_is_told_in_status_metrics_and_an_alert(world: World) -> None:
+    rng = np.random.default_rng(1)
+    world.policy(POLICY)
+    world.deploy(1)
+    world.deploy(2)
+    (waiting,) = observe(world.project, "delay").findings
+    assert (waiting.kind, waiting.unjudged) == ("slices", "too_few")
+    carrier = CARRIERS[rng.integers(0, 3, 900)]
+    truth = rng.integers(0, 2, 900)
+    wrong = rng.random(900) < np.where(carrier == "DL", 0.5, 0.1)
+    answers = {"prediction": np.where(wrong, 1 - truth, truth)}
+    ask(world, {"carrier": carrier}, answers, truth.tolist(), slices=("carrier",))
+    seen = observe(world.project, "delay")
+    (found,) = seen.findings
+    assert (found.name, found.state) == ("carrier=DL", "breached"), found.sentence
+    (view,) = overview(world.project)
+    told = {one.value: one for one in view.routes[0].slices}
+    assert set(told) == {"AA", "UA", "DL"} and sum(one.label_count for one in told.values()) == 900
+    text = _render(view)
+    assert "slice   stable: carrier DL: accuracy 0." in text and " ± " in text
+    with world.project.database.read() as connection:
+        look = look_of(seen, look_around(connection, now_ms()))
+    assert len(look.routes[0].measures.slices) == 3
+    assert [(one.kind, one.name, one.state) for one in look.guardrails] == [
+        ("slices", "features", "breached")
+    ]
+    report = report_endpoint(world.project, "delay", now_ms() - 3_600_000)
+    assert {one.value for one in report.slices} == {"AA", "UA", "DL"}
+    assert [one.state for one in report.judged] == ["breached"]
+    page, text = render_endpoint(report), endpoint_markdown(report)
+    assert "<h2>Slices</h2>" in page and "<h2>Guardrails</h2>" in page
+    assert "| carrier | DL | " in text and "where carrier=DL is" in text
+    world.controller.tick()
+    assert [one.labels["name"] for one in world.open_alerts()] == ["carrier=DL"]
+
+
+def test_every_answer_keeps_what_slices_are_told_by_and_nothing_that_is_redacted() -> None:
+    one = Exchange(
+        endpoint="delay", revision=1, version=1, route="stable", time_ms=0, id="x", counter=1,
+        inputs={"carrier": CARRIERS[:1], "user.plan": CARRIERS[:1], "wind": np.ones(1)},
+        outputs={"prediction": np.zeros(1)}, row_count=1, latency_s=0.0,
+    )  # fmt: skip
+    monitor = MonitorSettings(
+        feature_ratio=0.0,
+        slices=(SliceSettings(feature="carrier"), SliceSettings(feature="user.plan")),
+        payloads=PayloadSettings(redact=("plan",)),
+    )
+    kept = prediction_of(one, WindowKey("delay", 0, 1, 1, "stable"), monitor)
+    assert kept.features is None and kept.slices is not None
+    assert list(decode_columns(kept.slices)) == ["carrier"]
+
+
+def test_a_drop_of_quality_says_whether_the_rows_or_their_meaning_changed(world: World) -> None:
+    rng = np.random.default_rng(2)
+    world.version(4, accuracy=0.95)
+    world.policy(QUALITY)
+    world.deploy(1)
+    world.deploy(4)
+    with world.project.database.write() as connection:  # it has been stable for a while
+        connection.exec_driver_sql("UPDATE revisions SET created_ms = created_ms - 90000000")
+
+    def asked(count: int, hard: float, ago_s: int) -> None:
+        is_hard = rng.random(count) < hard
+        truth = rng.integers(0, 2, count)
+        wrong = rng.random(count) < np.where(is_hard, 0.5, 0.05)
+        features = {"hard": is_hard.astype(float), "noise": rng.normal(size=count)}
+        ask(world, features, {"prediction": np.where(wrong, 1 - truth, truth)}, truth.tolist(), ago_s=ago_s)
+
+    asked(600, 0.1, 5000)
+    asked(500, 0.9, 60)
+    world.traffic("stable", 500, ago_s=70, quality=scored(500, 0.0, seed=1))
+    world.controller.tick()
+    (found,) = observe(world.project, "delay").findings
+    assert found.state == "breached"
+    assert "covariate drift: other rows are asked about (most: hard)" in found.sentence, found.sentence
+    (view,) = overview(world.project)
+    cause = view.routes[0].cause
+    assert cause is not None and cause.verdict == "covariate"
+    assert "why     stable: accuracy was" in _render(view)
+    assert "covariate drift" in world.open_alerts()[0].summary
+
+
+def test_labelled_answers_are_found_newest_or_oldest_first_among_those_of_others(world: World) -> None:
+    rng = np.random.default_rng(3)
+    world.policy(POLICY)
+    world.deploy(1)
+    world.deploy(2, endpoint="other")
+    for ago_s in (50, 40, 30):
+        ask(world, {"carrier": CARRIERS[rng.integers(0, 3, 400)]}, labels=[0] * 400, ago_s=ago_s)
+    ask(world, {"carrier": CARRIERS[rng.integers(0, 3, 50)]}, ago_s=20)  # without labels
+    now_s = now_ms() // 1000
+    with world.project.database.read() as connection:
+        for oldest, times in ((False, (30, 40)), (True, (50, 40))):
+            found = list_labelled(
+                connection, ("delay", 1, "stable"), "features", 1000 * (now_s - 60), 600, oldest=oldest
+            )
+            ages = [now_s - one.window_start_s for one in found]
+            assert len({one.id for one in found}) == 600
+            assert [round(age / 10) * 10 for age in (ages[0], ages[-1])] == list(times)
+        assert list_labelled(connection, ("delay", 1, "stable"), "slices", 0, 600) == []
+        assert list_labelled(connection, ("other", 2, "stable"), "features", 0, 600) == []

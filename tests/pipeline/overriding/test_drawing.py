@@ -1,0 +1,49 @@
+"""Random search draws within what was given, the same for the same seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.base.errors import Invalid
+from penstock.pipeline.overriding.drawing import draw_overrides, parse_search
+
+TEXTS = [
+    "lr=tag(log, interval(0.0001,0.1))",
+    "other.yaml:+n=interval(2,5)",
+    "m=interval(0.5, 1.5)",
+    "k=a,b",
+    "fixed=[1,2]",
+]
+
+
+def test_draws_lie_within_what_was_given_and_can_be_repeated() -> None:
+    drawn = draw_overrides(TEXTS, 400, 7)
+    assert drawn == draw_overrides(TEXTS, 400, 7) != draw_overrides(TEXTS, 400, 8)
+    columns = list(zip(*drawn, strict=True))
+    rates = [one.value for one in columns[0]]
+    assert all(0.0001 <= rate <= 0.1 for rate in rates)
+    assert 120 < sum(rate < 0.00316228 for rate in rates) < 280  # half of them, on a logarithmic scale
+    assert {one.value for one in columns[1]} == {2, 3, 4, 5}
+    assert {(one.file, one.key, one.action) for one in columns[1]} == {("other.yaml", "n", "add")}
+    assert all(0.5 <= one.value <= 1.5 for one in columns[2])
+    assert {one.value for one in columns[3]} == {"a", "b"}
+    assert {tuple(one.value) for one in columns[4]} == {(1, 2)}
+    assert len(draw_overrides(["k=a,b"], 50, 0)) == 2
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    for text in (
+        "x=interval(2,1)",
+        "x=tag(log,interval(0,1))",
+        "x=interval(1,1)",
+        "x=interval(1)",
+        "x=interval(a,b)",
+    ):
+        with pytest.raises(Invalid):
+            draw_overrides([text], 3, 0)
+    with pytest.raises(Invalid, match="nothing can be drawn"):
+        draw_overrides(["x=1"], 3, 0)
+    for text in ("random", "random:0", "random:x", "optuna:3", "random:99999999"):
+        with pytest.raises(Invalid):
+            parse_search(text)
+    assert parse_search("random:12") == 12
