@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from attacks.test_forged_verdicts import refusals
 from flows.models.test_asked_models import judged
 from penstock.base.store.events import events
-from penstock.flows.models.approving import decide_approval
+from penstock.flows.models.evidence.approving import decide_approval
 from penstock.project.project import Project
 from penstock.registry.tables import verdicts
 from penstock.registry.versions import get_version

@@ -15,7 +15,7 @@ from penstock.base.signing import make_key
 from penstock.base.store.events import events
 from penstock.cli.main import cli
 from penstock.flows.models.aliases import plan_promotion
-from penstock.flows.models.approving import approval_standing, decide_approval
+from penstock.flows.models.evidence.approving import approval_standing, decide_approval
 from penstock.flows.production.deploying import plan_deployment
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop

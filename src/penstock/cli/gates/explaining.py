@@ -10,7 +10,7 @@ from penstock.registry.entities import CheckResult, Verdict
 from penstock.registry.proof import Proof
 
 if TYPE_CHECKING:
-    from penstock.flows.models.approving import Standing
+    from penstock.flows.models.evidence.approving import Standing
 
 MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip", "waiting": "wait"}
 

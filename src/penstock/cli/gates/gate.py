@@ -25,8 +25,8 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     import msgspec
 
     from penstock.cli.gates.explaining import render_verdict
+    from penstock.flows.models.evidence.shown import held_out_uses
     from penstock.flows.models.judging import run_gate, run_gate_on
-    from penstock.flows.models.shown import held_out_uses
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -60,9 +60,9 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
 
     from penstock.base.errors import NotFound
     from penstock.cli.gates.explaining import explain_people, explain_verdict
-    from penstock.flows.models.approving import approval_standing
+    from penstock.flows.models.evidence.approving import approval_standing
+    from penstock.flows.models.evidence.shown import held_out_uses
     from penstock.flows.models.proving import VerdictRule
-    from penstock.flows.models.shown import held_out_uses
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
     from penstock.workspace import open_workspace
@@ -107,12 +107,12 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
 @pass_session
 def gate_evidence(session: Session, reference: str, name: str | None) -> None:
     """List the files that the checks of the newest verdict on a version keep, or print FILE of them."""
-    from penstock.flows.models.shown import evidence_files, read_evidence
+    from penstock.flows.models.evidence.shown import evidence_files, read_evidence
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
     if name is not None:
-        click.get_binary_stream("stdout").write(read_evidence(project, reference, name))
+        click.echo(read_evidence(project, reference, name), nl=False)
         return
     found = evidence_files(project, reference)
     session.emit(
@@ -131,7 +131,7 @@ def gate_approve(session: Session, reference: str, comment: str, withdraw: bool)
     """Approve a version in your name, for a gate that asks for people other than its author."""
     from dataclasses import asdict
 
-    from penstock.flows.models.approving import decide_approval
+    from penstock.flows.models.evidence.approving import decide_approval
     from penstock.registry.references import resolve_version
     from penstock.workspace import open_workspace
 

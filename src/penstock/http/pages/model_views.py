@@ -14,7 +14,7 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
-from penstock.flows.models.approving import approval_standing
+from penstock.flows.models.evidence.approving import approval_standing
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of

@@ -90,7 +90,7 @@ def _result(
         waiver=waiver,
         observed=_as_json(found.observed),
         expected=found.expected,
-        n=found.n,
+        n=_count(found.n),
         interval=interval,
         asked=_as_json(entry.written()[entry.kind]),
         evidence=_as_json(found.evidence),
@@ -121,6 +121,11 @@ def _require_files(entry: GateEntry, root: Path) -> None:
             raise Invalid(
                 f"{name} is not in the repository", code="gate.no_code", hint="mend its name in penstock.yaml"
             )
+
+
+def _count(given: Any) -> Any:
+    """Return a number of rows as a whole number where it is one."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 def _interval(given: Any) -> tuple[float | None, float | None]:

@@ -28,6 +28,9 @@ from penstock.registry.versions import add_version
 from penstock.serving.deployments import RevisionDraft, append_revision
 
 ENDPOINT = "candidate"
+OTHERS = ("STORE", "ARTIFACTS", "SIGNING_KEY", "SIGNING_KEY_FILE", "TRUSTED_KEYS", "ACTOR", "URI", "TOKEN")
+PLAIN = ("/usr/bin/env", *(word for name in OTHERS for word in ("-u", f"PENSTOCK_{name}")))
+"""Begins a command that knows nothing of the project's own places and keys."""
 URL = re.compile(rb"serving on (\S+?)[, ]")
 PAUSE_S = 0.02
 JSON = {"Content-Type": "application/json"}
@@ -46,8 +49,7 @@ def serve_apart(folder: Path, bodies: Sequence[bytes], ready_s: float) -> Served
         began = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "penstock.cli", "-C", str(root), "serve", "--port", "0"],
-                env={key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")},
+                [*PLAIN, sys.executable, "-P", "-m", "penstock.cli", "-C", str(root), "serve", "--port", "0"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from penstock.registry.gates.apart import SECRET
+from penstock.registry.gates.apart import WITHOUT_KEY
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 FILE = "pytest-junit.xml"
@@ -55,10 +55,11 @@ def check_pytest(gate: PytestGate, evidence: Evidence) -> Outcome:
         PenstockError: there is no model.
     """
     model = evidence.require_candidate()
-    environment = {key: value for key, value in os.environ.items() if key != SECRET}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / FILE
         command = [
+            *WITHOUT_KEY,
+            f"{MODEL}={model.folder}",
             sys.executable,
             "-m",
             "pytest",
@@ -71,7 +72,6 @@ def check_pytest(gate: PytestGate, evidence: Evidence) -> Outcome:
         process = subprocess.Popen(
             command,
             cwd=evidence.root,
-            env={**environment, MODEL: str(model.folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
