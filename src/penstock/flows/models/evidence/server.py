@@ -98,9 +98,10 @@ def _wait(process: subprocess.Popen[bytes], log: Path, until_s: float) -> str:
                     return url
             connection.close()
         time.sleep(PAUSE_S)
-    last = log.read_bytes().decode("utf-8", "replace").strip().splitlines()[-1:]
+    lines = log.read_bytes().decode("utf-8", "replace").strip().splitlines()
+    said = next((one for one in lines if one.startswith("error")), lines[-1] if lines else "it says nothing")
     raise Unavailable(
-        f"the server is not ready: {last[0][:300] if last else 'it says nothing'}",
+        f"the server is not ready: {said[:300]}",
         code="gate.server_not_ready",
         hint="penstock serve tells more",
     )
