@@ -9,6 +9,7 @@ GROOVY_LINT := .node/npm-groovy-lint-15.2.2
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob \
 	PENSTOCK_MLSERVER=$(CURDIR)/.venv-mlserver/bin/mlserver PENSTOCK_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python \
+	PENSTOCK_NANNYML_PYTHON=$(CURDIR)/.venv-monitoring/bin/python \
 	PENSTOCK_KFP_PYTHON=$(CURDIR)/.venv-kfp/bin/python PENSTOCK_PROVENANCE_PYTHON=$(CURDIR)/.venv-provenance/bin/python \
 	PENSTOCK_GROOVY_LINT=$(CURDIR)/$(GROOVY_LINT)/node_modules/.bin/npm-groovy-lint
 REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed .venv-kfp/.installed \
@@ -20,7 +21,7 @@ PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosg
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
-	bench-reaction bench-control bench-watch bench-pages \
+	bench-reaction bench-control bench-monitoring bench-watch bench-pages \
 	test-clients clean programs
 
 help: ## List what can be made.
@@ -37,7 +38,7 @@ test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long t
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 # Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.
-test-real: $(VENV)/.tested $(REAL_INSTALLED) ## Ask the real DVC and MLflow once more; writes tests/recorded anew.
+test-real: $(VENV)/.tested $(REAL_INSTALLED) .venv-monitoring/.installed ## Ask the real DVC, MLflow and NannyML once more; writes tests/recorded anew.
 	PENSTOCK_RECORD_FACTS=1 $(REAL) $(PYTEST) tests/compat $(ARGS)
 	git --no-pager diff --stat -- tests/recorded
 
@@ -115,6 +116,14 @@ bench-serving: $(VENV)/.tested .venv-mlserver/.installed .venv-servers/.installe
 	.venv-servers/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< bentoml litserve 'ray[serve]' mlflow
 	touch $@
 
+bench-monitoring: $(VENV)/.tested .venv-monitoring/.installed ## Measure drift, batch jobs, reports and watched calls beside Evidently and NannyML.
+	$(BIN)/python bench/bench_monitoring.py
+
+.venv-monitoring/.installed: bench/monitoring/constraints-monitoring.txt
+	$(PYTHON) -m venv .venv-monitoring
+	.venv-monitoring/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< evidently nannyml
+	touch $@
+
 bench-judgement: $(VENV)/.tested ## Measure how often guardrails are wrong, and how soon right: simulations on one core.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_judgement.py
 
@@ -173,4 +182,4 @@ programs: ## Install the Debian packages that tests talk to, where that is possi
 	@bin/ensure-programs $(PROGRAMS)
 
 clean: ## Remove what was made, the environments too.
-	rm -rf $(VENV) $(PEERS) .venv-clients .venv-mlserver .venv-kserve .venv-kfp .venv-provenance .venv-servers .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) $(PEERS) .venv-clients .venv-mlserver .venv-kserve .venv-kfp .venv-monitoring .venv-provenance .venv-servers .node penstock-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -2,7 +2,7 @@
 
 A comparison runs a scenario with Penstock and asks for the fact of the same scenario with the real program. Facts are in
 `tests/recorded/`, one file for each module of tests, each with the digest of what it depends on: the source of the
-scenario with all that it uses of the tests, its inputs, and the version of the program in `constraints-peers.txt`.
+scenario with all that it uses of the tests, its inputs, and the version of the program in `constraints-peers.txt`, or in the constraints of its own environment.
 A fact that is missing, or whose digest is another one, fails the test. `make test-real` makes them anew: there every
 comparison runs the real program again.
 
@@ -26,7 +26,10 @@ import pytest
 
 TESTS = Path(__file__).parent
 FOLDER = TESTS / "recorded"
-PINS = TESTS.parent / "constraints-peers.txt"
+PINS = (
+    TESTS.parent / "constraints-peers.txt",
+    TESTS.parent / "bench" / "monitoring" / "constraints-monitoring.txt",
+)
 RECORD = "PENSTOCK_RECORD_FACTS"
 DOCUMENTS = (".dvc", ".dir", "dvc.yaml", "dvc.lock", ".gitignore", ".dvc/config")
 SHORT_BYTES = 64
@@ -49,7 +52,7 @@ def fact(
     """Return what the real program did in a scenario, as JSON; `make` runs it where facts are recorded.
 
     Args:
-        program: the name of its distribution in `constraints-peers.txt`.
+        program: the name of its distribution in one of `PINS`.
         case: what tells the calls of one scenario apart.
         inputs: what else the fact depends on.
     """
@@ -72,7 +75,7 @@ def fact(
 
 def version_of(program: str) -> str:
     """Return the pinned versions of a program and of its own parts."""
-    lines = [line for line in PINS.read_text().splitlines() if line.startswith(program)]
+    lines = [line for path in PINS for line in path.read_text().splitlines() if line.startswith(program)]
     assert any(line.startswith(f"{program}==") for line in lines), program
     return "\n".join(sorted(lines))
 

@@ -25,6 +25,7 @@ LAZY = {
     "penstock/client/system.py": "pynvml, an optional dependency",
     "penstock/pipeline/lockfile.py": "ruamel, only to take a stage out",
     "penstock/pipeline/lockwriting.py": "ruamel, only for a lock that is not plain",
+    "penstock/processes/tracing.py": "OpenTelemetry, an optional dependency, only where a collector is named",
     "penstock/pipeline/plots/drawing.py": "vl-convert, an optional dependency",
     "penstock/pipeline/executors/ray.py": "Ray, an optional dependency",
     "penstock/pipeline/executors/ray_worker.py": "Ray, an optional dependency",

@@ -189,10 +189,33 @@ def test_seldon_s_events_are_joined_by_the_id_of_the_request_also_in_structured_
         assert connection.execute(halves.select()).first() is None
 
 
+def test_a_batch_of_events_is_taken_once_whole_calls_and_halves_alike(
+    client: TestClient, world: World
+) -> None:
+    before = count(world)
+
+    def event(side: str, call: str, data: Any) -> dict[str, Any]:
+        common = {"specversion": "1.0", "source": "broker", "inferenceservicename": "delay"}
+        return {**common, "type": KSERVE + side, "id": call, "time": "2026-11-20T10:00:00Z", "data": data}
+
+    asked, told = {"instances": [{"hour": 7}]}, {"predictions": [0.4]}
+    sent = [event("response", "b1", told), event("request", "b2", asked), event("request", "b1", asked)]
+    headers = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
+    done, again = (client.post(URL, content=json.dumps(sent), headers=headers) for _ in range(2))
+    assert (done.status_code, again.status_code) == (200, 200), done.text
+    assert (done.json()["is_new"], done.json()["observation_count"]) == (True, 1)
+    assert len(done.json()["prediction_ids"]) == 1
+    assert again.json()["prediction_ids"] == done.json()["prediction_ids"]
+    assert count(world) == before + 1
+    rest = client.post(URL, content=json.dumps([event("response", "b2", told)]), headers=headers)
+    assert (rest.json()["observation_count"], count(world)) == (1, before + 2)
+
+
 def test_an_event_that_is_none_is_refused_with_the_reason(client: TestClient, world: World) -> None:
     good = {"instances": [{"hour": 7}]}
     structured = {"content-type": "application/cloudevents+json"}
     batched = {"content-type": "application/cloudevents-batch+json"}
+    whole_event = {"type": KSERVE + "request", "id": "x", "inferenceservicename": "delay", "data": good}
     cases: list[tuple[str, dict[str, Any]]] = [
         ("of the type", kserve("explain", "x", good)),
         ("no id", kserve("request", "", good)),
@@ -207,7 +230,11 @@ def test_an_event_that_is_none_is_refused_with_the_reason(client: TestClient, wo
         ("no JSON object", {"headers": structured, "content": "[]"}),
         ("it has no data", {"headers": structured, "content": json.dumps({"type": KSERVE + "request", "id": "x"})}),
         ("base 64", {"headers": structured, "content": json.dumps({"type": "t", "data_base64": "*"})}),
-        ("several events", {"headers": batched, "content": "[]"}),
+        ("one at least", {"headers": batched, "content": "[]"}),
+        ("array of events", {"headers": batched, "content": "{}"}),
+        ("event 2 of 2: it has no data", {"headers": batched, "content": json.dumps([whole_event, {"type": "t"}])}),
+        ("event 2 of 2: it is no JSON object", {"headers": batched, "content": json.dumps([whole_event, 7])}),
+        ("at most 1000", {"headers": batched, "content": json.dumps([whole_event] * 1001)}),
     ]  # fmt: skip
     for reason, sent in cases:
         answer = client.post(URL, **sent)

@@ -37,6 +37,11 @@ def test_counts_are_below_at_and_between_the_edges_and_add_up() -> None:
     both = read.merged(marks)
     assert both is not None and both.counts.tolist() == [2, 4, 2, 2, 4]
     assert marks.merged(Marks.at(np.array([1.0, 3.0]))) is None
+    ordered = Marks.at(np.array([1.0, 2.0]))
+    ordered.update_ordered(np.array([0.0, 1.0, 1.0, 1.5, 2.0, 3.0, 4.0]))
+    assert ordered.counts.tolist() == marks.counts.tolist()
+    with pytest.raises(ValueError, match="not known"):
+        read.update_ordered(np.array([1.0]))
     with pytest.raises(ValueError, match="not known"):
         read.update(np.array([1.0]))
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,13 +13,15 @@ import httpx
 import pytest
 
 from penstock.base.store.database import Database
-from penstock.monitoring.windows import list_windows
+from penstock.monitoring.windows import Window, list_windows
 from penstock.serving.predictions import list_labels, list_predictions
 from serving.models import FolderSource, deploy, request_body
 from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("serve_files.py")
+FLUSH_S = 0.2
+"""How often `serve_files.py` writes."""
 Start = Callable[[], tuple["subprocess.Popen[str]", str]]
 
 
@@ -54,12 +58,14 @@ def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_l
 ) -> None:
     process, url = start()
     acknowledged: list[str] = []
+    answered_s: list[float] = []
 
     def send() -> None:
         with httpx.Client(base_url=f"{url}/v2/models/delay") as client:
             while True:
                 try:
                     made = client.post("/infer", json=request_body()).headers["penstock-prediction-id"]
+                    answered_s.append(time.time())
                     done = client.post("/feedback", json=[{"prediction_id": made, "label": 1}])
                 except httpx.TransportError:
                     return
@@ -69,17 +75,46 @@ def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_l
     threads = [threading.Thread(target=send) for _ in range(3)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(acknowledged) >= 60)
+    wait_until(lambda: len(acknowledged) >= 60 and time.time() > answered_s[20] + 1)
+    killed_s = time.time()
     process.send_signal(signal.SIGKILL)
     for thread in threads:
         thread.join()
     with database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         assert {one.prediction_id for one in list_labels(connection, acknowledged)} == set(acknowledged)
-        labelled = sum(one.quality.label_count for one in list_windows(connection, "delay"))
-    assert labelled >= len(acknowledged)
+        found = list_windows(connection, "delay")
+    assert sum(one.quality.label_count for one in found) >= len(acknowledged)
+    safe = sum(moment < killed_s - 1 for moment in answered_s)
+    assert safe >= 20
+    assert sum(one.request_count for one in found) >= safe, "at most its last second is lost"
     _, url = start()
     assert httpx.post(f"{url}/v2/models/delay/infer", json=request_body()).status_code == 200
+
+
+def test_a_serve_process_never_notices_that_the_store_is_away_and_nothing_is_lost(
+    start: Start, database: Database, tmp_path: Path
+) -> None:
+    process, url = start()
+    other = sqlite3.connect(tmp_path / "penstock.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ids: list[str] = []
+    away_s = time.monotonic()
+    with httpx.Client(base_url=f"{url}/v2/models/delay", timeout=30) as client:
+        while len(ids) < 100 or time.monotonic() < away_s + 10 * FLUSH_S:
+            ids.append(client.post("/infer", json=request_body()).raise_for_status().json()["id"])
+    assert not list_of_windows(database), "it could write nothing"
+    other.execute("ROLLBACK")
+    other.close()
+    wait_until(lambda: sum(one.request_count for one in list_of_windows(database)) == len(ids))
+    with database.read() as connection:
+        assert {one.id for one in list_predictions(connection, ids)} == set(ids)
+    assert process.poll() is None
+
+
+def list_of_windows(database: Database) -> list[Window]:
+    with database.read() as connection:
+        return list_windows(connection, "delay")
 
 
 def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.stats.sketches import ITEM_CAPACITY, ITEM_MAX_CHARS, QUANTILE_K, ItemSketch, QuantileSketch
+from penstock.stats.sketches import (
+    ITEM_CAPACITY,
+    ITEM_MAX_CHARS,
+    ORDERED_MIN,
+    QUANTILE_K,
+    ItemSketch,
+    QuantileSketch,
+)
 
 numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), max_size=60)
 RANKS = [0.0, 0.1, 0.5, 0.9, 1.0]
@@ -133,3 +140,21 @@ def test_texts_beyond_the_capacity_are_counted_by_hash_also_when_parts_were_exac
     assert again.hashed is not None and again.hashed.to_parts() == whole.hashed.to_parts()
     old = ItemSketch.from_parts(*whole.to_parts()[:4])
     assert old.hashed is None and old.merged(parts[0]).hashed is None
+
+
+def test_large_updates_stay_in_bounded_memory_and_within_the_rank_error_also_beside_small_ones() -> None:
+    rng = np.random.default_rng(12)
+    sketch, seen = QuantileSketch(), []
+    for index in range(300):
+        size = 300 if index % 10 == 0 else ORDERED_MIN
+        seen.append(rng.normal(index / 100, 1, size))
+        sketch.update(seen[-1])
+    values = np.sort(np.concatenate(seen))
+    assert sketch.count == len(values)
+    points = np.quantile(values, np.arange(1, 200) / 200)
+    truth = np.searchsorted(values, points, side="right") / len(values)
+    assert np.abs(sketch.cdf(points) - truth).max() < 0.004
+    again = QuantileSketch.from_bytes(sketch.to_bytes())
+    assert again.count == sketch.count and again.to_bytes() == sketch.to_bytes()
+    assert np.abs(again.merged(sketch).cdf(points) - truth).max() < 0.004
+    assert len(sketch.sample().values) < 3 * 16 * 1000 + 4 * QUANTILE_K and len(sketch.to_bytes()) < 17_000

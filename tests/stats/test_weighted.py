@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.stats.weighted import WeightedSample, joined, thinned
+from penstock.stats.weighted import WeightedSample, joined, sample_of_ordered, thinned
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 
@@ -53,3 +53,18 @@ def test_foreign_bytes_are_refused() -> None:
     for data in (b"W1\x00", b"W1" + bytes(16), b"W1" + bytes(8)):
         with pytest.raises(ValueError):
             WeightedSample.from_bytes(data)
+
+
+def test_a_sample_of_ordered_values_moves_no_rank_far_and_keeps_few_or_heavy_values_exact() -> None:
+    rng = np.random.default_rng(3)
+    many = np.sort(rng.normal(size=20_000))
+    with_an_atom = np.sort(np.concatenate([np.full(3000, 0.5), rng.normal(size=17_000)]))
+    few = np.sort(rng.integers(0, 40, 20_000).astype(float))
+    for values in (many, with_an_atom, few, many[:30]):
+        found = sample_of_ordered(values)
+        assert found.total == pytest.approx(len(values)) and len(found.values) <= 1001
+        points = np.unique(rng.choice(values, 200))
+        truth = np.searchsorted(values, points, side="right")
+        assert np.abs(found.below(points, inclusive=True) - truth).max() <= len(values) / 1000 + 1
+    assert sample_of_ordered(with_an_atom).weights[sample_of_ordered(with_an_atom).values == 0.5] == [3000.0]
+    assert sample_of_ordered(few).weights.tolist() == np.unique(few, return_counts=True)[1].tolist()

@@ -1,8 +1,10 @@
-"""The services of the how-to page, in FastAPI and in Flask, as they stand there."""
+"""The services of the how-to page, in FastAPI, in Flask and in Celery, as they stand there."""
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from flows.production.endpoints import World
 from pages import steps_of
 from penstock.watching.engine import Engine
-from watching.seen import kept, wait_until, whole
+from watching.seen import count, kept, wait_until, whole
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/watch-your-own-service.md"
 FLIGHT = {"hour": 7, "wind": 10.0, "carrier": "AA"}
@@ -60,3 +62,32 @@ def test_flask_as_on_the_page(world: World, engine: Engine, tmp_path: Path) -> N
     answers = [client.post("/infer", json=FLIGHT).get_json() for _ in range(2)]
     engine.drain(60)
     check(world, engine, answers, client.get("/metrics").text)
+
+
+def test_celery_as_on_the_page(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with a pool of a forked process, and Celery's own broker of files between it and here."""
+    pytest.importorskip("celery")
+    monkeypatch.setenv("BROKER", "filesystem://")
+    monkeypatch.setenv("RESULTS", f"file://{world.root}/results")
+    for name in ("results", "queue", "control"):
+        (world.root / name).mkdir()
+    folders = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+    app = written("tasks.py", world.root).app
+    app.conf.broker_transport_options = {name: str(world.root / folder) for name, folder in folders.items()}
+    (world.root / "worker.py").write_text(
+        f"from tasks import app\napp.conf.broker_transport_options = {app.conf.broker_transport_options!r}\n"
+    )
+    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "--pool", "prefork", "-c", "1"]
+    options = ["--without-mingle", "--without-gossip", "--without-heartbeat", "--loglevel", "ERROR"]
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen([*command, *options], cwd=world.root, stdout=log, stderr=log)
+    try:
+        sent = [app.tasks["tasks.infer"].delay(FLIGHT) for _ in range(2)]
+        answers = [one.get(timeout=60) for one in sent]
+        assert [one["probability"] for one in answers] == [0.5, 0.5]
+        wait_until(lambda: count(world) == 2)
+        assert kept(world, answers[1]["id"])[1] == {"probability": [0.5]}
+        assert worker.poll() is None
+    finally:
+        worker.terminate()
+        worker.wait(timeout=60)

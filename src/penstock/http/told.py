@@ -14,7 +14,7 @@ from penstock.access.admission import Admission
 from penstock.access.scopes import Scope
 from penstock.base.errors import Denied
 from penstock.flows.production.live.ingesting import Ingest, Taken
-from penstock.flows.production.live.pairing import endpoint_of, take_half
+from penstock.flows.production.live.pairing import endpoint_of, take_halves
 from penstock.http.operations import Telling
 from penstock.project.project import Project
 from penstock.serving.codecs import LabelItem, decode_feedback
@@ -22,7 +22,7 @@ from penstock.serving.deployments import get_revision
 from penstock.serving.feedback import FeedbackResult, take_feedback
 from penstock.serving.told.arrow import STREAM, parse_arrow
 from penstock.serving.told.current import Current
-from penstock.serving.told.events import is_event, read_event
+from penstock.serving.told.events import is_event, read_events
 from penstock.serving.told.observations import ObservationBatch, parse_batch
 
 PACKED = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
@@ -54,14 +54,17 @@ class TellingServices:
         )
 
     def observations(self, request: Request, body: bytes) -> Any:
-        """Take a batch of calls of a service of one's own, or an event of a payload logger, once however often it is sent."""
+        """Take a batch of calls of a service of one's own, or events of a payload logger, once however often it is sent."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         named = request.query_params
         if is_event(request.headers):
-            half = read_event(request.headers, body)
-            endpoint = endpoint_of(half, named.get("endpoint"))
-            self._admit(request, endpoint, "feedback")
-            return take_half(self._project, self._ingest, endpoint, half, named.get("model"))
+            halves = [
+                (endpoint_of(half, named.get("endpoint")), half)
+                for half in read_events(request.headers, body)
+            ]
+            for endpoint in dict.fromkeys(endpoint for endpoint, _ in halves):
+                self._admit(request, endpoint, "feedback")
+            return take_halves(self._project, self._ingest, halves, named.get("model"))
         if kind == STREAM:
             batch = parse_arrow(
                 body, batch=named.get("batch"), endpoint=named.get("endpoint"), model=named.get("model")

@@ -55,6 +55,19 @@ class Marks:
         places = places + np.searchsorted(self._edges, values, side="right")
         self.counts = self.counts + np.bincount(places, minlength=len(self.counts))
 
+    def update_ordered(self, values: Floats) -> None:
+        """Count finite values that are in increasing order: what it costs does not grow with them.
+
+        Raises:
+            ValueError: only the key of the edges is known.
+        """
+        if self._edges is None:
+            raise ValueError("the edges of these marks are not known")
+        below = np.searchsorted(values, self._edges, side="left")
+        upto = np.searchsorted(values, self._edges, side="right")
+        bounds = np.concatenate([[0], np.stack([below, upto], axis=1).ravel(), [len(values)]])
+        self.counts = self.counts + np.diff(bounds)
+
     def merged(self, other: Marks) -> Marks | None:
         """Return the counts of both; None where they are at other edges."""
         if self.key != other.key or len(self.counts) != len(other.counts):

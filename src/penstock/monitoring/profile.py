@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
 from penstock.monitoring.marks import Marks
-from penstock.stats.sketches import ItemSketch, QuantileSketch
+from penstock.stats.sketches import ORDERED_MIN, ItemSketch, QuantileSketch
 
 Array = npt.NDArray[Any]
 FORMAT = 1
@@ -80,19 +80,28 @@ class NumberColumn:
     def update(self, values: Array) -> None:
         """Add values of any numeric type."""
         numbers = np.asarray(values, dtype=np.float64)
-        finite = numbers[np.isfinite(numbers)]
-        if len(finite):
-            if self.marks is not None and not self.marks.can_count:
-                self.marks = None
+        is_finite = np.isfinite(numbers)
+        finite = numbers if is_finite.all() else numbers[is_finite]
+        if not len(finite):
+            return
+        if self.marks is not None and not self.marks.can_count:
+            self.marks = None
+        if len(finite) >= ORDERED_MIN:
+            finite = np.sort(finite)
+            low, high = float(finite[0]), float(finite[-1])
+            self.sketch.update_ordered(finite)
+            if self.marks is not None:
+                self.marks.update_ordered(finite)
+        else:
+            low, high = float(finite.min()), float(finite.max())
+            self.sketch.update(finite)
             if self.marks is not None:
                 self.marks.update(finite)
-            self.sketch.update(finite)
-            low, high = float(finite.min()), float(finite.max())
-            self.low, self.high = min(self.low, low), max(self.high, high)
-            if max(-low, high) > MOMENT_LIMIT:
-                finite = np.clip(finite, -MOMENT_LIMIT, MOMENT_LIMIT)
-            self.total += float(finite.sum())
-            self.total_squares += float(np.square(finite).sum())
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if max(-low, high) > MOMENT_LIMIT:
+            finite = np.clip(finite, -MOMENT_LIMIT, MOMENT_LIMIT)
+        self.total += float(finite.sum())
+        self.total_squares += float(np.square(finite).sum())
 
     def merged(self, other: NumberColumn) -> NumberColumn:
         """Return the summary of both."""
@@ -135,9 +144,11 @@ class TextColumn:
 
     def update(self, values: Array) -> None:
         """Add texts or booleans."""
-        counts = _counted(values)
-        counts.pop(None, None)
-        self.sketch.update({text: weight for text, weight in counts.items() if text is not None})
+        self.update_counts({text: weight for text, weight in _counted(values).items() if text is not None})
+
+    def update_counts(self, counts: Mapping[str, int]) -> None:
+        """Add texts with how often each was there."""
+        self.sketch.update(counts)
 
     def merged(self, other: TextColumn) -> TextColumn:
         """Return the summary of both."""
@@ -227,23 +238,37 @@ class Profile:
         present = column.count if column else 0
         return 1 - present / self.row_count if self.row_count else 0.0
 
-    def update(self, columns: Mapping[str, Array], row_count: int | None = None) -> None:
+    def update(
+        self,
+        columns: Mapping[str, Array],
+        row_count: int | None = None,
+        counted: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
         """Add rows given as one `(n,)` array a column; update with hundreds of rows at once.
 
         A column of text where numbers were seen before (or the reverse) counts as missing there.
 
         Args:
             row_count: n; needed only when there are no columns.
+            counted: columns of text as how often each text is there.
         """
         for name, values in columns.items():
-            is_text = values.dtype.kind in "ObUST"
-            column = self._columns.get(name)
-            if column is None:
-                column = self._columns[name] = TextColumn() if is_text else self._numbers(name)
-            if isinstance(column, TextColumn) == is_text:
+            column = self._column_of(name, is_text=values.dtype.kind in "ObUST")
+            if column is not None:
                 column.update(values)
-        counts = [len(values) for values in columns.values()]
-        self.row_count += row_count if row_count is not None else max(counts, default=0)
+        for name, counts in (counted or {}).items():
+            column = self._column_of(name, is_text=True)
+            if isinstance(column, TextColumn):
+                column.update_counts(counts)
+        lengths = [len(values) for values in columns.values()]
+        self.row_count += row_count if row_count is not None else max(lengths, default=0)
+
+    def _column_of(self, name: str, *, is_text: bool) -> ColumnProfile | None:
+        """Return a column, a new one where it was never seen; None where it holds the other kind."""
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = TextColumn() if is_text else self._numbers(name)
+        return column if isinstance(column, TextColumn) == is_text else None
 
     def _numbers(self, name: str) -> NumberColumn:
         return NumberColumn(Marks.at(self._edges[name]) if name in self._edges else None)

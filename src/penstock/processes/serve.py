@@ -26,6 +26,7 @@ from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import MAX_BYTES
 from penstock.flows.production.payloads.keeping import PayloadLog
+from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
@@ -35,6 +36,7 @@ from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
+from penstock.serving.recorder import TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
@@ -132,6 +134,7 @@ class ServeProcess:
         options: ServeOptions,
         bound: socket.socket | None = None,
         companion: Callable[[DataPlane, Any], Companion] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._database = database
         self._options = options
@@ -154,7 +157,7 @@ class ServeProcess:
         )
         self.dataplane = DataPlane(
             self._repository,
-            self._recorder,
+            self._recorder if tracer is None else TracedRecorder(self._recorder, tracer),
             self._recorder,
             worker=self.worker,
             options=options.engine,
@@ -175,9 +178,14 @@ class ServeProcess:
             "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
         self.dataplane.lifecycle = self
+        self._tracer = tracer
+        self.dataplane.is_traced = tracer is not None
         answering = application(self.dataplane)
         self._server = make_server(
-            answering, drain_s=options.drain_s, tls=options.tls, proxies=options.proxies
+            answering if tracer is None else CallersTrace(answering),
+            drain_s=options.drain_s,
+            tls=options.tls,
+            proxies=options.proxies,
         )
         self.companion = None if companion is None else companion(self.dataplane, answering.state.metrics)
         self._running: Future[None] | None = None
@@ -213,6 +221,8 @@ class ServeProcess:
         self._heart.stop()
         self._socket.close()
         self.dataplane.close()
+        if self._tracer is not None:
+            self._tracer.close()
         try:
             self._recorder.close()
             with self._database.write() as connection:

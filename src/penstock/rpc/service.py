@@ -23,6 +23,7 @@ from penstock.rpc.translating import read_request, write_response
 from penstock.serving.codecs import InferResponse, classify
 from penstock.serving.configuring import model_config, model_statistics
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.recorder import Caller, caller
 
 STREAM_AHEAD = 16
 """Requests of one stream that are worked on at the same time."""
@@ -152,6 +153,9 @@ class Service:
         return made()
 
     async def _infer(self, message: Any, context: Context) -> Any:
+        if self._dataplane.is_traced:
+            found = {name: str(value) for name, value in context.invocation_metadata() or ()}
+            caller.set(Caller(found.get("traceparent", ""), found.get("tracestate", "")))
         received_s = time.perf_counter()
         endpoint = message.model_name
         try:

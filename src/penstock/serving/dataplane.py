@@ -78,6 +78,7 @@ class DataPlane:
         self.shadows = Shadows(self.engine)
         self.statistics = Statistics(recorder, shared_folder, worker)
         self.lifecycle: Lifecycle | None = None
+        self.is_traced = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property

@@ -1,12 +1,15 @@
 """What the data plane tells of its work: the roles that watch it and that take labels.
 
 The data plane knows no store and no statistics; `penstock.flows.production.live.recording` stands behind these roles.
+Where predictions are traced, whose trace a request belongs to is carried beside it in a variable of the task that answers
+it; what sends spans is `penstock.processes.tracing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -59,6 +62,46 @@ class Recorder(Protocol):
     def state(self) -> RecorderState:
         """How full it is, and what it had no room for."""
         ...
+
+
+class Caller(NamedTuple):
+    """The trace that a request belongs to, as W3C Trace Context writes it; empty without one."""
+
+    traceparent: str = ""
+    tracestate: str = ""
+
+
+NOBODY = Caller()
+caller: ContextVar[Caller] = ContextVar("penstock_caller", default=NOBODY)
+
+
+class Tracer(Protocol):
+    """Makes a span of an exchange. Thread-safe, never blocks, never raises."""
+
+    def tell(self, exchange: Exchange, of: Caller) -> None:
+        """Make the span of a prediction that just ended; it is sent in the background, or lost."""
+        ...
+
+    def close(self) -> None:
+        """Send what waits, for a few seconds at most."""
+        ...
+
+
+class TracedRecorder:
+    """A recorder that also tells a tracer."""
+
+    def __init__(self, recorder: Recorder, tracer: Tracer) -> None:
+        self._recorder, self._tracer = recorder, tracer
+
+    def record(self, exchange: Exchange) -> None:
+        """Take one exchange."""
+        self._recorder.record(exchange)
+        self._tracer.tell(exchange, caller.get())
+
+    @property
+    def state(self) -> RecorderState:
+        """How full the recorder is."""
+        return self._recorder.state
 
 
 class Label(msgspec.Struct, frozen=True):

@@ -80,7 +80,25 @@ def thinned(sample: WeightedSample, size: int = SIZE) -> WeightedSample:
     of the others the middles of equal parts are kept.
     """
     values, place = np.unique(sample.values, return_inverse=True)
-    weights: Floats = np.bincount(place, sample.weights, len(values)).astype(np.float64)
+    return _reduced(values, np.bincount(place, sample.weights, len(values)).astype(np.float64), size)
+
+
+def sample_of_ordered(ordered: Floats, size: int = SIZE) -> WeightedSample:
+    """Return the sample of at most about `size` points of `(n,)` values in increasing order.
+
+    Cost: nearly none where no value comes often; otherwise about 2 ns for each value and 5 for each distinct one.
+    """
+    count = len(ordered)
+    if count > size:
+        picked = ordered[((np.arange(size) + 0.5) * (count / size)).astype(np.int64)]
+        if (picked[1:] != picked[:-1]).all():
+            return WeightedSample(picked, np.full(size, count / size))
+    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), count - 1)
+    return _reduced(ordered[ends], np.diff(ends, prepend=-1).astype(np.float64), size)
+
+
+def _reduced(values: Floats, weights: Floats, size: int) -> WeightedSample:
+    """Return a thinned sample of increasing values with weights."""
     if len(values) <= size:
         return WeightedSample(values, weights)
     heavy = weights >= weights.sum() / size

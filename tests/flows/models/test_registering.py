@@ -10,9 +10,10 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import penstock
 from penstock.base.errors import Invalid, NotFound, Refused
@@ -26,6 +27,8 @@ from penstock.flows.models.registering import register_model, serving_note
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference import build_inference_app
+from penstock.monitoring.estimating.losses import find_losses
+from penstock.monitoring.profile import Profile
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.project.project import Project
 from penstock.serving.loaders import load_model
@@ -212,3 +215,34 @@ def test_a_folder_is_loaded_by_its_path(tmp_path: Path) -> None:
     penstock.save_model(model, tmp_path / "m", inputs=X)
     for path in (tmp_path / "m", str(tmp_path / "m")):
         assert penstock.load_model(path).predict(X[:3]).tolist() == model.predict(X[:3]).tolist()
+
+
+def test_a_regression_is_registered_with_what_its_held_out_errors_depend_on(root: Path) -> None:
+    rng = np.random.default_rng(5)
+
+    def write(name: str, rows: int) -> pl.DataFrame:
+        hour = rng.integers(0, 24, rows)
+        delay = 3.0 * hour + rng.normal(0, 1, rows) * np.where(hour < 6, 10, 1)
+        frame = pl.DataFrame({"hour": hour.astype(float), "delay": delay})
+        frame.write_csv(root / f"{name}.csv")
+        return frame
+
+    train, _ = write("train", 2_000), write("test", 1_000)
+    model = LinearRegression().fit(train.select("hour").to_numpy(), train["delay"].to_numpy())
+    penstock.save_model(model, root / "models" / "delay", inputs=train.select("hour"))
+    settings = {"name": "delay", "path": "models/delay", "reference": "train.csv"}
+    for number, more in enumerate(
+        ({}, {"test": "test.csv", "label": "delay"}, {"test": "test.csv", "label": "none"}), 1
+    ):
+        document = {"project": "p", "model": settings | more | {"name": f"delay{number}"}}
+        (root / "penstock.yaml").write_text(json.dumps(document))
+        project = opened(root)
+        version, _ = register_model(project)
+        assert version.profile_digest is not None
+        losses = find_losses(project.artifacts.load(version.profile_digest, Profile.from_bytes))
+        project.close()
+        assert (losses is not None) == (number == 2)
+        if losses is not None:
+            assert (losses.features, losses.row_count) == (("hour",), 1_000)
+            assert losses.absolute.explained_ratio > 0.3
+            assert np.argmax(losses.absolute.steps[1]) < 6, "by night it is further off"

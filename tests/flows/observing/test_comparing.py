@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from penstock.base.errors import Invalid
 from penstock.cli.main import cli
 from penstock.data.formats.batches import BATCH_ROWS, reduce_table
 from penstock.flows.observing.tables import TableComparison
+from penstock.monitoring.reporting.posters import DRAWN_MAX, tables_poster
 
 SENTENCE = "1 of 4 features changed: x. Not compared, because they hold lists, structures or bytes: list."
 
@@ -65,7 +68,7 @@ def test_files_of_every_kind_and_frames_give_the_same(tmp_path: Path) -> None:
 def test_a_column_that_changes_its_kind_late_in_a_file_is_read_as_what_it_is(tmp_path: Path) -> None:
     place = tmp_path / "late.csv"
     place.write_text("x\n" + "1\n" * 20_000 + "1.5\n" + "many\n")
-    counts = reduce_table(place, lambda batches: sum(len(batch["x"]) for batch in batches))
+    counts = reduce_table(place, lambda batches: sum(len(batch.columns["x"]) for batch in batches))
     assert counts == 20_002
     assert penstock.compare_tables(place, place).changed == ()
 
@@ -73,7 +76,9 @@ def test_a_column_that_changes_its_kind_late_in_a_file_is_read_as_what_it_is(tmp
 def test_a_large_file_comes_in_batches(tmp_path: Path) -> None:
     rows = 2 * BATCH_ROWS + 10
     pl.DataFrame({"x": np.zeros(rows)}).write_parquet(tmp_path / "large.parquet")
-    sizes = reduce_table(tmp_path / "large.parquet", lambda batches: [len(batch["x"]) for batch in batches])
+    sizes = reduce_table(
+        tmp_path / "large.parquet", lambda batches: [len(batch.columns["x"]) for batch in batches]
+    )
     assert sum(sizes) == rows
     assert max(sizes) <= 2 * BATCH_ROWS
 
@@ -123,6 +128,30 @@ def test_the_command_needs_no_repository_and_prints_markdown_json_or_a_page(tmp_
     page = tmp_path / "report.html"
     assert run.invoke(cli, [*words, "--html", str(page)]).output.strip() == f"{page}: {document['sentence']}"
     assert page.read_text().startswith("<!doctype html>")
+    picture = tmp_path / "report.png"
+    both = run.invoke(cli, [*words, "--html", str(page), "--png", str(picture), "--json"])
+    assert both.exit_code == 0, both.output
+    assert [json.loads(both.output)[kind] for kind in ("html", "png")] == [str(page), str(picture)]
+    width, height = png_size(picture)
+    assert width == 1976
+    assert height > 1000, "four features, two in a row"
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", data[16:24])
+    return int(width), int(height)
+
+
+def test_a_picture_holds_names_that_are_odd_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    names = ['<b>&"', "\x00 \x1b[1m", "", *(f"f{index}" for index in range(40))]
+    rng = np.random.default_rng(3)
+    found = penstock.compare_tables(*({name: rng.normal(size=300) for name in names} for _ in range(2)))
+    poster = tables_poster(found.report)
+    assert "19 more features are in the whole report." in poster
+    assert sum(one.tag.endswith("}svg") for one in ElementTree.fromstring(poster).iter()) == 1 + DRAWN_MAX
+    assert png_size(found.to_png(tmp_path / "odd.png"))[0] == 1976
 
 
 def test_the_command_says_what_does_not_go_together(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from flows.production.endpoints import World, scored
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
+from penstock.flows.observing.picturing import draw_report
 from penstock.flows.observing.reporting import SPANS_MAX, only_endpoint, report_endpoint
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
+from penstock.monitoring.reporting.posters import endpoint_poster
 from penstock.monitoring.reporting.spans import EndpointReport, Estimate
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
@@ -158,6 +161,15 @@ def test_the_page_needs_nothing_else_and_says_what_its_pictures_show(report: End
     assert "&lt;b&gt;AA" in text
     assert text.count("<svg") == 5 + 3
     assert len(text) < 300_000
+
+
+def test_the_picture_shows_what_is_said_its_lines_and_what_changed_most(report: EndpointReport) -> None:
+    poster = endpoint_poster(report)
+    texts = [one.text or "" for one in ElementTree.fromstring(poster).iter() if one.tag.endswith("}text")]
+    for words in ("Endpoint delay", "Requests", "Latency, p99 in ms", "stable", "canary", "wind", "carrier"):
+        assert words in texts, words
+    assert any("roc_auc" in one for one in texts)
+    assert draw_report(report).startswith(b"\x89PNG")
 
 
 def test_markdown_has_the_same_in_tables(report: EndpointReport) -> None:

@@ -100,6 +100,11 @@ def test_a_scrape_tells_what_the_last_look_found(world: World) -> None:
     assert values(lines, "penstock_feature_drift_ks").keys() == {
         '{endpoint="delay",feature="x0",route="stable",version="4"}'
     }
+    distances = values(lines, "penstock_feature_drift_distance")
+    at = 'distance="{}",endpoint="delay",feature="x0",route="stable",version="4"'
+    for name in ("wasserstein", "jensen_shannon", "chi_square"):
+        assert distances[f"{{{at.format(name)}}}"] > 0.3, distances
+    assert not any('"wasserstein"' in one and '"x0"' not in one for one in distances), "texts have none"
     (unseen,) = values(lines, "penstock_feature_unseen_ratio").values()
     assert 0.2 < unseen < 0.3
     assert values(lines, "penstock_drift_rows")[f"{{{stable}}}"] == 1000

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from penstock.cli.output import Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from penstock.monitoring.reporting.changes import TableReport
+    from penstock.monitoring.reporting.spans import EndpointReport
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -142,6 +147,9 @@ def monitor_dashboard(
 @click.option("--reference", type=TABLE, help="Compare two tables instead: this one, before.")
 @click.option("--current", type=TABLE, help="And this one, now. Parquet, CSV or JSON lines of any size.")
 @click.option("--html", "page", type=FILE, help="Write one HTML file that needs nothing else.")
+@click.option(
+    "--png", "picture", type=FILE, help="Write one picture: what changed most, for a chat or a ticket."
+)
 @json_option
 @pass_session
 def monitor_report(
@@ -151,6 +159,7 @@ def monitor_report(
     reference: Path | None,
     current: Path | None,
     page: Path | None,
+    picture: Path | None,
 ) -> None:
     """Report what changed: of an endpoint (the only one needs no name) since a time, or between two tables.
 
@@ -160,29 +169,35 @@ def monitor_report(
 
     from penstock.base.files import write_atomic
     from penstock.flows.observing.comparing import compare_rows
+    from penstock.flows.observing.picturing import draw_report
     from penstock.flows.observing.reporting import only_endpoint, report_endpoint
     from penstock.monitoring.reporting import markdown, pages
     from penstock.workspace import open_workspace
 
+    report: TableReport | EndpointReport
     if (reference is None) != (current is None):
         raise click.UsageError("--reference and --current go together")
     if reference is not None and current is not None:
         if endpoint is not None:
             raise click.UsageError("two tables have no endpoint: give one or the other")
-        tables = compare_rows(reference, current, (reference.name, current.name))
+        report = tables = compare_rows(reference, current, (reference.name, current.name))
         html, text = pages.render_tables(tables), markdown.tables_markdown(tables)
-        document = {**msgspec.to_builtins(tables), "sentence": tables.sentence}
     else:
         project = open_workspace(session.directory)
         try:
-            report = report_endpoint(project, endpoint or only_endpoint(project), since)
+            report = told = report_endpoint(project, endpoint or only_endpoint(project), since)
         finally:
             project.close()
-        html, text = pages.render_endpoint(report), markdown.endpoint_markdown(report)
-        document = {**msgspec.to_builtins(report), "sentence": report.sentence}
+        html, text = pages.render_endpoint(told), markdown.endpoint_markdown(told)
+    document = {**msgspec.to_builtins(report), "sentence": report.sentence}
+    written = {"html": page, "png": picture}
+    if picture is not None:
+        write_atomic(picture, draw_report(report), mode=0o644)
     if page is not None:
         write_atomic(page, html.encode(), mode=0o644)
-        session.emit({**document, "html": str(page)}, f"{page}: {document['sentence']}")
+    if page is not None or picture is not None:
+        places = {kind: str(place) for kind, place in written.items() if place is not None}
+        session.emit({**document, **places}, f"{', '.join(places.values())}: {report.sentence}")
     else:
         session.emit(document, text.rstrip("\n"))
 

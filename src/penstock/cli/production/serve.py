@@ -121,9 +121,13 @@ def _serve(
     from penstock.flows.models.folders import RegistrySource
     from penstock.processes.fronts import make_fronts
     from penstock.processes.serve import ServeOptions, ServeProcess
-    from penstock.workspace import open_workspace
+    from penstock.processes.tracing import find_tracer
+    from penstock.workspace import environment, open_workspace
 
     project = open_workspace(session.directory)
+    tracer, untraced = find_tracer(environment())
+    if untraced:
+        session.note(f"warning: {untraced}")
     if project.settings_problem is not None:
         session.note(f"warning: penstock.yaml is not used: {project.settings_problem.message}")
     options = ServeOptions(
@@ -139,7 +143,13 @@ def _serve(
     try:
         made = make_fronts(fronts, project.database)
         process = ServeProcess(
-            project.database, RegistrySource(project), made.application, options, bound, made.companion
+            project.database,
+            RegistrySource(project),
+            made.application,
+            options,
+            bound,
+            made.companion,
+            tracer,
         )
         also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
         session.note(f"serving on {process.url}{also} as worker {process.worker}; stop with Ctrl-C")

@@ -9,9 +9,11 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
+from penstock.flows.models.evidence.losses import fit_losses_of
 from penstock.flows.models.folders import fetch_model, files_of_folder, store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment
 from penstock.flows.models.stored import keep_stored
+from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.learned import learn
 from penstock.monitoring.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
@@ -104,6 +106,9 @@ def _reference_profile(project: Project, candidate: Candidate) -> str | None:
     redacted = _redacted(project, candidate.settings.name)
     kept = {name: values for name, values in columns.items() if not is_redacted(name, redacted)}
     profile.learned = learn(kept, candidate.settings.reference_rows)
+    losses = fit_losses_of(project, candidate, profile, redacted)
+    if losses is not None:
+        keep_losses(profile, losses)
     return project.artifacts.put(profile.to_bytes())
 
 

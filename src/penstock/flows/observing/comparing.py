@@ -83,7 +83,7 @@ def _profile(table: Any, edges: Edges | None = None) -> tuple[Profile, Names]:
     def reduce(batches: Iterable[Batch]) -> Profile:
         profile = Profile(edges=edges)
         for batch in batches:
-            profile.update(batch)
+            profile.update(batch.columns, batch.row_count, batch.texts)
         return profile
 
     if isinstance(table, str | Path):

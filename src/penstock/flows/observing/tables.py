@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.base.files import write_atomic
 from penstock.flows.observing.comparing import compare_rows
+from penstock.flows.observing.picturing import draw_report
 from penstock.monitoring.reporting.changes import FeatureChange, TableReport
 from penstock.monitoring.reporting.markdown import tables_markdown
 from penstock.monitoring.reporting.pages import render_tables
@@ -37,6 +38,16 @@ class TableComparison:
         """Write one HTML file that needs nothing else, and return where."""
         place = Path(path)
         write_atomic(place, render_tables(self.report).encode(), mode=0o644)
+        return place
+
+    def to_png(self, path: str | Path) -> Path:
+        """Write it as one picture, and return where.
+
+        Raises:
+            Unavailable: what draws pictures is not installed.
+        """
+        place = Path(path)
+        write_atomic(place, draw_report(self.report), mode=0o644)
         return place
 
     def to_markdown(self) -> str:

@@ -13,8 +13,10 @@ import msgspec
 
 from penstock.monitoring.causes import Cause
 from penstock.monitoring.drift import FeatureDrift, compare
-from penstock.monitoring.estimated import Estimated, estimate
+from penstock.monitoring.estimating.estimated import Estimated, estimate, estimate_errors
+from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
+from penstock.monitoring.quality import Quality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.monitoring.slices import NAME_LENGTH, SliceQuality
 
@@ -73,7 +75,7 @@ def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | None = 
         row_count=traffic.recent.features.row_count if traffic.recent and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
-        estimated=estimate(traffic.recent.outputs, quality) if traffic.recent is not None else None,
+        estimated=_estimated(traffic, quality),
         slices=tuple(measure_slice(one, settings) for one in traffic.slices),
         cause=cause,
     )
@@ -90,3 +92,13 @@ def measure_slice(one: SliceQuality, settings: EndpointSettings) -> SliceMeasure
         label_count=one.label_count,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
     )
+
+
+def _estimated(traffic: Traffic, quality: Quality | None) -> Estimated | None:
+    recent, profile = traffic.recent, traffic.reference.profile
+    if recent is None:
+        return None
+    losses = find_losses(profile)
+    if profile is not None and losses is not None:
+        return estimate_errors(losses, profile, (recent.features, recent.outputs), quality)
+    return estimate(recent.outputs, quality)

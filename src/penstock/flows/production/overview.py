@@ -18,7 +18,7 @@ from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.causes import Cause
-from penstock.monitoring.estimated import Estimated
+from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.metric_names import METRICS

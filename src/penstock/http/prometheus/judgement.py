@@ -17,6 +17,7 @@ from penstock.flows.production.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
 
 FEATURES_MAX = 200
+DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")
 STATES = ("held", "breached", "unjudged")
 SERVER_STATES = ("ready", "failed", "waiting", "pending")
 BY_ROUTE = ("endpoint", "version", "route")
@@ -183,6 +184,12 @@ def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         "Kolmogorov-Smirnov distance of a number against training.",
         labels=of_feature,
     )
+    distances = GaugeMetricFamily(
+        "penstock_feature_drift_distance",
+        "Distance of a feature from training: wasserstein in standard deviations of training, jensen_shannon in "
+        "[0, 1], chi_square as Cohen's w.",
+        labels=[*of_feature, "distance"],
+    )
     unseen = GaugeMetricFamily(
         "penstock_feature_unseen_ratio",
         "Share of a feature's texts that training never had.",
@@ -207,9 +214,13 @@ def _of_drift(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
             missing.add_metric(named, one.missing_ratio_current)
             if one.ks is not None:
                 ks.add_metric(named, one.ks)
+            for name in DISTANCES:
+                distance: float | None = getattr(one, name)
+                if distance is not None:
+                    distances.add_metric([*named, name], distance)
             if one.unseen_ratio is not None:
                 unseen.add_metric(named, one.unseen_ratio)
-    yield from (psi, ks, unseen, missing, rows, untold)
+    yield from (psi, ks, distances, unseen, missing, rows, untold)
 
 
 def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
@@ -226,7 +237,7 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     )
     estimated = GaugeMetricFamily(
         "penstock_quality_estimated",
-        "A metric of quality that is estimated from probabilities, without labels.",
+        "A metric of quality that is estimated without labels: from probabilities, or from a model of the loss.",
         labels=of_metric,
     )
     gaps = GaugeMetricFamily(
@@ -236,7 +247,7 @@ def _of_quality(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
     )
     trusted = GaugeMetricFamily(
         "penstock_quality_estimated_calibration",
-        "1 for what labels say of the probabilities behind estimates: good, off or unchecked.",
+        "1 for what labels say of what estimates stand on: good, off or unchecked.",
         labels=[*BY_ROUTE, "state"],
     )
     slices = GaugeMetricFamily(

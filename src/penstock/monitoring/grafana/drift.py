@@ -16,8 +16,9 @@ BY = "endpoint, version, route, feature"
 NAMED = "{{route}} {{version}} {{feature}}"
 
 
-def _lines(title: str, description: str, metric: str, unit: str = "short") -> Panel:
-    query = Query(f"max by ({BY}) ({metric}{{{CHOSEN}}})", NAMED)
+def _lines(title: str, description: str, metric: str, unit: str = "short", distance: str = "") -> Panel:
+    chosen = f'{CHOSEN},distance="{distance}"' if distance else CHOSEN
+    query = Query(f"max by ({BY}) ({metric}{{{chosen}}})", NAMED)
     return Panel(title=title, description=description, unit=unit, queries=(query,), least=0, width=12)
 
 
@@ -69,6 +70,26 @@ BOARD = Board(
                     "The largest gap between the distributions of a number.",
                     "penstock_feature_drift_ks",
                     "percentunit",
+                ),
+                *(
+                    _lines(title, description, "penstock_feature_drift_distance", distance=name)
+                    for name, title, description in (
+                        (
+                            "wasserstein",
+                            "Wasserstein distance",
+                            "How far a number's values moved, in standard deviations of training.",
+                        ),
+                        (
+                            "jensen_shannon",
+                            "Jensen-Shannon distance",
+                            "Between the shares of a feature's bins, from 0 to 1.",
+                        ),
+                        (
+                            "chi_square",
+                            "Chi-square effect",
+                            "Cohen's w of the shares of a feature's bins: 0.1 is small, 0.3 medium, 0.5 large.",
+                        ),
+                    )
                 ),
                 _lines(
                     "Never seen in training",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from penstock.base.clock import format_ms
 from penstock.monitoring.reporting.changes import FeatureChange, Summary, TableReport, short
-from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, Line, draw_bars, draw_lines
+from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, draw_bars
 from penstock.monitoring.reporting.spans import EndpointReport, Estimate, Span, VersionLine
+from penstock.monitoring.reporting.timelines import timelines
 
 DRAWN_MAX = 200
 """Features whose distributions are drawn; all are in the table."""
 LINED_MAX = 2_000
 """Lines of the table of features."""
-DRIFT_LINES = 4
 STYLE = f"""
 :root {{ color-scheme: light; }}
 body {{ font: 15px/1.45 system-ui, sans-serif; color: #1c1e21; background: #fff; margin: 0 auto; max-width: 60rem;
@@ -205,98 +204,16 @@ def _judged(report: EndpointReport) -> str:
 def _over_time(spans: Sequence[Span]) -> str:
     if not spans:
         return ""
-    metrics = sorted({name for one in spans for name in one.quality})
-    features = _most_drifted(spans)
-    ticks = _ticks(spans)
     parts = ["<h2>Over time</h2>"]
     parts.append('<p><span class="key now">stable</span> &ensp; <span class="key also">canary</span></p>')
-    parts.append(_figure("Requests", _by_route(spans, lambda one: float(one.request_count)), ticks))
-    parts.append(
-        _figure("Share of failed requests", _by_route(spans, lambda one: one.error_ratio), ticks, unit=_share)
-    )
-    parts.append(_figure("Latency, p99 in ms", _by_route(spans, lambda one: one.p99_ms), ticks))
-    for name in metrics:
-        lines = [_with_interval(spans, route, name) for route in ("stable", "canary")]
-        told = [line for line in lines if any(math.isfinite(value) for value in line.values)]
-        parts.append(_figure(f"{name}, with its 95 % interval", told, ticks, floor=False))
-    if features:
-        named = [
-            Line(
-                name=name,
-                moments=[_middle(one) for one in spans if one.route == "stable"],
-                values=[one.drift.get(name, math.nan) for one in spans if one.route == "stable"],
+    for one in timelines(spans):
+        parts.append(f"<figure><figcaption>{escape(one.title)}</figcaption>{one.picture}</figure>")
+        if one.names:
+            keys = (
+                f'<span class="key line{index}">{escape(name)}</span>' for index, name in enumerate(one.names)
             )
-            for name in features
-        ]
-        keys = " &ensp; ".join(
-            f'<span class="key line{index}">{escape(name)}</span>' for index, name in enumerate(features)
-        )
-        parts.append(_figure("Population stability index of the features that drifted most", named, ticks))
-        parts.append(f"<p>{keys}</p>")
-    return "\n".join(part for part in parts if part)
-
-
-def _most_drifted(spans: Sequence[Span]) -> list[str]:
-    most: dict[str, float] = {}
-    for one in spans:
-        for name, value in one.drift.items():
-            most[name] = max(most.get(name, 0.0), value)
-    return sorted(most, key=lambda name: (-most[name], name))[:DRIFT_LINES]
-
-
-def _by_route(spans: Sequence[Span], value: Callable[[Span], float | None]) -> list[Line]:
-    found = []
-    for route in ("stable", "canary"):
-        own = [one for one in spans if one.route == route]
-        if own:
-            numbers = [math.nan if (got := value(one)) is None else got for one in own]
-            found.append(Line(name=route, moments=[_middle(one) for one in own], values=numbers))
-    return found
-
-
-def _with_interval(spans: Sequence[Span], route: str, metric: str) -> Line:
-    own = [one for one in spans if one.route == route]
-    found = [one.quality.get(metric) for one in own]
-
-    def numbers(name: str) -> list[float]:
-        got = [getattr(one, name) if one is not None else None for one in found]
-        return [math.nan if one is None else float(one) for one in got]
-
-    moments = [_middle(one) for one in own]
-    return Line(
-        name=route, moments=moments, values=numbers("value"), low=numbers("low"), high=numbers("high")
-    )
-
-
-def _middle(one: Span) -> float:
-    return (one.start_s + one.end_s) / 2
-
-
-def _ticks(spans: Sequence[Span]) -> list[tuple[float, str]]:
-    first, last = _middle(spans[0]), max(_middle(one) for one in spans)
-    places = [first] if first == last else [first + (last - first) * share for share in (0.08, 0.5, 0.92)]
-    return [(place, format_ms(int(1000 * place)).removesuffix("Z")[:16]) for place in places]
-
-
-def _figure(
-    title: str,
-    lines: Sequence[Line],
-    ticks: Sequence[tuple[float, str]],
-    *,
-    floor: bool = True,
-    unit: Callable[[float], str] = short,
-) -> str:
-    told = "; ".join(f"{one.name} last {short(_last(one.values))}" for one in lines)
-    picture = draw_lines(lines, f"{title} over time; {told}", ticks, floor=floor, unit=unit)
-    return f"<figure><figcaption>{escape(title)}</figcaption>{picture}</figure>" if picture else ""
-
-
-def _share(ratio: float) -> str:
-    return f"{100 * ratio:.3g} %"
-
-
-def _last(values: Sequence[float]) -> float:
-    return next((one for one in reversed(values) if math.isfinite(one)), math.nan)
+            parts.append(f"<p>{' &ensp; '.join(keys)}</p>")
+    return "\n".join(parts)
 
 
 def _events(report: EndpointReport) -> str:

@@ -42,9 +42,9 @@ def _library() -> ModuleType:
         import vl_convert
     except ImportError:
         raise Unavailable(
-            "drawing plots needs vl-convert, which is not installed",
+            "a picture needs vl-convert, which is not installed",
             code="plots.no_library",
-            hint="pip install 'penstock[plots]', or --json and --show-vega, which need nothing",
+            hint="pip install 'penstock[plots]'; JSON and --show-vega need nothing",
         ) from None
     return vl_convert
 
@@ -74,6 +74,16 @@ def draw_png(spec: Spec) -> bytes:
         Unavailable: the library is not installed.
     """
     picture: bytes = _library().vegalite_to_png(spec, scale=2, allowed_base_urls=[])
+    return picture
+
+
+def picture_of(svg: str) -> bytes:
+    """Return an SVG picture as PNG, twice as many pixels each way.
+
+    Raises:
+        Unavailable: the library is not installed.
+    """
+    picture: bytes = _library().svg_to_png(svg, scale=2)
     return picture
 
 

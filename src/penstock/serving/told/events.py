@@ -1,6 +1,7 @@
 """CloudEvents of payload loggers: the request and the answer of a call, which come apart and in any order.
 
-What KServe and Seldon Core send: binary mode (attributes are `ce-…` headers) and structured mode (one JSON object).
+What KServe and Seldon Core send: binary mode (attributes are `ce-…` headers), structured mode (one JSON object), and
+batched mode (an array of such objects), in which brokers such as Knative's hand on many at once.
 KServe gives both events of a call the same `id`; Seldon gives them the same `requestid`. A half is kept in the store
 until the other one comes.
 
@@ -34,6 +35,8 @@ TYPES: dict[str, Side] = {
 KEPT_MS = 86_400_000
 """So long a half waits for the other one."""
 ID_MAX = 256
+EVENTS_MAX = 1_000
+"""Of one request in batched mode."""
 
 halves = sa.Table(
     "observation_halves",
@@ -64,20 +67,40 @@ def is_event(headers: Mapping[str, str]) -> bool:
     return "ce-type" in headers or "ce-specversion" in headers or kind in {STRUCTURED, BATCHED}
 
 
-def read_event(headers: Mapping[str, str], body: bytes) -> Half:
-    """Read a CloudEvent of a payload logger.
+def read_events(headers: Mapping[str, str], body: bytes) -> list[Half]:
+    """Read the CloudEvents of a payload logger that a request holds: one, or in batched mode any number.
 
     Raises:
-        Invalid: it is none, of another type, or says not which call it is about (`observations.bad_event`).
+        Invalid: one is none, of another type, or says not which call it is about (`observations.bad_event`).
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == BATCHED:
-        raise _bad("several events in one request are not understood", "send one CloudEvent a request")
+        return _batched(body)
     if kind == STRUCTURED:
-        attributes, data = _structured(body)
-    else:
-        attributes = {name[3:]: value for name, value in headers.items() if name.startswith("ce-")}
-        data = _json(body, "its data")
+        return [_half(*_structured(_json(body, "it")))]
+    attributes = {name[3:]: value for name, value in headers.items() if name.startswith("ce-")}
+    return [_half(attributes, _json(body, "its data"))]
+
+
+def _batched(body: bytes) -> list[Half]:
+    documents = _json(body, "it")
+    if not isinstance(documents, list) or not documents:
+        raise _bad("a batch is an array of events, one at least")
+    if len(documents) > EVENTS_MAX:
+        raise _bad(
+            f"it holds {len(documents)} events, and a request at most {EVENTS_MAX}", "send them in parts"
+        )
+    found = []
+    for number, document in enumerate(documents, 1):
+        try:
+            found.append(_half(*_structured(document)))
+        except Invalid as error:
+            why = error.message.partition(": ")[2]
+            raise _bad(f"event {number} of {len(documents)}: {why}", error.hint) from None
+    return found
+
+
+def _half(attributes: Mapping[str, Any], data: Any) -> Half:
     found = str(attributes.get("type", ""))
     side = TYPES.get(found)
     if side is None:
@@ -97,8 +120,7 @@ def read_event(headers: Mapping[str, str], body: bytes) -> Half:
     )
 
 
-def _structured(body: bytes) -> tuple[dict[str, Any], Any]:
-    document = _json(body, "it")
+def _structured(document: Any) -> tuple[dict[str, Any], Any]:
     if not isinstance(document, dict):
         raise _bad("it is no JSON object")
     if "data_base64" in document:

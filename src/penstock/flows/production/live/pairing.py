@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from penstock.base.clock import now_ms
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
@@ -27,6 +29,33 @@ def endpoint_of(half: Half, named: str | None) -> str:
             hint="add ?endpoint=NAME to the logger's URL",
         )
     return found
+
+
+def take_halves(
+    project: Project, ingest: Ingest, halves: Sequence[tuple[str, Half]], model: str | None
+) -> Taken:
+    """Take events that came in one request, each with its endpoint, as `take_half` does; of several, say it of all.
+
+    Where it fails on the way, what came before is taken, and once: the same request sent again takes the rest.
+    """
+    if len(halves) == 1:
+        return take_half(project, ingest, *halves[0], model)
+    for _, half in halves:
+        values_of(half.payload)
+    calls: dict[str, Taken] = {}
+    for endpoint, half in halves:
+        taken = take_half(project, ingest, endpoint, half, model)
+        before = calls.get(taken.batch)
+        if before is None or not before.prediction_ids:
+            calls[taken.batch] = taken
+    named = "/".join(f"{endpoint}/{half.call_id}/{half.side}" for endpoint, half in halves)
+    return Taken(
+        batch=f"events-{digest_bytes(named.encode())[:48]}",
+        is_new=any(one.is_new for one in calls.values()),
+        observation_count=sum(one.observation_count for one in calls.values()),
+        prediction_ids=tuple(id_ for one in calls.values() for id_ in one.prediction_ids),
+        answers_left_out=sum(one.answers_left_out for one in calls.values()),
+    )
 
 
 def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model: str | None) -> Taken:

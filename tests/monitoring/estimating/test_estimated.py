@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
-from penstock.monitoring.estimated import estimate
+from penstock.monitoring.estimating.estimated import estimate
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
 from penstock.stats.estimation import estimate_performance

@@ -1,8 +1,9 @@
 """Quality without labels: what a window's probabilities say of it, and how far that was off where labels came.
 
-Only classifiers of two classes: of more, a window does not keep which probabilities were of one row. It holds as long
-as the probabilities are calibrated, which labels tell; a model whose input changed so that the same input means
-something else (concept drift) is not found by it.
+Of classifiers only those of two classes: of more, a window does not keep which probabilities were of one row. It holds
+as long as the probabilities are calibrated, which labels tell. Of regressions the errors that a model of its loss expects
+(`losses`), held to the labels that came. A model whose input changed so that the same input means something else (concept
+drift) is not found by either.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from penstock.monitoring.estimating.loss_model import LossModel
+from penstock.monitoring.estimating.losses import expected_errors
 from penstock.monitoring.profile import NumberColumn, Profile
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import BINS, NONE
@@ -26,6 +29,9 @@ POINTS = 1000
 OFF = 0.05
 """Calibration error that is surely exceeded where probabilities are no longer taken for calibrated."""
 LABELS_MIN = 200
+FAR = 3.0
+"""Standard errors, and `OFF_RATIO` of the truth, by which an expected error may differ from what labels say."""
+OFF_RATIO = 0.1
 
 
 class Estimated(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +39,8 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
 
     `gaps` say by how much the estimate for rows that have labels was above what their labels said. `calibration` is
     `unchecked` with too few labels, `good`, or `off`: then the estimate is not to be trusted. `calibration_error` is the
-    mean gap of probability and truth, None where it is unchecked.
+    mean gap of probability and truth, None where it is unchecked; of a regression, the share of the truth by which the
+    expected mean absolute error is off.
     """
 
     metrics: dict[str, tuple[float, float]]
@@ -41,6 +48,7 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Literal["unchecked", "good", "off"] = "unchecked"
     calibration_error: float | None = None
     gaps: dict[str, float] = {}
+    method: Literal["probabilities", "losses"] = "probabilities"
 
     @property
     def sentence(self) -> str:
@@ -49,6 +57,8 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
             f"{name} {value:.3f} ± {2 * error:.3f}" for name, (value, error) in sorted(self.metrics.items())
         ]
         said = f"{', '.join(parts)}, estimated from {self.row_count} rows without labels"
+        if self.method == "losses":
+            return said + self._held_to_labels()
         if self.calibration_error is None:
             return f"{said}; not checked: too few labels say whether the probabilities are calibrated"
         gaps = ", ".join(f"{name} by {gap:+.3f}" for name, gap in sorted(self.gaps.items()))
@@ -58,6 +68,45 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
                 f"{said}; not to be trusted: the probabilities are off by {self.calibration_error:.3f}{was}"
             )
         return f"{said}; the probabilities are calibrated within {self.calibration_error:.3f}{was}"
+
+    def _held_to_labels(self) -> str:
+        if self.calibration_error is None:
+            return "; not checked: too few labels came"
+        gaps = ", ".join(f"{name} by {gap:+.3f}" for name, gap in sorted(self.gaps.items()))
+        trust = "not to be trusted: " if self.calibration == "off" else ""
+        return f"; {trust}where labels came it was off: {gaps}"
+
+
+def estimate_errors(
+    model: LossModel, reference: Profile, window: tuple[Profile, Profile], quality: Quality | None = None
+) -> Estimated | None:
+    """Return the errors that are expected of a regression; None without enough answers.
+
+    Args:
+        reference: the profile that the losses were fitted over.
+        window: what the window knows of features and of outputs.
+        quality: what labels said of the same version, for the check.
+    """
+    metrics = _finite(expected_errors(model, reference, *window))
+    column = window[1].column("prediction")
+    if not metrics or column is None or column.count < ROWS_MIN:
+        return None
+    found = Estimated(metrics=metrics, row_count=column.count, method="losses")
+    if quality is None or quality.label_count < LABELS_MIN:
+        return found
+    truth = {name: quality.metric(name) for name in metrics}
+    gaps = {name: metrics[name][0] - value for name, (value, _) in truth.items() if math.isfinite(value)}
+    mae, error = truth["mae"]
+    if not math.isfinite(mae) or mae <= 0:
+        return msgspec.structs.replace(found, gaps=gaps)
+    chance = FAR * math.hypot(metrics["mae"][1], error if math.isfinite(error) else 0.0)
+    is_off = abs(gaps["mae"]) > max(chance, OFF_RATIO * mae)
+    return msgspec.structs.replace(
+        found,
+        calibration="off" if is_off else "good",
+        calibration_error=abs(gaps["mae"]) / mae,
+        gaps=gaps,
+    )
 
 
 def estimate(outputs: Profile, quality: Quality | None = None) -> Estimated | None:
