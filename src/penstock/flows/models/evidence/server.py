@@ -108,7 +108,9 @@ def _wait(process: subprocess.Popen[bytes], log: Path, until_s: float) -> str:
 
 
 def _ask(url: str, bodies: Sequence[bytes], ready_s: float, pid: int) -> ServedApart:
-    connection, errors, took = WebConnection(url, timeout_s=30.0), [], []
+    connection = WebConnection(url, timeout_s=30.0)
+    errors: list[str] = []
+    took: list[float] = []
     for body in bodies:
         began = time.perf_counter()
         try:
