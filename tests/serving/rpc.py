@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from penstock.base.store.database import Database
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.rpc.callers import Doorkeeper
 from penstock.rpc.server import RpcOptions, RpcServer

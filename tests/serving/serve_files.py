@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from penstock.base.store.database import connect
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.serving.loaders import ModelFiles
 from serving.models import SIGNATURE, FolderSource

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused, Unavailable
 from penstock.base.store.database import Database
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import EndpointSettings, TrafficSettings
 from penstock.processes.serve import ServeOptions, ServeProcess

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.processes import serve
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.serving.loaders import ModelFiles

@@ -11,7 +11,7 @@ import pytest
 
 from penstock.base.errors import Conflict
 from penstock.base.store.database import Database
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import list_windows
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.records.signature import Column

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import list_windows

@@ -15,7 +15,7 @@ import pytest
 import penstock as penstock_client
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.overview import overview
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock

@@ -17,7 +17,7 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.store.copying import copy_store
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import windows
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.project.project import Project

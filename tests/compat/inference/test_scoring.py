@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import penstock
 from facts import fact
 from penstock.base.store.database import Database
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders import ModelFiles

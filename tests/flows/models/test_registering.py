@@ -26,7 +26,7 @@ from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model, serving_note
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.profile import Profile
 from penstock.processes.serve import ServeOptions, ServeProcess

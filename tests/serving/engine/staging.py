@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from penstock.base.threads import begin
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.http.listen import bind, make_server, serve_on, url_of
 from penstock.records.signature import Column, Signature
 from penstock.serving.dataplane import DataPlane

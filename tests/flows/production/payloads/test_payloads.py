@@ -26,7 +26,7 @@ from penstock.flows.production.payloads.reading import read_payloads
 from penstock.flows.production.payloads.sampling import Hour
 from penstock.flows.production.payloads.segments import concat, decode, encode, frame_of
 from penstock.flows.production.payloads.tidying import tidy
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.processes.serve import ServeOptions, ServeProcess

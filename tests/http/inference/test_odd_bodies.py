@@ -11,7 +11,7 @@ import pytest
 
 import sharing
 from penstock.base.store.database import connect, metadata
-from penstock.http.inference import build_inference_app
+from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from serving.fixtures import train
 from serving.models import FolderSource, deploy, files_of, request_body

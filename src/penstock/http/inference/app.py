@@ -23,16 +23,16 @@ from starlette.routing import Route
 
 import penstock
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.http.admitting import Admit, Admits, sender_of
-from penstock.http.answering import JSON, OCTETS, Answering, Prepared, identity_headers
 from penstock.http.bodies import MEBIBYTE, read_body
-from penstock.http.describing import describe_endpoints
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.headers import find_header
 from penstock.http.hosts import HostCheck
-from penstock.http.infer_first import Fronted, InferFirst
+from penstock.http.inference.admitting import Admit, Admits, sender_of
+from penstock.http.inference.answering import JSON, OCTETS, Answering, Prepared, identity_headers
+from penstock.http.inference.describing import describe_endpoints
+from penstock.http.inference.first import Fronted, InferFirst
+from penstock.http.inference.scoring import Scoring
 from penstock.http.prometheus.traffic import CONTENT_TYPE, InferenceMetrics
-from penstock.http.scoring import Scoring
 from penstock.records.signature import Signature
 from penstock.serving.codecs import (
     Encoding,

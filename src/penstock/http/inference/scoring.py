@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 import penstock
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
-from penstock.http.answering import JSON, Answering, Prepared, identity_headers
 from penstock.http.errors import json_response, status_of
+from penstock.http.inference.answering import JSON, Answering, Prepared, identity_headers
 from penstock.records.signature import Signature
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane

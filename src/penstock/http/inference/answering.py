@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.http.bodies import read_body
-from penstock.http.departure import Caller, Callers
 from penstock.http.headers import find_header
+from penstock.http.inference.departure import Caller, Callers
 from penstock.http.prometheus.traffic import InferenceMetrics
 from penstock.records.signature import Signature
 from penstock.serving.codecs import InferRequest, InferResponse

@@ -1,0 +1,1 @@
+"""Inference over HTTP: the Open Inference Protocol, MLflow's scoring routes, and who may ask."""
