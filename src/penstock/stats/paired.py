@@ -69,7 +69,7 @@ def mcnemar(
     """
     each = candidate - baseline
     count = len(each)
-    sums: Floats = each if groups is None else np.bincount(groups, each)
+    sums: Floats = each if groups is None else np.bincount(groups, each).astype(np.float64)
     sizes: Floats = np.ones(count) if groups is None else np.bincount(groups).astype(np.float64)
     worse, different = _flips(sums)
     won, lost = float((each > 0).sum()), float((each < 0).sum())
