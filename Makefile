@@ -20,7 +20,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium default-jre-headless
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-kills \
+.PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
 	bench-reaction bench-control bench-monitoring bench-watch bench-pages \
 	test-clients clean programs
 
@@ -126,6 +126,9 @@ bench-monitoring: $(VENV)/.tested .venv-monitoring/.installed ## Measure drift, 
 
 bench-judgement: $(VENV)/.tested ## Measure how often guardrails are wrong, and how soon right: simulations on one core.
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_judgement.py
+
+bench-champion: $(VENV)/.tested ## Measure how often the champion gate is wrong: simulations on one core.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python bench/bench_champion.py
 
 bench-kills: $(VENV)/.tested programs ## Kill the controller and serve a hundred times on each store, and look for what is not whole.
 	$(BIN)/python bench/bench_kills.py

@@ -249,6 +249,8 @@ def test_nobody_gets_anything_but_health_and_version(guarded: Guarded) -> None:
         ("POST", "/api/2.0/mlflow/users/create", {}),
         ("POST", "/ajax-api/3.0/jobs/x", {}),
         ("POST", "/graphql", {}),
+        ("POST", "/models/alices/1/approve", {}),
+        ("POST", "/api/penstock/v1/models/alices/versions/1/approvals", {}),
     ]
     paths += [
         ("GET", f"{prefix}/api/3.0/mlflow/server-info".replace("/ajax-api/api", "/ajax-api"), None)
@@ -384,6 +386,8 @@ def test_pages_and_api_are_for_those_who_read_everything(guarded: Guarded) -> No
     for name in ("outsider", "reader"):  # what a page changes needs more than reading
         for method in ("GET", "POST"):
             assert guarded.send(name, method, "/models/alices/1/promote").status_code == 403, (name, method)
+        for path in ("/models/alices/1/approve", "/api/penstock/v1/models/alices/versions/1/approvals"):
+            assert guarded.send(name, "POST", path, {}).status_code == 403, (name, path)
 
 
 def test_what_belongs_to_alice_is_not_reached_through_what_belongs_to_another(guarded: Guarded) -> None:

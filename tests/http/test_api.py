@@ -87,11 +87,17 @@ def test_every_described_route_answers_as_described(client: TestClient) -> None:
     told = {
         "observations": {"batch": "described", "endpoint": "delay"},
         "feedback": [],
+        "approve": {"comment": "described"},
     }
     for path, item in document["paths"].items():
         if "post" in item:
             operation = item["post"]
             answer = client.post(path.replace("{name}", "delay"), json=told[operation["operationId"]])
+            if (
+                operation["operationId"] == "approve"
+            ):  # nobody is signed in: see tests/flows/models/test_approving.py
+                assert answer.status_code in {403, 404}, answer.text
+                continue
             assert answer.status_code == 200, (path, answer.text)
             body = operation["requestBody"]["content"]["application/json"]["schema"]
             jsonschema.validate(

@@ -103,6 +103,30 @@ def test_the_champion_check_says_what_does_not_allow_it() -> None:
     assert judge("  - champion: {metric: roc_auc, group: hour, max_drop: 0.2}", Rows(0.5, 0.5)) == ["pass"]
 
 
+def test_the_champion_check_compares_several_metrics_in_two_modes_alone_and_in_groups() -> None:
+    both = "metric: [accuracy, roc_auc]"
+    for rows, not_worse, non_inferior in (
+        (Rows(1.0, 1.5), "pass", "pass"),
+        (Rows(1.5, 1.0), "fail", "fail"),
+        (Rows(1.0, 1.0, count=300), "pass", "fail"),  # too few to be sure either way
+    ):
+        for group in ("", ", group: hour"):
+            asked = [f"{both}, mode: not_worse{group}", f"{both}, mode: non_inferior, margin: 0.02{group}"]
+            found = [judge(f"  - champion: {{{one}}}", rows) for one in asked]
+            assert found == [[not_worse], [non_inferior]], (rows._candidate[:2], group)
+    (worse,) = run_checks(
+        gates(f"  - champion: {{{both}, mode: not_worse}}"), Evidence(Path(), {}, Rows(1.5, 1))
+    )
+    assert "surely worse (p " in worse.sentence
+    assert "after Holm over 2 metrics" in worse.expected
+    kept = worse.evidence["metrics"]
+    assert (kept["accuracy"]["test"], kept["roc_auc"]["test"]) == ("mcnemar", "delong")
+    assert kept["accuracy"]["p_adjusted"] >= kept["accuracy"]["p_worse"]
+    lacking = Rows(0.5, 0.5)
+    lacking._candidate = np.where(np.arange(2000) == 3, np.nan, lacking._candidate)
+    assert "the candidate gives no number" in champion_sentence(f"  - champion: {{{both}}}", lacking)
+
+
 def test_a_model_with_the_champions_own_scores_passes_without_any_margin() -> None:
     same = Rows(0.5, 0.5)
     same._champion = same._candidate
@@ -113,6 +137,10 @@ def test_gate_settings_that_came_later_leave_older_verdicts_alone() -> None:
     plain = settings_digest(gates(CHAMPION), Path())
     assert plain == settings_digest(gates(CHAMPION.replace("}", ", min_groups: 10}")), Path())
     assert plain != settings_digest(gates(CHAMPION.replace("}", ", group: hour}")), Path())
+    assert plain != settings_digest(gates(CHAMPION.replace("}", ", mode: non_inferior}")), Path())
+    # as it was signed before there were modes
+    digest = "c4942981812167a6a5c4d6b28544416e840032032a7e6393867e6246396f5de1"
+    assert plain == digest
 
 
 def test_the_champion_check_tells_better_equal_and_worse_apart() -> None:
@@ -152,6 +180,11 @@ def test_other_gates_have_another_digest() -> None:
         ("  - metric: {name: a, min: 1}\n    champion: {metric: brier}", "exactly one of"),
         ("  - metrik: {name: a, min: 1}", "did you mean `metric`?"),
         ("  - champion: {metric: roc_auc, alpha: 2}", "alpha"),
+        ("  - champion: {metric: [roc_auc, f1]}", "roc_auc"),
+        ("  - champion: {metric: []}", "one metric, or several"),
+        ("  - champion: {metric: mae, mode: not_worse, margin: 0.1}", "has no `margin`"),
+        ("  - champion: {metric: mae, max_drop: 0.1, margin: 0.1}", "another word"),
+        ("  - champion: {metric: mae, mode: not_worse, test: paired_bootstrap}", "test: by_metric"),
     ],
 )
 def test_a_gate_that_means_nothing_is_refused_with_its_line(text: str, said: str) -> None:

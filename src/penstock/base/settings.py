@@ -145,6 +145,10 @@ class _Reader:
         ]
         if isinstance(node, yaml.MappingNode) and len(structs) == 1:
             return self.read(node, structs[0], field)
+        lists = [option for option in rest if get_origin(option) in (tuple, list)]
+        fitting = lists if isinstance(node, yaml.SequenceNode) else [one for one in rest if one not in lists]
+        if lists and len(fitting) == 1:
+            return self.read(node, fitting[0], field)
         return self._read_value(node, kind, field)
 
     def _read_struct(self, node: yaml.Node, kind: type[msgspec.Struct], field: str) -> Any:

@@ -96,7 +96,7 @@ def render_markdown(report: CiReport) -> str:
     if report.checks:
         lines += ["", "| gate | | finding |", "| --- | --- | --- |"]
         lines += [
-            f"| {check.kind} `{check.name}` | {'✅' if check.status == 'pass' else '⚠️' if check.severity == 'warn' else '❌'} "
+            f"| {check.kind} `{check.name}` | {'✅' if check.status == 'pass' else '⏳' if check.status == 'waiting' else '⚠️' if check.severity == 'warn' else '❌'} "
             f"| {_escape(check.sentence)} |"
             for check in report.checks
         ]

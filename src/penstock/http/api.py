@@ -1,6 +1,6 @@
 """`/api/penstock/v1`: endpoints, revisions, windows, events, models, verdicts, runs and lineage as JSON.
 
-Read-only, but for what services of the user's own tell (`http/told.py`). Every route stands once in `_Api.routes`, with what it answers; the router and the OpenAPI
+Read-only, but for approvals and for what services of the user's own tell (`http/told.py`). Every route stands once in `_Api.routes`, with what it answers; the router and the OpenAPI
 document are both made from that list, so neither can say what the other does not do.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from penstock.access.admission import Admission
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import Event, list_events
 from penstock.flows.chain.lineage import Explanation
+from penstock.flows.models.evidence.approving import decide_approval
 from penstock.flows.models.views import ModelView, VersionView, view_models
 from penstock.flows.production.overview import EndpointView, overview
 from penstock.flows.production.windows import WindowView, view_windows
@@ -28,6 +30,7 @@ from penstock.http.operations import PREFIX, Operation, Telling, openapi
 from penstock.http.subjects import explain_subject, named_version
 from penstock.http.told import TellingServices
 from penstock.project.project import Project
+from penstock.registry.approvals import Approval
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.references import resolve_version
 from penstock.registry.verdicts import get_verdict
@@ -72,6 +75,13 @@ def api_routes(project: Project, admission: Admission | None = None) -> list[Rou
     return [Route(f"{PREFIX}/openapi.json", describe, methods=["GET"]), *map(route, operations)]
 
 
+class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a version."""
+
+    comment: str = ""
+    withdraw: bool = False
+
+
 class _Api:
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -95,11 +105,33 @@ class _Api:
             Operation("/models", self.models, list[ModelView]),
             Operation("/models/{name}/versions", self.versions, list[ModelVersion], model=_named_model),
             Operation("/models/{name}/versions/{number}", self.version, VersionView, model=_named_model),
+            Telling(
+                "/models/{name}/versions/{number}/approvals",
+                self.approve,
+                list[Approval],
+                method="POST",
+                takes=ApprovalBody,
+            ),
             Operation("/references/{reference:path}", self.reference, ModelVersion, model=_referred_model),
             Operation("/verdicts/{id}", self.verdict, Verdict),
             Operation("/runs", self.runs, list[Run], (limit, ("experiment", "only this experiment"))),
             Operation("/runs/{id}", self.run, Run),
         )
+
+    def approve(self, request: Request, body: bytes) -> Any:
+        """Approve a version in the caller's name, or take that back; what everybody said of it last."""
+        try:
+            asked = msgspec.json.decode(body or b"{}", type=ApprovalBody)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"the body is no approval: {error}", code="http.bad_body") from None
+        caller = caller_of(request.scope)
+        found = named_version(self._project, request.path_params["name"], request.path_params["number"])
+        with self._project.database.read() as connection:
+            caller.require(connection, "model", found.version.model, "writer")
+        standing = decide_approval(
+            self._project, found.version, caller.actor, asked.comment, withdraw=asked.withdraw
+        )
+        return list(standing.approvals)
 
     def endpoints(self, _request: Request) -> Any:
         """Every endpoint with its health, recent traffic and findings."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-CheckStatus = Literal["pass", "fail", "error", "skipped"]
+CheckStatus = Literal["pass", "fail", "error", "skipped", "waiting"]
 Severity = Literal["block", "warn"]
 
 
@@ -146,7 +146,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """One check's finding; an `error`, which could not be checked, never passes.
 
     `observed` was to be `expected`, over `n` rows or requests, and lies in `interval`; `asked` are the check's settings.
-    `waiver` let it pass though it failed.
+    `waiver` let it pass though it failed. `waiting`: the doors ask it, again each time.
     """
 
     kind: str
@@ -166,7 +166,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     def is_blocking(self) -> bool:
         """Whether it alone refuses the model."""
         is_waived = self.waiver is not None and self.status == "fail"
-        return self.status != "pass" and self.severity == "block" and not is_waived
+        return self.status not in {"pass", "waiting"} and self.severity == "block" and not is_waived
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,10 +196,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             return f"{passed} of {passed} checks passed"
         blocking = len(self.blocking)
         waived = sum(check.waiver is not None for check in self.checks)
-        warned = len(self.checks) - passed - blocking - waived
+        waits = sum(check.status == "waiting" for check in self.checks)
+        warned = len(self.checks) - passed - blocking - waived - waits
         words = [f"{passed} of {len(self.checks)} checks passed"]
         words += [f"{blocking} refuse{'s' if blocking == 1 else ''} it"] if blocking else []
         words += [f"{waived} waived"] if waived else []
+        words += [f"{waits} asked at each door"] if waits else []
         words += [f"{warned} only warn{'s' if warned == 1 else ''}"] if warned else []
         return ", ".join(words)
 

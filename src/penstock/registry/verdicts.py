@@ -92,6 +92,14 @@ def list_verdict_ids(
     return list(connection.execute(query).scalars())
 
 
+def count_models_judged(connection: sa.Connection, digest: str, until_ms: int) -> int:
+    """Return how many different models were judged until that time on data that have a digest, such as a held-out table."""
+    query = sa.select(verdicts.c.model_digest, verdicts.c.data).where(
+        verdicts.c.created_ms <= until_ms, sa.cast(verdicts.c.data, sa.Text).contains(digest, autoescape=True)
+    )
+    return len({row.model_digest for row in connection.execute(query) if digest in row.data.values()})
+
+
 def was_called(connection: sa.Connection, old: str, new: str) -> bool:
     """Say whether the model `new` had the name `old` before."""
     name: str | None = old

@@ -1,6 +1,6 @@
 """Quantiles of the beta, chi-square and Student's distribution, to twelve digits, in plain Python.
 
-Three functions are all that is needed of a library of 140 MB (scipy, which the tests compare these with).
+Four functions are all that is needed of a library of 140 MB (scipy, which the tests compare these with).
 """
 
 from __future__ import annotations
@@ -48,6 +48,20 @@ def student_quantile(degrees: float, alpha: float) -> float:
     """
     rest = beta_quantile(degrees / 2, 0.5, alpha)
     return math.sqrt(degrees * (1 - rest) / rest)
+
+
+def student_tail(value: float, degrees: float) -> float:
+    """Return P(T > value) for T of Student's distribution.
+
+    Source:
+        Abramowitz, Stegun, Handbook of Mathematical Functions, 26.7.1 (Student's law by the beta's).
+
+    Example:
+        >>> round(student_tail(2.776, 4), 3)
+        0.025
+    """
+    beyond = _beta_share(degrees / 2, 0.5, degrees / (degrees + value * value)) / 2
+    return beyond if value >= 0 else 1 - beyond
 
 
 @lru_cache(maxsize=1024)

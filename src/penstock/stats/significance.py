@@ -72,33 +72,55 @@ def roc_auc(labels: Floats, scores: Floats) -> WeightedMetric:
     return weighted
 
 
-def _mean_of(losses: Floats) -> WeightedMetric:
+def losses(metric: str, labels: Floats, scores: Floats) -> Floats:
+    """Return what each row costs, (n,), under a metric that is a mean over rows; of accuracy 1 where a row is wrong.
+
+    Raises:
+        KeyError: the metric is no such mean.
+    """
+    return _LOSSES[metric](labels, scores)
+
+
+def _log_losses(labels: Floats, scores: Floats) -> Floats:
+    epsilon = np.finfo(np.float64).eps
+    clipped = np.clip(scores, epsilon, 1 - epsilon)
+    found: Floats = -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
+    return found
+
+
+_LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "brier": lambda labels, scores: (scores - labels) ** 2,
+    "accuracy": lambda labels, scores: ((scores >= 0.5) != (labels > 0.5)).astype(np.float64),
+    "log_loss": _log_losses,
+    "mae": lambda labels, scores: np.abs(scores - labels),
+}
+
+
+def _mean_of(each: Floats) -> WeightedMetric:
     def weighted(weights: Floats) -> float:
-        return float(np.average(losses, weights=weights))
+        return float(np.average(each, weights=weights))
 
     return weighted
 
 
 def brier(labels: Floats, scores: Floats) -> WeightedMetric:
     """Return the mean squared error of probabilities as a function of row weights."""
-    return _mean_of((scores - labels) ** 2)
+    return _mean_of(losses("brier", labels, scores))
 
 
 def accuracy(labels: Floats, scores: Floats) -> WeightedMetric:
     """Return the share of rows on the right side of 0.5 as a function of row weights."""
-    return _mean_of(((scores >= 0.5) == (labels > 0.5)).astype(np.float64))
+    return _mean_of(1 - losses("accuracy", labels, scores))
 
 
 def log_loss(labels: Floats, scores: Floats) -> WeightedMetric:
     """Return the mean negative log likelihood as a function of row weights; scores are clipped at the type's epsilon."""
-    epsilon = np.finfo(np.float64).eps
-    clipped = np.clip(scores, epsilon, 1 - epsilon)
-    return _mean_of(-(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped)))
+    return _mean_of(losses("log_loss", labels, scores))
 
 
 def mae(labels: Floats, scores: Floats) -> WeightedMetric:
     """Return the mean absolute error as a function of row weights."""
-    return _mean_of(np.abs(scores - labels))
+    return _mean_of(losses("mae", labels, scores))
 
 
 METRICS: dict[str, Callable[[Floats, Floats], WeightedMetric]] = {

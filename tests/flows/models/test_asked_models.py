@@ -158,3 +158,79 @@ def test_a_verdict_is_explained_with_what_was_seen_and_asked(released: Sample) -
     (released.root / "penstock.yaml").write_text(text)
     changed = CliRunner().invoke(cli, ["-C", str(released.root), "gate", "show", "late/1"])
     assert "it opens no door until the gate is run again" in changed.output
+
+
+def test_behavioural_tests_run_on_the_candidate_and_their_report_is_kept(
+    released: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PENSTOCK_SIGNING_KEY", raising=False)
+    folder = released.root / "tests"
+    folder.mkdir()
+    lines = {
+        "test_good.py": "import os\ndef test_a(): assert os.path.isfile(os.environ['PENSTOCK_MODEL'] + '/MLmodel')\n",
+        "test_bad.py": "import pytest\ndef test_b(): assert 1 == 2\n@pytest.mark.skip\ndef test_c(): pass\n",
+        "test_none.py": "x = 1\n",
+        "test_odd.py": "import nosuchmodule\n",
+        "test_slow.py": "import time\ndef test_d(): time.sleep(60)\n",
+    }
+    for name, text in lines.items():
+        (folder / name).write_text(text)
+    asked = "".join(f"  - pytest: {{tests: [tests/{name}], timeout_s: 60}}\n" for name in list(lines)[:4])
+    verdict = judged(released, f"gates:\n{asked}  - pytest: {{tests: [tests/test_slow.py], timeout_s: 3}}\n")
+    good, bad, none, odd, slow = verdict.checks
+    assert (good.status, good.n, good.observed) == ("pass", 1, 0), good.sentence
+    assert (bad.status, bad.n, bad.evidence["failed"]) == ("fail", 1, ["tests.test_bad::test_b"])
+    assert [one.status for one in (none, odd, slow)] == ["error"] * 3
+    run = ["-C", str(released.root), "gate"]
+    listed = CliRunner().invoke(cli, [*run, "evidence", "late/1"]).output.split("\n")
+    assert listed[:2] == ["pytest-junit.xml  pytest", "2-pytest-junit.xml  pytest"]
+    assert "<testsuite" in CliRunner().invoke(cli, [*run, "evidence", "late/1", "2-pytest-junit.xml"]).output
+
+
+def test_how_many_models_the_held_out_rows_have_judged_is_told(released: Sample) -> None:
+    run = ["-C", str(released.root), "gate"]
+    judged(released, "gates:\n  - metric: {name: roc_auc, min: 0.1}\n")
+    shown = CliRunner().invoke(cli, [*run, "show", "late/1"]).output
+    assert "Held out: data/test.csv as it is has judged 1 model, this one included." in shown
+    from penstock.registry.tables import verdicts
+
+    project = open_workspace(released.root, {"USER": "ada"})
+    with project.database.write() as connection:
+        row = dict(
+            connection.execute(verdicts.select().order_by(verdicts.c.created_ms.desc())).mappings().first()
+            or {}
+        )
+        for number in range(25):
+            other = {
+                "id": f"{number:032x}",
+                "model_digest": f"{number:064x}",
+                "created_ms": row["created_ms"] - 1,
+            }
+            connection.execute(verdicts.insert().values(**{**row, **other}))
+    project.close()
+    shown = CliRunner().invoke(cli, [*run, "show", "late/1"]).output
+    assert (
+        "has judged 26 models, this one included: with each more it tells less; past 20 make a new one."
+        in shown
+    )
+
+
+def test_a_real_server_answers_with_the_candidate_and_the_pipeline_gives_the_same_again(
+    released: Sample,
+) -> None:
+    verdict = judged(
+        released,
+        "gates:\n"
+        "  - infrastructure: {requests: 20, p95_ms: 5000, max_memory_mb: 4000}\n"
+        "  - infrastructure: {requests: 5, max_memory_mb: 1}\n"
+        "  - infrastructure: {ready_s: 0.01}\n"
+        "  - reproducibility: {metric: roc_auc, max_spread: 0, runs: 1}\n"
+        "  - reproducibility: {metric: nosuch, max_spread: 0}\n"
+        "  - reproducibility: {metric: roc_auc, max_spread: 0, seed: nosuch}\n",
+    )
+    served, large, late, again, absent, seedless = verdict.checks
+    assert (served.status, served.n, served.evidence["errors"]) == ("pass", 20, []), served.sentence
+    assert (large.status, late.status) == ("fail", "error")
+    assert late.evidence["code"] == "gate.server_not_ready"
+    assert (again.status, again.observed, again.n) == ("pass", 0.0, 2), again.sentence
+    assert [one.evidence["code"] for one in (absent, seedless)] == ["gate.no_metric", "gate.bad_seed"]

@@ -6,12 +6,14 @@ import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
-from penstock.base.errors import Conflict, Invalid
-from penstock.registry.gates.catalogue import OWN, find_gate, merge_gates
+from penstock.base.errors import Conflict, Invalid, Unavailable
+from penstock.registry.gates.catalogue import OWN, find_gate, list_gates, merge_gates
 from penstock.registry.gates.settings import settings_digest
-from registry.gates.asking import ask, gates
+from registry.gates.asking import Scored, ask, gates
 
 MINE = """\
 from gates.lib import LIMIT
@@ -30,6 +32,18 @@ def wrong(evidence): return Outcome("good", "fine")
 def numpys(evidence): import numpy; return numpy.float64(2) > 1
 def numbered(evidence): import numpy; return {"passed": numpy.bool_(False)}
 def hangs(evidence): import time; time.sleep(60); return True
+def crashes(evidence): import os, signal; os.kill(os.getpid(), signal.SIGSEGV)
+def quits(evidence): import os; os._exit(0)
+def hungry(evidence): import numpy; return bool(numpy.ones(1 << 28).sum() > 0)
+def secret(evidence): import os; return "PENSTOCK_SIGNING_KEY" not in os.environ
+def looks(evidence):
+    rows, held = evidence.test_table(), evidence.held_out
+    assert held.champion == "m/1" and evidence.candidate is None
+    ours = abs(held.labels() - held.candidate_scores()).mean()
+    return {"passed": ours < abs(held.labels() - held.champion_scores()).mean(), "n": rows.height, "observed": ours}
+def asks(evidence): return evidence.held_out.groups("nosuch")
+def counts(evidence): return {"passed": True, "observed": 3, "n": 7.0}
+def miscounts(evidence): return {"passed": True, "n": "many"}
 def half(evidence): return {"passed": True, "interval": [1]}
 def prints(evidence): print("noise"); return {"passed": True, "sentence": "one\\ntwo"}
 """
@@ -43,19 +57,27 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_a_clear_yes_of_a_users_check_passes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_clear_yes_of_a_users_check_passes(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said = {
         "plain": "pass", "no": "fail", "outcome": "pass", "nothing": "error", "odd": "error", "more": "error",
-        "fails": "error", "leaves": "error", "wrong": "error", "absent": "error",
-        "numpys": "pass", "numbered": "fail", "half": "error", "prints": "pass",
+        "fails": "error", "leaves": "error", "wrong": "error", "absent": "error", "quits": "error",
+        "numpys": "pass", "numbered": "fail", "half": "error",
+        "miscounts": "error",
     }  # fmt: skip
     for name, status in said.items():
         assert ask(f"python: gates/mine.py:{name}", root=root).status == status, name
     assert ask("python: gates/none.py:check", root=root).status == "error"
-    assert ask("python: gates/mine.py:prints", root=root).sentence == "one two"
-    assert capsys.readouterr().out == ""
+    counted = ask("python: gates/mine.py:counts", root=root)
+    assert [type(one) for one in (counted.observed, counted.n)] == [float, int], (
+        "as the store gives them back"
+    )
+    printed = ask("python: gates/mine.py:prints", root=root)
+    assert (printed.status, printed.sentence, printed.evidence["output"]) == ("pass", "one two", ["noise"])
+    assert capfd.readouterr().out == ""
     hung = ask("python: {check: 'gates/mine.py:hangs', timeout_s: 0.1}", root=root)
     assert (hung.status, "no answer in 0.1 s" in hung.sentence) == ("error", True)
+    crashed = ask("python: gates/mine.py:crashes", root=root)
+    assert (crashed.status, "ended by SIGSEGV" in crashed.sentence) == ("error", True)
     absent = "python: {check: 'gates/mine.py:plain', files: [gates/libb.py]}"
     assert ask(absent, root=root).status == "error", "a verdict would be bound to a file that is not there"
     found = ask("python: {check: 'gates/mine.py:told', settings: {n: 4}}", root=root)
@@ -68,6 +90,25 @@ def test_only_a_clear_yes_of_a_users_check_passes(root: Path, capsys: pytest.Cap
     )
     assert ask("python: {check: 'gates/mine.py:told', settings: {n: 3}}", root=root).status == "fail"
     assert "KeyError: 'x'" in ask("python: gates/mine.py:fails", root=root).sentence
+
+
+def test_a_users_check_has_bounds_no_key_and_sees_what_the_gate_sees(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SIGNING_KEY", "secret")
+    hungry = ask("python: {check: 'gates/mine.py:hungry', memory_mb: 1024}", root=root)
+    assert hungry.status == "error"
+    assert "MemoryError" in hungry.sentence
+    assert ask("python: gates/mine.py:secret", root=root).status == "pass"
+    labels = np.arange(300) % 2.0
+    frame = pl.DataFrame({"y": labels})
+    rows = Scored(labels, labels + 0.1, frame, labels + 0.2)
+    found = ask("python: gates/mine.py:looks", root=root, tables={"test": frame}, rows=rows)
+    assert (found.status, found.n) == ("pass", 300), found.sentence
+    assert found.observed == pytest.approx(0.1)
+    wrong = ask("python: gates/mine.py:asks", root=root, rows=rows)
+    assert wrong.status == "error"
+    assert "nosuch" in wrong.sentence
 
 
 def test_one_byte_of_a_gates_code_is_another_gate(root: Path) -> None:
@@ -133,6 +174,14 @@ def test_settings_that_cannot_be_meant_are_refused_where_they_stand() -> None:
         "latency: {p95: 5}": "did you mean `p95_ms`?",
         "paritty: {rows: 5}": "did you mean `parity`?",
     }
+    wrong |= {
+        "python: {check: 'a.py:b', memory_mb: 1}": "`memory_mb` is at least 256",
+        "replay: {requests: 5}": "at most `requests`",
+        "replay: {max_changed_ratio: 1}": "are in [0, 1)",
+        "pytest: {tests: [tests]}": "no file of tests",
+        "pytest: {tests: []}": "needs `tests`",
+        "approval: {people: 2, of: [ada]}": "at most as many as `of` names",
+    }
     for text, said in wrong.items():
         with pytest.raises(Invalid) as caught:
             gates(f"  - metric: {{name: a, min: 0}}\n  - {text}")
@@ -153,3 +202,58 @@ def test_other_packages_add_gates_and_take_no_name_that_is_taken() -> None:
     assert all(find_gate(name).settings for name in OWN)
     described = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
     assert described["project"]["entry-points"]["penstock.gates"] == OWN
+
+
+LUCKY = """\
+import msgspec
+from penstock.registry.gates.check import Gate, Outcome
+
+class Luck(msgspec.Struct, frozen=True, kw_only=True):
+    share: float
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ValueError("`share` is in (0, 1)")
+
+def check(gate, evidence):
+    return Outcome("pass" if gate.share > 0.4 else "fail", f"luck of {gate.share}", observed=gate.share)
+
+GATE = Gate(settings=Luck, check=check, title=lambda gate: "luck")
+WRONG = Gate(settings=Luck, check=lambda gate, evidence: Outcome("waiting", "later"), title=lambda gate: "luck")
+"""
+
+
+def test_a_gate_of_a_foreign_package_is_asked_like_one_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    (site / "lucky-0.1.dist-info").mkdir(parents=True)
+    (site / "lucky-0.1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: lucky\nVersion: 0.1\n")
+    (site / "lucky-0.1.dist-info/entry_points.txt").write_text(
+        "[penstock.gates]\nluck = lucky:GATE\nputs_off = lucky:WRONG\nabsent = lucky_not_there:GATE\nnone = lucky:check\n"
+    )
+    (site / "lucky.py").write_text(LUCKY)
+    monkeypatch.syspath_prepend(str(site))
+    for cached in (list_gates, find_gate):
+        cached.cache_clear()
+    try:
+        assert ask("luck: {share: 0.5}").status == "pass"
+        unlucky = ask("luck: {share: 0.1}")
+        assert (unlucky.status, unlucky.sentence, unlucky.asked) == ("fail", "luck of 0.1", {"share": 0.1})
+        assert ask("puts_off: {share: 0.5}").status == "error"  # only approvals may wait
+        for text, said in (
+            ("luck: {share: 2}", "`share` is in (0, 1)"),
+            ("luck: {shar: 0.5}", "did you mean `share`?"),
+            ("lucc: {share: 0.5}", "did you mean `luck`?"),
+        ):
+            with pytest.raises(Invalid) as caught:
+                gates(f"  - {text}")
+            assert said in f"{caught.value.message} {caught.value.hint}", text
+        with pytest.raises(Unavailable, match="lucky_not_there, which is not installed"):
+            find_gate("absent")
+        with pytest.raises(Invalid, match="lucky:check is no gate"):
+            find_gate("none")
+    finally:
+        monkeypatch.undo()
+        for cached in (list_gates, find_gate):
+            cached.cache_clear()

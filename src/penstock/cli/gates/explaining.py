@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.base.clock import format_ms
 from penstock.base.numbers import format_number
 from penstock.registry.entities import CheckResult, Verdict
 from penstock.registry.proof import Proof
 
-MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip"}
+if TYPE_CHECKING:
+    from penstock.flows.models.evidence.approving import Standing
+
+MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip", "waiting": "wait"}
 
 
 def render_verdict(verdict: Verdict) -> str:
@@ -28,7 +31,7 @@ def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
     lines = []
     for check in verdict.checks:
         lines.append(_line(check))
-        lines += [f"         {one}" for one in (_numbers(check), _asked(check)) if one]
+        lines += [f"         {one}" for one in (_numbers(check), _asked(check), _files(check)) if one]
     if not lines:
         lines = [f"{verdict.summary[0].upper()}{verdict.summary[1:]}."]
     word = "passed" if verdict.passed else "refused"
@@ -49,10 +52,21 @@ def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
     return "\n".join(lines)
 
 
+def explain_people(people: Standing) -> str:
+    """Render who approved a version, a line a person, and who is lacking; nothing where nobody is asked or said anything."""
+    lines = []
+    for one in people.approvals:
+        why = f": {one.comment}" if one.comment else ""
+        lines.append(f"{one.actor} on {format_ms(one.time_ms)}: {one.sentence}{why}")
+    if people.lacking:
+        lines.append(f"No door opens yet: {people.lacking}.")
+    return "".join(f"\n{one}" for one in lines)
+
+
 def _line(check: CheckResult) -> str:
     if check.waiver is not None:
         return f"{'waive':5}  {check.kind}: {check.sentence}"
-    warns = " (only a warning)" if check.status != "pass" and not check.is_blocking else ""
+    warns = " (only a warning)" if check.status not in {"pass", "waiting"} and not check.is_blocking else ""
     return f"{MARKS[check.status]:5}  {check.kind}: {check.sentence}{warns}"
 
 
@@ -77,6 +91,11 @@ def _asked(check: CheckResult) -> str:
         f"{key}: {_value(one)}" for key, one in check.asked.items() if one not in (None, [], {})
     )
     return f"asked: {check.kind} {{{given}}}"
+
+
+def _files(check: CheckResult) -> str:
+    files = check.evidence.get("files")
+    return f"kept: {', '.join(files)} (penstock gate evidence)" if isinstance(files, dict) and files else ""
 
 
 def _value(value: Any) -> str:

@@ -25,6 +25,7 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     import msgspec
 
     from penstock.cli.gates.explaining import render_verdict
+    from penstock.flows.models.evidence.shown import held_out_uses
     from penstock.flows.models.judging import run_gate, run_gate_on
     from penstock.workspace import open_workspace
 
@@ -38,6 +39,10 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     session.emit(
         document[0] if len(document) == 1 else document, lambda: "\n".join(map(render_verdict, verdicts))
     )
+    with project.database.read() as connection:
+        for verdict in verdicts:
+            if uses := held_out_uses(project, connection, verdict):
+                session.note(f"{uses}.")
     if not all(verdict.passed for verdict in verdicts):
         context.exit(EXIT_FAILED)
 
@@ -49,10 +54,14 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
 @click.pass_context
 def gate_show(context: click.Context, session: Session, reference: str) -> None:
     """Explain the newest verdict on a version (NAME/3, NAME@champion), and whether it is proof; exit 1 if it was changed."""
+    from dataclasses import asdict
+
     import msgspec
 
     from penstock.base.errors import NotFound
-    from penstock.cli.gates.explaining import explain_verdict
+    from penstock.cli.gates.explaining import explain_people, explain_verdict
+    from penstock.flows.models.evidence.approving import approval_standing
+    from penstock.flows.models.evidence.shown import held_out_uses
     from penstock.flows.models.proving import VerdictRule
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
@@ -68,15 +77,79 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
             )
         rule = VerdictRule.of(project)
         proof = rule.examine(connection, verdict)
+        people = approval_standing(project, connection, version)
+        uses = held_out_uses(project, connection, verdict)
     is_current = verdict.settings_digest == rule.digest_of(version.model)
     document = {
         **msgspec.to_builtins(verdict),
         "proof": {"state": proof.state, "sentence": proof.sentence},
         "gates_are_current": is_current,
+        "approvals": [asdict(one) for one in people.approvals],
+        "lacking_approval": people.lacking,
+        "held_out": uses,
     }
-    session.emit(document, lambda: explain_verdict(verdict, proof, is_current=is_current))
+    session.emit(
+        document,
+        lambda: (
+            explain_verdict(verdict, proof, is_current=is_current)
+            + (f"\nHeld out: {uses}." if uses else "")
+            + explain_people(people)
+        ),
+    )
     if proof.state == "damaged":
         context.exit(EXIT_FAILED)
+
+
+@gate.command("evidence")
+@click.argument("reference", metavar="MODEL")
+@click.argument("name", metavar="[FILE]", required=False)
+@json_option
+@pass_session
+def gate_evidence(session: Session, reference: str, name: str | None) -> None:
+    """List the files that the checks of the newest verdict on a version keep, or print FILE of them."""
+    from penstock.flows.models.evidence.shown import evidence_files, read_evidence
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    if name is not None:
+        click.echo(read_evidence(project, reference, name), nl=False)
+        return
+    found = evidence_files(project, reference)
+    session.emit(
+        [{"file": file, "check": check, "sha256": digest} for file, (check, digest) in found.items()],
+        "\n".join(f"{file}  {check}" for file, (check, _) in found.items()) or "no check kept a file",
+    )
+
+
+@gate.command("approve")
+@click.argument("reference", metavar="MODEL")
+@click.option("--comment", default="", help="Why, for the record.")
+@click.option("--withdraw", is_flag=True, help="Take your approval back.")
+@json_option
+@pass_session
+def gate_approve(session: Session, reference: str, comment: str, withdraw: bool) -> None:
+    """Approve a version in your name, for a gate that asks for people other than its author."""
+    from dataclasses import asdict
+
+    from penstock.flows.models.evidence.approving import decide_approval
+    from penstock.registry.references import resolve_version
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    with project.database.read() as connection:
+        version = resolve_version(connection, reference)
+    standing = decide_approval(project, version, project.actor, comment, withdraw=withdraw)
+    verb = "withdrew the approval of" if withdraw else "approved"
+    session.emit(
+        {
+            "version": version.ref,
+            "actor": project.actor,
+            "approvals": [asdict(one) for one in standing.approvals],
+            "lacking_approval": standing.lacking,
+        },
+        f"{project.actor} {verb} {version.ref}."
+        + (f" {standing.lacking[0].upper()}{standing.lacking[1:]}." if standing.lacking else ""),
+    )
 
 
 @gate.command("adopt")

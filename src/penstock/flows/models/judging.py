@@ -9,8 +9,10 @@ import msgspec
 from penstock.base.errors import Invalid
 from penstock.base.store.events import record_event
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
-from penstock.flows.models.evidence.held_out import HeldOutTable
+from penstock.flows.models.evidence.held_out import HeldOutTable, held_out_digest
 from penstock.flows.models.evidence.origin import Origin
+from penstock.flows.models.evidence.recorded import RecordedTraffic
+from penstock.flows.models.evidence.retraining import Retraining
 from penstock.flows.models.evidence.subjects import ModelSubject
 from penstock.flows.models.folders import fetch_model, files_of_folder
 from penstock.flows.models.provenance import data_digests
@@ -120,6 +122,9 @@ def _judge(
         candidate=subjects[0],
         champion=subjects[1] if len(subjects) > 1 else None,
         facts=Origin(project, candidate, version),
+        traffic=RecordedTraffic(project, name),
+        retraining=Retraining(project, candidate, version),
+        keep=project.artifacts.put,
     )
     try:
         checks = run_checks(gates, evidence)
@@ -127,7 +132,13 @@ def _judge(
         for subject in subjects:
             subject.close()
     verdict = make_verdict(
-        name, candidate.digest, gates, checks, data_digests(project), project.actor, root=project.root
+        name,
+        candidate.digest,
+        gates,
+        checks,
+        {**data_digests(project), **held_out_digest(project, candidate.settings.test)},
+        project.actor,
+        root=project.root,
     )
     verdict = seal_verdict(verdict, project.keys.signing_key())
     failed = verdict.blocking or [check for check in checks if check.status != "pass"]

@@ -19,7 +19,9 @@ from penstock.base.signing import PublicKey
 from penstock.base.store.events import record_event
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
+from penstock.registry.approvals import list_approvals, who_counts
 from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.gates.judge import DOORS
 from penstock.registry.gates.settings import GateEntry, settings_digest
 from penstock.registry.package import digest_manifest
 from penstock.registry.proof import Proof, examine_verdict, seal_verdict
@@ -95,7 +97,30 @@ class VerdictRule:
             sentence = f"{start}: the list of its files is not the one that was registered"
             verify = f"penstock model verify {version.ref}"
             raise _refusal(version, sentence, "registry.manifest_changed", verify, verdict)
+        lacking = self.lacking_approval(connection, version)
+        if lacking is not None:
+            approve = f"penstock gate approve {version.ref}, by somebody else than its author"
+            raise _refusal(version, f"{start}: {lacking}", "gate.not_approved", approve, verdict)
         return verdict
+
+    def lacking_approval(self, connection: sa.Connection, version: ModelVersion) -> str | None:
+        """Say what people have yet to say of a version under the gates as they are now; None when nothing."""
+        asked = [
+            one
+            for one in self.gates_of(version.model)
+            if one.kind == DOORS
+            and one.severity == "block"
+            and not (one.waiver is not None and one.waiver.holds_at(now_ms()))
+        ]
+        if not asked:
+            return None
+        approvals = list_approvals(connection, version, self.keys)
+        for one in asked:
+            people = who_counts(approvals, (version.actor,), one.settings.of)
+            if len(people) < one.settings.people:
+                has = f"{', '.join(people)} did" if people else "nobody did"
+                return f"{one.settings.told} must approve it, {has}"
+        return None
 
 
 def _no_proof(version: ModelVersion, start: str, proof: Proof, verdict: Verdict) -> Refused:

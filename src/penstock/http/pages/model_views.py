@@ -14,6 +14,7 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
+from penstock.flows.models.evidence.approving import approval_standing
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
@@ -149,6 +150,7 @@ class ModelPages:
             outing = view_outings(connection, [version], rolled_back)[(version.model, version.number)]
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
+            people = approval_standing(self._project, connection, version)
             differences = [] if champion is None else _differences(connection, version, champion)
         signature = find_signature(self._project, version.model, version.number)
         if champion is not None:
@@ -161,6 +163,8 @@ class ModelPages:
             answer=answer_of(found, outing),
             champion=champion,
             may=may and "champion" not in found.aliases and found.rolled_back is None,
+            people=people,
+            may_approve=may and bool(people.asked),
             signature=signature,
             measures=measures_of(version, outing, champion),
             differences=differences,

@@ -87,6 +87,7 @@ def page_routes(
         Route("/models/{name}/{number}/raw", kept.raw, methods=["GET"]),
         Route("/models/{name}/{number}/download", kept.download, methods=["GET"]),
         route("/models/{name}/{number}/card.md", models.card),
+        Route("/models/{name}/{number}/approve", AliasPages(project, renderer).approve, methods=["POST"]),
         Route(
             "/models/{name}/{number}/promote", AliasPages(project, renderer).promote, methods=["GET", "POST"]
         ),

@@ -19,10 +19,14 @@ GROUP = "penstock.gates"
 RESERVED = frozenset({"severity", "waiver"})
 """The keys of an entry beside its check."""
 NAMES = (
-    "metric", "champion", "schema", "slices", "fairness", "drift", "leakage", "calibration", "baseline", "robustness", "latency",
-    "size", "parity", "provenance", "staleness", "command", "python",
+    "metric", "champion", "schema", "slices", "fairness", "drift", "leakage", "calibration", "baseline", "robustness", "reproducibility", "latency",
+    "infrastructure", "size", "parity", "replay", "provenance", "staleness", "approval", "pytest", "command", "python",
 )  # fmt: skip
-OWN: dict[str, str] = {name: f"penstock.registry.gates.kinds.{name}:GATE" for name in NAMES}
+SERVED = frozenset({"latency", "infrastructure", "size", "parity", "replay"})
+"""Those that ask how a model is served, in a room of their own."""
+OWN: dict[str, str] = {
+    name: f"penstock.registry.gates.kinds.{'served.' if name in SERVED else ''}{name}:GATE" for name in NAMES
+}
 """In the order in which they are told."""
 
 
@@ -45,6 +49,8 @@ def merge_gates(found: Iterable[EntryPoint]) -> dict[str, str]:
     gates, origins = dict(OWN), dict.fromkeys(OWN, "penstock")
     for point in found:
         origin = point.dist.name if point.dist is not None else "an unknown package"
+        if origin == "penstock" and point.name in OWN:  # what an earlier installation wrote down
+            continue
         if point.name in RESERVED or gates.get(point.name, point.value) != point.value:
             raise Conflict(
                 f"the gate {point.name!r} is given by {origin} as {point.value} and is one of "

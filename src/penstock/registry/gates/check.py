@@ -5,6 +5,7 @@ A gate is an object `GATE` in a file of its own; `penstock.registry.gates.catalo
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,16 @@ class HeldOut(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ServedApart:
+    """What a real server did with requests: when it was ready, how long answers took, what failed, its memory at the end."""
+
+    ready_s: float
+    latencies_ms: Floats
+    errors: tuple[str, ...]
+    memory_mb: float
+
+
 class Subject(Protocol):
     """A model that is judged, or the champion beside it: its files, and two ways to ask it."""
 
@@ -87,6 +98,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        ...
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that it takes, empty for a single matrix."""
         ...
@@ -97,6 +113,22 @@ class Subject(Protocol):
 
     def serve(self, frame: pl.DataFrame) -> Mapping[str, NDArray[Any]]:
         """Return its outputs on rows sent as a request of the Open Inference Protocol through the serving engine."""
+        ...
+
+    def replay(self, inputs: pl.DataFrame) -> tuple[Mapping[str, NDArray[Any]], float]:
+        """Return its outputs on a recorded request's inputs through the serving engine, and the seconds from bytes to bytes.
+
+        Raises:
+            PenstockError: the request is none that it takes.
+        """
+        ...
+
+    def serve_apart(self, frame: pl.DataFrame, ready_s: float) -> ServedApart:
+        """Return what a server process of its own does with each row as a request.
+
+        Raises:
+            PenstockError: it is not ready in `ready_s`, or ended.
+        """
         ...
 
     def latencies_ms(self, frame: pl.DataFrame, warmup: int) -> Floats:
@@ -121,6 +153,42 @@ class Facts(Protocol):
 
 
 @dataclass(frozen=True)
+class RecordedRequest:
+    """A request that an endpoint answered: its rows, and the answer that the version gave then, by output."""
+
+    id: str
+    version: int
+    time_ms: int
+    latency_s: float
+    inputs: pl.DataFrame
+    outputs: Mapping[str, NDArray[Any]]
+
+
+class Retraining(Protocol):
+    """The pipeline, run again."""
+
+    def retrain(self, times: int, seed: str | None) -> tuple[Mapping[str, float], ...]:
+        """Return the metrics of so many runs from the same commit and data; the parameter `seed` is another each time.
+
+        Raises:
+            PenstockError: it cannot be run.
+        """
+        ...
+
+
+class Traffic(Protocol):
+    """What endpoints recorded."""
+
+    def recorded(self, endpoint: str | None, count: int) -> tuple[RecordedRequest, ...]:
+        """Return the newest requests that were answered, the newest first; of the model's own endpoint unless named.
+
+        Raises:
+            PenstockError: nothing was recorded, or it is not clear where.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Named:
     """The tables and columns that penstock.yaml names for the model."""
 
@@ -135,7 +203,8 @@ class Evidence:
     """What the checks look at: the tree of the commit, its metrics, and the held-out rows.
 
     `metrics_from` says where the metrics were read; empty where nothing names such a place. `candidate` and `champion`
-    are the models themselves; the champion is None where there is none, or the candidate is it.
+    are the models themselves; the champion is None where there is none, or the candidate is it. `keep` keeps a file by its
+    content and returns the digest.
     """
 
     root: Path
@@ -146,6 +215,25 @@ class Evidence:
     candidate: Subject | None = None
     champion: Subject | None = None
     facts: Facts | None = None
+    traffic: Traffic | None = None
+    retraining: Retraining | None = None
+    keep: Callable[[bytes], str] | None = None
+
+    def keep_file(self, name: str, content: bytes) -> dict[str, str]:
+        """Keep a file that shows what a check found; return its name and digest, for `files` of the outcome's evidence."""
+        return {} if self.keep is None else {name: self.keep(content)}
+
+    def require_traffic(self) -> Traffic:
+        """Return what endpoints recorded.
+
+        Raises:
+            Invalid: nobody knows.
+        """
+        if self.traffic is None:
+            raise Invalid(
+                "there is no recorded traffic to ask", code="gate.no_traffic", hint="penstock gate run"
+            )
+        return self.traffic
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table of the tree.
@@ -205,6 +293,13 @@ class Outcome:
 
 
 Check = Callable[[Any, Evidence], Outcome]
+
+
+def read_frame(content: bytes) -> pl.DataFrame:
+    """Return a table from its bytes in Arrow's file format."""
+    import polars  # 0.2 s, and only where a check sends a table
+
+    return polars.read_ipc(io.BytesIO(content))
 
 
 def _nothing(_settings: Any) -> tuple[str, ...]:

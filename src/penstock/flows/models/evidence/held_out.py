@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from penstock.base.digest import digest_file
 from penstock.base.errors import Invalid
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate
@@ -22,10 +23,18 @@ from penstock.flows.models.evidence.answers import (
     require_known,
     scores_of,
 )
+from penstock.project.project import Project
 from penstock.serving.loaders import ModelFiles
 
 DOES_NOT_LOAD = "serving.model_does_not_load"
 Floats = NDArray[np.float64]
+
+
+def held_out_digest(project: Project, table: str | None) -> dict[str, str]:
+    """Return the digest of the held-out table by its path, as a verdict names it; nothing where there is none."""
+    if table is None or not (project.root / table).is_file():
+        return {}
+    return {table: f"sha256:{digest_file(project.root / table)}"}
 
 
 class HeldOutTable:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,11 +16,15 @@ from numpy.typing import NDArray
 
 from penstock.base.errors import Unavailable
 from penstock.flows.models.evidence.answers import answer_rows
+from penstock.flows.models.evidence.server import serve_apart
 from penstock.flows.models.tables import table_inputs
+from penstock.records.signature import Signature
+from penstock.registry.gates.check import ServedApart
 from penstock.serving.codecs import InferResponse, decode_request, encode_response
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision
 from penstock.serving.loaders import ModelFiles
+from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 from penstock.serving.repository import ModelRepository
 
@@ -56,6 +61,11 @@ class ModelSubject:
         return sum(path.stat().st_size for path in self._files.path.rglob("*") if path.is_file())
 
     @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self._files.path
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that it takes, empty for a single matrix."""
         return tuple(one.name for one in self._files.signature.inputs if not one.is_tensor)
@@ -66,17 +76,31 @@ class ModelSubject:
 
     def serve(self, frame: pl.DataFrame) -> Mapping[str, NDArray[Any]]:
         """Return its outputs on rows sent as one request of the protocol, read back from the bytes of the answer."""
-        answer = msgspec.json.decode(self._ask(self._body(frame)))
-        return {
-            one["name"]: np.array([np.nan if value is None else value for value in one["data"]]).reshape(
-                one["shape"]
-            )
-            for one in answer["outputs"]
-        }
+        return _outputs(self._ask(self._body(self._columns(frame))))
+
+    def replay(self, inputs: pl.DataFrame) -> tuple[Mapping[str, NDArray[Any]], float]:
+        """Return its outputs on a recorded request, and the seconds it took from bytes to bytes.
+
+        Raises:
+            PenstockError: the request is none that it takes.
+        """
+        body = self._body(self._recorded(inputs))
+        started = time.perf_counter()
+        answer = self._ask(body)
+        return _outputs(answer), time.perf_counter() - started
+
+    def serve_apart(self, frame: pl.DataFrame, ready_s: float) -> ServedApart:
+        """Return what a server process of its own does with each row as a request.
+
+        Raises:
+            Unavailable: it is not ready in `ready_s`, or ended.
+        """
+        bodies = [self._body(self._columns(frame.slice(index, 1))) for index in range(frame.height)]
+        return serve_apart(self._files.path, bodies, ready_s)
 
     def latencies_ms(self, frame: pl.DataFrame, warmup: int) -> NDArray[np.float64]:
         """Return how long each row took alone, from bytes to bytes; the first `warmup` are left out."""
-        bodies = [self._body(frame.slice(index, 1)) for index in range(frame.height)]
+        bodies = [self._body(self._columns(frame.slice(index, 1))) for index in range(frame.height)]
         took = []
         for body in bodies:
             started = time.perf_counter()
@@ -124,7 +148,20 @@ class ModelSubject:
         answer: InferResponse = self._loop.run_until_complete(self._plane.infer(ENDPOINT, None, request))
         return encode_response(answer, encoding)[0]
 
-    def _body(self, frame: pl.DataFrame) -> bytes:
+    def _columns(self, frame: pl.DataFrame) -> Mapping[str, NDArray[Any]]:
+        return table_inputs(self._signature(), frame, self._label)
+
+    def _recorded(self, inputs: pl.DataFrame) -> Mapping[str, NDArray[Any]]:
+        """Return what was sent, under the names of inputs; tensors as they were."""
+        signature = self._signature()
+        tensors = [one for one in signature.inputs if one.is_tensor and one.name in inputs.columns]
+        if not tensors:
+            return table_inputs(signature, inputs)
+        return {
+            one.name: np.array(inputs[one.name].to_list(), dtype=numpy_dtype(one.datatype)) for one in tensors
+        }
+
+    def _signature(self) -> Signature:
         signature = self._files.signature
         if not signature.inputs:
             raise Unavailable(
@@ -132,13 +169,25 @@ class ModelSubject:
                 code="gate.no_signature",
                 hint="save it with an example",
             )
-        columns = table_inputs(signature, frame, self._label)
-        types = {one.name: one.datatype for one in signature.inputs}
+        return signature
+
+    def _body(self, columns: Mapping[str, NDArray[Any]]) -> bytes:
+        types = {one.name: one.datatype for one in self._files.signature.inputs}
         inputs = [
             {"name": name, "shape": values.shape, "datatype": types[name], "data": _plain(values)}
             for name, values in columns.items()
         ]
         return msgspec.json.encode({"inputs": inputs})
+
+
+def _outputs(body: bytes) -> dict[str, NDArray[Any]]:
+    """Return the outputs of an answer's bytes."""
+    return {
+        one["name"]: np.array([np.nan if value is None else value for value in one["data"]]).reshape(
+            one["shape"]
+        )
+        for one in msgspec.json.decode(body)["outputs"]
+    }
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:

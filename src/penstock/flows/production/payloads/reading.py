@@ -50,17 +50,49 @@ def read_payloads(
     return frame.with_columns(pl.Series(LABEL, _labels(project, frame), strict=False))
 
 
+def read_newest(project: Project, endpoint: str, count: int) -> pl.DataFrame:
+    """Return the rows of about `count` sampled calls that a version answered, the newest first; shadows answer nobody.
+
+    Segments are read from the newest back, and no more of them than are needed. One that cannot be read is left out.
+
+    Raises:
+        NotFound: there is no such endpoint.
+        Unavailable: the store or the place of the segments cannot be reached.
+    """
+    with project.database.read() as connection:
+        get_revision(connection, endpoint)
+    backend = open_backend(project.places.artifacts_url)
+    frames: list[pl.DataFrame] = []
+    found: set[str] = set()
+    try:
+        for frame in _segments(backend, endpoint, None, None, newest_first=True):
+            answered = frame.filter(pl.col("error").is_null() & (pl.col("route") != "shadow"))
+            frames.append(answered)
+            found.update(answered["prediction_id"])
+            if len(found) >= count:
+                break
+    finally:
+        backend.close()
+    rows = once(concat(frames))
+    return rows.sort("time", descending=True, maintain_order=True) if rows.height else rows
+
+
 def _utc(moment: datetime | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _segments(
-    backend: Backend, endpoint: str, begin: datetime | None, end: datetime | None
+    backend: Backend,
+    endpoint: str,
+    begin: datetime | None,
+    end: datetime | None,
+    *,
+    newest_first: bool = False,
 ) -> Iterator[pl.DataFrame]:
     first = f"{begin.astimezone(UTC):%Y-%m-%d/%H}" if begin else ""
     last = f"{end.astimezone(UTC):%Y-%m-%d/%H}" if end else "9"
     folder = f"{PREFIX}/{endpoint}"
-    for entry in sorted(backend.list(folder)):
+    for entry in sorted(backend.list(folder), reverse=newest_first):
         hour = entry.key[len(folder) + 1 :][:13]
         if not first <= hour <= last:
             continue

@@ -1,4 +1,7 @@
-"""Moving an alias by clicking: what stands for and against it, then one click that moves it and nothing else."""
+"""Moving an alias by clicking: what stands for and against it, then one click that moves it and nothing else.
+
+Also approving a version, which a gate may ask of people first.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.base.errors import Conflict
 from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
+from penstock.flows.models.evidence.approving import decide_approval
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.render import Renderer
@@ -33,6 +37,25 @@ class AliasPages:
             return await run_in_threadpool(self._preview, request)
         asked = await read_form(request, "alias", "previous", "reason")
         return await run_in_threadpool(self._apply, request, asked)
+
+    async def approve(self, request: Request) -> Response:
+        """POST approves a version in the name of who is signed in, or takes that back."""
+        asked = await read_form(request, "comment", "withdraw")
+        return await run_in_threadpool(self._approve, request, asked)
+
+    def _approve(self, request: Request, asked: dict[str, str]) -> Response:
+        found = named_version(self._project, request.path_params["name"], request.path_params["number"])
+        model = found.version.model
+        with self._project.database.read() as connection:
+            caller_of(request.scope).require(connection, "model", model, "writer")
+        decide_approval(
+            self._project,
+            found.version,
+            actor_of(request),
+            asked["comment"],
+            withdraw=bool(asked["withdraw"]),
+        )
+        return RedirectResponse(f"{self._renderer.base}/models/{segment(model)}/{found.version.number}", 303)
 
     def _plan(self, request: Request, alias: str) -> PromotionPlan:
         found = named_version(self._project, request.path_params["name"], request.path_params["number"])
