@@ -168,9 +168,7 @@ def unseen_ratios(before: TextColumn, now: TextColumn) -> tuple[float, float, in
     if known is None or seen is None:
         return None
     unseen, looked = seen.unseen_in(known)
-    return (
-        (unseen / looked, known.new_ratio, min(looked, len(seen.sample))) if looked and known.sample else None
-    )
+    return (unseen / looked, known.new_ratio, looked) if looked and known.sample else None
 
 
 def _unseen(before: object, now: object) -> tuple[float, float, float | None]:

@@ -47,7 +47,7 @@ class _Share(NamedTuple):
     @property
     def is_over(self) -> bool:
         """Whether it is surely above what it may be."""
-        return self.lower > self.limit
+        return self.lower > self.limit + 1e-9
 
     @property
     def excess(self) -> float:
