@@ -68,7 +68,7 @@ def test_files_of_every_kind_and_frames_give_the_same(tmp_path: Path) -> None:
 def test_a_column_that_changes_its_kind_late_in_a_file_is_read_as_what_it_is(tmp_path: Path) -> None:
     place = tmp_path / "late.csv"
     place.write_text("x\n" + "1\n" * 20_000 + "1.5\n" + "many\n")
-    counts = reduce_table(place, lambda batches: sum(len(batch.columns["x"]) for batch in batches))
+    counts = reduce_table(place, lambda batches: sum(batch.row_count for batch in batches))
     assert counts == 20_002
     assert penstock.compare_tables(place, place).changed == ()
 
@@ -134,7 +134,7 @@ def test_the_command_needs_no_repository_and_prints_markdown_json_or_a_page(tmp_
     assert [json.loads(both.output)[kind] for kind in ("html", "png")] == [str(page), str(picture)]
     width, height = png_size(picture)
     assert width == 1976
-    assert height > 1000, "four features, two in a row"
+    assert height > 900, "four features, two in a row"
 
 
 def png_size(path: Path) -> tuple[int, int]:
