@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from penstock.monitoring.causes import explain
 from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.limits import MultivariateLimit, OutlierLimit, SliceSettings, SlicesLimit
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.multivariate import judge_multivariate
 from penstock.monitoring.guardrails.outliers import judge_outliers
 from penstock.monitoring.guardrails.slices import judge_slices
-from penstock.monitoring.labelled import LabelledRows
-from penstock.monitoring.learned import learn, rows_of, separation_of
-from penstock.monitoring.limits import MultivariateLimit, OutlierLimit, SliceSettings, SlicesLimit
-from penstock.monitoring.outliers import learn_outliers
-from penstock.monitoring.rows import Rows
-from penstock.monitoring.slices import slices_of
+from penstock.monitoring.rowwise.causes import explain
+from penstock.monitoring.rowwise.labelled import LabelledRows
+from penstock.monitoring.rowwise.learned import learn, rows_of, separation_of
+from penstock.monitoring.rowwise.outliers import learn_outliers
+from penstock.monitoring.rowwise.rows import Rows
+from penstock.monitoring.rowwise.slices import slices_of
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import Window, WindowKey
 

@@ -49,6 +49,7 @@ LAZY = {
     "penstock/flows/tracked/selection.py": "the pipeline, only where there is one",
     "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
+    "penstock/flows/production/scoring/on_ray.py": "Ray, an optional dependency",
     "penstock/flows/production/payloads/keeping.py": "polars, only where payloads are written: a serve process loads it after its forks",
     "penstock/registry/gates/check.py": "polars, only where a table is read",
     "penstock/registry/gates/kinds/leakage.py": "polars, only where it is checked",
@@ -63,6 +64,7 @@ LAZY = {
 DOORS = {
     "penstock/__init__.py": "public names",
     "penstock/cli/catalogue.py": "commands",
+    "penstock/pipeline/executors/catalogue.py": "executors, by the catalogue",
     "penstock/pipeline/executors/ray.py": "Ray's switch for telling its makers, by a fixed name",
     "penstock/records/flavours.py": "flavours, by the catalogue",
     "penstock/registry/gates/catalogue.py": "gates, by the catalogue",

@@ -39,6 +39,9 @@ json.dump({"tasks": sorted(spec.root.dag.tasks), "cached": [t.caching_options.en
 def shared(sample: Sample, tmp_path: Path) -> None:
     """Give the project a remote, with its data on it, and a container image."""
     assert run_penstock(sample.root, "remote", "add", "-d", "storage", tmp_path / "storage").returncode == 0
+    definition = sample.root / "dvc.yaml"
+    asked = "  train:\n    meta: {penstock: {resources: {cpus: 2, memory: 1GB}, retries: 1}}\n"
+    definition.write_text(definition.read_text().replace("  train:\n", asked))
     settings = sample.root / "penstock.yaml"
     settings.write_text(
         settings.read_text().replace('  tests: "true"', '  tests: "true"\n  image: registry/python-late:1')
@@ -117,7 +120,11 @@ def test_odd_names_of_stages_and_places_are_kept_apart_and_quoted() -> None:
     pipeline = KubeflowPipeline(
         name="Späte Flüge",
         image="python:3.11",
-        components=(Component("a@x y"), Component("a@x-y", ("a@x y",)), Component("gate", ("a@x-y",))),
+        components=(
+            Component("a@x y", cpus=2.5, memory_bytes=2**30, gpus=1),
+            Component("a@x-y", ("a@x y",)),
+            Component("gate", ("a@x-y",)),
+        ),
         install=("pip install x",),
         root="my models",
         is_judged=True,
@@ -126,6 +133,13 @@ def test_odd_names_of_stages_and_places_are_kept_apart_and_quoted() -> None:
     tasks = spec["root"]["dag"]["tasks"]
     assert sorted(tasks) == ["a-x-y", "a-x-y-2", "gate", "gate-2"]
     assert tasks["gate-2"]["dependentTasks"] == ["gate"]
+    assert spec["deploymentSpec"]["executors"]["exec-a-x-y"]["container"]["resources"] == {
+        "resourceCpuRequest": "2.5",
+        "resourceMemoryRequest": str(2**30),
+        "resourceMemoryLimit": str(2**30),
+        "accelerator": {"resourceType": "nvidia.com/gpu", "resourceCount": "1"},
+    }
+    assert "resources" not in spec["deploymentSpec"]["executors"]["exec-gate"]["container"]
     script = spec["deploymentSpec"]["executors"]["exec-a-x-y"]["container"]["command"][2]
     assert subprocess.run(["sh", "-n", "-c", script], check=False).returncode == 0
     assert "cd \"$tree\"/'my models'\npip install x\npenstock ci stage 'a@x y'" in script

@@ -11,9 +11,9 @@ from queue import SimpleQueue
 import pytest
 
 from penstock.base.errors import NotFound, Refused
-from penstock.pipeline.conditions import Resources
 from penstock.pipeline.executors.catalogue import list_executors, open_executor
 from penstock.pipeline.executors.role import Ended, Executor, Message, Printed, Task
+from penstock.pipeline.running.conditions import Resources
 from servers.ray import ray_cluster
 from stories.live import is_running, wait_until
 

@@ -12,8 +12,8 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from penstock.base.errors import Corrupt, Invalid
 from penstock.monitoring.labels import score
-from penstock.monitoring.metric_names import METRICS
 from penstock.monitoring.quality import Quality
+from penstock.records.metric_names import METRICS
 
 
 def sample(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:

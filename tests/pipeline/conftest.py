@@ -14,8 +14,8 @@ from penstock.data.repository import DataRepository
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.pipelines.status import pipeline_status
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.reproducing import ReproduceOptions, StageResult
 from penstock.pipeline.runner import reproduce
+from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult
 from penstock.pipeline.stage import Stage
 
 

@@ -12,7 +12,7 @@ import pytest
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.pipeline.lockfile import load_lock
-from penstock.pipeline.reproducing import ReproduceOptions
+from penstock.pipeline.running.reproducing import ReproduceOptions
 from projects import Sample, rows
 from stories.live import is_running, wait_until
 

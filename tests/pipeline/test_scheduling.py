@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from penstock.base.errors import Invalid, PenstockError, Refused
-from penstock.pipeline.conditions import Conditions, Resources
 from penstock.pipeline.definition import load_stages
 from penstock.pipeline.lockfile import load_lock
+from penstock.pipeline.running.conditions import Conditions, Resources
 from stories.live import is_running, wait_until
 
 from .conftest import Line

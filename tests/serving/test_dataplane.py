@@ -15,7 +15,7 @@ from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.base.store.database import Database
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.dataplane import DataPlane
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.prediction_id import parse_prediction_id
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 from penstock.serving.repository import ModelRepository
 from penstock.serving.tensors import Tensor
@@ -87,7 +87,7 @@ def test_an_answer_has_an_identity_that_says_who_gave_it_and_is_told_with_it(
     assert [tensor.name for tensor in first.tensors] == ["prediction", "probability"]
     assert [tensor.name for tensor in second.tensors] == ["probability"]
     assert second.id == second.parameters["penstock-prediction-id"]
-    identity = PredictionId.decode(second.id)
+    identity = parse_prediction_id(second.id)
     assert (identity.time_ms, identity.worker, identity.route) == (1_700_000_000_000, 7, "stable")
     assert [one.id for one in notes.exchanges] == [first.parameters["penstock-prediction-id"], second.id]
     assert [(one.row_count, one.error, one.version) for one in notes.exchanges] == [

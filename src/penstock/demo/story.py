@@ -21,7 +21,7 @@ from penstock.demo.traffic import Replay, Tally, live_auc
 
 ENDPOINT = "delay"
 MODEL = "flight-delay"
-ROWS_A_REQUEST = 20
+ROWS_A_REQUEST = 12
 RATE = 260.0
 WAIT_S = 900.0  # a limit, not a pause: beside four busy processes a retraining takes minutes
 

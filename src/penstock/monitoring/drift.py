@@ -161,14 +161,16 @@ def _moved(before: object, now: object) -> tuple[float, float] | None:
     return distance / before.deviation, noise / before.deviation + SKETCH_MOVE_ERROR
 
 
-def unseen_ratios(before: TextColumn, now: TextColumn) -> tuple[float, float] | None:
-    """Return the share of present texts that a reference never had, and how many were to be expected; None where the
-    texts are not known well enough."""
+def unseen_ratios(before: TextColumn, now: TextColumn) -> tuple[float, float, int] | None:
+    """Return the share of present texts that a reference never had, what was to be expected, and of how many texts it is
+    known; None where the texts are not known well enough."""
     known, seen = before.sketch.hashed, now.sketch.hashed
     if known is None or seen is None:
         return None
     unseen, looked = seen.unseen_in(known)
-    return (unseen / looked, known.new_ratio) if looked and known.sample else None
+    return (
+        (unseen / looked, known.new_ratio, min(looked, len(seen.sample))) if looked and known.sample else None
+    )
 
 
 def _unseen(before: object, now: object) -> tuple[float, float, float | None]:

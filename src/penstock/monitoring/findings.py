@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
-from penstock.monitoring.metric_names import LOWER_IS_BETTER
+from penstock.records.metric_names import LOWER_IS_BETTER
 
 findings = sa.Table(
     "findings",

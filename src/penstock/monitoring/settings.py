@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.monitoring.limits import (
+from penstock.monitoring.guardrails.limits import (
     Action,
     FreshnessLimit,
     MultivariateLimit,
@@ -15,7 +15,7 @@ from penstock.monitoring.limits import (
     SlicesLimit,
     ValuesLimit,
 )
-from penstock.monitoring.metric_names import METRICS
+from penstock.records.metric_names import METRICS
 
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):

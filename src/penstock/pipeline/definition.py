@@ -18,7 +18,7 @@ from penstock.base.settings import load_settings
 from penstock.data.formats.plainyaml import parse_plain
 from penstock.data.pointers.metafiles import DEFINITION_FILE, find_definitions
 from penstock.data.repository import DataRepository
-from penstock.pipeline.conditions import read_conditions
+from penstock.pipeline.running.conditions import read_conditions
 from penstock.pipeline.stage import OutputKind, ParameterRef, Stage, StageOutput
 from penstock.pipeline.templates import needs_templates, resolve_stages
 

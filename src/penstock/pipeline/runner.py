@@ -32,8 +32,8 @@ from penstock.pipeline.making import (
 )
 from penstock.pipeline.outputs import stage_outputs
 from penstock.pipeline.pointer_steps import PointerStep, changes_of, list_pointer_steps, record_source
-from penstock.pipeline.reproducing import IDLE, MADE, Action, ReproduceOptions, StageResult, Watcher
-from penstock.pipeline.scheduling import Due, Schedule
+from penstock.pipeline.running.reproducing import IDLE, MADE, Action, ReproduceOptions, StageResult, Watcher
+from penstock.pipeline.running.scheduling import Due, Schedule
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.status import MISSING, StageStatus, stage_status
 from penstock.pipeline.targets import choose

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from penstock.data.pointers.metafiles import DEFINITION_FILE
-from penstock.pipeline.conditions import NONE, Conditions
+from penstock.pipeline.running.conditions import NONE, Conditions
 
 OutputKind = Literal["out", "metric", "plot"]
 

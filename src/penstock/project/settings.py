@@ -12,7 +12,7 @@ import yaml
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
 from penstock.ci.cron import parse_cron
-from penstock.monitoring.rows import ROWS_MAX
+from penstock.monitoring.rowwise.rows import ROWS_MAX
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
 from penstock.registry.gates.settings import GateEntry
 

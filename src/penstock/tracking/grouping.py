@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -40,28 +41,21 @@ def group_runs(
     """
     matched = matching(connection, wanted).subquery()
     value = run_params.c.value
-    of_param = sa.and_(run_params.c.run_id == matched.c.id, run_params.c.key == param)
-    with_value = sa.outerjoin(matched, run_params, of_param)
-    count = sa.func.count().label("count")
-    query = sa.select(value, count).select_from(with_value).group_by(value).order_by(count.desc(), value)
-    groups = {row[0]: RunGroup(row[0], row[1]) for row in connection.execute(query.limit(wanted.limit))}
-    if not metrics or not groups:
-        return list(groups.values())
-    latest = run_latest_metrics.c
-    told = sa.and_(latest.run_id == matched.c.id, latest.key.in_(metrics), latest.is_nan.is_(False))
-    spreads = (
-        sa.select(
-            value,
-            latest.key,
-            sa.func.count(),
-            sa.func.min(latest.value),
-            sa.func.avg(latest.value),
-            sa.func.max(latest.value),
-        )
-        .select_from(with_value.join(run_latest_metrics, told))
-        .group_by(value, latest.key)
+    joined = sa.outerjoin(
+        matched, run_params, sa.and_(run_params.c.run_id == matched.c.id, run_params.c.key == param)
     )
-    for group, key, *numbers in connection.execute(spreads):
-        if group in groups:
-            groups[group].metrics[key] = Spread(*numbers)
-    return list(groups.values())
+    count = sa.func.count().label("count")
+    columns: list[sa.ColumnElement[Any]] = [value, count]
+    for place, key in enumerate(metrics):
+        one = run_latest_metrics.alias(f"metric_{place}")
+        joined = joined.outerjoin(
+            one, sa.and_(one.c.run_id == matched.c.id, one.c.key == key, one.c.is_nan.is_(False))
+        )
+        number = one.c.value
+        columns += [sa.func.count(number), sa.func.min(number), sa.func.avg(number), sa.func.max(number)]
+    query = sa.select(*columns).select_from(joined).group_by(value).order_by(count.desc(), value)
+    found = []
+    for group, run_count, *numbers in connection.execute(query.limit(wanted.limit)):
+        spreads = zip(metrics, zip(*[iter(numbers)] * 4, strict=True), strict=True)
+        found.append(RunGroup(group, run_count, {key: Spread(*told) for key, told in spreads if told[0]}))
+    return found

@@ -26,8 +26,8 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.pages.telling.chains import sentence_of
-from penstock.monitoring.learned import rows_of
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.rowwise.learned import rows_of
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.prediction_id import PredictionId
@@ -79,7 +79,7 @@ def test_rows_of_the_reference_are_kept_without_what_an_endpoint_redacts(trained
         kept = rows_of(profile)
         assert "carrier" in profile.column_names
         assert (None if kept is None else set(kept.column_names)) == columns
-        assert bool(profile.learned) == (columns is not None)
+        assert ("outliers" in profile.learned) == (columns is not None)
 
 
 def test_a_model_changed_by_hand_is_not_registered(trained: Sample) -> None:

@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import Refused
-from penstock.flows.pipelines.execution import reproduce_and_record
-from penstock.pipeline.runner import ReproduceOptions
+from penstock.flows.pipelines.execution import SILENT, reproduce_and_record
+from penstock.flows.pipelines.lineage_events import Telling, Told
+from penstock.pipeline.openlineage import Pipeline
+from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult
+from penstock.pipeline.stage import Stage
 from penstock.project.lineage_target import LineageTarget
+from penstock.tracking.entities import Run
 from penstock.workspace import open_workspace
 from projects import Sample
 
@@ -137,6 +141,21 @@ def test_what_is_not_delivered_fails_no_run_and_is_told(
     with caplog.at_level(logging.WARNING), pytest.raises(Refused):
         reproduce_and_record(project)
     assert "were not delivered" in caplog.text
+
+
+def test_stages_that_run_at_once_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    telling = Telling(LineageTarget(file=str(file)), tmp_path)
+    told = Told(telling, Pipeline("0" * 32, "n", "p"), SILENT)
+    first, second = Stage("a", ("x",)), Stage("b", ("x",))
+    told.started(first, ())
+    told.started(second, ())
+    told.finished(StageResult("a", "ran", 1.0, None, ()))
+    told.end(Run(id="0" * 32, experiment="p", name="r", status="RUNNING", start_ms=0), "interrupted")
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    assert said(events) == [
+        ("START", "p.a"), ("START", "p.b"), ("COMPLETE", "p.a"), ("FAIL", "p.b"), ("FAIL", "p"),
+    ]  # fmt: skip
 
 
 def test_the_standard_variables_say_where_events_go() -> None:

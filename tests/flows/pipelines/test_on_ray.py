@@ -11,7 +11,7 @@ from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.pipeline.executors.catalogue import open_executor
 from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.lockfile import load_lock
-from penstock.pipeline.reproducing import ReproduceOptions
+from penstock.pipeline.running.reproducing import ReproduceOptions
 from projects import Sample
 from servers.ray import ray_cluster
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from flows.production.endpoints import World
 from penstock.base.clock import now_ms
-from penstock.monitoring.learned import learn
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.variation import reference_profile
 from penstock.serving.prediction_id import PredictionId
 from penstock.serving.predictions import Prediction, StoredLabel, add_labels, add_predictions, encode_columns

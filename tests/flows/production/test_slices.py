@@ -11,7 +11,7 @@ from penstock.flows.production.live.summarising import prediction_of
 from penstock.flows.production.looks import look_of
 from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import look_around, observe
-from penstock.monitoring.limits import SliceSettings
+from penstock.monitoring.guardrails.limits import SliceSettings
 from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings

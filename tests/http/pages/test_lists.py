@@ -240,7 +240,9 @@ def test_runs_are_grouped_by_a_parameter_with_the_best_and_the_mean_of_each_metr
     store: tuple[TestClient, Hostile],
 ) -> None:
     client, hostile = store
-    text = client.get(f"/experiments/{hostile.crowd}?group=params.depth&filter=metrics.loss+%3E+0").text
+    text = client.get(
+        f"/experiments/{hostile.crowd}?group=params.depth&filter=metrics.loss+%3E+0&column=metrics.loss"
+    ).text
     rows = {
         one.split('"')[0]: [
             unescape(cell) for cell in re.findall(r">([^<>]+)</(?:td|bdi)>", one.split("</tr>")[0])
@@ -263,6 +265,8 @@ def test_runs_are_grouped_by_a_parameter_with_the_best_and_the_mean_of_each_metr
     assert "metrics.loss &gt; 0 and params.depth = &#39;3&#39;" in narrowed
     hostile_text = client.get(f"/experiments/{hostile.experiment}?group=params.path").text
     assert "without it" in hostile_text
+    assert "e+30" not in hostile_text
+    assert "∞" in hostile_text
     assert client.get(f"/experiments/{hostile.experiment}?group=params.{quote(MARKUP)}").status_code == 200
 
 

@@ -6,8 +6,8 @@ import pytest
 from monitoring.traffic import window
 from penstock.monitoring.guardrails.freshness import judge_age, judge_silence, lacking
 from penstock.monitoring.guardrails.judging import judge
+from penstock.monitoring.guardrails.limits import FreshnessLimit
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.limits import FreshnessLimit
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import GuardrailEntry
 from penstock.monitoring.windows import WindowKey

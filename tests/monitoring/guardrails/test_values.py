@@ -5,8 +5,8 @@ import pytest
 
 from monitoring.traffic import window
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import ValuesLimit
 from penstock.monitoring.guardrails.values import judge_values
-from penstock.monitoring.limits import ValuesLimit
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.variation import reference_profile
 

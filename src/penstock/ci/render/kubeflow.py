@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -31,10 +31,25 @@ _HEAD = "# Made by `penstock ci init kubeflow`; run it again after changing dvc.
 
 @dataclass(frozen=True)
 class Component:
-    """A stage by its address, with the addresses of the stages that make what it reads."""
+    """A stage by its address, with the addresses of the stages that make what it reads, and what its pod asks for."""
 
     address: str
     after: tuple[str, ...] = ()
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What it asks for as the container's resources; empty where it asks for nothing."""
+        asked: dict[str, Any] = {}
+        if self.cpus:
+            asked["resourceCpuRequest"] = f"{self.cpus:g}"
+        if self.memory_bytes:
+            asked["resourceMemoryRequest"] = asked["resourceMemoryLimit"] = str(self.memory_bytes)
+        if self.gpus:
+            asked["accelerator"] = {"resourceType": "nvidia.com/gpu", "resourceCount": str(self.gpus)}
+        return asked
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ def render_kubeflow(pipeline: KubeflowPipeline) -> str:
     """Render the pipeline as YAML that Kubeflow takes; same pipeline, same bytes."""
     names = task_names([component.address for component in pipeline.components])
     tasks = [
-        _Task(names[one.address], one.address, tuple(names[other] for other in one.after))
+        _Task(names[one.address], one.address, tuple(names[other] for other in one.after), one.resources)
         for one in pipeline.components
     ]
     if pipeline.is_judged:
@@ -134,6 +149,7 @@ class _Task:
     name: str
     address: str | None
     after: tuple[str, ...]
+    resources: dict[str, Any] = field(default_factory=dict)
 
     @property
     def states(self) -> dict[str, str]:
@@ -167,7 +183,12 @@ def _container(pipeline: KubeflowPipeline, task: _Task) -> dict[str, Any]:
         f"{{{{$.outputs.artifacts['{made}'].path}}}}",
         *(f"{{{{$.inputs.artifacts['{name}'].path}}}}" for name in task.states.values()),
     ]
-    return {"image": pipeline.image, "command": ["sh", "-ec", _script(pipeline, task), "sh"], "args": args}
+    container = {
+        "image": pipeline.image,
+        "command": ["sh", "-ec", _script(pipeline, task), "sh"],
+        "args": args,
+    }
+    return {**container, **({"resources": task.resources} if task.resources else {})}
 
 
 def _script(pipeline: KubeflowPipeline, task: _Task) -> str:

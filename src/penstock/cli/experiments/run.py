@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from penstock.flows.experiments.running import Company, Ran
     from penstock.flows.experiments.sweeping import Outcome
     from penstock.pipeline.overriding.overrides import Override
-    from penstock.pipeline.reproducing import StageResult
+    from penstock.pipeline.running.reproducing import StageResult
     from penstock.pipeline.stage import Stage
     from penstock.project.project import Project
 

@@ -15,7 +15,7 @@ from penstock.cli.output import Session, is_terminal
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from penstock.pipeline.reproducing import StageResult
+    from penstock.pipeline.running.reproducing import StageResult
     from penstock.pipeline.stage import Stage
 
 
@@ -53,7 +53,7 @@ class Narrator:
         self.say(f"Stage '{result.stage}' {what}{took}{why}.")
 
     def _warn(self, stage: Stage, root: Path) -> None:
-        from penstock.pipeline.imported import unlisted_modules
+        from penstock.pipeline.running.imported import unlisted_modules
 
         found = unlisted_modules(root, stage)
         if found:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.flows.pipelines.execution import Reproduction
     from penstock.pipeline.executors.role import Executor
     from penstock.pipeline.graph import Extent
-    from penstock.pipeline.reproducing import ReproduceOptions
+    from penstock.pipeline.running.reproducing import ReproduceOptions
 
 LOGS = "penstock-logs"
 """Where, below `.dvc/tmp`, what the commands of stages printed last is kept."""
@@ -133,7 +133,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
 
 
 def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
-    from penstock.pipeline.reproducing import ReproduceOptions
+    from penstock.pipeline.running.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection
 
     if flags["keep_going"] and flags["ignore_errors"]:

@@ -110,7 +110,7 @@ def _run(session: Session, name: str) -> None:
     from penstock.cli.pipelines.narrating import Narrator
     from penstock.cli.pipelines.repro import LOGS
     from penstock.flows.pipelines.execution import reproduce_and_record
-    from penstock.pipeline.reproducing import ReproduceOptions
+    from penstock.pipeline.running.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection
     from penstock.workspace import open_workspace
 

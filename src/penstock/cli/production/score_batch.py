@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -36,6 +36,13 @@ TOLD_MAX = 5
 @click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
 @click.option("--restart", is_flag=True, help="Discard the parts of an interrupted job and begin anew.")
 @click.option("--allow-bad-rows", is_flag=True, help="Exit 0 though some rows have no answer.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Ask the model here, or on a Ray cluster.",
+)
+@click.option("--address", help="Where the cluster is, such as HOST:6379.")
 @json_option
 @pass_session
 def score_batch(
@@ -49,6 +56,8 @@ def score_batch(
     overwrite: bool,
     restart: bool,
     allow_bad_rows: bool,
+    executor: Literal["local", "ray"],
+    address: str | None,
 ) -> None:
     """Let MODEL (NAME/3, NAME@champion, a folder) answer every row of IN, and write OUT.
 
@@ -70,6 +79,8 @@ def score_batch(
         part_rows=part_rows,
         overwrite=overwrite,
         restart=restart,
+        executor=executor,
+        address=address,
     )
     project = open_workspace(session.directory)
     try:

@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from penstock.monitoring.metric_names import METRICS
 from penstock.monitoring.windows import labelled
+from penstock.records.metric_names import METRICS
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import VersionState
 from penstock.serving.deployments import list_endpoints, list_revisions_of_version

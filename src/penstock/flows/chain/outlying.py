@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.base.errors import PenstockError
-from penstock.monitoring.outliers import OutlierModel, outliers_of
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.rowwise.outliers import OutlierModel, outliers_of
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.serving.matching import iterate_columns

@@ -31,7 +31,7 @@ from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_lock, parse_lock
 from penstock.pipeline.lockwriting import save_lock
 from penstock.pipeline.outputs import stage_outputs
-from penstock.pipeline.reproducing import ReproduceOptions, Watcher
+from penstock.pipeline.running.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.pipeline.targets import Selection, no_stage
 from penstock.project.project import Project

@@ -24,7 +24,7 @@ from penstock.flows.tracked.bring import bring_outputs
 from penstock.flows.tracked.versioning import push, raise_failures
 from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.process import run_command
-from penstock.pipeline.reproducing import Watcher
+from penstock.pipeline.running.reproducing import Watcher
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 from penstock.registry.aliases import find_alias

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,8 +11,10 @@ from penstock.base.git import Git
 from penstock.ci.installing import Installation
 from penstock.ci.jobs import REMOTE_SECRETS, STORE_SECRETS
 from penstock.ci.render.kubeflow import Component, KubeflowPipeline, executor_output, render_kubeflow
+from penstock.pipeline.conditions import Resources
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
+from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 
 __all__ = ["compile_pipeline", "executor_output"]
@@ -46,7 +49,7 @@ def compile_pipeline(
         name=project.settings.project,
         image=image or f"python:{python}",
         components=tuple(
-            Component(stage.address, tuple(one for one in upstream[stage.address] if one in running))
+            _component(stage, tuple(one for one in upstream[stage.address] if one in running))
             for stage in live
         ),
         install=() if image else installation.commands,
@@ -64,6 +67,13 @@ def compile_pipeline(
             "a run must say what to clone (`repository`): this clone has no origin that others reach"
         )
     return render_kubeflow(pipeline), tuple(notes)
+
+
+def _component(stage: Stage, after: tuple[str, ...]) -> Component:
+    """Return a stage as a component; what it asks for but resources, `penstock ci stage` keeps inside."""
+    asked = stage.conditions.resources
+    cpus = asked.cpus if asked.cpus != Resources().cpus else 0.0
+    return Component(stage.address, after, cpus, asked.memory_bytes, math.ceil(asked.gpus))
 
 
 def _cloned_from(git_root: Path) -> str | None:

@@ -15,8 +15,8 @@ from penstock.flows.comparing.sides import Side
 from penstock.flows.pipelines.execution import load_metrics
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.reproducing import ReproduceOptions, StageResult, Watcher
 from penstock.pipeline.runner import reproduce
+from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult, Watcher
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 

@@ -27,7 +27,7 @@ from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.making import Bring
 from penstock.pipeline.overriding.overrides import Override
 from penstock.pipeline.overriding.writing import apply_overrides
-from penstock.pipeline.reproducing import ReproduceOptions, Watcher
+from penstock.pipeline.running.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.targets import Selection
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree, require_git

@@ -18,7 +18,7 @@ from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
 from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
-from penstock.pipeline.reproducing import StageResult, Watcher
+from penstock.pipeline.running.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
 from penstock.flows.models.proving import VerdictRule, require_unbroken
-from penstock.monitoring.outliers import Marking
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.rowwise.outliers import Marking
 from penstock.project.project import Project
 from penstock.records.flavours import choose_flavour
 from penstock.records.signature import Signature

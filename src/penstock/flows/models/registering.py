@@ -14,8 +14,8 @@ from penstock.flows.models.folders import fetch_model, files_of_folder, store_mo
 from penstock.flows.models.provenance import capture_code, data_digests, environment
 from penstock.flows.models.stored import keep_stored
 from penstock.monitoring.estimating.losses import keep_losses
-from penstock.monitoring.learned import learn
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.learned import learn
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project

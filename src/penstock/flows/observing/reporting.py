@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import list_events
-from penstock.flows.production.labelled_rows import read_labelled
 from penstock.flows.production.measuring import USUAL_METRICS, measure_slice
 from penstock.flows.production.reading import LABELLED_MAX
+from penstock.flows.production.rows.labelled import read_labelled
 from penstock.flows.production.watching import observe
 from penstock.monitoring.drift import compare
 from penstock.monitoring.policies import policy_or_none_yet
@@ -28,8 +28,8 @@ from penstock.monitoring.reporting.spans import (
     Span,
     VersionLine,
 )
+from penstock.monitoring.rowwise.slices import NAME_LENGTH, slices_of
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
-from penstock.monitoring.slices import NAME_LENGTH, slices_of
 from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows
 from penstock.project.project import Project
 from penstock.registry.versions import get_version

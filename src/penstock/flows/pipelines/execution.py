@@ -22,8 +22,8 @@ from penstock.flows.pipelines.lineage_events import watch_run
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.parameters import flatten, numbers, parse_any
-from penstock.pipeline.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
 from penstock.pipeline.runner import reproduce
+from penstock.pipeline.running.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs

@@ -13,7 +13,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.web.calls import WebConnection
 from penstock.pipeline.openlineage import Pipeline, pipeline_event, stage_event
-from penstock.pipeline.reproducing import StageResult, Watcher
+from penstock.pipeline.running.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.lineage_target import LineageTarget, check_target
 from penstock.project.project import Project

@@ -6,10 +6,10 @@ from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import line_of
 from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features
 from penstock.monitoring.guardrails.measured import Reference
-from penstock.monitoring.learned import rows_of
 from penstock.monitoring.policies import PolicyBody
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.learned import rows_of
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.project.settings import SETTINGS_FILE

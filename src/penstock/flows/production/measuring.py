@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from penstock.monitoring.causes import Cause
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.estimating.estimated import Estimated, estimate, estimate_errors
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality import Quality
+from penstock.monitoring.rowwise.causes import Cause
+from penstock.monitoring.rowwise.slices import NAME_LENGTH, SliceQuality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
-from penstock.monitoring.slices import NAME_LENGTH, SliceQuality
 
 USUAL_METRICS = frozenset({"roc_auc", "accuracy", "macro_f1", "rmse"})
 """Told where no quality guardrail says which matter."""

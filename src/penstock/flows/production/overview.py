@@ -17,14 +17,14 @@ from penstock.flows.production.deciding import calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe
-from penstock.monitoring.causes import Cause
 from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.metric_names import METRICS
 from penstock.monitoring.profile import NumberColumn, Profile
+from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
+from penstock.records.metric_names import METRICS
 from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.workers import ToldOf, list_told_endpoints, list_workers

@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 
-from penstock.flows.production.labelled_rows import read_labelled
-from penstock.flows.production.live_rows import read_rows
 from penstock.flows.production.progress import Tally
-from penstock.monitoring.causes import Cause, explain
+from penstock.flows.production.rows.labelled import read_labelled
+from penstock.flows.production.rows.live import read_rows
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.causes import Cause, explain
+from penstock.monitoring.rowwise.rows import Rows
+from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
-from penstock.monitoring.slices import SliceQuality, slices_of
 from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
 from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms

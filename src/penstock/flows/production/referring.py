@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from penstock.base.errors import PenstockError
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.learned import rows_of, separation_of
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.learned import rows_of, separation_of
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion

@@ -17,12 +17,12 @@ from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
 from penstock.flows.production.referring import refer
 from penstock.monitoring.alerts import Alert, list_open_alerts
-from penstock.monitoring.causes import Cause
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.judging import judge
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.policies import Policy, list_policies, policy_or_none_yet
+from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_failures
 from penstock.monitoring.windows import Window, WindowKey

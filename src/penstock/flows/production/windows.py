@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from penstock.monitoring.metric_names import METRICS
 from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
+from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import get_revision
 
 

@@ -18,10 +18,10 @@ from penstock.data.formats.tables import load_table
 from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.measures import read_metrics
 from penstock.flows.pipelines.snapshot import Snapshot, at_revision
-from penstock.monitoring.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.parameters import numbers
 from penstock.pipeline.stage import Stage
+from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.registry.package import MODEL_FILE, describe_model
 
 TABLES = (".csv", ".parquet")

@@ -31,10 +31,10 @@ from penstock.http.pages.telling.formatting import milliseconds, number
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
-from penstock.monitoring.metric_names import LOWER_IS_BETTER
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
+from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.registry.references import parse_time
 from penstock.serving.deployments import Revision, get_revision, list_revisions
 from penstock.serving.workers import list_workers

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.run_grouping import find_groups
 from penstock.http.pages.run_tables import (
     PAGE,
     Asked,
@@ -63,9 +64,16 @@ class ListPages:
             experiments = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
             ids = [one.id for one in experiments]
             table = find_runs(connection, ids, asked)
+            groups = find_groups(connection, ids, table)
             best = self._best(connection, ids, table)
         return self._renderer.page(
-            "runs.html", table=table, best=best, experiments=experiments, here_address="/runs", limit=PAGE
+            "runs.html",
+            table=table,
+            groups=groups,
+            best=best,
+            experiments=experiments,
+            here_address="/runs",
+            limit=PAGE,
         )
 
     def experiments(self, _request: Request) -> Response:
@@ -81,11 +89,13 @@ class ListPages:
         with self._project.database.read() as connection:
             experiment = get_experiment(connection, number)
             table = find_runs(connection, [number], asked)
+            groups = find_groups(connection, [number], table)
             best = self._best(connection, [number], table)
         return self._renderer.page(
             "experiment.html",
             experiment=experiment,
             table=table,
+            groups=groups,
             best=best,
             here_address=f"/experiments/{number}",
             note=experiment.tags.get(NOTE_TAG, ""),

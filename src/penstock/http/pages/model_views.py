@@ -23,8 +23,8 @@ from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import segment
 from penstock.http.subjects import explain_subject, named_version
-from penstock.monitoring.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.project.project import Project
+from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases
 from penstock.registry.entities import AliasMove, ModelVersion

@@ -15,12 +15,11 @@ from penstock.base.errors import Invalid, PenstockError
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, seconds
-from penstock.monitoring.metric_names import LOWER_IS_BETTER, METRICS
+from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
-from penstock.tracking.grouping import group_runs
 from penstock.tracking.metrics import list_latest
 from penstock.tracking.search import RunSearch, run_cursor, search_runs
 
@@ -28,7 +27,7 @@ PAGE = 100
 FEW = 24
 """So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
-MAX_COLUMNS, MAX_OFFERED, MAX_GROUPS = 24, 200, 100
+MAX_COLUMNS, MAX_OFFERED = 24, 200
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
 _LOSSES = frozenset({"loss", "error", "err", "latency", "seconds", "perplexity"}) | LOWER_IS_BETTER
 _SCORES = frozenset({"auc", "acc", "accuracy", "f1", "precision", "recall", "r2", "score", "ndcg", "map"}) | (
@@ -81,16 +80,6 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Runs with one value of a parameter: how many, by metric the best and the mean, and the address that shows them."""
-
-    value: str | None
-    count: int
-    cells: Mapping[str, tuple[str, str]]
-    link: str
-
-
-@dataclass(frozen=True)
 class RunTable:
     """A page of runs. `cells` are texts by run and column, `best` the run that is best by a metric's column.
 
@@ -107,7 +96,6 @@ class RunTable:
     problem: str = ""
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Column] = field(default_factory=dict)
-    groups: tuple[Group, ...] = ()
 
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
@@ -138,39 +126,7 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
             key: _attribute(asked, clause)
             for key, clause in (("started", "start_time"), ("name", "run_name"), ("state", "status"))
         },
-        groups=_groups(connection, experiment_ids, asked, columns) if asked.group else (),
     )
-
-
-def _groups(
-    connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked, columns: Sequence[Column]
-) -> tuple[Group, ...]:
-    """Return all runs that match, by the parameter that the address names."""
-    param = asked.group.partition(".")[2]
-    metrics = [one.key for one in columns if one.kind == "metrics"]
-    found = group_runs(
-        connection, RunSearch(list(experiment_ids), asked.filter, limit=MAX_GROUPS), param, metrics
-    )
-    cells: list[dict[str, tuple[str, str]]] = [{} for _ in found]
-    for key in metrics:
-        spreads = [one.metrics.get(key) for one in found]
-        best = [None if one is None else one.least if is_loss(key) else one.greatest for one in spreads]
-        means = [None if one is None else one.mean for one in spreads]
-        for cell, texts in zip(cells, zip(column(best), column(means), strict=True), strict=True):
-            cell[key] = texts
-    return tuple(
-        Group(one.value, one.count, cell, _link_of(asked, param, one.value))
-        for one, cell in zip(found, cells, strict=True)
-    )
-
-
-def _link_of(asked: Asked, param: str, value: str | None) -> str:
-    """Return the query that shows the runs of a group; empty where the grammar cannot name their value."""
-    if value is None or ("'" in value and '"' in value):
-        return ""
-    quote = "'" if "'" not in value else '"'
-    own = f"{clause('params', param)} = {quote}{value}{quote}"
-    return asked.link(filter=f"{asked.filter} and {own}" if asked.filter else own, group="")
 
 
 def clause(kind: str, key: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from penstock.base.clock import format_ms
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import FreshnessLimit
 from penstock.monitoring.guardrails.measured import Measured, make_finding
-from penstock.monitoring.limits import FreshnessLimit
 from penstock.monitoring.profile import NumberColumn
 from penstock.monitoring.windows import Window, WindowKey
 

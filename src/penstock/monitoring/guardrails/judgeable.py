@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import multivariate, outliers
+from penstock.monitoring.guardrails.limits import ValuesLimit
 from penstock.monitoring.guardrails.measured import Reference
-from penstock.monitoring.limits import ValuesLimit
-from penstock.monitoring.outliers import NAME as NAME_OF_OUTLIERS
-from penstock.monitoring.outliers import ROWS_MIN
+from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
+from penstock.monitoring.rowwise.outliers import ROWS_MIN
 from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
 from penstock.records.classes import PROBABILITY
 

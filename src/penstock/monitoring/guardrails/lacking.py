@@ -5,10 +5,10 @@ from __future__ import annotations
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import freshness
 from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.limits import MultivariateLimit
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.limits import MultivariateLimit
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.settings import GuardrailEntry, QualityLimit
 
 Lacking = tuple[int, tuple[Unjudged, str]]

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import msgspec
 
 from penstock.monitoring.findings import Finding, Kind, Unjudged
-from penstock.monitoring.multivariate import OwnSeparation
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.multivariate import OwnSeparation
+from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.windows import Window, WindowKey
 
 MIN_REQUESTS = 20

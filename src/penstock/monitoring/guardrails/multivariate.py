@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import MultivariateLimit
 from penstock.monitoring.guardrails.measured import Measured, Reference, make_finding
-from penstock.monitoring.limits import MultivariateLimit
-from penstock.monitoring.multivariate import Separated, separation
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.multivariate import Separated, separation
+from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.windows import Window, WindowKey
 
 NAME = "auc"

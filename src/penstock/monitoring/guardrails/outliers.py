@@ -9,8 +9,8 @@ import numpy as np
 
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
+from penstock.monitoring.guardrails.limits import OutlierLimit
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
-from penstock.monitoring.limits import OutlierLimit
 from penstock.monitoring.windows import Window
 from penstock.stats.confidence import wilson_interval
 from penstock.stats.evidence import chance_words, limit_dispersion, limit_evidence, threshold

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
-from penstock.monitoring.metric_names import LOWER_IS_BETTER
 from penstock.monitoring.settings import QualityLimit
 from penstock.monitoring.windows import Window
+from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
 from penstock.stats.evidence import chance_words, threshold
 

@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import SlicesLimit
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
 from penstock.monitoring.guardrails.quality import SCALE, SPREAD
-from penstock.monitoring.limits import SlicesLimit
-from penstock.monitoring.metric_names import LOWER_IS_BETTER
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.slices import SliceQuality
+from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
+from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
 from penstock.stats.evidence import chance_words, split, threshold
 

@@ -7,8 +7,8 @@ import msgspec
 from penstock.monitoring.drift import FeatureDrift
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import Reference
-from penstock.monitoring.rows import Rows
-from penstock.monitoring.slices import SliceQuality
+from penstock.monitoring.rowwise.rows import Rows
+from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from penstock.monitoring.bins import EXACT_MAX
 from penstock.monitoring.drift import unseen_ratios
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import ValuesLimit
 from penstock.monitoring.guardrails.measured import Measured, make_finding
-from penstock.monitoring.limits import ValuesLimit
 from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
 from penstock.monitoring.windows import Window
 from penstock.stats.confidence import wilson_interval
@@ -105,7 +105,7 @@ def _shares(name: str, limit: ValuesLimit, profile: Profile, current: Profile) -
         ratios = unseen_ratios(before, now)
         if ratios is not None:
             words = "never seen in the reference"
-            yield _Share(name, "unseen", words, ratios[0], ratios[1], limit.unseen_max, count)
+            yield _Share(name, "unseen", words, ratios[0], ratios[1], limit.unseen_max, ratios[2])
 
 
 def _beyond(before: NumberColumn, now: NumberColumn) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Which executors there are: the entry points of the group `penstock.executors`.
+"""Which executors there are: the entry points of the group that `GROUP` names.
 
 Each names a function that takes an address (or None) and returns an `Executor`.
 """

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from penstock.base.errors import PenstockError, Refused
+from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
 from penstock.pipeline.process import TERMINATE_GRACE_S, Command
 
@@ -24,7 +26,8 @@ class LocalExecutor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[threading.Thread, Command | None] = {}
+        self._running: dict[object, Command | None] = {}
+        self._threads: set[Future[None]] = set()
         self._is_cancelled = False
 
     def check(self, task: Task) -> None:
@@ -43,42 +46,43 @@ class LocalExecutor:
 
     def submit(self, task: Task, tell: Tell) -> None:
         """Begin the task in a thread."""
-        thread = threading.Thread(target=self._run, args=(task, tell), name=f"stage {task.name}", daemon=True)
+        key = object()
         with self._lock:
-            self._running[thread] = None
-        thread.start()
+            self._running[key] = None
+            self._threads = {one for one in self._threads if not one.done()}
+            self._threads.add(begin(f"stage {task.name}", lambda: self._run(key, task, tell)))
 
     def cancel(self) -> None:
         """End every process group, and wait for the threads."""
         with self._lock:
             self._is_cancelled = True
-            running = dict(self._running)
+            running, threads = dict(self._running), set(self._threads)
         for command in running.values():
             if command is not None:
                 command.ask_to_end()
         for command in running.values():
             if command is not None:
                 command.end()
-        for thread in running:
-            thread.join(TERMINATE_GRACE_S)  # what left its group may keep the pipe open
+        wait(threads, timeout=TERMINATE_GRACE_S)  # what left its group may keep the pipe open
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _run(self, task: Task, tell: Tell) -> None:
-        thread = threading.current_thread()
+    def _run(self, key: object, task: Task, tell: Tell) -> None:
         try:
-            ended = run_task(task, lambda line: tell(Printed(task.name, line)), self._note)
+            ended = run_task(
+                task, lambda line: tell(Printed(task.name, line)), lambda command: self._note(key, command)
+            )
         except (OSError, PenstockError) as error:
             ended = Ended(task.name, "failed", detail=str(error))
         with self._lock:
-            del self._running[thread]
+            del self._running[key]
         tell(ended)
 
-    def _note(self, command: Command) -> bool:
+    def _note(self, key: object, command: Command) -> bool:
         """Note what runs now; say whether it may."""
         with self._lock:
-            self._running[threading.current_thread()] = command
+            self._running[key] = command
             return not self._is_cancelled
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.files import remove_path
 from penstock.base.git import Git
+from penstock.base.threads import begin
 from penstock.pipeline.executors import ray_worker
 from penstock.pipeline.executors.local import infeasible
 from penstock.pipeline.executors.ray_worker import Order, Sent
@@ -53,12 +55,13 @@ class RayExecutor:
         self._errors: Any = ray.exceptions
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
-            _connect(ray, address)
+            connect(ray, address)
         ray.cloudpickle.register_pickle_by_value(ray_worker)
         self._mailbox = ray.remote(ray_worker.Mailbox).options(num_cpus=0).remote()
         self._work = ray.remote(ray_worker.work)
         self._lock = threading.Lock()
-        self._running: dict[threading.Thread, Any] = {}
+        self._running: dict[str, Any] = {}
+        self._threads: set[Future[None]] = set()
         self._parts: dict[str, tuple[Any, ...]] = {}
         self._known: dict[tuple[str, int, int, int], str] = {}
         self._count = 0
@@ -85,28 +88,28 @@ class RayExecutor:
 
     def submit(self, task: Task, tell: Tell) -> None:
         """Send the task; a thread follows it."""
-        thread = threading.Thread(
-            target=self._follow, args=(task, tell), name=f"stage {task.name}", daemon=True
-        )
         with self._lock:
-            self._running[thread] = None
-        thread.start()
+            self._count += 1
+            key = f"{task.name} {self._count}"
+            self._running[key] = None
+            self._threads = {one for one in self._threads if not one.done()}
+            self._threads.add(begin(f"stage {task.name}", lambda: self._follow(key, task, tell)))
 
     def cancel(self) -> None:
         """Cancel every task: first its commands are ended, then its worker."""
         with self._lock:
             self._is_cancelled = True
-            running = dict(self._running)
+            threads = set(self._threads)
         for is_forced in (False, True):
-            left = [ref for thread, ref in running.items() if ref is not None and thread.is_alive()]
+            with self._lock:
+                left = [ref for ref in self._running.values() if ref is not None]
             for ref in left:
                 with suppress(self._errors.RayError, ValueError, TypeError):
                     self._ray.cancel(ref, force=is_forced)
             if left:
                 with suppress(self._errors.RayError):
                     self._ray.wait(left, num_returns=len(left), timeout=CANCEL_S)
-        for thread in running:
-            thread.join(CANCEL_S)
+        wait(threads, timeout=CANCEL_S)
 
     def close(self) -> None:
         """Leave the cluster; one that was begun here ends."""
@@ -120,9 +123,9 @@ class RayExecutor:
         if self._is_ours:
             self._ray.shutdown()
 
-    def _follow(self, task: Task, tell: Tell) -> None:
+    def _follow(self, key: str, task: Task, tell: Tell) -> None:
         try:
-            ended = self._carry_out(task, tell)
+            ended = self._carry_out(key, task, tell)
         except self._errors.TaskCancelledError:
             ended = Ended(task.name, "failed", detail="it was cancelled")
         except self._errors.RayTaskError as error:
@@ -133,10 +136,10 @@ class RayExecutor:
         except (OSError, ValueError, PenstockError) as error:
             ended = Ended(task.name, "failed", detail=str(error))
         with self._lock:
-            del self._running[threading.current_thread()]
+            del self._running[key]
         tell(ended)
 
-    def _carry_out(self, task: Task, tell: Tell) -> Ended:
+    def _carry_out(self, key: str, task: Task, tell: Tell) -> Ended:
         inputs = [self._send(task.root, path) for path in _inputs(task)]
         order = Order(task.commands, task.directory, task.makes, dict(task.variables), task.timeout_s, SECRET)
         wanted = task.resources
@@ -151,10 +154,8 @@ class RayExecutor:
         with self._lock:
             if self._is_cancelled:
                 return Ended(task.name, "failed", detail="it was cancelled")
-            self._count += 1
-            key = f"{task.name} {self._count}"
             ref = self._work.options(**options).remote(order, inputs, key, self._mailbox)
-            self._running[threading.current_thread()] = ref
+            self._running[key] = ref
         lines = _Lines(task.name, tell)
         done: list[Any] = []
         while not done:
@@ -238,7 +239,12 @@ def _code(task: Task) -> Iterator[str]:
             yield path
 
 
-def _connect(ray: Any, address: str | None) -> None:
+def connect(ray: Any, address: str | None) -> None:
+    """Join the cluster at an address; without one, that of this machine, or one begun for this process.
+
+    Raises:
+        Unavailable: no cluster answers there.
+    """
     with suppress(
         ImportError, AttributeError
     ):  # Ray tells its makers of each cluster begun, unless told not to

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from penstock.pipeline.conditions import Resources
+from penstock.pipeline.running.conditions import Resources
 
 Ending = Literal["done", "failed", "timed out", "lost"]
 

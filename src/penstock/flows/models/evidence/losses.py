@@ -11,7 +11,7 @@ from penstock.flows.models.folders import files_of_folder
 from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.estimating.losses import PREDICTION, fit_losses
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.project.project import Project
 from penstock.registry.package import describe_model
 

@@ -17,9 +17,9 @@ from penstock.flows.production.live.room import Missed
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.outliers import Marking
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.outliers import Marking
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import OUTLIERS, Window, WindowKey
 from penstock.serving.loaders.model import Array, Columns

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.redaction import is_redacted
 
 KIND = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 

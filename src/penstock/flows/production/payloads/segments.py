@@ -18,7 +18,7 @@ import polars as pl
 
 from penstock.base.errors import Corrupt
 from penstock.flows.production.payloads.redaction import kind_of_error
-from penstock.monitoring.redaction import is_redacted
+from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import PayloadSettings
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.recorder import Exchange

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,42 @@ from penstock.serving.loaders.model import Array
 
 ALONE_MAX = 200
 """Rows that are asked about alone and all fail, before the model is taken for broken."""
+
+
+class Answerer(Protocol):
+    """Who asks the model. `submit` may begin at once or wait for the call of what it returns; answers do not differ."""
+
+    ahead: int
+    """How many parts may be submitted before the first is waited for."""
+
+    def submit(self, columns: dict[str, Array], count: int) -> Callable[[], Answered]:
+        """Ask about `count` rows; calling what is returned gives the answers, or raises as `answer`."""
+
+    def close(self) -> None:
+        """End what was begun."""
+
+
+class Here:
+    """Asks in this process, one part after the other."""
+
+    ahead = 0
+
+    def __init__(self, model: Predictor, called: str) -> None:
+        self._model, self._called = model, called
+
+    def submit(self, columns: dict[str, Array], count: int) -> Callable[[], Answered]:
+        """Ask when the answers are waited for."""
+
+        def ask() -> Answered:
+            started = time.perf_counter()
+            answered = answer(self._model, columns, count, self._called)
+            answered.seconds = time.perf_counter() - started
+            return answered
+
+        return ask
+
+    def close(self) -> None:
+        """Nothing was begun."""
 
 
 @dataclass

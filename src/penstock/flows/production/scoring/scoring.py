@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import polars as pl
@@ -23,8 +24,9 @@ from penstock.base.threads import thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
 from penstock.flows.models.loading import digest_folder
 from penstock.flows.production.live.summarising import ScoredRows
-from penstock.flows.production.scoring.answering import Answered, answer
+from penstock.flows.production.scoring.answering import Answered, Answerer, Here
 from penstock.flows.production.scoring.job import REASONS_KEPT, Asked, BadRow, Finished, Job, Parts
+from penstock.flows.production.scoring.on_ray import RayAnswerer
 from penstock.flows.production.scoring.places import (
     Place,
     Source,
@@ -64,6 +66,8 @@ class Request:
     part_rows: int = PART_ROWS
     overwrite: bool = False
     restart: bool = False
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +154,7 @@ class _Run:
                     "guardrail judges it"
                 )
         self._endpoint = chosen.revision.endpoint if chosen.revision else None
+        self._files = files
         self._model: Predictor = load_model(files)
         if self._recording is not None:
             self._recording.know(getattr(self._model, "classes", None))
@@ -177,8 +182,7 @@ class _Run:
     def _score(self) -> None:
         with thread_pool(1) as pool:
             waiting: deque[Future[None]] = deque()
-            for table, part, first_row in self._read():
-                answered, asked = self._answer(part)
+            for table, part, first_row, asked, answered in self._answered():
                 waiting.append(pool.submit(self._write, table, first_row, part, asked, answered))
                 while len(waiting) > AHEAD:
                     waiting.popleft().result()
@@ -228,13 +232,34 @@ class _Run:
                     yield number, part, row
                     row += part.frame.height
 
-    def _answer(self, part: Part) -> tuple[Answered, AskedRows]:
-        asked = rows_of(part, self._model.signature, self._request.columns)
-        started = time.perf_counter()
-        answered = answer(self._model, asked.columns, len(asked.rows), self._called)
-        answered.seconds = time.perf_counter() - started
-        self._model_s += answered.seconds
-        return answered, asked
+    def _answered(self) -> Iterator[tuple[int, Part, int, AskedRows, Answered]]:
+        """Yield each part, in order, with what was asked and answered."""
+        answerer = self._open_answerer()
+        pending: deque[tuple[int, Part, int, AskedRows, Callable[[], Answered]]] = deque()
+
+        def first() -> tuple[int, Part, int, AskedRows, Answered]:
+            table, part, first_row, asked, wait = pending.popleft()
+            answered = wait()
+            self._model_s += answered.seconds
+            return table, part, first_row, asked, answered
+
+        try:
+            for table, part, first_row in self._read():
+                asked = rows_of(part, self._model.signature, self._request.columns)
+                pending.append(
+                    (table, part, first_row, asked, answerer.submit(asked.columns, len(asked.rows)))
+                )
+                while len(pending) > answerer.ahead:
+                    yield first()
+            while pending:
+                yield first()
+        finally:
+            answerer.close()
+
+    def _open_answerer(self) -> Answerer:
+        if self._request.executor == "local":
+            return Here(self._model, self._called)
+        return RayAnswerer(self._files, self._called, self._request.address)
 
     def _write(self, table: int, first_row: int, part: Part, asked: AskedRows, answered: Answered) -> None:
         """Record a part and keep it; in the order of parts, one at a time, and none after one that failed."""

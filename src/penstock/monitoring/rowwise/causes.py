@@ -20,10 +20,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.labelled import LabelledRows
-from penstock.monitoring.metric_names import LOWER_IS_BETTER
-from penstock.monitoring.multivariate import matrix_of
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.labelled import LabelledRows
+from penstock.monitoring.rowwise.multivariate import matrix_of
+from penstock.monitoring.rowwise.rows import Rows
+from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.separation import separate
 
 Floats = npt.NDArray[np.float64]
@@ -39,6 +39,8 @@ UNREACHED = 0.3
 there is nothing to weigh."""
 SURELY = 3.0
 """Standard errors by which a part must differ from nothing to be told of: looks come every half minute."""
+MATTERS = 0.25
+"""Share of the drop below which a part is not told of, however sure it is: strata leave a little of the other part in it."""
 MEANS = ("accuracy", "brier", "log_loss", "mae", "mape")
 """Metrics that are means over rows, so that parts of them add up."""
 INSTEAD = {"rmse": ("mae",), "r2": ("mae",)}
@@ -109,7 +111,8 @@ def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | 
     expected, error = _reweighted(before, of_before, of_recent, told)
     covariate, concept = sign * (expected - first), sign * (now - expected)
     covariate_error, concept_error = math.hypot(error, first_error), math.hypot(error, now_error)
-    moved, meant = covariate > SURELY * covariate_error, concept > SURELY * concept_error
+    moved = covariate > max(SURELY * covariate_error, MATTERS * drop)
+    meant = concept > max(SURELY * concept_error, MATTERS * drop)
     verdict: Verdict = "unclear"
     if is_reached and (moved or meant):
         verdict = "both" if moved and meant else "covariate" if moved else "concept"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from penstock.monitoring.causes import explain
-from penstock.monitoring.labelled import LabelledRows
+from penstock.monitoring.rowwise.causes import explain
+from penstock.monitoring.rowwise.labelled import LabelledRows
 
 Floats = np.ndarray
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from penstock.base.errors import Corrupt
+from penstock.monitoring.guardrails.limits import MultivariateLimit
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.multivariate import judge_multivariate
-from penstock.monitoring.learned import learn, rows_of, separation_of
-from penstock.monitoring.limits import MultivariateLimit
-from penstock.monitoring.multivariate import separation
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.rows import ROWS_MAX, Rows, sampled_rows
+from penstock.monitoring.rowwise.learned import learn, rows_of, separation_of
+from penstock.monitoring.rowwise.multivariate import separation
+from penstock.monitoring.rowwise.rows import ROWS_MAX, Rows, sampled_rows
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import WindowKey
 

@@ -1,4 +1,4 @@
-"""The names of metrics of quality. How they are computed is `quality`, which needs numpy; settings need only these."""
+"""The names of metrics of quality. How they are computed is `monitoring.quality`, which needs numpy; settings need only these."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.monitoring.metric_names import METRICS
+from penstock.records.metric_names import METRICS
 
 Action = Literal["alert", "rollback"]
 SLICES_MAX = 50
@@ -107,7 +107,10 @@ class FreshnessLimit(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("give exactly one of max_silence_s and max_age_s")
         if (self.column is None) != (self.max_age_s is None):
             raise ValueError("column and max_age_s belong together")
-        if min(self.max_silence_s or 1.0, self.max_age_s or 1.0) <= 0 or self.min_rows < 1:
+        if (
+            any(one is not None and one <= 0 for one in (self.max_silence_s, self.max_age_s))
+            or self.min_rows < 1
+        ):
             raise ValueError("seconds are positive, and min_rows is at least 1")
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 import numpy.typing as npt
 
-from penstock.monitoring import multivariate, rows
-from penstock.monitoring.multivariate import OwnSeparation, own_separation
-from penstock.monitoring.outliers import NAME as NAME_OF_OUTLIERS
-from penstock.monitoring.outliers import learn_outliers
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.rows import Rows, sampled_rows
+from penstock.monitoring.rowwise import multivariate, rows
+from penstock.monitoring.rowwise.multivariate import OwnSeparation, own_separation
+from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
+from penstock.monitoring.rowwise.outliers import learn_outliers
+from penstock.monitoring.rowwise.rows import Rows, sampled_rows
 
 Array = npt.NDArray[Any]
 

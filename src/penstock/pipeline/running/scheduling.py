@@ -20,7 +20,7 @@ from penstock.pipeline.executors.local import LocalExecutor, count_gpus, memory_
 from penstock.pipeline.executors.role import Ended, Message, Task
 from penstock.pipeline.graph import Node
 from penstock.pipeline.making import Started, Work, clear, start, task_of
-from penstock.pipeline.reproducing import ReproduceOptions, Watcher
+from penstock.pipeline.running.reproducing import ReproduceOptions, Watcher
 from penstock.pipeline.stage import Stage
 
 KEPT_LINES = 20

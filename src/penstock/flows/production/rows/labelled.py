@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import sqlalchemy as sa
 
-from penstock.flows.production.live_rows import aligned
-from penstock.monitoring.labelled import LabelledRows
+from penstock.flows.production.rows.live import aligned
 from penstock.monitoring.quality_counts import request_number
+from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, list_classes
