@@ -13,8 +13,8 @@ from penstock.flows.tracked.bring import bring_outputs
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages
 from penstock.pipeline.parameter_editing import set_values
 from penstock.pipeline.parameters import get_value, load_values, numbers
-from penstock.pipeline.reproducing import ReproduceOptions
 from penstock.pipeline.runner import reproduce
+from penstock.pipeline.running.reproducing import ReproduceOptions
 from penstock.project.project import Project
 from penstock.project.worktree import clean_worktree
 from penstock.registry.entities import ModelVersion
