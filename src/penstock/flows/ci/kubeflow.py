@@ -11,9 +11,9 @@ from penstock.base.git import Git
 from penstock.ci.installing import Installation
 from penstock.ci.jobs import REMOTE_SECRETS, STORE_SECRETS
 from penstock.ci.render.kubeflow import Component, KubeflowPipeline, executor_output, render_kubeflow
-from penstock.pipeline.conditions import Resources
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import upstream_of
+from penstock.pipeline.running.conditions import Resources
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 
