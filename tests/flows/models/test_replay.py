@@ -121,7 +121,7 @@ def test_answers_that_changed_are_counted_and_the_largest_are_kept_without_what_
         "prediction_id", "version", "time_ms", "row", "before", "after", "difference"
     }  # fmt: skip
     absent = CliRunner().invoke(cli, [*run, "evidence", "late/1", "nosuch"])
-    assert "it has replay.json" in absent.output
+    assert "no check of late/1 kept a file 'nosuch'" in str(absent.exception)
 
 
 def test_a_column_that_was_not_recorded_lets_nothing_be_asked(released: Sample) -> None:

@@ -164,7 +164,7 @@ class ModelPages:
             champion=champion,
             may=may and "champion" not in found.aliases and found.rolled_back is None,
             people=people,
-            may_approve=may and bool(people.asked),
+            may_approve=may and people.asked,
             signature=signature,
             measures=measures_of(version, outing, champion),
             differences=differences,

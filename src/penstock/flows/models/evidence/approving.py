@@ -12,7 +12,7 @@ from penstock.flows.models.proving import VerdictRule
 from penstock.project.project import Project
 from penstock.registry.approvals import Approval, add_approval, list_approvals, person_of
 from penstock.registry.entities import ModelVersion
-from penstock.registry.gates.kinds.approval import ApprovalGate
+from penstock.registry.gates.judge import DOORS
 
 MAX_COMMENT = 500
 PERSON = "person:"
@@ -20,17 +20,17 @@ PERSON = "person:"
 
 @dataclass(frozen=True)
 class Standing:
-    """What people said of a version, and what the gates ask of them; `lacking` is what keeps doors shut, or empty."""
+    """What people said of a version, and whether a gate asks them; `lacking` is what keeps doors shut, or empty."""
 
     approvals: tuple[Approval, ...]
-    asked: tuple[ApprovalGate, ...]
+    asked: bool
     lacking: str
 
 
 def approval_standing(project: Project, connection: sa.Connection, version: ModelVersion) -> Standing:
     """Return how a version stands with people."""
     rule = VerdictRule(project.readable_settings, project.root, project.keys.trusted)
-    asked = tuple(one.settings for one in rule.gates_of(version.model) if one.kind == "approval")
+    asked = any(one.kind == DOORS for one in rule.gates_of(version.model))
     return Standing(
         list_approvals(connection, version, rule.keys),
         asked,
