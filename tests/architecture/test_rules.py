@@ -51,6 +51,7 @@ LAZY = {
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
     "penstock/flows/production/scoring/on_ray.py": "Ray, an optional dependency",
     "penstock/flows/production/payloads/keeping.py": "polars, only where payloads are written: a serve process loads it after its forks",
+    "penstock/registry/documents/openssf.py": "OpenSSF's signatures, an optional dependency",
     "penstock/registry/gates/check.py": "polars, only where a table is read",
     "penstock/registry/gates/kinds/leakage.py": "polars, only where it is checked",
     "penstock/registry/gates/kinds/robustness.py": "polars, only where it is checked",

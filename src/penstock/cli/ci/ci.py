@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.ci_components import ci_finish, ci_stage
+from penstock.cli.ci.components import ci_finish, ci_stage
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Commands of CI: `ci` and what its components run."""
