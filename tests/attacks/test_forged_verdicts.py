@@ -203,7 +203,7 @@ def test_another_list_of_files_is_noticed(project: Project) -> None:
         connection.execute(versions.update().values(manifest={"files": manifest["files"][:-1]}))
     said = refusals(project)
     assert said["promote"] == said["deploy"] == "registry.manifest_changed"
-    assert [one.what for one in verify_versions(project)[0].damages] == ["list of files"]
+    assert [one.what for one in verify_versions(project)[0].damages] == ["list of files", "origin"]
 
 
 def test_a_forged_verdict_takes_no_rollback_back(project: Project) -> None:

@@ -20,6 +20,14 @@ __all__ = ["bench", "released_root"]
 pytestmark = pytest.mark.slow
 
 
+def is_actor(process: psutil.Process) -> bool:
+    """Whether a process that may end at any moment is one of the cluster that asks the model."""
+    try:
+        return "Asker" in "".join(process.cmdline()[:1])
+    except psutil.Error:
+        return False
+
+
 def test_the_cluster_writes_the_same_bytes(bench: Bench) -> None:
     folder = RegistrySource(bench.sample.project).fetch("late", 1).path
     here = Request(str(folder), "in.csv", "here.parquet", bench.folder, part_rows=90, columns=("late",))
@@ -37,11 +45,7 @@ def test_the_cluster_writes_the_same_bytes(bench: Bench) -> None:
         killed: list[int] = []
 
         def kill(_rows: int, _share: float) -> None:
-            actors = [
-                one
-                for one in psutil.Process().children(recursive=True)
-                if one.cmdline()[:1] and "Asker" in one.cmdline()[0]
-            ]
+            actors = [one for one in psutil.Process().children(recursive=True) if is_actor(one)]
             if actors and not killed:
                 killed.append(actors[0].pid)
                 os.kill(actors[0].pid, signal.SIGKILL)
