@@ -285,7 +285,7 @@ def test_ci_stops_at_failing_tests_and_keeps_their_output(sample: Sample) -> Non
     sample.commit("Break the tests")
     report = run_ci(sample.project, "HEAD")
     assert [step.status for step in report.steps] == ["passed", "failed", "skipped", "skipped", "skipped"]
-    assert report.steps[1].details == ("it is broken",)
+    assert report.steps[1].details == ("it is broken", "next: run the tests where you are")
 
 
 def test_a_run_that_a_check_ends_has_not_passed(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
