@@ -64,8 +64,8 @@ def mcnemar(
 
     Example:
         >>> found = mcnemar(np.array([1.0] * 3 + [0.0] * 7), np.array([0.0] * 3 + [1.0] * 7))
-        >>> round(found.p_different, 4), round(found.p_worse, 4)
-        (0.3438, 0.1719)
+        >>> round(found.p_different, 3), round(found.p_worse, 3)
+        (0.344, 0.172)
     """
     each = candidate - baseline
     count = len(each)
