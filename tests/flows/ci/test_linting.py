@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.git import Git
+from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.files import apply_ci_file, plan_ci_file
+from penstock.flows.ci.hook import plan_hook
 from penstock.flows.ci.linting import lint
 from penstock.flows.tracked.versioning import push
 from penstock.project.checks import Check
@@ -77,6 +80,12 @@ def test_linting_writes_nothing_and_needs_git(trained: Sample, tmp_path: Path) -
     bare = tmp_path / "bare"
     (bare / ".dvc").mkdir(parents=True)
     project = open_workspace(bare)
-    with pytest.raises(Invalid, match="not in a git repository"):
-        list(lint(project))
+    for act in (lambda: list(lint(project)), lambda: run_ci(project)):
+        with pytest.raises(Invalid, match="not in a git repository"):
+            act()
+    Git(bare).run("init", "--quiet")
+    with pytest.raises(NotFound, match="no commit yet"):
+        run_ci(project)
+    with pytest.raises(NotFound, match="no remote called origin"):
+        plan_hook(project, None)
     project.close()

@@ -7,6 +7,7 @@ from functools import partial
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.ci.render.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
 from penstock.flows.ci.new_data import state_of
@@ -62,7 +63,11 @@ def _file(project: Project, name: str) -> Check:
     if text != plans[0].text:
         plans.append(plan_ci_file(project, name))
     if all(text != plan.text for plan in plans):
-        hint = f"penstock ci init {name} --dry-run shows what it would be, --force replaces it"
+        hint = (
+            f"penstock ci init {name}"
+            if is_unedited(text)
+            else f"penstock ci init {name} --dry-run shows what it would be, --force replaces it"
+        )
         return Check("file", "missing", f"{relative} is not what `ci init {name}` writes now", hint)
     return Check("file", "ok", f"{relative} is up to date")
 
