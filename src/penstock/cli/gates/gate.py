@@ -135,9 +135,8 @@ def gate_approve(session: Session, reference: str, comment: str, withdraw: bool)
     from dataclasses import asdict
 
     from penstock.flows.models.evidence.approving import decide_approval
-    from penstock.project.opening import terminal_person
     from penstock.registry.references import resolve_version
-    from penstock.workspace import open_workspace
+    from penstock.workspace import open_workspace, terminal_person
 
     project = open_workspace(session.directory)
     with project.database.read() as connection:

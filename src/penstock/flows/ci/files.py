@@ -17,7 +17,7 @@ from penstock.ci.cron import numeric_cron
 from penstock.ci.installing import Declared, Installation, plan_installation
 from penstock.ci.jobs import Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins, kubeflow
-from penstock.ci.render.sealing import is_unedited, seal_text
+from penstock.ci.sealing import is_unedited, seal_text
 from penstock.flows.ci.kubeflow import compile_pipeline
 from penstock.pipeline.plots.definitions import load_definitions
 from penstock.project.project import Project

@@ -7,7 +7,7 @@ from functools import partial
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.ci.render.sealing import is_unedited
+from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
 from penstock.flows.ci.new_data import state_of
