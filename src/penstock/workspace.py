@@ -15,6 +15,7 @@ from penstock.project.opening import (
     open_project,
     open_server_project,
     read_tracking_settings,
+    terminal_person,
 )
 from penstock.project.project import Project
 
@@ -24,6 +25,7 @@ __all__ = [
     "open_server",
     "open_workspace",
     "share_metrics",
+    "terminal_person",
     "tracking_settings",
 ]
 

@@ -107,6 +107,22 @@ def test_a_file_changed_by_hand_is_kept(sample: Sample) -> None:
         assert plan.path.read_text() == plan.text
 
 
+def test_a_file_that_nobody_edited_is_replaced_after_a_change_of_the_settings(sample: Sample) -> None:
+    for system in JOB_RENDERERS:
+        apply_ci_file(plan_ci_file(sample.project, system))
+    settings = sample.root / "penstock.yaml"
+    text = settings.read_text().replace('  tests: "true"', '  tests: "true"\n  on: {schedule: "0 3 * * *"}')
+    settings.write_text(text)
+    for system in JOB_RENDERERS:
+        again = plan_ci_file(open_workspace(sample.root), system)
+        apply_ci_file(again)
+        assert again.path.read_text() == again.text
+        again.path.write_text(again.text.replace("penstock.yaml.", "penstock.yaml!", 1))
+        edited = plan_ci_file(open_workspace(sample.root), system)
+        with pytest.raises(Conflict, match="it was edited"):
+            apply_ci_file(edited)
+
+
 def test_a_machine_installs_what_the_repository_names() -> None:
     pip = "python -m pip install"
     cases: list[tuple[Declared, list[str]]] = [

@@ -176,6 +176,12 @@ def test_other_gates_have_another_digest() -> None:
     [
         ("  - {}", "exactly one of"),
         ("  - metric: {name: a}", "needs `min` or `max`"),
+        (
+            "  - metric: {name: a, min: 0.9, max: 0.1}",
+            "no number is at least `min` 0.9 and at most `max` 0.1",
+        ),
+        ("  - metric: {name: a, min: 1, severity: warn}", "`severity` belongs one level up"),
+        ("  - approval: {people: 1, waiver: {by: a}}", "`waiver` belongs one level up"),
         ("  - champion: {metric: f1}", "roc_auc"),
         ("  - metric: {name: a, min: 1}\n    champion: {metric: brier}", "exactly one of"),
         ("  - metrik: {name: a, min: 1}", "did you mean `metric`?"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -172,16 +172,24 @@ class _Reader:
             raise self.fail(node, field, str(error)) from None
 
     def _read_keys(self, node: yaml.MappingNode, kind: Any, field: str) -> Any:
-        """Read a struct that says itself which keys it has: `key_names`, `type_of` and `of_keys`."""
+        """Read a struct that says itself which keys it has: `key_names`, `own_keys`, `type_of` and `of_keys`."""
         values: dict[str, Any] = {}
         try:
             for key, item in self._items(node, field):
                 if key not in kind.key_names():
                     raise self._unknown(node, key, kind.key_names(), field)
+                self._refuse_inside(item, key, kind.own_keys(key), field)
                 values[key] = self.read(item, kind.type_of(key), f"{field}.{key}" if field else key)
             return kind.of_keys(values)
         except (ValueError, TypeError) as error:
             raise self.fail(node, field, str(error)) from None
+
+    def _refuse_inside(self, node: yaml.Node, outer: str, own: Collection[str], field: str) -> None:
+        """Refuse a key of the entry itself that stands inside of one of its keys."""
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in own:
+                hint = f"write it beside `{outer}`, not inside of it"
+                raise self.fail(key, f"{field}.{outer}", f"`{key.value}` belongs one level up", hint)
 
     def _unknown(self, node: yaml.MappingNode, key: str, known: Sequence[str], field: str) -> Invalid:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

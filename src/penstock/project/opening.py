@@ -6,6 +6,8 @@ Functions of what they are given; `penstock.workspace` hands them the process's 
 from __future__ import annotations
 
 import getpass
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -82,6 +84,14 @@ def read_tracking_settings(variables: Mapping[str, str]) -> TrackingSettings:
         experiment=variables.get("PENSTOCK_EXPERIMENT") or variables.get("MLFLOW_EXPERIMENT_NAME"),
         login=_user(variables),
     )
+
+
+def terminal_person() -> str:
+    """Return who types in this terminal, `person:ada`: the operating system's user, whatever variables say."""
+    try:
+        return f"person:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"person:uid-{os.getuid()}"
 
 
 def _compose(root: Path, variables: Mapping[str, str], actor: str | None) -> Project:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
+from penstock.base.git import Git
+from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.files import apply_ci_file, plan_ci_file
+from penstock.flows.ci.hook import plan_hook
 from penstock.flows.ci.linting import lint
 from penstock.flows.tracked.versioning import push
 from penstock.project.checks import Check
@@ -25,10 +28,11 @@ def parts(sample: Sample) -> dict[str, Check]:
 def test_what_a_ci_run_would_stumble_over_is_told_before_the_push(trained: Sample, tmp_path: Path) -> None:
     first = parts(trained)
     assert {part: check.state for part, check in first.items()} == {
-        "file": "missing", "commit": "ok", "pipeline": "ok", "data": "missing", "gates": "ok", "tests": "ok",
+        "file": "missing", "commit": "ok", "pipeline": "ok", "data": "broken", "gates": "ok", "tests": "ok",
         "store": "missing",
     }  # fmt: skip
     assert "knows no champion" in first["store"].sentence
+    assert first["data"].sentence == "there is no default remote: another machine does not get data/raw.csv"
 
     remote = tmp_path / "remote"
     trained.git.run("config", "user.name", "a")
@@ -61,7 +65,11 @@ def test_changes_that_ci_would_not_see_and_gates_that_refuse_nothing_are_broken(
     assert "gone.json" in found["gates"].sentence
     start, end = text.index("gates:"), text.index("endpoints:")
     settings.write_text(text[:start] + text[end:])
-    assert parts(trained)["gates"].state == "broken"
+    (trained.root / "dvc.yaml").unlink()
+    (trained.root / "data/raw.csv.dvc").unlink()
+    found = parts(trained)
+    assert (found["gates"].state, found["pipeline"].state) == ("broken", "broken")
+    assert found["data"].state == "missing"  # git alone holds what there is
 
 
 def test_linting_writes_nothing_and_needs_git(trained: Sample, tmp_path: Path) -> None:
@@ -72,6 +80,12 @@ def test_linting_writes_nothing_and_needs_git(trained: Sample, tmp_path: Path) -
     bare = tmp_path / "bare"
     (bare / ".dvc").mkdir(parents=True)
     project = open_workspace(bare)
-    with pytest.raises(Invalid, match="not in a git repository"):
-        list(lint(project))
+    for act in (lambda: list(lint(project)), lambda: run_ci(project)):
+        with pytest.raises(Invalid, match="not in a git repository"):
+            act()
+    Git(bare).run("init", "--quiet")
+    with pytest.raises(NotFound, match="no commit yet"):
+        run_ci(project)
+    with pytest.raises(NotFound, match="no remote called origin"):
+        plan_hook(project, None)
     project.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Iterator
 
 import pytest
@@ -150,27 +151,33 @@ def test_a_warning_or_a_waiver_does_not_keep_doors_shut_and_only_named_people_co
         project.close()
 
 
-def test_a_person_approves_in_a_terminal_and_show_tells(
+def test_the_systems_user_approves_in_a_terminal_whatever_variables_say_and_show_tells(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(user: str, *words: str) -> tuple[int, str]:
+    def run(user: str, *words: str, variables: str = "") -> tuple[int, str, str]:
+        number = pwd.getpwnam(user).pw_uid
+        monkeypatch.setattr("penstock.project.opening.os.getuid", lambda: number)
         monkeypatch.setenv("USER", user)
-        monkeypatch.setenv("LOGNAME", user)
+        monkeypatch.setenv("PENSTOCK_ACTOR", variables)
         done = CliRunner().invoke(cli, ["-C", str(project.root), "gate", *words])
-        return done.exit_code, done.output
+        return done.exit_code, done.stdout, f"{done.stderr}{done.exception or ''}"
 
     assert (
         "No door opens yet: 2 people other than the author must approve it, nobody did."
-        in run("bob", "show", "late/1")[1]
+        in run("bin", "show", "late/1")[1]
     )
-    assert run("bob", "approve", "late/1", "--comment", "looks right")[0] == 0
-    assert run("carol", "approve", "late/1") == (0, "person:carol approved late/1.\n")
-    told = run("bob", "show", "late/1")[1]
+    assert run("bin", "approve", "late/1", "--comment", "looks right")[0] == 0
+    code, _, told = run("bin", "approve", "late/1", variables="person:carol")
+    assert code != 0
+    assert "person:carol is what variables say; in a terminal person:bin approves" in told
+    assert "person:bin approved late/1 already" in told
+    assert run("daemon", "approve", "late/1")[:2] == (0, "person:daemon approved late/1.\n")
+    told = run("bin", "show", "late/1")[1]
     assert "approved: looks right" in told
     assert "wait   approval: no door opens before 2 people other than the author approved it" in told
     assert "No door opens" not in told.replace("no door opens before", "")
-    assert "withdrew" in run("bob", "approve", "late/1", "--withdraw")[1]
-    assert "person:bob on " in run("bob", "show", "late/1")[1]
+    assert "withdrew" in run("bin", "approve", "late/1", "--withdraw")[1]
+    assert "person:bin on " in run("bin", "show", "late/1")[1]
 
 
 def test_who_is_signed_in_approves_by_a_click_or_by_the_api_and_roles_are_respected(project: Project) -> None:

@@ -231,6 +231,7 @@ def test_a_real_server_answers_with_the_candidate_and_the_pipeline_gives_the_sam
     served, large, late, again, absent, seedless = verdict.checks
     assert (served.status, served.n, served.evidence["errors"]) == ("pass", 20, []), served.sentence
     assert (large.status, late.status) == ("fail", "error")
+    assert large.sentence.endswith("; broken: max_memory_mb")
     assert late.evidence["code"] == "gate.server_not_ready"
     assert (again.status, again.observed, again.n) == ("pass", 0.0, 2), again.sentence
     assert [one.evidence["code"] for one in (absent, seedless)] == ["gate.no_metric", "gate.bad_seed"]

@@ -102,6 +102,18 @@ def test_documents_of_another_version_and_anothers_key_are_told(released: Sample
     assert (done.returncode, "exists" in done.stderr) == (4, True)
     with pytest.raises(Conflict):
         export_documents(released.project, "late/1", exported)
+    export_documents(released.project, "late/1", exported, force=True)
+    keys = released.project.keys.trusted
+    with released.project.database.read() as connection:
+        version = resolve_version(connection, "late/1")
+    assert all(one.holds is not False for one in verify_documents(keys, exported, version))
+    other = msgspec.structs.replace(version, number=3)
+    wrong = [one.sentence for one in verify_documents(keys, exported, other) if one.holds is False]
+    assert wrong == ["the documents are of late/1, not of late/3"]
+    (exported / "mine.txt").write_text("1")
+    for folder in (exported, released.root / "data"):
+        with pytest.raises(Conflict, match="not only of documents"):
+            export_documents(released.project, "late/1", folder, force=True)
 
 
 def test_an_origin_that_was_changed_in_the_store_is_damage(released: Sample) -> None:

@@ -89,7 +89,8 @@ def test_recorded_requests_are_answered_by_the_candidate_and_what_is_missing_is_
     assert same.interval is not None
     assert same.interval[0] == 0.0
     assert 0.04 < float(same.interval[1] or 0) < 0.07
-    assert replayed(released, LATE).status == "fail"
+    late = replayed(released, LATE)
+    assert (late.status, late.sentence.endswith("; broken: p95_ms")) == ("fail", True), late.sentence
 
 
 def test_answers_that_changed_are_counted_and_the_largest_are_kept_without_what_was_asked(

@@ -128,26 +128,32 @@ def gate_evidence(session: Session, reference: str, name: str | None) -> None:
 @json_option
 @pass_session
 def gate_approve(session: Session, reference: str, comment: str, withdraw: bool) -> None:
-    """Approve a version in your name, for a gate that asks for people other than its author."""
+    """Approve a version in your name, for a gate that asks for people other than its author.
+
+    Your name is that of the operating system's user; PENSTOCK_ACTOR and USER do not change it.
+    """
     from dataclasses import asdict
 
     from penstock.flows.models.evidence.approving import decide_approval
     from penstock.registry.references import resolve_version
-    from penstock.workspace import open_workspace
+    from penstock.workspace import open_workspace, terminal_person
 
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
-    standing = decide_approval(project, version, project.actor, comment, withdraw=withdraw)
+    person = terminal_person()
+    if project.actor != person:
+        session.note(f"note: {project.actor} is what variables say; in a terminal {person} approves.")
+    standing = decide_approval(project, version, person, comment, withdraw=withdraw)
     verb = "withdrew the approval of" if withdraw else "approved"
     session.emit(
         {
             "version": version.ref,
-            "actor": project.actor,
+            "actor": person,
             "approvals": [asdict(one) for one in standing.approvals],
             "lacking_approval": standing.lacking,
         },
-        f"{project.actor} {verb} {version.ref}."
+        f"{person} {verb} {version.ref}."
         + (f" {standing.lacking[0].upper()}{standing.lacking[1:]}." if standing.lacking else ""),
     )
 

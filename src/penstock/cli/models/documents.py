@@ -20,10 +20,11 @@ _PATH = click.Path(path_type=Path)
     help="Sign the model's files in OpenSSF's format too, with this elliptic key (PEM).",
 )
 @click.option("--with-model", is_flag=True, help="Put the model's files beside them.")
+@click.option("-f", "--force", is_flag=True, help="Replace a folder that this command wrote.")
 @json_option
 @pass_session
 def model_export(
-    session: Session, reference: str, folder: Path, model_key: Path | None, with_model: bool
+    session: Session, reference: str, folder: Path, model_key: Path | None, with_model: bool, force: bool
 ) -> None:
     """Write what is known of a version into the new FOLDER, signed: for `penstock model verify --documents`.
 
@@ -34,7 +35,12 @@ def model_export(
 
     project = open_workspace(session.directory)
     done = export_documents(
-        project, reference, session.directory / folder, private_key=model_key, with_model=with_model
+        project,
+        reference,
+        session.directory / folder,
+        private_key=model_key,
+        with_model=with_model,
+        force=force,
     )
     document = {"version": done.version.ref, "path": str(done.folder), "files": list(done.files)}
     session.emit(document, f"{done.version.ref}: {', '.join(done.files)} are in {done.folder}")

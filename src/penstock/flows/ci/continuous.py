@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError, Refused
+from penstock.base.errors import NotFound, PenstockError, Refused
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.new_data import take_new_data
@@ -26,7 +26,7 @@ from penstock.pipeline.lockfile import LOCK_FILE
 from penstock.pipeline.process import run_command
 from penstock.pipeline.running.reproducing import Watcher
 from penstock.project.project import Project
-from penstock.project.worktree import clean_worktree
+from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import CheckResult, ModelVersion, Verdict
 from penstock.registry.versions import get_version
@@ -94,9 +94,16 @@ def run_ci(
         branch: where the commit was pushed to, for the report.
 
     Raises:
-        NotFound: no such revision.
+        NotFound: no such revision, or no commit at all.
         Invalid: not in git, or no penstock repository at that commit.
     """
+    require_git(project)
+    if project.git.head() is None and revision == "HEAD":
+        raise NotFound(
+            "there is no commit yet: a CI run validates one",
+            code="ci.no_commit",
+            hint="git add -A && git commit",
+        )
     commit = project.git.resolve(revision)
     started_ms = now_ms()
     progress = _Progress()

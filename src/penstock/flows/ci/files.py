@@ -17,6 +17,7 @@ from penstock.ci.cron import numeric_cron
 from penstock.ci.installing import Declared, Installation, plan_installation
 from penstock.ci.jobs import Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins, kubeflow
+from penstock.ci.sealing import is_unedited, seal_text
 from penstock.flows.ci.kubeflow import compile_pipeline
 from penstock.pipeline.plots.definitions import load_definitions
 from penstock.project.project import Project
@@ -76,7 +77,7 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
         text, notes = compile_pipeline(
             project, git_root, installation, _PYTHON, has_remote=remote is not None
         )
-        return CiFilePlan(path, FILES[system], text, before, notes)
+        return CiFilePlan(path, FILES[system], seal_text(text), before, notes)
     triggers = project.settings.ci.on
     job = validation_job(
         python=_PYTHON,
@@ -90,7 +91,7 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     )
     relative, render = JOB_RENDERERS[system]
     notes = (*installation.notes, *_told_of_triggers(system, triggers))
-    return CiFilePlan(path, relative, render(job), before, notes)
+    return CiFilePlan(path, relative, seal_text(render(job)), before, notes)
 
 
 def _told_of_triggers(system: str, triggers: TriggerSettings) -> list[str]:
@@ -123,11 +124,11 @@ def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
     """Write the file.
 
     Raises:
-        Conflict: another text stands there and `force` was not given.
+        Conflict: a text that `ci init` did not write stands there, and `force` was not given.
     """
-    if plan.before not in (None, plan.text) and not force:
+    if plan.before not in (None, plan.text) and not is_unedited(plan.before or "") and not force:
         raise Conflict(
-            f"{plan.relative} exists with other content",
+            f"{plan.relative} exists with other content: it was edited, or something else wrote it",
             code="ci.file_exists",
             hint="look at --dry-run, then use --force",
             path=str(plan.path),

@@ -31,11 +31,18 @@ def plan_hook(project: Project, bare: Path | None) -> CiFilePlan:
     """Plan the hook of a bare repository, by default the one that `origin` names.
 
     Raises:
-        NotFound: there is no such repository.
+        NotFound: there is no such repository, or no origin.
         Invalid: it is not bare, or the project is not in git.
     """
     root = require_git(project)
-    place = bare or Path(Git(root).run("config", "--get", "remote.origin.url", check=False).strip() or ".")
+    origin = Git(root).run("config", "--get", "remote.origin.url", check=False).strip()
+    if bare is None and not origin:
+        raise NotFound(
+            "git has no remote called origin here, and no bare repository was named",
+            code="ci.no_origin",
+            hint="git clone --bare . DIR, then penstock ci init hook DIR",
+        )
+    place = bare or Path(origin)
     place = (root / place).resolve()
     if not place.is_dir():
         raise NotFound(

@@ -7,6 +7,8 @@ from functools import partial
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.ci.sealing import is_unedited
+from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
 from penstock.flows.ci.new_data import state_of
 from penstock.flows.models.stated import require_stated
@@ -61,7 +63,11 @@ def _file(project: Project, name: str) -> Check:
     if text != plans[0].text:
         plans.append(plan_ci_file(project, name))
     if all(text != plan.text for plan in plans):
-        hint = f"penstock ci init {name} --dry-run shows what it would be, --force replaces it"
+        hint = (
+            f"penstock ci init {name}"
+            if is_unedited(text)
+            else f"penstock ci init {name} --dry-run shows what it would be, --force replaces it"
+        )
         return Check("file", "missing", f"{relative} is not what `ci init {name}` writes now", hint)
     return Check("file", "ok", f"{relative} is up to date")
 
@@ -84,7 +90,7 @@ def _pipeline(project: Project) -> Iterator[Check]:
     stages = load_all_stages(project.data)
     if not stages:
         yield Check(
-            "pipeline", "missing", "there is no dvc.yaml: nothing is reproduced", "penstock stage add"
+            "pipeline", "broken", "there is no dvc.yaml: a CI run has no pipeline", "penstock stage add"
         )
         return
     changed, _ = pipeline_status(project.data, (), project.root)
@@ -103,10 +109,21 @@ def _pipeline(project: Project) -> Iterator[Check]:
 def _remote(project: Project) -> Iterator[Check]:
     remote = project.data.config.get("core", "remote")
     if remote is None:
-        sentence = "there is no default remote: CI has no data but git's"
-        yield Check("data", "missing", sentence, "penstock remote add -d NAME URL")
+        hint = "penstock remote add -d NAME URL, penstock push"
+        if tracked := _fetched(project):
+            shown = ", ".join(tracked[:SHOWN]) + (" …" if len(tracked) > SHOWN else "")
+            sentence = f"there is no default remote: another machine does not get {shown}"
+            yield Check("data", "broken", sentence, hint)
+            return
+        yield Check("data", "missing", "there is no default remote: CI has no data but git's", hint)
         return
     yield _guarded("data", partial(_pushed, project, remote))
+
+
+def _fetched(project: Project) -> list[str]:
+    """Return what is tracked by pointers, which only a remote brings to another machine."""
+    outputs = [one for pointer in list_pointers(project.data) for one in pointer.outputs if one.cached]
+    return [one.path.relative_to(project.root).as_posix() for one in outputs]
 
 
 def _pushed(project: Project, remote: str) -> Check:

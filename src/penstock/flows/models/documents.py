@@ -12,6 +12,7 @@ documents.intoto.json     a signed list of the digests of all of them
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata as packages
@@ -22,7 +23,7 @@ import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.digest import digest_file
-from penstock.base.errors import Corrupt, Invalid, NotFound, PenstockError
+from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, PenstockError
 from penstock.base.files import write_atomic
 from penstock.base.replacing import appearing
 from penstock.base.signing import PublicKey, open_envelope, parse_envelope, seal
@@ -44,6 +45,7 @@ from penstock.registry.verdicts import find_verdict
 PROVENANCE_FILE, VERDICT_FILE = "provenance.intoto.json", "verification.intoto.json"
 BOM_FILE, CARD_FILE, SIGNATURE_FILE = "bom.cdx.json", "README.md", "model.sig"
 LIST_FILE, MODEL_FOLDER = "documents.intoto.json", "model"
+NAMES = {PROVENANCE_FILE, VERDICT_FILE, BOM_FILE, CARD_FILE, SIGNATURE_FILE, LIST_FILE, MODEL_FOLDER}
 LIST = "urn:penstock:documents:v1"
 
 
@@ -72,18 +74,22 @@ def export_documents(
     *,
     private_key: Path | None = None,
     with_model: bool = False,
+    force: bool = False,
 ) -> Exported:
     """Write a version's documents into a new folder, in one step.
 
     Args:
+        force: replace a folder that an earlier call wrote.
         private_key: of an elliptic curve, in PEM: the model's files are signed with it in OpenSSF's format too.
 
     Raises:
         NotFound: there is no such version.
-        Conflict: the folder exists.
+        Conflict: the folder exists and `force` was not given, or it is not one of documents.
         Refused: the version's files are not kept here.
         Unavailable, Invalid: the model cannot be signed.
     """
+    if force and os.path.lexists(folder):
+        _require_documents(folder)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
         verdict = find_verdict(connection, version.model, version.digest)
@@ -113,7 +119,7 @@ def export_documents(
         texts[VERDICT_FILE] = verdict.envelope
     else:
         notes.append(f"{version.ref} has no signed verdict: penstock gate run {version.ref}")
-    with appearing(folder, force=False) as temporary:
+    with appearing(folder, force=force) as temporary:
         temporary.mkdir(parents=True)
         for name, text in texts.items():
             write_atomic(temporary / name, text.encode())
@@ -125,6 +131,21 @@ def export_documents(
         write_atomic(temporary / LIST_FILE, listed.encode())
     files = tuple(sorted(path.name for path in folder.iterdir()))
     return Exported(version, folder, files, tuple(notes))
+
+
+def _require_documents(folder: Path) -> None:
+    """Refuse a folder that holds anything but a version's documents."""
+    present = (
+        {path.name for path in folder.iterdir()} if folder.is_dir() and not folder.is_symlink() else set()
+    )
+    other = sorted(present - NAMES)
+    if LIST_FILE not in present or other:
+        told = f"it holds {other[0]}" if other else f"it has no {LIST_FILE}"
+        raise Conflict(
+            f"{folder} is not only of documents: {told}",
+            code="model.not_documents",
+            hint="name another folder",
+        )
 
 
 def load_statement(project: Project, version: ModelVersion) -> str | None:
@@ -175,6 +196,8 @@ def _findings(
     yield Finding(LIST_FILE, True, f"{len(digests)} documents of {model}")
     if version is not None and version.digest != digest:
         yield Finding("model", False, f"the documents are of another content than {version.ref}")
+    elif version is not None and version.ref != model:
+        yield Finding("model", False, f"the documents are of {model}, not of {version.ref}")
     present = {path.name for path in folder.iterdir()} - {LIST_FILE, MODEL_FOLDER}
     for name in sorted(present | digests.keys()):
         problem = _difference(folder / name, digests.get(name))

@@ -6,7 +6,7 @@ A gate is an object `GATE` in a file of its own; `penstock.registry.gates.catalo
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -300,6 +300,11 @@ def read_frame(content: bytes) -> pl.DataFrame:
     import polars  # 0.2 s, and only where a check sends a table
 
     return polars.read_ipc(io.BytesIO(content))
+
+
+def told_of_broken(limits: Sequence[str]) -> str:
+    """Return what a sentence says of the limits that did not hold, by the names of their settings; empty for none."""
+    return f"; broken: {', '.join(limits)}" if limits else ""
 
 
 def _nothing(_settings: Any) -> tuple[str, ...]:

@@ -38,6 +38,13 @@ class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
         return [*list_gates(), *sorted(RESERVED)]
 
     @staticmethod
+    def own_keys(key: str) -> frozenset[str]:
+        """Return the keys of every entry that do not stand inside of `key`: what a kind calls so itself may."""
+        if key in RESERVED:
+            return frozenset()
+        return RESERVED - set(getattr(find_gate(key).settings, "__struct_fields__", ()))
+
+    @staticmethod
     def type_of(key: str) -> Any:
         """Return what a key's value is."""
         if key == "severity":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from penstock.base.errors import Invalid
@@ -16,8 +17,11 @@ from penstock.pipeline.parameters import get_value, load_values, numbers
 from penstock.pipeline.runner import reproduce
 from penstock.pipeline.running.reproducing import ReproduceOptions
 from penstock.project.project import Project
-from penstock.project.worktree import clean_worktree
+from penstock.project.settings import SETTINGS_FILE
+from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.entities import ModelVersion
+
+SHOWN = 3
 
 
 class Retraining:
@@ -40,7 +44,7 @@ class Retraining:
                 code="gate.no_metrics_file",
                 hint="write `metrics:` under `model:` in penstock.yaml",
             )
-        commit = self._commit()
+        commit = commit_of(project, self._version)
         found = []
         for number in range(times):
             with clean_worktree(project, commit, project.actor) as tree:
@@ -54,18 +58,42 @@ class Retraining:
                 found.append(numbers(load_values(tree.root / metrics)))
         return tuple(found)
 
-    def _commit(self) -> str:
-        if self._version is not None:
-            commit, is_clean = self._version.provenance.commit, self._version.provenance.dirty_digest is None
-        else:
-            commit, is_clean = self._project.git.head(), not uncommitted(self._project)
-        if not commit or not is_clean:
-            raise Invalid(
-                "there is no commit that made exactly this model",
-                code="gate.no_commit",
-                hint="commit, penstock repro, then penstock gate run",
-            )
+
+def commit_of(project: Project, version: ModelVersion | None) -> str:
+    """Return the commit that made a version, or the working tree's model.
+
+    A change of penstock.yaml alone counts for nothing where no stage reads that file: it made nothing of the model.
+
+    Raises:
+        Invalid: there is none; the sentence names what is not committed.
+    """
+    if version is None:
+        commit, patch = project.git.head(), uncommitted(project)
+    else:
+        made = version.provenance
+        commit = made.commit
+        patch = project.artifacts.get(made.dirty_digest) if made.dirty_digest is not None else b""
+    others = _changed(patch)
+    if commit and not any(SETTINGS_FILE in stage.reads for stage in load_all_stages(project.data)):
+        others.discard((project.root / SETTINGS_FILE).relative_to(require_git(project)).as_posix())
+    if commit and not others:
         return commit
+    shown = ", ".join(sorted(others)[:SHOWN]) + (" …" if len(others) > SHOWN else "")
+    raise Invalid(
+        f"there is no commit that made exactly this model: {f'not committed is {shown}' if commit else 'there is none'}",
+        code="gate.no_commit",
+        hint="commit, penstock repro, then penstock gate run",
+    )
+
+
+def _changed(patch: bytes) -> set[str]:
+    """Return the paths that a patch of git changes, both of a renamed file; a head as it is where it names none."""
+    found: set[str] = set()
+    for head in re.findall(rb"^diff --git (.*)$", patch, re.MULTILINE):
+        text = head.decode(errors="replace")
+        named = re.fullmatch(r'"?a/(.*?)"? "?b/(.*?)"?', text)
+        found |= set(named.groups()) if named else {text}
+    return found
 
 
 def _set_seed(tree: Project, seed: str, more: int) -> None:

@@ -19,9 +19,11 @@ class MetricGate(msgspec.Struct, frozen=True, kw_only=True):
     max: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a check that cannot fail."""
+        """Refuse a check that cannot fail, or cannot pass."""
         if self.min is None and self.max is None:
             raise ValueError("a metric check needs `min` or `max`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no number is at least `min` {self.min:g} and at most `max` {self.max:g}")
 
 
 def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:

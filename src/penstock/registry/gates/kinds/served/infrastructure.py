@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from penstock.registry.gates.check import Evidence, Gate, Outcome
+from penstock.registry.gates.check import Evidence, Gate, Outcome, told_of_broken
 
 
 class InfrastructureGate(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,17 +39,21 @@ def check_infrastructure(gate: InfrastructureGate, evidence: Evidence) -> Outcom
     found = evidence.require_candidate().serve_apart(rows, gate.ready_s)
     p95_ms = float(np.percentile(found.latencies_ms, 95)) if len(found.latencies_ms) else float("inf")
     broken = [
-        len(found.errors) > gate.max_error_ratio * gate.requests,
-        gate.p95_ms is not None and p95_ms > gate.p95_ms,
-        gate.max_memory_mb is not None and found.memory_mb > gate.max_memory_mb,
+        *(["max_error_ratio"] if len(found.errors) > gate.max_error_ratio * gate.requests else []),
+        *(["p95_ms"] if gate.p95_ms is not None and p95_ms > gate.p95_ms else []),
+        *(
+            ["max_memory_mb"]
+            if gate.max_memory_mb is not None and found.memory_mb > gate.max_memory_mb
+            else []
+        ),
     ]
     expected = [f"ready in {gate.ready_s:g} s", f"errors in at most {100 * gate.max_error_ratio:g} %"]
     expected += [f"p95 at most {gate.p95_ms:g} ms"] if gate.p95_ms is not None else []
     expected += [f"at most {gate.max_memory_mb:g} MiB"] if gate.max_memory_mb is not None else []
     return Outcome(
-        "fail" if any(broken) else "pass",
+        "fail" if broken else "pass",
         f"ready in {found.ready_s:.1f} s, {len(found.errors)} of {gate.requests} requests failed, p95 {p95_ms:.2f} ms, "
-        f"{found.memory_mb:.0f} MiB",
+        f"{found.memory_mb:.0f} MiB{told_of_broken(broken)}",
         observed=p95_ms,
         expected="; ".join(expected),
         n=gate.requests,
