@@ -150,16 +150,13 @@ def run(
         raise click.UsageError("--run-all runs what is queued: it takes no targets, name or parameters")
     if flags["interactive"] and (queue or run_all or temp):
         raise click.UsageError("--interactive goes with experiments in the workspace")
-    if flags["search"] is None:
-        chosen = combine(set_param)
-    else:
-        from penstock.pipeline.overriding.drawing import draw_overrides, parse_search
-
-        chosen = draw_overrides(set_param, parse_search(flags["search"]), flags["seed"])
+    chosen = combine(set_param) if flags["search"] is None else []
     project = open_workspace(session.directory)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
     try:
         tell_recovered(session, project)
+        if flags["search"] is not None:
+            chosen = _drawn(session, project, set_param, flags["search"], flags["seed"])
         request = _request(session, project, targets, flags)
         if run_all or queue or temp or len(chosen) > 1:
             _apart(
@@ -181,6 +178,26 @@ def run(
         raise
     finally:
         project.close()
+
+
+def _drawn(
+    session: Session, project: Project, set_param: tuple[str, ...], search: str, seed: int
+) -> list[tuple[Override, ...]]:
+    """Draw experiments; fewer than asked for are told.
+
+    Raises:
+        NotFound, Conflict, Invalid: as `changed_parameters`, `parse_search` and `draw_overrides`; or nothing is to be drawn.
+    """
+    from penstock.flows.experiments.running import changed_parameters
+    from penstock.pipeline.overriding.drawing import draw_overrides, parse_search, require_several
+
+    count = parse_search(search)
+    drawn = draw_overrides(set_param, count, seed)
+    changed_parameters(project.root, drawn[0])  # a name that is not there is the likelier mistake
+    require_several(drawn, count)
+    if len(drawn) < count:
+        session.note(f"only {len(drawn)} different experiments can be drawn, not {count}")
+    return drawn
 
 
 def _again(hint: str | None, *, is_queued: bool) -> str | None:
