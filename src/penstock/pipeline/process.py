@@ -34,6 +34,11 @@ class Command:
             errors="replace",
         )
 
+    @property
+    def group(self) -> int:
+        """The number of its process group, which is its own."""
+        return self._process.pid
+
     def follow(self, on_line: Callable[[str], None]) -> int:
         """Hand on its output, standard output and error merged, line by line; return its exit code.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,6 +18,7 @@ from penstock.cli.pipelines.repro import (
     ExecutorFlags,
     ExtentFlags,
     asker,
+    end_as_interrupted,
     executing,
     executor_options,
     extent_of,
@@ -152,7 +152,7 @@ def run(
         raise click.UsageError("--interactive goes with experiments in the workspace")
     chosen = combine(set_param) if flags["search"] is None else []
     project = open_workspace(session.directory)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
+    end_as_interrupted()  # the workspace is put back too
     try:
         tell_recovered(session, project)
         if flags["search"] is not None:
