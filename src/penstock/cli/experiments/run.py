@@ -22,6 +22,7 @@ from penstock.cli.pipelines.repro import (
     executing,
     executor_options,
     extent_of,
+    tell_untold,
 )
 
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ def _here(
         stages = [item.stage for item in ran.reproduction.results if item.action.startswith("would")]
         session.emit(_document(ran), f"Would run: {', '.join(stages)}." if stages else "Nothing would run.")
         return
+    tell_untold(session, ran.reproduction)
     session.emit(
         _document(ran),
         f"Ran experiment {ran.name} ({ran.experiment.commit[:7]}); its results are in your workspace.",
@@ -272,6 +274,8 @@ def _apart(
     watcher = _Titled(session) if len(waiting) > 1 and jobs > 1 else Narrator(session)
 
     def tell(outcome: Outcome) -> None:
+        if outcome.ran is not None:
+            tell_untold(session, outcome.ran.reproduction)
         if outcome.error is not None:
             session.note(f"Experiment {outcome.job.name} failed: {outcome.error.message}")
 

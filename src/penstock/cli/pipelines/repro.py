@@ -127,8 +127,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
             done = reproduce_and_record(project, options, watcher)
     finally:
         project.close()
-    if done.untold is not None:
-        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
+    tell_untold(session, done)
     session.emit(_document(done), lambda: _text(done, dry=dry))
 
 
@@ -150,6 +149,12 @@ def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
         on_error="keep going" if flags["keep_going"] else "ignore" if flags["ignore_errors"] else "stop",
         jobs=flags["jobs"],
     )
+
+
+def tell_untold(session: Session, done: Reproduction) -> None:
+    """Warn where OpenLineage's events were not delivered."""
+    if done.untold is not None:
+        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
 
 
 def end_as_interrupted() -> None:

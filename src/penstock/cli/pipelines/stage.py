@@ -108,7 +108,7 @@ def _joined(command: tuple[str, ...]) -> str:
 
 def _run(session: Session, name: str) -> None:
     from penstock.cli.pipelines.narrating import Narrator
-    from penstock.cli.pipelines.repro import LOGS
+    from penstock.cli.pipelines.repro import LOGS, tell_untold
     from penstock.flows.pipelines.execution import reproduce_and_record
     from penstock.pipeline.running.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection
@@ -119,7 +119,7 @@ def _run(session: Session, name: str) -> None:
         base = session.directory.relative_to(project.root).as_posix()
         selection = Selection((name,), "" if base == "." else base)
         options = ReproduceOptions(selection, "single", logs=project.data.dvc_dir / "tmp" / LOGS)
-        reproduce_and_record(project, options, Narrator(session))
+        tell_untold(session, reproduce_and_record(project, options, Narrator(session)))
     finally:
         project.close()
 
