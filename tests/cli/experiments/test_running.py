@@ -266,3 +266,4 @@ def test_without_a_commit_there_is_nothing_to_begin_at(tmp_path: Path, desk: Des
     other.git("init", "-q")
     other.run("init")
     assert "git commit" in other.error("exp", "run")
+    assert "no such commit yet" in other.run("exp", "show").stderr
