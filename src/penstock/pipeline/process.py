@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.process import die_with_parent
+from penstock.base.threads import begin
 
 TERMINATE_GRACE_S = 5.0
 HELD_S = 2.0
@@ -87,7 +88,7 @@ class _Held:
         self._process, self._on_line = process, on_line
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        threading.Thread(target=self._watch, name=f"output of {process.pid}", daemon=True).start()
+        begin(f"output of {process.pid}", self._watch)
 
     def stop(self) -> None:
         """Tell nothing any more."""
