@@ -19,7 +19,7 @@ BOTH = "stages:\n" + "".join(
 
 def test_an_interruption_or_a_signal_ends_every_stage(desk: Desk) -> None:
     desk.put({"in": "1", "dvc.yaml": BOTH})
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process = subprocess.Popen(
             [sys.executable, "-m", "penstock.cli", "repro", "-j", "2"],
             cwd=desk.root,

@@ -22,6 +22,26 @@ stages:
 CLEAN = "import helper\nfrom inner import deep\n\nLIMIT = 3\nopen('cleaned', 'w').write(open('raw').read())\n"
 
 
+def test_of_a_mapping_the_inner_keys_that_changed_are_told_and_a_misspelt_stage_is_named(desk: Desk) -> None:
+    desk.put(
+        {
+            "dvc.yaml": "stages:\n  'a b': {cmd: touch o, params: [net], outs: [o]}\n",
+            "params.yaml": "net: {depth: 3, gone: 1, same: {x: 1}}\n",
+        }
+    )
+    desk.run("repro")
+    assert desk.error("status", "--why", "a").count("stages: a b") == 1
+    desk.put({"params.yaml": "net: {depth: 4, same: {x: 1}, more: {y: 2}}\n"})
+    assert desk.run("status", "--why").stdout.splitlines() == [
+        "a b:",
+        "\tparameter params.yaml:net.depth: 3 -> 4",
+        "\tparameter params.yaml:net.gone deleted (1)",
+        "\tparameter params.yaml:net.more.y new (2)",
+    ]
+    desk.put({"dvc.yaml": "stages:\n  'a b': {cmd: exit 3, params: [net], outs: [o]}\n"})
+    assert "penstock repro -s 'a b'" in desk.error("repro")
+
+
 def test_it_says_what_changed_down_to_the_line(desk: Desk) -> None:
     desk.put(
         {

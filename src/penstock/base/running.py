@@ -33,12 +33,13 @@ def is_running(pid: int) -> bool:
         return True
 
 
-def name_process() -> str:
-    """Return a name for this process that no other one has: its number, when it began, and where it runs.
+def name_process(pid: int | None = None) -> str:
+    """Return a name for a process, this one by default, that no other one has: its number, when it began, where it runs.
 
     `PID.BEGAN.PLACE`; the last two are empty where `/proc` does not tell them.
     """
-    return f"{os.getpid()}.{_began(os.getpid()) or ''}.{_place()}"
+    pid = os.getpid() if pid is None else pid
+    return f"{pid}.{_began(pid) or ''}.{_place()}"
 
 
 def has_ended(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -287,6 +288,6 @@ def _fail(stage: Stage, problem: str) -> PenstockError:
     return Invalid(
         f"stage `{stage.address}`: {problem}",
         code="pipeline.bad_result",
-        hint=f"mend the stage in {stage.file}, then penstock repro {stage.address}",
+        hint=f"mend the stage in {stage.file}, then penstock repro {shlex.quote(stage.address)}",
         stage=stage.address,
     )

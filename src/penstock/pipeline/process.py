@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.process import die_with_parent
+from penstock.base.threads import begin
 
 TERMINATE_GRACE_S = 5.0
+HELD_S = 2.0
+"""How long the output of a command that has ended may stay open before that is told."""
 SECRET = "PENSTOCK_SIGNING_KEY"
 """What no stage or test needs to know."""
 
@@ -34,21 +38,30 @@ class Command:
             errors="replace",
         )
 
+    @property
+    def group(self) -> int:
+        """The number of its process group, which is its own."""
+        return self._process.pid
+
     def follow(self, on_line: Callable[[str], None]) -> int:
         """Hand on its output, standard output and error merged, line by line; return its exit code.
 
-        When the caller is interrupted the command is ended.
+        What it started in the background may hold its output when it has ended: that is waited for, and told in a line
+        after `HELD_S`. When the caller is interrupted the command is ended.
         """
         process = self._process
+        held = _Held(process, on_line)
         try:
             if process.stdout is not None:
                 for line in process.stdout:
                     on_line(line.rstrip("\n"))
+            held.stop()
             return process.wait()
         except BaseException:
             self.end()
             raise
         finally:
+            held.stop()
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -66,6 +79,32 @@ class Command:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+class _Held:
+    """Tells where a command has ended and its output has not."""
+
+    def __init__(self, process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
+        self._process, self._on_line = process, on_line
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        begin(f"output of {process.pid}", self._watch)
+
+    def stop(self) -> None:
+        """Tell nothing any more."""
+        with self._lock:
+            self._stopped.set()
+
+    def _watch(self) -> None:
+        self._process.wait()
+        if self._stopped.wait(HELD_S):
+            return
+        with self._lock:
+            if not self._stopped.is_set():
+                self._on_line(
+                    "penstock: the command has ended, but what it started in the background holds its output: "
+                    "waiting for that (send its output to a file, or end it)"
+                )
 
 
 def run_command(

@@ -9,6 +9,7 @@ Source: dvc/repo/reproduce.py, dvc/stage/__init__.py (3.67). Differs in that sta
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -253,7 +254,7 @@ class _Reproduction:
         ]
         others = ", ".join(f"`{name}`" for name in failed[1:])
         message = f"{error.message}; also failed: {others}" if others else error.message
-        hint = error.hint or f"mend it, then penstock repro {first}"
+        hint = error.hint or f"mend it, then penstock repro {shlex.quote(first)}"
         raised = Refused(
             message,
             code="pipeline.command_failed",

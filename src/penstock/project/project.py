@@ -33,6 +33,8 @@ class Places:
     cache_dir: Path | None = None
     keys: KeySources = field(default_factory=KeySources)
     lineage: LineageTarget = field(default_factory=LineageTarget)
+    own_root: Path | None = None
+    """Where the project itself is, for a tree beside it that is gone afterwards (see `Project.at`)."""
 
 
 class Project:
@@ -83,6 +85,11 @@ class Project:
         """The root of the working tree."""
         return self.places.root
 
+    @property
+    def lasting_root(self) -> Path:
+        """The root of the user's own tree, for what is to outlast a tree beside it."""
+        return self.places.own_root or self.places.root
+
     @cached_property
     def git(self) -> Git:
         """Git in the working tree."""
@@ -128,7 +135,7 @@ class Project:
 
     def at(self, root: Path, settings: ProjectSettings, actor: str) -> Project:
         """Return the project of another tree with the same store, artifacts, models and cache."""
-        places = replace(self.places, root=root, cache_dir=self.data.cache.root)
+        places = replace(self.places, root=root, cache_dir=self.data.cache.root, own_root=self.lasting_root)
         return Project(places, settings, actor)
 
     def close(self) -> None:

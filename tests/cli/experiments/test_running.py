@@ -248,6 +248,13 @@ def test_mistakes_are_told_before_anything_is_done(project: Desk) -> None:
         "name": "train", "action": "would run"
     }  # fmt: skip
     assert state(project) == before
+    for value, count in (("1,2", 2), ("interval(1,9)", 2), ("1", 2), ("1,2", 1)):
+        told = project.error("exp", "run", "--search", f"random:{count}", "-S", f"lrr={value}")
+        assert "params.yaml has no 'lrr'" in told
+    assert "nothing can be drawn" in project.error("exp", "run", "--search", "random:2", "-S", "lr=1")
+    assert "--search random:N" in project.error("exp", "run", "-S", "lr=interval(1,9)")
+    queued = project.run("exp", "run", "--queue", "--search", "random:3", "-S", "lr=1,2")
+    assert "only 2 different" in queued.stderr and queued.stdout.count("Queued") == 2
     for name in ["", "a b", "a/b", ".a", "-a", "a..b", "a.lock", "a@{b", "a:b", "@"]:
         with pytest.raises(Invalid):
             check_name(name)
@@ -259,3 +266,4 @@ def test_without_a_commit_there_is_nothing_to_begin_at(tmp_path: Path, desk: Des
     other.git("init", "-q")
     other.run("init")
     assert "git commit" in other.error("exp", "run")
+    assert "no such commit yet" in other.run("exp", "show").stderr

@@ -17,10 +17,12 @@ import pytest
 from penstock.base.errors import Refused
 from penstock.flows.pipelines.execution import SILENT, reproduce_and_record
 from penstock.flows.pipelines.lineage_events import Telling, Told
+from penstock.flows.tracked.working_tree import checkout
 from penstock.pipeline.openlineage import Pipeline
 from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult
 from penstock.pipeline.stage import Stage
 from penstock.project.lineage_target import LineageTarget
+from penstock.project.worktree import clean_worktree
 from penstock.tracking.entities import Run
 from penstock.workspace import open_workspace
 from projects import Sample
@@ -141,6 +143,20 @@ def test_what_is_not_delivered_fails_no_run_and_is_told(
     with caplog.at_level(logging.WARNING), pytest.raises(Refused):
         reproduce_and_record(project)
     assert "were not delivered" in caplog.text
+
+
+def test_a_relative_file_is_the_projects_own_from_a_tree_beside_it_too(sample: Sample) -> None:
+    settings = sample.root / "penstock.yaml"
+    settings.write_text(f"lineage: {{file: lineage.jsonl}}\n{settings.read_text()}")
+    sample.commit("tell")
+    project = open_workspace(sample.root, {"USER": "ada"})
+    for _ in range(2):
+        with clean_worktree(project, "HEAD", "ci") as tree:
+            checkout(tree.data, allow_missing=True)
+            assert reproduce_and_record(tree, ReproduceOptions(force=True)).untold is None
+            assert not (tree.root / "lineage.jsonl").exists()
+    events = [json.loads(line) for line in (sample.root / "lineage.jsonl").read_text().splitlines()]
+    assert said(events).count(("COMPLETE", "sample")) == 2
 
 
 def test_stages_that_run_at_once_are_told_apart(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.base.errors import Invalid
-from penstock.pipeline.overriding.drawing import draw_overrides, parse_search
+from penstock.pipeline.overriding.drawing import draw_overrides, parse_search, require_several
 
 TEXTS = [
     "lr=tag(log, interval(0.0001,0.1))",
@@ -31,6 +31,14 @@ def test_draws_lie_within_what_was_given_and_can_be_repeated() -> None:
     assert len(draw_overrides(["k=a,b"], 50, 0)) == 2
 
 
+def test_draws_that_coincide_are_drawn_again_while_there_are_others() -> None:
+    for seed in range(50):
+        for text in ("side=1,2", "side=interval(1,9)"):
+            assert len(draw_overrides([text], 2, seed)) == 2
+        assert len(draw_overrides(["side=interval(1,9)"], 9, seed)) == 9
+    assert len(draw_overrides(["side=interval(1,9)"], 50, 0)) == 9
+
+
 def test_what_cannot_be_drawn_is_refused() -> None:
     for text in (
         "x=interval(2,1)",
@@ -42,7 +50,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         with pytest.raises(Invalid):
             draw_overrides([text], 3, 0)
     with pytest.raises(Invalid, match="nothing can be drawn"):
-        draw_overrides(["x=1"], 3, 0)
+        require_several(draw_overrides(["x=1"], 3, 0), 3)
     for text in ("random", "random:0", "random:x", "optuna:3", "random:99999999"):
         with pytest.raises(Invalid):
             parse_search(text)

@@ -156,9 +156,12 @@ def _emit_why(session: Session, repo: DataRepository, targets: tuple[str, ...]) 
     found, known = explain(repo, targets, session.directory)
     unknown = [target for target in targets if target not in known]
     if unknown:
+        from penstock.flows.pipelines.status import shown_address
+        from penstock.pipeline.definition import load_all_stages
         from penstock.pipeline.targets import no_stage
 
-        raise no_stage(unknown[0], found)
+        stages = load_all_stages(repo)
+        raise no_stage(unknown[0], [shown_address(repo, stage, session.directory) for stage in stages])
     document = {stage: [reason.to_document() for reason in reasons] for stage, reasons in found.items()}
     session.emit(document, lambda: render(found) or UP_TO_DATE)
 

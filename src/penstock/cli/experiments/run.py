@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,9 +18,11 @@ from penstock.cli.pipelines.repro import (
     ExecutorFlags,
     ExtentFlags,
     asker,
+    end_as_interrupted,
     executing,
     executor_options,
     extent_of,
+    tell_untold,
 )
 
 if TYPE_CHECKING:
@@ -150,16 +151,13 @@ def run(
         raise click.UsageError("--run-all runs what is queued: it takes no targets, name or parameters")
     if flags["interactive"] and (queue or run_all or temp):
         raise click.UsageError("--interactive goes with experiments in the workspace")
-    if flags["search"] is None:
-        chosen = combine(set_param)
-    else:
-        from penstock.pipeline.overriding.drawing import draw_overrides, parse_search
-
-        chosen = draw_overrides(set_param, parse_search(flags["search"]), flags["seed"])
+    chosen = combine(set_param) if flags["search"] is None else []
     project = open_workspace(session.directory)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, the workspace is put back too
+    end_as_interrupted()  # the workspace is put back too
     try:
         tell_recovered(session, project)
+        if flags["search"] is not None:
+            chosen = _drawn(session, project, set_param, flags["search"], flags["seed"])
         request = _request(session, project, targets, flags)
         if run_all or queue or temp or len(chosen) > 1:
             _apart(
@@ -181,6 +179,26 @@ def run(
         raise
     finally:
         project.close()
+
+
+def _drawn(
+    session: Session, project: Project, set_param: tuple[str, ...], search: str, seed: int
+) -> list[tuple[Override, ...]]:
+    """Draw experiments; fewer than asked for are told.
+
+    Raises:
+        NotFound, Conflict, Invalid: as `changed_parameters`, `parse_search` and `draw_overrides`; or nothing is to be drawn.
+    """
+    from penstock.flows.experiments.running import changed_parameters
+    from penstock.pipeline.overriding.drawing import draw_overrides, parse_search, require_several
+
+    count = parse_search(search)
+    drawn = draw_overrides(set_param, count, seed)
+    changed_parameters(project.root, drawn[0])  # a name that is not there is the likelier mistake
+    require_several(drawn, count)
+    if len(drawn) < count:
+        session.note(f"only {len(drawn)} different experiments can be drawn, not {count}")
+    return drawn
 
 
 def _again(hint: str | None, *, is_queued: bool) -> str | None:
@@ -215,6 +233,7 @@ def _here(
         stages = [item.stage for item in ran.reproduction.results if item.action.startswith("would")]
         session.emit(_document(ran), f"Would run: {', '.join(stages)}." if stages else "Nothing would run.")
         return
+    tell_untold(session, ran.reproduction)
     session.emit(
         _document(ran),
         f"Ran experiment {ran.name} ({ran.experiment.commit[:7]}); its results are in your workspace.",
@@ -255,6 +274,8 @@ def _apart(
     watcher = _Titled(session) if len(waiting) > 1 and jobs > 1 else Narrator(session)
 
     def tell(outcome: Outcome) -> None:
+        if outcome.ran is not None:
+            tell_untold(session, outcome.ran.reproduction)
         if outcome.error is not None:
             session.note(f"Experiment {outcome.job.name} failed: {outcome.error.message}")
 

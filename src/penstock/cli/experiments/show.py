@@ -102,6 +102,8 @@ def show(session: Session, /, **flags: Unpack[ShowFlags]) -> None:
     )
     with opened(session) as repo:
         found = collect(repo, wanted)
+    if not found:
+        session.note("Nothing to show: git has no such commit yet, and experiments begin at one.")
     for state in found:
         if state["error"]:
             session.note(f"not read: {state['name'] or state['rev']}: {state['error']['msg']}")

@@ -107,7 +107,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
 
     if flags["interactive"] and flags["jobs"] > 1:
         raise click.UsageError("--interactive asks about one stage at a time: it does not go with --jobs")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, what runs is ended too
+    end_as_interrupted()  # what runs is ended too
     options = _options(targets, flags)
     if flags["interactive"]:
         options = replace(options, confirm=asker())
@@ -127,8 +127,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
             done = reproduce_and_record(project, options, watcher)
     finally:
         project.close()
-    if done.untold is not None:
-        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
+    tell_untold(session, done)
     session.emit(_document(done), lambda: _text(done, dry=dry))
 
 
@@ -152,6 +151,19 @@ def _options(targets: tuple[str, ...], flags: ReproFlags) -> ReproduceOptions:
     )
 
 
+def tell_untold(session: Session, done: Reproduction) -> None:
+    """Warn where OpenLineage's events were not delivered."""
+    if done.untold is not None:
+        session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
+
+
+def end_as_interrupted() -> None:
+    """Let SIGTERM, and SIGHUP of a terminal that is gone, end the program as Ctrl-C does; under `nohup` SIGHUP is nothing."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
 @contextmanager
 def executing(flags: ExecutorFlags) -> Iterator[Executor | None]:
     """Yield who runs the commands; None is this machine.
@@ -167,7 +179,7 @@ def executing(flags: ExecutorFlags) -> Iterator[Executor | None]:
     from penstock.pipeline.executors.catalogue import open_executor
 
     executor = open_executor(flags["executor"], flags["address"])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a library may have taken it
+    end_as_interrupted()  # a library may have taken the signals
     try:
         yield executor
     finally:

@@ -108,18 +108,19 @@ def _joined(command: tuple[str, ...]) -> str:
 
 def _run(session: Session, name: str) -> None:
     from penstock.cli.pipelines.narrating import Narrator
-    from penstock.cli.pipelines.repro import LOGS
+    from penstock.cli.pipelines.repro import LOGS, end_as_interrupted, tell_untold
     from penstock.flows.pipelines.execution import reproduce_and_record
     from penstock.pipeline.running.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection
     from penstock.workspace import open_workspace
 
+    end_as_interrupted()
     project = open_workspace(session.directory)
     try:
         base = session.directory.relative_to(project.root).as_posix()
         selection = Selection((name,), "" if base == "." else base)
         options = ReproduceOptions(selection, "single", logs=project.data.dvc_dir / "tmp" / LOGS)
-        reproduce_and_record(project, options, Narrator(session))
+        tell_untold(session, reproduce_and_record(project, options, Narrator(session)))
     finally:
         project.close()
 

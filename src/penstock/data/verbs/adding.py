@@ -7,6 +7,7 @@ ignore the path, so a kill in between leaves nothing that points nowhere.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,7 @@ def _check_overlap(repo: DataRepository, path: Path, others: Iterable[Output]) -
             raise Conflict(
                 f"{repo.relative(path)} overlaps {repo.relative(other.path)}, an output of stage {stage}",
                 code="data.overlap",
-                hint=f"penstock repro {stage} makes and tracks it",
+                hint=f"penstock repro {shlex.quote(stage)} makes and tracks it",
                 path=str(path),
             )
 

@@ -8,6 +8,7 @@ name while it is copied. Nothing is written through a symbolic link.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from array import array
 from collections.abc import Mapping
@@ -274,7 +275,7 @@ def _require_objects(repo: DataRepository, plan: CheckoutPlan, *, legacy: bool) 
             code=error.code,
             hint=f"penstock pull {plan.output.source}"
             if plan.output.push
-            else f"penstock repro {plan.output.source.rpartition(':')[2]}: it is never pushed (push: false)",
+            else f"penstock repro {shlex.quote(plan.output.source.rpartition(':')[2])}: it is never pushed (push: false)",
             missing=len(absent),
         )
 

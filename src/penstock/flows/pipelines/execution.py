@@ -24,6 +24,7 @@ from penstock.pipeline.lockfile import load_entries
 from penstock.pipeline.parameters import flatten, numbers, parse_any
 from penstock.pipeline.runner import reproduce
 from penstock.pipeline.running.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
+from penstock.pipeline.running.survivors import end_survivors
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
@@ -89,7 +90,8 @@ def reproduce_and_record(
 
     Raises:
         NotFound, Invalid, Refused: as `pipeline.runner.reproduce`.
-        Conflict: another command holds the repository, or a running stage uses what this one makes or reads.
+        Conflict: another command holds the repository, or a running stage uses what this one makes or reads, or a
+            stage of a killed command cannot be ended.
     """
     options = options or ReproduceOptions()
     watcher = watcher or SILENT
@@ -98,6 +100,7 @@ def reproduce_and_record(
         planned = reproduce(project.data, stages, replace(options, dry=True), SILENT)
         if options.dry:
             return Reproduction(tuple(planned), None, all(item.action in IDLE for item in planned))
+        end_survivors(project.root)
         _check_free(project, stages, planned)
         idle = all(item.action in IDLE for item in planned)
         known = _run_of_lock(project) if idle and origin is None else None

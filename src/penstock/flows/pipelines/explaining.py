@@ -22,7 +22,7 @@ from penstock.flows.pipelines.status import meant_stages, shown_address
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import plan, upstream_of
 from penstock.pipeline.lockfile import LockEntry, load_entries
-from penstock.pipeline.parameters import select_values
+from penstock.pipeline.parameters import flatten, is_same, select_values
 from penstock.pipeline.stage import ParameterRef, Stage
 from penstock.pipeline.status import StageStatus, command_of, stage_status
 
@@ -141,7 +141,26 @@ def _parameters(
         before: Mapping[str, Any] = entry.parameters.get(ref.file, {})
         now = select_values(repo.root / stage.directory, ref)
         for key, change in changes.items():
-            yield Reason("parameter", f"{file}:{key}", change, before.get(key), now.get(key))
+            yield from _inner(f"{file}:{key}", change, before.get(key), now.get(key))
+
+
+def _inner(subject: str, change: str, old: Any, new: Any) -> Iterator[Reason]:
+    """Yield a parameter's change; of a mapping, those of its inner keys."""
+    if not (change == "modified" and isinstance(old, Mapping) and isinstance(new, Mapping)):
+        yield Reason("parameter", subject, change, old, new)
+        return
+    before, now = flatten(old), flatten(new)
+    found = False
+    for key in dict.fromkeys([*before, *now]):
+        if key not in before or key not in now:
+            found = True
+            change = "new" if key in now else "deleted"
+            yield Reason("parameter", f"{subject}.{key}", change, before.get(key), now.get(key))
+        elif not is_same(before[key], now[key]):
+            found = True
+            yield Reason("parameter", f"{subject}.{key}", "modified", before[key], now[key])
+    if not found:  # such as keys that were written as texts
+        yield Reason("parameter", subject, change, old, new)
 
 
 def _changed_lines(repo: DataRepository, path: str, recorded: HashInfo | None) -> list[str]:

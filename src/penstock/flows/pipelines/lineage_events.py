@@ -134,7 +134,7 @@ def watch_run(project: Project, run: Run, inner: Watcher) -> Told | None:
         project=project.readable_settings.project,
         commit=run.commit,
     )
-    return Told(Telling(target, project.root), pipeline, inner)
+    return Told(Telling(target, project.lasting_root), pipeline, inner)
 
 
 def lineage_target(project: Project) -> LineageTarget:

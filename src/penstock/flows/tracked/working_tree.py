@@ -7,6 +7,7 @@ that talk to remotes.
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -190,7 +191,7 @@ def _check_recorded(repo: DataRepository, chosen: Sequence[Chosen]) -> None:
         hint=(
             f"penstock commit {stage} where the data are"
             if stage == lost[0].source
-            else f"commit dvc.lock where it was made, or penstock repro {stage}"
+            else f"commit dvc.lock where it was made, or penstock repro {shlex.quote(stage)}"
         )
         + "; --allow-missing goes on without",
         paths=names,

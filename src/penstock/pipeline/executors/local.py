@@ -12,6 +12,7 @@ from penstock.base.errors import PenstockError, Refused
 from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
 from penstock.pipeline.process import TERMINATE_GRACE_S, Command
+from penstock.pipeline.running.survivors import noted
 
 
 def open_local(_address: str | None) -> LocalExecutor:
@@ -99,8 +100,9 @@ def run_task(task: Task, say: Callable[[str], None], note: Callable[[Command], b
             command = Command(text, task.root / task.directory, task.variables)
             if not note(command):
                 command.end()
-            clock.watch(command)
-            code = command.follow(say)
+            with noted(task.root, task.name, command.group):
+                clock.watch(command)
+                code = command.follow(say)
             if clock.is_out:
                 return Ended(task.name, "timed out", text, code)
             if code != 0:

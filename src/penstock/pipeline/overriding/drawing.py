@@ -18,6 +18,8 @@ from penstock.base.errors import Invalid
 from penstock.pipeline.overriding.overrides import Override, parse_override
 from penstock.pipeline.overriding.values import MAX_VALUES
 
+MISSES = 20
+"""How many draws in a row, for each different one found, may give nothing new before there is taken to be no more."""
 Draw = Callable[[random.Random], Any]
 _NUMBER = r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)"
 _INTERVAL = re.compile(rf"(tag\(\s*log\s*,\s*)?interval\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)(?(1)\s*\))\Z")
@@ -44,24 +46,35 @@ def parse_search(text: str) -> int:
 
 
 def draw_overrides(texts: Sequence[str], count: int, seed: int) -> list[tuple[Override, ...]]:
-    """Return so many draws of what the texts give, the same for the same seed; equal ones are returned once.
+    """Return so many different draws of what the texts give, the same for the same seed; fewer where there are no more.
 
     Raises:
-        Invalid: a text cannot be read, or nothing can be drawn.
+        Invalid: a text cannot be read.
     """
     given = [_of(text) for text in texts]
     generator = random.Random(seed)
     found: dict[str, tuple[Override, ...]] = {}
-    for _ in range(count):
+    missed = 0
+    while len(found) < count and missed < MISSES + MISSES * len(found):
         drawn = tuple(draw(generator) for draw in given)
-        found.setdefault(repr([one.text for one in drawn]), drawn)
-    if len(found) == 1 and count > 1:
+        name = repr([one.text for one in drawn])
+        missed = missed + 1 if name in found else 0
+        found.setdefault(name, drawn)
+    return list(found.values())
+
+
+def require_several(drawn: Sequence[object], count: int) -> None:
+    """Make sure that there was something to draw from, where more than one experiment is asked for.
+
+    Raises:
+        Invalid: there was not (code `experiments.nothing_to_draw`).
+    """
+    if len(drawn) == 1 and count > 1:
         raise Invalid(
             "nothing can be drawn: each parameter has one value",
             code="experiments.nothing_to_draw",
             hint="-S 'name=interval(0.001,0.1)' or -S name=a,b",
         )
-    return list(found.values())
 
 
 def _of(text: str) -> Callable[[random.Random], Override]:

@@ -29,7 +29,7 @@ _WORDS: Mapping[str, Any] = {
 }
 _OPENED, _CLOSED = "([{", ")]}"
 _CASTS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
-_UNKNOWN = frozenset({"interval", "glob", "shuffle", "sort", "tag", "extend_list", "json_str", "bool"})
+_UNKNOWN = frozenset({"glob", "shuffle", "sort", "extend_list", "json_str", "bool"})
 MAX_VALUES = 10_000
 
 
@@ -138,6 +138,8 @@ def _call(text: str, name: str, inside: str) -> Any:
             raise _bad(text, f"{inside!r} is no {name}") from None
     if name in {"choice", "range"}:
         raise _bad(text, f"{name}(…) stands alone, not inside another value")
+    if name in {"interval", "tag"}:
+        raise _bad(text, f"{name}(…) is drawn from, with --search", "--search random:N, for N experiments")
     if name in _UNKNOWN:
         raise _bad(text, f"{name}(…) is not supported: write the values out, with commas between them")
     raise _bad(text, f"there is no {name}(…)")
@@ -180,10 +182,12 @@ def _range(inside: str) -> list[Any]:
     return found
 
 
-def _bad(text: str, problem: str) -> Invalid:
+def _bad(
+    text: str, problem: str, hint: str = "quote what is meant as it stands: -S \"name='a,b'\""
+) -> Invalid:
     return Invalid(
         f"{text!r} is no value for a parameter: {problem}",
         code="experiments.bad_value",
-        hint="quote what is meant as it stands: -S \"name='a,b'\"",
+        hint=hint,
         value=text,
     )

@@ -7,6 +7,7 @@ repository's lock is lent. What a step is and what becomes of it is `runner`'s (
 from __future__ import annotations
 
 import heapq
+import shlex
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -261,7 +262,7 @@ def failure(due: Due, ended: Ended, logs: Path | None) -> Refused:
     return Refused(
         f"stage `{stage.address}` failed: {what_failed(stage, ended)}{tried}",
         code="pipeline.command_failed",
-        hint=f"{f'what it printed is in {log}; ' if log else ''}mend it, then penstock repro -s {stage.address}",
+        hint=f"{f'what it printed is in {log}; ' if log else ''}mend it, then penstock repro -s {shlex.quote(stage.address)}",
         stage=stage.address,
         exit_code=ended.exit_code,
         output=list(due.lines),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def require_pushed(repo: DataRepository, report: TransferReport) -> None:
     raise NotFound(
         f"{shorten(names)} never pushed (push: false), and not here",
         code="data.never_pushed",
-        hint=f"penstock repro {source.rpartition(':')[2]} makes {repo.relative(path)}",
+        hint=f"penstock repro {shlex.quote(source.rpartition(':')[2])} makes {repo.relative(path)}",
         paths=names,
     )
 

@@ -1,0 +1,125 @@
+"""Process groups of stages that outlived the command that ran them, killed with no time to end them.
+
+Each group is noted in a file below `.dvc/tmp` while it runs. The next reproduction ends those whose command is gone:
+two of one stage would write the same files. Groups of commands that run, or of other machines, are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from penstock.base.errors import Conflict
+from penstock.base.files import write_atomic
+from penstock.base.running import has_ended, is_running, name_process
+
+logger = logging.getLogger(__name__)
+FOLDER = "penstock-running"
+GRACE_S = 5.0
+
+
+@contextmanager
+def noted(root: Path, stage: str, group: int) -> Iterator[None]:
+    """Note for the block that a stage's process group runs; nothing where the root is no repository.
+
+    Args:
+        group: the process id of its leader.
+    """
+    tmp = root / ".dvc" / "tmp"
+    if not tmp.parent.is_dir():
+        yield
+        return
+    file = tmp / FOLDER / f"{group}.json"
+    document = {"stage": stage, "owner": name_process(), "leader": name_process(group)}
+    with suppress(OSError):  # a command is not stopped because it cannot be noted
+        write_atomic(file, json.dumps(document).encode(), durable=False)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def end_survivors(root: Path) -> list[int]:
+    """End the groups whose command is gone and return their ids; what is ended is told.
+
+    Raises:
+        Conflict: one cannot be ended; its id is named.
+    """
+    folder = root / ".dvc" / "tmp" / FOLDER
+    if not folder.is_dir():
+        return []
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            stage, owner, leader = (str(document[key]) for key in ("stage", "owner", "leader"))
+            group = int(leader.partition(".")[0])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if not has_ended(owner):
+            continue
+        if _members(root, group, leader):
+            _end(root, stage, group, leader)
+            found.append(group)
+        file.unlink(missing_ok=True)
+    return found
+
+
+def _end(root: Path, stage: str, group: int, leader: str) -> None:
+    logger.warning(
+        "stage `%s` still ran: the command that ran it was killed; process group %d is ended", stage, group
+    )
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while _members(root, group, leader) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if _members(root, group, leader):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+        deadline = time.monotonic() + GRACE_S
+        while (left := _members(root, group, leader)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if left:
+            raise Conflict(
+                f"stage `{stage}` still runs as process {left[0]}: the command that ran it was killed",
+                code="pipeline.still_running",
+                hint=f"kill -KILL -- -{group}, then run this command again",
+                stage=stage,
+                pid=left[0],
+            )
+
+
+def _members(root: Path, group: int, leader: str) -> list[int]:
+    """Return the processes of a group that run; none where its number has gone to another group since.
+
+    A number is not given anew while its group has processes. Where the leader is gone, a member is known by the
+    variable that stages are given.
+    """
+    if group <= 1:
+        return []
+    is_led = is_running(group)
+    if is_led and has_ended(leader):
+        return []
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else [str(group)]:
+        if not name.isdecimal():
+            continue
+        with suppress(OSError):
+            pid = int(name)
+            if os.getpgid(pid) == group and is_running(pid) and (is_led or _is_of(root, pid)):
+                found.append(pid)
+    return found
+
+
+def _is_of(root: Path, pid: int) -> bool:
+    with suppress(OSError):
+        return f"DVC_ROOT={root}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False

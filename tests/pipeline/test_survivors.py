@@ -1,0 +1,60 @@
+"""What outlived a killed command is ended by the next reproduction; what is somebody else's is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from penstock.base.running import is_running, name_process
+from penstock.pipeline.running.survivors import FOLDER, end_survivors, noted
+
+KILLED = """\
+import os, signal, sys
+from pathlib import Path
+from penstock.pipeline.executors.local import run_task
+from penstock.pipeline.executors.role import Task
+root = Path(sys.argv[1])
+task = Task("train", ("sleep 100 & echo $!; wait",), root, variables={"DVC_ROOT": str(root)})
+def say(line):
+    print(line, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+run_task(task, say, lambda command: True)
+"""
+
+
+def test_a_group_whose_command_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    left = int(done.stdout)
+    (note,) = (tmp_path / ".dvc/tmp" / FOLDER).iterdir()
+    assert is_running(left)
+    assert end_survivors(tmp_path) == [int(note.stem)]
+    assert not is_running(left)
+    assert not note.exists()
+    assert end_survivors(tmp_path) == []
+
+
+def test_groups_of_living_commands_and_numbers_given_anew_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as other:
+        try:
+            with noted(tmp_path, "train", other.pid):
+                (note,) = (tmp_path / ".dvc/tmp" / FOLDER).iterdir()
+                assert end_survivors(tmp_path) == []
+                document = json.loads(note.read_text())
+                pid, began, place = name_process(other.pid).split(".")
+                ended = f"{os.getpid()}.1.{place}"
+                document |= {"owner": ended, "leader": f"{pid}.{int(began) - 1}.{place}"}
+                note.write_text(json.dumps(document))
+                assert end_survivors(tmp_path) == []
+                assert not note.exists()
+            assert other.poll() is None
+        finally:
+            other.kill()
