@@ -16,7 +16,7 @@ from penstock.monitoring.estimating.estimated import Estimated, estimate, estima
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.rowwise.causes import Cause
+from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.rowwise.slices import NAME_LENGTH, SliceQuality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 
@@ -39,7 +39,8 @@ class Measures:
 
     `quality` has value and standard error; the error is NaN while too few labels are there. `row_count` are
     the rows whose features were compared, `label_count` the labels that the metrics are of; `estimated`
-    is what quality is thought to be without labels, `slices` what it is in parts of the traffic, `cause` why it dropped.
+    is what quality is thought to be without labels, `slices` what it is in parts of the traffic, `cause` why it dropped,
+    `cause_untold` why that is not told where it did.
     """
 
     drifts: tuple[FeatureDrift, ...] = ()
@@ -49,6 +50,7 @@ class Measures:
     estimated: Estimated | None = None
     slices: tuple[SliceMeasure, ...] = ()
     cause: Cause | None = None
+    cause_untold: str = ""
 
 
 def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
@@ -63,7 +65,7 @@ def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
     return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, recent.features)))
 
 
-def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | None = None) -> Measures:
+def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | Untold | None = None) -> Measures:
     """Return what is known of a route that `compared` was asked about."""
     quality = traffic.labelled.quality if traffic.labelled is not None else None
     guarded = {entry.quality.metric for entry in settings.guardrails if entry.quality is not None}
@@ -77,7 +79,8 @@ def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | None = 
         label_count=quality.label_count if quality is not None else 0,
         estimated=_estimated(traffic, quality),
         slices=tuple(measure_slice(one, settings) for one in traffic.slices),
-        cause=cause,
+        cause=cause if isinstance(cause, Cause) else None,
+        cause_untold=cause.sentence if isinstance(cause, Untold) else "",
     )
 
 

@@ -14,7 +14,8 @@ from penstock.flows.production.rows.live import read_rows
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.rowwise.causes import Cause, explain
+from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
+from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
@@ -151,16 +152,31 @@ class Reading:
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
         return slices_of(rows, wanted)
 
-    def cause(self, traffic: Traffic, metric: str) -> Cause | None:
-        """Return why a metric of the stable version is worse than it was over its first labelled rows."""
-        labelled, monitor = traffic.labelled, self.settings.monitor
+    def cause(self, traffic: Traffic, metric: str) -> Cause | Untold | None:
+        """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not.
+
+        Where the windows that are judged hold nearly all of its labels, they are cut where the metric became worse.
+        """
+        labelled = traffic.labelled
         if labelled is None:
             return None
         begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s())
-        key = traffic.key
-        recent = read_labelled(self.connection, key, "features", begin_s, CAUSES_MAX, monitor)
-        first = read_labelled(self.connection, key, "features", since_s, CAUSES_MAX, monitor, oldest=True)
-        return explain(first.taken(np.flatnonzero(first.times_s < begin_s)), recent, metric)
+        first = self._with_labels(traffic.key, since_s, oldest=True)
+        before = first.taken(np.flatnonzero(first.times_s < begin_s))
+        if before.row_count >= ROWS_MIN:
+            return explain(before, self._with_labels(traffic.key, begin_s), metric)
+        recent = self._with_labels(traffic.key, since_s)
+        if np.isin(first.requests, recent.requests).any():
+            every = self._with_labels(traffic.key, since_s, 2 * CAUSES_MAX)
+            first, recent = split_where_worse(every, metric)
+        return explain(first, recent, metric)
+
+    def _with_labels(
+        self, key: WindowKey, since_s: float, most: int = CAUSES_MAX, *, oldest: bool = False
+    ) -> LabelledRows:
+        return read_labelled(
+            self.connection, key, "features", since_s, most, self.settings.monitor, oldest=oldest
+        )
 
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""
