@@ -64,6 +64,7 @@ class Reading:
             recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
             rows=self._rows(version, "stable"),
             slices=self._slices(version, "stable"),
+            sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=_blocks(timings)[-monitor.windows :],
@@ -83,6 +84,7 @@ class Reading:
             recent=self._recent(timings, count) if self.is_quick else self._enough(),
             rows=self._rows(version, "canary"),
             slices=self._slices(version, "canary"),
+            sliced=self._sliced,
             feature_ratio=self.settings.monitor.feature_ratio,
             labelled=self._labelled(version, "canary", self.rollout),
             blocks=_blocks(timings),
@@ -151,6 +153,10 @@ class Reading:
             since_s = max(since_s, self._acted_on_s())
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
         return slices_of(rows, wanted)
+
+    @property
+    def _sliced(self) -> tuple[str, ...]:
+        return tuple(one.feature for one in self.settings.monitor.slices)
 
     def cause(self, traffic: Traffic, metric: str) -> Cause | Untold | None:
         """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not.
