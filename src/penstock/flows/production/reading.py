@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.rows.labelled import read_labelled
 from penstock.flows.production.rows.live import read_rows
+from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
@@ -153,6 +154,19 @@ class Reading:
             since_s = max(since_s, self._acted_on_s())
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
         return slices_of(rows, wanted)
+
+    def held(self, traffic: Traffic) -> Window | None:
+        """Return the windows that labels came for as one, with what was asked and answered in them.
+
+        None where nothing estimates errors, so that nothing is held to labels, or none came.
+        """
+        labelled = traffic.labelled
+        if labelled is None or find_losses(traffic.reference.profile) is None:
+            return None
+        listed = list_windows(self.connection, self.revision.endpoint, since_s=labelled.key.start_s)
+        mine = [one for one in listed if one.key.version == traffic.key.version and one.key.route != "direct"]
+        known = [one for one in mine if one.quality.label_count and one.features.row_count]
+        return merge_windows(known) if known else None
 
     @property
     def _sliced(self) -> tuple[str, ...]:

@@ -274,7 +274,9 @@ def look_at(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
         known.measures if known else {
-            one.key.route: measure(one, policy.settings, cause if one is stable else None)
+            one.key.route: measure(
+                one, policy.settings, cause if one is stable else None, reading.held(one)
+            )
             for one in (stable, canary)
             if one is not None
         },
