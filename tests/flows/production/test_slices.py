@@ -67,6 +67,7 @@ def test_a_slice_that_is_answered_worse_is_told_in_status_metrics_and_an_alert(w
     report = report_endpoint(world.project, "delay", now_ms() - 3_600_000)
     assert {one.value for one in report.slices} == {"AA", "UA", "DL"}
     assert [one.state for one in report.judged] == ["breached"]
+    assert report.sentence.endswith(" Breached: slices on stable.")
     page, text = render_endpoint(report), endpoint_markdown(report)
     assert "<h2>Slices</h2>" in page and "<h2>Guardrails</h2>" in page
     assert "| carrier | DL | " in text and "where carrier=DL is" in text
