@@ -34,12 +34,13 @@ def why(session: Session, subject: str) -> None:
                 else ""
             )
             lines.append(f"{link.kind:{width}}  {key + '  ' if key else ''}{link.text}")
-            for name in ("outputs", "label", "corrections", "checks"):
+            for name in ("outputs", "outlier", "label", "corrections", "checks"):
                 value = link.details.get(name)
                 if isinstance(value, list) and name in ("corrections", "checks"):
                     lines += [f"{'':{width}}    {check}" for check in value]
                 elif value is not None:
-                    lines.append(f"{'':{width}}    {name} {_short(value)}")
+                    value = value if name == "outlier" else _short(value)
+                    lines.append(f"{'':{width}}    {name} {value}")
         return "\n".join(map(one_line, lines))
 
     session.emit(msgspec.to_builtins(found), text)

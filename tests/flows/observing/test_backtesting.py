@@ -103,7 +103,7 @@ def test_alarms_begin_and_end_when_what_they_tell_of_did(found: Backtest) -> Non
     assert minute_of(found, stable.ended_ms) >= DRIFTS_TO
     assert [one.labels["kind"] for one in found.alarms if one.labels.get("kind") == "errors"] == ["errors"]
     assert found.look_count == MINUTES
-    assert "1 rollbacks, over 40 looks." in found.sentence
+    assert "1 rollback, over 40 looks." in found.sentence
     assert "rollback: back to m/1: canary breached its errors guardrail" in found.render()
 
 

@@ -108,7 +108,8 @@ def test_only_what_came_since_is_told(world: World) -> None:
     late = report_endpoint(world.project, "delay", now_ms() - 600_000)
     assert 0 < late.versions[0].request_count <= 800
     none = report_endpoint(world.project, "delay", now_ms() + 1000)
-    assert none.sentence == "No requests in this time."
+    breached = "Breached: errors on canary, drift on stable."
+    assert none.sentence == f"No requests in this time. {breached}"
     assert "No rows" in none.features_note
     assert "<h1>Endpoint delay</h1>" in render_endpoint(none)
     assert "No rows" in endpoint_markdown(none)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+from click.testing import CliRunner
 
 from flows.production.endpoints import World
 from flows.production.rows import ask, learned, table
 from penstock.base.clock import now_ms
+from penstock.cli.main import cli
 from penstock.flows.chain.lineage import explain
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.live.recording import LiveRecorder
@@ -75,6 +77,9 @@ def test_the_recorder_scores_rows_and_a_share_above_the_limit_is_told_with_the_p
     (first, *_) = explain(world.project, odd).links
     assert first.details["outlier"].startswith("yes: farther than 99.5% of the reference's rows, mostly in ")
     assert "gust" in first.details["outlier"]
+    (world.root / "penstock.yaml").write_text("project: world\n")
+    told = CliRunner().invoke(cli, ["-C", str(world.root), "why", odd])
+    assert "outlier yes: farther than 99.5% of the reference's rows" in told.output, told.output
 
 
 def test_a_version_that_learned_nothing_of_outliers_says_so(world: World) -> None:

@@ -143,3 +143,20 @@ def test_a_feature_that_does_not_exist_is_an_error_where_it_is_written(world: Wo
         plan_policies(world.project)
     assert (caught.value.code, caught.value.fields["line"]) == ("settings.feature_unknown", 9)
     assert caught.value.hint == "known features: hour"
+
+
+def test_what_names_no_input_or_no_metric_of_the_model_is_told_before_it_is_watched(world: World) -> None:
+    world.version(4, profile=Profile.of({"hour": np.arange(9.0)}), rmse=3.0)
+    write(
+        world,
+        FILE.replace("monitor: {", "monitor: {slices: [{feature: carier}], ", 1)
+        + "      - freshness: {column: made, max_age_s: 60}\n      - quality: {metric: roc_auc, max_drop: 0.1}\n",
+    )
+    settings = world.project.settings.endpoints["delay"]
+    assert settings.monitor.slices
+    with world.project.database.read() as connection:
+        version = get_version(connection, "m", 4)
+    said = " ".join(check_guardrails(world.project, "delay", settings, version))
+    for words in ("no feature 'made'", "monitor.slices: the reference profile has no feature 'carier'"):
+        assert words in said
+    assert "roc_auc is a metric of classes, and the model answers numbers: its metrics are rmse" in said

@@ -7,6 +7,7 @@ from flows.production.rows import ask
 from penstock.base.clock import now_ms
 from penstock.cli.production.monitor import _render
 from penstock.flows.observing.reporting import report_endpoint
+from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.summarising import prediction_of
 from penstock.flows.production.looks import look_of
 from penstock.flows.production.overview import overview
@@ -16,8 +17,9 @@ from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import WindowKey
+from penstock.serving.prediction_id import PredictionId
 from penstock.serving.predictions import decode_columns, list_labelled
-from penstock.serving.recorder import Exchange
+from penstock.serving.recorder import Exchange, Label
 
 POLICY = """\
 model: m@champion
@@ -65,6 +67,7 @@ def test_a_slice_that_is_answered_worse_is_told_in_status_metrics_and_an_alert(w
     report = report_endpoint(world.project, "delay", now_ms() - 3_600_000)
     assert {one.value for one in report.slices} == {"AA", "UA", "DL"}
     assert [one.state for one in report.judged] == ["breached"]
+    assert report.sentence.endswith(" Breached: slices on stable.")
     page, text = render_endpoint(report), endpoint_markdown(report)
     assert "<h2>Slices</h2>" in page and "<h2>Guardrails</h2>" in page
     assert "| carrier | DL | " in text and "where carrier=DL is" in text
@@ -137,3 +140,57 @@ def test_labelled_answers_are_found_newest_or_oldest_first_among_those_of_others
             assert [round(age / 10) * 10 for age in (ages[0], ages[-1])] == list(times)
         assert list_labelled(connection, ("delay", 1, "stable"), "slices", 0, 600) == []
         assert list_labelled(connection, ("other", 2, "stable"), "features", 0, 600) == []
+
+
+def test_a_relation_that_turned_within_the_windows_that_are_judged_is_told_as_concept_drift(
+    world: World,
+) -> None:
+    """Requests of several rows, early ones and recent ones within a minute, through the recorder and its labels."""
+    rng = np.random.default_rng(5)
+    world.version(4, accuracy=0.95)
+    monitor = MonitorSettings(window_s=10, feature_ratio=1.0)
+    world.policy(QUALITY.replace("window_s: 1, windows: 2", "window_s: 10, feature_ratio: 1.0"))
+    world.deploy(4)
+    with world.project.database.write() as connection:
+        connection.exec_driver_sql("UPDATE revisions SET created_ms = created_ms - 90000000")
+    revision = world.current().number
+    recorder = LiveRecorder(world.project.database, 5, {"delay": monitor}, flush_s=600)
+
+    def asked(first: int, requests: int, ago_s: int, *, turned: bool) -> None:
+        for counter in range(first, first + requests):
+            time_ms = now_ms() - 1000 * ago_s + counter
+            identity = PredictionId(time_ms, 1, revision, "stable", 5, counter)
+            x = rng.normal(size=10)
+            recorder.record(
+                Exchange(
+                    endpoint="delay", revision=revision, version=4, route="stable", time_ms=time_ms,
+                    id=identity.encode(), counter=counter, inputs={"x": x, "noise": rng.normal(size=10)},
+                    outputs={"prediction": (x > 0).astype(int)}, row_count=10, latency_s=0.001,
+                )
+            )  # fmt: skip
+            given.append(
+                Label(identity, identity.encode(), ((x > 0) ^ turned ^ (rng.random(10) < 0.05)).astype(int).tolist())
+            )  # fmt: skip
+
+    given: list[Label] = []
+    try:
+        asked(0, 12, 40, turned=False)
+        recorder.flush()
+        assert recorder.add_labels("delay", given).accepted == 12
+        asked(100, 12, 15, turned=True)
+        recorder.flush()
+        recorder.add_labels("delay", given[12:])
+        (few,) = overview(world.project)
+        assert "not told: 120 of 150 " in few.routes[0].cause_untold and few.routes[0].cause is None
+        assert "why     stable: not told: 120 of 150 early labelled rows" in _render(few)
+        asked(200, 48, 39, turned=False)
+        asked(300, 48, 14, turned=True)
+        recorder.flush()
+        recorder.add_labels("delay", given[24:])
+    finally:
+        recorder.close()
+    (view,) = overview(world.project)
+    cause = view.routes[0].cause
+    assert cause is not None and cause.verdict == "concept", view.routes[0].cause_untold
+    assert cause.n_before == cause.n_now == 600
+    assert "concept drift" in view.findings[0].sentence

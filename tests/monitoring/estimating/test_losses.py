@@ -126,3 +126,21 @@ def test_what_the_window_lacks_counts_as_missing_and_too_little_says_nothing() -
         0.0,
         0.0,
     )
+
+
+def test_an_estimate_is_held_to_the_labels_of_the_rows_that_they_are_of() -> None:
+    rng = np.random.default_rng(12)
+    reference = fitted(rng)
+    losses = find_losses(reference)
+    assert losses is not None
+    calm, calm_answers, calm_truth = flights(rng, 3_000, 0.0)
+    rough, rough_answers, _ = flights(rng, 3_000, 2.0)
+    window, labels = seen(reference, rough, rough_answers), quality_of(calm_answers, calm_truth)
+    mixed = estimate_errors(losses, reference, window, labels)
+    held = estimate_errors(losses, reference, window, labels, seen(reference, calm, calm_answers))
+    assert mixed is not None and held is not None
+    assert (mixed.calibration, held.calibration) == ("off", "good")
+    assert mixed.metrics == held.metrics
+    wrong = quality_of(calm_answers, calm_truth + 20)
+    found = estimate_errors(losses, reference, window, wrong, seen(reference, calm, calm_answers))
+    assert found is not None and found.calibration == "off"

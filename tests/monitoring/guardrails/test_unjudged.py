@@ -75,3 +75,31 @@ def test_known_features_are_judged_beside_an_unknown_one() -> None:
     entry = parse_settings("drift: {features: [a, nosuch], psi_max: 0.2}", GuardrailEntry, "penstock.yaml")
     found = judge([entry], Traffic(key=KEY, recent=BUSY, reference=REFERENCE))
     assert {one.name: one.state for one in found} == {"a": "held", "nosuch": "unjudged"}
+
+
+def test_what_no_traffic_would_change_is_not_called_waiting() -> None:
+    numbers = Reference(profile=Profile.of(COLUMNS), metrics={"rmse": 3.0, "r2": 0.4})
+    for guardrail, sliced, reason, words in (
+        ("freshness: {column: made, max_age_s: 60}", (), "feature_unknown", "no feature 'made'"),
+        ("slices: {metric: rmse, max_drop: 0.1}", ("cariér",), "feature_unknown", "no feature 'cariér'"),
+        ("slices: {metric: f1, max_drop: 0.1}", ("a",), "metric_absent", "f1 is a metric of classes"),
+        (
+            "quality: {metric: roc_auc, against: stable, max_drop: 0.1}",
+            (),
+            "metric_absent",
+            "the model answers numbers: its metrics are r2, rmse",
+        ),
+    ):
+        entry = parse_settings(guardrail, GuardrailEntry, "penstock.yaml")
+        traffic = Traffic(key=KEY, recent=BUSY, reference=numbers, sliced=sliced)
+        found = judge([entry], traffic, traffic) if entry.quality else judge([entry], traffic)
+        lasting = [one for one in found if one.unjudged == reason]
+        assert lasting and words in lasting[0].sentence, guardrail
+        assert not any(one.is_waiting for one in found), guardrail
+
+
+def test_a_time_that_comes_is_judged_though_the_reference_does_not_have_it() -> None:
+    entry = parse_settings("freshness: {column: a, max_age_s: 60}", GuardrailEntry, "penstock.yaml")
+    other = Reference(profile=Profile.of({"b": np.arange(9.0)}))
+    (found,) = judge([entry], Traffic(key=KEY, recent=BUSY, reference=other))
+    assert found.unjudged is None

@@ -1,20 +1,24 @@
 """Rules that policies make: which there are, what their numbers are, that they are the same for the same policies.
 
-What they do on series is promtool's business: tests/compat/prometheus.
+What they do on series is promtool's business: here for several endpoints, else tests/compat/prometheus.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 
+import msgspec
 import yaml
 
 from penstock.base.settings import parse_settings
+from penstock.flows.observing.alerting import prove_rules
 from penstock.http.prometheus.traffic import DURATION_BUCKETS_S
 from penstock.monitoring.prometheus.recording import LONGEST_S
 from penstock.monitoring.prometheus.rules import quoted
 from penstock.monitoring.prometheus.writing import RuleFile, make_rules
 from penstock.monitoring.settings import EndpointSettings
+from servers.programs import missing
 
 
 def rules(guardrails: str, name: str = "delay", url: str = "", window_s: int = 60) -> RuleFile:
@@ -83,3 +87,16 @@ def test_every_alert_says_how_bad_it_is_and_has_cases_that_fire_and_that_do_not(
 
 def test_a_name_cannot_leave_its_quotes() -> None:
     assert quoted('a"} or vector(1) # \n') == '"a\\"} or vector(1) # \\n"'
+
+
+def test_every_case_holds_for_promtool_where_several_endpoints_are_watched() -> None:
+    if shutil.which("promtool") is None:
+        missing("promtool", "prometheus")
+    settings = parse_settings("model: m\n", EndpointSettings, "policy")
+    made = make_rules(dict.fromkeys(("delay", "mins"), settings))
+    same = (
+        "penstock.judgement",
+        "penstock.processes",
+    )  # for all endpoints; a test of them takes promtool long
+    made = msgspec.structs.replace(made, groups=tuple(one for one in made.groups if one.name not in same))
+    assert prove_rules(made) == sum(len(one.cases) for one in made.alerts)

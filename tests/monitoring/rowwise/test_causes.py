@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from penstock.monitoring.rowwise.causes import explain
+from penstock.monitoring.rowwise.causes import Cause, Untold, explain
 from penstock.monitoring.rowwise.labelled import LabelledRows
 
 Floats = np.ndarray
@@ -40,30 +40,34 @@ def test_a_drop_is_told_as_what_was_planted(metric: str) -> None:
     rng = np.random.default_rng(1)
     before = rows(rng, 1200)
     moved = explain(before, rows(rng, 900, hard=0.85), metric)
-    assert moved is not None and moved.verdict == "covariate", moved
+    assert isinstance(moved, Cause) and moved.verdict == "covariate", moved
     assert moved.features[0] == "kind" and abs(moved.concept) < moved.covariate / 2
     assert moved.sentence.startswith("brier was " if metric == "roc_auc" else "accuracy was ")
     assert "other rows are asked about (most: kind" in moved.sentence
     turned = explain(before, rows(rng, 900, turned=True), metric)
-    assert turned is not None and turned.verdict == "concept", turned
+    assert isinstance(turned, Cause) and turned.verdict == "concept", turned
     assert turned.features == () and "a model trained on new labels is needed" in turned.sentence
     assert turned.covariate + turned.concept == pytest.approx(turned.drop)
     both = explain(before, rows(rng, 1200, hard=0.6, turned=True), metric)
-    assert both is not None and both.verdict in {"both", "concept"} and both.concept > 0.05, both
+    assert isinstance(both, Cause) and both.verdict in {"both", "concept"} and both.concept > 0.05, both
 
 
 def test_rows_where_no_earlier_ones_were_are_not_told_apart() -> None:
     rng = np.random.default_rng(2)
     found = explain(rows(rng, 1000), rows(rng, 600, far=-8.0, turned=True), "accuracy")
-    assert found is None or found.verdict == "unclear", found
+    assert isinstance(found, Untold) or found.verdict == "unclear", found
 
 
 def test_without_a_drop_nothing_is_told_and_few_rows_are_not_looked_at() -> None:
     rng = np.random.default_rng(3)
     for _ in range(30):
-        assert explain(rows(rng, 600), rows(rng, 400), "accuracy") is None
-    assert explain(rows(rng, 100), rows(rng, 900, turned=True), "accuracy") is None
-    assert explain(rows(rng, 900, turned=True), rows(rng, 900), "accuracy") is None  # it became better
+        found = explain(rows(rng, 600), rows(rng, 400), "accuracy")
+        assert isinstance(found, Untold) and "not surely worse" in found.sentence
+    few = explain(rows(rng, 100), rows(rng, 900, turned=True), "accuracy")
+    assert isinstance(few, Untold)
+    assert few.sentence == "not told: 100 of 150 early labelled rows whose features are kept"
+    better = explain(rows(rng, 900, turned=True), rows(rng, 900), "accuracy")
+    assert isinstance(better, Untold)
 
 
 def test_what_is_planted_is_seldom_taken_for_the_other() -> None:
@@ -72,8 +76,8 @@ def test_what_is_planted_is_seldom_taken_for_the_other() -> None:
     for _ in range(12):
         moved = explain(rows(rng, 800), rows(rng, 500, hard=0.8), "accuracy")
         turned = explain(rows(rng, 800), rows(rng, 500, turned=True), "accuracy")
-        wrong += moved is not None and moved.verdict in {"concept", "both"}
-        wrong += turned is not None and turned.verdict in {"covariate", "both"}
+        wrong += isinstance(moved, Cause) and moved.verdict in {"concept", "both"}
+        wrong += isinstance(turned, Cause) and turned.verdict in {"covariate", "both"}
     assert wrong <= 1
 
 
@@ -93,6 +97,6 @@ def test_numbers_are_explained_too() -> None:
         )
 
     moved = explain(numbers(1000, 0.1, 0.0), numbers(800, 0.7, 0.0), "rmse")
-    assert moved is not None and (moved.metric, moved.verdict) == ("mae", "covariate")
+    assert isinstance(moved, Cause) and (moved.metric, moved.verdict) == ("mae", "covariate")
     turned = explain(numbers(1000, 0.1, 0.0), numbers(800, 0.1, 3.0), "mae")
-    assert turned is not None and turned.verdict == "concept"
+    assert isinstance(turned, Cause) and turned.verdict == "concept"

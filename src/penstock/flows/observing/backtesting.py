@@ -70,9 +70,12 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
             return "No windows were recorded in this time."
         days = max((self.until_ms - self.since_ms) / 86_400_000, 1e-9)
         rollbacks = sum(one.kind == "rollback" for one in self.acts)
+        rate = (
+            f"{30 * len(self.alarms) / days:.0f} in 30 days" if days >= 1 else "too short to tell of 30 days"
+        )
         return (
-            f"{len(self.alarms)} alarms in {days:.1f} days ({30 * len(self.alarms) / days:.0f} in 30 days), "
-            f"{rollbacks} rollbacks, over {self.look_count} looks."
+            f"{_counted(len(self.alarms), 'alarm')} in {days:.1f} days ({rate}), "
+            f"{_counted(rollbacks, 'rollback')}, over {_counted(self.look_count, 'look')}."
         )
 
     def render(self) -> str:
@@ -92,6 +95,10 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"  {format_ms(act.time_ms)}  {act.kind}: {act.sentence}{spared}")
         lines += [f"  not judged: {problem}" for problem in self.problems]
         return "\n".join(lines)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def backtest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.settings import line_of
-from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features
+from penstock.monitoring.guardrails.judgeable import obstacles, unknown_features, unknown_slices
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.policies import PolicyBody
 from penstock.monitoring.profile import Profile
@@ -51,9 +51,10 @@ def check_guardrails(
         wrong = unknown_features(entry, reference)
         if wrong:
             raise _unknown(project, endpoint, settings, index, wrong, reference)
-        found += [
-            words for _, _, words in obstacles(entry, reference, is_canary=is_canary, feature_ratio=ratio)
-        ]
+        against = obstacles(entry, reference, is_canary=is_canary, feature_ratio=ratio)
+        found += [words for _, _, words in against]
+    sliced = [one.feature for one in settings.monitor.slices]
+    found += [f"monitor.slices: {words}" for _, _, words in unknown_slices(sliced, reference)]
     redacted = settings.monitor.redacted
     known = {*reference.profile.column_names, *(outputs or ())} if reference.profile else set(redacted)
     for name in redacted:

@@ -16,9 +16,10 @@ from penstock.monitoring.estimating.estimated import Estimated, estimate, estima
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.rowwise.causes import Cause
+from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.rowwise.slices import NAME_LENGTH, SliceQuality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
+from penstock.monitoring.windows import Window
 
 USUAL_METRICS = frozenset({"roc_auc", "accuracy", "macro_f1", "rmse"})
 """Told where no quality guardrail says which matter."""
@@ -39,7 +40,8 @@ class Measures:
 
     `quality` has value and standard error; the error is NaN while too few labels are there. `row_count` are
     the rows whose features were compared, `label_count` the labels that the metrics are of; `estimated`
-    is what quality is thought to be without labels, `slices` what it is in parts of the traffic, `cause` why it dropped.
+    is what quality is thought to be without labels, `slices` what it is in parts of the traffic, `cause` why it dropped,
+    `cause_untold` why that is not told where it did.
     """
 
     drifts: tuple[FeatureDrift, ...] = ()
@@ -49,6 +51,7 @@ class Measures:
     estimated: Estimated | None = None
     slices: tuple[SliceMeasure, ...] = ()
     cause: Cause | None = None
+    cause_untold: str = ""
 
 
 def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
@@ -63,8 +66,17 @@ def compared(traffic: Traffic, settings: EndpointSettings) -> Traffic:
     return msgspec.structs.replace(traffic, drifts=tuple(compare(profile, recent.features)))
 
 
-def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | None = None) -> Measures:
-    """Return what is known of a route that `compared` was asked about."""
+def measure(
+    traffic: Traffic,
+    settings: EndpointSettings,
+    cause: Cause | Untold | None = None,
+    held: Window | None = None,
+) -> Measures:
+    """Return what is known of a route that `compared` was asked about.
+
+    Args:
+        held: the windows that labels came for, which estimated errors are held to.
+    """
     quality = traffic.labelled.quality if traffic.labelled is not None else None
     guarded = {entry.quality.metric for entry in settings.guardrails if entry.quality is not None}
     told = (
@@ -75,9 +87,10 @@ def measure(traffic: Traffic, settings: EndpointSettings, cause: Cause | None = 
         row_count=traffic.recent.features.row_count if traffic.recent and traffic.drifts else 0,
         quality={name: pair for name, pair in told.items() if math.isfinite(pair[0])},
         label_count=quality.label_count if quality is not None else 0,
-        estimated=_estimated(traffic, quality),
+        estimated=_estimated(traffic, quality, held),
         slices=tuple(measure_slice(one, settings) for one in traffic.slices),
-        cause=cause,
+        cause=cause if isinstance(cause, Cause) else None,
+        cause_untold=cause.sentence if isinstance(cause, Untold) else "",
     )
 
 
@@ -94,11 +107,14 @@ def measure_slice(one: SliceQuality, settings: EndpointSettings) -> SliceMeasure
     )
 
 
-def _estimated(traffic: Traffic, quality: Quality | None) -> Estimated | None:
+def _estimated(traffic: Traffic, quality: Quality | None, held: Window | None) -> Estimated | None:
     recent, profile = traffic.recent, traffic.reference.profile
     if recent is None:
         return None
     losses = find_losses(profile)
     if profile is not None and losses is not None:
-        return estimate_errors(losses, profile, (recent.features, recent.outputs), quality)
+        if held is None:
+            return estimate_errors(losses, profile, (recent.features, recent.outputs))
+        rows = held.features, held.outputs
+        return estimate_errors(losses, profile, (recent.features, recent.outputs), held.quality, rows)
     return estimate(recent.outputs, quality)

@@ -61,6 +61,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     estimated: Estimated | None = None
     slices: tuple[SliceMeasure, ...] = ()
     cause: Cause | None = None
+    cause_untold: str = ""
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,6 +293,7 @@ def _route(seen: Observation, version: int, percent: float, traffic: Traffic) ->
         estimated=None if measures is None else measures.estimated,
         slices=() if measures is None else measures.slices,
         cause=None if measures is None else measures.cause,
+        cause_untold="" if measures is None else measures.cause_untold,
         total_request_count=total.request_count,
         total_label_count=total.label_count,
     )

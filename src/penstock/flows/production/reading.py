@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.rows.labelled import read_labelled
 from penstock.flows.production.rows.live import read_rows
+from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.rowwise.causes import Cause, explain
+from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
+from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
@@ -63,6 +65,7 @@ class Reading:
             recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
             rows=self._rows(version, "stable"),
             slices=self._slices(version, "stable"),
+            sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
             labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=_blocks(timings)[-monitor.windows :],
@@ -82,6 +85,7 @@ class Reading:
             recent=self._recent(timings, count) if self.is_quick else self._enough(),
             rows=self._rows(version, "canary"),
             slices=self._slices(version, "canary"),
+            sliced=self._sliced,
             feature_ratio=self.settings.monitor.feature_ratio,
             labelled=self._labelled(version, "canary", self.rollout),
             blocks=_blocks(timings),
@@ -151,16 +155,48 @@ class Reading:
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
         return slices_of(rows, wanted)
 
-    def cause(self, traffic: Traffic, metric: str) -> Cause | None:
-        """Return why a metric of the stable version is worse than it was over its first labelled rows."""
-        labelled, monitor = traffic.labelled, self.settings.monitor
+    def held(self, traffic: Traffic) -> Window | None:
+        """Return the windows that labels came for as one, with what was asked and answered in them.
+
+        None where nothing estimates errors, so that nothing is held to labels, or none came.
+        """
+        labelled = traffic.labelled
+        if labelled is None or find_losses(traffic.reference.profile) is None:
+            return None
+        listed = list_windows(self.connection, self.revision.endpoint, since_s=labelled.key.start_s)
+        mine = [one for one in listed if one.key.version == traffic.key.version and one.key.route != "direct"]
+        known = [one for one in mine if one.quality.label_count and one.features.row_count]
+        return merge_windows(known) if known else None
+
+    @property
+    def _sliced(self) -> tuple[str, ...]:
+        return tuple(one.feature for one in self.settings.monitor.slices)
+
+    def cause(self, traffic: Traffic, metric: str) -> Cause | Untold | None:
+        """Return why a metric of the stable version is worse than it was over its first labelled rows, or why not.
+
+        Where the windows that are judged hold nearly all of its labels, they are cut where the metric became worse.
+        """
+        labelled = traffic.labelled
         if labelled is None:
             return None
         begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s())
-        key = traffic.key
-        recent = read_labelled(self.connection, key, "features", begin_s, CAUSES_MAX, monitor)
-        first = read_labelled(self.connection, key, "features", since_s, CAUSES_MAX, monitor, oldest=True)
-        return explain(first.taken(np.flatnonzero(first.times_s < begin_s)), recent, metric)
+        first = self._with_labels(traffic.key, since_s, oldest=True)
+        before = first.taken(np.flatnonzero(first.times_s < begin_s))
+        if before.row_count >= ROWS_MIN:
+            return explain(before, self._with_labels(traffic.key, begin_s), metric)
+        recent = self._with_labels(traffic.key, since_s)
+        if np.isin(first.requests, recent.requests).any():
+            every = self._with_labels(traffic.key, since_s, 2 * CAUSES_MAX)
+            first, recent = split_where_worse(every, metric)
+        return explain(first, recent, metric)
+
+    def _with_labels(
+        self, key: WindowKey, since_s: float, most: int = CAUSES_MAX, *, oldest: bool = False
+    ) -> LabelledRows:
+        return read_labelled(
+            self.connection, key, "features", since_s, most, self.settings.monitor, oldest=oldest
+        )
 
     def _last_s(self, timings: list[Window], version: int, route: str) -> int | None:
         """Return when the newest window with traffic ended, or None."""

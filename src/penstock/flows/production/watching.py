@@ -22,7 +22,7 @@ from penstock.monitoring.guardrails.judging import judge
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.policies import Policy, list_policies, policy_or_none_yet
-from penstock.monitoring.rowwise.causes import Cause
+from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_failures
 from penstock.monitoring.windows import Window, WindowKey
@@ -274,7 +274,9 @@ def look_at(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
         tuple(problems),
         known.measures if known else {
-            one.key.route: measure(one, policy.settings, cause if one is stable else None)
+            one.key.route: measure(
+                one, policy.settings, cause if one is stable else None, reading.held(one)
+            )
             for one in (stable, canary)
             if one is not None
         },
@@ -304,7 +306,7 @@ def look_at(
 
 def _with_cause(
     reading: Reading, stable: Traffic, findings: list[Finding], slow: dict[tuple[int, str], list[Finding]]
-) -> tuple[list[Finding], Cause | None]:
+) -> tuple[list[Finding], Cause | Untold | None]:
     """Say why the stable version's quality is worse, where it is: in the findings, and in what later looks go by."""
     if reading.is_quick:
         return findings, None
@@ -314,8 +316,8 @@ def _with_cause(
         if (one.kind, one.route) == ("quality", "stable") and (one.breached or one.is_inconclusive)
     ]
     cause = reading.cause(stable, worse[0].name) if worse else None
-    if cause is None:
-        return findings, None
+    if not isinstance(cause, Cause):
+        return findings, cause
 
     def told(one: Finding) -> Finding:
         return (

@@ -78,7 +78,11 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate_errors(
-    model: LossModel, reference: Profile, window: tuple[Profile, Profile], quality: Quality | None = None
+    model: LossModel,
+    reference: Profile,
+    window: tuple[Profile, Profile],
+    quality: Quality | None = None,
+    held: tuple[Profile, Profile] | None = None,
 ) -> Estimated | None:
     """Return the errors that are expected of a regression; None without enough answers.
 
@@ -86,6 +90,7 @@ def estimate_errors(
         reference: the profile that the losses were fitted over.
         window: what the window knows of features and of outputs.
         quality: what labels said of the same version, for the check.
+        held: what is known of features and outputs of the rows that the labels are of; None: they are the window's.
     """
     metrics = _finite(expected_errors(model, reference, *window))
     column = window[1].column("prediction")
@@ -94,12 +99,15 @@ def estimate_errors(
     found = Estimated(metrics=metrics, row_count=column.count, method="losses")
     if quality is None or quality.label_count < LABELS_MIN:
         return found
-    truth = {name: quality.metric(name) for name in metrics}
-    gaps = {name: metrics[name][0] - value for name, (value, _) in truth.items() if math.isfinite(value)}
+    expected = metrics if held is None else _finite(expected_errors(model, reference, *held))
+    if not expected:
+        return found
+    truth = {name: quality.metric(name) for name in expected}
+    gaps = {name: expected[name][0] - value for name, (value, _) in truth.items() if math.isfinite(value)}
     mae, error = truth["mae"]
     if not math.isfinite(mae) or mae <= 0:
         return msgspec.structs.replace(found, gaps=gaps)
-    chance = FAR * math.hypot(metrics["mae"][1], error if math.isfinite(error) else 0.0)
+    chance = FAR * math.hypot(expected["mae"][1], error if math.isfinite(error) else 0.0)
     is_off = abs(gaps["mae"]) > max(chance, OFF_RATIO * mae)
     return msgspec.structs.replace(
         found,

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import multivariate, outliers
+from penstock.monitoring.guardrails.freshness import name_of
 from penstock.monitoring.guardrails.limits import ValuesLimit
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
 from penstock.monitoring.rowwise.outliers import ROWS_MIN
 from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
 from penstock.records.classes import PROBABILITY
+from penstock.records.metric_names import METRICS
 
 OF_PROBABILITIES = frozenset({"roc_auc", "brier", "log_loss", "average_precision", "calibration_error"})
 """Metrics that the output `probability` is needed for."""
 OF_ANY_CLASSES = frozenset({"brier", "log_loss"})
 """Of these, the ones that `probability_CLASS` of more than two classes tells too."""
+OF_NUMBERS = frozenset({"mae", "rmse", "mape", "r2"})
+"""Metrics of a regression, which classes have none of."""
+OF_ANSWERS = METRICS - OF_NUMBERS
+"""Metrics of classes."""
 
 
 def obstacles(
-    entry: GuardrailEntry, reference: Reference, *, is_canary: bool, feature_ratio: float = 1.0
+    entry: GuardrailEntry,
+    reference: Reference,
+    *,
+    is_canary: bool,
+    feature_ratio: float = 1.0,
+    sliced: Sequence[str] = (),
 ) -> list[tuple[str, Unjudged, str]]:
     """Return what stands against judging a guardrail on a version: name, reason, and the reason in words.
 
     Args:
         feature_ratio: share of the requests whose features are kept.
+        sliced: the features that slices are told by.
     """
     if entry.drift is not None or entry.values is not None:
         return _of_features(entry.drift or entry.values, reference)
@@ -33,7 +47,17 @@ def obstacles(
         return _of_outliers(reference)
     if entry.quality is not None:
         return _of_quality(entry.quality, reference, is_canary=is_canary)
+    if entry.slices is not None:
+        return [*_of_metric(entry.slices.metric, reference), *unknown_slices(sliced, reference)]
+    if entry.freshness is not None and entry.freshness.column is not None:
+        name = name_of(entry.freshness)
+        return [(name, why, words) for _, why, words in _unknown([entry.freshness.column], reference)]
     return []
+
+
+def unknown_slices(sliced: Sequence[str], reference: Reference) -> list[tuple[str, Unjudged, str]]:
+    """Return the features that slices are told by and that the version does not have, as far as that is known."""
+    return _unknown(sliced, reference)
 
 
 def unknown_features(entry: GuardrailEntry, reference: Reference) -> list[str]:
@@ -56,10 +80,16 @@ def _of_features(
         return [(name, "no_reference", words)]
     if limit.features == "any":
         return []
+    return _unknown(limit.features, reference)
+
+
+def _unknown(names: Sequence[str], reference: Reference) -> list[tuple[str, Unjudged, str]]:
+    if reference.profile is None:
+        return []
     known = set(reference.profile.column_names)
     return [
         (name, "feature_unknown", f"the reference profile has no feature {name!r}")
-        for name in limit.features
+        for name in names
         if name not in known
     ]
 
@@ -92,16 +122,29 @@ def _of_outliers(reference: Reference) -> list[tuple[str, Unjudged, str]]:
 def _of_quality(
     limit: QualityLimit, reference: Reference, *, is_canary: bool
 ) -> list[tuple[str, Unjudged, str]]:
-    outputs = reference.outputs
-    classes = [name for name in outputs or () if name.startswith(f"{PROBABILITY}_")]
-    if classes and limit.metric in OF_PROBABILITIES - OF_ANY_CLASSES:
-        words = f"{limit.metric} is a metric of two classes, and the model has {len(classes)}"
-        return [(limit.metric, "no_probability", words)]
-    needs_probability = limit.metric in OF_PROBABILITIES and outputs is not None
-    if needs_probability and limit.metric in OF_ANY_CLASSES:
-        needs_probability = not classes
-    if needs_probability and PROBABILITY not in (outputs or ()):
-        return [(limit.metric, "no_probability", f"the model has no output `probability`, which {limit.metric} needs")]  # fmt: skip
+    against = _of_metric(limit.metric, reference)
+    if against:
+        return against
     if not is_canary and limit.against != "stable" and limit.metric not in reference.metrics:
         return [(limit.metric, "metric_absent", f"no offline {limit.metric} is known of the version")]
+    return []
+
+
+def _of_metric(metric: str, reference: Reference) -> list[tuple[str, Unjudged, str]]:
+    """Return what in the answers of a version keeps a metric from being computed."""
+    outputs = reference.outputs
+    numbers = sorted(OF_NUMBERS & reference.metrics.keys())
+    if metric in OF_ANSWERS and numbers and not OF_ANSWERS & reference.metrics.keys():
+        words = f"{metric} is a metric of classes, and the model answers numbers: its metrics are {', '.join(numbers)}"
+        return [(metric, "metric_absent", words)]
+    classes = [name for name in outputs or () if name.startswith(f"{PROBABILITY}_")]
+    if classes and metric in OF_PROBABILITIES - OF_ANY_CLASSES:
+        words = f"{metric} is a metric of two classes, and the model has {len(classes)}"
+        return [(metric, "no_probability", words)]
+    needs_probability = metric in OF_PROBABILITIES and outputs is not None
+    if needs_probability and metric in OF_ANY_CLASSES:
+        needs_probability = not classes
+    if needs_probability and PROBABILITY not in (outputs or ()):
+        words = f"the model has no output `probability`, which {metric} needs"
+        return [(metric, "no_probability", words)]
     return []

@@ -30,6 +30,9 @@ from penstock.monitoring.guardrails.values import judge_values
 from penstock.monitoring.settings import GuardrailEntry, QualityLimit
 from penstock.stats.evidence import split
 
+OF_ALL = frozenset({"no_reference", "metric_absent", "no_probability"})
+"""Reasons that keep every feature, or slice, of a guardrail from being judged."""
+
 
 def judge(
     guardrails: Sequence[GuardrailEntry],
@@ -89,12 +92,20 @@ def _ask(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alpha: 
             return found
     kind, name, limit = _named(entry)
     against = obstacles(
-        entry, traffic.reference, is_canary=rival is not None, feature_ratio=traffic.feature_ratio
+        entry,
+        traffic.reference,
+        is_canary=rival is not None,
+        feature_ratio=traffic.feature_ratio,
+        sliced=traffic.sliced,
     )
+    if entry.freshness is not None and traffic.recent is not None:
+        # a column that comes can be judged, whatever the reference has
+        is_there = entry.freshness.column in traffic.recent.features.column_names
+        against = [] if is_there else against
     unjudged = [
         make_unjudged(kind, traffic.key, one, limit, 0, (reason, words)) for one, reason, words in against
     ]
-    if unjudged and (kind not in OF_FEATURES or any(one.unjudged == "no_reference" for one in unjudged)):
+    if unjudged and (kind not in OF_FEATURES or any(one.unjudged in OF_ALL for one in unjudged)):
         return unjudged
     is_of_windows = entry.quality is None and entry.multivariate is None and entry.slices is None
     if is_of_windows and traffic.recent is None:

@@ -18,7 +18,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     `drifts` are the features of `recent` compared with the reference, where that was done already.
     `rows` are its newest rows whose features are kept, without the columns `left_out`; None where nobody asked
     for them. `feature_ratio` is the share of requests whose features are kept.
-    `slices` are the slices that have enough labels. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
+    `slices` are the slices that have enough labels, of the features `sliced`. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
     many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged.
     """
 
@@ -34,3 +34,4 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[str, ...] = ()
     feature_ratio: float = 1.0
     slices: tuple[SliceQuality, ...] = ()
+    sliced: tuple[str, ...] = ()

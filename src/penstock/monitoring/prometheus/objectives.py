@@ -214,6 +214,7 @@ def _absent(endpoint: str) -> tuple[Rule, Rule]:
                     Case(name="nothing is told", series=(("up", "1x15"),), at="10m", fires={}),
                     Case(name="it is told", series=((f"{metric}{{{own}{more}}}", "1x15"),), at="10m"),
                 ),
+                stills=((f"{metric}{{{own}{more}}}", "1x15"),),
             )
         )
     return found[0], found[1]

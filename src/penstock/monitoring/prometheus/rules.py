@@ -29,7 +29,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording rule or an alert; an alert has labels, annotations, and the cases that it is tested with."""
+    """A recording rule or an alert; an alert has labels, annotations, and the cases that it is tested with.
+
+    `stills` are series without which it fires, for tests of the same alert on another endpoint.
+    """
 
     name: str
     expr: str
@@ -37,6 +40,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
     cases: tuple[Case, ...] = ()
+    stills: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_alert(self) -> bool:

@@ -112,7 +112,10 @@ class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
         requests = sum(one.request_count for one in self.versions)
         failed = sum(one.request_count * one.error_ratio for one in self.versions)
         labels = sum(one.label_count for one in self.versions)
+        breached = [f"{one.kind} on {one.route}" for one in self.judged if one.state == "breached"]
+        over = f" Breached: {', '.join(dict.fromkeys(breached))}." if breached else ""
         if not requests:
-            return "No requests in this time."
+            return f"No requests in this time.{over}"
         told = f"{requests:,} requests, {failed / requests:.2%} of them failed; {labels:,} labels."
-        return f"{told} {self.features.sentence}" if self.features is not None else told
+        changed = f" {self.features.sentence}" if self.features is not None else ""
+        return f"{told}{changed}{over}"

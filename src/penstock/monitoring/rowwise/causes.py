@@ -24,7 +24,7 @@ from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.multivariate import matrix_of
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.records.metric_names import LOWER_IS_BETTER
-from penstock.stats.separation import separate
+from penstock.stats.separation import FOLDS, separate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -45,7 +45,16 @@ MEANS = ("accuracy", "brier", "log_loss", "mae", "mape")
 """Metrics that are means over rows, so that parts of them add up."""
 INSTEAD = {"rmse": ("mae",), "r2": ("mae",)}
 
+SPLITS = 8
+"""So many parts rows are cut in to find where they became worse."""
+
 Verdict = Literal["covariate", "concept", "both", "unclear"]
+
+
+class Untold(msgspec.Struct, frozen=True, kw_only=True):
+    """Why no cause is told of a metric that is worse."""
+
+    sentence: str
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,28 +94,34 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
         return f"{counts}: {words[self.verdict]}; {parts}"
 
 
-def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | None:
-    """Return why a metric is worse on recent rows than it was on earlier ones; None with too few rows, or no drop.
+def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | Untold:
+    """Return why a metric is worse on recent rows than it was on earlier ones, or why that cannot be told.
 
     Metrics that are no means over rows are explained by one that is: classes by the Brier score or accuracy, numbers by
     the mean absolute error.
     """
-    if min(before.row_count, recent.row_count) < ROWS_MIN:
-        return None
-    everywhere = [np.arange(one.row_count) for one in (before, recent)]
-    whole = [one.quality(places) for one, places in zip((before, recent), everywhere, strict=True)]
-    candidates = [metric] if metric in MEANS else [*INSTEAD.get(metric, ("brier", "accuracy"))]
-    told = next((one for one in candidates if math.isfinite(whole[0].metric(one)[0])), None)
-    if told is None or not math.isfinite(whole[1].metric(told)[0]):
-        return None
+    for rows, words in ((before, "early"), (recent, "recent")):
+        if rows.row_count < ROWS_MIN:
+            return Untold(
+                sentence=f"not told: {rows.row_count} of {ROWS_MIN} {words} labelled rows whose features are kept"
+            )
+    compared = _compared(before, recent, metric)
+    if isinstance(compared, Untold):
+        return compared
+    told, (first, first_error), (now, now_error) = compared
     sign = 1.0 if told in LOWER_IS_BETTER else -1.0
-    (first, first_error), (now, now_error) = (one.metric(told) for one in whole)
     drop = sign * (now - first)
-    if not math.isfinite(now_error + first_error) or drop < SURELY * math.hypot(now_error, first_error):
-        return None
+    if drop < SURELY * math.hypot(now_error, first_error):
+        return Untold(
+            sentence=f"not told: {told} was {first:.3f} ± {2 * first_error:.3f} over the first {before.row_count} labelled "
+            f"rows and is {now:.3f} ± {2 * now_error:.3f} over {recent.row_count} recent ones, which is not surely worse"
+        )
     strata = _strata(before, recent)
     if strata is None:
-        return None
+        return Untold(
+            sentence="not told: the features kept of early and of recent rows cannot be compared: none is in both, or the "
+            f"rows came in fewer than {2 * FOLDS} requests"
+        )
     of_before, of_recent, is_reached, names = strata
     expected, error = _reweighted(before, of_before, of_recent, told)
     covariate, concept = sign * (expected - first), sign * (now - expected)
@@ -133,6 +148,51 @@ def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | 
         verdict=verdict,
         features=names if verdict != "concept" else (),
     )
+
+
+def split_where_worse(rows: LabelledRows, metric: str) -> tuple[LabelledRows, LabelledRows]:
+    """Cut rows in earlier and recent ones, between two requests: where a metric became worse the most surely.
+
+    Requests are in the order in which they were asked, so rows of one window are told apart too.
+    """
+    starts = np.flatnonzero(np.diff(rows.requests) != 0) + 1
+    halves = (rows, rows.taken(np.zeros(0, dtype=np.int64)))
+    most = -math.inf
+    for part in range(1, SPLITS):
+        if not len(starts):
+            break
+        cut = int(starts[np.abs(starts - rows.row_count * part / SPLITS).argmin()])
+        if min(cut, rows.row_count - cut) < min(ROWS_MIN, rows.row_count // 2):
+            continue
+        places = np.arange(rows.row_count)
+        earlier, later = rows.taken(places[:cut]), rows.taken(places[cut:])
+        compared = _compared(earlier, later, metric)
+        surely = -math.inf
+        if not isinstance(compared, Untold):
+            told, (first, first_error), (now, now_error) = compared
+            sign = 1.0 if told in LOWER_IS_BETTER else -1.0
+            surely = sign * (now - first) / max(math.hypot(now_error, first_error), 1e-9)
+        if surely > most or not halves[1].row_count:
+            most, halves = max(most, surely), (earlier, later)
+    return halves
+
+
+def _compared(
+    before: LabelledRows, recent: LabelledRows, metric: str
+) -> tuple[str, tuple[float, float], tuple[float, float]] | Untold:
+    """Return the metric that parts add up of, and its value and error on both sides."""
+    first, now = (one.quality(np.arange(one.row_count)) for one in (before, recent))
+    candidates = [metric] if metric in MEANS else [*INSTEAD.get(metric, ("brier", "accuracy"))]
+    told = next((one for one in candidates if math.isfinite(first.metric(one)[0])), None)
+    if told is None or not math.isfinite(now.metric(told)[0]):
+        return Untold(sentence=f"not told: the labels do not tell {' or '.join(candidates)}")
+    found = first.metric(told), now.metric(told)
+    for quality, (_, error), words in zip((first, now), found, ("early", "recent"), strict=True):
+        if not math.isfinite(error):
+            return Untold(
+                sentence=f"not told: {words} rows: {quality.lacking(told) or 'labels of too few requests yet'}"
+            )
+    return told, *found
 
 
 def _strata(before: LabelledRows, recent: LabelledRows) -> tuple[Ints, Ints, bool, tuple[str, ...]] | None:
