@@ -40,7 +40,7 @@ class Remembered:
 
     Args:
         places: what the test may use: directories, found again in another run under the same number.
-        home: where the configuration of the user is.
+        home: where the configuration of the user is; keys of SSH do not count, since calls of a server are not remembered.
     """
 
     live: Caller | None
@@ -87,7 +87,7 @@ class Remembered:
         }
         seen = [
             facts.version_of("dvc"), list(arguments), str(cwd), given, index,
-            {name: {**entry, "home": True} for name, entry in look([self.home], skip=("cache",)).items()},
+            {name: {**entry, "home": True} for name, entry in look([self.home], skip=("cache", ".ssh")).items()},
             before,
         ]  # fmt: skip
         return hashlib.sha256(self._anywhere(json.dumps(seen, sort_keys=True)).encode()).hexdigest()[:24]
