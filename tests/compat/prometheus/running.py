@@ -32,6 +32,13 @@ from penstock.workspace import open_workspace
 from servers.ports import reserve
 from stories.live import Client, wait_until
 
+FURTHER = (
+    "latency: {p99_ms: 5000}",
+    "freshness: {max_silence_s: 3600, action: alert}",
+    "values: {out_of_range_max: 0.9, action: alert}",
+    "slices: {metric: accuracy, max_drop: 0.9, action: alert}",
+)
+"""Guardrails beside those that the sample has."""
 SERVES = re.compile(r"(?:serve|serving|controller) on (http://\S+?)[,; ]")
 
 
@@ -179,7 +186,8 @@ def _guard(root: Path) -> None:
     text = settings.read_text()
     for old, new in (
         ("min_requests: 50,", "min_requests: 1000000,"),
-        ("    guardrails:\n", "    guardrails:\n      - latency: {p99_ms: 5000}\n"),
+        ("flush_s: 0.1}", "flush_s: 0.1, slices: [{feature: carrier, min_labels: 20}]}"),
+        ("    guardrails:\n", "    guardrails:\n" + "".join(f"      - {one}\n" for one in FURTHER)),
     ):
         assert old in text
         text = text.replace(old, new)
