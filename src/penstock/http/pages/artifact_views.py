@@ -6,6 +6,7 @@ policy that lets it load nothing, call nobody and, as an origin of its own, read
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -50,7 +51,7 @@ class Opened:
     here: str
 
 
-class FilePages:
+class FilePages(ABC):
     """Shows files; who lays them says how one that a request names is opened."""
 
     def __init__(self, project: Project, artifacts: ArtifactService, renderer: Renderer) -> None:
@@ -58,8 +59,9 @@ class FilePages:
         self._artifacts = artifacts
         self._renderer = renderer
 
+    @abstractmethod
     def _open(self, request: Request) -> Opened:
-        raise NotImplementedError
+        """Open the file that a request names."""
 
     async def view(self, request: Request) -> Response:
         """One file."""
