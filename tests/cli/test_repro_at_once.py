@@ -17,6 +17,11 @@ BOTH = "stages:\n" + "".join(
 )
 
 
+def hear_hangups() -> None:
+    """Undo what nohup around a test run does to all that it starts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_an_interruption_or_a_signal_ends_every_stage(desk: Desk) -> None:
     desk.put({"in": "1", "dvc.yaml": BOTH})
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -27,6 +32,7 @@ def test_an_interruption_or_a_signal_ends_every_stage(desk: Desk) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=hear_hangups,  # noqa: PLW1509 - before any thread
         )
         files = [desk.root / f"{name}.pid" for name in "ab"]
         wait_until(lambda files=files: all(one.exists() and one.read_text() for one in files))  # type: ignore[misc]
