@@ -31,7 +31,7 @@ PART_BYTES = 32 << 20
 CODE_BYTES = 16 << 20  # a larger file of git's is data: a stage that reads it lists it
 STORE_BYTES = 256 << 20  # of a cluster begun here
 POLL_S = 0.2
-CANCEL_S = 8.0
+CANCEL_S = 20.0
 
 
 def open_ray(address: str | None) -> RayExecutor:
