@@ -26,6 +26,7 @@ LAZY = {
     "penstock/pipeline/lockfile.py": "ruamel, only to take a stage out",
     "penstock/pipeline/lockwriting.py": "ruamel, only for a lock that is not plain",
     "penstock/processes/tracing.py": "OpenTelemetry, an optional dependency, only where a collector is named",
+    "penstock/pipeline/running/conditions.py": "what names the line of a mistake, only for one",
     "penstock/pipeline/plots/drawing.py": "vl-convert, an optional dependency",
     "penstock/pipeline/executors/ray.py": "Ray, an optional dependency",
     "penstock/pipeline/executors/ray_worker.py": "Ray, an optional dependency",

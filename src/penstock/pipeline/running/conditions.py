@@ -6,7 +6,6 @@ mutex, retries) and the executors (timeout, environment).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid
-from penstock.base.settings import line_of
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -94,6 +92,8 @@ class _Reader:
         self.path, self.stage = path, stage
 
     def refuse(self, keys: Sequence[str], problem: str, hint: str | None = None) -> Invalid:
+        from penstock.base.settings import line_of
+
         field_name = ".".join(["meta.penstock", *keys])
         name = self.stage.partition("@")[0]
         ways = ([name], [name, "do"])
@@ -116,6 +116,8 @@ class _Reader:
             raise self.refuse(keys, "expected a mapping (key: value)")
         for key in value:
             if key not in known:
+                import difflib
+
                 near = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
                 hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
                 raise self.refuse((*keys, str(key)), f"unknown key `{key}`", hint)
