@@ -169,18 +169,20 @@ def _run(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    guard = _guard(process.pid)
-    try:
+    guard: subprocess.Popen[bytes] | None = None
+    try:  # a cancellation may come while the guard begins
+        guard = _guard(process.pid)
         is_in_time = _follow(process, deadline, say)
         if is_in_time:
             return process.wait()
         return None
     finally:
         _end(process)
-        guard.kill()
-        guard.wait()
-        if guard.stdin is not None:
-            guard.stdin.close()
+        if guard is not None:
+            guard.kill()
+            guard.wait()
+            if guard.stdin is not None:
+                guard.stdin.close()
         if process.stdout is not None:
             process.stdout.close()
 
