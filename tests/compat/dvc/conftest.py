@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compat.dvc.remembered import Remembered
+from compat.dvc.remembered import Remembered, empty
 from compat.dvc.sides import Comparison
 from compat.dvc.tools import ENVIRONMENT, Tool, git
 from facts import FOLDER, is_recording
@@ -107,13 +107,9 @@ def dvc(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator
     module, _, test = request.node.nodeid.partition("::")
     path = FOLDER / f"{module.removeprefix('tests/').removesuffix('.py').replace('/', '.')}.calls.json"
     live: Tool | None = request.getfixturevalue("real_dvc") if is_recording() else None
-    server = Remembered(
-        live.server if live else None,
-        request.getfixturevalue("places"),
-        Path(environment["HOME"]),
-        path,
-        test,
-    )
+    home = Path(environment["HOME"])
+    empty(home)
+    server = Remembered(live.server if live else None, request.getfixturevalue("places"), home, path, test)
     yield Tool("dvc", ("dvc",), environment, server)
     server.save()
 

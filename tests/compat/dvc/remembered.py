@@ -28,6 +28,7 @@ import facts
 from compat.dvc.tools import Caller
 
 UNSEEN = (".dvc/tmp", ".penstock", ".git")
+KEPT_AT_HOME = ("cache", ".ssh")
 Entry = dict[
     str, Any
 ]  # of one path: mode, and text, base64, link, directory or the name it is the same file as
@@ -87,7 +88,7 @@ class Remembered:
         }
         seen = [
             facts.version_of("dvc"), list(arguments), str(cwd), given, index,
-            {name: {**entry, "home": True} for name, entry in look([self.home], skip=("cache", ".ssh")).items()},
+            {name: {**entry, "home": True} for name, entry in look([self.home], skip=KEPT_AT_HOME).items()},
             before,
         ]  # fmt: skip
         return hashlib.sha256(self._anywhere(json.dumps(seen, sort_keys=True)).encode()).hexdigest()[:24]
@@ -181,6 +182,17 @@ def look(places: Sequence[Path], skip: tuple[str, ...] = ()) -> Tree:
                 path = Path(parent, one)
                 found[f"{number}/{_join(below, one)}"] = _entry(path, f"{number}/{_join(below, one)}", files)
     return found
+
+
+def empty(home: Path) -> None:
+    """Remove what tests before this one left in the home that they share: clients of clouds leave folders there."""
+    for path in home.iterdir():
+        if path.name in KEPT_AT_HOME:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def git_view(root: Path) -> tuple[list[str], list[str]]:
