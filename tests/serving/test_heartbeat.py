@@ -107,11 +107,14 @@ def test_a_model_that_never_ends_to_load_keeps_neither_the_port_nor_others_from_
         assert "loading for more than" in state.message
         source.go.set()
         wait_until(lambda: httpx.get(f"{process.url}/v2/health/ready").status_code == 200)
-        with database.read() as connection:
-            (worker,) = list_workers(connection, 0)
-        state = worker.state_of("a-stuck", 1)
-        assert state is not None
-        assert state.state == "ready"
+
+        def is_told() -> bool:
+            with database.read() as connection:
+                (worker,) = list_workers(connection, 0)
+            state = worker.state_of("a-stuck", 1)
+            return state is not None and state.state == "ready"
+
+        wait_until(is_told)
     finally:
         source.go.set()
         process.stop()
