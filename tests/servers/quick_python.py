@@ -34,31 +34,46 @@ sys.argv = ["penstock", *sys.argv[2:]]
 from penstock.cli.main import main
 main()
 """
+MODULE = ["-m", "penstock.cli"]
 CALLER = """\
 #!{python} -IS
-import json, os, socket, sys
-REAL, SOCKET, STARTS, PROGRAM = {real!r}, {path!r}, {starts!r}, {program!r}
-words = sys.argv[1:]
+import json, os, signal, socket, sys
+REAL, SOCKET, STARTS = {real!r}, {path!r}, {starts!r}
+words, program = sys.argv[1:], {program!r}
 starts = {{name: value for name, value in os.environ.items() if name.startswith({at_start!r})}}
 try:
-    if not words or {is_python} and words[0].startswith("-") or starts != STARTS:
+    if {is_python} and words[:2] == {module!r}:
+        words, program = words[2:], "import sys; sys.executable = %r\\n" % sys.argv[0] + {command!r}
+    elif not words or {is_python} and words[0].startswith("-"):
+        raise OSError
+    if starts != STARTS:
         raise OSError
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(SOCKET)
 except OSError:
-    os.execv(REAL, [REAL, *words])
+    os.execv(REAL, [REAL, *sys.argv[1:]])
 hexed = lambda text: os.fsencode(text).hex()
 umask = os.umask(0o22)
 os.umask(umask)
 data = json.dumps({{
-    "program": PROGRAM, "arguments": [hexed(one) for one in (str(os.getpid()), *words)], "cwd": hexed(os.getcwd()),
+    "program": program, "arguments": [hexed(one) for one in (str(os.getpid()), *words)], "cwd": hexed(os.getcwd()),
     "env": {{hexed(name): hexed(value) for name, value in os.environ.items()}}, "umask": umask,
 }}).encode()
 socket.send_fds(connection, [len(data).to_bytes(8, "big")], [0, 1, 2])
 connection.sendall(data)
-told = connection.makefile("rb").read().split()
-code = int(told[1])
+told = connection.makefile("rb")
+pid = int(told.readline())
+def forward(number, _):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, forward)
+code = int(told.readline())
 if code < 0:
+    signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
     os.kill(os.getpid(), -code)
 sys.exit(code)
 """
@@ -81,6 +96,8 @@ def quick_programs() -> Path:
                     starts={name: value for name, value in os.environ.items() if name.startswith(AT_START)},
                     at_start=AT_START,
                     program=program,
+                    module=MODULE,
+                    command=COMMAND,
                 )
             )
             path.chmod(0o755)

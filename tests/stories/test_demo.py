@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.workspace import open_workspace
 from servers.browser import PageServer, chromium
+from servers.quick_python import quick_python
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -42,8 +42,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The folder that the demo left, and what it said."""
     folder = tmp_path_factory.mktemp("demo") / "dëmo 1"
+    # each command of the demo is a process, as ever, but a fork of one that has its imports
     done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "--json", "demo", str(folder)],
+        [quick_python(), "-m", "penstock.cli", "--json", "demo", str(folder)],
         capture_output=True,
         text=True,
         check=False,
