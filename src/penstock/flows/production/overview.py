@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import format_ms, now_ms
+from penstock.base.counts import counted
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import calls_for_rollback
@@ -340,7 +341,7 @@ class ShadowView(msgspec.Struct, frozen=True, kw_only=True):
             return "no traffic yet"
         failed = f", {self.error_count} failed" if self.error_count else ""
         parts = [f"{name} differs by {value:.4g} on average" for name, value in self.mean_differences.items()]
-        return f"{self.request_count} requests{failed}{''.join('; ' + part for part in parts)}"
+        return f"{counted(self.request_count, 'request')}{failed}{''.join('; ' + part for part in parts)}"
 
 
 def list_shadows(connection: sa.Connection, revision: Revision) -> list[ShadowView]:

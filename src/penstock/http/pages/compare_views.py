@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.base.counts import counted
 from penstock.http.pages.drawing.axes import Tick, axis
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
 from penstock.http.pages.explore_views import EXPLORED, explore, named_runs
@@ -260,7 +261,7 @@ def overlay(
             for value in y_values
         ),
         marks=(),
-        summary=f"{title} of {len(told)} runs",
+        summary=f"{title} of {counted(len(told), 'run')}",
         scales=Scales(first, max(last, first + 1), low, high, is_logarithmic=is_logarithmic),
     )
 

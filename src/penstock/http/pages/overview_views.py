@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
+from penstock.base.counts import counted
 from penstock.base.store.events import list_events, list_kinds
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
@@ -120,12 +121,10 @@ def _answer(conditions: list[Condition]) -> str:
         names = ", ".join(
             f"{one.view.name} is {one.state.word}" for one in conditions if one.state.tone == "bad"
         )
-        return f"{tones['bad']} of {total} endpoint{'s' if total > 1 else ''} need{'s' if tones['bad'] == 1 else ''} you: {names[:300]}."
+        return f"{tones['bad']} of {counted(total, 'endpoint')} need{'s' if tones['bad'] == 1 else ''} you: {names[:300]}."
     told = ", ".join(f"{count} {word}" for word, count in words.items())
     if tones["warn"]:
-        return (
-            f"Nothing is down; {tones['warn']} of {total} alert{'s' if tones['warn'] == 1 else ''}: {told}."
-        )
+        return f"Nothing is down; {tones['warn']} of {counted(total, 'endpoint')} alert{'s' if tones['warn'] == 1 else ''}: {told}."
     if total == words["healthy"]:
         return f"{'The endpoint is' if total == 1 else f'All {total} endpoints are'} healthy."
-    return f"{total} endpoint{'s' if total > 1 else ''}: {told}."
+    return f"{counted(total, 'endpoint')}: {told}."
