@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.base.counts import counted
 from penstock.base.errors import NotARepository, PenstockError
 from penstock.base.git import Git
 from penstock.ci.report import CiReport

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from penstock.base.counts import counted
+from penstock.base.numbers import format_axis
 from penstock.http.pages.drawing.axes import Tick, axis, clock, time_ticks
 from penstock.http.pages.drawing.charts import (
     BOTTOM,
@@ -70,7 +71,8 @@ def history_chart(
             for step, text, form in ticks
         ),
         y_ticks=tuple(
-            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), short(value)) for value in y_values
+            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
+            for value, text in zip(y_values, format_axis(y_values, short), strict=True)
         ),
         marks=(),
         summary=f"{title} over {counted(len(told), 'point')}; newest {short(told[-1][1])}",
