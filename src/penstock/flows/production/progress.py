@@ -52,7 +52,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
             return f"{then} now"
         if self.blocked:
             return f"is held at {self.percent:g} %: {'; '.join(self.blocked)}"
-        return f"{', '.join(self.waits_for)}, {then} then"
+        return f"waits: {', '.join(self.waits_for)}; then it {then}"
 
 
 def progress_of(
