@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.counts import counted
 from penstock.cli.models.documents import model_export, model_verify
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
@@ -365,7 +366,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
         *([f"stage     {version.stage}"] if version.stage != "None" else []),
         *([f"words     {version.description}"] if version.description else []),
         *(f"tag       {key} = {value}" for key, value in version.tags.items()),
-        *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
+        *(f"file      {file.path} {counted(file.size, 'byte')}" for file in version.manifest.files),
     ]
     return "\n".join(map(one_line, lines))
 

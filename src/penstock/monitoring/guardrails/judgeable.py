@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.base.counts import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import multivariate, outliers
 from penstock.monitoring.guardrails.freshness import name_of
@@ -113,7 +114,7 @@ def _of_outliers(reference: Reference) -> list[tuple[str, Unjudged, str]]:
     words = reference.problem or "the version was registered without a reference profile"
     if reference.profile is not None:
         words = (
-            f"nothing was learned of outliers: register it from a new commit, with a reference of {ROWS_MIN} rows and "
+            f"nothing was learned of outliers: register it from a new commit, with a reference of {counted(ROWS_MIN, 'row')} and "
             "some numbers, and model.reference_rows above 0"
         )
     return [(outliers.NAME, "no_reference", words)]

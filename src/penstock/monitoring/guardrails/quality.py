@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from penstock.base.counts import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
 from penstock.monitoring.settings import QualityLimit
@@ -112,7 +113,7 @@ def _judge_drop(
             statistic_value=found,
             breached=breached,
         ),
-        f"live {limit.metric} is {observed:.4f} over {count} labels, {expected:.4f} for {against}: "
+        f"live {limit.metric} is {observed:.4f} over {counted(count, 'label')}, {expected:.4f} for {against}: "
         f"{'worse' if drop > 0 else 'better'} by {abs(drop):.4f} (standard error {both_errors:.4f}), "
         f"{_verdict(drop, limit.allowed, breached)} the {limit.allowed:g} that is allowed"
         f"{'; ' + chance_words(found) if breached else ''}",
