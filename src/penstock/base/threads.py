@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from penstock.base.errors import PenstockError
 
 T = TypeVar("T")
+LEAVE_S = 5.0
+"""Whoever leaves what is read ahead waits no longer for what is under way, such as a download."""
 
 
 @contextmanager
@@ -27,6 +31,24 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=isinstance(error, PenstockError), cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def read_ahead(items: Generator[T, None, None], count: int) -> Generator[T, None, None]:
+    """Yield the same items, `count` of which are made ahead in a thread of their own; what it raises comes in its turn.
+
+    Close it where it is left before its end: then `items` is closed when what is under way is done.
+    """
+    end = object()
+    with thread_pool(1) as pool:
+        waiting: deque[Future[T | object]] = deque(pool.submit(next, items, end) for _ in range(count))
+        try:
+            while (found := waiting.popleft().result()) is not end:
+                waiting.append(pool.submit(next, items, end))
+                yield cast(T, found)
+        finally:
+            for one in waiting:
+                one.cancel()
+            futures.wait([pool.submit(items.close)], LEAVE_S)
 
 
 def begin(name: str, work: Callable[[], T]) -> Future[T]:

@@ -80,8 +80,7 @@ class NumberColumn:
     def update(self, values: Array) -> None:
         """Add values of any numeric type."""
         numbers = np.asarray(values, dtype=np.float64)
-        is_finite = np.isfinite(numbers)
-        finite = numbers if is_finite.all() else numbers[is_finite]
+        finite = numbers if all_finite(numbers) else numbers[np.isfinite(numbers)]
         if not len(finite):
             return
         if self.marks is not None and not self.marks.can_count:
@@ -129,6 +128,13 @@ class NumberColumn:
         result.sketch = QuantileSketch.from_bytes(sketch)
         result.marks = Marks.unpack(*marks) if marks else None
         return result
+
+
+def all_finite(numbers: Array) -> bool:
+    """Whether no value is NaN or infinite; a sum tells it in half the time that a look at each takes."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = numbers.sum()
+    return bool(np.isfinite(total)) or bool(np.isfinite(numbers).all())
 
 
 class TextColumn:

@@ -10,6 +10,7 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.data.formats.delimited import open_records, parse
+from penstock.data.formats.row_groups import parquet_frames
 from penstock.data.formats.tables import unreadable
 from penstock.flows.production.scoring.lines import parts_of_lines
 from penstock.flows.production.scoring.wanted import Part, Wanted
@@ -30,10 +31,8 @@ def read_parts(path: Path, wanted: Wanted, *, rows: int, skip: int = 0) -> Itera
         if path.suffix.lower() == ".csv":
             yield from _of_csv(path, wanted, rows, skip)
             return
-        lazy = pl.scan_parquet(path)
-        names = _chosen(wanted, lazy.collect_schema().names(), path)
-        chunks = lazy.select(names).slice(skip).collect_batches(chunk_size=rows, maintain_order=True)
-        for frame in _exactly(chunks, rows):
+        names = _chosen(wanted, pl.scan_parquet(path, glob=False).collect_schema().names(), path)
+        for frame in _exactly(parquet_frames(path, names, rows=rows, skip=skip), rows):
             yield Part(frame)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error, hint=HINT) from None
