@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from penstock.data.formats.columns import no_column
 from penstock.data.formats.footers import Joined, read_footer
 from penstock.data.formats.row_groups import parquet_frames
 from penstock.data.formats.thrift import write_struct
@@ -77,3 +79,28 @@ def test_an_end_is_written_as_it_was_read_and_a_damaged_one_is_none(tmp_path: Pa
         found = read_footer(path)
         assert found is None or all(rows >= 0 for rows in found.group_rows)
         Joined.of([path])  # whatever it says, it raises nothing
+
+
+def test_what_is_no_parquet_is_refused_by_who_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frame(50).write_parquet(path)
+    whole = path.read_bytes()
+    for data in (b"", b"PAR1", whole[:-9], whole[:40] + whole[-8:]):
+        path.write_bytes(data)
+        assert read_footer(path) is None
+        with pytest.raises(pl.exceptions.PolarsError):
+            list(parquet_frames(path, None, rows=10))
+
+
+def test_a_column_that_is_not_there_is_told_with_what_looks_like_it() -> None:
+    for there, hint in (
+        (["F0", "f1"], "it has 'F0'"),
+        ([" f0 ", "f1"], "it has ' f0 '"),
+        (["\ufefff0", "f1"], "names have to agree"),
+        (["f0;f1;f2"], "with semicolons in it"),
+        (["f0\tf1"], "with tabs in it"),
+        (["a", "b"], "columns: a, b"),
+        ([f"x{one}" for one in range(40)], "and 10 more"),
+        ([], "no columns at all"),
+    ):
+        assert hint in str(no_column("?", "f0", there).hint), there

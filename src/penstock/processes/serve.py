@@ -178,9 +178,12 @@ class ServeProcess:
             "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
         self.dataplane.lifecycle = self
+        self.dataplane.refuse = self._recorder.refuse
         self._tracer = tracer
         self.dataplane.is_traced = tracer is not None
         answering = application(self.dataplane)
+        if tracer is not None:
+            tracer.count_lost(answering.state.metrics.count_lost_spans)
         self._server = make_server(
             answering if tracer is None else CallersTrace(answering),
             drain_s=options.drain_s,

@@ -261,6 +261,25 @@ def _find_run(connection: sa.Connection, wanted: PredictionId, *, lock: bool) ->
     return None if row is None else Prediction(**row)
 
 
+def find_like(connection: sa.Connection, endpoint: str, like: PredictionId, since_ms: int) -> str | None:
+    """Return the id of an endpoint's answer with the worker and counter of `like`, made between a time and that of `like`.
+
+    Cost: the index of all answers between the two is looked through.
+    """
+    text = like.encode()
+    query = sa.select(predictions.c.id).where(
+        predictions.c.endpoint == endpoint,
+        predictions.c.id >= _first_id(since_ms),
+        predictions.c.id < _first_id(like.time_ms + 1),
+        predictions.c.id.like(f"%{text[-11:-1]}_"),
+    )
+    for found in connection.execute(query.order_by(predictions.c.id.desc())).scalars():
+        identity = parse_prediction_id(found)
+        if (identity.worker, identity.counter) == (like.worker, like.counter):
+            return str(found)
+    return None
+
+
 def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:
     """Write labels."""
     values = [

@@ -32,18 +32,18 @@ def parquet_frames(
     if names is not None:
         lazy = lazy.select(names)
     for begin, count in _spans(path):
-        if begin + count <= skip:
+        if count is not None and begin + count <= skip:
             continue
         left_out = max(0, skip - begin)
-        part = lazy.slice(begin + left_out, count - left_out)
+        part = lazy.slice(begin + left_out, None if count is None else count - left_out)
         yield from part.collect_batches(chunk_size=rows, maintain_order=True)
 
 
-def _spans(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield where rows begin that are read at a time, and how many these are; all at once where that is not known."""
+def _spans(path: Path) -> Iterator[tuple[int, int | None]]:
+    """Yield where rows begin that are read at a time, and how many these are; None for all, where that is not known."""
     footer = read_footer(path)
     if footer is None:
-        yield 0, (1 << 62)
+        yield 0, None
         return
     begin, count = 0, 0
     for rows in footer.group_rows:

@@ -27,6 +27,7 @@ from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.serving.workers import ToldOf, list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
@@ -99,7 +100,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
-    traffic ended.
+    traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     """
 
     name: str
@@ -118,6 +119,12 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     looked_ms: int = 0
     last_traffic_s: int | None = None
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def refused_sentence(self) -> str:
+        """Say how many requests were refused for a mistake of who asked, and why; empty without any."""
+        return refused_sentence(self.refused)
 
     @property
     def is_silent(self) -> bool:
@@ -158,6 +165,7 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
         revisions = list_endpoints(connection)
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         told = list_told_endpoints(connection)
+        refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
@@ -172,7 +180,11 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
             for worker, state in states
             if state is not None and state.state == "ready" and state.message
         }
-        found.append(msgspec.structs.replace(view, shadow_failures=failures))
+        found.append(
+            msgspec.structs.replace(
+                view, shadow_failures=failures, refused=refused.get(revision.endpoint, ())
+            )
+        )
     return found
 
 

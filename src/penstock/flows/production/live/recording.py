@@ -11,7 +11,7 @@ import cmath
 import itertools
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -31,10 +31,13 @@ from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.loaders.model import Array
 from penstock.serving.predictions import Prediction, add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
+from penstock.serving.refusals import Refusal, add_refusals
 
 logger = logging.getLogger(__name__)
 UNWRITTEN_MAX = 1_000
 """Windows kept whole while the store is away; of older ones only the counts are."""
+REFUSALS_MAX = 10_000
+"""Minutes, endpoints and codes of refused requests that wait while the store is away."""
 PROMPT_S, EARLY_MAX = 0.1, 20
 """How soon bad answers are written, and how many flushes in a row come before their time for them."""
 
@@ -72,6 +75,8 @@ class LiveRecorder:
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
         self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
+        self._refused: Counter[Refusal] = Counter()
+        self._refusing = threading.Lock()
         self._sequence = itertools.count(1)
         self._windows = Accumulating(worker, self._sequence, UNWRITTEN_MAX)
         self._lock = threading.Lock()
@@ -97,6 +102,13 @@ class LiveRecorder:
             self._room.miss(self._key(observation), has_failed=observation.error is not None)
         if _is_bad(observation):
             self._bad.set()
+
+    def refuse(self, endpoint: str, code: str) -> None:
+        """Count a request that was refused for a mistake of who asked."""
+        one = Refusal.at(endpoint, now_ms(), code)
+        with self._refusing:
+            if one in self._refused or len(self._refused) < REFUSALS_MAX:
+                self._refused[one] += 1
 
     @property
     def state(self) -> RecorderState:
@@ -149,12 +161,17 @@ class LiveRecorder:
             self._summarise_open()
             if self._payloads is not None:
                 self._payloads.try_flush()
-            if not self._windows.has_news and not self._predictions:
+            with self._refusing:
+                refused = dict(self._refused)
+            if not self._windows.has_news and not self._predictions and not refused:
                 return
             with self._database.write() as connection:
                 self._windows.write(connection)
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
+                add_refusals(connection, refused)
+            with self._refusing:
+                self._refused = +(self._refused - Counter(refused))
             self._classes.clear()
             self._windows.settle(now_ms() / 1000)
             self._forget_predictions()

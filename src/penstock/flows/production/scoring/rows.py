@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.data.formats.columns import no_column
 from penstock.data.formats.tables import to_array
 from penstock.flows.models.tables import table_inputs
 from penstock.flows.production.scoring.wanted import Part
@@ -51,11 +52,10 @@ def rows_of(part: Part, signature: Signature, carried: tuple[str, ...]) -> Asked
         if column.name in part.frame.columns:
             typed.append((column, checks.take(column, part.frame[column.name])))
         elif column.required:
-            raise Invalid(
+            raise no_column(
                 f"the table has no column {column.name!r}, which the model needs",
-                code="data.no_column",
-                hint=f"columns: {', '.join(part.frame.columns)}",
-                column=column.name,
+                column.name,
+                part.there or part.frame.columns,
             )
     is_good = checks.good
     keep = pl.Series(is_good) if checks.reasons else None
