@@ -225,7 +225,7 @@ def test_an_event_that_is_none_is_refused_with_the_reason(client: TestClient, wo
         ("not understood", kserve("request", "x", {"rows": []})),
         ("not understood", kserve("request", "x", [1, 2])),
         ("no data", kserve("request", "x", {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64"}]})),
-        ("has 1 values", kserve("request", "x", {"inputs": [{"name": "a", "shape": [2], "data": [1]}]})),
+        ("has 1 value", kserve("request", "x", {"inputs": [{"name": "a", "shape": [2], "data": [1]}]})),
         ("neither ndarray", kserve("request", "x", {"data": {"names": []}})),
         ("no JSON object", {"headers": structured, "content": "[]"}),
         ("it has no data", {"headers": structured, "content": json.dumps({"type": KSERVE + "request", "id": "x"})}),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.base.counts import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
@@ -105,7 +106,7 @@ def endpoint_show(session: Session, name: str) -> None:
     lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
     lines.append(f"reason    {revision.reason}")
     lines.append(
-        f"policy    {policy.number}, {len(policy.settings.guardrails)} guardrails"
+        f"policy    {policy.number}, {counted(len(policy.settings.guardrails), 'guardrail')}"
         if policy.number
         else "policy    none: nothing is guarded"
     )

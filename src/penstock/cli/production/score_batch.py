@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from penstock.base.counts import counted
 from penstock.cli.output import EXIT_FAILED, Session, is_terminal, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -104,15 +105,15 @@ def _document(done: Scored) -> object:
 def _render(done: Scored) -> str:
     rate = f", {done.rows / done.seconds:,.0f} rows/s" if done.seconds else ""
     lines = [
-        f"{done.out}: {done.answered:,} of {done.rows:,} rows answered by {done.model} in {done.seconds:g} s{rate}"
+        f"{done.out}: {done.answered:,} of {counted(done.rows, 'row')} answered by {done.model} in {done.seconds:g} s{rate}"
     ]
     if done.kept_parts:
-        lines.append(f"{done.kept_parts} of {done.parts} parts were there from before")
+        lines.append(f"{done.kept_parts} of {counted(done.parts, 'part')} were there from before")
     if done.endpoint:
         lines.append(f"recorded for endpoint {done.endpoint}: penstock monitor status {done.endpoint}")
     lost = done.rows - done.answered
     if lost:
-        lines.append(f"{lost:,} rows have no answer; OUT says why in its column error:")
+        lines.append(f"{counted(lost, 'row has', 'rows have')} no answer; OUT says why in its column error:")
         lines += [f"  {one.table} row {one.row}: {one.reason}" for one in done.bad_rows[:TOLD_MAX]]
         lines += ["  …"] if lost > TOLD_MAX else []
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.base.clock import format_ms
+from penstock.base.counts import counted
 from penstock.flows.observing.replaying import Replay
 from penstock.flows.production.deciding import Advance, Decision, RollBack, decide, subject_of
 from penstock.flows.production.watching import Observation, Shared, look_at
@@ -88,7 +89,7 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
             )
         for act in self.acts:
             spared = (
-                f"; spares {act.spared_requests} requests, {act.spared_errors} of them failed"
+                f"; spares {counted(act.spared_requests, 'request')}, {act.spared_errors} of them failed"
                 if act.kind == "rollback"
                 else ""
             )
@@ -98,7 +99,7 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return counted(count, word)
 
 
 def backtest(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from pathlib import Path
 
+from penstock.base.counts import counted
 from penstock.base.errors import PenstockError, Refused
 from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
@@ -40,7 +41,7 @@ class LocalExecutor:
         if wanted.memory_bytes > (memory := memory_of_machine()):
             have = f"{memory / 1e9:.1f} GB of memory"
         elif wanted.gpus > (count := count_gpus()):
-            have = f"{count} gpus"
+            have = f"{counted(count, 'gpu')}"
         else:
             return
         raise infeasible(task, f"this machine has {have}")

@@ -67,7 +67,7 @@ def test_a_directory_of_tables_of_several_formats_is_one_table(bench: Bench) -> 
     (folder / "_hidden.csv").write_text("nothing")
     done = bench("many")
     assert (done.tables, done.rows, done.parts) == (3, 1000, 5)
-    assert done.notes == ("1 files of many are no tables and were not read",)
+    assert done.notes == ("not read, as no tables: 1 file of many",)
     np.testing.assert_allclose(read(bench.folder / "out.parquet")["probability"].to_numpy(), bench.expected)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.counts import counted
 from penstock.monitoring.labels import is_same, misfit, score
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import request_number
@@ -123,7 +124,9 @@ class Join:
         if not found:
             return "unknown"
         if len(label.values) != found[0].row_count:
-            self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
+            self._reasons[label.text] = (
+                f"{counted(len(label.values), 'label')} for {counted(found[0].row_count, 'row')}"
+            )
             return "misfit"
         if all(value is None for value in label.values):
             self._reasons[label.text] = "null is no label: it says that a row's label is not known"

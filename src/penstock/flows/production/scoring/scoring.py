@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 import polars as pl
 
+from penstock.base.counts import counted
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.threads import thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
@@ -143,7 +144,7 @@ class _Run:
         self._notes = [chosen.why] if chosen.why else []
         self._tables, others = list_sources(source)
         if others:
-            self._notes.append(f"{others} files of {source.url} are no tables and were not read")
+            self._notes.append(f"not read, as no tables: {counted(others, 'file')} of {source.url}")
         self._parts = Parts(target)
         self._recording: Recording | None = None
         if chosen.revision is not None and version is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from penstock.base.counts import counted
 from penstock.base.errors import Invalid
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 from penstock.stats.distances import population_stability, stability_noise
@@ -50,7 +51,7 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
     before = evidence.table(gate.reference or evidence.require("reference"))
     now = evidence.table(gate.table or evidence.require("test"))
     if min(before.height, now.height) < gate.min_rows:
-        sentence = f"{before.height} and {now.height} rows are too few, {gate.min_rows} are needed"
+        sentence = f"{before.height} and {counted(now.height, 'row is', 'rows are')} too few, {gate.min_rows} are needed"
         return Outcome("fail", sentence, n=now.height)
     known = {*before.columns, *now.columns, *(evidence.candidate.inputs if evidence.candidate else ())}
     strange = [name for name in gate.ignore if name not in known]
@@ -82,7 +83,7 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
     drifted = [one for one in found if one["psi"] > gate.psi_max and one["psi"] > one["noise"]]
     worst = found[0]
     shown = f"is {worst['is']}" if worst.get("is") else f"has {worst['psi']:.3f}"
-    sentence = f"{len(drifted)} of {len(found)} columns drifted; the worst, {worst['column']}, {shown}, at most {gate.psi_max:g} is allowed"
+    sentence = f"{len(drifted)} of {counted(len(found), 'column')} drifted; the worst, {worst['column']}, {shown}, at most {gate.psi_max:g} is allowed"
     return Outcome(
         "fail" if drifted else "pass",
         sentence,
