@@ -122,6 +122,8 @@ def test_columns_in_one_matrix_are_stored_as_single_ones_are() -> None:
         np.arange(6.0).reshape(2, 3),
         np.arange(6.0, dtype="<f4").reshape(3, 2).T,
         np.empty((0, 3)),
+        np.arange(120.0).reshape(40, 3),
+        np.arange(6_000.0).reshape(2_000, 3),
     ):
         matrix = Matrix(("a", "b", "c"), values)
         stored = encode_columns(matrix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
@@ -15,6 +16,9 @@ from penstock.base.errors import PenstockError
 T = TypeVar("T")
 LEAVE_S = 5.0
 """Whoever leaves what is read ahead waits no longer for what is under way, such as a download."""
+WORK_S, REST_S = 0.0005, 0.001
+"""How long a thread behind others works before it rests, and for how long it does."""
+_behind = threading.local()
 
 
 @contextmanager
@@ -65,3 +69,24 @@ def begin(name: str, work: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+@contextmanager
+def behind_others() -> Iterator[None]:
+    """Let this thread work behind others meanwhile: it rests wherever `give_way` is called and it worked for a while.
+
+    A thread that computes keeps the interpreter for 5 ms at a time from one that answers requests.
+    """
+    _behind.until_s = time.thread_time() + WORK_S
+    try:
+        yield
+    finally:
+        _behind.until_s = None
+
+
+def give_way() -> None:
+    """Let other threads run where this one works behind them (`behind_others`); elsewhere do nothing."""
+    until_s = getattr(_behind, "until_s", None)
+    if until_s is not None and time.thread_time() >= until_s:
+        time.sleep(REST_S)
+        _behind.until_s = time.thread_time() + WORK_S
