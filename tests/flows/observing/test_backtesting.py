@@ -128,7 +128,9 @@ def test_each_guardrail_that_was_not_judged_is_told_with_the_reason(world: World
   - latency: {p99_ms: 50}
   - outliers: {max_ratio: 0.1}
 """
-    text = POLICY.replace("on_breach", more + "on_breach")
+    text = POLICY.replace("on_breach", more + "on_breach").replace(
+        "windows: 5}", "windows: 5, slices: [{feature: x}]}"
+    )
     settings = parse_settings(text, EndpointSettings, "p")
     found = backtest(world.project, "delay", now_ms() - 7_200_000, settings, "p")
     reasons = {one.kind: one.why for one in found.not_judged}

@@ -19,8 +19,14 @@ from penstock.cli.production.monitor import _render
 from penstock.flows.production.live.recording import REFUSALS_MAX, LiveRecorder
 from penstock.flows.production.overview import overview
 from penstock.http.app import build_server_app
+from penstock.monitoring.refusals import (
+    Refusal,
+    add_refusals,
+    forget_refusals,
+    list_refused,
+    refused_sentence,
+)
 from penstock.processes.controller import ControllerLoop
-from penstock.serving.refusals import Refusal, add_refusals, forget_refusals, list_refused, refused_sentence
 from servers.postgres import PostgresServer
 from serving.fronts import serve_both
 from serving.models import request_body

@@ -56,8 +56,8 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
+    from penstock.monitoring.refusals import RECENT_S, list_refused, refused_sentence
     from penstock.serving.deployments import get_revision
-    from penstock.serving.refusals import RECENT_S, list_refused, refused_sentence
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
 

@@ -22,13 +22,13 @@ from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import NumberColumn, Profile
+from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
-from penstock.serving.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]

@@ -15,9 +15,9 @@ from penstock.flows.production.payloads.tidying import tidy
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
 from penstock.monitoring.policies import list_policies
+from penstock.monitoring.refusals import KEPT_S, forget_refusals
 from penstock.project.project import Project
 from penstock.serving.predictions import delete_predictions, forget_features
-from penstock.serving.refusals import KEPT_S, forget_refusals
 from penstock.serving.told.events import KEPT_MS, forget_halves
 from penstock.serving.told.observations import KEPT_DAYS, forget_batches
 

@@ -27,13 +27,13 @@ from penstock.flows.production.live.joining import join_labels
 from penstock.flows.production.live.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
 from penstock.flows.production.payloads.keeping import PayloadLog
+from penstock.monitoring.refusals import Refusal, add_refusals
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.loaders.model import Array
 from penstock.serving.predictions import Prediction, add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
-from penstock.serving.refusals import Refusal, add_refusals
 
 logger = logging.getLogger(__name__)
 UNWRITTEN_MAX = 1_000
