@@ -148,6 +148,7 @@ def _render(view: EndpointView) -> str:
         lines += [f"slice   {route.route}: {_slice(one)}" for one in route.slices]
         lines += [f"why     {route.route}: {route.cause.sentence}"] if route.cause else []
         lines += [f"why     {route.route}: {route.cause_untold}"] if route.cause_untold else []
+    lines += [f"refused {view.refused_sentence}"] if view.refused else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []

@@ -30,9 +30,9 @@ TOLD_MAX = 5
 @click.option(
     "--part-rows",
     type=click.IntRange(min=1),
-    default=50_000,
+    default=500_000,
     show_default=True,
-    help="Rows that are in memory at once; also what a kill makes anew.",
+    help="Rows after which what was done is kept: at most so many, or what took ten seconds, a kill makes anew.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
 @click.option("--restart", is_flag=True, help="Discard the parts of an interrupted job and begin anew.")

@@ -22,6 +22,7 @@ from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import NumberColumn, Profile
+from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
@@ -100,7 +101,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
-    traffic ended.
+    traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     """
 
     name: str
@@ -120,6 +121,12 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     looked_ms: int = 0
     last_traffic_s: int | None = None
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def refused_sentence(self) -> str:
+        """Say how many requests were refused for a mistake of who asked, and why; empty without any."""
+        return refused_sentence(self.refused)
 
     @property
     def is_silent(self) -> bool:
@@ -162,6 +169,7 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
         revisions = list_endpoints(connection)
         known = list_workers(connection, now_ms() - LOST_MS)
         told = list_told_endpoints(connection)
+        refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
@@ -180,7 +188,11 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
             for worker, state in states
             if state is not None and state.state == "ready" and state.message
         }
-        found.append(msgspec.structs.replace(view, shadow_failures=failures))
+        found.append(
+            msgspec.structs.replace(
+                view, shadow_failures=failures, refused=refused.get(revision.endpoint, ())
+            )
+        )
     return found
 
 
