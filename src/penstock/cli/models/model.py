@@ -95,7 +95,7 @@ def model_list(session: Session, name: str | None) -> None:
             for item in versions
         ]
         headers = ("version", "aliases", "state", "digest", "registered", "commit", "metrics")
-        return render_table(rows, headers) if rows else "No models yet: penstock model register"
+        return render_table(rows, headers, none="No models yet: penstock model register")
 
     document = [
         {
@@ -290,7 +290,7 @@ def alias_list(session: Session, name: str | None) -> None:
             for move in moves
         ]
         headers = ("alias", "version", "since", "who", "verdict")
-        return render_table(rows, headers) if rows else "No aliases yet: penstock promote MODEL/VERSION"
+        return render_table(rows, headers, none="No aliases yet: penstock promote MODEL/VERSION")
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 
@@ -325,7 +325,7 @@ def alias_history(session: Session, name: str) -> None:
             for move in moves
         ]
         headers = ("time", "version", "before", "who", "verdict", "cause")
-        return render_table(rows, headers) if rows else f"{name} was never set."
+        return render_table(rows, headers, none=f"{name} was never set.")
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 

@@ -35,10 +35,10 @@ def endpoint_list(session: Session) -> None:
     with project.database.read() as connection:
         found = list_endpoints(connection)
     rows = [_row(revision) for revision in found]
-    text = (
-        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
-        if rows
-        else "No endpoints yet: penstock deploy"
+    text = render_table(
+        rows,
+        ("endpoint", "revision", "stable", "canary", "since", "by"),
+        none="No endpoints yet: penstock deploy",
     )
     session.emit([document_of(revision) for revision in found], text)
 
