@@ -151,6 +151,7 @@ def test_an_endpoint_that_is_down_still_tells_what_its_last_traffic_breached(mad
     made.deploy(1)
     made.traffic("stable", 200, 150)
     made.controller.tick()
+    assert "Nothing answers for revision 1, m/1 ." in told(made, "/endpoints/delay")
     page = told(made, "/")
     assert "no serve process is running" in page
     assert "its last traffic breached a limit: stable version 1: 150 of 200 requests failed" in page
