@@ -113,9 +113,10 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 
 def _render(view: EndpointView) -> str:
     from penstock.flows.production.measuring import USUAL_METRICS
+    from penstock.records.metric_names import metric_of
 
     rows: list[tuple[object, ...]] = []
-    guarded = {one.name for one in view.findings if one.kind == "quality"} or USUAL_METRICS
+    guarded = {metric_of(one.name) for one in view.findings if one.kind == "quality"} or USUAL_METRICS
     for route in view.routes:
         told = {name: value for name, value in route.quality.items() if name in guarded}
         quality = ", ".join(f"{name} {value:.3f}" for name, value in told.items())

@@ -35,7 +35,6 @@ from penstock.monitoring.findings import Finding, list_findings
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
-from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.registry.references import parse_time
 from penstock.serving.deployments import Revision, find_revision, get_revision, list_revisions
 from penstock.serving.workers import list_workers
@@ -302,9 +301,8 @@ def _limits(findings: Sequence[Finding], metric: str | None) -> dict[str, Limit 
             found["latency"] = Limit(1000 * one.limit, milliseconds(1000 * one.limit))
         elif one.kind == "errors":
             found["errors"] = Limit(100 * one.limit, f"{100 * one.limit:g} %")
-        elif one.kind == "quality" and one.name == metric and one.against is not None:
-            worst = one.against + one.limit if metric in LOWER_IS_BETTER else one.against - one.limit
-            found["quality"] = Limit(worst, number(worst))
+        elif one.metric == metric and one.worst is not None:
+            found["quality"] = Limit(one.worst, number(one.worst))
     return found
 
 

@@ -123,9 +123,11 @@ def _of_outliers(reference: Reference) -> list[tuple[str, Unjudged, str]]:
 def _of_quality(
     limit: QualityLimit, reference: Reference, *, is_canary: bool
 ) -> list[tuple[str, Unjudged, str]]:
-    against = _of_metric(limit.metric, reference)
+    against = [(limit.name, why, words) for _, why, words in _of_metric(limit.metric, reference)]
     if against:
         return against
+    if limit.bound is not None:
+        return []
     if not is_canary and limit.against != "stable" and limit.metric not in reference.metrics:
         return [(limit.metric, "metric_absent", f"no offline {limit.metric} is known of the version")]
     return []

@@ -19,7 +19,7 @@ Lacking = tuple[int, tuple[Unjudged, str]]
 def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> Lacking:
     """Say how much of what a guardrail needs is there yet."""
     if entry.quality is not None:
-        return _labels(entry.quality, traffic, rival)
+        return _labels(entry.quality, traffic, None if entry.quality.bound is not None else rival)
     if entry.multivariate is not None:
         return _rows(entry.multivariate, traffic.rows)
     if entry.slices is not None:

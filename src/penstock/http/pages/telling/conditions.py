@@ -10,6 +10,7 @@ from penstock.base.store.events import Event
 from penstock.flows.production.overview import EndpointView, FindingView
 from penstock.http.pages.telling.states import State, state
 from penstock.monitoring.alerts import Alert
+from penstock.records.metric_names import metric_of
 
 DECISIONS = frozenset(
     {
@@ -119,7 +120,7 @@ def because(event: Event) -> str:
 
 def best_known(view: EndpointView, quality: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return up to four live metrics: those that guardrails judge, then those most often asked for."""
-    judged = [one.name for one in view.findings if one.kind == "quality"]
+    judged = [metric_of(one.name) for one in view.findings if one.kind == "quality"]
     order = dict.fromkeys((*judged, "roc_auc", "accuracy", "rmse", *sorted(quality)))
     return [(name, quality[name]) for name in order if name in quality][:4]
 
