@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.monitoring.reporting.rows import Table, endpoint_tables, events_table, features_table
 from penstock.monitoring.reporting.spans import EndpointReport

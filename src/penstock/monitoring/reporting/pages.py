@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import FeatureChange, Summary, TableReport, short
 from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, draw_bars
 from penstock.monitoring.reporting.rows import STATE, Table, endpoint_tables, events_table, features_table

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.base.process import with_own_programs
 from penstock.registry.gates.apart import WITHOUT_KEY
 from penstock.registry.gates.check import Evidence, Gate, Outcome
