@@ -13,7 +13,9 @@ from starlette.testclient import TestClient
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
+from penstock.cli.production.monitor import _render
 from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.overview import overview as status
 from penstock.http.app import build_server_app
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
@@ -143,6 +145,8 @@ def test_a_serve_process_that_ended_without_a_word_is_told_for_an_hour(made: Wor
     assert "■ lost http://127.0.0.1:8081" in overview
     assert "■ lost it ended without a word" in endpoint
     assert "8082" not in overview + endpoint
+    (view,) = status(made.project)
+    assert "lost    http://127.0.0.1:8081: it ended without a word, seen last 20" in _render(view)
     made.project.close()
 
 
