@@ -168,9 +168,9 @@ def test_an_endpoint_that_only_the_settings_name_says_how_it_is_deployed(made: W
     named = World.__new__(World)
     named.__dict__.update(made.__dict__)
     named.project = Project(made.project.places, settings, "controller")
-    for address, status in (("/", "200"), ("/endpoints/night%20flights", "404")):
+    for address, code in (("/", "200"), ("/endpoints/night%20flights", "404")):
         page = told(named, address)
-        assert page.startswith(status)
+        assert page.startswith(code)
         assert "penstock deploy 'night flights'" in page
         assert "no version was ever deployed to it" in page
     named.project.close()
