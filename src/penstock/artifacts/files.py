@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from penstock.artifacts.paths import artifact_root_of, bad_path, parse_path
-from penstock.base.counts import counted
 from penstock.base.errors import Corrupt, Invalid, NotFound, Refused
+from penstock.base.numbers import counted
 from penstock.storage.backend import Backend, Child, Entry, Writer
 from penstock.storage.content import ContentStore
 

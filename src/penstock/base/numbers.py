@@ -74,3 +74,13 @@ def format_axis(values: Sequence[float], plain: Callable[[float], str] = format_
 def _scaled(value: float, digits: int) -> str:
     size, letter = next((one for one in UNITS if one[0] <= abs(value) < 1e15), (1.0, ""))
     return f"{value / size:.{digits}g}{letter}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun, as `1 stage` or `10,769 rows`: one home for the plural.
+
+    Args:
+        one: what a single one is called; a verb may follow, as in `object is`.
+        many: what others are called; by default `one` with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -13,8 +13,8 @@ from threading import Event
 from typing import Any
 
 from penstock.base.background import Background
-from penstock.base.counts import counted
 from penstock.base.errors import Refused
+from penstock.base.numbers import counted
 from penstock.base.threads import begin
 from penstock.demo.deliveries import Flights, Request
 from penstock.demo.shop import Shop

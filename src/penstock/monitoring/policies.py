@@ -12,9 +12,9 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
 from penstock.base.digest import digest_value
 from penstock.base.errors import Conflict
+from penstock.base.numbers import counted
 from penstock.base.store.database import metadata
 from penstock.base.store.events import record_event
 from penstock.monitoring.settings import AlertSettings, EndpointSettings

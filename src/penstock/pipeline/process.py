@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.base.process import die_with_parent
+from penstock.base.process import die_with_parent, with_own_programs
 from penstock.base.threads import begin
 
 TERMINATE_GRACE_S = 5.0
@@ -27,7 +27,7 @@ class Command:
     def __init__(self, text: str, directory: Path, variables: Mapping[str, str] | None = None) -> None:
         added = [f"{name}={value}" for name, value in (variables or {}).items()]
         self._process = subprocess.Popen(
-            ["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", text],
+            with_own_programs(["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", text]),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

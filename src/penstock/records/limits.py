@@ -10,8 +10,8 @@ import posixpath
 import re
 from functools import lru_cache
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 MAX_KEY = 250
 MAX_PARAM_VALUE = 6000

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 
 CheckStatus = Literal["pass", "fail", "error", "skipped", "waiting"]
 Severity = Literal["block", "warn"]

@@ -17,8 +17,8 @@ import pandera.errors
 import pandera.polars as pa
 import polars as pl
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 Type = Literal["string", "integer", "number", "boolean", "date", "datetime"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES
 from penstock.rpc.messages import ModelInferResponse
 from penstock.serving.codecs import (

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES, Column, Signature
 from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary

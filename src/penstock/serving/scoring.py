@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.codecs import InferRequest, InferResponse, check_shape
 from penstock.serving.tensors import Tensor, from_json

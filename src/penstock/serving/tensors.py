@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.serving.loaders.model import Array, numpy_dtype
 
 

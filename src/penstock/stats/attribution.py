@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.stats.quantiles import student_quantile
 
 Order = tuple[str, ...]

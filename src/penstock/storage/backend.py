@@ -29,8 +29,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from penstock.base.counts import counted
 from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
+from penstock.base.numbers import counted
 
 _NO_PARTS = frozenset(("", ".", ".."))
 

@@ -55,6 +55,15 @@ def test_a_limit_is_drawn_where_it_is_near_and_told_where_it_is_far() -> None:
     assert "limit 5 s" in far.summary
 
 
+def test_a_limit_is_drawn_where_nothing_was_observed_but_zeros() -> None:
+    windows = [window(10 * place) for place in range(5)]
+    chart = line_chart("Failed", "%", windows, lambda one: one.error_ratio, None, Limit(1.0, "1 %"))
+    assert chart is not None
+    assert chart.limit is not None
+    assert chart.limit.at is not None
+    assert chart.top <= chart.limit.at < chart.base
+
+
 def test_labels_of_great_numbers_fit_beside_a_chart_and_differ() -> None:
     for most in (99_000, 120_000, 1_500_000, 2_000_000_000):
         chart = bar_chart("Requests", "n", [window(0, requests=most)], lambda one: one.request_count)

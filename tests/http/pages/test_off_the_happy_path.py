@@ -13,7 +13,9 @@ from starlette.testclient import TestClient
 from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
+from penstock.cli.production.monitor import _render
 from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.overview import overview as status
 from penstock.http.app import build_server_app
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
@@ -143,6 +145,8 @@ def test_a_serve_process_that_ended_without_a_word_is_told_for_an_hour(made: Wor
     assert "■ lost http://127.0.0.1:8081" in overview
     assert "■ lost it ended without a word" in endpoint
     assert "8082" not in overview + endpoint
+    (view,) = status(made.project)
+    assert "lost    http://127.0.0.1:8081: it ended without a word, seen last 20" in _render(view)
     made.project.close()
 
 
@@ -151,6 +155,7 @@ def test_an_endpoint_that_is_down_still_tells_what_its_last_traffic_breached(mad
     made.deploy(1)
     made.traffic("stable", 200, 150)
     made.controller.tick()
+    assert "Nothing answers for revision 1, m/1 ." in told(made, "/endpoints/delay")
     page = told(made, "/")
     assert "no serve process is running" in page
     assert "its last traffic breached a limit: stable version 1: 150 of 200 requests failed" in page
@@ -163,9 +168,9 @@ def test_an_endpoint_that_only_the_settings_name_says_how_it_is_deployed(made: W
     named = World.__new__(World)
     named.__dict__.update(made.__dict__)
     named.project = Project(made.project.places, settings, "controller")
-    for address, status in (("/", "200"), ("/endpoints/night%20flights", "404")):
+    for address, code in (("/", "200"), ("/endpoints/night%20flights", "404")):
         page = told(named, address)
-        assert page.startswith(status)
+        assert page.startswith(code)
         assert "penstock deploy 'night flights'" in page
         assert "no version was ever deployed to it" in page
     named.project.close()

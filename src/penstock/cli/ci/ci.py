@@ -191,7 +191,7 @@ def ci_log(session: Session, commit: str | None, count: int) -> None:
             for one in reports
         ]
         headers = ("time", "commit", "branch", "", "what came of it")
-        return render_table(rows, headers) if rows else "No CI runs yet: penstock ci run"
+        return render_table(rows, headers, none="No CI runs yet: penstock ci run")
 
     session.emit(msgspec.to_builtins(reports), text)
 

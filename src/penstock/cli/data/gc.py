@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.data.targets import complete_remotes, opened
 from penstock.cli.output import Session, json_option, pass_session
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.data.targets import complete_remotes, opened
 from penstock.cli.experiments.selecting import RevisionFlags, baselines_of, revision_options
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 TABLE = click.argument("table", type=click.Path(dir_okay=False, path_type=Path))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.models.documents import model_export, model_verify
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
@@ -96,7 +96,7 @@ def model_list(session: Session, name: str | None) -> None:
             for item in versions
         ]
         headers = ("version", "aliases", "state", "digest", "registered", "commit", "metrics")
-        return render_table(rows, headers) if rows else "No models yet: penstock model register"
+        return render_table(rows, headers, none="No models yet: penstock model register")
 
     document = [
         {
@@ -299,7 +299,7 @@ def alias_list(session: Session, name: str | None) -> None:
             for move in moves
         ]
         headers = ("alias", "version", "since", "who", "verdict")
-        return render_table(rows, headers) if rows else "No aliases yet: penstock promote MODEL/VERSION"
+        return render_table(rows, headers, none="No aliases yet: penstock promote MODEL/VERSION")
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 
@@ -334,7 +334,7 @@ def alias_history(session: Session, name: str) -> None:
             for move in moves
         ]
         headers = ("time", "version", "before", "who", "verdict", "cause")
-        return render_table(rows, headers) if rows else f"{name} was never set."
+        return render_table(rows, headers, none=f"{name} was never set.")
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 

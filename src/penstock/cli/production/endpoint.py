@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
@@ -35,10 +35,10 @@ def endpoint_list(session: Session) -> None:
     with project.database.read() as connection:
         found = list_endpoints(connection)
     rows = [_row(revision) for revision in found]
-    text = (
-        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
-        if rows
-        else "No endpoints yet: penstock deploy"
+    text = render_table(
+        rows,
+        ("endpoint", "revision", "stable", "canary", "since", "by"),
+        none="No endpoints yet: penstock deploy",
     )
     session.emit([document_of(revision) for revision in found], text)
 

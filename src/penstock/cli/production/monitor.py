@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.production.observing import (
     monitor_backtest,
@@ -112,6 +112,7 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 
 
 def _render(view: EndpointView) -> str:
+    from penstock.base.clock import format_ms
     from penstock.flows.production.measuring import USUAL_METRICS
     from penstock.records.metric_names import metric_of
 
@@ -150,6 +151,10 @@ def _render(view: EndpointView) -> str:
         lines += [f"why     {route.route}: {route.cause_untold}"] if route.cause_untold else []
     lines += [f"refused {view.refused_sentence}"] if view.refused else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
+    lines += [
+        f"lost    {url}: it ended without a word, seen last {format_ms(seen_ms)}"
+        for url, seen_ms in view.lost_servers.items()
+    ]
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}

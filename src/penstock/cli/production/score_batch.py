@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, is_terminal, json_option, pass_session
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
 from penstock.cli.output import Session, json_option, pass_session
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 BOM = b"\xef\xbb\xbf"
 QUOTED = re.compile(rb'(?:^|(?<=,))"(?:[^"\n]|"")*"(?=[,\r\n])')

@@ -17,8 +17,7 @@ from typing import Any
 import yaml
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
-from penstock.base.numbers import format_number
+from penstock.base.numbers import counted, format_number
 from penstock.flows.chain.outings import Outing
 from penstock.flows.models.views import VersionView
 from penstock.records.signature import Column, Signature

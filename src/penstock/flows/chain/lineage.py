@@ -13,9 +13,8 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
 from penstock.base.errors import NotFound
-from penstock.base.numbers import format_number
+from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.base.counts import counted
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.outliers import OutlierModel, outliers_of
 from penstock.project.project import Project

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
 from penstock.base.errors import NotFound, PenstockError, Refused
+from penstock.base.numbers import counted
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.new_data import take_new_data

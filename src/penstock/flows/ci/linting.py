@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file

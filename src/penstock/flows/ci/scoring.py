@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penstock.base.counts import counted
 from penstock.base.errors import NotFound
+from penstock.base.numbers import counted
 from penstock.ci.report import CiReport
 from penstock.ci.rubric import Group, Rated, State
 from penstock.flows.ci.reports import load_report

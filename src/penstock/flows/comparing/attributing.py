@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid, Refused
+from penstock.base.numbers import counted
 from penstock.base.store.events import record_event
 from penstock.flows.comparing.attribution import Attribution, Cell, attribution_document, sentences
 from penstock.flows.comparing.parts import Part, find_parts

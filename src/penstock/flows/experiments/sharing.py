@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from penstock.base.counts import counted
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
+from penstock.base.numbers import counted
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.baselines import Baselines, list_baselines
 from penstock.flows.experiments.references import (

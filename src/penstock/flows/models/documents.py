@@ -22,10 +22,10 @@ from typing import Any
 import msgspec
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
 from penstock.base.digest import digest_file
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, PenstockError
 from penstock.base.files import write_atomic
+from penstock.base.numbers import counted
 from penstock.base.replacing import appearing
 from penstock.base.signing import PublicKey, open_envelope, parse_envelope, seal
 from penstock.flows.models.folders import fetch_model, require_files, write_model

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.data.formats.tables import to_columns
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.observing.replaying import Replay
 from penstock.flows.production.deciding import Advance, Decision, RollBack, decide, subject_of
 from penstock.flows.production.watching import Observation, Shared, look_at

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.numbers import counted
 from penstock.base.store.events import list_events
 from penstock.flows.production.measuring import USUAL_METRICS, measure_slice
 from penstock.flows.production.reading import LABELLED_MAX

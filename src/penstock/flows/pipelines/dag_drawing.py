@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.pipelines.dag import Dag
 
 CHARACTER, HEIGHT, PAD, GAP_X, GAP_Y, MARGIN = 7.3, 32, 12, 56, 16, 12

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import OF_FEATURES, OF_THE_DATA, Finding

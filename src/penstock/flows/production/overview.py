@@ -11,8 +11,8 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import format_ms, now_ms
-from penstock.base.counts import counted
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure

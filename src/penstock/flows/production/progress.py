@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import OF_THE_DATA, Finding
 from penstock.monitoring.settings import EndpointSettings
 from penstock.serving.deployments import Revision

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import History, Look
 from penstock.flows.production.measuring import Measures, compared, measure

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from penstock.base.counts import counted
 from penstock.base.errors import Corrupt, Unavailable
+from penstock.base.numbers import counted
 from penstock.base.replacing import appearing
 from penstock.data.cache.hashing import digest_md5
 from penstock.data.cache.legacy import is_legacy_content

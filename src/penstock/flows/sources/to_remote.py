@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.base.counts import counted
 from penstock.base.errors import Conflict, NotFound, Unavailable
 from penstock.base.files import remove_path
+from penstock.base.numbers import counted
 from penstock.base.staging import staging_name
 from penstock.data.cache.hashing import store_file
 from penstock.data.cache.transfer import push_objects

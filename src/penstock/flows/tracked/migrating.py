@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.base.counts import counted
 from penstock.base.errors import Corrupt
+from penstock.base.numbers import counted
 from penstock.data.cache.migration import MigrationPlan, apply_migration, modern_hash, plan_migration
 from penstock.data.formats.yamltext import dump_document, load_document
 from penstock.data.lock import repository_lock

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import penstock
-from penstock.base.counts import counted
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.numbers import counted
 from penstock.http.errors import json_response, status_of
 from penstock.http.inference.answering import JSON, Answering, Prepared, identity_headers
 from penstock.records.signature import Signature

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.counts import counted
-from penstock.base.numbers import format_axis
+from penstock.base.numbers import counted, format_axis
 from penstock.http.pages.drawing.axes import Tick, axis
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
 from penstock.http.pages.explore_views import EXPLORED, explore, named_runs

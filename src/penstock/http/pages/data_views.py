@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid, NotARepository, NotFound, PenstockError
+from penstock.base.numbers import counted
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.flows.observing.contents import compare_contents

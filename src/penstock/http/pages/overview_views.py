@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.base.store.events import list_events, list_kinds
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview

@@ -8,9 +8,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.counts import counted
 from penstock.base.errors import NotARepository, PenstockError
 from penstock.base.git import Git
+from penstock.base.numbers import counted
 from penstock.ci.report import CiReport
 from penstock.data.repository import DataRepository
 from penstock.flows.ci.reports import find_report, list_reports

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.estimating.losses import expected_errors
 from penstock.monitoring.profile import NumberColumn, Profile

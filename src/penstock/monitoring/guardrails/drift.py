@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.measured import Measured, make_finding

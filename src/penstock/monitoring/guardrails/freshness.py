@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import FreshnessLimit
 from penstock.monitoring.guardrails.measured import Measured, make_finding

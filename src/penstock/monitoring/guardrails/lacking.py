@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import freshness
 from penstock.monitoring.guardrails.blocks import Block

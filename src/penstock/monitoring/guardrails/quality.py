@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
 from penstock.monitoring.settings import QualityLimit

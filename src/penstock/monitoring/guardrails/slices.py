@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import SlicesLimit
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding

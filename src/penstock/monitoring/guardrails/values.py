@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.bins import EXACT_MAX
 from penstock.monitoring.drift import unseen_ratios
 from penstock.monitoring.findings import Finding

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.guardrails.drift import excess_of
 from penstock.monitoring.profile import ColumnProfile, NumberColumn, Profile, TextColumn

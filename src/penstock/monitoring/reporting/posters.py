@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, HEIGHT, NOW, WIDTH, draw_bars
 from penstock.monitoring.reporting.spans import EndpointReport

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import TableReport
 
 

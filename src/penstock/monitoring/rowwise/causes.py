@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.multivariate import matrix_of
 from penstock.monitoring.rowwise.rows import Rows

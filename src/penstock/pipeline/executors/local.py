@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from pathlib import Path
 
-from penstock.base.counts import counted
 from penstock.base.errors import PenstockError, Refused
+from penstock.base.numbers import counted
 from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
 from penstock.pipeline.process import TERMINATE_GRACE_S, Command

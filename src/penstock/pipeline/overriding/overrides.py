@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE
 from penstock.pipeline.overriding.values import MAX_VALUES, parse_values
 

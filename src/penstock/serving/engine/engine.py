@@ -13,8 +13,8 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 
-from penstock.base.counts import counted
 from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.numbers import counted
 from penstock.serving.engine.job import Batch, Job, Outputs
 from penstock.serving.engine.lane import Lane
 from penstock.serving.engine.options import EndpointLimits, EngineOptions

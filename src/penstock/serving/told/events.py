@@ -21,8 +21,8 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.base.store.database import metadata, upsert
 
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"

@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 HINT = "log JSON of the Open Inference Protocol, of TensorFlow's REST API or of Seldon's messages"
 

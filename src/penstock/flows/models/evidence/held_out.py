@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from penstock.base.counts import counted
 from penstock.base.digest import digest_file
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.evidence.answers import (

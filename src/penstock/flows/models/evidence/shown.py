@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from penstock.base.counts import counted
 from penstock.base.errors import NotFound
+from penstock.base.numbers import counted
 from penstock.project.project import Project
 from penstock.registry.entities import Verdict
 from penstock.registry.references import resolve_version

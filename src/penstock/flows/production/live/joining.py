@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.monitoring.labels import is_same, misfit, score
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import request_number

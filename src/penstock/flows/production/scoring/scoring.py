@@ -21,8 +21,8 @@ from typing import Literal
 import msgspec
 import polars as pl
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid, PenstockError
+from penstock.base.numbers import counted
 from penstock.base.threads import read_ahead, thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
 from penstock.flows.models.loading import digest_folder

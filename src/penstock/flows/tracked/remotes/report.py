@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.base.counts import counted
 from penstock.base.errors import Corrupt, NotFound, Unavailable
+from penstock.base.numbers import counted
 from penstock.data.cache import transfer
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository

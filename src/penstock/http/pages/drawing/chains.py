@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.chain.graph import ChainGraph, Node
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (

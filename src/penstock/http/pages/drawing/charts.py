@@ -157,7 +157,8 @@ def _chart(
         return None
     frame = frame or Frame.of([window for window, _ in told])
     low, high = _range(told, bars)
-    if limit is not None and abs(limit.value) <= FAR * max(abs(high), abs(low)):
+    greatest = max(abs(high), abs(low))
+    if limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
         low, high = min(low, limit.value), max(high, limit.value)
         limit = Limit(limit.value, limit.text, 0.0)
     low, high, y_values = axis(low, high, bars=bars)

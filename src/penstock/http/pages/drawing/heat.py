@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from penstock.base.clock import format_ms
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.observing.drifting import DriftOverTime
 from penstock.http.pages.drawing.axes import Tick, clock
 from penstock.http.pages.telling.formatting import number

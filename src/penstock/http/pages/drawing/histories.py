@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from penstock.base.counts import counted
-from penstock.base.numbers import format_axis
+from penstock.base.numbers import counted, format_axis
 from penstock.http.pages.drawing.axes import Tick, axis, clock, time_ticks
 from penstock.http.pages.drawing.charts import (
     BOTTOM,

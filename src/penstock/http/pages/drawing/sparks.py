@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 
 WIDTH, HEIGHT = 300.0, 30.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.flows.chain.graph import NO_RECORD, ChainGraph, Node
 
 MOST_NAMED = 3

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.registry.entities import CheckStatus
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.paired import PairedTest, delong, holm, mcnemar, paired_means

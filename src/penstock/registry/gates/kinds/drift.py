@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 from penstock.stats.distances import population_stability, stability_noise
 

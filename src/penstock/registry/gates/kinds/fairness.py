@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 
 Metric = Literal["demographic_parity", "equalized_odds", "equal_opportunity"]

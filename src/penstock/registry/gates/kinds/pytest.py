@@ -16,7 +16,8 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
+from penstock.base.process import with_own_programs
 from penstock.registry.gates.apart import WITHOUT_KEY
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
@@ -71,7 +72,7 @@ def check_pytest(gate: PytestGate, evidence: Evidence) -> Outcome:
             *gate.tests,
         ]
         process = subprocess.Popen(
-            command,
+            with_own_programs(command),
             cwd=evidence.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

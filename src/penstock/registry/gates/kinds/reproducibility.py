@@ -6,8 +6,8 @@ import math
 
 import msgspec
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 MAX_FINDINGS = 20

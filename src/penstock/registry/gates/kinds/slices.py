@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import LOWER_IS_BETTER, METRICS
 

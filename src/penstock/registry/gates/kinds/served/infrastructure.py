@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome, told_of_broken
 
 

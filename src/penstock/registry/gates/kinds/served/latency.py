@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome, Subject
 
 if TYPE_CHECKING:

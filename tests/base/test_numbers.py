@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from penstock.base.counts import counted
+from penstock.base.numbers import counted
 
 SOURCE = Path(__file__).parents[2] / "src" / "penstock"
 NOUNS = "rows|requests|labels|objects|files|columns|stages|runs|features|versions|endpoints|gates|checks|values|bytes"
