@@ -328,6 +328,7 @@ def test_the_steps_run_in_a_clone_and_a_fresh_environment_and_a_refusal_fails_th
         "PATH": f"{fresh}/bin:{os.environ['PATH']}",
         "PIP_NO_INDEX": "1",
         "PIP_NO_COMPILE": "1",
+        "PIP_NO_WARN_CONFLICTS": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_FIND_LINKS": str(tmp_path / "wheels"),
         "GITHUB_STEP_SUMMARY": str(summary),

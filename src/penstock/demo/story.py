@@ -174,6 +174,7 @@ class Story:
         self.busy("July goes live, the retrained model as a canary")
         with self._replaying(7) as tally:
             promoted = self._event("model.promoted")
+            self.shop.wait(lambda: self._serves_all(f"{MODEL}/3"), "version 3 answers all of July", WAIT_S)
         self.last_prediction = tally.last_ids.get("3", "")
         after, before = live_auc([tally], "3"), live_auc([june, tally], "1")
         self._check(not june.failures and not tally.failures, "no request fails in summer")
@@ -256,6 +257,11 @@ class Story:
     def _endpoint(self) -> dict[str, Any]:
         found: dict[str, Any] = self.shop.ask("/api/penstock/v1/endpoints")[0]
         return found
+
+    def _serves_all(self, version: str) -> bool:
+        """Say whether a version is the stable one and has answered as such."""
+        stable = self._endpoint()["routes"][0]
+        return bool(stable["version"] == version and stable["request_count"])
 
     def _event(self, kind: str) -> dict[str, Any]:
         """Wait for the next event of a kind; later waits look only behind it."""
