@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import yaml
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
 from penstock.ci.cron import parse_cron
 from penstock.monitoring.rowwise.rows import ROWS_MAX
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
+from penstock.project.places import DEFAULT_ARTIFACTS, DEFAULT_STORE, SETTINGS_FILE, read_written
 from penstock.registry.gates.settings import GateEntry
 
-SETTINGS_FILE = "penstock.yaml"
 PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=(\s.*)?")
-DEFAULT_STORE = "sqlite:///.penstock/penstock.db"
-DEFAULT_ARTIFACTS = ".penstock/artifacts"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,14 +192,7 @@ def load_project_settings(root: Path) -> ProjectSettings:
 
 def read_places(root: Path) -> ProjectSettings:
     """Return the name and the places that a wrong penstock.yaml still says, with defaults for everything else."""
-    try:
-        read = yaml.safe_load((root / SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        read = None
-    said = read if isinstance(read, dict) else {}
-    kept = {key: said[key] for key in ("store", "artifacts") if isinstance(said.get(key), str)}
-    name = said.get("project")
-    return ProjectSettings(project=name if isinstance(name, str) else root.name, **kept)
+    return ProjectSettings(**read_written(root)._asdict())
 
 
 def require_model(settings: ProjectSettings, root: Path) -> ModelSettings:

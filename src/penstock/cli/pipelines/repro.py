@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.pipeline.graph import Extent
     from penstock.pipeline.running.reproducing import ReproduceOptions
 
+UP_TO_DATE = "Data and pipelines are up to date."
 LOGS = "penstock-logs"
 """Where, below `.dvc/tmp`, what the commands of stages printed last is kept."""
 
@@ -102,7 +103,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
     from dataclasses import replace
 
     from penstock.cli.pipelines.narrating import narrating
-    from penstock.flows.pipelines.execution import reproduce_and_record
+    from penstock.flows.pipelines.looking import find_recorded, looked
     from penstock.workspace import open_workspace
 
     if flags["interactive"] and flags["jobs"] > 1:
@@ -124,7 +125,13 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
         logs = project.data.dvc_dir / "tmp" / LOGS
         with narrating(session, options.jobs, project.root) as watcher, executing(flags) as executor:
             options = replace(options, dry=dry, logs=logs, executor=executor)
-            done = reproduce_and_record(project, options, watcher)
+            with looked(project, options) as look:
+                if not (dry or session.as_json) and (known := find_recorded(project, look, watcher)):
+                    session.emit({}, lambda: f"{UP_TO_DATE}\nRun {known}")
+                    return
+                from penstock.flows.pipelines.execution import carry_out  # what a run takes
+
+                done = carry_out(project, look, options, watcher)
     finally:
         project.close()
     tell_untold(session, done)
@@ -222,7 +229,7 @@ def _document(done: Reproduction) -> dict[str, Any]:
 def _text(done: Reproduction, *, dry: bool) -> str:
     changed = [item.stage for item in done.results if item.action not in {"up to date", "frozen"}]
     if not changed:
-        text = "Data and pipelines are up to date."
+        text = UP_TO_DATE
     elif dry:
         text = f"Would run: {', '.join(changed)}."
     else:

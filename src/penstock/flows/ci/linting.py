@@ -16,8 +16,9 @@ from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings
+from penstock.project.settings import ModelSettings
 from penstock.project.worktree import require_git
 from penstock.registry.gates.settings import GateEntry
 

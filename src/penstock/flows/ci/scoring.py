@@ -13,8 +13,9 @@ from penstock.ci.report import CiReport
 from penstock.ci.rubric import Group, Rated, State
 from penstock.flows.ci.reports import load_report
 from penstock.monitoring.settings import EndpointSettings
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings, require_model
+from penstock.project.settings import ModelSettings, require_model
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import CheckResult, ModelVersion
 from penstock.registry.verdicts import glance_verdict

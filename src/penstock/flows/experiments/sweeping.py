@@ -17,7 +17,8 @@ from penstock.base.errors import PenstockError
 from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
-from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
+from penstock.flows.pipelines.execution import PROCESS_TAG
+from penstock.flows.pipelines.looking import SILENT
 from penstock.pipeline.running.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
