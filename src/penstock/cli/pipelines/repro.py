@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from penstock.cli.data.targets import TARGETS
+from penstock.cli.ending import end_as_interrupted
 from penstock.cli.output import F, Session, is_terminal, json_option, pass_session
 from penstock.cli.pipelines.recovering import tell_recovered
 
@@ -162,13 +162,6 @@ def tell_untold(session: Session, done: Reproduction) -> None:
     """Warn where OpenLineage's events were not delivered."""
     if done.untold is not None:
         session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
-
-
-def end_as_interrupted() -> None:
-    """Let SIGTERM, and SIGHUP of a terminal that is gone, end the program as Ctrl-C does; under `nohup` SIGHUP is nothing."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 @contextmanager

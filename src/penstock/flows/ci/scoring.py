@@ -295,7 +295,7 @@ def _monitoring(facts: Facts) -> Sequence[Rated]:
             "Data invariants hold in training and serving inputs",
             _both(_gate(facts, "schema"), _watched(facts, "drift")),
         ),
-        ("Training and serving features compute the same values", _gate(facts, "parity", "drift")),
+        ("Training and serving features compute the same values", _gate(facts, "parity", "skew", "drift")),
         ("Models are not too stale", _stale(facts)),
         ("The model is numerically stable", live),
         (
