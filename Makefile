@@ -19,10 +19,10 @@ REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.inst
 # More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium default-jre-headless
+PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium-headless-shell default-jre-headless
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
+.PHONY: help demo test test-fast screenshots test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
 	bench-reaction bench-control bench-monitoring bench-watch bench-pages \
 	test-clients clean programs
 
@@ -33,11 +33,14 @@ demo: $(VENV)/.installed ## Run the whole story on real flights, in penstock-dem
 	$(BIN)/penstock demo --force
 
 test: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests; ARGS="tests/data -k add" only some.
-	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(REAL) $(PYTEST) $(ARGS)
+	$(REAL) $(PYTEST) $(ARGS)
 
 test-fast: WORKERS = 2
 test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long time: all day.
 	$(PYTEST) -m 'not slow' $(ARGS)
+
+screenshots: $(VENV)/.tested programs ## Picture every page, light and dark, wide and narrow, in build/screenshots.
+	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 0 tests/http/pages/test_browser.py
 
 # Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.
 test-real: $(VENV)/.tested $(REAL_INSTALLED) .venv-monitoring/.installed ## Ask the real DVC, MLflow and NannyML once more; writes tests/recorded anew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -32,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
     # times its time. Every process of a test inherits it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # The processes of a run fill the processors by themselves: threads within each would only wait for one another.
+    for library in ("OMP", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     # Where an environment forbids it, as containers often do, every process would compile all files anew.
     os.environ["PYTHONDONTWRITEBYTECODE"] = ""
     sys.dont_write_bytecode = False
@@ -49,6 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests of long files come first, and mark those that `make test-fast` leaves out."""
     mark_slow(items)
     sort_items(items)
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported and collected out of the work of the garbage collector."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,7 +12,6 @@ import io
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +25,8 @@ import click
 import yaml
 
 from penstock.cli.main import cli, run
+from servers.forking import Forked, start_penstock
+from servers.quick_python import quick_programs
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w./-]+)`:\s*$")
@@ -112,7 +113,7 @@ class Reader:
     directory: Path
     variables: dict[str, str]
     replaced: dict[str, str] = field(default_factory=dict)
-    servers: list[subprocess.Popen[str]] = field(default_factory=list)
+    servers: list[Forked] = field(default_factory=list)
 
     def follow(self, page: str) -> None:
         """Do every step; a command that fails, or prints something else, fails the test."""
@@ -143,9 +144,9 @@ class Reader:
     def close(self) -> None:
         """End the servers that were started."""
         for server in self.servers:
-            server.send_signal(signal.SIGTERM)
+            server.terminate()
         for server in self.servers:
-            server.wait(timeout=READY_S)
+            server.wait(READY_S)
 
     def _meant(self, text: str) -> str:
         for shown, real in self.replaced.items():
@@ -197,7 +198,9 @@ class Reader:
         return code, printed.getvalue()
 
     def _environment(self) -> dict[str, str]:
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        """Return the variables of a command; `python` and `penstock` are those whose start costs nothing."""
+        programs = str(quick_programs()), str(Path(sys.executable).parent)
+        path = os.pathsep.join([*programs, os.environ["PATH"]])
         return {**os.environ, "PATH": path, **self.variables}
 
     def _start(self, command: str) -> None:
@@ -205,19 +208,19 @@ class Reader:
         words = shlex.split(command)
         expected = {"server": ("5000",), "serve": ("8080",), "up": ("5000", "8080")}[words[1]]
         ports = ["--port", "0", "--serve-port", "0"][: 2 * len(expected)]
-        server = subprocess.Popen(
-            [sys.executable, "-m", "penstock.cli", *words[1:], *ports],
-            cwd=self.directory,
-            env=self._environment(),
-            stderr=subprocess.PIPE,
-            text=True,
+        reading, writing = os.pipe()
+        self.servers.append(
+            start_penstock([*words[1:], *ports], self.directory, writing, **self._environment())
         )
-        self.servers.append(server)
+        os.close(writing)
         lines: Queue[str] = Queue()
-        assert server.stderr is not None
-        threading.Thread(
-            target=lambda: [lines.put(line) for line in server.stderr or ()], daemon=True
-        ).start()
+
+        def read() -> None:
+            with open(reading) as told:
+                for line in told:
+                    lines.put(line)
+
+        threading.Thread(target=read, daemon=True).start()
         said = ""
         while not all(f"http://127.0.0.1:{port}" in self.replaced for port in expected):
             try:

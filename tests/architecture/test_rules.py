@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ import penstock
 
 SOURCE = Path(penstock.__file__).parent
 FILES = sorted(path for path in SOURCE.rglob("*.py") if "migrations" not in path.parts)
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager", "core"}
 LAZY = {
     "penstock/__init__.py": "public names load their module when used",
@@ -82,6 +82,12 @@ DOORS = {
 }
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a file, not before a test asks: every process imports this module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(SOURCE.parent).as_posix()
 
@@ -91,7 +97,7 @@ def test_a_file_is_named_for_what_it_holds_and_says_so() -> None:
     for path in FILES:
         if path.stem in FORBIDDEN_NAMES:
             wrong.append(f"{name_of(path)}: a name that says nothing")
-        if not (ast.get_docstring(TREES[path]) or path.name == "__main__.py"):
+        if not (ast.get_docstring(tree_of(path)) or path.name == "__main__.py"):
             wrong.append(f"{name_of(path)}: no docstring")
     assert wrong == []
 
@@ -100,7 +106,7 @@ def test_public_functions_and_classes_have_docstrings() -> None:
     bare = [
         f"{name_of(path)}: {node.name}"
         for path in FILES
-        for node in TREES[path].body
+        for node in tree_of(path).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
@@ -116,7 +122,7 @@ def test_the_environment_is_read_in_one_place() -> None:
             isinstance(node, ast.Attribute)
             and node.attr in {"environ", "getenv"}
             and getattr(node.value, "id", "") == "os"
-            for node in ast.walk(TREES[path])
+            for node in ast.walk(tree_of(path))
         )
     ]
     assert readers == ["penstock/data/configuration/places.py", "penstock/workspace.py"]
@@ -156,7 +162,7 @@ def test_threads_are_made_in_one_place() -> None:
             isinstance(node, ast.Attribute)
             and node.attr == "Thread"
             and getattr(node.value, "id", "") == "threading"
-            for node in ast.walk(TREES[path])
+            for node in ast.walk(tree_of(path))
         )
     }
     production = {name for name in makers if name.startswith("penstock/flows/production/")}
@@ -174,7 +180,7 @@ def test_what_is_chosen_by_name_is_imported_at_a_door() -> None:
             isinstance(node, ast.Attribute | ast.Name)
             and (node.attr if isinstance(node, ast.Attribute) else node.id)
             in {"import_module", "__import__", "entry_points"}
-            for node in ast.walk(TREES[path])
+            for node in ast.walk(tree_of(path))
         )
     ]
     assert importers == sorted(DOORS)
@@ -188,7 +194,7 @@ def test_functions_import_only_in_commands_and_where_start_up_is_worth_it() -> N
         and name_of(path) not in LAZY
         and any(
             isinstance(inner, ast.Import | ast.ImportFrom)
-            for node in ast.walk(TREES[path])
+            for node in ast.walk(tree_of(path))
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             for inner in ast.walk(node)
         )

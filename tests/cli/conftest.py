@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import sharing
 from servers.forking import penstock_server
 
 IDENTITY = {
@@ -95,14 +97,18 @@ class Desk:
 
 
 def make_desk(root: Path, home: Path) -> Desk:
-    """Make a repository of git and penstock."""
-    root.mkdir()
+    """Copy the repository of git and penstock that one process of the run has made."""
+
+    def begin(place: Path) -> None:
+        place.mkdir()
+        desk = Desk(place, home)
+        desk.git("init", "-q", "-b", "main")
+        desk.run("init")
+        desk.commit_all()
+
     home.mkdir(exist_ok=True)
-    desk = Desk(root, home)
-    desk.git("init", "-q", "-b", "main")
-    desk.run("init")
-    desk.commit_all()
-    return desk
+    shutil.copytree(sharing.made("desk", begin), root, symlinks=True)
+    return Desk(root, home)
 
 
 @pytest.fixture

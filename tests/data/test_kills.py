@@ -17,7 +17,7 @@ from servers.forking import penstock_server, run_penstock
 from .conftest import write_files
 
 pytestmark = pytest.mark.slow
-FILES = {f"{number % 7}/f{number}": os.urandom(2000) for number in range(200)}
+FILES = {f"{number % 7}/f{number}": os.urandom(2000) for number in range(100)}
 ROUNDS = 34  # times six commands: 204 kill points
 
 
@@ -150,7 +150,7 @@ def test_fetch_completes_after_kills(root: Path) -> None:
 def test_gc_completes_after_kills_and_can_be_undone(root: Path) -> None:
     run(root, "add", "data")
     cache = root / ".dvc" / "cache"
-    orphans = {f"{number} orphan".encode() for number in range(150)}
+    orphans = {f"{number} orphan".encode() for number in range(75)}
 
     def litter() -> None:
         for data in orphans:

@@ -42,8 +42,15 @@ PENSTOCK_IMPORTS = [
     "penstock.base.*",
     "penstock.data.*",
     "penstock.pipeline.*",
+    "penstock.cli.data.*",
+    "penstock.cli.experiments.*",
+    "penstock.cli.pipelines.*",
+    "penstock.flows.experiments.*",
+    "penstock.flows.pipelines.*",
+    "penstock.flows.tracked.*",
     "-penstock.data.formats.batches",
-    "-penstock.data.formats.tables",
+    "-penstock.data.formats.delimited",
+    "-penstock.data.formats.tables",  # tables, and with them polars, which most commands do not need
     "asyncio",
     "concurrent.futures",
     "configobj",
@@ -53,13 +60,22 @@ PENSTOCK_IMPORTS = [
     "rich.table",
     "ruamel.yaml",
     "sqlalchemy.dialects.sqlite",
-    "scipy.stats",  # from here on what a model of `projects.Sample` takes long to import
+]
+MODEL_IMPORTS = (
+    "penstock.serving.loaders.sklearn",  # first: it imports no pandas
+    "scipy.stats",
     "sklearn.compose",
     "sklearn.linear_model",
     "sklearn.metrics",
     "sklearn.pipeline",
-    "skops.io",
-]  # without what starts threads, as polars does: a fork has one thread only
+    "polars",  # its threads of work begin when they are first asked for, so a fork has its own
+    "penstock.cli.*",
+    "penstock.flows.*",
+    "penstock.processes.*",
+    "penstock.registry.*",
+)
+"""What commands import that train, judge and serve a model of `projects.Sample`; a fork without it costs a third less."""
+MODEL_COMMANDS = {"ci", "deploy", "gate", "model", "promote", "repro", "score", "serve", "up"}
 
 
 class ForkServer:
@@ -254,14 +270,18 @@ def start_penstock(arguments: Sequence[str], cwd: Path, log: int, **variables: s
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         env = {**os.environ, **variables}
-        return penstock_server(*HTTP_IMPORTS).start(arguments, cwd=cwd, env=env, streams=(nothing, log, log))
+        return penstock_server(*MODEL_IMPORTS, *HTTP_IMPORTS).start(
+            arguments, cwd=cwd, env=env, streams=(nothing, log, log)
+        )
     finally:
         os.close(nothing)
 
 
 def run_penstock(cwd: Path, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run penstock as a user would, with further variables."""
-    return penstock_server().run([*map(str, arguments)], cwd=cwd, env={**os.environ, **variables})
+    words = [*map(str, arguments)]
+    server = penstock_server(*MODEL_IMPORTS) if MODEL_COMMANDS & set(words) else penstock_server()
+    return server.run(words, cwd=cwd, env={**os.environ, **variables})
 
 
 def _changes_the_start(env: Mapping[str, str]) -> bool:

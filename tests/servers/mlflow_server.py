@@ -29,6 +29,8 @@ def run_mlflow(folder: Path) -> Iterator[Tracking]:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
+        # seven processes that would wait for jobs: half a minute of the processor, and nobody gives them one
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A program to be called as `python SCRIPT…`: the script runs in a fork of a process that has imported what scripts need.
+"""Programs to be called as `python SCRIPT…` and `penstock …`: each runs in a fork of a process that has imported what it needs.
 
 Stages of sample pipelines train small models: three seconds of imports for a tenth of work. The fork has the caller's
 directory, variables and streams; it ends when the caller does. Other calls (`-c`, `-m`), calls with other variables of the
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import sharing
-from servers.forking import AT_START, penstock_server
+from servers.forking import AT_START, MODEL_IMPORTS, penstock_server
 
-PROGRAM = """
+SCRIPT = """
 import os, runpy, select, signal, sys, threading
 def follow(place):
     select.select([place], [], [])
@@ -24,49 +24,87 @@ sys.argv = sys.argv[2:]
 sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+COMMAND = """
+import os, select, signal, sys, threading
+def follow(place):
+    select.select([place], [], [])
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=follow, args=(os.pidfd_open(int(sys.argv[1])),), daemon=True).start()
+sys.argv = ["penstock", *sys.argv[2:]]
+from penstock.cli.main import main
+main()
+"""
+MODULE = ["-m", "penstock.cli"]
 CALLER = """\
 #!{python} -IS
-import json, os, socket, sys
-PYTHON, SOCKET, STARTS, PROGRAM = {python!r}, {path!r}, {starts!r}, {program!r}
-words = sys.argv[1:]
+import json, os, signal, socket, sys
+REAL, SOCKET, STARTS = {real!r}, {path!r}, {starts!r}
+words, program = sys.argv[1:], {program!r}
 starts = {{name: value for name, value in os.environ.items() if name.startswith({at_start!r})}}
 try:
-    if not words or words[0].startswith("-") or starts != STARTS:
+    if {is_python} and words[:2] == {module!r}:
+        words, program = words[2:], "import sys; sys.executable = %r\\n" % sys.argv[0] + {command!r}
+    elif not words or {is_python} and words[0].startswith("-"):
+        raise OSError
+    if starts != STARTS:
         raise OSError
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(SOCKET)
 except OSError:
-    os.execv(PYTHON, [PYTHON, *words])
+    os.execv(REAL, [REAL, *sys.argv[1:]])
 hexed = lambda text: os.fsencode(text).hex()
 umask = os.umask(0o22)
 os.umask(umask)
 data = json.dumps({{
-    "program": PROGRAM, "arguments": [hexed(one) for one in (str(os.getpid()), *words)], "cwd": hexed(os.getcwd()),
+    "program": program, "arguments": [hexed(one) for one in (str(os.getpid()), *words)], "cwd": hexed(os.getcwd()),
     "env": {{hexed(name): hexed(value) for name, value in os.environ.items()}}, "umask": umask,
 }}).encode()
 socket.send_fds(connection, [len(data).to_bytes(8, "big")], [0, 1, 2])
 connection.sendall(data)
-told = connection.makefile("rb").read().split()
-code = int(told[1])
+told = connection.makefile("rb")
+pid = int(told.readline())
+def forward(number, _):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, forward)
+code = int(told.readline())
 if code < 0:
+    signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
     os.kill(os.getpid(), -code)
 sys.exit(code)
 """
 
 
-def quick_python() -> str:
-    """Return the path of the program, which the first process of the run makes."""
+def quick_programs() -> Path:
+    """Return the folder of both programs, which the first process of the run makes."""
 
     def make(place: Path) -> None:
         place.mkdir()
-        text = CALLER.format(
-            python=sys.executable,
-            path=penstock_server().address(),
-            starts={name: value for name, value in os.environ.items() if name.startswith(AT_START)},
-            at_start=AT_START,
-            program=PROGRAM,
-        )
-        (place / "python").write_text(text)
-        (place / "python").chmod(0o755)
+        python = Path(sys.executable)
+        for real, program in ((python, SCRIPT), (python.with_name("penstock"), COMMAND)):
+            path = place / ("python" if real is python else real.name)
+            path.write_text(
+                CALLER.format(
+                    python=python,
+                    real=str(real),
+                    is_python=real is python,
+                    path=penstock_server(*MODEL_IMPORTS).address(),
+                    starts={name: value for name, value in os.environ.items() if name.startswith(AT_START)},
+                    at_start=AT_START,
+                    program=program,
+                    module=MODULE,
+                    command=COMMAND,
+                )
+            )
+            path.chmod(0o755)
 
-    return str(sharing.made("quick-python", make) / "python")
+    return sharing.made("quick-programs", make)
+
+
+def quick_python() -> str:
+    """Return the path of the `python` among them."""
+    return str(quick_programs() / "python")

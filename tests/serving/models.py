@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import skops.io
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -18,6 +17,7 @@ from penstock.base.store.database import Database
 from penstock.records.signature import Column, Signature
 from penstock.serving.deployments import Canary, Revision, RevisionDraft, append_revision, find_revision
 from penstock.serving.loaders import ModelFiles
+from penstock.serving.loaders.quick_skops import import_skops
 
 SIGNATURE = Signature(
     inputs=(
@@ -51,7 +51,7 @@ def save_model(folder: Path, version: int, *, seed: int = 0, name: str = "flight
     model = make_pipeline(encode, LogisticRegression(max_iter=2000)).fit(table, late)
     path = folder / f"{name}-{version}"
     path.mkdir(parents=True, exist_ok=True)
-    skops.io.dump(model, path / "model.skops")
+    import_skops().dump(model, path / "model.skops")
     return files_of(folder, version, seed=seed, name=name)
 
 

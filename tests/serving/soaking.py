@@ -6,8 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from projects import Sample
+from servers.forking import start_penstock
 from stories.live import is_running, wait_until
 
 BODY = {
@@ -62,10 +61,9 @@ class Story:
     def __init__(self, root: Path, workers: int) -> None:
         self.root, self.workers, self.killed = root, workers, 0
         self._log = root / "serve.log"
-        command = [sys.executable, "-m", "penstock.cli", "-C", str(root)]
         with self._log.open("wb") as log:
             self._processes = [
-                subprocess.Popen([*command, *words], stdout=log, stderr=log)
+                start_penstock(["-C", str(root), *words], root, log.fileno())
                 for words in (
                     ("serve", "--port", "0", "--workers", str(workers)),
                     ("server", "--port", "0"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,22 @@ from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.workspace import open_workspace
 from servers.browser import PageServer, chromium
+from servers.forking import MODEL_IMPORTS, penstock_server
+from servers.quick_python import quick_programs
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+
+
+DEMO = """
+import sys, sysconfig
+programs = sys.argv[1]
+sys.argv = ["penstock", *sys.argv[2:]]
+sys.executable, sysconfig.get_path = f"{programs}/python", lambda name: programs
+from penstock.cli.main import main
+main()
+"""
+"""The demo; each command in it is a process, as ever, but a fork of one that has its imports."""
 
 
 def dvc(cwd: Path, *arguments: str) -> str:
@@ -42,11 +54,12 @@ def files(folder: Path) -> dict[str, bytes]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The folder that the demo left, and what it said."""
     folder = tmp_path_factory.mktemp("demo") / "dëmo 1"
-    done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "--json", "demo", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = penstock_server(*MODEL_IMPORTS).run(
+        [str(quick_programs()), "--json", "demo", str(folder)],
+        cwd=folder.parent,
+        env=os.environ,
+        program=DEMO,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, json.loads(done.stdout)

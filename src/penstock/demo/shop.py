@@ -19,7 +19,7 @@ from penstock.base.errors import Conflict, NotFound, Refused, Unavailable
 from penstock.base.web.calls import Reply, WebConnection
 
 READY_S = 300.0
-POLL_S = 0.1
+POLL_S = 0.25
 
 
 class Shop:

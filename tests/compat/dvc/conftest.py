@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import sharing
 from compat.dvc.remembered import Remembered, empty
 from compat.dvc.sides import Comparison
 from compat.dvc.tools import ENVIRONMENT, Tool, git
@@ -138,11 +140,20 @@ def sides(request: pytest.FixtureRequest, dvc: Tool, penstock: Tool) -> tuple[To
 def make_repo(tmp_path: Path) -> Callable[[str, Tool], Path]:
     def make(name: str, tool: Tool) -> Path:
         root = tmp_path / name
-        root.mkdir()
-        git(root, "init", "-q")
-        tool(root, "init")
-        git(root, "add", "-A")
-        git(root, "commit", "-qm", "init")
+        if isinstance(tool.server, ForkServer):
+            begun = sharing.made(f"compat-{tool.name}", lambda place: begin_repository(place, tool))
+            shutil.copytree(begun, root, symlinks=True)
+        else:  # a call that is remembered is made in each test
+            begin_repository(root, tool)
         return root
 
     return make
+
+
+def begin_repository(root: Path, tool: Tool) -> None:
+    """Make a repository of git and a tool."""
+    root.mkdir()
+    git(root, "init", "-q")
+    tool(root, "init")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "init")

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-import skops.io
 from sklearn.linear_model import LogisticRegression
 
 import penstock
@@ -22,6 +21,7 @@ from penstock.http.inference.app import build_inference_app
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders import ModelFiles
+from penstock.serving.loaders.quick_skops import import_skops
 from servers.tracking import mlflow_python
 from serving.models import FolderSource, deploy
 
@@ -98,7 +98,7 @@ def table() -> pl.DataFrame:
 def scored(tmp_path: Path, database: Database) -> Iterator[ServeProcess]:
     folder = tmp_path / "model"
     folder.mkdir()
-    skops.io.dump(
+    import_skops().dump(
         LogisticRegression().fit(table(), [int(hour > 14) for hour in range(24)]), folder / "model.skops"
     )
     inputs = (Column("hour", "FP64"), Column("wind", "FP64"))

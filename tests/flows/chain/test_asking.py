@@ -21,7 +21,7 @@ from penstock.registry.tables import versions
 from penstock.registry.versions import add_version, list_versions_of_input
 from penstock.serving.deployments import Canary, RevisionDraft, append_revision
 
-COUNT = 1_000
+COUNT = 400
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def project(either_store: Database, tmp_path: Any) -> Iterator[Project]:
     opened = Project(places, ProjectSettings(project="world"), "ada")
     with opened.database.write() as connection:
         for number in range(1, COUNT + 1):
-            data = {"data/rare.csv" if number % 500 == 0 else "data/raw.csv": f"md5:{number}"}
+            data = {"data/rare.csv" if number % 200 == 0 else "data/raw.csv": f"md5:{number}"}
             add_version(
                 connection,
                 ModelVersion(
@@ -41,7 +41,7 @@ def project(either_store: Database, tmp_path: Any) -> Iterator[Project]:
                 ),
             )  # fmt: skip
         before = None
-        for stable, canary in ((500, None), (500, 1000), (7, None)):
+        for stable, canary in ((200, None), (200, 400), (7, None)):
             draft = RevisionDraft(
                 model="m",
                 stable=stable,
@@ -82,7 +82,7 @@ def test_data_lead_to_their_versions_without_loading_the_others(
     monkeypatch.setattr(msgspec, "convert", note)
     with counted(project.database) as asked:
         found = explain(project, "data/rare.csv/inside/of.it")
-    assert [link.key for link in found.links if link.kind == "model version"] == ["m/1000", "m/500"]
+    assert [link.key for link in found.links if link.kind == "model version"] == ["m/400", "m/200"]
     assert [link.key for link in found.links if link.kind == "deployment"] == [
         "delay#2", "delay#2", "delay#1"
     ]  # fmt: skip
@@ -104,5 +104,5 @@ def test_a_renamed_model_keeps_what_its_versions_were_made_of(project: Project) 
     with project.database.write() as connection:
         rename_model(connection, "m", "other", "ada")
         found = list_versions_of_input(connection, "data/rare.csv")
-        assert [one.ref for one in found] == ["other/1000", "other/500"]
+        assert [one.ref for one in found] == ["other/400", "other/200"]
         assert connection.scalar(sa.select(sa.func.count()).select_from(versions)) == COUNT

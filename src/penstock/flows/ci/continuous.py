@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.base.clock import now_ms
+from penstock.base.counts import counted
 from penstock.base.errors import NotFound, PenstockError, Refused
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.changes import changes_of
@@ -192,7 +193,9 @@ def _failed(error: PenstockError) -> _Outcome:
 
 def _bring_data(project: Project, tree: Project) -> _Outcome:
     brought = bring_outputs(tree, project.data)
-    sentence = f"{brought.output_count} tracked paths in place, {brought.fetched_count} objects fetched"
+    sentence = (
+        f"{brought.output_count} tracked paths in place, {counted(brought.fetched_count, 'object')} fetched"
+    )
     if brought.absent:
         sentence += f"; to be made again: {', '.join(brought.absent)}"
     return _Outcome(sentence)
@@ -277,7 +280,7 @@ def _deploy(tree: Project, progress: _Progress, commit: str) -> _Outcome:
 def _push(tree: Project) -> _Outcome:
     report = push(tree.data)
     raise_failures(report, "pushed")
-    return _Outcome(f"{report.done} objects pushed")
+    return _Outcome(f"{counted(report.done, 'object')} pushed")
 
 
 def _champion_of(tree: Project) -> ModelVersion | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from penstock.base.clock import now_ms
+from penstock.base.counts import counted
 from penstock.base.errors import PenstockError
 from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
@@ -105,7 +106,7 @@ def _pipeline(project: Project) -> Iterator[Check]:
             "penstock repro, git commit",
         )
         return
-    yield Check("pipeline", "ok", f"dvc.lock is in step with {len(stages)} stages")
+    yield Check("pipeline", "ok", f"dvc.lock is in step with {counted(len(stages), 'stage')}")
 
 
 def _remote(project: Project) -> Iterator[Check]:
@@ -133,7 +134,12 @@ def _pushed(project: Project, remote: str) -> Check:
     absent = [path for path, word in status.items() if word in ("new", "missing")]
     if absent:
         shown = ", ".join(absent[:SHOWN]) + (" …" if len(absent) > SHOWN else "")
-        return Check("data", "broken", f"{len(absent)} objects are not on {remote}: {shown}", "penstock push")
+        return Check(
+            "data",
+            "broken",
+            f"{counted(len(absent), 'object is', 'objects are')} not on {remote}: {shown}",
+            "penstock push",
+        )
     return Check("data", "ok", f"all that is tracked is on {remote}")
 
 
@@ -164,7 +170,7 @@ def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]
     if ended is not None and ended.waiver is not None:
         sentence = f"the waiver of the gate {ended.kind} of {model.name} ended on {ended.waiver.until}"
         return Check("gates", "missing", sentence, "mend what it was about, or take it out of penstock.yaml")
-    return Check("gates", "ok", f"{len(gates)} gates of {model.name}")
+    return Check("gates", "ok", f"{counted(len(gates), 'gate')} of {model.name}")
 
 
 def _tests(project: Project) -> Check:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from penstock.base.counts import counted
 from penstock.base.errors import NotFound
 from penstock.ci.report import CiReport
 from penstock.ci.rubric import Group, Rated, State
@@ -127,7 +128,7 @@ def _watched(facts: Facts, limit: str) -> tuple[State, str]:
     if not have:
         return "no", f"no guardrail `{limit}` on an endpoint"
     state: State = "done" if len(have) == len(facts.endpoints) and facts.revisions else "partly"
-    return state, f"guardrail `{limit}` on {len(have)} of {len(facts.endpoints)} endpoints" + (
+    return state, f"guardrail `{limit}` on {len(have)} of {counted(len(facts.endpoints), 'endpoint')}" + (
         "" if facts.revisions else ", none of them deployed yet"
     )
 
@@ -230,8 +231,11 @@ def _correlated(facts: Facts) -> tuple[State, str]:
 
 def _tuned(facts: Facts) -> tuple[State, str]:
     if facts.tuned >= ENOUGH_RUNS:
-        return "partly", f"{facts.tuned} sets of parameters are recorded; whether they are enough is not"
-    return "no", f"{facts.tuned} set{'s' if facts.tuned != 1 else ''} of parameters recorded"
+        return (
+            "partly",
+            f"{counted(facts.tuned, 'set')} of parameters recorded; whether that is enough is not",
+        )
+    return "no", f"{counted(facts.tuned, 'set')} of parameters recorded"
 
 
 def _infrastructure(facts: Facts) -> Sequence[Rated]:

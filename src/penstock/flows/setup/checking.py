@@ -227,7 +227,8 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
                 f"{name}: no {' or '.join(of_reference)} without a reference",
                 "`reference:` under `model:`",
             )
-        if "quality" in kinds and model.metrics is None:
+        compared = any(one.quality is not None and one.quality.bound is None for one in endpoint.guardrails)
+        if compared and model.metrics is None:
             yield Check(
                 "endpoints",
                 "missing",

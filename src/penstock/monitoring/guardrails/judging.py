@@ -23,7 +23,11 @@ from penstock.monitoring.guardrails.measured import ALPHA, make_unjudged
 from penstock.monitoring.guardrails.multivariate import judge_multivariate
 from penstock.monitoring.guardrails.outliers import judge_outliers
 from penstock.monitoring.guardrails.outputs import judge_outputs
-from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
+from penstock.monitoring.guardrails.quality import (
+    judge_against_bound,
+    judge_against_offline,
+    judge_against_rival,
+)
 from penstock.monitoring.guardrails.slices import judge_slices
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.guardrails.values import judge_values
@@ -145,6 +149,8 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
             )
         )
     if entry.quality is not None and labelled is not None:
+        if entry.quality.bound is not None:
+            return list(judge_against_bound(entry.quality, labelled, alpha=alpha))
         if rival is None:
             return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
         if rival.labelled is not None:
@@ -179,7 +185,7 @@ def _named(entry: GuardrailEntry) -> tuple[Kind, str, float]:
     if entry.slices is not None:
         return "slices", entry.slices.metric, entry.slices.max_drop
     assert entry.quality is not None
-    return "quality", entry.quality.metric, entry.quality.max_drop
+    return "quality", entry.quality.name, entry.quality.allowed
 
 
 def _since(last_s: int | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from penstock.base.clock import format_ms
+from penstock.base.counts import counted
 from penstock.monitoring.reporting.changes import FeatureChange, Summary, TableReport, short
 from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, draw_bars
 from penstock.monitoring.reporting.spans import EndpointReport, Estimate, Span, VersionLine
@@ -44,8 +45,8 @@ def render_tables(report: TableReport) -> str:
     title = f"{report.current_name} against {report.reference_name}"
     body = [
         f"<p class=lead>{escape(report.sentence)}</p>",
-        f"<p class=quiet>{report.reference_rows:,} rows of {escape(report.reference_name)}, "
-        f"{report.current_rows:,} rows of {escape(report.current_name)}.</p>",
+        f"<p class=quiet>{counted(report.reference_rows, 'row')} of {escape(report.reference_name)}, "
+        f"{counted(report.current_rows, 'row')} of {escape(report.current_name)}.</p>",
         features_section(report),
     ]
     return _page(title, body)
@@ -107,7 +108,7 @@ def features_section(report: TableReport, note: str = "") -> str:
     ]
     left = sum(bool(one.bars) for one in report.features) - len(drawn)
     if left > 0:
-        parts.append(f"<p>The {left} features that changed least are not drawn.</p>")
+        parts.append(f"<p>The {counted(left, 'feature')} that changed least are not drawn.</p>")
     return "\n".join(part for part in parts if part)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from queue import SimpleQueue
 
+from penstock.base.counts import counted
 from penstock.base.errors import PenstockError, Refused
 from penstock.base.threads import begin
 from penstock.pipeline.executors.role import Ended, Printed, Task, Tell
@@ -45,7 +46,7 @@ class LocalExecutor:
         if wanted.memory_bytes > (memory := memory_of_machine()):
             have = f"{memory / 1e9:.1f} GB of memory"
         elif wanted.gpus > (count := count_gpus()):
-            have = f"{count} gpus"
+            have = f"{counted(count, 'gpu')}"
         else:
             return
         raise infeasible(task, f"this machine has {have}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from penstock.base.counts import counted
 from penstock.base.errors import Invalid
 from penstock.registry.gates.check import Evidence, Floats, Outcome
 from penstock.stats.distances import population_stability, stability_noise
@@ -75,7 +76,7 @@ def judge(found: list[dict[str, Any]], psi_max: float, count: int, *, moved: str
     far = [one for one in found if one["psi"] > psi_max and one["psi"] > one["noise"]]
     worst = found[0]
     shown = f"is {worst['is']}" if worst.get("is") else f"has {worst['psi']:.3f}"
-    sentence = f"{len(far)} of {len(found)} columns {moved}; the worst, {worst['column']}, {shown}, at most {psi_max:g} is allowed"
+    sentence = f"{len(far)} of {counted(len(found), 'column')} {moved}; the worst, {worst['column']}, {shown}, at most {psi_max:g} is allowed"
     return Outcome(
         "fail" if far else "pass",
         sentence,

@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 
+from penstock.base.counts import counted
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.serving.engine.job import Batch, Job, Outputs
 from penstock.serving.engine.lane import Lane
@@ -216,7 +217,7 @@ class Engine:
 
 def _overloaded(endpoint: str, count: int) -> PenstockError:
     return Unavailable(
-        f"{count} requests wait for endpoint {endpoint} already",
+        f"{counted(count, 'request waits', 'requests wait')} for endpoint {endpoint} already",
         code="serving.overloaded",
         hint="retry later",
         retry_after_s=1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.base.counts import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 from penstock.registry.gates.distributions import choose_columns, compare, judge
 
@@ -40,7 +41,7 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
     before = evidence.table(gate.reference or evidence.require("reference"))
     now = evidence.table(gate.table or evidence.require("test"))
     if min(before.height, now.height) < gate.min_rows:
-        sentence = f"{before.height} and {now.height} rows are too few, {gate.min_rows} are needed"
+        sentence = f"{before.height} and {counted(now.height, 'row is', 'rows are')} too few, {gate.min_rows} are needed"
         return Outcome("fail", sentence, n=now.height)
     names = choose_columns(evidence, before, now, gate.columns, gate.ignore)
     found = compare(before, now, names, now_count=now.height)
