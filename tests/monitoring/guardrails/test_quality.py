@@ -7,6 +7,7 @@ import pytest
 
 from monitoring.traffic import window
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.quality import (
     judge_against_bound,
@@ -15,7 +16,6 @@ from penstock.monitoring.guardrails.quality import (
 )
 from penstock.monitoring.labels import score
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.settings import QualityLimit
 
 
 def scored(rng: np.random.Generator, rows: int, effect: float, positives: float = 0.3) -> Quality:

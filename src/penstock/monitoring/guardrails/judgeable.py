@@ -8,11 +8,11 @@ from penstock.base.numbers import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import multivariate, outliers
 from penstock.monitoring.guardrails.freshness import name_of
-from penstock.monitoring.guardrails.limits import ValuesLimit
+from penstock.monitoring.guardrails.limits import QualityLimit, ValuesLimit
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
 from penstock.monitoring.rowwise.outliers import ROWS_MIN
-from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
+from penstock.monitoring.settings import DriftLimit, GuardrailEntry
 from penstock.records.classes import PROBABILITY
 from penstock.records.metric_names import METRICS
 

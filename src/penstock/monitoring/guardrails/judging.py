@@ -19,6 +19,7 @@ from penstock.monitoring.guardrails.freshness import judge_age, judge_silence
 from penstock.monitoring.guardrails.judgeable import obstacles
 from penstock.monitoring.guardrails.lacking import too_few
 from penstock.monitoring.guardrails.latency import judge_latency
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import ALPHA, make_unjudged
 from penstock.monitoring.guardrails.multivariate import judge_multivariate
 from penstock.monitoring.guardrails.outliers import judge_outliers
@@ -31,7 +32,7 @@ from penstock.monitoring.guardrails.quality import (
 from penstock.monitoring.guardrails.slices import judge_slices
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.guardrails.values import judge_values
-from penstock.monitoring.settings import GuardrailEntry, QualityLimit
+from penstock.monitoring.settings import GuardrailEntry
 from penstock.stats.evidence import split
 
 OF_ALL = frozenset({"no_reference", "metric_absent", "no_probability"})

@@ -6,11 +6,11 @@ from penstock.base.numbers import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import freshness
 from penstock.monitoring.guardrails.blocks import Block
-from penstock.monitoring.guardrails.limits import MultivariateLimit
+from penstock.monitoring.guardrails.limits import MultivariateLimit, QualityLimit
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.rowwise.rows import Rows
-from penstock.monitoring.settings import GuardrailEntry, QualityLimit
+from penstock.monitoring.settings import GuardrailEntry
 
 Lacking = tuple[int, tuple[Unjudged, str]]
 """How many requests, rows or labels there are, and why they are not enough."""

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
-from penstock.monitoring.settings import QualityLimit
 from penstock.monitoring.windows import Window
 from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
