@@ -13,6 +13,7 @@ from pathlib import Path
 
 from penstock.base.process import die_with_parent, with_own_programs
 from penstock.base.threads import begin
+from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
 HELD_S = 2.0
@@ -107,8 +108,11 @@ class _Held:
                 )
 
 
-def run_command(
-    command: str, directory: Path, on_line: Callable[[str], None], variables: Mapping[str, str] | None = None
-) -> int:
-    """Run `command` with the shell in `directory` to its end and return its exit code; `on_line` gets each line."""
-    return Command(command, directory, variables).follow(on_line)
+def run_command(name: str, command: str, root: Path, on_line: Callable[[str], None]) -> int:
+    """Run `command` with the shell in `root` to its end and return its exit code; `on_line` gets each line.
+
+    What it started is noted as that of a stage is: where this process is killed, it is ended later.
+    """
+    begun = Command(command, root, {ROOT: str(root)})
+    with noted(root, name, begun.group):
+        return begun.follow(on_line)

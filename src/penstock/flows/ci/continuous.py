@@ -172,11 +172,15 @@ class _Run:
             name=name,
             status=outcome.status,
             seconds=time.monotonic() - began,
-            sentence=outcome.sentence,
-            details=outcome.details,
+            sentence=self._told(outcome.sentence),
+            details=tuple(map(self._told, outcome.details)),
         )
         self.progress.steps.append(report)
         self.on_step(report)
+
+    def _told(self, text: str) -> str:
+        """Return a text with paths as they are in the repository: the run's own tree is gone when it is read."""
+        return text.replace(f"{self.tree.root}/", "")
 
 
 def _failed(error: PenstockError) -> _Outcome:
@@ -202,7 +206,7 @@ def _run_tests(tree: Project) -> _Outcome:
     if command is None:
         return _Outcome("penstock.yaml names no tests (`ci: {tests: …}`)", "skipped")
     lines: list[str] = []
-    code = run_command(command, tree.root, lines.append)
+    code = run_command("ci.tests", command, tree.root, lines.append)
     if code != 0:
         raise Refused(
             f"`{command}` exited with {code}",

@@ -17,8 +17,9 @@ from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings
+from penstock.project.settings import ModelSettings
 from penstock.project.worktree import require_git
 from penstock.registry.gates.settings import GateEntry
 
@@ -41,6 +42,7 @@ def lint(project: Project) -> Iterator[Check]:
     yield _tests(project)
     yield from _triggers(project)
     yield from _store(project)
+    yield from _role(project)
 
 
 def _files(project: Project) -> Iterator[Check]:
@@ -187,6 +189,20 @@ def _triggers(project: Project) -> Iterator[Check]:
             return Check("triggers", "ok", f"{name} begins a run when it changes at its source")
 
         yield _guarded("triggers", ask)
+
+
+def _role(project: Project) -> Iterator[Check]:
+    """Yield whether the role of `ci.oidc` is of any use: it opens S3, and a file has to ask for it."""
+    if project.settings.ci.oidc is None:
+        return
+    remote = project.data.config.get("core", "remote")
+    url = str(project.data.config.remotes().get(remote, {}).get("url", "")) if remote is not None else ""
+    places = (url, project.places.artifacts_url)
+    if not any(place.startswith("s3://") for place in places):
+        sentence = "ci.oidc names a role on AWS, and neither the default remote nor the artifacts are on S3"
+        yield Check("oidc", "missing", sentence, "take it out of penstock.yaml, or PENSTOCK_ARTIFACTS=s3://…")
+        return
+    yield Check("oidc", "ok", f"{project.settings.ci.oidc.role} opens S3, without keys that last")
 
 
 def _store(project: Project) -> Iterator[Check]:

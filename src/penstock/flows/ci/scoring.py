@@ -14,8 +14,9 @@ from penstock.ci.report import CiReport
 from penstock.ci.rubric import Group, Rated, State
 from penstock.flows.ci.reports import load_report
 from penstock.monitoring.settings import EndpointSettings
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings, require_model
+from penstock.project.settings import ModelSettings, require_model
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import CheckResult, ModelVersion
 from penstock.registry.verdicts import glance_verdict
@@ -298,7 +299,7 @@ def _monitoring(facts: Facts) -> Sequence[Rated]:
             "Data invariants hold in training and serving inputs",
             _both(_gate(facts, "schema"), _watched(facts, "drift")),
         ),
-        ("Training and serving features compute the same values", _gate(facts, "parity", "drift")),
+        ("Training and serving features compute the same values", _gate(facts, "parity", "skew", "drift")),
         ("Models are not too stale", _stale(facts)),
         ("The model is numerically stable", live),
         (

@@ -19,7 +19,7 @@ from penstock.flows.comparing.parts import Part, find_parts
 from penstock.flows.comparing.seeding import Seeds, find_seeds
 from penstock.flows.comparing.sides import Side
 from penstock.flows.comparing.swapping import Ends, as_commit_of, measure, swapped_tree
-from penstock.flows.pipelines.execution import Silent
+from penstock.flows.pipelines.looking import Silent
 from penstock.pipeline.running.reproducing import Watcher
 from penstock.project.project import Project
 from penstock.stats.attribution import Orders, attribute, choose_orders

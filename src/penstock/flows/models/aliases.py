@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, Refused
 from penstock.flows.models.proving import VerdictRule, require_intact
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE
 from penstock.registry.aliases import find_alias, list_aliases, move_alias
 from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
 from penstock.registry.names import check_alias

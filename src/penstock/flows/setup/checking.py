@@ -16,8 +16,9 @@ from penstock.data.repository import DataRepository
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
+from penstock.project.settings import ModelSettings, ProjectSettings
 from penstock.records.flavours import OWN, choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
 from penstock.storage.resolve import shown_url
