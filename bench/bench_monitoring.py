@@ -7,7 +7,8 @@ was measured is written after each part, so that a run that is cut short leaves 
 
 A batch job is held to a plain loop that reads the same table, asks the library's own model and writes its answers
 (`ratio`). Both have the same two cores, the model one thread, and polars reads beside it in both; loop and job run in
-turns, and of each the quickest counts. `of_model_alone` is the job's throughput over that of the model's calls in that
+turns, and of each the quickest counts. `ratio_of_cpu` is that of the processor's time of both, which is what is left on
+one core, and does not depend on what else runs. `of_model_alone` is the job's throughput over that of the model's calls in that
 loop alone, with its input in memory: of a model that takes less than reading the table takes, nobody's job reaches it.
 """
 
@@ -142,6 +143,7 @@ def measure_scoring(folder: Path) -> dict[str, Any]:
             "job": job,
             "ratio": round(bare["wall_s"] / job["job_s"], 2),
             "of_model_alone": round(model_s / job["job_s"], 2),
+            "ratio_of_cpu": round(bare["cpu_s"] / job["cpu_s"], 2),
         }
         print(name, {key: found[name][key] for key in ("ratio", "of_model_alone")}, flush=True)
     larger = ours("score", folder, "logistic", tables[3 * MEASURED], cores="0,1")
