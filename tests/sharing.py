@@ -26,6 +26,7 @@ RUN = "PENSTOCK_TESTS_RUN"
 KEEPER = Path(__file__).parent / "servers" / "keeper.py"
 STARTED_S = 180.0
 MEMORY = Path("/dev/shm")
+IN_MEMORY = "PENSTOCK_TESTS_IN_MEMORY"
 OWN_PLACE = "PENSTOCK_TESTS_MEMORY"
 ROOM_BYTES = 8 << 30
 
@@ -33,10 +34,10 @@ ROOM_BYTES = 8 << 30
 def begin() -> None:
     """Make the folder of a run; this process controls it.
 
-    Files of tests lie in memory where there is room, unless TMPDIR says where: a disk writes and frees each of them,
-    which takes longer than most tests.
+    With PENSTOCK_TESTS_IN_MEMORY=1 files of tests lie in memory where there is room: a disk that frees blocks at once
+    takes longer for that than most tests.
     """
-    if "TMPDIR" not in os.environ and _is_roomy(MEMORY):
+    if os.environ.get(IN_MEMORY) == "1" and _is_roomy(MEMORY):
         os.environ["TMPDIR"] = os.environ[OWN_PLACE] = tempfile.mkdtemp(prefix="p-", dir=MEMORY)
         Path(os.environ["TMPDIR"]).chmod(0o755)
         tempfile.tempdir = None

@@ -19,11 +19,7 @@ def ray_cluster(cpus: int = 4) -> Iterator[str]:
         pytest.importorskip("ray")
     import ray
 
-    # its processes start with the first tasks: one for each processor beforehand would mostly be for nothing
-    os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0", RAY_DISABLE_MEMORY_MONITOR="1", RAY_enable_worker_prestart="0",
-        RAY_prestart_worker_first_driver="0",
-    )  # fmt: skip
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_DISABLE_MEMORY_MONITOR="1")
     context = ray.init(
         address="local",
         num_cpus=cpus,

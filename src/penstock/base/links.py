@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal, get_args
 
+from penstock.base.staging import staging_name
+
 LinkKind = Literal["reflink", "hardlink", "symlink", "copy"]
 LINK_KINDS: tuple[LinkKind, ...] = get_args(LinkKind)
 FICLONE = 0x40049409  # linux/fs.h
@@ -56,9 +58,10 @@ def link(kind: LinkKind, source: str, target: str) -> None:
 def choose_link(kinds: Iterable[LinkKind], source_dir: str, target_dir: str) -> LinkKind:
     """Return the first kind that works from `source_dir` to `target_dir`, by trying with an empty file.
 
-    Both directories must exist. `copy` is the answer when none of the kinds works.
+    Both directories must exist. `copy` is the answer when none of the kinds works. What a kill leaves in `source_dir`
+    is removed as any temporary file there is.
     """
-    probe = os.path.join(source_dir, f".{os.urandom(8).hex()}.probe")
+    probe = os.path.join(source_dir, staging_name())
     target = os.path.join(target_dir, f".{os.urandom(8).hex()}.probe")
     for kind in kinds:
         if kind == "copy":

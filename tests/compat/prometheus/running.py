@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -27,7 +29,6 @@ from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.deployments import get_revision
 from penstock.serving.told.current import Current
 from penstock.workspace import open_workspace
-from servers.forking import Forked, start_penstock
 from servers.ports import reserve
 from stories.live import Client, wait_until
 
@@ -47,7 +48,6 @@ class Stack:
     def __init__(self, root: Path, place: Path, webhook: str) -> None:
         self.root, self.place, self._webhook = root, place, webhook
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._ours: list[Forked] = []
         self._watched: MetricsServer | None = None
         _guard(root)
         self.project = open_workspace(root)
@@ -59,10 +59,9 @@ class Stack:
 
     def start(self) -> None:
         """Start all, and wait until Prometheus scrapes ours: two processes, and what a watched service would tell."""
-        for name, *more in (("serve", "--workers", "2"), ("server",)):
-            with (self.place / f"{name}.log").open("wb") as log:
-                command = ["-C", str(self.root), name, "--port", "0", *more]
-                self._ours.append(start_penstock(command, self.place, log.fileno()))
+        ours = [sys.executable, "-m", "penstock.cli", "-C", str(self.root)]
+        self._start("serve", [*ours, "serve", "--port", "0", "--workers", "2"])
+        self._start("server", [*ours, "server", "--port", "0"])
         self.urls = {name: self._said(name) for name in ("serve", "server")}
         self._watched = MetricsServer(0, "127.0.0.1", watched_registry())
         self.urls["watched"] = f"http://127.0.0.1:{self._watched.port}"
@@ -175,9 +174,9 @@ class Stack:
         self.project.close()
         if self._watched is not None:
             self._watched.close()
-        for process in (*reversed(self._processes), *self._ours):
-            process.terminate()
-        for process in (*self._processes, *self._ours):
+        for process in reversed(self._processes):
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
             process.wait(60)
 
 
