@@ -18,6 +18,8 @@ LEAVE_S = 5.0
 """Whoever leaves what is read ahead waits no longer for what is under way, such as a download."""
 WORK_S, REST_S = 0.0005, 0.001
 """How long a thread behind others works before it rests, and for how long it does."""
+RESTS_MAX = 300
+"""So often it rests: who has more to do must not fall behind for good."""
 _behind = threading.local()
 
 
@@ -77,7 +79,7 @@ def behind_others() -> Iterator[None]:
 
     A thread that computes keeps the interpreter for 5 ms at a time from one that answers requests.
     """
-    _behind.until_s = time.thread_time() + WORK_S
+    _behind.until_s, _behind.rests = time.thread_time() + WORK_S, RESTS_MAX
     try:
         yield
     finally:
@@ -87,6 +89,8 @@ def behind_others() -> Iterator[None]:
 def give_way() -> None:
     """Let other threads run where this one works behind them (`behind_others`); elsewhere do nothing."""
     until_s = getattr(_behind, "until_s", None)
-    if until_s is not None and time.thread_time() >= until_s:
-        time.sleep(REST_S)
-        _behind.until_s = time.thread_time() + WORK_S
+    if until_s is None or time.thread_time() < until_s:
+        return
+    time.sleep(REST_S)
+    _behind.rests -= 1
+    _behind.until_s = time.thread_time() + WORK_S if _behind.rests else None
