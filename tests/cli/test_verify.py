@@ -67,7 +67,7 @@ def test_paths_are_named_and_a_part_is_enough(pushed: Desk) -> None:
     told = pushed.run("verify", code=1).stdout
     assert "raw/a" in told
     assert "penstock repair restores" in told
-    assert pushed.run("verify", "raw/b").stdout == "1 objects read: all sound\n"
+    assert pushed.run("verify", "raw/b").stdout == "1 object read: all sound\n"
 
 
 def test_what_may_not_be_read_does_not_hide_the_rest(pushed: Desk) -> None:

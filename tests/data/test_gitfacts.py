@@ -51,10 +51,38 @@ def test_an_inner_file_speaks_of_its_own_directory(tree: Path) -> None:
     assert is_ignored(str(tree), "b") is False
 
 
-@pytest.mark.parametrize("text", ["*.bin\n", "a\n", "/a/\n", "/a \n", "!/a\n", "/a\\#\n", "/a\r\n"])
-def test_everything_else_is_left_to_git(tree: Path, text: str) -> None:
-    (tree / ".gitignore").write_text(text)
-    assert is_ignored(str(tree), "a") is None
+def test_wildcards_that_speak_of_single_names_are_decided_as_git_does(tree: Path) -> None:
+    names = ("a", "d/b", "other", "d/x1.pyc", "__pycache__/y", "o1", "o12", "A", "d/e/f", "x.py", ".h")
+    patterns = ["*.py[co]", "__pycache__/", "/o[0-9]", "o?", "d/*", "d/", "*", "/*.py", "e", "d/e/", "[A-Z]", "*.bin",
+                ".*", "d/x*.pyc", "/other/", "a/", "x.p?", "[z-a]", "o[0-9]*", "*h", "/d/*/f"]  # fmt: skip
+    undecided = set()
+    for text in patterns:
+        (tree / ".gitignore").write_text(f"# c\n{text}\n")
+        for name in names:
+            found = is_ignored(str(tree), name)
+            if found is None:
+                undecided.add((text, name))
+                continue
+            assert found is bool(git(tree, "check-ignore", "--no-index", "--", name)), (text, name)
+    assert undecided == {("/other/", "other"), ("a/", "a"), *(("[z-a]", name) for name in names)}
+
+
+def test_everything_else_is_left_to_git(tree: Path) -> None:
+    for text in (
+        "/a/\n",
+        "/a \n",
+        "!/a\n",
+        "/a\\#\n",
+        "/a\r\n",
+        "**/a\n",
+        "[!b]\n",
+        "[^b]\n",
+        "[\n",
+        "a/**\n",
+        "[[:alpha:]]\n",
+    ):
+        (tree / ".gitignore").write_text(text)
+        assert is_ignored(str(tree), "a") is None, text
 
 
 def test_configured_excludes_and_worktrees_are_left_to_git(tree: Path) -> None:

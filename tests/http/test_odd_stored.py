@@ -24,7 +24,7 @@ from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
 from penstock.monitoring.findings import Finding, add_findings
 from penstock.monitoring.policies import PolicyBody, put_policy
-from penstock.monitoring.windows import Partial, Window, WindowKey, put_partial
+from penstock.monitoring.windows import Partial, Window, WindowKey, pack, put_partial
 from penstock.processes.controller import ControllerLoop
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.metrics import RunReference, log_points
@@ -179,7 +179,7 @@ def test_a_page_shows_what_can_be_read_of_an_endpoint_beside_a_damaged_row(relea
     client = TestClient(build_server_app(project, ControllerLoop(project)), raise_server_exceptions=False)
     for name, values in DAMAGED.items():
         with project.database.write() as connection:
-            put_partial(connection, Partial(window=window, worker=1, sequence=1))
+            put_partial(connection, pack(Partial(window=window, worker=1, sequence=1)))
             add_findings(connection, [a_breach(key)])
             connection.execute(metadata.tables[name].update().values(values))
         page = client.get("/endpoints/delay")

@@ -158,8 +158,7 @@ def test_both_events_of_a_call_are_one_observation_whichever_comes_first(
         assert answers(world, done.json()["prediction_ids"]) == [{"probability": [0.25, 0.75]}]
         for side in order:  # sent again, as a logger may that saw no answer
             again = client.post(URL, **events[side]).json()
-            ids = done.json()["prediction_ids"] if side == "request" else []
-            assert (again["is_new"], again["prediction_ids"]) == (False, ids)
+            assert (again["is_new"], again["prediction_ids"]) == (False, done.json()["prediction_ids"])
         assert count(world) == before + 1
     with world.project.database.read() as connection:
         found = list_windows(connection, "delay", since_s=0)
@@ -225,7 +224,7 @@ def test_an_event_that_is_none_is_refused_with_the_reason(client: TestClient, wo
         ("not understood", kserve("request", "x", {"rows": []})),
         ("not understood", kserve("request", "x", [1, 2])),
         ("no data", kserve("request", "x", {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64"}]})),
-        ("has 1 values", kserve("request", "x", {"inputs": [{"name": "a", "shape": [2], "data": [1]}]})),
+        ("has 1 value", kserve("request", "x", {"inputs": [{"name": "a", "shape": [2], "data": [1]}]})),
         ("neither ndarray", kserve("request", "x", {"data": {"names": []}})),
         ("no JSON object", {"headers": structured, "content": "[]"}),
         ("it has no data", {"headers": structured, "content": json.dumps({"type": KSERVE + "request", "id": "x"})}),

@@ -92,3 +92,26 @@ def test_values_near_the_largest_number_leave_mean_and_deviation_finite() -> Non
     assert isinstance(column, NumberColumn)
     assert np.isfinite([column.mean, column.deviation, column.merged(column).deviation]).all()
     assert (column.low, column.high, column.count) == (-1e308, 1e308, 4)
+
+
+def test_a_profile_grown_part_by_part_is_the_profile_of_the_table() -> None:
+    rng = np.random.default_rng(3)
+    edges = {"number": np.array([-1.0, 0.0, 1.0])}
+    grown, seen = Profile(), []
+    for size in (3, 400, 1, 5_000, 250):
+        numbers = np.where(rng.random(size) < 0.1, np.nan, rng.normal(size=size).round(2))
+        texts = np.array(rng.choice(["a", "b", None], size), dtype=object)
+        part = Profile(edges=edges)
+        part.update({"number": numbers, "text": texts})
+        seen.append(numbers)
+        grown = grown.grown(part)
+    whole = np.concatenate(seen)
+    present = whole[np.isfinite(whole)]
+    number, text = grown.column("number"), grown.column("text")
+    assert isinstance(number, NumberColumn) and isinstance(text, TextColumn) and number.marks is not None
+    assert (grown.row_count, number.count) == (len(whole), len(present))
+    assert (number.low, number.high) == (present.min(), present.max())
+    assert number.total == pytest.approx(present.sum())
+    below_at_between = [sum(present < -1), sum(present == -1), sum((present > -1) & (present < 0))]
+    assert number.marks.counts[:3].tolist() == below_at_between
+    assert number.marks.counts.sum() == len(present) and len(text.sketch.top(5)) == 2

@@ -22,9 +22,9 @@ def test_what_holds_the_output_of_a_command_that_has_ended_is_told(
         if "in the background" in line:
             (tmp_path / "go").touch()
 
-    assert run_command(holding, tmp_path, say) == 0
+    assert run_command("it", holding, tmp_path, say) == 0
     assert lines[0] == "begun" and "holds its output" in lines[1] and lines[2] == "late"
     lines.clear()
     monkeypatch.setattr(process, "HELD_S", 60.0)
-    assert run_command("echo a; exit 3", tmp_path, say) == 3
+    assert run_command("it", "echo a; exit 3", tmp_path, say) == 3
     assert lines == ["a"]

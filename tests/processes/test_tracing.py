@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ PLACE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 class Receiver:
     """Takes OTLP over HTTP and keeps its spans."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.spans: list[Span] = []
         self.services: set[str] = set()
         self.paths: set[str] = set()
@@ -59,7 +62,7 @@ class Receiver:
 
             def log_message(self, *_: Any) -> None: ...
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -188,12 +191,38 @@ def test_a_model_that_fails_is_a_span_with_an_error(traced: ServeProcess, receiv
     assert told(failed)["error.type"] == failed.status.message == "model_failed"
 
 
-def test_a_receiver_that_is_gone_keeps_no_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PLACE, "http://127.0.0.1:9")
+def test_a_receiver_that_is_gone_keeps_no_prediction_and_is_told_once_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as taken:  # a port that nothing listens on
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    place = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv(PLACE, place)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    tracer, _ = find_tracer({PLACE: "http://127.0.0.1:9"})
-    for process in serve_both(tmp_path, tracer=tracer):
-        assert [ask(process, JOINED).status_code for _ in range(5)] == [200] * 5
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    tracer, _ = find_tracer({PLACE: place})
+
+    def lost(process: ServeProcess) -> float:
+        page = httpx.get(f"{process.url}/metrics").text
+        return float(
+            next(one for one in page.splitlines() if one.startswith("penstock_spans_lost_total")).split()[1]
+        )
+
+    caplog.set_level("WARNING")
+    with contextlib.contextmanager(serve_both)(tmp_path, tracer=tracer) as process:
+        for count in (1, 2, 3):  # as many batches that are lost
+            assert ask(process, JOINED).status_code == 200
+            wait_until(partial(lambda least: lost(process) >= least, count))
+        back = Receiver(port)
+        assert ask(process, JOINED).status_code == 200
+        wait_until(lambda: bool(back.spans))
+        wait_until(lambda: "takes them again" in caplog.text)
+        back.server.shutdown()
+        back.server.server_close()
+    said = [one.getMessage() for one in caplog.records if "span" in one.getMessage()]
+    assert len(said) == 2, said
+    assert not any(one.name.startswith("opentelemetry.exporter") for one in caplog.records)
 
 
 def test_only_the_standard_s_variables_turn_it_on_and_what_cannot_be_is_told() -> None:

@@ -19,7 +19,8 @@ from penstock.base.signing import (
     parse_signing_key,
     seal,
 )
-from penstock.project.keys import KeyRing, KeySources
+from penstock.project.keys import KeyRing
+from penstock.project.places import KeySources
 from penstock.project.settings import ProjectSettings
 
 

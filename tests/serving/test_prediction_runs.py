@@ -56,7 +56,7 @@ def stored(start: int, count: int) -> Prediction:
 def test_ids_of_a_run_count_on_as_single_ids_do() -> None:
     for counter in (0, 998, (1 << 28) - 1500):
         first = msgspec.structs.replace(FIRST, counter=counter)
-        ids = [one.decode() for one in encode_run(first, 1500)]
+        ids = [one.tobytes().decode() for one in encode_run(first, 1500)]
         singles = [msgspec.structs.replace(first, counter=counter + row).encode() for row in range(1500)]
         assert ids == singles
         assert nth_id(ids[0], 77) == ids[77]
@@ -67,7 +67,7 @@ def test_ids_of_a_run_count_on_as_single_ids_do() -> None:
 
 @pytest.mark.slow
 def test_each_row_is_found_labelled_once_and_deleted_with_its_label(store: Database) -> None:
-    ids = [one.decode() for one in encode_run(FIRST, 2_000)]
+    ids = [one.tobytes().decode() for one in encode_run(FIRST, 2_000)]
     single = Prediction(
         id=msgspec.structs.replace(FIRST, worker=7).encode(), version=1, endpoint="late", revision=5, route="stable",
         window_start_s=1_700_000_000, outputs=encode_columns({"probability": np.array([0.5])}), row_count=1,
@@ -122,6 +122,8 @@ def test_columns_in_one_matrix_are_stored_as_single_ones_are() -> None:
         np.arange(6.0).reshape(2, 3),
         np.arange(6.0, dtype="<f4").reshape(3, 2).T,
         np.empty((0, 3)),
+        np.arange(120.0).reshape(40, 3),
+        np.arange(6_000.0).reshape(2_000, 3),
     ):
         matrix = Matrix(("a", "b", "c"), values)
         stored = encode_columns(matrix)

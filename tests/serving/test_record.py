@@ -115,7 +115,7 @@ def test_labels_reach_the_window_of_their_prediction_also_from_another_process(
 def test_unknown_predictions_and_wrong_row_counts_are_told(recorder: LiveRecorder) -> None:
     recorder.record(observe(1, [0.9, 0.1]))
     counts = recorder.add_labels("delay", [label(1, [1]), label(2, [1])])
-    assert (counts.unknown, counts.misfit, list(counts.reasons.values())) == (1, 1, ["1 labels for 2 rows"])
+    assert (counts.unknown, counts.misfit, list(counts.reasons.values())) == (1, 1, ["1 label for 2 rows"])
 
 
 def test_a_shadow_is_judged_by_the_same_labels(recorder: LiveRecorder, database: Database) -> None:

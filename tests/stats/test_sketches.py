@@ -158,3 +158,24 @@ def test_large_updates_stay_in_bounded_memory_and_within_the_rank_error_also_bes
     assert again.count == sketch.count and again.to_bytes() == sketch.to_bytes()
     assert np.abs(again.merged(sketch).cdf(points) - truth).max() < 0.004
     assert len(sketch.sample().values) < 3 * 16 * 1000 + 4 * QUANTILE_K and len(sketch.to_bytes()) < 17_000
+
+
+def test_a_sketch_that_grows_part_by_part_stays_as_small_as_one_and_within_the_rank_error() -> None:
+    rng = np.random.default_rng(5)
+    grown, seen = QuantileSketch(), []
+    for index in range(200):
+        seen.append(rng.normal(index / 100, 1, ORDERED_MIN if index % 20 == 0 else 700))
+        part = QuantileSketch()
+        part.update(seen[-1])
+        before = grown.to_bytes(), part.to_bytes()
+        following = grown.grown(part)
+        assert (grown.to_bytes(), part.to_bytes()) == before, "an argument changed"
+        grown = following
+    values = np.sort(np.concatenate(seen))
+    assert grown.count == len(values)
+    points = np.quantile(values, np.arange(1, 200) / 200)
+    truth = np.searchsorted(values, points, side="right") / len(values)
+    assert np.abs(grown.cdf(points) - truth).max() < 0.0068
+    assert len(grown.sample().values) < 4 * QUANTILE_K + 5 * 1000 and len(grown.to_bytes()) < 33_000
+    again = QuantileSketch.from_bytes(grown.to_bytes())
+    assert again.grown(sketch([1.0])).count == len(values) + 1

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.stats.weighted import WeightedSample, joined, sample_of_ordered, thinned
+from penstock.stats.weighted import WeightedSample, folded, joined, sample_of_ordered, thinned
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 
@@ -68,3 +70,16 @@ def test_a_sample_of_ordered_values_moves_no_rank_far_and_keeps_few_or_heavy_val
         assert np.abs(found.below(points, inclusive=True) - truth).max() <= len(values) / 1000 + 1
     assert sample_of_ordered(with_an_atom).weights[sample_of_ordered(with_an_atom).values == 0.5] == [3000.0]
     assert sample_of_ordered(few).weights.tolist() == np.unique(few, return_counts=True)[1].tolist()
+
+
+@given(st.lists(numbers, min_size=1, max_size=12))
+def test_folded_samples_are_few_and_stand_for_the_same_values(parts: list[list[float]]) -> None:
+    samples = [plain(part) for part in parts]
+    found = folded(samples)
+    totals = [one.total for one in found]
+    assert all(larger >= 2 * smaller for larger, smaller in pairwise(totals))
+    points = np.unique(np.concatenate([one.values for one in samples]))
+    whole, kept = joined(samples), joined(found)
+    np.testing.assert_allclose(
+        kept.below(points, inclusive=True), whole.below(points, inclusive=True), atol=1e-6
+    )

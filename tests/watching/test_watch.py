@@ -113,6 +113,48 @@ def test_async_with_records_a_call_as_with_does(world: World, engine: Engine) ->
     assert (found.request_count, found.error_count, found.features.row_count) == (2, 1, 2)
 
 
+def test_a_stream_that_is_cancelled_has_answered_what_it_gave(world: World, engine: Engine) -> None:
+    """As a server does whose client leaves: the task is cancelled while it waits for the next item."""
+
+    @penstock.watch(endpoint="delay", model="m/1")
+    async def stream(hour: int, given: int) -> AsyncIterator[str]:
+        for _ in range(given):
+            yield "word "
+        await asyncio.sleep(3600)
+        yield "never"
+
+    @penstock.watch(endpoint="delay", model="m/1")
+    def stubborn() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            raise RuntimeError("it does not close")
+
+    async def read(given: int) -> None:
+        async for _ in stream(7, given):
+            pass
+
+    async def leave() -> None:
+        for given in (2, 0):
+            task = asyncio.create_task(read(given))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    known(engine)
+    asyncio.run(leave())
+    reading = stubborn()
+    assert next(reading) == 1
+    with pytest.raises(RuntimeError, match="does not close"):
+        reading.close()
+    assert engine.drain(60)
+    assert engine.counts.requests == {("delay", "ok"): 2, ("delay", "abandoned"): 1}
+    found = whole(world)
+    assert (found.request_count, found.error_count, found.outputs.row_count) == (2, 0, 2)
+
+
 def test_what_a_function_raises_is_raised_and_counted_as_what_it_is(world: World, engine: Engine) -> None:
     @penstock.watch(endpoint="delay", model="m/1", invalid=KeyError)
     def infer(features: dict[str, Any]) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from penstock.artifacts.paths import artifact_root_of, bad_path, parse_path
 from penstock.base.errors import Corrupt, Invalid, NotFound, Refused
+from penstock.base.numbers import counted
 from penstock.storage.backend import Backend, Child, Entry, Writer
 from penstock.storage.content import ContentStore
 
@@ -157,7 +158,7 @@ class VersionFiles:
         if size > WHOLE_BYTES:
             if self._content.size(sha256) != size:
                 raise Corrupt(
-                    f"artifact {sha256[:12]} does not have the {size} bytes it should have",
+                    f"artifact {sha256[:12]} does not have the {counted(size, 'byte')} it should have",
                     code="storage.artifact_corrupt",
                     digest=sha256,
                 )

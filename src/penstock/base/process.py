@@ -1,12 +1,15 @@
-"""Programs that must not outlive the process that started them."""
+"""Programs that are started: what they find, and that they do not outlive the process that started them."""
 
 from __future__ import annotations
 
 import ctypes
 import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+_FINDING = 'PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}:$0"; export PATH; exec "$@"'
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -17,3 +20,12 @@ def die_with_parent() -> None:
     """
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def with_own_programs(command: Sequence[str]) -> list[str]:
+    """Return a command that also finds the programs beside this interpreter, such as `penstock` itself.
+
+    They come last in `PATH`, so that nothing that is found without them is found elsewhere. The process that is
+    started becomes the command: it has its number and its exit code.
+    """
+    return ["/bin/sh", "-c", _FINDING, str(Path(sys.executable).parent), *command]

@@ -31,6 +31,11 @@ class Installation:
     commands: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def program(self) -> str:
+        """The command that installs Penstock alone, without what models need: the last one."""
+        return self.commands[-1].replace("penstock[all]", "penstock", 1)
+
 
 def plan_installation(declared: Declared, penstock: str, *, own: str | None = None) -> Installation:
     """Return how to install a project's packages, and Penstock itself after them.

@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from penstock.ci.cron import numeric_cron
+from penstock.ci.installing import Installation
 
 MARKDOWN_FILE = "penstock-report.md"
 JUNIT_FILE = "penstock-junit.xml"
+GITLAB_TOKEN = "PENSTOCK_GITLAB_TOKEN"
+"""A project's access token (role Reporter, scope api): what GitLab gives to jobs cannot comment."""
 PLOTS_FILE = "penstock-plots.html"
+
+
+@dataclass(frozen=True)
+class AwsRole:
+    """A role that the CI system's own token is taken for, instead of keys that last."""
+
+    arn: str
+    region: str
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,8 @@ class Job:
         is_self_hosted: the machine is the team's own.
         schedule: when it runs without a push, as cron's five numeric fields in UTC.
         has_plots: the pipeline declares plots, which are drawn for the report.
+        program: the command that installs Penstock alone, for the job that comments the report.
+        role: whose rights the job has on AWS, where it has no keys.
         watches_data: it runs when told that data changed, too; such a run and one on schedule take new data in.
     """
 
@@ -37,6 +50,8 @@ class Job:
     schedule: str | None = None
     watches_data: bool = False
     has_plots: bool = False
+    program: str = "python -m pip install penstock"
+    role: AwsRole | None = None
 
     @property
     def takes_new_data(self) -> str:
@@ -66,24 +81,25 @@ REMOTE_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 def validation_job(
     *,
     python: str,
-    install: tuple[str, ...],
+    install: Installation,
     has_remote: bool,
     root: str = ".",
     is_self_hosted: bool = False,
     schedule: str | None = None,
     watches_data: bool = False,
-    has_plots: bool = False,
+    role: AwsRole | None = None,
 ) -> Job:
     """Return the job that validates every push: one `penstock ci run`, as on a developer's machine."""
     return Job(
         python=python,
         timeout_min=60,
-        install=install,
+        install=install.commands,
+        program=install.program,
         validate="penstock ci run --rev HEAD" + (" --push" if has_remote else ""),
         root=root,
-        secrets=(*STORE_SECRETS, *(REMOTE_SECRETS if has_remote else ())),
+        secrets=(*STORE_SECRETS, *(REMOTE_SECRETS if has_remote and role is None else ())),
         is_self_hosted=is_self_hosted,
         schedule=None if schedule is None else numeric_cron(schedule),
         watches_data=watches_data,
-        has_plots=has_plots,
+        role=role,
     )

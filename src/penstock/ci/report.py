@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,8 @@ from penstock.base.numbers import format_number
 
 StepStatus = Literal["passed", "failed", "skipped"]
 SHOWN_FILES = 12
+_MARKUP = re.compile(r"[\\|]|\](?=[(\[])")
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _MARKS: dict[str, str] = {"passed": "✅", "failed": "❌", "skipped": "⏭️"}
 
 
@@ -96,7 +99,7 @@ def render_markdown(report: CiReport) -> str:
     if report.checks:
         lines += ["", "| gate | | finding |", "| --- | --- | --- |"]
         lines += [
-            f"| {check.kind} `{check.name}` | {'✅' if check.status == 'pass' else '⏳' if check.status == 'waiting' else '⚠️' if check.severity == 'warn' else '❌'} "
+            f"| {check.kind} {_code(check.name)} | {'✅' if check.status == 'pass' else '⏳' if check.status == 'waiting' else '⚠️' if check.severity == 'warn' else '❌'} "
             f"| {_escape(check.sentence)} |"
             for check in report.checks
         ]
@@ -113,13 +116,13 @@ def render_markdown(report: CiReport) -> str:
     if report.changes is not None:
         lines += _change_lines(report.changes)
     if report.plots:
-        names = ", ".join(f"`{_escape(name)}`" for name in report.plots)
+        names = ", ".join(map(_code, report.plots))
         lines += ["", f"Plots on one page (`penstock ci report --plots FILE`): {names}"]
     if report.plots_problem:
         lines += ["", f"Plots that were not drawn: {_escape(report.plots_problem)}"]
     for step in report.steps:
         if step.status == "failed" and step.details:
-            fence = "~~~~"
+            fence = _fence("\n".join(step.details), "~", 4)
             lines += [
                 "",
                 f"<details><summary>{step.name}: last lines</summary>",
@@ -147,13 +150,13 @@ def render_markdown(report: CiReport) -> str:
 def _change_lines(changes: Changes) -> list[str]:
     """Return what changed, as a table; files of code beyond a few are counted."""
     rows = [
-        (kind, f"`{_escape(name)}`", _escape(before), _escape(after))
+        (kind, _code(name), _escape(before), _escape(after))
         for kind, pairs in (("data", changes.data), ("parameter", changes.parameters))
         for name, (before, after) in pairs.items()
     ]
     if changes.code:
         more = len(changes.code) - SHOWN_FILES
-        shown = ", ".join(f"`{_escape(name)}`" for name in changes.code[:SHOWN_FILES])
+        shown = ", ".join(map(_code, changes.code[:SHOWN_FILES]))
         rows.append(("code", shown + (f" and {more} more" if more > 0 else ""), "", ""))
     if not rows:
         return ["", f"Nothing changed against {_escape(changes.base)} in data, parameters or code."]
@@ -168,4 +171,21 @@ def _metric_line(name: str, value: float, before: float | None) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Return text that a reader sees as it is, on one line of a table: it makes no cell, tag, link, picture or mention."""
+    plain = " ".join(text.splitlines())
+    escaped = _MARKUP.sub(lambda found: f"\\{found[0]}", plain).replace("<", "&lt;")
+    return _MENTION.sub("@\u200b", escaped)
+
+
+def _code(text: str) -> str:
+    """Return text as code on one line of a table, whatever marks it has."""
+    plain = " ".join(text.splitlines()).replace("|", "\\|")
+    fence = _fence(plain, "`", 1)
+    edge = " " if plain.startswith("`") or plain.endswith("`") or not plain.strip() else ""
+    return f"{fence}{edge}{plain}{edge}{fence}"
+
+
+def _fence(text: str, mark: str, least: int) -> str:
+    """Return more of a mark than stand together anywhere in a text."""
+    longest = max((len(run) for run in re.findall(f"{re.escape(mark)}+", text)), default=0)
+    return mark * max(least, longest + 1)

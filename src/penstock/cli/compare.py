@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
@@ -125,7 +126,7 @@ def _render_plan(found: Attribution, sides: tuple[Side, Side]) -> str:
             "",
             render_table(rows, ("mixture", f"of {sides[1].name}", "would run")),
             "",
-            f"{runs} runs of the pipeline; what the run cache knows is not run again. Nothing was run.",
+            f"{counted(runs, 'run')} of the pipeline; what the run cache knows is not run again. Nothing was run.",
         ]
     )
 
@@ -148,10 +149,12 @@ def _render_shares(found: Attribution, sides: tuple[Side, Side]) -> str:
     lines = [render_table(rows, ("", sides[0].name, sides[1].name, "difference"))]
     if found.orders_used < found.orders_total:
         lines.append(
-            f"over {found.orders_used} of {found.orders_total} orders: the others pass a mixture that fails"
+            f"over {found.orders_used} of {counted(found.orders_total, 'order')}: the others pass a mixture that fails"
         )
     if not found.is_exact:
-        lines.append(f"{found.orders_total} orders were drawn, not all: a greater --budget takes more")
+        lines.append(
+            f"{counted(found.orders_total, 'order was', 'orders were')} drawn, not all: a greater --budget takes more"
+        )
     lines += [f"note: {note}" for note in found.notes]
     return "\n".join(lines)
 

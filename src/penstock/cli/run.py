@@ -50,10 +50,8 @@ def run_list(session: Session, limit: int) -> None:
             )
             for item in found
         ]
-        return (
-            render_table(rows, ("run", "started", "status", "commit", "metrics"))
-            if rows
-            else "No runs yet: penstock repro"
+        return render_table(
+            rows, ("run", "started", "status", "commit", "metrics"), none="No runs yet: penstock repro"
         )
 
     session.emit(msgspec.to_builtins(found), text)
@@ -102,7 +100,7 @@ def run_compare(session: Session, first: str, second: str) -> None:
         for kind, pairs in document.items()
         for key, pair in pairs.items()
     ]
-    text = render_table(rows, ("kind", "name", one.id[:8], two.id[:8])) if rows else "The runs do not differ."
+    text = render_table(rows, ("kind", "name", one.id[:8], two.id[:8]), none="The runs do not differ.")
     session.emit(document, text)
 
 

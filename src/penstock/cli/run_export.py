@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ def run_export(
         click.echo(data, nl=False)
         return
     write_atomic(session.directory / out, data)
-    files = f", {count} files in {artifacts}" if artifacts is not None else ""
+    files = f", {counted(count, 'file')} in {artifacts}" if artifacts is not None else ""
     session.emit(
         {"runs": [run.id for run in runs], "file": str(out), "artifact_count": count},
-        f"{len(runs)} run{'' if len(runs) == 1 else 's'} in {out}{files}",
+        f"{counted(len(runs), 'run')} in {out}{files}",
     )
 
 

@@ -14,8 +14,8 @@ from penstock.cli.printing import one_line
 PADDING = 2
 
 
-def render_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
-    """Return rows under their headings, numbers to the right; no rows give the headings alone.
+def render_table(rows: Sequence[Sequence[object]], headers: Sequence[str], *, none: str = "") -> str:
+    """Return rows under their headings, numbers to the right; no rows give `none`, or the headings alone.
 
     Example:
         >>> print(render_table([("a", 1), ("bc", 20)], ("name", "n")))
@@ -23,6 +23,8 @@ def render_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> st
         a      1
         bc    20
     """
+    if none and not rows:
+        return none
     cells = [["-" if cell is None else one_line(cell) for cell in row] for row in rows]
     numbers = {
         at

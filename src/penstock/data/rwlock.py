@@ -122,7 +122,27 @@ def _change(file: Path, change: Callable[[list[_Entry]], list[_Entry]]) -> None:
                 document.setdefault("write", {})[one.path] = info
             else:
                 document.setdefault("read", {}).setdefault(one.path, []).append(info)
-        write_atomic(file, json.dumps(document).encode(), durable=False)
+        _write(file, json.dumps(document).encode())
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Replace the file's content, in place where there is one.
+
+    A kill leaves the old or the new: both are written in one call, the new with blanks up to the length of the old.
+    Renaming over a file costs ext4 4 ms, and every stage changes this one twice.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        write_atomic(file, data, durable=False)
+        return
+    try:
+        if os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size), 0) < len(data):
+            write_atomic(file, data, durable=False)  # as on a full disk, which then says so
+            return
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
 
 
 def _load(file: Path) -> list[_Entry]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock.base.background import Background
 from penstock.base.errors import Refused
+from penstock.base.numbers import counted
 from penstock.base.threads import begin
 from penstock.demo.deliveries import Flights, Request
 from penstock.demo.shop import Shop
@@ -63,8 +64,8 @@ class Story:
         self._check(deployed["servers"] == 1, "the serve process took revision 1 over")
         self.numbers["offline_auc"] = version["metrics"]["roc_auc"]
         return (
-            f"{count:,} flights in {added[0]['nfiles']} files versioned and pushed; {MODEL}/1 passed "
-            f"{len(verdict['checks'])} checks (ROC AUC {version['metrics']['roc_auc']:.3f} on held-out days) and is live"
+            f"{counted(count, 'flight')} in {added[0]['nfiles']} files versioned and pushed; {MODEL}/1 passed "
+            f"{counted(len(verdict['checks']), 'check')} (ROC AUC {version['metrics']['roc_auc']:.3f} on held-out days) and is live"
         )
 
     def april(self) -> str:
@@ -80,7 +81,7 @@ class Story:
         self._check(stable["label_count"] > 0, "live quality is known")
         self.numbers["april_auc"] = stable["quality"]["roc_auc"]
         return (
-            f"{tally.sent:,} requests for {tally.rows:,} flights, 0 failed, p50 {tally.quantile_ms(0.5):.1f} ms, "
+            f"{counted(tally.sent, 'request')} for {counted(tally.rows, 'flight')}, 0 failed, p50 {tally.quantile_ms(0.5):.1f} ms, "
             f"p99 {tally.quantile_ms(0.99):.0f} ms; live AUC {stable['quality']['roc_auc']:.3f}, {drifted}: "
             "alerted, a retraining waits for newer data"
         )
@@ -151,7 +152,7 @@ class Story:
         return (
             f"offline AUC {offline:.3f} passed the gate; live {finding['name']} {finding['observed']:.3f} against "
             f"{finding['against']:.3f} rolled it back after {served['2']:,} canary requests; "
-            f"{tally.sent:,} requests, {len(tally.failures)} failed"
+            f"{counted(tally.sent, 'request')}, {len(tally.failures)} failed"
         )
 
     def summer(self) -> str:
@@ -190,7 +191,7 @@ class Story:
         )
         return (
             f"June: {drifted}, Brier {brier:.3f}; retrained on January to June, gated, canary in July, champion: "
-            f"live AUC {after:.3f}, {before:.3f} of {MODEL}/1 before; {june.sent + tally.sent:,} requests, 0 failed"
+            f"live AUC {after:.3f}, {before:.3f} of {MODEL}/1 before; {counted(june.sent + tally.sent, 'request')}, 0 failed"
         )
 
     def chain(self) -> str:
@@ -223,7 +224,7 @@ class Story:
         requests = list(self.flights.requests(month, ROWS_A_REQUEST))[-only_last:]
         telling = Background(
             "demo-progress",
-            lambda: self.busy(f"{name}, day {replay.tally.day}: {replay.tally.sent:,} requests"),
+            lambda: self.busy(f"{name}, day {replay.tally.day}: {counted(replay.tally.sent, 'request')}"),
             0.5,
             failing="progress is not shown",
         )

@@ -7,6 +7,7 @@ is no news. What happens once, such as a rollback, is an alert that is not kept 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -70,6 +71,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         return digest_value(self.all_labels)[:16]
 
 
+_CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert. `clean_ms` is since when what it tells of is well again, `ends_ms` when it was closed."""
 
@@ -88,6 +92,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     def subject(self) -> Subject:
         """What it is about."""
         return Subject(name=self.name, endpoint=self.endpoint, labels=self.labels)
+
+    @property
+    def words(self) -> str:
+        """What it is called in a sentence: `guardrail breached`, `not rolled back`."""
+        return _CAPITAL.sub(" ", self.name.removeprefix("Penstock")).lower()
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import metadata
-from penstock.records.metric_names import LOWER_IS_BETTER
+from penstock.records.metric_names import LOWER_IS_BETTER, metric_of
 
 findings = sa.Table(
     "findings",
@@ -99,11 +99,26 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_inconclusive(self) -> bool:
         """Whether quality is worse by more than is allowed, though not surely so: nothing to advance on."""
-        if self.kind != "quality" or self.breached or self.against is None or self.unjudged is not None:
+        worst = self.worst
+        if worst is None or self.breached or self.unjudged is not None:
             return False
-        is_loss = self.name in LOWER_IS_BETTER
-        drop = self.observed - self.against if is_loss else self.against - self.observed
-        return drop > self.limit
+        return self.observed > worst if self.metric in LOWER_IS_BETTER else self.observed < worst
+
+    @property
+    def metric(self) -> str:
+        """The metric that a guardrail on quality is about."""
+        return metric_of(self.name)
+
+    @property
+    def worst(self) -> float | None:
+        """The worst that the metric of a guardrail on quality may be, None where nobody knows or it is none."""
+        if self.kind != "quality":
+            return None
+        if self.name != self.metric:
+            return self.limit
+        if self.against is None:
+            return None
+        return self.against + self.limit if self.name in LOWER_IS_BETTER else self.against - self.limit
 
     @property
     def is_waiting(self) -> bool:

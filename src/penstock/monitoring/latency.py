@@ -54,6 +54,16 @@ class LatencyHistogram:
             self.rises += np.bincount(before[is_rise] + 1, minlength=BUCKETS + 2)
             self.rises -= np.bincount(buckets[is_rise] + 1, minlength=BUCKETS + 2)
 
+    def update_same(self, duration_s: float, count: int) -> None:
+        """Add `count` requests that took as long, the first of which begins anew."""
+        if not count:
+            return
+        bucket = int(np.searchsorted(BOUNDS_S, duration_s))
+        self.counts[bucket] += count
+        if self.rises is not None:
+            self.rises[0] += 1
+            self.rises[bucket + 1] -= 1
+
     def merge(self, other: LatencyHistogram) -> LatencyHistogram:
         """Return the histogram of both."""
         rises = None if self.rises is None or other.rises is None else self.rises + other.rises

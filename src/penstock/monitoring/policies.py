@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.digest import digest_value
 from penstock.base.errors import Conflict
+from penstock.base.numbers import counted
 from penstock.base.store.database import metadata
 from penstock.base.store.events import record_event
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
@@ -162,7 +163,7 @@ def differences(before: PolicyBody | None, after: PolicyBody) -> list[str]:
     old, new = _flat(msgspec.to_builtins(before)), _flat(msgspec.to_builtins(after))
     count = len(before.endpoint.guardrails), len(after.endpoint.guardrails)
     if count[0] != count[1]:
-        return [*_but_guardrails(old, new), f"{count[1]} guardrails instead of {count[0]}"]
+        return [*_but_guardrails(old, new), f"{counted(count[1], 'guardrail')} instead of {count[0]}"]
     names = [
         name for name in [*old, *(key for key in new if key not in old)] if old.get(name) != new.get(name)
     ]

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
+from penstock.base.threads import give_way
 from penstock.monitoring.marks import Marks
 from penstock.stats.sketches import ORDERED_MIN, ItemSketch, QuantileSketch
 
@@ -42,6 +43,8 @@ class Spread(msgspec.Struct, frozen=True, array_like=True):
     ks_deviation: float
 
 
+SORTED_MIN = 200
+"""So many values are put in order first: sketch and marks together then take a third of the time."""
 MOMENT_LIMIT = 1e140
 """Mean and deviation see larger values as this one: the square of 1e308 is no number that sums can go on with."""
 
@@ -80,16 +83,18 @@ class NumberColumn:
     def update(self, values: Array) -> None:
         """Add values of any numeric type."""
         numbers = np.asarray(values, dtype=np.float64)
-        is_finite = np.isfinite(numbers)
-        finite = numbers if is_finite.all() else numbers[is_finite]
+        finite = numbers if all_finite(numbers) else numbers[np.isfinite(numbers)]
         if not len(finite):
             return
         if self.marks is not None and not self.marks.can_count:
             self.marks = None
-        if len(finite) >= ORDERED_MIN:
+        if len(finite) >= SORTED_MIN:
             finite = np.sort(finite)
             low, high = float(finite[0]), float(finite[-1])
-            self.sketch.update_ordered(finite)
+            if len(finite) >= ORDERED_MIN:
+                self.sketch.update_ordered(finite)
+            else:
+                self.sketch.update(finite)
             if self.marks is not None:
                 self.marks.update_ordered(finite)
         else:
@@ -105,8 +110,11 @@ class NumberColumn:
 
     def merged(self, other: NumberColumn) -> NumberColumn:
         """Return the summary of both."""
+        return self._with(other, self.sketch.merged(other.sketch))
+
+    def _with(self, other: NumberColumn, sketch: QuantileSketch) -> NumberColumn:
         result = NumberColumn()
-        result.sketch = self.sketch.merged(other.sketch)
+        result.sketch = sketch
         result.total = self.total + other.total
         result.total_squares = self.total_squares + other.total_squares
         result.low, result.high = min(self.low, other.low), max(self.high, other.high)
@@ -115,6 +123,10 @@ class NumberColumn:
         elif not self.count or not other.count:
             result.marks = other.marks if other.count else self.marks
         return result
+
+    def grown(self, other: NumberColumn) -> NumberColumn:
+        """Return the summary of both, which is as small as one (`QuantileSketch.grown`)."""
+        return self._with(other, self.sketch.grown(other.sketch))
 
     def pack(self) -> list[Any]:
         """Return what the format keeps."""
@@ -129,6 +141,13 @@ class NumberColumn:
         result.sketch = QuantileSketch.from_bytes(sketch)
         result.marks = Marks.unpack(*marks) if marks else None
         return result
+
+
+def all_finite(numbers: Array) -> bool:
+    """Whether no value is NaN or infinite; a sum tells it in half the time that a look at each takes."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = numbers.sum()
+    return bool(np.isfinite(total)) or bool(np.isfinite(numbers).all())
 
 
 class TextColumn:
@@ -253,6 +272,7 @@ class Profile:
             counted: columns of text as how often each text is there.
         """
         for name, values in columns.items():
+            give_way()
             column = self._column_of(name, is_text=values.dtype.kind in "ObUST")
             if column is not None:
                 column.update(values)
@@ -280,9 +300,21 @@ class Profile:
             columns[name] = _merged_column(self._columns.get(name), other._columns.get(name))
         return Profile(self.row_count + other.row_count, columns)
 
+    def grown(self, other: Profile) -> Profile:
+        """Return the profile of both, as small as one, for who adds one part after the other; neither changes."""
+        columns = dict(self._columns)
+        for name, theirs in other._columns.items():
+            give_way()
+            ours = columns.get(name, NumberColumn())
+            if isinstance(ours, NumberColumn) and isinstance(theirs, NumberColumn):
+                columns[name] = ours.grown(theirs)
+            else:
+                columns[name] = _merged_column(columns.get(name), theirs)
+        return Profile(self.row_count + other.row_count, columns)
+
     def to_bytes(self) -> bytes:
         """Serialise in the module's format."""
-        packed = {name: self._columns[name].pack() for name in self.column_names}
+        packed = {name: _packed(self._columns[name]) for name in self.column_names}
         if not self.variation and not self.learned:
             return msgspec.msgpack.encode([FORMAT, self.row_count, packed])
         variation = {name: self.variation[name] for name in sorted(self.variation)}
@@ -318,6 +350,11 @@ class Profile:
         result = Profile(int(row_count), columns)
         result.variation, result.learned = variation, learned
         return result
+
+
+def _packed(column: ColumnProfile) -> list[Any]:
+    give_way()
+    return column.pack()
 
 
 def _merged_column(ours: ColumnProfile | None, theirs: ColumnProfile | None) -> ColumnProfile:

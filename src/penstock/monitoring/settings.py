@@ -11,11 +11,11 @@ from penstock.monitoring.guardrails.limits import (
     FreshnessLimit,
     MultivariateLimit,
     OutlierLimit,
+    QualityLimit,
     SliceSettings,
     SlicesLimit,
     ValuesLimit,
 )
-from penstock.records.metric_names import METRICS
 
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,30 +99,6 @@ class DriftLimit(msgspec.Struct, frozen=True, kw_only=True):
     def covers(self, feature: str) -> bool:
         """Whether the limit is on this feature."""
         return self.features == "any" or feature in self.features
-
-
-class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """How much worse a live metric may be than the stable version's, or than the offline one.
-
-    `max_drop` is in the metric's own unit; for losses (brier, log_loss, calibration_error, mae, rmse, mape)
-    it is a rise. It is breached when the metric is surely worse by more than that. `against`
-    limits it to one comparison: a canary's with the stable version (`stable`), or the stable version's
-    with its offline evaluation (`offline`), which needs more labels where they come in bunches. Labels
-    count that come within `horizon_s` of their prediction's window, however much traffic came since.
-    """
-
-    metric: str
-    max_drop: float
-    against: Literal["any", "stable", "offline"] = "any"
-    min_labels: int = 200
-    horizon_s: float = 604_800.0
-    action: Action | None = None
-
-    def __post_init__(self) -> None:
-        if self.horizon_s <= 0:
-            raise ValueError("horizon_s is positive")
-        if self.metric not in METRICS:
-            raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
 
 
 KINDS = ("errors", "latency", "drift", "quality", "multivariate", "outliers", "values", "freshness", "slices")

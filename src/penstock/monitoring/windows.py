@@ -7,7 +7,7 @@ rows with only quality to the window of their prediction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -115,6 +115,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         """Share of requests that failed, in [0, 1]; 0.0 without requests."""
         return self.error_count / self.request_count if self.request_count else 0.0
 
+    def grown(self, part: Window) -> Window:
+        """Return this window with one more part of it, its sketches as small as those of one (`Profile.grown`)."""
+        return _merged([self, part], Profile.grown)
+
     def counts_only(self) -> Window:
         """Return the window without its sketches: of its requests only the counts are known."""
         return Window(
@@ -141,23 +145,22 @@ class Partial(msgspec.Struct, frozen=True, kw_only=True):
 
 def add_partials(connection: sa.Connection, partials: Iterable[Partial]) -> None:
     """Write partial rows; those that are there already stay as they are."""
-    rows = [_pack(one) for one in partials]
+    rows = [pack(one) for one in partials]
     if rows:
         connection.execute(upsert(connection.dialect.name, windows).on_conflict_do_nothing(), rows)
 
 
-def put_partial(connection: sa.Connection, partial: Partial) -> None:
-    """Write a partial row in the place of what the same worker wrote there before."""
+def put_partial(connection: sa.Connection, values: Mapping[str, Any]) -> None:
+    """Write a packed partial row in the place of what the same worker wrote there before."""
     insert = upsert(connection.dialect.name, windows)
-    values = _pack(partial)
     keys = [column.name for column in windows.primary_key.columns]
     new = {name: insert.excluded[name] for name in values if name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), [values])
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), [dict(values)])
 
 
-def replace_partial(connection: sa.Connection, partial: Partial) -> bool:
-    """Write a partial row over the one that is there; whether it was still there."""
-    values = _pack(partial)
+def replace_partial(connection: sa.Connection, packed: Mapping[str, Any]) -> bool:
+    """Write a packed partial row over the one that is there; whether it was still there."""
+    values = dict(packed)
     keys = [column.name for column in windows.primary_key.columns]
     mine = sa.and_(*(windows.c[name] == values.pop(name) for name in keys))
     return connection.execute(windows.update().where(mine).values(values)).rowcount == 1
@@ -305,14 +308,18 @@ def merge_windows(parts: Sequence[Window]) -> Window:
     """
     if not parts:
         raise ValueError("no windows to merge")
+    return _merged(parts, Profile.merge)
+
+
+def _merged(parts: Sequence[Window], merge: Callable[[Profile, Profile], Profile]) -> Window:
     newest = max(parts, key=lambda part: part.key)
     start_s = min(part.key.start_s for part in parts)
     return Window(
         key=msgspec.structs.replace(newest.key, start_s=start_s),
         window_s=max(part.end_s for part in parts) - start_s,
         latency=reduce(LatencyHistogram.merge, (part.latency for part in parts)),
-        features=reduce(Profile.merge, (part.features for part in parts)),
-        outputs=reduce(Profile.merge, (part.outputs for part in parts)),
+        features=reduce(merge, (part.features for part in parts)),
+        outputs=reduce(merge, (part.outputs for part in parts)),
         quality=reduce(Quality.merge, (part.quality for part in parts)),
         error_run_count=_runs(parts),
         **{name: sum(getattr(part, name) for part in parts) for name in SUMMED},
@@ -326,7 +333,8 @@ def _runs(parts: Sequence[Window]) -> int | None:
     return sum(part.error_run_count or 0 for part in parts)
 
 
-def _pack(partial: Partial) -> dict[str, Any]:
+def pack(partial: Partial) -> dict[str, Any]:
+    """Return a partial as its row; sketches are most of the work, which needs no transaction."""
     window = partial.window
     return {
         **msgspec.structs.asdict(window.key),

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.settings import load_settings
 from penstock.data.formats.plainyaml import parse_plain
 from penstock.data.pointers.metafiles import DEFINITION_FILE, find_definitions
 from penstock.data.repository import DataRepository
@@ -113,6 +112,8 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
     plain = _load_plain(path)
     if plain is not None:
         return tuple(_stage(path, name, entry, home) for name, entry in plain.items())
+    from penstock.base.settings import load_settings  # what names the lines of mistakes
+
     settings = load_settings(path, DefinitionSettings)
     document = {"stages": settings.stages, **({} if settings.vars is None else {"vars": settings.vars})}
     if needs_templates(document):

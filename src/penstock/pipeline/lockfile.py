@@ -7,20 +7,20 @@ Source: DVC 3.67 `dvc/stage/serialize.py`, `dvc/dvcfile.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from penstock.base.conflicts import refuse_conflict
-from penstock.base.digest import digest_value
+from penstock.base.digest import digest_bytes, digest_value
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
-from penstock.base.yaml12 import load
 from penstock.data.formats.output import HashInfo, check_md5
-from penstock.data.formats.plainyaml import parse_plain
+from penstock.data.formats.plainyaml import NotYamlError, load, parse_plain
+from penstock.data.pointers.metafiles import find_definitions
+from penstock.data.repository import DataRepository
 from penstock.pipeline.stage import Stage
 
 LOCK_FILE = "dvc.lock"
@@ -94,7 +94,7 @@ def parse_lock(text: str, name: str) -> dict[str, LockEntry]:
         document = parse_plain(text) or load(text) or {}
         stages = document.get("stages", {})
         return {stage: _parse_entry(entry) for stage, entry in stages.items()}
-    except yaml.YAMLError as error:
+    except NotYamlError as error:
         problem = " ".join(str(error).split())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"not a dvc.lock: {error!r}"
@@ -134,6 +134,28 @@ def drop_entries(root: Path, name: str) -> Path | None:
     else:
         path.unlink()
     return path
+
+
+def lock_digest(repo: DataRepository) -> str | None:
+    """Return the digest of the pipelines' locks as they are, or None where there are none."""
+    locks = read_locks(repo)
+    return digest_bytes(locks) if locks is not None else None
+
+
+def lock_files(repo: DataRepository) -> list[str]:
+    """Return the locks there may be, relative to the root."""
+    found = [path.with_name(LOCK_FILE) for path in find_definitions(repo)]
+    return [path.relative_to(repo.root).as_posix() for path in found] or [LOCK_FILE]
+
+
+def read_locks(repo: DataRepository) -> bytes | None:
+    """Return the root's lock as it is, or, where others are, a JSON mapping of all their texts by path."""
+    found = {
+        name: (repo.root / name).read_bytes() for name in lock_files(repo) if (repo.root / name).is_file()
+    }
+    if list(found) == [LOCK_FILE]:
+        return found[LOCK_FILE]
+    return json.dumps({name: data.decode() for name, data in found.items()}).encode() if found else None
 
 
 def _path_document(item: LockedPath) -> dict[str, Any]:

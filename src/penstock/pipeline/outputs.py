@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from penstock.base.errors import Invalid
-from penstock.base.yaml12 import load
 from penstock.data.formats.output import Output
+from penstock.data.formats.plainyaml import NotYamlError, load
 from penstock.data.repository import DataRepository
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import LockEntry, load_entries, parse_lock
@@ -89,7 +87,7 @@ def _raw_stages(definition: str) -> dict[str, dict[str, Any]]:
     try:
         stages = (load(definition) or {}).get("stages") or {}
         return {name: stage for name, stage in stages.items() if isinstance(stage, dict)}
-    except (yaml.YAMLError, AttributeError):
+    except (NotYamlError, AttributeError):
         return {}
 
 

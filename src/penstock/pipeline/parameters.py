@@ -9,10 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.yaml12 import load
+from penstock.data.formats.plainyaml import load
 from penstock.pipeline.python_values import parse_python
 from penstock.pipeline.stage import ParameterRef
 
@@ -69,7 +67,7 @@ def parse_any(text: str, path: PurePath) -> Any:
         if path.suffix.lower() == ".py":
             return parse_python(text)
         return load(text)
-    except (ValueError, SyntaxError, yaml.YAMLError) as error:
+    except (ValueError, SyntaxError) as error:
         problem = " ".join(str(error).split())
         raise Invalid(f"{path}: {problem}", code="pipeline.bad_values", path=str(path)) from None
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.base.process import die_with_parent
+from penstock.base.process import die_with_parent, with_own_programs
 from penstock.base.threads import begin
+from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
 HELD_S = 2.0
@@ -27,7 +28,7 @@ class Command:
     def __init__(self, text: str, directory: Path, variables: Mapping[str, str] | None = None) -> None:
         added = [f"{name}={value}" for name, value in (variables or {}).items()]
         self._process = subprocess.Popen(
-            ["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", text],
+            with_own_programs(["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", text]),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -107,8 +108,11 @@ class _Held:
                 )
 
 
-def run_command(
-    command: str, directory: Path, on_line: Callable[[str], None], variables: Mapping[str, str] | None = None
-) -> int:
-    """Run `command` with the shell in `directory` to its end and return its exit code; `on_line` gets each line."""
-    return Command(command, directory, variables).follow(on_line)
+def run_command(name: str, command: str, root: Path, on_line: Callable[[str], None]) -> int:
+    """Run `command` with the shell in `root` to its end and return its exit code; `on_line` gets each line.
+
+    What it started is noted as that of a stage is: where this process is killed, it is ended later.
+    """
+    begun = Command(command, root, {ROOT: str(root)})
+    with noted(root, name, begun.group):
+        return begun.follow(on_line)

@@ -136,8 +136,7 @@ class ServeProcess:
         companion: Callable[[DataPlane, Any], Companion] | None = None,
         tracer: Tracer | None = None,
     ) -> None:
-        self._database = database
-        self._options = options
+        self._database, self._options = database, options
         self._socket = bound or bind(options.host, options.port)
         self.url = url_of(self._socket, options.host, options.tls)
         try:
@@ -168,8 +167,7 @@ class ServeProcess:
         self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._told: dict[str, str] = {}
-        self._marking = threading.Lock()
-        self._reporting = threading.Lock()
+        self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
         )
@@ -177,10 +175,12 @@ class ServeProcess:
         self._heart = Background(
             "penstock-beat", self._beat, options.beat_s, failing="deployments are not told that this serves"
         )
-        self.dataplane.lifecycle = self
+        self.dataplane.lifecycle, self.dataplane.refuse = self, self._recorder.refuse
         self._tracer = tracer
         self.dataplane.is_traced = tracer is not None
         answering = application(self.dataplane)
+        if tracer is not None:
+            tracer.count_lost(answering.state.metrics.count_lost_spans)
         self._server = make_server(
             answering if tracer is None else CallersTrace(answering),
             drain_s=options.drain_s,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,6 +43,49 @@ def find_tracer(variables: Mapping[str, str]) -> tuple[Tracer | None, str]:
     return OtlpTracer(), ""
 
 
+class _Sending:
+    """An exporter of spans that says once that the collector is away, and once that it is there again."""
+
+    def __init__(self, exporter: Any) -> None:
+        self._exporter, self._is_away = exporter, False
+        self.count: Callable[[int], None] = lambda _: None
+
+    def export(self, spans: Sequence[Any]) -> Any:
+        """Send spans; what is not taken is lost."""
+        why = "it refused spans, or did not answer"
+        try:
+            result = self._exporter.export(spans)
+            is_taken = result.name == "SUCCESS"
+        except Exception as error:
+            self._note_lost(len(spans), str(error))
+            raise
+        if is_taken:
+            if self._is_away:
+                logger.warning("the collector of spans takes them again")
+            self._is_away = False
+        else:
+            self._note_lost(len(spans), why)
+        return result
+
+    def _note_lost(self, count: int, why: str) -> None:
+        self.count(count)
+        if not self._is_away:
+            logger.warning(
+                "the collector of spans is away (%s): spans are lost until it answers; "
+                "penstock_spans_lost_total counts them",
+                why,
+            )
+        self._is_away = True
+
+    def shutdown(self) -> None:
+        """End."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send what waits."""
+        return bool(self._exporter.force_flush(timeout_millis))
+
+
 class OtlpTracer:
     """Makes spans, and sends them in batches from a thread of its own. Made after a fork, not before."""
 
@@ -58,10 +101,18 @@ class OtlpTracer:
         if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "penstock"}))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        # what it says at each of its tries is said here once; how many spans are lost is counted
+        logging.getLogger(OTLPSpanExporter.__module__).disabled = True
+        self._sending = _Sending(OTLPSpanExporter())
+        exporter: Any = self._sending  # an exporter by its methods: its class is imported here only
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("penstock", penstock.__version__)
         self._context_of = TraceContextTextMapPropagator().extract
         self._server, self._internal, self._failed = SpanKind.SERVER, SpanKind.INTERNAL, StatusCode.ERROR
+
+    def count_lost(self, count: Callable[[int], None]) -> None:
+        """Tell `count` of spans that no collector took."""
+        self._sending.count = count
 
     def tell(self, exchange: Exchange, of: Caller) -> None:
         """Make the span of a prediction that just ended."""

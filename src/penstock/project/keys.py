@@ -8,36 +8,17 @@ which one is this machine's own.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from penstock.base.errors import Conflict, Invalid, NotFound, Refused
 from penstock.base.files import write_atomic
 from penstock.base.signing import PublicKey, SigningKey, make_key, parse_public_key, parse_signing_key
+from penstock.project.places import KeySources
 
 OWN = "signing"
-
-
-@dataclass(frozen=True)
-class KeySources:
-    """What the environment says of keys: the secret or the file it lies in, and whom to trust besides."""
-
-    secret: str | None = field(default=None, repr=False)
-    secret_file: str | None = None
-    trusted: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, variables: Mapping[str, str]) -> KeySources:
-        """Return what `PENSTOCK_SIGNING_KEY`, `PENSTOCK_SIGNING_KEY_FILE` and `PENSTOCK_TRUSTED_KEYS` say."""
-        trusted = variables.get("PENSTOCK_TRUSTED_KEYS", "").replace(",", "\n").splitlines()
-        return cls(
-            secret=variables.get("PENSTOCK_SIGNING_KEY") or None,
-            secret_file=variables.get("PENSTOCK_SIGNING_KEY_FILE") or None,
-            trusted=tuple(one.strip() for one in trusted if one.strip()),
-        )
 
 
 class KeyRing:

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from penstock.base.errors import Invalid, NotARepository
+from penstock.base.errors import NotARepository
 from penstock.data.repository import find_root
-from penstock.project.keys import KeySources
 from penstock.project.lineage_target import LineageTarget
-from penstock.project.project import HOME, Places, Project
-from penstock.project.settings import ProjectSettings, load_project_settings, read_places
+from penstock.project.places import HOME, KeySources, Places, absolute_store, read_written
+from penstock.project.project import Project
 
 
 def open_project(start: Path, variables: Mapping[str, str], *, actor: str | None = None) -> Project:
@@ -95,29 +94,17 @@ def terminal_person() -> str:
 
 
 def _compose(root: Path, variables: Mapping[str, str], actor: str | None) -> Project:
-    problem: Invalid | None = None
-    try:
-        settings = load_project_settings(root)
-    except Invalid as error:
-        settings, problem = read_places(root), error
-    return Project(
-        _places(root, settings, variables), settings, actor or f"person:{_user(variables)}", problem
-    )
+    return Project(_places(root, variables), None, actor or f"person:{_user(variables)}")
 
 
-def _places(root: Path, settings: ProjectSettings, variables: Mapping[str, str]) -> Places:
-    store = variables.get("PENSTOCK_STORE") or settings.store
-    artifacts = variables.get("PENSTOCK_ARTIFACTS") or settings.artifacts
-    prefix = "sqlite:///"
-    if store.startswith(prefix) and not store.startswith(f"{prefix}/"):
-        store = f"{prefix}{root / store.removeprefix(prefix)}"
-    if "://" not in artifacts:
-        artifacts = str(root / artifacts)
+def _places(root: Path, variables: Mapping[str, str]) -> Places:
+    written = read_written(root)
+    artifacts = variables.get("PENSTOCK_ARTIFACTS") or written.artifacts
     return Places(
         root=root,
         home=root / HOME,
-        store_url=store,
-        artifacts_url=artifacts,
+        store_url=absolute_store(root, variables.get("PENSTOCK_STORE") or written.store),
+        artifacts_url=artifacts if "://" in artifacts else str(root / artifacts),
         keys=KeySources.of(variables),
         lineage=LineageTarget.of(variables),
     )

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.base.git import Git
-from penstock.base.store.database import Database, connect
-from penstock.base.store.migrate import upgrade
-from penstock.base.store.writer import GroupWriter
 from penstock.data.repository import DataRepository
-from penstock.project.keys import KeyRing, KeySources
-from penstock.project.lineage_target import LineageTarget
-from penstock.project.settings import ProjectSettings
-from penstock.storage.content import ContentStore
-from penstock.storage.resolve import open_backend
+from penstock.project.places import Places
 
-HOME = ".penstock"
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a project's state lies; URLs are absolute."""
-
-    root: Path
-    home: Path
-    store_url: str
-    artifacts_url: str
-    cache_dir: Path | None = None
-    keys: KeySources = field(default_factory=KeySources)
-    lineage: LineageTarget = field(default_factory=LineageTarget)
-    own_root: Path | None = None
-    """Where the project itself is, for a tree beside it that is gone afterwards (see `Project.at`)."""
+if TYPE_CHECKING:
+    from penstock.base.store.database import Database
+    from penstock.base.store.writer import GroupWriter
+    from penstock.project.keys import KeyRing
+    from penstock.project.settings import ProjectSettings
+    from penstock.storage.content import ContentStore
 
 
 class Project:
@@ -43,12 +27,9 @@ class Project:
     `actor` is who acts, for the audit: `person:ada`, `ci`, `controller`.
     """
 
-    def __init__(
-        self, places: Places, settings: ProjectSettings, actor: str, problem: Invalid | None = None
-    ) -> None:
+    def __init__(self, places: Places, settings: ProjectSettings | None, actor: str) -> None:
         self._places, self._settings, self._actor = places, settings, actor
-        self.settings_problem = problem
-        """Why penstock.yaml cannot be used, None when it can; what needs no settings works all the same."""
+        self._problem: Invalid | None = None
 
     @property
     def places(self) -> Places:
@@ -62,18 +43,35 @@ class Project:
         Raises:
             Invalid: it is wrong.
         """
-        if self.settings_problem is not None:
-            raise self.settings_problem
-        return self._settings
+        read = self.readable_settings
+        if self._problem is not None:
+            raise self._problem
+        return read
+
+    @property
+    def settings_problem(self) -> Invalid | None:
+        """Why penstock.yaml cannot be used, None when it can; what needs no settings works all the same."""
+        _ = self.readable_settings
+        return self._problem
 
     @property
     def readable_settings(self) -> ProjectSettings:
-        """What penstock.yaml says; of a wrong one its name and places, and defaults: to serve on, never to judge."""
+        """What penstock.yaml says; of a wrong one its name and places, and defaults: to serve on, never to judge.
+
+        It is read when it is asked for first; what a command that needs none of it would wait for is its rules.
+        """
+        if self._settings is None:
+            from penstock.project.settings import load_project_settings, read_places
+
+            try:
+                self._settings = load_project_settings(self.root)
+            except Invalid as error:
+                self._settings, self._problem = read_places(self.root), error
         return self._settings
 
     def go_by(self, settings: ProjectSettings, problem: Invalid | None = None) -> None:
         """Take what penstock.yaml says now; the places of the store and the artifacts stay as they are."""
-        self._settings, self.settings_problem = settings, problem
+        self._settings, self._problem = settings, problem
 
     @property
     def actor(self) -> str:
@@ -106,6 +104,9 @@ class Project:
     @cached_property
     def database(self) -> Database:
         """The store, its schema current."""
+        from penstock.base.store.database import connect
+        from penstock.base.store.migrate import upgrade
+
         if self.places.store_url.startswith("sqlite"):
             _ = self.home
         database = connect(self.places.store_url)
@@ -115,11 +116,16 @@ class Project:
     @cached_property
     def writer(self) -> GroupWriter:
         """The store's writer for servers, where many write at once."""
+        from penstock.base.store.writer import GroupWriter
+
         return GroupWriter(self.database)
 
     @cached_property
     def artifacts(self) -> ContentStore:
         """The artifact store."""
+        from penstock.storage.content import ContentStore
+        from penstock.storage.resolve import open_backend
+
         return ContentStore(open_backend(self.places.artifacts_url))
 
     @cached_property
@@ -130,6 +136,8 @@ class Project:
     @property
     def keys(self) -> KeyRing:
         """Whose signatures count, as penstock.yaml says now, and the key to sign with."""
+        from penstock.project.keys import KeyRing
+
         _ = self.home
         return KeyRing(self.places.home / "keys", self.places.keys, self.readable_settings.trusted_keys)
 

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import yaml
 
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
 from penstock.ci.cron import parse_cron
 from penstock.monitoring.rowwise.rows import ROWS_MAX
 from penstock.monitoring.settings import AlertSettings, EndpointSettings
+from penstock.project.places import DEFAULT_ARTIFACTS, DEFAULT_STORE, SETTINGS_FILE, read_written
 from penstock.registry.gates.settings import GateEntry
 
-SETTINGS_FILE = "penstock.yaml"
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+")
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+")
 PUBLIC_KEY = re.compile(r"ed25519:[A-Za-z0-9+/]{43}=(\s.*)?")
-DEFAULT_STORE = "sqlite:///.penstock/penstock.db"
-DEFAULT_ARTIFACTS = ".penstock/artifacts"
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,19 +76,34 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.schedule is not None or bool(self.sources)
 
 
+class OidcSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The AWS role that a CI system's own short-lived token is taken for, in the place of keys that last."""
+
+    role: str
+    region: str
+
+    def __post_init__(self) -> None:
+        if not _ROLE.fullmatch(self.role):
+            raise ValueError("role is an AWS role's ARN, like arn:aws:iam::123456789012:role/NAME")
+        if not _REGION.fullmatch(self.region):
+            raise ValueError("region is an AWS region, like eu-central-1")
+
+
 class CiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `penstock ci run` runs before the pipeline; no `tests` means none.
 
     `install` is how a CI system's fresh machine gets the project's packages, instead of what its files say. `deploy` is
     what becomes of a version that passed on the default branch: nothing, champion, champion and all of its
     endpoints' traffic, or the first share of their rollouts. `image` is the container image of Kubeflow's components,
-    which has git, Penstock and the project's packages. `on` says when it runs without a push.
+    which has git, Penstock and the project's packages. `on` says when it runs without a push. `oidc` gives the
+    files of GitHub and GitLab a role on AWS instead of keys.
     """
 
     tests: str | None = None
     install: str | None = None
     image: str | None = None
     on: TriggerSettings = TriggerSettings()
+    oidc: OidcSettings | None = None
     deploy: Literal["none", "promote", "rollout", "full"] = "none"
 
 
@@ -195,14 +209,7 @@ def load_project_settings(root: Path) -> ProjectSettings:
 
 def read_places(root: Path) -> ProjectSettings:
     """Return the name and the places that a wrong penstock.yaml still says, with defaults for everything else."""
-    try:
-        read = yaml.safe_load((root / SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        read = None
-    said = read if isinstance(read, dict) else {}
-    kept = {key: said[key] for key in ("store", "artifacts") if isinstance(said.get(key), str)}
-    name = said.get("project")
-    return ProjectSettings(project=name if isinstance(name, str) else root.name, **kept)
+    return ProjectSettings(**read_written(root)._asdict())
 
 
 def require_model(settings: ProjectSettings, root: Path) -> ModelSettings:

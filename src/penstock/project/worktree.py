@@ -16,6 +16,7 @@ from pathlib import Path
 from penstock.base.errors import Invalid
 from penstock.base.git import Git, find_git_root
 from penstock.base.running import is_running
+from penstock.pipeline.running.survivors import end_survivors
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 
@@ -26,12 +27,13 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
 
     Raises:
         Invalid: the project is not in a git repository, or is not there at that commit.
+        Conflict: what a killed process began in its tree cannot be ended.
     """
     git_root = require_git(project)
     place = project.root.relative_to(git_root)
     home = project.home / "worktrees"
     home.mkdir(exist_ok=True)
-    _remove_abandoned(git_root, home)
+    _remove_abandoned(git_root, home, place)
     tree = home / f"{os.getpid()}-{secrets.token_hex(4)}"
     git = Git(git_root)
     git.run("worktree", "add", "--quiet", "--detach", str(tree), commit)
@@ -68,11 +70,13 @@ def require_git(project: Project) -> Path:
     return git_root
 
 
-def _remove_abandoned(git_root: Path, home: Path) -> None:
+def _remove_abandoned(git_root: Path, home: Path, place: Path) -> None:
+    """Take away the trees of processes that were killed, after ending what these had begun there."""
     git = Git(git_root)
     for tree in home.iterdir():
         pid = tree.name.partition("-")[0]
         if not (pid.isdigit() and is_running(int(pid))):
+            end_survivors(tree / place)
             _remove(git, tree)
 
 

@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 MAX_KEY = 250
 MAX_PARAM_VALUE = 6000
@@ -94,7 +95,7 @@ def limit_count(what: str, count: int) -> None:
     """
     if count > MAX_LISTED:
         raise Invalid(
-            f"'{what}' holds {count} values; at most {MAX_LISTED} can be searched at once",
+            f"'{what}' holds {counted(count, 'value')}; at most {MAX_LISTED} can be searched at once",
             code="request.too_many",
             hint="ask in several requests",
             field=what,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.base.numbers import counted
+
 CheckStatus = Literal["pass", "fail", "error", "skipped", "waiting"]
 Severity = Literal["block", "warn"]
 
@@ -193,12 +195,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             return "no gates are set: nothing was checked but that it loads"
         passed = sum(check.status == "pass" for check in self.checks)
         if passed == len(self.checks):
-            return f"{passed} of {passed} checks passed"
+            return f"{passed} of {counted(passed, 'check')} passed"
         blocking = len(self.blocking)
         waived = sum(check.waiver is not None for check in self.checks)
         waits = sum(check.status == "waiting" for check in self.checks)
         warned = len(self.checks) - passed - blocking - waived - waits
-        words = [f"{passed} of {len(self.checks)} checks passed"]
+        words = [f"{passed} of {counted(len(self.checks), 'check')} passed"]
         words += [f"{blocking} refuse{'s' if blocking == 1 else ''} it"] if blocking else []
         words += [f"{waived} waived"] if waived else []
         words += [f"{waits} asked at each door"] if waits else []

@@ -85,24 +85,47 @@ def examine_verdict(
     """
     if verdict.envelope is None:
         return Proof("unsigned", "it is not signed; verdicts before signing were not")
-    try:
-        envelope = parse_envelope(verdict.envelope)
-        opened = open_envelope(envelope, keys)
-        statement = opened[0] if opened else read_statement(envelope)
-        difference = _difference(statement, verdict, was_called)
-    except Corrupt as error:
-        return Proof("damaged", error.message)
-    signer = opened[1].id if opened else envelope.signatures[0].keyid
-    if difference is not None:
-        return Proof("damaged", f"it was changed after it was signed: {difference}", signer)
-    if opened is None:
-        return Proof("untrusted", f"it is signed by the key {signer[:16]}, which is not trusted here", signer)
+    proof, statement = examine(
+        verdict.envelope, keys, "it", lambda statement: _difference(statement, verdict, was_called)
+    )
+    if not proof.holds:
+        return proof
+    signer = str(proof.key)
     vouched = statement["predicate"].get(ADOPTED)
     if isinstance(vouched, dict):
         when = format_ms(int(vouched.get("time_ms", 0)))
         sentence = f"unsigned when it was made, before signing; {vouched.get('actor')} vouched for it on {when} (key {signer[:16]})"
         return Proof("proven", sentence, signer)
     return Proof("proven", f"signed by the key {signer[:16]}", signer)
+
+
+def examine(
+    envelope: str,
+    keys: Mapping[str, PublicKey],
+    what: str,
+    difference: Callable[[dict[str, Any]], str | None],
+) -> tuple[Proof, dict[str, Any]]:
+    """Say whether one of the keys signed an envelope and what is recorded is still as signed; return its statement too.
+
+    Args:
+        keys: the trusted keys, by their ids.
+        what: what it is about, as the sentences begin: "it".
+        difference: what a statement says otherwise than what is recorded; None when nothing.
+    """
+    try:
+        parsed = parse_envelope(envelope)
+        opened = open_envelope(parsed, keys)
+        statement = opened[0] if opened else read_statement(parsed)
+        found = difference(statement)
+    except Corrupt as error:
+        return Proof("damaged", error.message), {}
+    signer = opened[1].id if opened else parsed.signatures[0].keyid
+    if found is not None:
+        return Proof("damaged", f"{what} was changed after it was signed: {found}", signer), statement
+    sentence = f"{what} is signed by the key {signer[:16]}"
+    if opened is None:
+        return Proof("untrusted", f"{sentence}, which is not trusted here", signer), statement
+    return Proof("proven", sentence, signer), statement
 
 
 def _difference(

@@ -18,6 +18,7 @@ import pandera.polars as pa
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 Type = Literal["string", "integer", "number", "boolean", "date", "datetime"]
 
@@ -87,7 +88,11 @@ def validate(table: pl.DataFrame, schema: TableSchema) -> list[dict[str, Any]]:
     if table.height < schema.rows.min:
         findings.append(
             _finding(
-                None, "rows", table.height, None, f"{table.height} rows, at least {schema.rows.min} expected"
+                None,
+                "rows",
+                table.height,
+                None,
+                f"{counted(table.height, 'row')}, at least {schema.rows.min} expected",
             )
         )
     if schema.extra_columns == "forbid":
@@ -158,7 +163,7 @@ def _translate(
                 "missing values",
                 count,
                 None,
-                f"{name}: {count:,} of {table.height:,} values are missing",
+                f"{name}: {count:,} of {counted(table.height, 'value')} are missing",
             )
         elif name in table.columns:
             rule = str(getattr(item.check, "name", "") or "")
@@ -178,7 +183,9 @@ def _broken_rule(table: pl.DataFrame, name: str, rule: str, limits: ColumnRule) 
         broken = column.filter(~column.is_in(list(limits.values or ())))
         limit = "one of the known values"
         example = broken[0] if len(broken) else None
-    sentence = f"{name}: {len(broken):,} of {table.height:,} values break «{limit}», such as {example!r}"
+    sentence = (
+        f"{name}: {len(broken):,} of {counted(table.height, 'value')} break «{limit}», such as {example!r}"
+    )
     return _finding(name, rule, len(broken), example, sentence)
 
 

@@ -176,6 +176,7 @@ class Service:
         except PenstockError as error:
             is_mistake = isinstance(error, Invalid | NotFound)
             self._counts.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
+            self._dataplane.note_refusal(endpoint, error)
             raise
         except Exception:
             self._counts.count_refusal(endpoint, "error")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES
 from penstock.rpc.messages import ModelInferResponse
 from penstock.serving.codecs import (
@@ -50,7 +51,7 @@ def read_request(message: Any, received_s: float) -> tuple[InferRequest, Encodin
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise bad_request(
-            f"raw_input_contents holds {len(raw)} tensors, but there are {len(message.inputs)} inputs: it holds "
+            f"raw_input_contents holds {counted(len(raw), 'tensor')}, but there are {counted(len(message.inputs), 'input')}: it holds "
             "every input or none",
             "bad_request",
         )
@@ -140,7 +141,7 @@ def _typed(one: Any) -> Tensor:
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if len(values) != count:
         raise bad_request(
-            f"input {one.name!r}: shape {shape} holds {count} elements, but contents {len(values)}",
+            f"input {one.name!r}: shape {shape} holds {counted(count, 'element')}, but contents {len(values)}",
             "bad_shape",
         )
     return Tensor(one.name, one.datatype, values.reshape(shape))

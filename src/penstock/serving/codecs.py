@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES, Column, Signature
 from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary
@@ -95,7 +96,7 @@ def decode_request(
         return _raw_request(body, signature, received_s), Encoding(default=True)
     if json_size is not None and json_size > len(body):
         raise bad_request(
-            f"Inference-Header-Content-Length is {json_size}, but the body has {len(body)} bytes",
+            f"Inference-Header-Content-Length is {json_size}, but the body has {counted(len(body), 'byte')}",
             "bad_header",
         )
     view = memoryview(body)
@@ -113,7 +114,9 @@ def decode_request(
         tensor, rest = _tensor(one, rest)
         tensors.append(tensor)
     if len(rest):
-        raise bad_request(f"{len(rest)} bytes follow the last binary tensor", "bad_request")
+        raise bad_request(
+            f"{counted(len(rest), 'byte follows', 'bytes follow')} the last binary tensor", "bad_request"
+        )
     outputs = None if request.outputs is None else tuple(one.name for one in request.outputs)
     decoded = InferRequest(
         tensors=tuple(tensors),
@@ -156,7 +159,8 @@ def check_shape(name: str, shape: Sequence[int]) -> None:
         return
     if len(shape) > DIMENSIONS_MAX:
         raise bad_request(
-            f"input {name!r} has {len(shape)} dimensions; at most {DIMENSIONS_MAX} are read", "bad_shape"
+            f"input {name!r} has {counted(len(shape), 'dimension')}; at most {DIMENSIONS_MAX} are read",
+            "bad_shape",
         )
     if any(size < 0 for size in shape):
         raise bad_request(f"input {name!r}: shape {list(shape)} has a negative dimension", "bad_shape")
@@ -191,7 +195,8 @@ def _tensor(one: _Input, rest: memoryview) -> tuple[Tensor, memoryview]:
         raise bad_request(f"input {one.name!r} has both data and binary_data_size", "bad_request")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
         raise bad_request(
-            f"input {one.name!r}: binary_data_size is {size!r}, but {len(rest)} bytes are left", "bad_request"
+            f"input {one.name!r}: binary_data_size is {size!r}, but {counted(len(rest), 'byte is', 'bytes are')} left",
+            "bad_request",
         )
     values = from_binary(one.name, one.datatype, one.shape, rest[:size])
     return Tensor(one.name, one.datatype, values), rest[size:]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.records.signature import Column
 from penstock.serving.beside.guests import Guests
 from penstock.serving.beside.shadows import Shadows
@@ -78,6 +78,7 @@ class DataPlane:
         self.shadows = Shadows(self.engine)
         self.statistics = Statistics(recorder, shared_folder, worker)
         self.lifecycle: Lifecycle | None = None
+        self.refuse: Callable[[str, str], None] | None = None
         self.is_traced = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -85,6 +86,13 @@ class DataPlane:
     def recorder_state(self) -> RecorderState:
         """How full the recorder is, and what it had no room for."""
         return self._recorder.state
+
+    def note_refusal(self, endpoint: str, error: PenstockError) -> None:
+        """Note that a request was refused, where that was a mistake of who asked an endpoint that is served."""
+        if self.refuse is None or endpoint not in self.repository.served:
+            return
+        if isinstance(error, Invalid | NotFound):
+            self.refuse(endpoint, error.code)
 
     def close(self) -> None:
         """End the engine's threads; shadow predictions that still wait are left out."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request
@@ -80,7 +81,7 @@ def _only(plan: _Plan, tensor: Tensor) -> tuple[Columns, int] | None:
         return None
     if shape[1] != len(plan.inputs) or not shape[0]:
         raise bad_request(
-            f"input {tensor.name!r} has the shape {list(shape)}; for the model's {len(plan.inputs)} columns it is "
+            f"input {tensor.name!r} has the shape {list(shape)}; for the model's {counted(len(plan.inputs), 'column')} it is "
             f"[n, {len(plan.inputs)}], with n at least 1",
             "bad_shape",
             f"its inputs: {', '.join(plan.names)}",
@@ -132,7 +133,8 @@ def _one_by_one(plan: _Plan, tensors: Sequence[Tensor]) -> tuple[Columns, int]:
         rows = _row_count(column, values)
         if row_count not in (-1, rows):
             raise bad_request(
-                f"input {tensor.name!r} has {rows} rows, the inputs before it {row_count}", "bad_shape"
+                f"input {tensor.name!r} has {counted(rows, 'row')}, the inputs before it {row_count}",
+                "bad_shape",
             )
         row_count = rows
         columns[tensor.name] = values

@@ -20,31 +20,36 @@ _DIGITS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
 _PAIRS = np.stack([_DIGITS[np.arange(1024) >> 5], _DIGITS[np.arange(1024) & 31]], axis=1)
 _LOW = np.arange(1024) & 31
 _SUMS = (np.arange(1024) >> 5) + (2 * _LOW) // 32 + (2 * _LOW) % 32
+_CHECKS = _DIGITS[-(np.arange(32)[:, None] + _SUMS) % 32]
+"""The check character by the sum of all other digits, and the last two."""
 
 
-def encode_run(first: PredictionId, count: int) -> npt.NDArray[np.bytes_]:
-    """Return the ids of `count` rows as ASCII, the first of them `first`; about 0.2 us a row.
+def encode_run(first: PredictionId, count: int) -> npt.NDArray[np.uint8]:
+    """Return the ids of `count` rows as ASCII, `(count, LENGTH)`, the first of them `first`; about 25 ns a row.
+
+    Blocks of 1,024 ids differ in their last two digits and the check alone.
 
     Example:
         >>> first = PredictionId(1, 2, 3, "stable", 4, 5)
-        >>> encode_run(first, 2)[1].decode() == PredictionId(1, 2, 3, "stable", 4, 6).encode()
+        >>> encode_run(first, 2)[1].tobytes().decode() == PredictionId(1, 2, 3, "stable", 4, 6).encode()
         True
     """
     text = first.encode()
-    head = np.frombuffer(text[:24].encode(), dtype=np.uint8)
     known = sum(
         int(_SUMS[32 * ALPHABET.index(text[i]) + ALPHABET.index(text[i + 1])]) for i in range(0, 24, 2)
     )
-    low = (np.int64((first.worker & 3) << 28) + first.counter) + np.arange(count, dtype=np.int64)
-    out = np.empty((count, LENGTH), dtype=np.uint8)
-    out[:, :24] = head
-    sums = np.full(count, known, dtype=np.int64)
-    for place, shift in ((24, 20), (26, 10), (28, 0)):
-        pairs = (low >> shift) & 1023
-        out[:, place : place + 2] = _PAIRS[pairs]
-        sums += _SUMS[pairs]
-    out[:, 30] = _DIGITS[-sums % 32]
-    found: npt.NDArray[np.bytes_] = out.view(f"S{LENGTH}").ravel()
+    begin = ((first.worker & 3) << 28) + first.counter
+    blocks = np.arange(begin >> 10, (begin + max(1, count) - 1 >> 10) + 1)
+    high, middle = blocks >> 10 & 1023, blocks & 1023
+    one = np.empty((1024, LENGTH), dtype=np.uint8)
+    one[:, :24] = np.frombuffer(text[:24].encode(), dtype=np.uint8)
+    one[:, 28:30] = _PAIRS
+    out = np.empty((len(blocks), 1024, LENGTH), dtype=np.uint8)
+    out[:] = one
+    out[:, :, 24:26] = _PAIRS[high][:, None, :]
+    out[:, :, 26:28] = _PAIRS[middle][:, None, :]
+    out[:, :, 30] = _CHECKS[(known + _SUMS[high] + _SUMS[middle]) % 32]
+    found: npt.NDArray[np.uint8] = out.reshape(-1, LENGTH)[begin & 1023 : (begin & 1023) + count]
     return found
 
 

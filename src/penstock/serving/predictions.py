@@ -7,15 +7,17 @@ job, a run of rows is one row of the store, and each of its rows is found by its
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from penstock.base.errors import Corrupt, Invalid
-from penstock.base.store.database import metadata, upsert
+from penstock.base.store.database import insert_rows, metadata, upsert
 from penstock.serving.loaders.model import Array, Columns, Matrix
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.prediction_runs import cut, lowest_id, nth_id, place_in
@@ -45,11 +47,13 @@ labels = sa.Table(
     sa.Column("sent_by", sa.String(128)),
 )
 LOOKED_FACTOR = 10
+FRAMED_BYTES = 4096
+"""Matrices up to here are encoded by filling a frame."""
 BATCH_COUNT = 500
 """Ids in one query; SQLite allows 32,766 variables."""
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One version's answer to one request; `features` None when it was not sampled.
 
     `slices` are the features by which quality is told apart, which every answer keeps where they are named.
@@ -69,6 +73,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     slices: bytes | None = None
 
 
+_FIELDS = tuple(one.name for one in msgspec.structs.fields(Prediction))
+
+
 class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
     """The truth about a prediction as it came at one time, one value a row; None where it said nothing new.
 
@@ -84,25 +91,53 @@ class StoredLabel(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode_columns(columns: Columns) -> bytes:
     """Pack columns as MessagePack: name -> [numpy type, bytes], or [`O`, list] for text; a tensor's shape is third."""
-    packed: dict[str, tuple[Any, ...]] = {}
-    if isinstance(columns, Matrix):
+    if type(columns) is Matrix:
         return _encode_matrix(columns)
+    packed: dict[str, tuple[Any, ...]] = {}
     for name, values in columns.items():
-        if values.dtype.kind == "O":
-            packed[name] = ("O", values.ravel().tolist())
-        else:
-            packed[name] = (values.dtype.str, values.tobytes())
+        kind = _text_of(values.dtype)
+        packed[name] = (kind, values.ravel().tolist() if kind == "O" else values.tobytes())
         if values.ndim != 1:
             packed[name] = (*packed[name], values.shape)
     return msgspec.msgpack.encode(packed)
 
 
+@functools.lru_cache(maxsize=256)
+def _text_of(dtype: np.dtype[Any]) -> str:
+    """Return how a numpy type is written; asking it takes 0.5 us."""
+    return "O" if dtype.kind == "O" else dtype.str
+
+
 def _encode_matrix(columns: Matrix) -> bytes:
     values = columns.values_by_row
-    kind, data, size = values.dtype.str, memoryview(values.tobytes(order="F")), values[:, :1].nbytes
+    kind, size = values.dtype.str, values[:, :1].nbytes
+    if values.nbytes <= FRAMED_BYTES and values.size:
+        frame = _frame_of(columns.names, kind, size)
+        packed = frame.zeros.copy()
+        packed[frame.places] = np.frombuffer(values.tobytes(order="F"), dtype=np.uint8)
+        return packed.tobytes()
+    data = memoryview(values.tobytes(order="F"))
     return msgspec.msgpack.encode(
         {name: (kind, data[at * size : (at + 1) * size]) for at, name in enumerate(columns.names)}
     )
+
+
+class _Frame(NamedTuple):
+    """A matrix of zeros as it is encoded, and where its values lie in it."""
+
+    zeros: npt.NDArray[np.uint8]
+    places: npt.NDArray[np.int64]
+
+
+@functools.lru_cache(maxsize=64)
+def _frame_of(names: tuple[str, ...], kind: str, size: int) -> _Frame:
+    """Return the frame of columns of `size` bytes each; filling it takes a tenth of the time of encoding them."""
+    one, zeros = msgspec.msgpack.encode, bytes(size)
+    whole = one(dict.fromkeys(names, (kind, zeros)))
+    pieces = [len(one(name)) + len(one((kind, zeros))) for name in names]
+    ends = len(whole) - sum(pieces) + np.cumsum(pieces)
+    places = (ends[:, None] - size + np.arange(size)[None, :]).ravel()
+    return _Frame(np.frombuffer(whole, dtype=np.uint8), places)
 
 
 def decode_columns(data: bytes) -> dict[str, Array]:
@@ -129,9 +164,9 @@ def decode_columns(data: bytes) -> dict[str, Array]:
 
 def add_predictions(connection: sa.Connection, rows: Iterable[Prediction]) -> None:
     """Write predictions; one that is there already stays as it is."""
-    values = [msgspec.structs.asdict(row) for row in rows]
+    values = [msgspec.structs.astuple(row) for row in rows]
     if values:
-        connection.execute(_insert_new(connection, predictions), values)
+        insert_rows(connection, _insert_new(connection.dialect.name, predictions), _FIELDS, values)
 
 
 def list_predictions(
@@ -261,6 +296,25 @@ def _find_run(connection: sa.Connection, wanted: PredictionId, *, lock: bool) ->
     return None if row is None else Prediction(**row)
 
 
+def find_like(connection: sa.Connection, endpoint: str, like: PredictionId, since_ms: int) -> str | None:
+    """Return the id of an endpoint's answer with the worker and counter of `like`, made between a time and that of `like`.
+
+    Cost: the index of all answers between the two is looked through.
+    """
+    text = like.encode()
+    query = sa.select(predictions.c.id).where(
+        predictions.c.endpoint == endpoint,
+        predictions.c.id >= _first_id(since_ms),
+        predictions.c.id < _first_id(like.time_ms + 1),
+        predictions.c.id.like(f"%{text[-11:-1]}_"),
+    )
+    for found in connection.execute(query.order_by(predictions.c.id.desc())).scalars():
+        identity = parse_prediction_id(found)
+        if (identity.worker, identity.counter) == (like.worker, like.counter):
+            return str(found)
+    return None
+
+
 def add_labels(connection: sa.Connection, rows: Iterable[StoredLabel]) -> None:
     """Write labels."""
     values = [
@@ -337,5 +391,6 @@ def _batches(ids: Collection[str]) -> Iterable[Sequence[str]]:
     return (ordered[start : start + BATCH_COUNT] for start in range(0, len(ordered), BATCH_COUNT))
 
 
-def _insert_new(connection: sa.Connection, table: sa.Table) -> Any:
-    return upsert(connection.dialect.name, table).on_conflict_do_nothing()
+@functools.cache
+def _insert_new(dialect: str, table: sa.Table) -> Any:
+    return upsert(dialect, table).on_conflict_do_nothing()

@@ -7,7 +7,7 @@ it; what sends spans is `penstock.processes.tracing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
@@ -80,6 +80,10 @@ class Tracer(Protocol):
 
     def tell(self, exchange: Exchange, of: Caller) -> None:
         """Make the span of a prediction that just ended; it is sent in the background, or lost."""
+        ...
+
+    def count_lost(self, count: Callable[[int], None]) -> None:
+        """Tell `count` how many spans are lost, as they are."""
         ...
 
     def close(self) -> None:

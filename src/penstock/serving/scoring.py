@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.codecs import InferRequest, InferResponse, check_shape
 from penstock.serving.tensors import Tensor, from_json
@@ -115,7 +116,7 @@ def _rows(value: Any, signature: Signature) -> Mapping[str, list[Any]]:
         )
         return {names[0]: [row[0] for row in value] if is_wrapped else value}
     if not all(isinstance(row, list) and len(row) == len(names) for row in value):
-        raise _bad(f"a row has {len(names)} values, in the order {', '.join(names)}")
+        raise _bad(f"a row has {counted(len(names), 'value')}, in the order {', '.join(names)}")
     return {name: [row[index] for row in value] for index, name in enumerate(names)}
 
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.serving.loaders.model import Array, numpy_dtype
 
 
@@ -63,7 +64,7 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw)
         raise bad_request(f"input {name!r}: its data are not JSON: {error}", "bad_json") from None
     if len(values) != count:
         raise bad_request(
-            f"input {name!r}: shape {list(shape)} holds {count} elements, but data has {len(values)}",
+            f"input {name!r}: shape {list(shape)} holds {counted(count, 'element')}, but data has {len(values)}",
             "bad_shape",
         )
     try:
@@ -130,7 +131,7 @@ def from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview
         return _texts(name, count, data).reshape(shape)
     if len(data) != count * dtype.itemsize:
         raise bad_request(
-            f"input {name!r}: {datatype} {list(shape)} takes {count * dtype.itemsize} bytes, not {len(data)}",
+            f"input {name!r}: {datatype} {list(shape)} takes {counted(count * dtype.itemsize, 'byte')}, not {len(data)}",
             "bad_shape",
         )
     if dtype.kind == "b" and len(data) and max(data) > 1:
@@ -152,7 +153,8 @@ def _texts(name: str, count: int, data: memoryview) -> Array:
             raise bad_request(f"input {name!r}: element {len(texts)} is not UTF-8 text", "bad_data") from None
     if len(texts) != count:
         raise bad_request(
-            f"input {name!r}: the shape holds {count} elements, but its bytes {len(texts)}", "bad_shape"
+            f"input {name!r}: the shape holds {counted(count, 'element')}, but its bytes {len(texts)}",
+            "bad_shape",
         )
     return _array(texts, np.dtype(np.object_))
 

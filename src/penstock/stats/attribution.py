@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.stats.quantiles import student_quantile
 
 Order = tuple[str, ...]
@@ -59,7 +60,7 @@ def choose_orders(parts: Sequence[str], max_cells: int) -> Orders:
             break
         chosen, found = [*chosen, *pair], passed
     if not chosen:
-        raise ValueError(f"{2 * len(parts)} sets of parts are the fewest, not {max_cells}")
+        raise ValueError(f"{counted(2 * len(parts), 'set')} of parts are the fewest, not {max_cells}")
     return _with_cells(dict.fromkeys(chosen), is_exact=False)
 
 

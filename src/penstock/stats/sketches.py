@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import datasketches
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.stats.hashed import HashedTexts
-from penstock.stats.weighted import WeightedSample, joined, sample_of_ordered, thinned
+from penstock.stats.weighted import WeightedSample, folded, joined, sample_of_ordered, thinned
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,7 +66,7 @@ class QuantileSketch:
         return seen + round(sum(part.total for level in self._levels for part in level))
 
     def update(self, values: Floats) -> None:
-        """Add `(n,) float64` finite values; about 27 ns each, of many at once about 13."""
+        """Add `(n,) float64` finite values; about 40 ns each, 13 where they are in increasing order."""
         if len(values) >= ORDERED_MIN:
             self.update_ordered(np.sort(values))
         elif len(values):
@@ -94,8 +95,26 @@ class QuantileSketch:
             result._parts = (thinned(joined(result._parts)),)
         return result
 
+    def grown(self, other: QuantileSketch) -> QuantileSketch:
+        """Return the sketch of both, for who adds one part after the other and writes the whole each time.
+
+        It stays as small as one sketch, so neither adding nor writing grows with the number of parts; unlike a merge it
+        has as much chance in it as an update. Neither argument changes. About 10 us.
+        """
+        result = QuantileSketch()
+        sketches = [one._sketch for one in (self, other) if one._sketch is not None]
+        if sketches:
+            result._sketch = copy(sketches[0])
+            for one in sketches[1:]:
+                result._sketch.merge(one)
+        result._parts = folded((*self._ordered(), *other._ordered()))
+        return result
+
+    def _ordered(self) -> tuple[WeightedSample, ...]:
+        return (*self._parts, *(one for level in self._levels for one in level))
+
     def _samples(self) -> tuple[WeightedSample, ...]:
-        parts = (*self._parts, *(one for level in self._levels for one in level))
+        parts = self._ordered()
         if self._sketch is None or not self._sketch.n:
             return parts
         return (*parts, _sample_of(bytes(self._sketch.serialize())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -79,8 +79,40 @@ def thinned(sample: WeightedSample, size: int = SIZE) -> WeightedSample:
     A value that stands for more than its share keeps its exact weight, so that heavy values stay exact;
     of the others the middles of equal parts are kept.
     """
-    values, place = np.unique(sample.values, return_inverse=True)
-    return _reduced(values, np.bincount(place, sample.weights, len(values)).astype(np.float64), size)
+    if not len(sample.values):
+        return sample
+    order = np.argsort(sample.values, kind="stable")  # merges runs that are in order: half the time of others
+    values, weights = sample.values[order], sample.weights[order]
+    is_new = values[1:] != values[:-1]
+    if not is_new.all():
+        starts = np.flatnonzero(np.append(True, is_new))
+        values, weights = values[starts], np.add.reduceat(weights, starts)
+    return _reduced(values, weights, size)
+
+
+def folded(samples: Sequence[WeightedSample]) -> tuple[WeightedSample, ...]:
+    """Return samples of the same values, each standing for at least twice as many as the next.
+
+    So there are few of them however many came one after the other, and every value was thinned at most as often as
+    its part could double. Cost: of one more sample about one thinning.
+
+    Source:
+        Bentley, Saxe, "Decomposable Searching Problems I", 1980 (the logarithmic method).
+    """
+    kept: list[WeightedSample] = []
+    for one in samples:
+        last, total = [one], one.total
+        while kept and kept[-1].total < 2 * total:
+            last.append(kept.pop())
+            total += last[-1].total
+        kept.append(one if len(last) == 1 else thinned(joined(last[::-1])))
+    return tuple(kept)
+
+
+@lru_cache(maxsize=4)
+def _middles(size: int) -> Floats:
+    """Return the middles of equal parts of [0, 1]."""
+    return (np.arange(size) + 0.5) / size
 
 
 def sample_of_ordered(ordered: Floats, size: int = SIZE) -> WeightedSample:
@@ -102,10 +134,13 @@ def _reduced(values: Floats, weights: Floats, size: int) -> WeightedSample:
     if len(values) <= size:
         return WeightedSample(values, weights)
     heavy = weights >= weights.sum() / size
-    light_values, light = values[~heavy], weights[~heavy]
+    has_heavy = bool(heavy.any())
+    light_values, light = (values[~heavy], weights[~heavy]) if has_heavy else (values, weights)
     cumulated = np.cumsum(light)
-    middles = (np.arange(size) + 0.5) / size * cumulated[-1]
+    middles = _middles(size) * cumulated[-1]
     picked = light_values[np.minimum(np.searchsorted(cumulated, middles), len(light) - 1)]
+    if not has_heavy and (picked[1:] != picked[:-1]).all():
+        return WeightedSample(picked, np.full(size, cumulated[-1] / size))
     kept, times = np.unique(picked, return_counts=True)
     return WeightedSample(
         np.concatenate([values[heavy], kept]),

@@ -30,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from penstock.base.errors import Conflict, Invalid, NotFound, Unavailable
+from penstock.base.numbers import counted
 
 _NO_PARTS = frozenset(("", ".", ".."))
 
@@ -260,7 +261,7 @@ def check_written(backend_url: str, key: str, found: int | None, expected: int) 
     """
     if found != expected:
         raise Unavailable(
-            f"{backend_url} holds {found} of {expected} bytes of {key} after the upload",
+            f"{backend_url} holds {found} of {counted(expected, 'byte')} of {key} after the upload",
             code="storage.short_write",
             hint="push again",
             key=key,
@@ -275,7 +276,7 @@ def check_received(backend_url: str, key: str, received: int, expected: int) -> 
     """
     if received != expected:
         raise Unavailable(
-            f"{backend_url} sent {received} of {expected} bytes of {key}",
+            f"{backend_url} sent {received} of {counted(expected, 'byte')} of {key}",
             code="storage.short_read",
             hint="fetch again",
             key=key,
@@ -290,7 +291,9 @@ def check_arrived(arrived: int, expected: int | None) -> None:
     """
     if expected is not None and arrived != expected:
         raise Invalid(
-            f"{arrived} of {expected} bytes arrived", code="storage.short_upload", hint="send all of it again"
+            f"{arrived} of {counted(expected, 'byte')} arrived",
+            code="storage.short_upload",
+            hint="send all of it again",
         )
 
 

@@ -88,8 +88,9 @@ class _Flow:
             self._items.append(self._recording.keep("an item", item)[0])
 
     def end(self, error: BaseException | None) -> None:
-        """Record the stream; one that its reader left has answered what it gave."""
-        if error is not None and not (isinstance(error, GeneratorExit) and self._items):
+        """Record the stream; one that its reader left, or whose task was cancelled, has answered what it gave."""
+        was_left = error is not None and not isinstance(error, Exception)
+        if error is not None and not (was_left and self._items):
             self._recording.fail(self._mark, self._latency_s, self._asked, error)
             return
         items: Any = self._items
@@ -123,8 +124,10 @@ def _stream(recording: Recording, function: Function) -> Function:
             flow.end(None)
             return end.value
         except BaseException as error:
-            source.close()
-            flow.end(error)
+            try:
+                source.close()
+            finally:
+                flow.end(error)
             raise
 
     return stream
@@ -154,8 +157,10 @@ def _async_stream(recording: Recording, function: Function) -> Function:
         except StopAsyncIteration:
             flow.end(None)
         except BaseException as error:
-            await source.aclose()
-            flow.end(error)
+            try:
+                await source.aclose()
+            finally:
+                flow.end(error)
             raise
 
     return stream

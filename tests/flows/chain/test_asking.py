@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from penstock.base.store.database import Database
 from penstock.flows.chain.lineage import explain
-from penstock.project.project import Places, Project
+from penstock.project.places import Places
+from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.models import rename_model

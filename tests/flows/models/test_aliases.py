@@ -51,6 +51,11 @@ def test_without_gates_moves_are_free_and_kept_with_who_and_when(tmp_path: Path)
     with run_api(tmp_path / "free") as api:
         api.post("registered-models/create", name="m")
         api.post("model-versions/create", name="m", source="s3://bucket/model")
+        (warning,) = plan_promotion(api.project, "m/1").warnings
+        assert "m/1 was judged by no gate" in warning
+        assert plan_promotion(api.project, "m/1", "other").warnings == (), (
+            "only what says what runs is warned of"
+        )
         api.post("registered-models/alias", name="m", alias="champion", version="1")
         api.post("registered-models/alias", name="m", alias="champion", version="1")
         assert api("DELETE", "registered-models/alias", name="m", alias="champion")[0] == 200

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import Invalid
-from penstock.flows.models.provenance import capture_code, lock_digest, write_locks
+from penstock.flows.models.provenance import capture_code, write_locks
+from penstock.pipeline.lockfile import lock_digest
 from projects import Sample
 
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: {}\n"

@@ -120,6 +120,28 @@ def test_another_policy_is_tried_and_the_store_is_not_touched(world: World, tmp_
         assert connection.scalar(sa.select(sa.func.count()).select_from(version_states)) == 0
 
 
+def test_each_guardrail_that_was_not_judged_is_told_with_the_reason(world: World) -> None:
+    """Silence must not look like a policy that is held."""
+    more = """\
+  - multivariate: {auc_max: 0.7}
+  - slices: {max_drop: 0.1, metric: accuracy}
+  - latency: {p99_ms: 50}
+  - outliers: {max_ratio: 0.1}
+"""
+    text = POLICY.replace("on_breach", more + "on_breach").replace(
+        "windows: 5}", "windows: 5, slices: [{feature: x}]}"
+    )
+    settings = parse_settings(text, EndpointSettings, "p")
+    found = backtest(world.project, "delay", now_ms() - 7_200_000, settings, "p")
+    reasons = {one.kind: one.why for one in found.not_judged}
+    assert {"multivariate", "slices", "outliers"} <= set(reasons), found.not_judged
+    assert "no rows" in reasons["multivariate"] and "no rows" in reasons["slices"]
+    assert not {"errors", "drift"} & set(reasons)
+    assert "not judged." in found.sentence
+    for one in found.not_judged:
+        assert f"  not judged: {one.sentence}" in found.render().splitlines()
+
+
 def test_nothing_before_the_beginning_is_told_and_no_windows_are_no_alarm(world: World) -> None:
     late = backtest(world.project, "delay", now_ms() - 60_000 * (MINUTES - FAILS_FROM - 10))
     assert all(one.labels.get("kind") != "drift" for one in late.alarms)

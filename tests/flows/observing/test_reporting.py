@@ -179,7 +179,7 @@ def test_markdown_has_the_same_in_tables(report: EndpointReport) -> None:
     assert "| stable | 1 | 9,600 | 0.00% |" in text
     assert "| wind | drifted | mean " in text
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| ")}
-    assert widths == {6, 5, 3, 2}
+    assert widths == {8, 7, 3, 2}
 
 
 def test_the_only_endpoint_needs_no_name_and_an_unknown_one_is_told(world: World, tmp_path: Path) -> None:

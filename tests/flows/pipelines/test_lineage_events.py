@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from penstock.base.errors import Refused
-from penstock.flows.pipelines.execution import SILENT, reproduce_and_record
+from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.flows.pipelines.lineage_events import Telling, Told
+from penstock.flows.pipelines.looking import SILENT
 from penstock.flows.tracked.working_tree import checkout
 from penstock.pipeline.openlineage import Pipeline
 from penstock.pipeline.running.reproducing import ReproduceOptions, StageResult

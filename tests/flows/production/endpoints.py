@@ -18,7 +18,8 @@ from penstock.monitoring.profile import Profile
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, Webhook
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
-from penstock.project.project import Places, Project
+from penstock.project.places import Places
+from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import find_alias, move_alias
 from penstock.registry.entities import AliasMove, Manifest, ModelVersion, Provenance

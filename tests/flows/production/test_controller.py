@@ -187,7 +187,7 @@ def test_a_slow_canary_advances_on_what_came_since_its_step_began(world: World) 
     assert world.current().canary is not None
     (view,) = overview(world.project)
     assert view.rollout is not None
-    assert view.rollout.sentence == "50 of 60 requests, advances to 50 % then"
+    assert view.rollout.sentence == "waits: 50 of 60 requests; then it advances to 50 %"
     for ago_s in range(100, 99, -1):
         world.traffic("canary", 10, ago_s=ago_s)
     world.controller.tick()

@@ -198,13 +198,13 @@ HELD_WELL = finding("canary", 2, kind="quality", breached=False)
     ("found", "step", "settings", "percent", "words"),
     [
         (HELD_WELL, {"request_count": 500, "label_count": 200}, GUARDED, 50, ""),
-        (HELD_WELL, {"request_count": 87}, GUARDED, None, "87 of 500 requests, 0 of 200 labels, advances to 50 % then"),
+        (HELD_WELL, {"request_count": 87}, GUARDED, None, "waits: 87 of 500 requests, 0 of 200 labels; then it advances to 50 %"),
         (
             finding("canary", 2, kind="quality", breached=False, unjudged="too_few"),
             {"request_count": 500, "label_count": 200},
             GUARDED,
             None,
-            "quality roc_auc not judged yet, advances to 50 % then",
+            "waits: quality roc_auc not judged yet; then it advances to 50 %",
         ),
         (
             finding("canary", 2, kind="drift", breached=False, unjudged="no_reference"),

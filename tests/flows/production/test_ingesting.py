@@ -84,6 +84,22 @@ def test_what_was_told_is_what_a_serve_process_would_have_recorded(deployed: Sam
     assert ours.quantile_s(0.5) == theirs.quantile_s(0.5)
 
 
+def test_a_time_in_another_unit_is_refused_and_the_unit_is_told(deployed: Sample) -> None:
+    ingest, now = Ingest(deployed.project), now_ms()
+    for time, words in (
+        (now // 1000, "looks like seconds"),
+        (now * 1000, "looks like microseconds"),
+        (now * 1_000_000, "looks like nanoseconds"),
+        (5, "before 2001, or after tomorrow"),
+        (now + 2 * 86_400_000, "before 2001, or after tomorrow"),
+    ):
+        with pytest.raises(Invalid, match=rf"observations\[0\]: .*{words}"):
+            ingest.take(parse_batch(batch("unit", {"time_ms": time})))
+        with pytest.raises(Invalid, match=rf"missed\[0\]: .*{words}"):
+            ingest.take(parse_batch(batch("unit", missed=[{"time_ms": time, "request_count": 1}])))
+    assert ingest.take(parse_batch(batch("unit", {"time_ms": now}))).is_new, "nothing was taken before"
+
+
 def test_a_batch_that_is_sent_again_counts_once_also_from_another_process(deployed: Sample) -> None:
     first, second = Ingest(deployed.project), Ingest(deployed.project)
     sent = parse_batch(batch("again", {}, {}, missed=[{"time_ms": now_ms(), "request_count": 5}]))
@@ -97,7 +113,9 @@ def test_a_batch_that_is_sent_again_counts_once_also_from_another_process(deploy
     labels = [Label(parse_prediction_id(one), one, [1]) for one in done.prediction_ids]
     assert second.add_labels("delay", labels).accepted == 2
     assert all(explain(deployed.project, one).version == "late/1" for one in done.prediction_ids)
-    other = second.take(parse_batch(batch("again", {"time_ms": 1}, {})))  # what was never recorded has no id
+    other = second.take(
+        parse_batch(batch("again", {"time_ms": now_ms() - 10**10}, {}))
+    )  # what was never recorded has no id
     assert (other.is_new, other.prediction_ids) == (False, ())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.production.endpoints import World
+from penstock import __version__
 from penstock.base.clock import now_ms
 from penstock.base.git import Git
 from penstock.flows.production.retraining import Retraining
@@ -134,6 +135,17 @@ def test_newer_data_start_it_and_its_version_that_passed_is_handed_on(bench: Ben
     bench.consider("touch second")  # this commit was tried
     assert bench.retraining.poll("delay") is None
     assert not (bench.world.root / "second").exists()
+
+
+def test_it_finds_penstock_where_nobody_activated_its_environment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    bench.commit("data/raw.csv.dvc", "outs: [{path: raw.csv}]\n")
+    bench.consider("penstock --version >&2; exit 7")
+    bench.finish()
+    (failed,) = bench.world.events("retrain.failed")
+    assert failed.summary == f"the retraining ended with 7: {__version__}"
 
 
 def test_a_command_that_fails_or_makes_nothing_is_told_with_its_last_words(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from starlette.testclient import TestClient
 
 from flows.production.endpoints import World, scored
 from flows.production.rows import ask
@@ -12,11 +13,13 @@ from penstock.flows.production.live.summarising import prediction_of
 from penstock.flows.production.looks import look_of
 from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import look_around, observe
+from penstock.http.app import build_server_app
 from penstock.monitoring.guardrails.limits import SliceSettings
 from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import WindowKey
+from penstock.processes.controller import ControllerLoop
 from penstock.serving.prediction_id import PredictionId
 from penstock.serving.predictions import decode_columns, list_labelled
 from penstock.serving.recorder import Exchange, Label
@@ -58,6 +61,8 @@ def test_a_slice_that_is_answered_worse_is_told_in_status_metrics_and_an_alert(w
     assert set(told) == {"AA", "UA", "DL"} and sum(one.label_count for one in told.values()) == 900
     text = _render(view)
     assert "slice   stable: carrier DL: accuracy 0." in text and " ± " in text
+    page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
+    assert 'data-key="slice-stable-carrier-DL"' in page.text and "Quality by slice" in page.text
     with world.project.database.read() as connection:
         look = look_of(seen, look_around(connection, now_ms()))
     assert len(look.routes[0].measures.slices) == 3

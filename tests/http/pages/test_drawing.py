@@ -55,6 +55,27 @@ def test_a_limit_is_drawn_where_it_is_near_and_told_where_it_is_far() -> None:
     assert "limit 5 s" in far.summary
 
 
+def test_a_limit_is_drawn_where_nothing_was_observed_but_zeros() -> None:
+    windows = [window(10 * place) for place in range(5)]
+    chart = line_chart("Failed", "%", windows, lambda one: one.error_ratio, None, Limit(1.0, "1 %"))
+    assert chart is not None
+    assert chart.limit is not None
+    assert chart.limit.at is not None
+    assert chart.top <= chart.limit.at < chart.base
+
+
+def test_labels_of_great_numbers_fit_beside_a_chart_and_differ() -> None:
+    for most in (99_000, 120_000, 1_500_000, 2_000_000_000):
+        chart = bar_chart("Requests", "n", [window(0, requests=most)], lambda one: one.request_count)
+        assert chart is not None
+        texts = [tick.text for tick in chart.y_ticks]
+        assert max(map(len, texts)) <= 7, texts
+        assert len(set(texts)) == len(texts)
+    crowded = history_chart("seen", [(0, 1_000_000.0), (10, 1_000_900.0)])
+    assert crowded is not None
+    assert len({tick.text for tick in crowded.y_ticks}) == len(crowded.y_ticks)
+
+
 @given(st.integers(0, 2**33), st.integers(1, 10**9))
 def test_a_time_axis_has_at_most_five_round_moments_inside_it(begin: int, length: int) -> None:
     ticks = time_ticks(begin, begin + length)

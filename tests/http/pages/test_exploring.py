@@ -102,6 +102,41 @@ def test_a_brush_narrows_the_table_and_stands_in_the_address(page: Page, server:
     assert [one for one in watched.requests if not one.startswith(server.url)] == []
 
 
+def test_the_library_is_asked_for_once_and_only_when_a_picture_is_in_view(
+    page: Page, server: PageServer, hostile: Hostile
+) -> None:
+    watched = Watched.of(page)
+    few = ",".join(crowd()[:6])
+    page.set_viewport_size({"width": 1440, "height": 400})
+    page.goto(f"{server.url}/compare?runs={few}", wait_until="networkidle")
+    asked = [one for one in watched.requests if "/vega-" in one]
+    assert asked == []
+    below = page.evaluate(
+        "document.getElementById('explore').offsetTop > document.getElementById('beside').offsetTop"
+    )
+    assert below
+    page.locator("#explore").scroll_into_view_if_needed()
+    page.locator("#parallel").scroll_into_view_if_needed()
+    expect(page.locator("#parallel .drawn svg")).to_be_visible(timeout=60_000)
+    assert len([one for one in watched.requests if "/vega-" in one]) == 1
+    assert watched.errors == []
+
+
+def test_a_library_that_does_not_come_is_told_and_asked_for_again(
+    page: Page, server: PageServer, hostile: Hostile
+) -> None:
+    page.route("**/vega-*.js", lambda route: route.abort())
+    page.goto(f"{server.url}/compare?runs={','.join(crowd())}")
+    told = page.locator("#scatter .drawn")
+    expect(told).to_contain_text("did not come")
+    page.unroute("**/vega-*.js")
+    page.locator("main table").last.evaluate("document.body.style.paddingBottom = '3000px'")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(told).not_to_be_in_viewport()
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#scatter .drawn svg")).to_be_visible(timeout=60_000)
+
+
 def test_without_a_script_the_same_is_a_picture(browser: Browser, server: PageServer) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -119,8 +154,8 @@ def test_the_library_is_ours_kept_by_browsers_and_loaded_only_where_something_is
     project: Project, hostile: Hostile
 ) -> None:
     client = TestClient(build_server_app(project, ControllerLoop(project)))
-    version = explore_views.find_version()
-    address = f"/static/vega-{version}.js"
+    address = f"/static/vega-{explore_views.find_build()}.js"
+    assert re.fullmatch(r"/static/vega-[\d.a-z]+-[0-9a-f]{12}\.js", address)
     answer = client.get(address, headers={"Accept-Encoding": "gzip"})
     assert "immutable" in answer.headers["cache-control"]
     assert answer.headers["content-encoding"] == "gzip"
@@ -139,7 +174,7 @@ def test_the_library_is_ours_kept_by_browsers_and_loaded_only_where_something_is
 def test_a_server_without_the_library_says_how_to_get_it(
     project: Project, hostile: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explore_views, "find_version", lambda: None)
+    monkeypatch.setattr(explore_views, "find_build", lambda: None)
     client = TestClient(build_server_app(project, ControllerLoop(project)))
     text = client.get(f"/compare?runs={','.join(crowd())}").text
     assert "penstock[plots]" in text

@@ -7,11 +7,15 @@ import pytest
 
 from monitoring.traffic import window
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import Reference
-from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
+from penstock.monitoring.guardrails.quality import (
+    judge_against_bound,
+    judge_against_offline,
+    judge_against_rival,
+)
 from penstock.monitoring.labels import score
 from penstock.monitoring.quality import Quality
-from penstock.monitoring.settings import QualityLimit
 
 
 def scored(rng: np.random.Generator, rows: int, effect: float, positives: float = 0.3) -> Quality:
@@ -137,3 +141,45 @@ def test_for_a_loss_a_rise_is_the_drop() -> None:
     numbers = score({"prediction": rng.normal(size=500)}, rng.normal(0, 3, 500).tolist())
     mae = against_offline(numbers, Reference(metrics={"mae": 0.5}), metric="mae", max_drop=0.1)
     assert mae is not None and mae.breached
+
+
+def test_a_version_is_held_to_a_bound_whatever_it_is_compared_with() -> None:
+    rng = np.random.default_rng(12)
+    at_least = QualityLimit(metric="roc_auc", min=0.7)
+    worse = next(judge_against_bound(at_least, window("canary", quality=scored(rng, 3000, 0.4))))
+    assert worse.breached and (worse.name, worse.metric, worse.worst) == ("roc_auc_min", "roc_auc", 0.7)
+    assert "surely beyond the least that is allowed, 0.7" in worse.sentence
+    better = next(judge_against_bound(at_least, window(quality=scored(rng, 3000, 1.5))))
+    assert not better.breached and not better.is_inconclusive
+    few = next(judge_against_bound(at_least, window("canary", quality=scored(rng, 220, 0.62))))
+    assert few.is_inconclusive and not few.breached, "no canary advances on it, and none is rolled back"
+    assert not list(judge_against_bound(at_least, window(quality=scored(rng, 199, 0.4))))
+
+
+def test_a_version_just_at_its_bound_is_no_breach_however_often_it_is_looked_at() -> None:
+    rng = np.random.default_rng(13)
+    limit, breaches = QualityLimit(metric="mae", max=8.0), 0
+    for _ in range(60):
+        seen = Quality()
+        for _ in range(40):
+            truth = rng.normal(100, 30, 50)
+            noise = rng.normal(0, 8.0 * np.sqrt(np.pi / 2), 50)
+            seen = seen.merge(score({"prediction": truth + noise}, truth.tolist()))
+            found = next(judge_against_bound(limit, window(quality=seen)), None)
+            breaches += found is not None and found.breached
+    assert breaches <= 60 * 0.05 + 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"metric": "mae"},
+        {"metric": "mae", "min": 3},
+        {"metric": "roc_auc", "max": 0.7},
+        {"metric": "roc_auc", "min": 0.7, "max_drop": 0.1},
+        {"metric": "roc_auc", "min": 0.7, "against": "stable"},
+    ],
+)
+def test_a_limit_that_says_nothing_clear_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"exactly one|may be is its|belongs to"):
+        QualityLimit(**wrong)

@@ -40,7 +40,7 @@ def test_each_thing_that_should_not_come_is_told_with_its_share_and_interval(ref
         ("wind", np.full(1000, "calm", dtype=object), "wrong_type", "texts instead of numbers"),
         ("carrier", np.arange(1000.0), "wrong_type", "numbers instead of texts"),
         ("carrier", np.where(rng.random(1000) < 0.4, "ZZ", "AA").astype(object), "unseen", "never seen"),
-        ("carrier", np.full(1000, None, dtype=object), "missing", "100.0% of 1000 values of carrier"),
+        ("carrier", np.full(1000, None, dtype=object), "missing", "100.0% of 1,000 values of carrier"),
     ):
         told = {one.name: one for one in judged(reference, {**usual, name: values}) if one.breached}
         assert list(told) == [name]

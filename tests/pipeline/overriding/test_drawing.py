@@ -51,7 +51,8 @@ def test_what_cannot_be_drawn_is_refused() -> None:
             draw_overrides([text], 3, 0)
     with pytest.raises(Invalid, match="nothing can be drawn"):
         require_several(draw_overrides(["x=1"], 3, 0), 3)
-    for text in ("random", "random:0", "random:x", "optuna:3", "random:99999999"):
+    for text in ("random", "random:0", "random:x", "optuna:0", "grid:3", "random:99999999"):
         with pytest.raises(Invalid):
             parse_search(text)
-    assert parse_search("random:12") == 12
+    assert parse_search("random:12") == ("random", 12)
+    assert parse_search("optuna:3") == ("optuna", 3)

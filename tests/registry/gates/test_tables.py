@@ -162,7 +162,7 @@ def test_a_slice_that_is_worse_is_named_and_small_ones_are_judged_by_nobody(tmp_
     against = Scored(labels, labels + generator.normal(0, 1, 3000), test, champion=better)
     assert "carrier is DL" in ask(both, root=tmp_path, tables={"test": test}, rows=against).sentence
     none = ask(asked.replace("200", "2000"), root=tmp_path, tables={"test": test}, rows=rows)
-    assert (none.status, none.sentence) == ("fail", "no slice has 2000 rows that roc_auc can be told of")
+    assert (none.status, none.sentence) == ("fail", "no slice has 2,000 rows that roc_auc can be told of")
     assert (
         ask(asked.replace("carrier", "captain"), root=tmp_path, tables={"test": test}, rows=rows).status
         == "error"

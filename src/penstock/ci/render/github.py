@@ -1,6 +1,7 @@
 """GitHub Actions: a neutral job as a workflow file.
 
-The token can only read; actions are pinned by commit in one table; nothing from an event is put into a
+The token of the job that runs the repository's code can only read; that of the job that comments the report runs nothing of
+it; actions are pinned by commit in one table; nothing from an event is put into a
 shell line. Source: docs.github.com "Workflow syntax for GitHub Actions".
 """
 
@@ -11,9 +12,13 @@ import json
 from penstock.ci.jobs import JUNIT_FILE, MARKDOWN_FILE, Job
 
 WORKFLOW_FILE = ".github/workflows/penstock.yml"
+FORKS_FILE = ".github/workflows/penstock-forks.yml"
+_OWN = "github.event.pull_request.head.repo.full_name == github.repository"
 ACTIONS = {
     "checkout": "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0",
     "python": "actions/setup-python@e797f83bcb11b83ae66e0230d6156d7c80228e7c # v6.0.0",
+    "aws": "aws-actions/configure-aws-credentials@8df5847569e6427dd6c4fb1cf565c83acfa8afa7 # v6.0.0",
+    "download": "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131 # v7.0.0",
     "upload": "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f # v6.0.0",
 }
 """Each by its commit: a tag can be moved. All of them run on Node 24."""
@@ -41,6 +46,7 @@ def render_github(job: Job) -> str:
         "    name: Validate",
         f"    runs-on: {'self-hosted' if job.is_self_hosted else 'ubuntu-latest'}",
         f"    timeout-minutes: {job.timeout_min}",
+        *(_ROLE_RIGHTS if job.role is not None else ()),
         "    defaults:",
         "      run:",
         "        shell: bash",
@@ -58,6 +64,7 @@ def render_github(job: Job) -> str:
         f"      - uses: {ACTIONS['python']}",
         "        with:",
         f"          python-version: '{job.python}'",
+        *_credentials(job),
         *_step("Install", job.install),
         *_step("Validate", (f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,)),
         *_step("Report", (*job.reports, f'cat {MARKDOWN_FILE} >> "$GITHUB_STEP_SUMMARY"'), always=True),
@@ -69,8 +76,89 @@ def render_github(job: Job) -> str:
         "          path: |",
         *(f"            {_below(job.root, name)}" for name in (*job.pages, JUNIT_FILE)),
         "          if-no-files-found: ignore",
+        "  comment:",
+        "    name: Comment",
+        "    needs: validate",
+        "    # The token of a pull request from a fork cannot comment: `penstock ci init github-forks` is for those.",
+        f"    if: ${{{{ !cancelled() && github.event_name == 'pull_request' && {_OWN} }}}}",
+        "    runs-on: ubuntu-latest",
+        "    timeout-minutes: 10",
+        "    permissions:",
+        "      pull-requests: write # to comment",
+        "    steps:",
+        *_comment(job, ()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def render_forks(job: Job) -> str:
+    """Render the workflow that comments the reports on pull requests from forks, whose own runs may not."""
+    run = "github.event.workflow_run"
+    lines = [
+        "# Made by `penstock ci init github-forks`; run it again after changing penstock.yaml. It takes effect on the",
+        "# default branch.",
+        "name: penstock-forks",
+        "on:",
+        "  # It checks nothing out and runs nothing of the pull request: the report is text that it hands on.",
+        "  workflow_run: # zizmor: ignore[dangerous-triggers]",
+        "    workflows: [penstock]",
+        "    types: [completed]",
+        "permissions: {}",
+        "concurrency:",
+        f"  group: penstock-forks-${{{{ {run}.head_sha }}}}",
+        "  cancel-in-progress: false",
+        "jobs:",
+        "  comment:",
+        "    name: Comment",
+        f"    if: {run}.event == 'pull_request' && {run}.head_repository.full_name != github.repository",
+        "    runs-on: ubuntu-latest",
+        "    timeout-minutes: 10",
+        "    permissions:",
+        "      actions: read # to fetch the report",
+        "      pull-requests: write # to comment",
+        "    steps:",
+        *_comment(job, (f"run-id: ${{{{ {run}.id }}}}", "github-token: ${{ github.token }}")),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_ROLE_RIGHTS = (
+    "    permissions:",
+    "      contents: read",
+    "      id-token: write # for the role on AWS",
+)
+
+
+def _credentials(job: Job) -> list[str]:
+    """Return the step that takes the run's own token for a role; a fork's run has none."""
+    if job.role is None:
+        return []
+    return [
+        "      - name: Take the role",
+        f"        if: github.event_name != 'pull_request' || {_OWN}",
+        f"        uses: {ACTIONS['aws']}",
+        "        with:",
+        f"          role-to-assume: {json.dumps(job.role.arn)}",
+        f"          aws-region: {json.dumps(job.role.region)}",
+    ]
+
+
+def _comment(job: Job, source: tuple[str, ...]) -> list[str]:
+    return [
+        f"      - uses: {ACTIONS['download']}",
+        "        with:",
+        "          name: penstock-report",
+        "          path: report",
+        *(f"          {line}" for line in source),
+        f"      - uses: {ACTIONS['python']}",
+        "        with:",
+        f"          python-version: '{job.python}'",
+        *_step("Install", (job.program,)),
+        "      - name: Comment",
+        "        env:",
+        "          GITHUB_TOKEN: ${{ github.token }}",
+        f"        run: penstock ci comment report/{MARKDOWN_FILE}",
+    ]
 
 
 def _triggers(job: Job) -> list[str]:

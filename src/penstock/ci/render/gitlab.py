@@ -7,14 +7,17 @@ syntax reference".
 from __future__ import annotations
 
 import json
+import shlex
 
-from penstock.ci.jobs import JUNIT_FILE, Job
+from penstock.ci.jobs import GITLAB_TOKEN, JUNIT_FILE, MARKDOWN_FILE, Job
 
 PIPELINE_FILE = ".gitlab-ci.yml"
+_ID_FILE = "/tmp/penstock-id-token"
 
 
 def render_gitlab(job: Job) -> str:
-    """Render a pipeline of one job with its report; same job, same bytes."""
+    """Render a pipeline of one job with its report, and one that comments it; same job, same bytes."""
+    role = job.role
     enter = () if job.root == "." else (f"cd {json.dumps(job.root)}",)
     where = "" if job.root == "." else f"{job.root}/"
     lines = [
@@ -36,11 +39,23 @@ def render_gitlab(job: Job) -> str:
         "  variables:",
         '    GIT_DEPTH: "0"',
         '    PIP_CACHE_DIR: "$CI_PROJECT_DIR/.cache/pip"',
+        *(
+            (
+                f"    AWS_ROLE_ARN: {json.dumps(role.arn)}",
+                f"    AWS_REGION: {json.dumps(role.region)}",
+                f"    AWS_WEB_IDENTITY_TOKEN_FILE: {_ID_FILE}",
+                "  id_tokens:",
+                "    PENSTOCK_ID_TOKEN:",
+                "      aud: $CI_SERVER_URL",
+            )
+            if role is not None
+            else ()
+        ),
         "  cache:",
         "    key: penstock-pip",
         "    paths: [.cache/pip]",
         "  before_script:",
-        *_commands((*enter, *job.install)),
+        *_commands((*enter, *(() if role is None else (_KEEP_ID,)), *job.install)),
         "  script:",
         *_commands((f"{job.validate} $NEW_DATA" if job.watches_data else job.validate,)),
         "  after_script:",
@@ -52,13 +67,32 @@ def render_gitlab(job: Job) -> str:
         *(f"      - {json.dumps(where + name)}" for name in job.pages),
         "    reports:",
         f"      junit: {json.dumps(where + JUNIT_FILE)}",
+        "penstock-comment:",
+        "  stage: .post",
+        f"  image: python:{job.python}",
+        "  timeout: 10 minutes",
+        "  allow_failure: true",
+        "  needs: [penstock]",
+        "  rules:",
+        f'    - if: $CI_PIPELINE_SOURCE == "merge_request_event" && ${GITLAB_TOKEN}',
+        "      when: always",
+        "  variables:",
+        "    GIT_STRATEGY: none",
+        "  script:",
+        *_commands((job.program, f"penstock ci comment {shlex.quote(where + MARKDOWN_FILE)}")),
     ]
     return "\n".join(lines) + "\n"
 
 
+_KEEP_ID = f'(umask 077; printf %s "$PENSTOCK_ID_TOKEN" > {_ID_FILE})'
+
+
 def _told(job: Job) -> list[str]:
     """Return what has to be set in GitLab's pages, as no file can say it."""
-    lines = []
+    lines = [
+        f"# With a project access token (Reporter, scope api) in {GITLAB_TOKEN}, masked, merge requests get the report",
+        "# as a comment. A fork has no such token: there the report is an artifact.",
+    ]
     if job.schedule:
         lines.append(
             f"# Build > Pipeline schedules: a new schedule with the interval `{job.schedule}`, time zone UTC."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.ci.components import ci_finish, ci_stage
+from penstock.cli.ending import end_as_interrupted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def ci_run(
     def on_step(step: StepReport) -> None:
         session.note(f"{step.status:7} {step.name}: {step.sentence} ({step.seconds:.1f} s)")
 
+    end_as_interrupted()  # the tests and stages are ended too, and the tree is taken away
     project = open_workspace(session.directory)
     try:
         watcher = Narrator(session) if session.verbose else None
@@ -93,8 +95,30 @@ def ci_report(session: Session, junit: Path | None, plots: Path | None) -> None:
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
 
 
+@ci.command("comment")
+@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+@pass_session
+def ci_comment(session: Session, report: Path) -> None:
+    """Comment a REPORT on the pull or merge request that this CI run is about; a later one takes its place.
+
+    It runs in the jobs that `penstock ci init` writes, and needs no repository.
+    """
+    from penstock.flows.ci.commenting import comment, find_discussion
+    from penstock.workspace import environment
+
+    variables = environment()
+    event = variables.get("GITHUB_EVENT_PATH")
+    text = report.read_text(encoding="utf-8", errors="replace")
+    discussion = find_discussion(variables, Path(event).read_bytes() if event else None)
+    is_new = comment(discussion, text)
+    session.emit({"new": is_new}, "Commented." if is_new else "The comment was brought up to date.")
+
+
 @ci.command("init")
-@click.argument("system", type=click.Choice(["github", "gitlab", "jenkins", "kubeflow", "hook"]))
+@click.argument(
+    "system", type=click.Choice(["github", "github-forks", "gitlab", "jenkins", "kubeflow", "hook"])
+)
 @click.argument("bare", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--self-hosted", is_flag=True, help="The runners see what this machine sees.")
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
@@ -104,6 +128,8 @@ def ci_init(
     session: Session, system: str, bare: Path | None, self_hosted: bool, dry_run: bool, force: bool
 ) -> None:
     """Write the CI system's file that runs `penstock ci run` on every push.
+
+    `github-forks` writes beside GitHub's workflow the one that comments reports on pull requests from forks.
 
     `kubeflow` makes each stage of the pipeline a component, with the gate as the last one.
 
@@ -191,7 +217,7 @@ def ci_log(session: Session, commit: str | None, count: int) -> None:
             for one in reports
         ]
         headers = ("time", "commit", "branch", "", "what came of it")
-        return render_table(rows, headers) if rows else "No CI runs yet: penstock ci run"
+        return render_table(rows, headers, none="No CI runs yet: penstock ci run")
 
     session.emit(msgspec.to_builtins(reports), text)
 
@@ -211,6 +237,7 @@ def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
     def on_begin(branch: str, commit: str) -> None:
         click.echo(f"penstock: {commit[:10]} on {branch}")
 
+    end_as_interrupted()  # as where who pushed has gone
     project = open_workspace(session.directory)
     has_failed = False
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.cli.ending import end_as_interrupted
 from penstock.cli.output import EXIT_FAILED, Session, pass_session
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def ci_stage(session: Session, target: str, given: tuple[Path, ...], made: Path,
     from penstock.flows.ci.components import run_component
     from penstock.workspace import open_workspace
 
+    end_as_interrupted()
     base = session.directory
     project = open_workspace(base)
     try:
@@ -71,6 +73,7 @@ def ci_finish(
     def on_step(step: StepReport) -> None:
         session.note(f"{step.status:7} {step.name}: {step.sentence} ({step.seconds:.1f} s)")
 
+    end_as_interrupted()
     base = session.directory
     project = open_workspace(base)
     try:

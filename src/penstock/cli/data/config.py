@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 
 
@@ -168,7 +169,7 @@ def cache_migrate(session: Session, metafiles: bool, dry_run: bool) -> None:
         done = migrate(repo, metafiles=metafiles, dry_run=dry_run)
         names = [repo.relative(path) for path in done.metafiles]
     would = "would be " if dry_run else ""
-    lines = [f"{len(done.plan.objects)} objects {would}migrated."]
+    lines = [f"{counted(len(done.plan.objects), 'object')} {would}migrated."]
     lines += [f"{name} {would}rewritten" for name in names]
     lines += [f"{name} left as it is: its objects are not in the cache" for name in done.skipped]
     if names and not dry_run:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.data.targets import complete_remotes, opened
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -82,7 +83,11 @@ def gc(session: Session, /, undo: bool, empty_trash: bool, **options: Unpack[GcF
         if undo or empty_trash:
             with repository_lock(repo):
                 count = garbage.undo_removal(repo) if undo else garbage.empty_trash(repo, 0)
-            what = f"{count} objects are back." if undo else f"{count} collections deleted."
+            what = (
+                f"{counted(count, 'object is', 'objects are')} back."
+                if undo
+                else f"{counted(count, 'collection')} deleted."
+            )
             session.emit({"undone" if undo else "deleted": count}, what)
             return
         _collect(session, repo, options)
@@ -152,11 +157,11 @@ def _confirm(plan: Any) -> None:
         return
     if not sys.stdin.isatty():
         raise Refused(
-            f"gc would remove {_count(plan)} objects and nobody can be asked",
+            f"gc would remove {counted(_count(plan), 'object')} and nobody can be asked",
             code="data.needs_force",
             hint="penstock gc --dry shows them, penstock gc -f removes them",
         )
-    click.confirm(f"Remove {_count(plan)} objects?", abort=True, err=True)
+    click.confirm(f"Remove {counted(_count(plan), 'object')}?", abort=True, err=True)
 
 
 def _count(plan: Any) -> int:
@@ -182,7 +187,7 @@ def _render(plan: Any, *, dry: bool) -> str:
         count = len(removal.objects)
         size = f"{removal.total_bytes / 1e6:.1f} MB"
         lines.append(
-            f"{verb} {count} objects ({size}) from the {name}."
+            f"{verb} {counted(count, 'object')} ({size}) from the {name}."
             if count
             else f"No unused objects in the {name}."
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.data.targets import TARGETS, complete_remotes, opened
 from penstock.cli.output import Session, json_option
 from penstock.cli.progress import shown_progress
@@ -94,9 +95,9 @@ def repair(
     document = {"workspace": found.from_workspace, "remote": found.from_remote, "lost": found.lost}
     if cloud:
         document = {"uploaded": found.uploaded, "lost": found.lost}
-        done = f"{len(found.uploaded)} objects uploaded again"
+        done = f"{counted(len(found.uploaded), 'object')} uploaded again"
     else:
-        done = f"{len(found.from_workspace)} objects restored from the workspace, {len(found.from_remote)} from the remote"
+        done = f"{counted(len(found.from_workspace), 'object')} restored from the workspace, {len(found.from_remote)} from the remote"
     lines = [f"lost     {md5}  {found.paths.get(md5, '')}".rstrip() for md5 in found.lost]
     lost = "not whole in the cache: penstock repair, then this again" if cloud else "nowhere"
     lines.append(done + (f"; {len(found.lost)} are {lost}" if found.lost else ": all sound"))
@@ -130,7 +131,7 @@ def _lines(one: Verified, remedy: str, place: str = "") -> list[str]:
     ]
     where = f" of remote {place}" if place else ""
     lines.append(
-        f"{one.found.checked} objects{where} read"
+        f"{counted(one.found.checked, 'object')}{where} read"
         + (": all sound" if one.found.is_sound else f"; {remedy} restores them")
     )
     return lines

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.data.targets import (
     GLOB,
     TARGETS,
@@ -195,7 +196,9 @@ def _emit_report(session: Session, repo: DataRepository, report: TransferReport,
             if report.changes
             else []
         )
-        lines.append(f"{report.done} objects {verb}" if report.done else "Everything is up to date.")
+        lines.append(
+            f"{counted(report.done, 'object')} {verb}" if report.done else "Everything is up to date."
+        )
         return "\n".join(lines)
 
     session.emit(document, text)

@@ -10,6 +10,7 @@ import click
 
 from penstock.base.errors import PenstockError
 from penstock.cli.data.targets import TARGETS
+from penstock.cli.ending import end_as_interrupted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 from penstock.cli.pipelines.narrating import Narrator
 from penstock.cli.pipelines.recovering import tell_recovered
@@ -18,7 +19,6 @@ from penstock.cli.pipelines.repro import (
     ExecutorFlags,
     ExtentFlags,
     asker,
-    end_as_interrupted,
     executing,
     executor_options,
     extent_of,
@@ -56,6 +56,8 @@ class ExperimentFlags(ExtentFlags, ExecutorFlags):
     message: str
     no_hydra: bool
     search: str | None
+    metric: str | None
+    direction: str
     seed: int
 
 
@@ -113,8 +115,17 @@ class _Remembered(click.Command):
 )
 @click.option(
     "--search",
-    metavar="random:N",
-    help="Draw N experiments from the values of -S, which may be interval(LOW,HIGH), instead of trying them all.",
+    metavar="random:N|optuna:N",
+    help="Try N experiments with values of -S, which may be interval(LOW,HIGH), instead of all: drawn, or chosen by"
+    " what those before gave.",
+)
+@click.option("--metric", help="What --search optuna:N looks for: a metric of the runs.")
+@click.option(
+    "--direction",
+    type=click.Choice(["maximize", "minimize"]),
+    default="maximize",
+    show_default=True,
+    help="Which way that metric is better.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Draw the same again for the same seed.")
 @click.option("--queue", is_flag=True, help="Keep the experiment for --run-all.")
@@ -143,6 +154,14 @@ def run(
     The workspace holds the result afterwards, unless --temp or --queue is given or parameters have several values:
     then each experiment runs in a tree of its own, and `exp apply` brings one's result here.
     """
+    from dataclasses import replace
+
+    from penstock.cli.experiments.searching import (
+        learns_from,
+        search_and_tell,
+        searched_document,
+        searched_text,
+    )
     from penstock.flows.experiments.saving import baseline_of, name_experiment
     from penstock.pipeline.overriding.overrides import combine
     from penstock.workspace import open_workspace
@@ -152,10 +171,27 @@ def run(
     if flags["interactive"] and (queue or run_all or temp):
         raise click.UsageError("--interactive goes with experiments in the workspace")
     chosen = combine(set_param) if flags["search"] is None else []
+    learns = flags["search"] is not None and learns_from(flags, queue=queue or run_all)
     project = open_workspace(session.directory)
     end_as_interrupted()  # the workspace is put back too
     try:
         tell_recovered(session, project)
+        if learns:
+            watcher = _Titled(session) if jobs > 1 else Narrator(session)
+            with executing(flags) as executor:
+                company = replace(_company(session, project, watcher), executor=executor)
+                done = search_and_tell(
+                    session,
+                    project,
+                    _request(session, project, targets, flags),
+                    set_param,
+                    flags,
+                    company,
+                    jobs=jobs,
+                )
+            told = [_outcome(one) for one in done.outcomes]
+            session.emit(searched_document(done, told), lambda: searched_text(done, flags["metric"] or ""))
+            return
         if flags["search"] is not None:
             chosen = _drawn(session, project, set_param, flags["search"], flags["seed"])
         request = _request(session, project, targets, flags)
@@ -192,7 +228,7 @@ def _drawn(
     from penstock.flows.experiments.running import changed_parameters
     from penstock.pipeline.overriding.drawing import draw_overrides, parse_search, require_several
 
-    count = parse_search(search)
+    count = parse_search(search).number
     drawn = draw_overrides(set_param, count, seed)
     changed_parameters(project.root, drawn[0])  # a name that is not there is the likelier mistake
     require_several(drawn, count)

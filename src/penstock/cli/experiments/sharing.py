@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.data.targets import complete_remotes, opened
 from penstock.cli.experiments.selecting import RevisionFlags, baselines_of, revision_options
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
@@ -107,7 +108,7 @@ def _tell(session: Session, shared: Shared, verb: str, remote: str) -> None:
         session.note(f"Differs in {remote}: {', '.join(names['diverged'])}. --force replaces what is there.")
     count = shared.data.done if shared.data else 0
     if count:
-        lines.append(f"{count} objects {verb.lower()}")
+        lines.append(f"{counted(count, 'object')} {verb.lower()}")
     session.emit({**names, "objects": count}, "\n".join(lines) or "There is nothing to do.")
     if shared.diverged:
         raise click.exceptions.Exit(EXIT_FAILED)

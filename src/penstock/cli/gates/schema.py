@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 TABLE = click.argument("table", type=click.Path(dir_okay=False, path_type=Path))
@@ -57,7 +58,7 @@ def schema_infer(session: Session, table: Path, output: Path | None, slack: floa
     write_atomic(place, text)
     session.emit(
         {"path": str(output), "columns": len(found.columns), "notes": notes},
-        f"{output} written: {len(found.columns)} columns. Read it, then name it in penstock.yaml:\n"
+        f"{output} written: {counted(len(found.columns), 'column')}. Read it, then name it in penstock.yaml:\n"
         f"  - schema: {{table: {table}, schema: {output}}}",
     )
 
@@ -79,7 +80,8 @@ def schema_check(context: click.Context, session: Session, table: Path, file: Pa
     lines = [one["sentence"] for one in findings]
     session.emit(
         {"passed": not findings, "rows": rows.height, "findings": findings},
-        "\n".join(lines) or f"{table}: {rows.height:,} rows keep {len(rules.columns)} column rules",
+        "\n".join(lines)
+        or f"{table}: {counted(rows.height, 'row keeps', 'rows keep')} {len(rules.columns)} column rules",
     )
     if findings:
         context.exit(EXIT_FAILED)

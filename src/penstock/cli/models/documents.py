@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 
 _PATH = click.Path(path_type=Path)
@@ -86,8 +87,9 @@ def model_verify(
         for state in one.verdicts
         if state.state in {"unsigned", "untrusted"}
     ]
-    counts = f"{len(reports) - len(broken)} of {len(reports)}" if broken else str(len(reports))
-    session.emit(document, "\n".join([*lines, f"{counts} versions are intact."]))
+    intact = counted(len(reports), "version is", "versions are")
+    told = f"{len(reports) - len(broken)} of {intact}" if broken else intact
+    session.emit(document, "\n".join([*lines, f"{told} intact."]))
     if broken:
         context.exit(EXIT_FAILED)
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.models.documents import model_export, model_verify
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
+    from penstock.flows.models.aliases import PromotionPlan
     from penstock.registry.entities import ModelVersion
     from penstock.registry.states import VersionState
 
@@ -94,7 +96,7 @@ def model_list(session: Session, name: str | None) -> None:
             for item in versions
         ]
         headers = ("version", "aliases", "state", "digest", "registered", "commit", "metrics")
-        return render_table(rows, headers) if rows else "No models yet: penstock model register"
+        return render_table(rows, headers, none="No models yet: penstock model register")
 
     document = [
         {
@@ -210,6 +212,7 @@ def promote(
 
     project = open_workspace(session.directory)
     plan = plan_promotion(project, reference, alias, force_reason=(reason or "") if force else "")
+    _warn(session, plan)
     if not (dry_run or plan.changes_nothing):
         apply_promotion(project, plan)
     document = {
@@ -218,9 +221,15 @@ def promote(
         "previous": plan.previous,
         "verdict": plan.verdict.id if plan.verdict else None,
         "applied": not (dry_run or plan.changes_nothing),
+        "warnings": plan.warnings,
     }
     verb = "is already" if plan.changes_nothing else "would be" if dry_run else "is now"
     session.emit(document, f"{plan.version.ref} {verb} {alias}.")
+
+
+def _warn(session: Session, plan: PromotionPlan) -> None:
+    for warning in plan.warnings:
+        session.note(f"warning: {warning}")
 
 
 @click.group()
@@ -240,6 +249,7 @@ def alias_set(session: Session, name: str, version: int) -> None:
     registered, label = _split(name)
     project = open_workspace(session.directory)
     plan = plan_promotion(project, f"{registered}/{version}", label)
+    _warn(session, plan)
     if not plan.changes_nothing:
         apply_promotion(project, plan)
     session.emit({"version": plan.version.ref, "alias": label}, f"{plan.version.ref} is now {label}.")
@@ -289,7 +299,7 @@ def alias_list(session: Session, name: str | None) -> None:
             for move in moves
         ]
         headers = ("alias", "version", "since", "who", "verdict")
-        return render_table(rows, headers) if rows else "No aliases yet: penstock promote MODEL/VERSION"
+        return render_table(rows, headers, none="No aliases yet: penstock promote MODEL/VERSION")
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 
@@ -324,7 +334,7 @@ def alias_history(session: Session, name: str) -> None:
             for move in moves
         ]
         headers = ("time", "version", "before", "who", "verdict", "cause")
-        return render_table(rows, headers) if rows else f"{name} was never set."
+        return render_table(rows, headers, none=f"{name} was never set.")
 
     session.emit([msgspec.to_builtins(move) for move in moves], text)
 
@@ -356,7 +366,7 @@ def _render(version: ModelVersion, back: VersionState | None) -> str:
         *([f"stage     {version.stage}"] if version.stage != "None" else []),
         *([f"words     {version.description}"] if version.description else []),
         *(f"tag       {key} = {value}" for key, value in version.tags.items()),
-        *(f"file      {file.path} {file.size:,} bytes" for file in version.manifest.files),
+        *(f"file      {file.path} {counted(file.size, 'byte')}" for file in version.manifest.files),
     ]
     return "\n".join(map(one_line, lines))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from penstock.cli.data.targets import TARGETS
+from penstock.cli.ending import end_as_interrupted
 from penstock.cli.output import F, Session, is_terminal, json_option, pass_session
 from penstock.cli.pipelines.recovering import tell_recovered
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.pipeline.graph import Extent
     from penstock.pipeline.running.reproducing import ReproduceOptions
 
+UP_TO_DATE = "Data and pipelines are up to date."
 LOGS = "penstock-logs"
 """Where, below `.dvc/tmp`, what the commands of stages printed last is kept."""
 
@@ -102,7 +103,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
     from dataclasses import replace
 
     from penstock.cli.pipelines.narrating import narrating
-    from penstock.flows.pipelines.execution import reproduce_and_record
+    from penstock.flows.pipelines.looking import find_recorded, looked
     from penstock.workspace import open_workspace
 
     if flags["interactive"] and flags["jobs"] > 1:
@@ -124,7 +125,13 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
         logs = project.data.dvc_dir / "tmp" / LOGS
         with narrating(session, options.jobs, project.root) as watcher, executing(flags) as executor:
             options = replace(options, dry=dry, logs=logs, executor=executor)
-            done = reproduce_and_record(project, options, watcher)
+            with looked(project, options) as look:
+                if not (dry or session.as_json) and (known := find_recorded(project, look, watcher)):
+                    session.emit({}, lambda: f"{UP_TO_DATE}\nRun {known}")
+                    return
+                from penstock.flows.pipelines.execution import carry_out  # what a run takes
+
+                done = carry_out(project, look, options, watcher)
     finally:
         project.close()
     tell_untold(session, done)
@@ -155,13 +162,6 @@ def tell_untold(session: Session, done: Reproduction) -> None:
     """Warn where OpenLineage's events were not delivered."""
     if done.untold is not None:
         session.note(f"warning: OpenLineage's events were not delivered: {done.untold}")
-
-
-def end_as_interrupted() -> None:
-    """Let SIGTERM, and SIGHUP of a terminal that is gone, end the program as Ctrl-C does; under `nohup` SIGHUP is nothing."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 @contextmanager
@@ -222,7 +222,7 @@ def _document(done: Reproduction) -> dict[str, Any]:
 def _text(done: Reproduction, *, dry: bool) -> str:
     changed = [item.stage for item in done.results if item.action not in {"up to date", "frozen"}]
     if not changed:
-        text = "Data and pipelines are up to date."
+        text = UP_TO_DATE
     elif dry:
         text = f"Would run: {', '.join(changed)}."
     else:

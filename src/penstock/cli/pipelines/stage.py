@@ -107,8 +107,9 @@ def _joined(command: tuple[str, ...]) -> str:
 
 
 def _run(session: Session, name: str) -> None:
+    from penstock.cli.ending import end_as_interrupted
     from penstock.cli.pipelines.narrating import Narrator
-    from penstock.cli.pipelines.repro import LOGS, end_as_interrupted, tell_untold
+    from penstock.cli.pipelines.repro import LOGS, tell_untold
     from penstock.flows.pipelines.execution import reproduce_and_record
     from penstock.pipeline.running.reproducing import ReproduceOptions
     from penstock.pipeline.targets import Selection

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def _write_manifests(
         "notes": plan.notes,
     }
     session.emit(
-        document, f"{done} {len(plan.files)} files to {folder}. Nothing was deployed; README.md says how."
+        document,
+        f"{done} {counted(len(plan.files), 'file')} to {folder}. Nothing was deployed; README.md says how.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
@@ -34,10 +35,10 @@ def endpoint_list(session: Session) -> None:
     with project.database.read() as connection:
         found = list_endpoints(connection)
     rows = [_row(revision) for revision in found]
-    text = (
-        render_table(rows, ("endpoint", "revision", "stable", "canary", "since", "by"))
-        if rows
-        else "No endpoints yet: penstock deploy"
+    text = render_table(
+        rows,
+        ("endpoint", "revision", "stable", "canary", "since", "by"),
+        none="No endpoints yet: penstock deploy",
     )
     session.emit([document_of(revision) for revision in found], text)
 
@@ -55,6 +56,7 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
+    from penstock.monitoring.refusals import RECENT_S, list_refused, refused_sentence
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
@@ -66,6 +68,7 @@ def endpoint_show(session: Session, name: str) -> None:
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
+        refused = list_refused(connection, now_ms() // 1000 - RECENT_S).get(name, ())
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
     problem = project.settings_problem
     if problem is not None:
@@ -83,6 +86,7 @@ def endpoint_show(session: Session, name: str) -> None:
             "differs": keys,
             "history": msgspec.to_builtins(steps),
         },
+        "refused": msgspec.to_builtins(refused),
         "shadow_differences": msgspec.to_builtins(shadows),
         "servers": [
             {
@@ -105,7 +109,7 @@ def endpoint_show(session: Session, name: str) -> None:
     lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
     lines.append(f"reason    {revision.reason}")
     lines.append(
-        f"policy    {policy.number}, {len(policy.settings.guardrails)} guardrails"
+        f"policy    {policy.number}, {counted(len(policy.settings.guardrails), 'guardrail')}"
         if policy.number
         else "policy    none: nothing is guarded"
     )
@@ -124,6 +128,8 @@ def endpoint_show(session: Session, name: str) -> None:
         + (f": {state.message}" if state and state.message else "")
         for worker, state in states
     ]
+    if refused:
+        lines.append(f"refused   {refused_sentence(refused)}")
     if not states:
         lines.append("server    none is running: penstock serve, unless a service of your own answers")
     session.emit(document, "\n".join(lines))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.production.observing import (
     monitor_backtest,
@@ -92,7 +93,10 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
             controller.close()
             AlertLoop(project).send_due()
             problems = dict(controller.problems)
-            lines = [f"Looked at {count} endpoints.", *(f"{name}: {problems[name]}" for name in problems)]
+            lines = [
+                f"Looked at {counted(count, 'endpoint')}.",
+                *(f"{name}: {problems[name]}" for name in problems),
+            ]
             session.emit({"endpoints": count, "problems": problems}, "\n".join(lines))
             return
         stop = threading.Event()
@@ -108,10 +112,12 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
 
 
 def _render(view: EndpointView) -> str:
+    from penstock.base.clock import format_ms
     from penstock.flows.production.measuring import USUAL_METRICS
+    from penstock.records.metric_names import metric_of
 
     rows: list[tuple[object, ...]] = []
-    guarded = {one.name for one in view.findings if one.kind == "quality"} or USUAL_METRICS
+    guarded = {metric_of(one.name) for one in view.findings if one.kind == "quality"} or USUAL_METRICS
     for route in view.routes:
         told = {name: value for name, value in route.quality.items() if name in guarded}
         quality = ", ".join(f"{name} {value:.3f}" for name, value in told.items())
@@ -130,7 +136,7 @@ def _render(view: EndpointView) -> str:
         )
     headers = ("route", "version", "share", "requests", "errors", "p50 ms", "p99 ms", "labels", "quality")
     odd = [
-        f"NaN     {one.route}: {one.nonfinite_row_count} rows were answered with a value that is no finite number"
+        f"NaN     {one.route}: {counted(one.nonfinite_row_count, 'row was', 'rows were')} answered with a value that is no finite number"
         for one in view.routes
         if one.nonfinite_row_count
     ]
@@ -143,7 +149,12 @@ def _render(view: EndpointView) -> str:
         lines += [f"slice   {route.route}: {_slice(one)}" for one in route.slices]
         lines += [f"why     {route.route}: {route.cause.sentence}"] if route.cause else []
         lines += [f"why     {route.route}: {route.cause_untold}"] if route.cause_untold else []
+    lines += [f"refused {view.refused_sentence}"] if view.refused else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
+    lines += [
+        f"lost    {url}: it ended without a word, seen last {format_ms(seen_ms)}"
+        for url, seen_ms in view.lost_servers.items()
+    ]
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
@@ -156,4 +167,4 @@ def _slice(one: SliceMeasure) -> str:
         f"{name} {value:.3f}" + (f" ± {2 * error:.3f}" if math.isfinite(error) else "")
         for name, (value, error) in one.quality.items()
     )
-    return f"{one.feature} {one.value}: {told or 'no metric'} over {one.label_count} labels"
+    return f"{one.feature} {one.value}: {told or 'no metric'} over {counted(one.label_count, 'label')}"

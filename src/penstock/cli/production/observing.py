@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ def monitor_rules(
         write_rules(rules, out, with_tests=is_tested)
     cases = prove_rules(rules, out) if is_tested else None
     count = sum(len(one.rules) for one in rules.groups)
-    said = f"{count} rules, {len(rules.alerts)} of them alerts"
+    said = f"{counted(count, 'rule')}, {len(rules.alerts)} of them alerts"
     if cases is not None:
-        said += f"; promtool: {cases} cases hold"
+        said += f"; promtool: {counted(cases, 'case holds', 'cases hold')}"
     document = {
         "rules": count,
         "alerts": sorted({one.name for one in rules.alerts}),
@@ -138,7 +139,7 @@ def monitor_dashboard(
     files = grafana_files(prometheus_url, place or str((folder / DASHBOARDS).absolute()), server_url)
     for name, data in files.items():
         write_atomic(folder / name, data, mode=0o644)
-    session.emit({"folder": str(folder), "files": sorted(files)}, f"{folder}: {len(files)} files")
+    session.emit({"folder": str(folder), "files": sorted(files)}, f"{folder}: {counted(len(files), 'file')}")
 
 
 @click.command("report")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, is_terminal, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ TOLD_MAX = 5
 @click.option(
     "--part-rows",
     type=click.IntRange(min=1),
-    default=50_000,
+    default=500_000,
     show_default=True,
-    help="Rows that are in memory at once; also what a kill makes anew.",
+    help="Rows after which what was done is kept: at most so many, or what took ten seconds, a kill makes anew.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
 @click.option("--restart", is_flag=True, help="Discard the parts of an interrupted job and begin anew.")
@@ -104,15 +105,15 @@ def _document(done: Scored) -> object:
 def _render(done: Scored) -> str:
     rate = f", {done.rows / done.seconds:,.0f} rows/s" if done.seconds else ""
     lines = [
-        f"{done.out}: {done.answered:,} of {done.rows:,} rows answered by {done.model} in {done.seconds:g} s{rate}"
+        f"{done.out}: {done.answered:,} of {counted(done.rows, 'row')} answered by {done.model} in {done.seconds:g} s{rate}"
     ]
     if done.kept_parts:
-        lines.append(f"{done.kept_parts} of {done.parts} parts were there from before")
+        lines.append(f"{done.kept_parts} of {counted(done.parts, 'part')} were there from before")
     if done.endpoint:
         lines.append(f"recorded for endpoint {done.endpoint}: penstock monitor status {done.endpoint}")
     lost = done.rows - done.answered
     if lost:
-        lines.append(f"{lost:,} rows have no answer; OUT says why in its column error:")
+        lines.append(f"{counted(lost, 'row has', 'rows have')} no answer; OUT says why in its column error:")
         lines += [f"  {one.table} row {one.row}: {one.reason}" for one in done.bad_rows[:TOLD_MAX]]
         lines += ["  …"] if lost > TOLD_MAX else []
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.doors import check_openness, parse_tls, split_names, tls_options
 from penstock.cli.output import Session, json_option, pass_session
 
@@ -190,7 +191,7 @@ def _serve_with_workers(
     from penstock.processes.supervisor import supervise
 
     also = "" if fronts.grpc_port is None else f", gRPC on port {fronts.grpc_port}"
-    session.note(f"{workers} workers serve on {url}{also}; stop with Ctrl-C")
+    session.note(f"{counted(workers, 'worker serves', 'workers serve')} on {url}{also}; stop with Ctrl-C")
     found = supervise(sockets, folder)
     if found.socket is not None:
         shared = msgspec.structs.replace(fronts, metrics_folder=folder)

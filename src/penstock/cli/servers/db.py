@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def db_copy(session: Session, source: str, target: str) -> None:
     from penstock.flows.store.copying import copy_store
 
     done = copy_store(source, target)
-    session.emit(done.rows, lambda: f"{done.total:,} rows copied")
+    session.emit(done.rows, lambda: f"{counted(done.total, 'row')} copied")
 
 
 @db.command("import")

@@ -111,16 +111,13 @@ def user_list(session: Session, store: str | None) -> None:
     headers = ("name", "role", "password", "tokens")
     session.emit(
         rows,
-        lambda: (
-            render_table(
-                [
-                    (row["name"], row["role"], "yes" if row["has_password"] else "no", row["tokens"])
-                    for row in rows
-                ],
-                headers,
-            )
-            if rows
-            else "No users yet: penstock user add NAME --role admin"
+        lambda: render_table(
+            [
+                (row["name"], row["role"], "yes" if row["has_password"] else "no", row["tokens"])
+                for row in rows
+            ],
+            headers,
+            none="No users yet: penstock user add NAME --role admin",
         ),
     )
 
@@ -301,10 +298,8 @@ def token_list(session: Session, name: str | None, store: str | None) -> None:
     ]
     session.emit(
         msgspec.to_builtins(found),
-        lambda: (
-            render_table(rows, ("id", "user", "for", "made", "revoked"))
-            if rows
-            else "No tokens yet: penstock token create NAME"
+        lambda: render_table(
+            rows, ("id", "user", "for", "made", "revoked"), none="No tokens yet: penstock token create NAME"
         ),
     )
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import polars as pl
 
 from penstock.data.formats.delimited import read_heading
+from penstock.data.formats.row_groups import parquet_frames
 from penstock.data.formats.tables import Array, to_array, unreadable
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ def reduce_table(path: Path, reduce: Callable[[Iterator[Batch]], T]) -> T:
     read = READERS.get(path.suffix.lower())
     try:
         if read is None:
-            return reduce(_batches(pl.scan_parquet(path)))
+            return reduce(map(_batch, parquet_frames(path, None, rows=BATCH_ROWS)))
         if path.suffix.lower() == ".csv":
             read_heading(path)
         try:

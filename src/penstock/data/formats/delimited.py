@@ -20,6 +20,7 @@ import msgspec
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 BOM = b"\xef\xbb\xbf"
 QUOTED = re.compile(rb'(?:^|(?<=,))"(?:[^"\n]|"")*"(?=[,\r\n])')
@@ -109,7 +110,9 @@ def parse(records: Sequence[Record], names: Sequence[str], wanted: Sequence[str]
         columns=places,
     ).select(pl.col(str(place)).alias(name) for place, name in zip(places, wanted, strict=True))
     if frame.height != len(records):
-        raise pl.exceptions.ComputeError(f"{frame.height} rows were found in {len(records)} records")
+        raise pl.exceptions.ComputeError(
+            f"{counted(frame.height, 'row was', 'rows were')} found in {counted(len(records), 'record')}"
+        )
     return frame
 
 

@@ -18,8 +18,28 @@ _WORDS = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
 MOST_COLUMNS = 78
 
 
+class NotYamlError(ValueError):
+    """A text that is no YAML; what is wrong with it is the message."""
+
+
 class _NotPlainError(Exception):
     pass
+
+
+def load(text: str) -> Any:
+    """Parse any YAML text to plain Python values, as `penstock.base.yaml12.load`.
+
+    Raises:
+        NotYamlError: it is not YAML.
+    """
+    import yaml  # 20 ms, and so what stands on it
+
+    from penstock.base import yaml12
+
+    try:
+        return yaml12.load(text)
+    except yaml.YAMLError as error:
+        raise NotYamlError(str(error)) from None
 
 
 def render_plain(document: object) -> str | None:

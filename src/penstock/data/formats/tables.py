@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
+from penstock.data.formats.columns import no_column
 from penstock.data.formats.delimited import find_ragged, read_heading
 
 Array = NDArray[Any]
@@ -66,12 +67,7 @@ def to_columns(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, NDArray[A
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise Invalid(
-            f"the table has no column {missing[0]!r}",
-            code="data.no_column",
-            hint=f"columns: {', '.join(frame.columns)}",
-            column=missing[0],
-        )
+        raise no_column(f"the table has no column {missing[0]!r}", missing[0], frame.columns)
     return {name: to_array(frame[name]) for name in names}
 
 

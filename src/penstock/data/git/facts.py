@@ -2,8 +2,8 @@
 
 Each answers None where only git itself knows, and the caller asks it. "Not tracked" is proven by the path's
 bytes being nowhere in an index of version 2 or 3; "ignored" is decided where every pattern that could speak of
-the path is a plain anchored name. Configured excludes, wildcards, negations, worktrees and split or
-sparse indexes are git's.
+the path is a name, alone or with `*`, `?` and simple sets like `[0-9]`. Configured excludes, negations, escapes, `**`,
+worktrees and split or sparse indexes are git's.
 
 Source: git, Documentation/gitformat-index.txt and gitignore.txt.
 """
@@ -13,10 +13,13 @@ from __future__ import annotations
 import os
 import re
 import struct
+from functools import lru_cache
 
 _CONFIGURED = re.compile(rb"excludesfile|\binclude|splitindex|\bsparse|worktree", re.IGNORECASE)
 _OTHER_EXTENSIONS = (b"link", b"sdir")
 _HARD = frozenset("*?[]!\\")
+_SET = re.compile(r"\[[A-Za-z0-9_.,-]+\]")
+_PART = re.compile(rf"\*|\?|{_SET.pattern}|[^*?\[\]!\\]")
 
 
 def is_tracked(root: str, relative: str) -> bool | None:
@@ -75,10 +78,37 @@ def _decide(file: str, within: str) -> bool | None:
     for line in os.fsdecode(data).split("\n"):
         if not line or line.startswith("#"):
             continue
-        if line[0] != "/" or line[-1] in "/ \r\t" or not _HARD.isdisjoint(line):
-            return None
-        found = found or within == line[1:] or within.startswith(f"{line[1:]}/")
+        if line[0] == "/" and line[-1] not in "/ \r\t" and _HARD.isdisjoint(line):
+            found = found or within == line[1:] or within.startswith(f"{line[1:]}/")
+            continue
+        pattern = _compile(line)
+        matched = pattern.match(within) if pattern is not None else None
+        if pattern is None or (matched is not None and line[-1] == "/" and matched.end() == len(within)):
+            return None  # the latter is ignored where it is a directory
+        found = found or matched is not None
     return found
+
+
+@lru_cache(maxsize=1024)
+def _compile(line: str) -> re.Pattern[str] | None:
+    """Return what matches the ignored beginning of a path, or None where a line takes more than this knows."""
+    body = line.removesuffix("/")
+    if "**" in body or body in {"", "/"} or body[-1] in "/ \r\t" or "//" in body:
+        return None
+    anchored = "/" in body
+    told, at, body = [], 0, body.removeprefix("/")
+    while at < len(body):
+        part = _PART.match(body, at)
+        if part is None:
+            return None
+        text, at = part.group(), part.end()
+        told.append(
+            "[^/]*" if text == "*" else "[^/]" if text == "?" else text if len(text) > 1 else re.escape(text)
+        )
+    try:
+        return re.compile(f"{'' if anchored else '(?:[^/]+/)*?'}{''.join(told)}(?=/|$)", re.DOTALL)
+    except re.error:  # a set from z to a
+        return None
 
 
 def _read(path: str) -> bytes | None:

@@ -57,9 +57,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     if "\n" in entry:
         repo.not_ignored.append(path)
         return None
-    if text and not text.endswith("\n"):
-        text += "\n"
-    _write(file, f"{text}{entry}\n")
+    _append(file, text, f"{entry}\n" if not text or text.endswith("\n") else f"\n{entry}\n")
     repo.state.note_ignored(repo.relative(path))
     return file
 
@@ -151,6 +149,24 @@ def _read(file: Path) -> str:
         return file.read_bytes().decode(errors="surrogateescape")  # text mode would change carriage returns
     except FileNotFoundError:
         return ""
+
+
+def _append(file: Path, text: str, added: str) -> None:
+    """Add to a file what is there whole or not at all; renaming over it costs ext4 4 ms, and each output adds a line."""
+    data = added.encode(errors="surrogateescape")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(file, flags)
+    except OSError:  # a link, which git does not follow either; no file yet
+        _write(file, text + added)
+        return
+    try:
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, data) < len(data):  # the disk is full
+            os.ftruncate(descriptor, before)
+            _write(file, text + added)
+    finally:
+        os.close(descriptor)
 
 
 def _write(file: Path, text: str) -> None:

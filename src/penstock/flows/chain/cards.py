@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from penstock.base.clock import format_ms
-from penstock.base.numbers import format_number
+from penstock.base.numbers import counted, format_number
 from penstock.flows.chain.outings import Outing
 from penstock.flows.models.views import VersionView
 from penstock.records.signature import Column, Signature
@@ -54,7 +54,12 @@ def make_card(found: VersionView, signature: Signature | None, outing: Outing, t
         ("registered", f"{format_ms(version.created_ms)} by {escape(version.actor)}"),
         ("called", ", ".join(f"`{name}`" for name in found.aliases)),
         ("sha256", f"`{version.digest}`" if version.digest else ""),
-        ("size", f"{size:,} bytes in {len(version.manifest.files)} files" if version.manifest.files else ""),
+        (
+            "size",
+            f"{counted(size, 'byte')} in {counted(len(version.manifest.files), 'file')}"
+            if version.manifest.files
+            else "",
+        ),
     ]
     lines += [f"- {name}: {value}" for name, value in facts if value] + [""]
     if signature is not None:
@@ -65,7 +70,7 @@ def make_card(found: VersionView, signature: Signature | None, outing: Outing, t
             (name, format_number(value), format_number(outing.live[name]) if name in outing.live else "–")
             for name, value in sorted(version.metrics.items())
         ]
-        live = f"live, {outing.label_count:,} labels" if outing.label_count else "live"
+        live = f"live, {counted(outing.label_count, 'label')}" if outing.label_count else "live"
         lines += ["## Scores", "", *_table(("metric", "held-out data", live), rows), ""]
     if found.verdict is not None:
         lines += [f"## Gates: {'passed' if found.verdict.passed else 'refused'}", ""]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import format_ms
 from penstock.base.errors import NotFound
-from penstock.base.numbers import format_number
+from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
@@ -253,7 +253,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str, most: int 
             Link(
                 kind="data",
                 key=digest,
-                text=f"{path} {digest[:16]}, used by {len(runs)} run{'' if len(runs) == 1 else 's'}",
+                text=f"{path} {digest[:16]}, used by {counted(len(runs), 'run')}",
                 details={"runs": runs},
             )
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.outliers import OutlierModel, outliers_of
 from penstock.project.project import Project
@@ -41,5 +42,5 @@ def describe(model: OutlierModel, columns: dict[str, Any], row_count: int) -> st
         parts = model.farthest(columns, row, row_count)[:TOLD]
         named = ", ".join(f"{name} ({part:.0%})" for name, part in parts)
         told.append(f"mostly in {named}" if row_count == 1 else f"row {row} mostly in {named}")
-    more = f" and {len(rows) - TOLD} rows more" if len(rows) > TOLD else ""
+    more = f" and {counted(len(rows) - TOLD, 'row')} more" if len(rows) > TOLD else ""
     return f"yes: farther than {share}, {'; '.join(told)}{more}"

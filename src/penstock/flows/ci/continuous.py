@@ -11,6 +11,7 @@ import msgspec
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Refused
+from penstock.base.numbers import counted
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.new_data import take_new_data
@@ -171,11 +172,15 @@ class _Run:
             name=name,
             status=outcome.status,
             seconds=time.monotonic() - began,
-            sentence=outcome.sentence,
-            details=outcome.details,
+            sentence=self._told(outcome.sentence),
+            details=tuple(map(self._told, outcome.details)),
         )
         self.progress.steps.append(report)
         self.on_step(report)
+
+    def _told(self, text: str) -> str:
+        """Return a text with paths as they are in the repository: the run's own tree is gone when it is read."""
+        return text.replace(f"{self.tree.root}/", "")
 
 
 def _failed(error: PenstockError) -> _Outcome:
@@ -188,7 +193,9 @@ def _failed(error: PenstockError) -> _Outcome:
 
 def _bring_data(project: Project, tree: Project) -> _Outcome:
     brought = bring_outputs(tree, project.data)
-    sentence = f"{brought.output_count} tracked paths in place, {brought.fetched_count} objects fetched"
+    sentence = (
+        f"{brought.output_count} tracked paths in place, {counted(brought.fetched_count, 'object')} fetched"
+    )
     if brought.absent:
         sentence += f"; to be made again: {', '.join(brought.absent)}"
     return _Outcome(sentence)
@@ -199,7 +206,7 @@ def _run_tests(tree: Project) -> _Outcome:
     if command is None:
         return _Outcome("penstock.yaml names no tests (`ci: {tests: …}`)", "skipped")
     lines: list[str] = []
-    code = run_command(command, tree.root, lines.append)
+    code = run_command("ci.tests", command, tree.root, lines.append)
     if code != 0:
         raise Refused(
             f"`{command}` exited with {code}",
@@ -273,7 +280,7 @@ def _deploy(tree: Project, progress: _Progress, commit: str) -> _Outcome:
 def _push(tree: Project) -> _Outcome:
     report = push(tree.data)
     raise_failures(report, "pushed")
-    return _Outcome(f"{report.done} objects pushed")
+    return _Outcome(f"{counted(report.done, 'object')} pushed")
 
 
 def _champion_of(tree: Project) -> ModelVersion | None:

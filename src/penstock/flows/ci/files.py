@@ -6,7 +6,7 @@ import json
 import platform
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
 from penstock.ci.cron import numeric_cron
 from penstock.ci.installing import Declared, Installation, plan_installation
-from penstock.ci.jobs import Job, validation_job
+from penstock.ci.jobs import AwsRole, Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins, kubeflow
 from penstock.ci.sealing import is_unedited, seal_text
 from penstock.flows.ci.kubeflow import compile_pipeline
@@ -28,6 +28,7 @@ JOB_RENDERERS: dict[str, tuple[str, Callable[[Job], str]]] = {
     "github": (github.WORKFLOW_FILE, github.render_github),
     "gitlab": (gitlab.PIPELINE_FILE, gitlab.render_gitlab),
     "jenkins": (jenkins.PIPELINE_FILE, jenkins.render_jenkins),
+    "github-forks": (github.FORKS_FILE, github.render_forks),
 }
 """CI systems that run a job, by name: where their file lies in the repository, and what writes it."""
 FILES = {name: relative for name, (relative, _) in JOB_RENDERERS.items()} | {
@@ -78,17 +79,18 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
             project, git_root, installation, _PYTHON, has_remote=remote is not None
         )
         return CiFilePlan(path, FILES[system], seal_text(text), before, notes)
-    triggers = project.settings.ci.on
+    triggers, oidc = project.settings.ci.on, project.settings.ci.oidc
     job = validation_job(
         python=_PYTHON,
-        install=installation.commands,
+        install=installation,
         has_remote=remote is not None,
         root=project.root.relative_to(git_root).as_posix(),
         is_self_hosted=is_self_hosted,
         schedule=triggers.schedule,
         watches_data=bool(triggers.sources),
-        has_plots=bool(load_definitions(project.data)),
+        role=None if oidc is None else AwsRole(oidc.role, oidc.region),
     )
+    job = replace(job, has_plots=bool(load_definitions(project.data)))
     relative, render = JOB_RENDERERS[system]
     notes = (*installation.notes, *_told_of_triggers(system, triggers))
     return CiFilePlan(path, relative, seal_text(render(job)), before, notes)
@@ -102,7 +104,7 @@ def _told_of_triggers(system: str, triggers: TriggerSettings) -> list[str]:
         notes.append(
             f"GitLab keeps schedules in its pages: Build > Pipeline schedules, interval `{cron}`, UTC"
         )
-    if triggers.sources:
+    if triggers.sources and system in DATA_NOTES:
         notes.append(DATA_NOTES[system])
         if triggers.schedule is None:
             notes.append("with `ci.on.schedule` too, data that nobody tells of are looked at then")

@@ -7,6 +7,7 @@ from functools import partial
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
@@ -16,8 +17,9 @@ from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings
+from penstock.project.settings import ModelSettings
 from penstock.project.worktree import require_git
 from penstock.registry.gates.settings import GateEntry
 
@@ -40,6 +42,7 @@ def lint(project: Project) -> Iterator[Check]:
     yield _tests(project)
     yield from _triggers(project)
     yield from _store(project)
+    yield from _role(project)
 
 
 def _files(project: Project) -> Iterator[Check]:
@@ -103,7 +106,7 @@ def _pipeline(project: Project) -> Iterator[Check]:
             "penstock repro, git commit",
         )
         return
-    yield Check("pipeline", "ok", f"dvc.lock is in step with {len(stages)} stages")
+    yield Check("pipeline", "ok", f"dvc.lock is in step with {counted(len(stages), 'stage')}")
 
 
 def _remote(project: Project) -> Iterator[Check]:
@@ -131,7 +134,12 @@ def _pushed(project: Project, remote: str) -> Check:
     absent = [path for path, word in status.items() if word in ("new", "missing")]
     if absent:
         shown = ", ".join(absent[:SHOWN]) + (" …" if len(absent) > SHOWN else "")
-        return Check("data", "broken", f"{len(absent)} objects are not on {remote}: {shown}", "penstock push")
+        return Check(
+            "data",
+            "broken",
+            f"{counted(len(absent), 'object is', 'objects are')} not on {remote}: {shown}",
+            "penstock push",
+        )
     return Check("data", "ok", f"all that is tracked is on {remote}")
 
 
@@ -162,7 +170,7 @@ def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]
     if ended is not None and ended.waiver is not None:
         sentence = f"the waiver of the gate {ended.kind} of {model.name} ended on {ended.waiver.until}"
         return Check("gates", "missing", sentence, "mend what it was about, or take it out of penstock.yaml")
-    return Check("gates", "ok", f"{len(gates)} gates of {model.name}")
+    return Check("gates", "ok", f"{counted(len(gates), 'gate')} of {model.name}")
 
 
 def _tests(project: Project) -> Check:
@@ -181,6 +189,20 @@ def _triggers(project: Project) -> Iterator[Check]:
             return Check("triggers", "ok", f"{name} begins a run when it changes at its source")
 
         yield _guarded("triggers", ask)
+
+
+def _role(project: Project) -> Iterator[Check]:
+    """Yield whether the role of `ci.oidc` is of any use: it opens S3, and a file has to ask for it."""
+    if project.settings.ci.oidc is None:
+        return
+    remote = project.data.config.get("core", "remote")
+    url = str(project.data.config.remotes().get(remote, {}).get("url", "")) if remote is not None else ""
+    places = (url, project.places.artifacts_url)
+    if not any(place.startswith("s3://") for place in places):
+        sentence = "ci.oidc names a role on AWS, and neither the default remote nor the artifacts are on S3"
+        yield Check("oidc", "missing", sentence, "take it out of penstock.yaml, or PENSTOCK_ARTIFACTS=s3://…")
+        return
+    yield Check("oidc", "ok", f"{project.settings.ci.oidc.role} opens S3, without keys that last")
 
 
 def _store(project: Project) -> Iterator[Check]:

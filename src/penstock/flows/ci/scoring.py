@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.base.errors import NotFound
+from penstock.base.numbers import counted
 from penstock.ci.report import CiReport
 from penstock.ci.rubric import Group, Rated, State
 from penstock.flows.ci.reports import load_report
 from penstock.monitoring.settings import EndpointSettings
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings, require_model
+from penstock.project.settings import ModelSettings, require_model
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import CheckResult, ModelVersion
 from penstock.registry.verdicts import glance_verdict
@@ -126,7 +128,7 @@ def _watched(facts: Facts, limit: str) -> tuple[State, str]:
     if not have:
         return "no", f"no guardrail `{limit}` on an endpoint"
     state: State = "done" if len(have) == len(facts.endpoints) and facts.revisions else "partly"
-    return state, f"guardrail `{limit}` on {len(have)} of {len(facts.endpoints)} endpoints" + (
+    return state, f"guardrail `{limit}` on {len(have)} of {counted(len(facts.endpoints), 'endpoint')}" + (
         "" if facts.revisions else ", none of them deployed yet"
     )
 
@@ -229,8 +231,11 @@ def _correlated(facts: Facts) -> tuple[State, str]:
 
 def _tuned(facts: Facts) -> tuple[State, str]:
     if facts.tuned >= ENOUGH_RUNS:
-        return "partly", f"{facts.tuned} sets of parameters are recorded; whether they are enough is not"
-    return "no", f"{facts.tuned} set{'s' if facts.tuned != 1 else ''} of parameters recorded"
+        return (
+            "partly",
+            f"{counted(facts.tuned, 'set')} of parameters recorded; whether that is enough is not",
+        )
+    return "no", f"{counted(facts.tuned, 'set')} of parameters recorded"
 
 
 def _infrastructure(facts: Facts) -> Sequence[Rated]:
@@ -294,7 +299,7 @@ def _monitoring(facts: Facts) -> Sequence[Rated]:
             "Data invariants hold in training and serving inputs",
             _both(_gate(facts, "schema"), _watched(facts, "drift")),
         ),
-        ("Training and serving features compute the same values", _gate(facts, "parity", "drift")),
+        ("Training and serving features compute the same values", _gate(facts, "parity", "skew", "drift")),
         ("Models are not too stale", _stale(facts)),
         ("The model is numerically stable", live),
         (

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from penstock.base.errors import Invalid, Refused
+from penstock.base.numbers import counted
 from penstock.base.store.events import record_event
 from penstock.flows.comparing.attribution import Attribution, Cell, attribution_document, sentences
 from penstock.flows.comparing.parts import Part, find_parts
 from penstock.flows.comparing.seeding import Seeds, find_seeds
 from penstock.flows.comparing.sides import Side
 from penstock.flows.comparing.swapping import Ends, as_commit_of, measure, swapped_tree
-from penstock.flows.pipelines.execution import Silent
+from penstock.flows.pipelines.looking import Silent
 from penstock.pipeline.running.reproducing import Watcher
 from penstock.project.project import Project
 from penstock.stats.attribution import Orders, attribute, choose_orders
@@ -117,7 +118,7 @@ def _choose(parts: Sequence[Part], options: AttributionOptions) -> Orders:
     except ValueError:
         fewest = 2 * len(parts) * options.repetitions
         raise Invalid(
-            f"{len(parts)} parts with {options.repetitions} repetitions take at least {fewest} runs, "
+            f"{counted(len(parts), 'part')} with {counted(options.repetitions, 'repetition takes', 'repetitions take')} at least {counted(fewest, 'run')}, "
             f"the budget is {options.budget}",
             code="compare.budget",
             hint=f"--budget {fewest}",
@@ -206,7 +207,7 @@ def _cannot_say(cells: Sequence[Cell]) -> Refused:
     first = failed[0]
     failure = next(one for one in first.measured if one.failure)
     return Refused(
-        f"what the difference is made of cannot be said: {len(failed)} mixtures of the two fail, the first, with "
+        f"what the difference is made of cannot be said: {counted(len(failed), 'mixture')} of the two failed, the first, with "
         f"{' and '.join(first.swapped)} of the second: {failure.failure}",
         code="compare.mixtures_failed",
         hint="penstock compare without --why shows what differs",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
+from penstock.base.numbers import counted
 from penstock.data.repository import DataRepository
 from penstock.flows.experiments.baselines import Baselines, list_baselines
 from penstock.flows.experiments.references import (
@@ -103,7 +104,7 @@ def pull_experiments(
 
 def _without_data(remote: str, names: Sequence[str], error: PenstockError) -> PenstockError:
     """Return the error that says which experiments are here although their data did not come."""
-    told = f"experiment {names[0]}" if len(names) == 1 else f"{len(names)} experiments"
+    told = f"experiment {names[0]}" if len(names) == 1 else counted(len(names), "experiment")
     again = " ".join(shlex.quote(word) for word in (remote, *names))
     is_lacking = error.code == "data.object_missing"
     return type(error)(

@@ -13,16 +13,18 @@ from dataclasses import dataclass, replace
 import psutil
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
-from penstock.flows.pipelines.execution import PROCESS_TAG, SILENT
+from penstock.flows.pipelines.execution import PROCESS_TAG
+from penstock.flows.pipelines.looking import SILENT
 from penstock.pipeline.running.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
 from penstock.tracking.entities import Run, RunStatus
+from penstock.tracking.values import set_tags
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,11 @@ def run_all(
         KeyboardInterrupt: it was interrupted; running commands are ended first.
     """
     _ = project.database, project.artifacts, project.data  # opened before threads share them
-    parent = _begin(project, waiting) if len(waiting) > 1 else None
-    company = replace(company, parent=parent)
+    parent = None
+    if len(waiting) > 1 and company.parent is None:
+        job = waiting[0].job
+        parent = begin_parent(project, job.request.sweep or f"{len(waiting)}-experiments", job.baseline)
+        company = replace(company, parent=parent)
     stopped = threading.Event()
     work = _Work(project, company, stopped)
     found: dict[str, Outcome] = {}
@@ -70,10 +75,10 @@ def run_all(
         while any(future.running() for future in pending):
             end_started()
             wait(pending, timeout=0.1)
-        _end(project, parent, "KILLED")
+        end_parent(project, parent, "KILLED")
         raise
     pool.shutdown()
-    _end(project, parent, "FAILED" if any(one.error for one in found.values()) else "FINISHED")
+    end_parent(project, parent, "FAILED" if any(one.error for one in found.values()) else "FINISHED")
     return [found[one.job.name] for one in waiting]
 
 
@@ -141,18 +146,19 @@ class _Work:
         return Outcome(job, ran)
 
 
-def _begin(project: Project, waiting: Sequence[Waiting]) -> str:
+def begin_parent(project: Project, name: str, baseline: str) -> str:
+    """Begin the run that experiments belong to, and return its id."""
     run = Run(
         id=runs.new_run_id(),
         experiment=project.settings.project,
-        name=waiting[0].job.request.sweep or f"{len(waiting)}-experiments",
+        name=name,
         status="RUNNING",
         start_ms=now_ms(),
-        commit=waiting[0].job.baseline,
+        commit=baseline,
         tags={
             "penstock.actor": project.actor,
             "penstock.source": f"{SOURCE}s",
-            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+            PROCESS_TAG: _process(),
         },
     )
     with project.database.write() as connection:
@@ -160,8 +166,26 @@ def _begin(project: Project, waiting: Sequence[Waiting]) -> str:
     return run.id
 
 
-def _end(project: Project, run_id: str | None, status: RunStatus) -> None:
+def reopen_parent(project: Project, run_id: str | None) -> str | None:
+    """Go on with a run that experiments belong to; None where it is not there any more."""
+    if run_id is None:
+        return None
+    try:
+        with project.database.write() as connection:
+            runs.update_run(connection, run_id, status="RUNNING")
+            set_tags(connection, run_id, {PROCESS_TAG: _process()})
+    except (NotFound, Invalid):  # deleted
+        return None
+    return run_id
+
+
+def end_parent(project: Project, run_id: str | None, status: RunStatus) -> None:
+    """End the run that experiments belong to, where there is one."""
     if run_id is None:
         return
     with project.database.write() as connection:
         runs.finish_run(connection, run_id, status)
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, Refused
 from penstock.flows.models.proving import VerdictRule, require_intact
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, list_aliases, move_alias
 from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
@@ -53,11 +54,22 @@ class PromotionPlan:
     verdict: Verdict | None
     answered_for: str = ""
     """Why a version that was rolled back may be promoted all the same."""
+    says_what_runs: bool = False
+    """Whether the alias is one of the project's protected ones."""
 
     @property
     def changes_nothing(self) -> bool:
         """Whether the alias is there already."""
         return self.previous == self.version.number
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Say in words that nothing was checked of what shall run in production, where that is so."""
+        if not self.says_what_runs:
+            return ()
+        if self.verdict is None:
+            return (f"{self.version.ref} was judged by no gate: write `gates:` into {SETTINGS_FILE}",)
+        return () if self.verdict.checks else (f"{self.version.ref}: {self.verdict.summary}",)
 
 
 def plan_promotion(
@@ -111,7 +123,8 @@ def plan_move(
         verdict: Verdict | None = policy.rule.require(connection, version, f"become {alias}")
     else:
         verdict = policy.rule.find(connection, version)
-    return PromotionPlan(version, alias, current.version if current else None, verdict, force_reason)
+    previous = current.version if current else None
+    return PromotionPlan(version, alias, previous, verdict, force_reason, alias in policy.protected)
 
 
 def apply_promotion(project: Project, plan: PromotionPlan, cause: Mapping[str, Any] | None = None) -> None:

@@ -25,6 +25,7 @@ from penstock.base.clock import now_ms
 from penstock.base.digest import digest_file
 from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, PenstockError
 from penstock.base.files import write_atomic
+from penstock.base.numbers import counted
 from penstock.base.replacing import appearing
 from penstock.base.signing import PublicKey, open_envelope, parse_envelope, seal
 from penstock.flows.models.folders import fetch_model, require_files, write_model
@@ -193,7 +194,7 @@ def _findings(
         message = error.message if isinstance(error, PenstockError) else "it lists nothing"
         yield Finding(LIST_FILE, False, message)
         return
-    yield Finding(LIST_FILE, True, f"{len(digests)} documents of {model}")
+    yield Finding(LIST_FILE, True, f"{counted(len(digests), 'document')} of {model}")
     if version is not None and version.digest != digest:
         yield Finding("model", False, f"the documents are of another content than {version.ref}")
     elif version is not None and version.ref != model:
@@ -237,7 +238,9 @@ def _model(folder: Path, model: str, statement: dict[str, Any] | None) -> Iterat
     if other:
         yield Finding(MODEL_FOLDER, False, f"{other[0]} is not what was registered")
     else:
-        yield Finding(MODEL_FOLDER, True, f"{len(found)} files are those that were registered")
+        yield Finding(
+            MODEL_FOLDER, True, f"{counted(len(found), 'file is', 'files are')} those that were registered"
+        )
 
 
 def _signature(folder: Path, public_key: Path | None) -> Iterator[Finding]:

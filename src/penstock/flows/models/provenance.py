@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
 
-from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.data.formats.output import HashInfo
-from penstock.data.pointers.metafiles import find_definitions
 from penstock.data.pointers.pointer import list_pointers
 from penstock.data.repository import DataRepository
 from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.lockfile import LOCK_FILE
+from penstock.pipeline.lockfile import LOCK_FILE, lock_files, read_locks
 from penstock.pipeline.outputs import list_outputs
 from penstock.project.project import Project
 
@@ -40,7 +38,7 @@ def capture_code(project: Project) -> CodeState:
     What the pipeline makes is not code: the lock names it, whether git holds it or the cache.
     """
     patch = uncommitted(project)
-    locks = _read_locks(project.data)
+    locks = read_locks(project.data)
     return CodeState(
         commit=project.git.head() if _is_git(project.root) else None,
         dirty_digest=project.artifacts.put(patch) if patch else None,
@@ -48,15 +46,9 @@ def capture_code(project: Project) -> CodeState:
     )
 
 
-def lock_digest(repo: DataRepository) -> str | None:
-    """Return the digest of the pipelines' locks as they are, or None where there are none."""
-    locks = _read_locks(repo)
-    return digest_bytes(locks) if locks is not None else None
-
-
 def uncommitted(project: Project) -> bytes:
     """Return what the tree has beyond its commit, as a patch; what the pipeline makes is left out."""
-    made = [*_lock_files(project.data), *(path for path, _ in uncached_outputs(project.data))]
+    made = [*lock_files(project.data), *(path for path, _ in uncached_outputs(project.data))]
     return project.git.dirty_patch(leave_out=made) if _is_git(project.root) else b""
 
 
@@ -68,22 +60,6 @@ def write_locks(root: Path, locks: bytes) -> None:
         if place.name != LOCK_FILE or not place.is_relative_to(root):
             raise Invalid(f"{name} is not a lock of this repository", code="data.outside", path=name)
         write_atomic(place, text.encode())
-
-
-def _lock_files(repo: DataRepository) -> list[str]:
-    """Return the locks there may be, relative to the root."""
-    found = [path.with_name(LOCK_FILE) for path in find_definitions(repo)]
-    return [path.relative_to(repo.root).as_posix() for path in found] or [LOCK_FILE]
-
-
-def _read_locks(repo: DataRepository) -> bytes | None:
-    """Return the root's lock as it is, or, where others are, a JSON mapping of all their texts by path."""
-    found = {
-        name: (repo.root / name).read_bytes() for name in _lock_files(repo) if (repo.root / name).is_file()
-    }
-    if list(found) == [LOCK_FILE]:
-        return found[LOCK_FILE]
-    return json.dumps({name: data.decode() for name, data in found.items()}).encode() if found else None
 
 
 def uncached_outputs(repo: DataRepository) -> list[tuple[str, HashInfo]]:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.data.formats.tables import to_columns
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
@@ -33,7 +34,7 @@ def _matrix(column: Column, frame: pl.DataFrame) -> Array:
     width = column.shape[1] if len(column.shape) == 2 else 0
     if not width or width not in (frame.width, -1) or not all(kind.is_numeric() for kind in frame.dtypes):
         raise Invalid(
-            f"the model takes {column.name!r} of the shape {list(column.shape)}, and the table has {frame.width} columns "
+            f"the model takes {column.name!r} of the shape {list(column.shape)}, and the table has {counted(frame.width, 'column')} "
             "beside the label",
             code="data.no_column",
             hint="save the model with a frame, so that its columns have names",

@@ -6,13 +6,17 @@ rollback that another policy would have made is told, with what it would have sp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from penstock.base.clock import format_ms
+from penstock.base.numbers import counted
 from penstock.flows.observing.replaying import Replay
 from penstock.flows.production.deciding import Advance, Decision, RollBack, decide, subject_of
 from penstock.flows.production.watching import Observation, Shared, look_at
 from penstock.monitoring.alerts import Alert, Subject
+from penstock.monitoring.findings import Finding
 from penstock.monitoring.policies import Policy, PolicyBody, policy_or_none_yet
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.windows import list_windows
@@ -22,6 +26,12 @@ from penstock.serving.deployments import get_revision
 
 LOOKS_MAX = 300
 """Moments that are looked at; over a longer time the looks are further apart."""
+
+OF_ROWS = {
+    "multivariate": "a backtest reads windows, and no rows: the features of requests are not replayed",
+    "slices": "a backtest reads windows, and no rows: labels by slice are not replayed",
+}
+"""Guardrails on whole rows, and why the past cannot be judged by them."""
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +60,21 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     spared_errors: int = 0
 
 
+class NotJudged(msgspec.Struct, frozen=True, kw_only=True):
+    """A guardrail that was judged at no look, or that a backtest cannot judge, and why. `route` is empty for all."""
+
+    kind: str
+    name: str = ""
+    route: str = ""
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """Say it in words."""
+        where = f" of the {self.route} version" if self.route else ""
+        return f"{self.kind}{' ' if self.name else ''}{self.name}{where}: {self.why}"
+
+
 class Backtest(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy would have told and done at an endpoint between two times."""
 
@@ -62,6 +87,7 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
     alarms: tuple[Alarm, ...]
     acts: tuple[Act, ...]
     problems: tuple[str, ...]
+    not_judged: tuple[NotJudged, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -76,6 +102,7 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{_counted(len(self.alarms), 'alarm')} in {days:.1f} days ({rate}), "
             f"{_counted(rollbacks, 'rollback')}, over {_counted(self.look_count, 'look')}."
+            + (f" {_counted(len(self.not_judged), 'guardrail')} not judged." if self.not_judged else "")
         )
 
     def render(self) -> str:
@@ -88,17 +115,18 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
             )
         for act in self.acts:
             spared = (
-                f"; spares {act.spared_requests} requests, {act.spared_errors} of them failed"
+                f"; spares {counted(act.spared_requests, 'request')}, {act.spared_errors} of them failed"
                 if act.kind == "rollback"
                 else ""
             )
             lines.append(f"  {format_ms(act.time_ms)}  {act.kind}: {act.sentence}{spared}")
+        lines += [f"  not judged: {one.sentence}" for one in self.not_judged]
         lines += [f"  not judged: {problem}" for problem in self.problems]
         return "\n".join(lines)
 
 
 def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return counted(count, word)
 
 
 def backtest(
@@ -136,6 +164,7 @@ def backtest(
             alarms=run.alarms,
             acts=tuple(run.spared(one) for one in run.acts),
             problems=tuple(sorted(run.problems)),
+            not_judged=run.not_judged if moments else (),
         )
     finally:
         replay.close()
@@ -160,14 +189,40 @@ class _Run:
         self._done: set[tuple[str, int, int]] = set()
         self.acts: list[Act] = []
         self.problems: set[str] = set()
-        unread = sorted({one.kind for one in policy.settings.guardrails if one.needs_rows})
-        if unread:
-            self.problems.add(f"{', '.join(unread)}: a backtest reads windows, and no rows")
+        self._looked_at: dict[tuple[str, str, str], str | None] = {}
+        """Why each guardrail could not be judged at its last look; None once it was judged."""
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:
         """Everything told, in its order."""
         return tuple(self._told.values())
+
+    @property
+    def not_judged(self) -> tuple[NotJudged, ...]:
+        """The guardrails of the policy that nothing was said by, each with the reason."""
+        found = []
+        for kind in dict.fromkeys(one.kind for one in self._policy.settings.guardrails):
+            if kind in OF_ROWS:
+                found.append(NotJudged(kind=kind, why=OF_ROWS[kind]))
+                continue
+            own = {key: why for key, why in self._looked_at.items() if key[0] == kind}
+            if not own:
+                found.append(NotJudged(kind=kind, why="there was no traffic that it is about"))
+            found += [
+                NotJudged(kind=kind, name=name, route=route, why=why)
+                for (_, name, route), why in sorted(own.items())
+                if why is not None
+            ]
+        return tuple(found)
+
+    def _note_judged(self, findings: Sequence[Finding]) -> None:
+        for one in findings:
+            # of features any will do: a policy judges drift, and not each column
+            key = (one.kind, one.name if one.kind == "quality" else "", one.route)
+            if one.unjudged is None:
+                self._looked_at[key] = None
+            elif self._looked_at.get(key, "") is not None:
+                self._looked_at[key] = one.sentence.removesuffix(".")
 
     def look(self, time_ms: int) -> None:
         """Look at a moment, decide, and remember what was decided."""
@@ -185,6 +240,7 @@ class _Run:
         )
         seen, _ = look_at(self._project, connection, self._endpoint, shared, time_ms)
         self.problems.update(seen.problems)
+        self._note_judged(seen.findings)
         self._take(seen, decide(seen.look, seen.history, seen.settings), time_ms)
 
     def _take(self, seen: Observation, decision: Decision, time_ms: int) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.numbers import counted
 from penstock.base.store.events import list_events
 from penstock.flows.production.measuring import USUAL_METRICS, measure_slice
 from penstock.flows.production.reading import LABELLED_MAX
@@ -136,7 +137,7 @@ def only_endpoint(project: Project) -> str:
         raise NotFound("there is no endpoint yet", code="serving.endpoint_unknown", hint="penstock deploy")
     if len(names) > 1:
         raise Invalid(
-            f"there are {len(names)} endpoints: say which",
+            f"there are {counted(len(names), 'endpoint')}: say which",
             code="monitoring.which_endpoint",
             hint=f"penstock monitor report {names[0]}",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from penstock.base.numbers import counted
 from penstock.flows.pipelines.dag import Dag
 
 CHARACTER, HEIGHT, PAD, GAP_X, GAP_Y, MARGIN = 7.3, 32, 12, 56, 16, 12
@@ -27,9 +28,10 @@ def render_svg(dag: Dag) -> str:
     full_width = max(left - GAP_X + MARGIN, 2 * MARGIN) if columns else 2 * MARGIN
     rows = max(map(len, columns), default=0)
     full_height = 2 * MARGIN + max(rows * (HEIGHT + GAP_Y) - GAP_Y, 0)
+    steps = counted(len(dag.nodes), "step")
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {full_width:g} {full_height:g}" width="{full_width:g}" '
-        f'height="{full_height:g}" role="img" aria-label="{len(dag.nodes)} steps">',
+        f'height="{full_height:g}" role="img" aria-label="{steps}">',
         f"<style>{STYLE}</style>",
         '<defs><marker id="end" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0,0 L8,4 L0,8 z"/></marker></defs>',

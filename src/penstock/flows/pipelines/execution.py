@@ -15,12 +15,11 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.running import is_running
-from penstock.data.lock import repository_lock
 from penstock.data.rwlock import check_free
-from penstock.flows.models.provenance import capture_code, data_digests, lock_digest
+from penstock.flows.models.provenance import capture_code, data_digests
 from penstock.flows.pipelines.lineage_events import watch_run
-from penstock.pipeline.definition import load_all_stages
-from penstock.pipeline.lockfile import load_entries
+from penstock.flows.pipelines.looking import SILENT, Look, looked
+from penstock.pipeline.lockfile import load_entries, lock_digest
 from penstock.pipeline.parameters import flatten, numbers, parse_any
 from penstock.pipeline.runner import reproduce
 from penstock.pipeline.running.reproducing import IDLE, ReproduceOptions, StageResult, Watcher
@@ -32,7 +31,6 @@ from penstock.tracking.entities import MetricPoint, Run, RunStatus, StageRecord
 from penstock.tracking.metrics import log_points
 from penstock.tracking.values import log_params, set_tags
 
-WAIT_FOR_LOCK_S = 3.0
 PROCESS_TAG = "penstock.process"
 
 
@@ -58,25 +56,6 @@ class Origin:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Silent:
-    """A watcher that says nothing."""
-
-    def started(self, stage: Stage, reasons: object) -> None:
-        """Say nothing."""
-
-    def printed(self, stage: Stage, line: str) -> None:
-        """Say nothing."""
-
-    def retried(self, stage: Stage, why: str, left: int) -> None:
-        """Say nothing."""
-
-    def finished(self, result: StageResult) -> None:
-        """Say nothing."""
-
-
-SILENT = Silent()
-
-
 def reproduce_and_record(
     project: Project,
     options: ReproduceOptions | None = None,
@@ -94,41 +73,54 @@ def reproduce_and_record(
             stage of a killed command cannot be ended.
     """
     options = options or ReproduceOptions()
-    watcher = watcher or SILENT
-    stages = load_all_stages(project.data)
-    with repository_lock(project.data, wait_s=WAIT_FOR_LOCK_S) as lock:
-        planned = reproduce(project.data, stages, replace(options, dry=True), SILENT)
-        if options.dry:
-            return Reproduction(tuple(planned), None, all(item.action in IDLE for item in planned))
-        end_survivors(project.root)
-        _check_free(project, stages, planned)
-        idle = all(item.action in IDLE for item in planned)
-        known = _run_of_lock(project) if idle and origin is None else None
-        if known is not None:
-            for item in planned:
-                watcher.finished(item)
-            return Reproduction(tuple(planned), known, True)
-        run = _start(project, origin)
-        told = watch_run(project, run, watcher)
+    with looked(project, options) as look:
+        return carry_out(project, look, options, watcher or SILENT, origin)
+
+
+def carry_out(
+    project: Project,
+    look: Look,
+    options: ReproduceOptions,
+    watcher: Watcher,
+    origin: Origin | None = None,
+) -> Reproduction:
+    """Do what a look at the pipeline found, and record it, as `reproduce_and_record`; the caller holds the look.
+
+    Raises:
+        NotFound, Invalid, Refused, Conflict: as `reproduce_and_record`.
+    """
+    if options.dry:
+        return Reproduction(look.planned, None, look.is_idle)
+    end_survivors(project.root)
+    _check_free(project, look.stages, look.planned)
+    known = _run_of_lock(project) if look.is_idle and origin is None else None
+    if known is not None:
+        for item in look.planned:
+            watcher.finished(item)
+        return Reproduction(look.planned, known, True)
+    run = _start(project, origin)
+    told = watch_run(project, run, watcher)
+    if told is not None:
+        told.begin(run)
+    lent = replace(options, unlocked=look.lock.lent)
+    try:
+        results = reproduce(project.data, look.stages, lent, told or watcher)
+    except (PenstockError, KeyboardInterrupt) as error:
         if told is not None:
-            told.begin(run)
-        try:
-            results = reproduce(project.data, stages, replace(options, unlocked=lock.lent), told or watcher)
-        except (PenstockError, KeyboardInterrupt) as error:
-            if told is not None:
-                told.end(run, str(error) or "interrupted")
-            with project.database.write() as connection:
-                status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-                set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
-                runs.finish_run(connection, run.id, status)
-            raise
+            told.end(run, str(error) or "interrupted")
+        with project.database.write() as connection:
+            status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
+            runs.finish_run(connection, run.id, status)
+        raise
+    look.lock.give()  # what is recorded now and told elsewhere keeps nobody waiting
     if told is not None:
         told.end(run, None)
     untold = told.telling.problem if told is not None else None
-    return Reproduction(tuple(results), _finish(project, run, stages, results), idle, untold)
+    return Reproduction(tuple(results), _finish(project, run, look.stages, results), look.is_idle, untold)
 
 
-def _check_free(project: Project, stages: tuple[Stage, ...], planned: list[StageResult]) -> None:
+def _check_free(project: Project, stages: Sequence[Stage], planned: Sequence[StageResult]) -> None:
     """Make sure that no running stage makes what would be read, or uses what would be written."""
     due = {item.stage for item in planned if item.action not in IDLE}
     chosen = [stage for stage in stages if stage.address in due]

@@ -121,7 +121,7 @@ def _tell_the_rest(
             "alert.resolved",
             subject,
             project.actor,
-            f"{closing.alert.name.removeprefix('Penstock')} of {seen.endpoint} is over ({what or 'all of it'}): {closing.reason}",
+            f"«{closing.alert.words}» of {seen.endpoint} is over ({what or 'all of it'}): {closing.reason}",
             cause={"alert": closing.alert.id, "since_ms": closing.alert.starts_ms},
         )
     for opening in decision.openings:

@@ -11,8 +11,8 @@ from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.learned import rows_of
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import EndpointSettings
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE
 from penstock.registry.entities import ModelVersion
 
 

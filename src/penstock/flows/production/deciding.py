@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.base.numbers import counted
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import OF_FEATURES, OF_THE_DATA, Finding
@@ -356,13 +357,13 @@ def _merits(look: Look, progress: Progress) -> str:
     shown = next((one.sentence for one in canary if one.kind == "quality" and one.unjudged is None), "")
     version = look.revision.canary.version if look.revision.canary else look.revision.stable
     kept = (
-        f"kept what was judged ({len(unjudged)} guardrails were not, as the policy allows)"
+        f"kept what was judged ({counted(len(unjudged), 'guardrail was', 'guardrails were')} not, as the policy allows)"
         if unjudged
         else "kept every guardrail"
     )
     return (
         f"{look.revision.model}/{version} {kept} at {progress.percent:g} % over "
-        f"{look.step.request_count} requests and {look.step.label_count} labels"
+        f"{counted(look.step.request_count, 'request')} and {counted(look.step.label_count, 'label')}"
         + (f": {shown}" if shown else "")
     )
 
@@ -371,5 +372,5 @@ def _span(seconds: float) -> str:
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size:
             count = int(seconds // size)
-            return f"{count} {unit}{'s' if count != 1 else ''}"
+            return counted(count, unit)
     return f"{seconds:.0f} seconds"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
@@ -21,13 +22,14 @@ from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import NumberColumn, Profile
+from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window, list_windows
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
-from penstock.serving.workers import ToldOf, list_told_endpoints, list_workers
+from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
@@ -95,11 +97,11 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint now. `servers` are the serve processes with their state; `shadow_failures` say why shadows fail, by
-    process.
+    process. `lost_servers` are addresses where one served it and ended without a word, by when it was seen last.
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
-    traffic ended.
+    traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     """
 
     name: str
@@ -111,6 +113,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[RouteView, ...]
     findings: tuple[FindingView, ...]
     servers: dict[str, str]
+    lost_servers: dict[str, int] = {}
     shadow_failures: dict[str, str] = {}
     policy: int = 0
     health_reason: str = ""
@@ -118,6 +121,12 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     looked_ms: int = 0
     last_traffic_s: int | None = None
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def refused_sentence(self) -> str:
+        """Say how many requests were refused for a mistake of who asked, and why; empty without any."""
+        return refused_sentence(self.refused)
 
     @property
     def is_silent(self) -> bool:
@@ -126,6 +135,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SILENT = "the service that told of its calls is silent"
+LOST_MS = 3_600_000
+"""So long a serve process is told of that ended without a word."""
 TOLD_MS = 60_000
 """So long after a service told of its last call an endpoint that no serve process answers for is not down."""
 
@@ -156,14 +167,19 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
     """
     with project.database.read() as connection:
         revisions = list_endpoints(connection)
-        workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        known = list_workers(connection, now_ms() - LOST_MS)
         told = list_told_endpoints(connection)
+        refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
+    alive_ms = now_ms() - WORKER_ALIVE_MS
+    workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = {worker.url: state.state if state else "pending" for worker, state in states}
         try:
             view = _view(latest_look(project, revision, looks), servers, told.get(revision.endpoint))
+            lost = _lost(known, {one.url for one in workers}, revision.endpoint)
+            view = msgspec.structs.replace(view, lost_servers=lost)
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
@@ -172,8 +188,21 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
             for worker, state in states
             if state is not None and state.state == "ready" and state.message
         }
-        found.append(msgspec.structs.replace(view, shadow_failures=failures))
+        found.append(
+            msgspec.structs.replace(
+                view, shadow_failures=failures, refused=refused.get(revision.endpoint, ())
+            )
+        )
     return found
+
+
+def _lost(workers: Sequence[Worker], alive: Collection[str], endpoint: str) -> dict[str, int]:
+    """Return where serve processes of an endpoint were lost and none answers now, by when each was seen last."""
+    return {
+        one.url: one.seen_ms
+        for one in workers
+        if one.url not in alive and any(said.endpoint == endpoint for said in one.revisions)
+    }
 
 
 def _unreadable(revision: Revision, servers: dict[str, str], problem: str) -> EndpointView:
@@ -340,7 +369,7 @@ class ShadowView(msgspec.Struct, frozen=True, kw_only=True):
             return "no traffic yet"
         failed = f", {self.error_count} failed" if self.error_count else ""
         parts = [f"{name} differs by {value:.4g} on average" for name, value in self.mean_differences.items()]
-        return f"{self.request_count} requests{failed}{''.join('; ' + part for part in parts)}"
+        return f"{counted(self.request_count, 'request')}{failed}{''.join('; ' + part for part in parts)}"
 
 
 def list_shadows(connection: sa.Connection, revision: Revision) -> list[ShadowView]:

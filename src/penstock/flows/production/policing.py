@@ -20,8 +20,9 @@ from penstock.monitoring.policies import (
     list_policies,
     put_policy,
 )
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, load_project_settings
+from penstock.project.settings import load_project_settings
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import list_endpoints
 
@@ -106,6 +107,7 @@ class FileFollower:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        _ = project.readable_settings  # as they are now: what a wrong file goes back to
         self._seen: tuple[str, tuple[str, ...]] | None = None
         self.problem = ""
 

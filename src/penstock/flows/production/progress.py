@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import OF_THE_DATA, Finding
 from penstock.monitoring.settings import EndpointSettings
 from penstock.serving.deployments import Revision
@@ -51,7 +52,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
             return f"{then} now"
         if self.blocked:
             return f"is held at {self.percent:g} %: {'; '.join(self.blocked)}"
-        return f"{', '.join(self.waits_for)}, {then} then"
+        return f"waits: {', '.join(self.waits_for)}; then it {then}"
 
 
 def progress_of(
@@ -72,9 +73,9 @@ def progress_of(
     age_s = max(0.0, (time_ms - revision.created_ms) / 1000)
     waits: list[str] = []
     if step.request_count < rollout.min_requests:
-        waits.append(f"{step.request_count} of {rollout.min_requests} requests")
+        waits.append(f"{step.request_count} of {counted(rollout.min_requests, 'request')}")
     if step.label_count < settings.required_labels:
-        waits.append(f"{step.label_count} of {settings.required_labels} labels")
+        waits.append(f"{step.label_count} of {counted(settings.required_labels, 'label')}")
     if age_s < rollout.hold_s:
         waits.append(f"{age_s:.0f} of {rollout.hold_s:g} s")
     on_canary = [one for one in findings if one.route == "canary"]

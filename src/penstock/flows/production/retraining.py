@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from penstock.base.clock import now_ms
+from penstock.base.process import with_own_programs
 from penstock.base.store.events import list_events, record_event
 from penstock.data.pointers.metafiles import SUFFIX
 from penstock.flows.production.watching import Observation
@@ -141,8 +142,7 @@ class Retraining:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("wb")
         process = subprocess.Popen(
-            command,
-            shell=True,
+            with_own_programs(["/bin/sh", "-c", command]),
             cwd=self.project.root,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.deciding import History, Look
 from penstock.flows.production.measuring import Measures, compared, measure
@@ -333,7 +334,7 @@ def _with_cause(
 
 def _dropped(window: Window) -> str:
     return (
-        f"of {window.dropped_count} of the last {window.request_count} requests on {window.key.route} only the "
+        f"of {window.dropped_count} of the last {counted(window.request_count, 'request')} on {window.key.route} only the "
         "counts are known: a serve process had no room for them until they were written (recording.max_bytes)"
     )
 

@@ -16,8 +16,9 @@ from penstock.data.repository import DataRepository
 from penstock.flows.models.wrapping import FLAVOUR_OF_SUFFIX
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE, ModelSettings, ProjectSettings
+from penstock.project.settings import ModelSettings, ProjectSettings
 from penstock.records.flavours import OWN, choose_flavour
 from penstock.registry.package import MODEL_FILE, describe_model
 from penstock.storage.resolve import shown_url
@@ -226,7 +227,8 @@ def _watching(settings: ProjectSettings) -> Iterator[Check]:
                 f"{name}: no {' or '.join(of_reference)} without a reference",
                 "`reference:` under `model:`",
             )
-        if "quality" in kinds and model.metrics is None:
+        compared = any(one.quality is not None and one.quality.bound is None for one in endpoint.guardrails)
+        if compared and model.metrics is None:
             yield Check(
                 "endpoints",
                 "missing",

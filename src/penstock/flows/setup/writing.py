@@ -14,7 +14,8 @@ from penstock.base.errors import Conflict
 from penstock.base.files import write_atomic
 from penstock.base.settings import parse_settings
 from penstock.flows.setup.proposing import Findings
-from penstock.project.settings import SETTINGS_FILE, ProjectSettings
+from penstock.project.places import SETTINGS_FILE
+from penstock.project.settings import ProjectSettings
 from penstock.registry.gates.check import MetricName
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")

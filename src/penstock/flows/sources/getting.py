@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from penstock.base.errors import Corrupt, Unavailable
+from penstock.base.numbers import counted
 from penstock.base.replacing import appearing
 from penstock.data.cache.hashing import digest_md5
 from penstock.data.cache.legacy import is_legacy_content
@@ -134,7 +135,7 @@ def place_objects(source: Source, objects: Mapping[Path, HashInfo], store: Objec
         if done.failed:
             md5, why = next(iter(done.failed.items()))
             raise Unavailable(
-                f"{len(done.failed)} objects of {source.url} could not be had: {why}",
+                f"{counted(len(done.failed), 'object')} of {source.url} could not be had: {why}",
                 code="data.incomplete",
                 hint=f"penstock push in {source.url}",
                 first=md5,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from penstock.base.errors import Conflict, NotFound, Unavailable
 from penstock.base.files import remove_path
+from penstock.base.numbers import counted
 from penstock.base.staging import staging_name
 from penstock.data.cache.hashing import store_file
 from penstock.data.cache.transfer import push_objects
@@ -108,7 +109,7 @@ class _Sender:
         if done.failed:
             md5, why = next(iter(done.failed.items()))
             raise Unavailable(
-                f"{len(done.failed)} objects did not arrive: {why}",
+                f"{counted(len(done.failed), 'object')} did not arrive: {why}",
                 code="data.incomplete",
                 hint="run the same command again; what arrived is kept",
                 first=md5,

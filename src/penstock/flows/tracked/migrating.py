@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Corrupt
+from penstock.base.numbers import counted
 from penstock.data.cache.migration import MigrationPlan, apply_migration, modern_hash, plan_migration
 from penstock.data.formats.yamltext import dump_document, load_document
 from penstock.data.lock import repository_lock
@@ -42,7 +43,7 @@ def migrate(repo: DataRepository, *, metafiles: bool, dry_run: bool) -> Migratio
         plan = plan_migration(repo.cache)
         if plan.damaged:
             raise Corrupt(
-                f"{len(plan.damaged)} objects of the old cache are damaged, such as {plan.damaged[0]}",
+                f"{counted(len(plan.damaged), 'object')} of the old cache cannot be read, such as {plan.damaged[0]}",
                 code="data.corrupt_object",
                 hint=f"remove {repo.cache.legacy_path(plan.damaged[0])}, or fetch it again",
                 md5=plan.damaged[0],

@@ -85,6 +85,7 @@ class Answering:
         """Count a request that was refused."""
         is_mistake = isinstance(error, Invalid | NotFound)
         self._metrics.count_refusal(endpoint, "invalid" if is_mistake else "error", error)
+        self._dataplane.note_refusal(endpoint, error)
 
     async def _predict(
         self,

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 import penstock
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
+from penstock.base.numbers import counted
 from penstock.http.errors import json_response, status_of
 from penstock.http.inference.answering import JSON, Answering, Prepared, identity_headers
 from penstock.records.signature import Signature
@@ -76,7 +77,7 @@ class Scoring:
                 hint="penstock deploy ENDPOINT --model MODEL",
             )
         raise Invalid(
-            f"{len(names)} endpoints are served here, and the request names none",
+            f"{counted(len(names), 'endpoint is', 'endpoints are')} served here, and the request names none",
             code="scoring.which_endpoint",
             hint=f"send the header {ENDPOINT_HEADER}, such as {names[0]}, or start serve with --default {names[0]}",
         )

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.base.numbers import counted, format_axis
 from penstock.http.pages.drawing.axes import Tick, axis
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
 from penstock.http.pages.explore_views import EXPLORED, explore, named_runs
@@ -245,6 +246,7 @@ def overlay(
         return f"{round(LEFT + (step - first) * across, 1)},{round(y, 1)}"
 
     ticks = sorted({first, (first + last) // 2, last})
+    shown = [10**value for value in y_values] if is_logarithmic else y_values
     return Chart(
         title=title,
         unit=f"{unit}{', logarithmic' if is_logarithmic else ''}",
@@ -254,13 +256,11 @@ def overlay(
         ),
         x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in ticks),
         y_ticks=tuple(
-            Tick(
-                round(HEIGHT - BOTTOM - (value - low) * up, 1), short(10**value if is_logarithmic else value)
-            )
-            for value in y_values
+            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
+            for value, text in zip(y_values, format_axis(shown, short), strict=True)
         ),
         marks=(),
-        summary=f"{title} of {len(told)} runs",
+        summary=f"{title} of {counted(len(told), 'run')}",
         scales=Scales(first, max(last, first + 1), low, high, is_logarithmic=is_logarithmic),
     )
 

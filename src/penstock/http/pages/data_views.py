@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.errors import Invalid, NotARepository, NotFound, PenstockError
+from penstock.base.numbers import counted
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
 from penstock.flows.observing.contents import compare_contents
@@ -168,13 +169,13 @@ def _answer(found: Tracked, run_count: int, versions: list[str]) -> str:
     if found.info is None:
         told = [f"It is tracked no more since {newest.commit.id[:8]}" if newest else "It was never computed"]
     else:
-        files = f" of {found.info.nfiles:,} files" if found.info.nfiles is not None else ""
+        files = f" of {counted(found.info.nfiles, 'file')}" if found.info.nfiles is not None else ""
         count = len(found.changes)
         told = [
-            f"It is a {'directory' if found.info.is_tree else 'file'}{files}, in {count:,} version{'s' if count != 1 else ''} so far"
+            f"It is a {'directory' if found.info.is_tree else 'file'}{files}, in {counted(count, 'version')} so far"
         ]
         if not found.is_committed:
             told.append("what it holds now is not committed")
-    used = f"{run_count:,} run{'' if run_count == 1 else 's'} used it" if run_count else "no run used it yet"
+    used = f"{counted(run_count, 'run')} used it" if run_count else "no run used it yet"
     made = f", and {', '.join(versions[2::-1])} came of it" if versions else ""
     return f"{'; '.join(told)}. {used[:1].upper()}{used[1:]}{made}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import list_events
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
-from penstock.flows.production.overview import FRESH_MS, latest_look, list_shadows, overview
+from penstock.flows.production.overview import FRESH_MS, LOST_MS, latest_look, list_shadows, overview
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
@@ -34,9 +35,8 @@ from penstock.monitoring.findings import Finding, list_findings
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
-from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.registry.references import parse_time
-from penstock.serving.deployments import Revision, get_revision, list_revisions
+from penstock.serving.deployments import Revision, find_revision, get_revision, list_revisions
 from penstock.serving.workers import list_workers
 
 EVENTS = 60
@@ -83,12 +83,18 @@ class EndpointPages:
         span = request.query_params.get("span", "all")
         span = span if span in SPANS else "all"
         with self._project.database.read() as connection:
-            revision = get_revision(connection, name)
+            revision = self._current(connection, name)
             alerts = list_open_alerts(connection, name)
             revisions = list_revisions(connection, name)
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
             may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
-            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+            workers = list_workers(connection, now_ms() - LOST_MS)
+        alive_ms = now_ms() - WORKER_ALIVE_MS
+        workers = [
+            one
+            for one in workers
+            if one.seen_ms > alive_ms or any(said.endpoint == name for said in one.revisions)
+        ]
         looks = self._looks.fresh(name)
         readable = Readable(self._project, [])
         policy = readable.read(lambda connection: policy_or_none_yet(connection, name, revision.model))
@@ -141,12 +147,23 @@ class EndpointPages:
             is_judged=seen is not None,
             shadows=shadows or [],
             chosen=chosen,
-            workers=[(one, one.state_of(name, revision.number)) for one in workers],
+            workers=[(one, one.state_of(name, revision.number), one.seen_ms <= alive_ms) for one in workers],
             alerts=alerts,
             breaches=breaches or [],
             revisions=revisions,
             rows=group_events(events),
         )
+
+    def _current(self, connection: sa.Connection, name: str) -> Revision:
+        """Return the current revision; of an endpoint that only `penstock.yaml` knows, tell how it begins."""
+        revision = find_revision(connection, name)
+        if revision is None and name in self._project.readable_settings.endpoints:
+            raise NotFound(
+                f"penstock.yaml names endpoint {name!r}, and no version was ever deployed to it",
+                code="serving.endpoint_unknown",
+                hint=f"penstock deploy {shlex.quote(name)}",
+            )
+        return revision or get_revision(connection, name)
 
     def drift(self, request: Request) -> Response:
         """The drift of every feature over time, of the stable version against its reference."""
@@ -284,9 +301,8 @@ def _limits(findings: Sequence[Finding], metric: str | None) -> dict[str, Limit 
             found["latency"] = Limit(1000 * one.limit, milliseconds(1000 * one.limit))
         elif one.kind == "errors":
             found["errors"] = Limit(100 * one.limit, f"{100 * one.limit:g} %")
-        elif one.kind == "quality" and one.name == metric and one.against is not None:
-            worst = one.against + one.limit if metric in LOWER_IS_BETTER else one.against - one.limit
-            found["quality"] = Limit(worst, number(worst))
+        elif one.metric == metric and one.worst is not None:
+            found["quality"] = Limit(one.worst, number(one.worst))
     return found
 
 

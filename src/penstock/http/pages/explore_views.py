@@ -18,7 +18,7 @@ from starlette.responses import Response
 from penstock.base.errors import NotFound
 from penstock.http.pages.drawing.exploring import MOST_AXES, Dimension, Spec, dimensions_of, parallel, scatter
 from penstock.http.pages.run_tables import is_loss
-from penstock.pipeline.plots.drawing import draw_svg, find_version, script
+from penstock.pipeline.plots.drawing import draw_svg, find_build, script
 from penstock.project.project import Project
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import Run
@@ -34,7 +34,7 @@ A_YEAR = "public, max-age=31536000, immutable"
 class Explored:
     """What a page draws of runs: two specifications by their name, what may stand on the axes, where pictures are.
 
-    `script` is the version of the library, None where it is not installed.
+    `library` names the library's build, None where it is not installed.
     """
 
     drawings: Mapping[str, Spec]
@@ -42,7 +42,7 @@ class Explored:
     y: str
     offered: tuple[str, ...]
     pictures: str
-    script: str | None
+    library: str | None
 
 
 def explore(runs: Sequence[Run], query: Mapping[str, str], judged: Sequence[str] = ()) -> Explored | None:
@@ -66,7 +66,7 @@ def explore(runs: Sequence[Run], query: Mapping[str, str], judged: Sequence[str]
         y.name,
         tuple(dimensions),
         urlencode({"runs": ",".join(one.id for one in runs), "x": x.name, "y": y.name}),
-        find_version(),
+        find_build(),
     )
 
 
@@ -101,8 +101,8 @@ class ExplorePages:
         self._lock = threading.Lock()
 
     def library(self, request: Request) -> Response:
-        """The library's JavaScript; its address names its version, so that it is loaded once."""
-        if request.path_params["version"] != find_version():
+        """The library's JavaScript; its address names its build, so that browsers load it once."""
+        if request.path_params["build"] != find_build():
             raise NotFound(
                 "no such version is installed", code="pages.no_library", hint="open the page again"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.clock import now_ms
+from penstock.base.numbers import counted
 from penstock.base.store.events import list_events, list_kinds
 from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
@@ -16,6 +18,7 @@ from penstock.http.pages.drawing.sparks import spark_of
 from penstock.http.pages.looks import Looks
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import Condition, condition_of
+from penstock.http.pages.telling.formatting import cut
 from penstock.http.pages.telling.states import plain_words
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
@@ -28,6 +31,8 @@ KINDS_OF = 500
 OWN_EVENTS = 30
 SPARK = 60
 STALE_MS = 10_000
+NAMED = 5
+"""So many endpoints are named in a sentence."""
 
 
 class OverviewPages:
@@ -73,7 +78,13 @@ class OverviewPages:
             "rows": group_events(events),
             "controller": seen,
             "is_stale": is_stale,
+            "undeployed": self._undeployed({one.name for one in views}),
         }
+
+    def _undeployed(self, deployed: set[str]) -> dict[str, str]:
+        """Return the endpoints that `penstock.yaml` names and nobody deployed, with what deploys each."""
+        named = self._project.readable_settings.endpoints
+        return {name: f"penstock deploy {shlex.quote(name)}" for name in named if name not in deployed}
 
     def events(self, request: Request) -> Response:
         """What happened, narrowed by kind, subject or words."""
@@ -113,19 +124,24 @@ def _answer(conditions: list[Condition]) -> str:
     """Return in one sentence how all endpoints are."""
     if not conditions:
         return ""
-    tones = Counter(one.state.tone for one in conditions)
     words = Counter(one.state.word for one in conditions)
     total = len(conditions)
-    if tones["bad"]:
-        names = ", ".join(
-            f"{one.view.name} is {one.state.word}" for one in conditions if one.state.tone == "bad"
-        )
-        return f"{tones['bad']} of {total} endpoint{'s' if total > 1 else ''} need{'s' if tones['bad'] == 1 else ''} you: {names[:300]}."
-    told = ", ".join(f"{count} {word}" for word, count in words.items())
-    if tones["warn"]:
-        return (
-            f"Nothing is down; {tones['warn']} of {total} alert{'s' if tones['warn'] == 1 else ''}: {told}."
-        )
+    bad, warned = _named(conditions, "bad"), _named(conditions, "warn")
+    if bad:
+        more = f"; besides, {_list(warned)}" if warned else ""
+        return f"{len(bad)} of {counted(total, 'endpoint')} need{'s' if len(bad) == 1 else ''} you: {_list(bad)}{more}."
+    if warned:
+        return f"Nothing is down; {len(warned)} of {counted(total, 'endpoint')} alert{'s' if len(warned) == 1 else ''}: {_list(warned)}."
     if total == words["healthy"]:
         return f"{'The endpoint is' if total == 1 else f'All {total} endpoints are'} healthy."
-    return f"{total} endpoint{'s' if total > 1 else ''}: {told}."
+    if total == 1:
+        return f"{conditions[0].view.name} is {conditions[0].state.word}."
+    return f"{counted(total, 'endpoint')}: {', '.join(f'{count} {word}' for word, count in words.items())}."
+
+
+def _named(conditions: list[Condition], tone: str) -> list[str]:
+    return [f"{cut(one.view.name, 60)} is {one.state.word}" for one in conditions if one.state.tone == tone]
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

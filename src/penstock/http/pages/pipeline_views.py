@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from penstock.base.errors import NotARepository, PenstockError
 from penstock.base.git import Git
+from penstock.base.numbers import counted
 from penstock.ci.report import CiReport
 from penstock.data.repository import DataRepository
 from penstock.flows.ci.reports import find_report, list_reports
@@ -122,7 +123,9 @@ def answer_of(steps: list[StepView]) -> str:
     if unknown:
         return f"Nobody can say whether {unknown[0].address} is up to date: {unknown[0].reasons[0]}."
     if not stale:
-        return f"All {len(stages)} stages are up to date." if stages else ""
+        if len(stages) < 2:
+            return f"{stages[0].address} is up to date." if stages else ""
+        return f"All {counted(len(stages), 'stage')} are up to date."
     first = stale[0]
     why = ", ".join(first.reasons[:3]) + (
         f" and {len(first.reasons) - 3} more" if len(first.reasons) > 3 else ""

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from penstock.base.clock import format_ms, iso_ms, now_ms
+from penstock.base.numbers import counted
 from penstock.http.caller import ANYBODY, current_caller
 from penstock.http.pages.telling import formatting as told
 from penstock.http.pages.telling.conditions import because, best_known
@@ -41,6 +42,7 @@ class Renderer:
             "because": because,
             "best_known": best_known,
             "column": told.column,
+            "counted": counted,
             "cut": told.cut,
             "iso": iso_ms,
             "markdown": markdown,

@@ -108,6 +108,6 @@ def page_routes(
         route("/experiments", lists.experiments),
         route("/experiments/{id}", lists.experiment),
         route("/logged-models/{id}", logged_model),
-        route("/static/vega-{version}.js", exploring.library),
+        route("/static/vega-{build}.js", exploring.library),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
     ]

@@ -98,6 +98,11 @@ class InferenceMetrics:
             ("endpoint", "outcome"),
             registry=self.registry,
         )
+        self._lost_spans = Counter(
+            "penstock_spans_lost",
+            "Spans of predictions that no collector of OpenTelemetry took.",
+            registry=self.registry,
+        )
         self.in_flight = Gauge(
             "penstock_requests_in_flight",
             "Inference requests being answered now.",
@@ -188,6 +193,10 @@ class InferenceMetrics:
         for outcome, count in counts.items():
             if count:
                 self._labels.labels(bounded, outcome).inc(count)
+
+    def count_lost_spans(self, count: int) -> None:
+        """Count spans that no collector took."""
+        self._lost_spans.inc(count)
 
     def _bounded(self, endpoint: str) -> str:
         return endpoint if endpoint in self._dataplane.repository.served else OTHER

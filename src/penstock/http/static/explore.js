@@ -1,5 +1,15 @@
-// Draws a page's charts to explore by, and turns what is brushed in them into `chosen=` of the address.
+// Draws a page's charts to explore by once they are in view, and turns what is brushed in them into `chosen=` of the address.
 "use strict";
+// The library is large: it is loaded after everything else, and only where a chart is looked at.
+const source = document.currentScript.dataset.library;
+let loading = null;
+const library = () => (loading ??= new Promise((done, failed) => {
+  const script = document.createElement("script");
+  script.src = source;
+  script.onload = done;
+  script.onerror = () => { loading = null; script.remove(); failed(new Error(source)); };
+  document.head.append(script);
+}));
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const look = () => ({
   background: "transparent", font: getComputedStyle(document.body).fontFamily,
@@ -10,7 +20,8 @@ const look = () => ({
 const runs = () => document.querySelector("input[name=runs]").value.split(",");
 const picked = () => new Set((new URLSearchParams(location.search).get("chosen") || "").split(",").filter(Boolean));
 const places = () => { const ids = runs(), chosen = picked(); return ids.map((id, at) => (chosen.has(id) ? at : -1)).filter((at) => at >= 0); };
-const views = new Map();
+// What is drawn, what was begun to be drawn (by its specification), and which figures were in view.
+const views = new Map(), begunOn = new Map(), seen = new Set();
 
 // Which runs are inside a brush: of the scatter both values, of the axes every axis under it.
 const inside = (values, brush) => {
@@ -35,12 +46,21 @@ const brushed = (values, brush) => {
 const show = () => { for (const { view } of views.values()) view.signal("chosen", places()).runAsync(); };
 const draw = async (figure) => {
   const text = figure.querySelector(".spec").textContent, host = figure.querySelector(".drawn");
+  begunOn.set(figure.id, text);
+  if (!views.has(figure.id)) host.textContent = "Drawing …";
+  try { await library(); } catch {
+    begunOn.delete(figure.id);
+    seen.delete(figure.id);
+    host.textContent = "The library that draws did not come; it is asked for again when this is next in view.";
+    return;
+  }
+  if (begunOn.get(figure.id) !== text) return;
   const before = views.get(figure.id);
   if (before) before.finalize();
   const spec = { ...JSON.parse(text), width: "container", autosize: { type: "fit-x", contains: "padding" } };
   // Without `ast`, expressions would become functions, which the content security policy forbids.
   const made = await vegaEmbed(host, spec, { mode: "vega-lite", ast: true, actions: false, defaultStyle: false, config: look(), tooltip: { disableDefaultStyle: true } });
-  views.set(figure.id, { view: made.view, finalize: () => made.finalize(), text });
+  views.set(figure.id, { view: made.view, finalize: () => made.finalize() });
   // One picture with its description; the table below has what is in it.
   host.querySelector("svg").setAttribute("aria-hidden", "true");
   host.setAttribute("role", "img");
@@ -50,7 +70,17 @@ const draw = async (figure) => {
   made.view.addSignalListener("brush", (_, brush) => brushed(spec.data.values, brush));
 };
 const figures = () => document.querySelectorAll(".drawing");
-const redraw = (isForced) => { for (const figure of figures()) if (isForced || views.get(figure.id)?.text !== figure.querySelector(".spec").textContent) draw(figure); };
-redraw(true);
+const isStale = (figure) => begunOn.get(figure.id) !== figure.querySelector(".spec").textContent;
+const redraw = (isForced) => { for (const figure of figures()) if (seen.has(figure.id) && (isForced || isStale(figure))) draw(figure); };
+const looking = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    seen.add(target.id);
+    if (isStale(target)) draw(target);
+  }
+}, { rootMargin: "200px" });
+const observe = () => { for (const figure of figures()) looking.observe(figure); };
+if (document.readyState === "complete") observe(); else addEventListener("load", observe);
+addEventListener("beforeprint", () => { for (const figure of figures()) { seen.add(figure.id); if (isStale(figure)) draw(figure); } });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw(true));
-new MutationObserver(() => redraw(false)).observe(document.getElementById("main"), { subtree: true, characterData: true, childList: true });
+new MutationObserver(() => { observe(); redraw(false); }).observe(document.getElementById("main"), { subtree: true, characterData: true, childList: true });

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.estimating.losses import expected_errors
 from penstock.monitoring.profile import NumberColumn, Profile
@@ -56,7 +57,7 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
         parts = [
             f"{name} {value:.3f} ± {2 * error:.3f}" for name, (value, error) in sorted(self.metrics.items())
         ]
-        said = f"{', '.join(parts)}, estimated from {self.row_count} rows without labels"
+        said = f"{', '.join(parts)}, estimated from {counted(self.row_count, 'row')} without labels"
         if self.method == "losses":
             return said + self._held_to_labels()
         if self.calibration_error is None:

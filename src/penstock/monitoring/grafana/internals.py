@@ -52,12 +52,13 @@ SERVING = (
     ),
     _lines(
         "Recorder losses",
-        "Requests of which only the counts are known.",
+        "Requests of which only the counts are known, and spans that no collector took.",
         "reqps",
         (
             f"sum by (endpoint) (rate(penstock_recorder_dropped_total{{{OWN}}}[$__rate_interval]))",
             "{{endpoint}}",
         ),
+        ("rate(penstock_spans_lost_total[$__rate_interval])", "{{instance}} spans"),
     ),
     _lines(
         "Watched services",

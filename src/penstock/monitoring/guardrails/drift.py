@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from penstock.base.numbers import counted
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.measured import Measured, make_finding
@@ -91,7 +92,7 @@ def _finding(one: FeatureDrift, limit: DriftLimit, window: Window) -> Finding:
             breached=is_over,
             near=_is_near(one, limit),
         ),
-        f"{told.words} of {one.feature} is {told.observed:.3f} over {one.n_current} rows{_aside(one)}; it {words} "
+        f"{told.words} of {one.feature} is {told.observed:.3f} over {counted(one.n_current, 'row')}{_aside(one)}; it {words} "
         f"the limit of {told.limit:g} (without drift: up to {told.noise:.3f})",
     )
 

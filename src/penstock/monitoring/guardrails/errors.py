@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block, knows_runs
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
@@ -68,6 +69,6 @@ def judge_errors(
             breached=breached,
             near=not breached and found > NEAR * threshold(alpha),
         ),
-        f"{failed} of {count} requests failed ({observed:.2%}), {compared}: "
+        f"{failed} of {counted(count, 'request')} failed ({observed:.2%}), {compared}: "
         f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from penstock.base.clock import format_ms
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import FreshnessLimit
 from penstock.monitoring.guardrails.measured import Measured, make_finding
@@ -54,7 +55,7 @@ def judge_age(limit: FreshnessLimit, window: Window) -> Iterator[Finding]:
         window,
         (age_s, limit.max_age_s, column.count),
         breached,
-        f"half of {column.count} rows are older than {_span(age_s)} by {limit.column} (99 of 100 younger than "
+        f"half of {counted(column.count, 'row')} are older than {_span(age_s)} by {limit.column} (99 of 100 younger than "
         f"{_span(window.end_s - oldest)}); {_span(limit.max_age_s)} may be",
     )
 

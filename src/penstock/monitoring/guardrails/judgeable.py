@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import multivariate, outliers
 from penstock.monitoring.guardrails.freshness import name_of
-from penstock.monitoring.guardrails.limits import ValuesLimit
+from penstock.monitoring.guardrails.limits import QualityLimit, ValuesLimit
 from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
 from penstock.monitoring.rowwise.outliers import ROWS_MIN
-from penstock.monitoring.settings import DriftLimit, GuardrailEntry, QualityLimit
+from penstock.monitoring.settings import DriftLimit, GuardrailEntry
 from penstock.records.classes import PROBABILITY
 from penstock.records.metric_names import METRICS
 
@@ -113,7 +114,7 @@ def _of_outliers(reference: Reference) -> list[tuple[str, Unjudged, str]]:
     words = reference.problem or "the version was registered without a reference profile"
     if reference.profile is not None:
         words = (
-            f"nothing was learned of outliers: register it from a new commit, with a reference of {ROWS_MIN} rows and "
+            f"nothing was learned of outliers: register it from a new commit, with a reference of {counted(ROWS_MIN, 'row')} and "
             "some numbers, and model.reference_rows above 0"
         )
     return [(outliers.NAME, "no_reference", words)]
@@ -122,9 +123,11 @@ def _of_outliers(reference: Reference) -> list[tuple[str, Unjudged, str]]:
 def _of_quality(
     limit: QualityLimit, reference: Reference, *, is_canary: bool
 ) -> list[tuple[str, Unjudged, str]]:
-    against = _of_metric(limit.metric, reference)
+    against = [(limit.name, why, words) for _, why, words in _of_metric(limit.metric, reference)]
     if against:
         return against
+    if limit.bound is not None:
+        return []
     if not is_canary and limit.against != "stable" and limit.metric not in reference.metrics:
         return [(limit.metric, "metric_absent", f"no offline {limit.metric} is known of the version")]
     return []

@@ -19,15 +19,20 @@ from penstock.monitoring.guardrails.freshness import judge_age, judge_silence
 from penstock.monitoring.guardrails.judgeable import obstacles
 from penstock.monitoring.guardrails.lacking import too_few
 from penstock.monitoring.guardrails.latency import judge_latency
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import ALPHA, make_unjudged
 from penstock.monitoring.guardrails.multivariate import judge_multivariate
 from penstock.monitoring.guardrails.outliers import judge_outliers
 from penstock.monitoring.guardrails.outputs import judge_outputs
-from penstock.monitoring.guardrails.quality import judge_against_offline, judge_against_rival
+from penstock.monitoring.guardrails.quality import (
+    judge_against_bound,
+    judge_against_offline,
+    judge_against_rival,
+)
 from penstock.monitoring.guardrails.slices import judge_slices
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.guardrails.values import judge_values
-from penstock.monitoring.settings import GuardrailEntry, QualityLimit
+from penstock.monitoring.settings import GuardrailEntry
 from penstock.stats.evidence import split
 
 OF_ALL = frozenset({"no_reference", "metric_absent", "no_probability"})
@@ -145,6 +150,8 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
             )
         )
     if entry.quality is not None and labelled is not None:
+        if entry.quality.bound is not None:
+            return list(judge_against_bound(entry.quality, labelled, alpha=alpha))
         if rival is None:
             return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
         if rival.labelled is not None:
@@ -179,7 +186,7 @@ def _named(entry: GuardrailEntry) -> tuple[Kind, str, float]:
     if entry.slices is not None:
         return "slices", entry.slices.metric, entry.slices.max_drop
     assert entry.quality is not None
-    return "quality", entry.quality.metric, entry.quality.max_drop
+    return "quality", entry.quality.name, entry.quality.allowed
 
 
 def _since(last_s: int | None) -> str:

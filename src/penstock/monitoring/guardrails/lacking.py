@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails import freshness
 from penstock.monitoring.guardrails.blocks import Block
-from penstock.monitoring.guardrails.limits import MultivariateLimit
+from penstock.monitoring.guardrails.limits import MultivariateLimit, QualityLimit
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.rowwise.rows import Rows
-from penstock.monitoring.settings import GuardrailEntry, QualityLimit
+from penstock.monitoring.settings import GuardrailEntry
 
 Lacking = tuple[int, tuple[Unjudged, str]]
 """How many requests, rows or labels there are, and why they are not enough."""
@@ -18,7 +19,7 @@ Lacking = tuple[int, tuple[Unjudged, str]]
 def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> Lacking:
     """Say how much of what a guardrail needs is there yet."""
     if entry.quality is not None:
-        return _labels(entry.quality, traffic, rival)
+        return _labels(entry.quality, traffic, None if entry.quality.bound is not None else rival)
     if entry.multivariate is not None:
         return _rows(entry.multivariate, traffic.rows)
     if entry.slices is not None:
@@ -26,7 +27,7 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
     if entry.outliers is not None:
         blocks = traffic.blocks or ([Block.of(traffic.recent)] if traffic.recent else [])
         scored = sum(one.scored_row_count for one in blocks)
-        return scored, ("too_few", f"{scored} of {entry.outliers.min_rows} rows were scored yet")
+        return scored, ("too_few", f"{scored} of {counted(entry.outliers.min_rows, 'row')} were scored yet")
     recent = traffic.recent
     if entry.freshness is not None:
         count, words = freshness.lacking(entry.freshness, recent)
@@ -34,9 +35,9 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
     of_features = entry.drift or entry.values
     if of_features is not None:
         rows = recent.features.row_count if recent else 0
-        return rows, ("too_few", f"{rows} of {of_features.min_rows} rows yet")
+        return rows, ("too_few", f"{rows} of {counted(of_features.min_rows, 'row')} yet")
     requests = recent.request_count if recent else 0
-    return requests, ("too_few", f"{requests} of {MIN_REQUESTS} requests yet")
+    return requests, ("too_few", f"{requests} of {counted(MIN_REQUESTS, 'request')} yet")
 
 
 def _labels(limit: QualityLimit, traffic: Traffic, rival: Traffic | None) -> Lacking:
@@ -45,14 +46,14 @@ def _labels(limit: QualityLimit, traffic: Traffic, rival: Traffic | None) -> Lac
     if own >= needed and rival is not None:
         other = rival.labelled.quality.label_count if rival.labelled else 0
         if other < needed:
-            return own, ("too_few", f"{other} of {needed} labels of the stable version yet")
+            return own, ("too_few", f"{other} of {counted(needed, 'label')} of the stable version yet")
     for one, whose in ((traffic, ""), (rival, " of the stable version")):
         lacking = one.labelled.quality.lacking(limit.metric) if one and one.labelled else None
         if own >= needed and lacking is not None:
             return own, ("too_few", lacking + whose)
     if own >= needed:
-        return own, ("undecided", f"{own} labels do not tell it yet")
-    return own, ("too_few", f"{own} of {needed} labels yet")
+        return own, ("undecided", f"{counted(own, 'label does', 'labels do')} not tell it yet")
+    return own, ("too_few", f"{own} of {counted(needed, 'label')} yet")
 
 
 def _slices(traffic: Traffic, rival: Traffic | None) -> Lacking:
@@ -68,6 +69,6 @@ def _slices(traffic: Traffic, rival: Traffic | None) -> Lacking:
 def _rows(limit: MultivariateLimit, rows: Rows | None) -> Lacking:
     count = rows.row_count if rows is not None else 0
     if count >= limit.min_rows:
-        return count, ("too_few", f"{count} rows are of too few requests yet")
+        return count, ("too_few", f"{counted(count, 'row is', 'rows are')} of too few requests yet")
     more = "; a larger monitor.feature_ratio keeps more" if count else ""
     return count, ("too_few", f"the features of {count} of {limit.min_rows} rows are kept yet{more}")

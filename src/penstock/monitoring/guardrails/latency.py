@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import reduce
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
@@ -71,7 +72,7 @@ def judge_latency(
             breached=breached,
             near=not breached and found > NEAR * threshold(alpha),
         ),
-        f"{name} latency is {observed * 1000:.1f} ms over {count} requests, {slow} of them slower "
+        f"{name} latency is {observed * 1000:.1f} ms over {counted(count, 'request')}, {slow} of them slower "
         f"than the limit of {limit.limit_s * 1000:g} ms{beside}: "
         f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",
     )

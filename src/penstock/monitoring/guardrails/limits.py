@@ -1,4 +1,4 @@
-"""Limits on what features are like as whole rows; those on failures, single features and labels are in `settings`."""
+"""Limits on labels and on what features are like as whole rows; those on failures and single features are in `settings`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from penstock.records.metric_names import METRICS
+from penstock.records.metric_names import LOWER_IS_BETTER, METRICS, bound_name
 
 Action = Literal["alert", "rollback"]
 SLICES_MAX = 50
@@ -124,6 +124,56 @@ class SliceSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.min_labels < 20 or not 1 <= self.most <= SLICES_MAX:
             raise ValueError(f"min_labels is at least 20, and most between 1 and {SLICES_MAX}")
+
+
+class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How bad a live metric may be: against the stable version's or the offline one, or by a number of its own.
+
+    Exactly one of `max_drop`, `min` and `max`, each in the metric's own unit. It is breached when the metric is surely
+    worse by more than `max_drop`; for losses (brier, log_loss, calibration_error, mae, rmse, mape) that is a rise.
+    `min`, for losses `max`, is the worst that any version may be, canary or stable. `against` limits `max_drop` to one
+    comparison: a canary's with the stable version (`stable`), or the stable version's with its offline evaluation
+    (`offline`), which needs more labels where they come in bunches. Labels count that come within `horizon_s` of their
+    prediction's window, however much traffic came since.
+    """
+
+    metric: str
+    max_drop: float | None = None
+    min: float | None = None
+    max: float | None = None
+    against: Literal["any", "stable", "offline"] = "any"
+    min_labels: int = 200
+    horizon_s: float = 604_800.0
+    action: Action | None = None
+
+    def __post_init__(self) -> None:
+        if self.horizon_s <= 0:
+            raise ValueError("horizon_s is positive")
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(sorted(METRICS))}")
+        if sum(one is not None for one in (self.max_drop, self.min, self.max)) != 1:
+            raise ValueError("give exactly one of max_drop, min and max")
+        if (self.min if self.metric in LOWER_IS_BETTER else self.max) is not None:
+            right = "max" if self.metric in LOWER_IS_BETTER else "min"
+            raise ValueError(f"the worst that {self.metric} may be is its `{right}`")
+        if self.max_drop is None and self.against != "any":
+            raise ValueError("against belongs to max_drop")
+
+    @property
+    def bound(self) -> float | None:
+        """The worst that the metric may be; None where it is compared with another."""
+        return self.max if self.min is None else self.min
+
+    @property
+    def name(self) -> str:
+        """What a finding of it is called: the metric, and of a bound which one."""
+        return self.metric if self.bound is None else bound_name(self.metric)
+
+    @property
+    def allowed(self) -> float:
+        """What a finding of it calls the limit: the bound, or how much worse it may be."""
+        limits = (self.max_drop, self.min, self.max)
+        return next(one for one in limits if one is not None)
 
 
 class SlicesLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.limits import OutlierLimit
@@ -61,6 +62,6 @@ def judge_outliers(
             breached=breached,
             near=not breached and found > NEAR * threshold(alpha),
         ),
-        f"{bad} of {count} rows are outliers: {bad / count:.2%} (between {low:.2%} and {high:.2%}), {limit.max_ratio:.2%} "
+        f"{bad} of {counted(count, 'row')} are outliers: {bad / count:.2%} (between {low:.2%} and {high:.2%}), {limit.max_ratio:.2%} "
         f"may be: {'surely more; ' + chance_words(found) if breached else 'not surely more'}",
     )

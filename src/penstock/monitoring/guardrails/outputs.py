@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.comparing import Bad, evidence_against_limit, evidence_against_rival
@@ -65,7 +66,7 @@ def judge_outputs(
             breached=breached,
             near=not breached and found > NEAR * threshold(ALPHA),
         ),
-        f"{bad} of {count} answers are no finite numbers (NaN or infinite; {window.nonfinite_row_count} rows "
+        f"{bad} of {counted(count, 'answer')} are no finite numbers (NaN or infinite; {counted(window.nonfinite_row_count, 'row')} "
         f"lately){beside}, {max_ratio:.2%} are borne: "
         f"{'too many; ' + chance_words(found) if breached else 'not surely too many'}",
     )

@@ -1,4 +1,4 @@
-"""The guardrail on how right predictions are, against the stable version or the offline evaluation.
+"""The guardrail on how right predictions are, against the stable version, the offline evaluation or a bound.
 
 A breach says that the metric is surely worse by more than the guardrail allows, so a drop within what is
 allowed is none however many labels there are (non-inferiority). What it is compared with is uncertain too:
@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
+from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.measured import ALPHA, Measured, Reference, make_finding
-from penstock.monitoring.settings import QualityLimit
 from penstock.monitoring.windows import Window
 from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
@@ -55,6 +56,38 @@ def judge_against_offline(
     yield from _judge_drop(limit, window, (expected, error), "its offline evaluation", alpha)
 
 
+def judge_against_bound(limit: QualityLimit, window: Window, *, alpha: float = ALPHA) -> Iterator[Finding]:
+    """Compare the labels of any version with the worst that the metric may be; no finding while they are too few."""
+    bound = limit.bound
+    observed, error = window.quality.metric(limit.metric)
+    if bound is None or window.quality.label_count < limit.min_labels or math.isnan(observed + error):
+        return
+    excess = observed - bound if limit.metric in LOWER_IS_BETTER else bound - observed
+    found = _evidence(excess, error, SCALE * abs(bound) or SCALE)
+    count, breached = window.quality.label_count, found >= threshold(alpha)
+    words = "surely beyond" if breached else "beyond, and not surely so yet," if excess > 0 else "within"
+    yield make_finding(
+        "quality",
+        window,
+        Measured(
+            name=limit.name,
+            observed=observed,
+            limit=bound,
+            count=count,
+            statistic="log_evidence",
+            statistic_value=found,
+            breached=breached,
+        ),
+        f"live {limit.metric} is {observed:.4g} over {count} labels (standard error {error:.2g}), {words} "
+        f"the {'most' if limit.metric in LOWER_IS_BETTER else 'least'} that is allowed, {bound:g}"
+        f"{'; ' + chance_words(found) if breached else ''}",
+    )
+
+
+def _evidence(excess: float, error: float, scale: float) -> float:
+    return mean_evidence([excess_evidence(excess, error, scale * by) for by in SPREAD])
+
+
 def _judge_drop(
     limit: QualityLimit, window: Window, other: tuple[float, float], against: str, alpha: float
 ) -> Iterator[Finding]:
@@ -64,8 +97,7 @@ def _judge_drop(
     if math.isnan(observed) or math.isnan(expected) or math.isnan(both_errors):
         return
     drop = observed - expected if limit.metric in LOWER_IS_BETTER else expected - observed
-    scale = max(limit.max_drop, SCALE * abs(expected))
-    found = mean_evidence([excess_evidence(drop - limit.max_drop, both_errors, scale * by) for by in SPREAD])
+    found = _evidence(drop - limit.allowed, both_errors, max(limit.allowed, SCALE * abs(expected)))
     count = window.quality.label_count
     breached = found >= threshold(alpha)
     yield make_finding(
@@ -74,16 +106,16 @@ def _judge_drop(
         Measured(
             name=limit.metric,
             observed=observed,
-            limit=limit.max_drop,
+            limit=limit.allowed,
             against=expected,
             count=count,
             statistic="log_evidence",
             statistic_value=found,
             breached=breached,
         ),
-        f"live {limit.metric} is {observed:.4f} over {count} labels, {expected:.4f} for {against}: "
+        f"live {limit.metric} is {observed:.4f} over {counted(count, 'label')}, {expected:.4f} for {against}: "
         f"{'worse' if drop > 0 else 'better'} by {abs(drop):.4f} (standard error {both_errors:.4f}), "
-        f"{_verdict(drop, limit.max_drop, breached)} the {limit.max_drop:g} that is allowed"
+        f"{_verdict(drop, limit.allowed, breached)} the {limit.allowed:g} that is allowed"
         f"{'; ' + chance_words(found) if breached else ''}",
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from penstock.base.numbers import counted
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import SlicesLimit
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
@@ -79,7 +80,7 @@ def _judge(
             breached=breached,
             near=not breached and evidence > NEAR * threshold(alpha),
         ),
-        f"{limit.metric} where {one.name} is {observed:.4f} ± {2 * error:.4f} over {one.label_count} labels, {expected:.4f} "
+        f"{limit.metric} where {one.name} is {observed:.4f} ± {2 * error:.4f} over {counted(one.label_count, 'label')}, {expected:.4f} "
         f"for {against}: {'worse' if drop > 0 else 'better'} by {abs(drop):.4f}, "
         f"{'surely' if breached else 'not surely'} more than the {limit.max_drop:g} that is allowed"
         f"{'; ' + chance_words(evidence) if breached else ''}",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.monitoring.bins import EXACT_MAX
 from penstock.monitoring.drift import unseen_ratios
 from penstock.monitoring.findings import Finding
@@ -136,7 +137,7 @@ def _finding(one: _Share, limit: ValuesLimit, window: Window) -> Finding:
             breached=one.is_over,
             near=not one.is_over and one.excess >= limit.resolve_below,
         ),
-        f"{one.observed:.1%} of {one.value_count} values of {one.feature} are {one.words} (between {low:.1%} and {high:.1%}; "
+        f"{one.observed:.1%} of {counted(one.value_count, 'value')} of {one.feature} are {one.words} (between {low:.1%} and {high:.1%}; "
         f"{one.expected:.1%} in the reference): {'surely more' if one.is_over else 'not surely more'} than the "
         f"{one.expected + one.limit:.1%} that may be",
     )

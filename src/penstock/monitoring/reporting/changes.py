@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from penstock.base.numbers import counted
 from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.guardrails.drift import excess_of
 from penstock.monitoring.profile import ColumnProfile, NumberColumn, Profile, TextColumn
@@ -105,9 +106,11 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
         names = [one.name for one in self.changed]
         left_out = f" {self.note}" if self.left_out else ""
         if not names:
-            return f"None of {len(self.features)} features changed by more than the limits.{left_out}"
+            return (
+                f"None of {counted(len(self.features), 'feature')} changed by more than the limits.{left_out}"
+            )
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"{len(names)} of {len(self.features)} features changed: {shown}.{left_out}"
+        return f"{len(names)} of {counted(len(self.features), 'feature')} changed: {shown}.{left_out}"
 
 
 def compare_profiles(

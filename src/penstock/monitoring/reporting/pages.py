@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from penstock.base.clock import format_ms
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import FeatureChange, Summary, TableReport, short
 from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, NOW, draw_bars
-from penstock.monitoring.reporting.spans import EndpointReport, Estimate, Span, VersionLine
+from penstock.monitoring.reporting.rows import STATE, Table, endpoint_tables, events_table, features_table
+from penstock.monitoring.reporting.spans import EndpointReport, Span
 from penstock.monitoring.reporting.timelines import timelines
 
 DRAWN_MAX = 200
@@ -44,8 +46,8 @@ def render_tables(report: TableReport) -> str:
     title = f"{report.current_name} against {report.reference_name}"
     body = [
         f"<p class=lead>{escape(report.sentence)}</p>",
-        f"<p class=quiet>{report.reference_rows:,} rows of {escape(report.reference_name)}, "
-        f"{report.current_rows:,} rows of {escape(report.current_name)}.</p>",
+        f"<p class=quiet>{counted(report.reference_rows, 'row')} of {escape(report.reference_name)}, "
+        f"{counted(report.current_rows, 'row')} of {escape(report.current_name)}.</p>",
         features_section(report),
     ]
     return _page(title, body)
@@ -58,8 +60,7 @@ def render_endpoint(report: EndpointReport) -> str:
         f"<p class=lead>{escape(report.sentence)}</p>",
         f"<p class=quiet>{format_ms(report.since_ms)} to {format_ms(report.until_ms)}. Revision {report.revision}: "
         f"{escape(report.model)} version {report.stable} is stable{canary}.</p>",
-        _versions(report.versions),
-        _judged(report),
+        *(_section(one) for one in endpoint_tables(report)),
         _over_time(report.spans),
     ]
     if report.features is not None:
@@ -74,32 +75,23 @@ def features_section(report: TableReport, note: str = "") -> str:
     """Return what changed, ranked, and each feature's two distributions."""
     drawn = [one for one in report.features if one.bars][:DRAWN_MAX]
     anchors = {one.name: f"f{index}" for index, one in enumerate(drawn)}
+    found = features_table(report.features[:LINED_MAX])
     lines = [
         [
-            f'<a href="#{anchors[one.name]}">{escape(one.name)}</a>'
-            if one.name in anchors
-            else escape(one.name),
-            f"<span class={one.state}>{one.state}</span>",
-            escape(one.sentence),
-            _number(one.psi),
-            _number(one.ks),
-            _number(one.noise),
-            _number(one.wasserstein),
-            _number(one.jensen_shannon),
-            _number(one.chi_square),
+            f'<a href="#{anchors[name]}">{escape(name)}</a>' if name in anchors else escape(name),
+            f"<span class={state}>{state}</span>",
+            *map(escape, cells),
         ]
-        for one in report.features[:LINED_MAX]
+        for name, state, *cells in found.rows
     ]
     rest = len(report.features) - len(lines)
     limits = f"Limits: {report.psi_max:g} for the population stability index, {report.ks_max:g} for the KS distance"
     parts = [
-        "<h2>What changed</h2>",
+        f"<h2>{found.title}</h2>",
         f"<p>{escape(note)}</p>" if note else "",
         f"<p class=quiet>{limits}; both less what chance gives. Noise is what the index hardly exceeds without a change. Wasserstein is in standard deviations of the reference, JS the Jensen-Shannon distance, χ² Cohen's w.</p>",
-        _table(
-            ("feature", "state", "what", "PSI", "KS", "noise", "Wasserstein", "JS", "χ²"), lines, numbers=6
-        ),
-        f"<p>… and {rest} more features.</p>" if rest > 0 else "",
+        _table(found.headers, lines, found.numbers),
+        f"<p>… and {counted(rest, 'more feature')}.</p>" if rest > 0 else "",
         "<h2>Features</h2>",
         f'<p><span class="key before">{escape(report.reference_name)}</span> &ensp; '
         f'<span class="key now">{escape(report.current_name)}</span></p>',
@@ -107,7 +99,7 @@ def features_section(report: TableReport, note: str = "") -> str:
     ]
     left = sum(bool(one.bars) for one in report.features) - len(drawn)
     if left > 0:
-        parts.append(f"<p>The {left} features that changed least are not drawn.</p>")
+        parts.append(f"<p>The {counted(left, 'feature')} that changed least are not drawn.</p>")
     return "\n".join(part for part in parts if part)
 
 
@@ -148,57 +140,15 @@ FACTS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
 )
 
 
-def _versions(versions: Sequence[VersionLine]) -> str:
+def _section(found: Table) -> str:
     lines = [
         [
-            one.route,
-            str(one.version),
-            f"{one.request_count:,}",
-            f"{one.error_ratio:.2%}",
-            _number(one.p50_ms),
-            _number(one.p99_ms),
-            f"{one.label_count:,}",
-            escape(_quality(one.quality)),
+            f"<span class={cell}>{cell}</span>" if head == STATE else escape(cell)
+            for head, cell in zip(found.headers, row, strict=True)
         ]
-        for one in versions
+        for row in found.rows
     ]
-    headers = (
-        "route",
-        "version",
-        "requests",
-        "failed",
-        "p50 ms",
-        "p99 ms",
-        "labels",
-        "quality (95 % interval)",
-    )
-    return "<h2>Versions</h2>" + _table(headers, lines) if lines else ""
-
-
-def _quality(quality: Mapping[str, Estimate]) -> str:
-    told = [
-        f"{name} {short(found.value)}"
-        + (f" ({short(found.low)} to {short(found.high)})" if found.low is not None else "")
-        for name, found in quality.items()
-    ]
-    return ", ".join(told) or "–"
-
-
-def _judged(report: EndpointReport) -> str:
-    """Return quality by slice, and how the guardrails stand."""
-    slices = [
-        [escape(one.feature), escape(one.value), f"{one.label_count:,}", escape(_quality(one.quality))]
-        for one in report.slices
-    ]
-    judged = [
-        [f"<span class={one.state}>{one.state}</span>", escape(one.kind), one.route, escape(one.sentence)]
-        for one in report.judged
-    ]
-    headers = ("feature", "slice", "labels", "quality (95 % interval)")
-    parts = ["<h2>Slices</h2>" + _table(headers, slices)] if slices else []
-    if judged:
-        parts.append("<h2>Guardrails</h2>" + _table(("state", "guardrail", "route", "what"), judged))
-    return "".join(parts)
+    return f"<h2>{found.title}</h2>" + _table(found.headers, lines, found.numbers)
 
 
 def _over_time(spans: Sequence[Span]) -> str:
@@ -217,14 +167,8 @@ def _over_time(spans: Sequence[Span]) -> str:
 
 
 def _events(report: EndpointReport) -> str:
-    lines = [[format_ms(one.time_ms), escape(one.kind), escape(one.summary)] for one in report.events]
-    if not lines:
-        return "<h2>Events</h2><p>None in this time.</p>"
-    return "<h2>Events</h2>" + _table(("time", "event", "what"), lines)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    found = events_table(report)
+    return _section(found) if found.rows else f"<h2>{found.title}</h2><p>None in this time.</p>"
 
 
 def _table(headers: Sequence[str], lines: Sequence[Sequence[str]], numbers: int = 0) -> str:

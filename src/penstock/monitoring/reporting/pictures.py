@@ -11,7 +11,8 @@ from html import escape
 
 import msgspec
 
-from penstock.monitoring.reporting.changes import Bar, short
+from penstock.base.numbers import format_axis
+from penstock.monitoring.reporting.changes import Bar
 
 BEFORE, NOW, ALSO, GRID = "#8a8f98", "#1f5fbf", "#b8600b", "#d9dce1"
 COLORS = (NOW, ALSO, "#6b3fa0", "#3a7d44")
@@ -84,14 +85,14 @@ def draw_lines(
     ticks: Sequence[tuple[float, str]],
     *,
     floor: bool = True,
-    unit: Callable[[float], str] = short,
+    unit: Callable[[float], str] | None = None,
 ) -> str:
     """Return lines over time, with their intervals as bands; nothing where no value is finite.
 
     Args:
         ticks: moments with their words, for the axis.
         floor: whether the axis begins at 0 when nothing is below.
-        unit: how a value on the axis is written.
+        unit: how a value on the axis is written; by default as short as there is room for.
     """
     numbers = [
         value
@@ -114,11 +115,12 @@ def draw_lines(
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
 
     parts = []
-    for value in marks:
+    told = format_axis(marks) if unit is None else [unit(value) for value in marks]
+    for value, words in zip(marks, told, strict=True):
         parts.append(
             f'<line x1="{LEFT}" x2="{wide - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{GRID}"/>'
         )
-        parts.append(_text(LEFT - 4, y(value) + 4, unit(value), "end"))
+        parts.append(_text(LEFT - 4, y(value) + 4, words, "end"))
     parts += [_text(x(moment), HEIGHT - BOTTOM + 16, words, "middle") for moment, words in ticks]
     for one, color in zip(lines, COLORS, strict=False):
         parts += _drawn(one, color, x, y)

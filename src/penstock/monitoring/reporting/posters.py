@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from penstock.base.clock import format_ms
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.monitoring.reporting.pictures import ALSO, BEFORE, COLORS, HEIGHT, NOW, WIDTH, draw_bars
 from penstock.monitoring.reporting.spans import EndpointReport
@@ -75,7 +76,7 @@ def tables_poster(report: TableReport) -> str:
     poster.words(f"{report.current_name} against {report.reference_name}", 20, weight="bold")
     poster.words(report.sentence, 14)
     poster.words(
-        f"{report.reference_rows:,} rows of {report.reference_name}, {report.current_rows:,} rows of "
+        f"{counted(report.reference_rows, 'row')} of {report.reference_name}, {counted(report.current_rows, 'row')} of "
         f"{report.current_name}.",
         12,
         color="#555b64",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from penstock.base.numbers import counted
 from penstock.monitoring.reporting.changes import TableReport
 
 
@@ -116,6 +117,6 @@ class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
         over = f" Breached: {', '.join(dict.fromkeys(breached))}." if breached else ""
         if not requests:
             return f"No requests in this time.{over}"
-        told = f"{requests:,} requests, {failed / requests:.2%} of them failed; {labels:,} labels."
+        told = f"{counted(requests, 'request')}, {failed / requests:.2%} of them failed; {counted(labels, 'label')}."
         changed = f" {self.features.sentence}" if self.features is not None else ""
         return f"{told}{changed}{over}"

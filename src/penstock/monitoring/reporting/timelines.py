@@ -95,7 +95,14 @@ def _middle(one: Span) -> float:
 def _ticks(spans: Sequence[Span]) -> list[tuple[float, str]]:
     first, last = _middle(spans[0]), max(_middle(one) for one in spans)
     places = [first] if first == last else [first + (last - first) * share for share in (0.08, 0.5, 0.92)]
-    return [(place, format_ms(int(1000 * place)).removesuffix("Z")[:16]) for place in places]
+    moments = [format_ms(int(1000 * place)).removesuffix("Z") for place in places]
+    for length in (16, 19):  # with seconds where minutes would repeat
+        told = {
+            moment[:length]: place for moment, place in zip(reversed(moments), reversed(places), strict=True)
+        }
+        if len(told) == len(places):
+            break
+    return sorted((place, words) for words, place in told.items())
 
 
 def _timeline(
@@ -104,7 +111,7 @@ def _timeline(
     ticks: Sequence[tuple[float, str]],
     *,
     floor: bool = True,
-    unit: Callable[[float], str] = short,
+    unit: Callable[[float], str] | None = None,
 ) -> Timeline:
     told = "; ".join(f"{one.name} last {short(_last(one.values))}" for one in lines)
     picture = draw_lines(lines, f"{title} over time; {told}", ticks, floor=floor, unit=unit)

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from penstock.base.numbers import counted
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.multivariate import matrix_of
 from penstock.monitoring.rowwise.rows import Rows
@@ -120,7 +121,7 @@ def explain(before: LabelledRows, recent: LabelledRows, metric: str) -> Cause | 
     if strata is None:
         return Untold(
             sentence="not told: the features kept of early and of recent rows cannot be compared: none is in both, or the "
-            f"rows came in fewer than {2 * FOLDS} requests"
+            f"rows came in fewer than {counted(2 * FOLDS, 'request')}"
         )
     of_before, of_recent, is_reached, names = strata
     expected, error = _reweighted(before, of_before, of_recent, told)

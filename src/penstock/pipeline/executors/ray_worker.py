@@ -12,9 +12,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,30 +162,50 @@ def _run(
     words: Sequence[str], place: Path, deadline: float | None, say: Callable[[bytes], None]
 ) -> int | None:
     """Run a command and return its exit code, None when time is up; its group does not outlive it or this process."""
-    process = subprocess.Popen(
-        words,
-        cwd=place,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    process: subprocess.Popen[bytes] | None = None
     guard: subprocess.Popen[bytes] | None = None
-    try:  # a cancellation may come while the guard begins
-        guard = _guard(process.pid)
-        is_in_time = _follow(process, deadline, say)
-        if is_in_time:
-            return process.wait()
-        return None
+    try:
+        with uninterrupted():
+            process = subprocess.Popen(
+                words,
+                cwd=place,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            guard = _guard(process.pid)
+        return process.wait() if _follow(process, deadline, say) else None
     finally:
-        _end(process)
-        if guard is not None:
-            guard.kill()
-            guard.wait()
-            if guard.stdin is not None:
-                guard.stdin.close()
-        if process.stdout is not None:
-            process.stdout.close()
+        with uninterrupted():
+            if process is not None:
+                _end(process)
+            if guard is not None:
+                guard.kill()
+                guard.wait()
+                if guard.stdin is not None:
+                    guard.stdin.close()
+            if process is not None and process.stdout is not None:
+                process.stdout.close()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold interruptions back for the block, as Ray's of a task that is cancelled; one that came is passed on at its end.
+
+    What begins is known, or ended, whole. Only the main thread is interrupted: in others nothing is held.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(signal.SIGINT, None)
 
 
 def _guard(group: int) -> subprocess.Popen[bytes]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from penstock.base.errors import Invalid
 from penstock.pipeline.overriding.overrides import Override, parse_override
@@ -20,29 +21,69 @@ from penstock.pipeline.overriding.values import MAX_VALUES
 
 MISSES = 20
 """How many draws in a row, for each different one found, may give nothing new before there is taken to be no more."""
-Draw = Callable[[random.Random], Any]
+SEARCHES = ("random", "optuna")
 _NUMBER = r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)"
 _INTERVAL = re.compile(rf"(tag\(\s*log\s*,\s*)?interval\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)(?(1)\s*\))\Z")
 
 
-def parse_search(text: str) -> int:
-    """Return how many experiments `random:N` asks for.
+class Search(NamedTuple):
+    """How experiments are chosen: at `random`, or by `optuna`; and how many."""
+
+    kind: str
+    number: int
+
+
+def parse_search(text: str) -> Search:
+    """Return what `random:N` or `optuna:N` asks for.
 
     Raises:
         Invalid: it asks for something else.
 
     Example:
         >>> parse_search("random:20")
-        20
+        Search(kind='random', number=20)
     """
     kind, _, count = text.partition(":")
-    if kind != "random" or not count.isascii() or not count.isdecimal() or not 1 <= int(count) <= MAX_VALUES:
+    if (
+        kind not in SEARCHES
+        or not count.isascii()
+        or not count.isdecimal()
+        or not 1 <= int(count) <= MAX_VALUES
+    ):
         raise Invalid(
             f"--search {text!r} is none",
             code="experiments.bad_search",
-            hint=f"--search random:N, for N experiments, at most {MAX_VALUES}",
+            hint=f"--search random:N or optuna:N, for N experiments, at most {MAX_VALUES}",
         )
-    return int(count)
+    return Search(kind, int(count))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers between two that a parameter may have; whole ones where both are written whole."""
+
+    to: Override
+    low: float
+    high: float
+    is_whole: bool
+    is_log: bool
+
+    def at(self, value: float) -> Override:
+        """Return the change to one of them."""
+        return replace(self.to, value=int(value) if self.is_whole else round_to(value))
+
+    def draw(self, generator: random.Random) -> Override:
+        """Return the change to one of them, drawn."""
+        if self.is_log:
+            scale = math.log(self.high / self.low)
+            return self.at(round_to(self.low * math.exp(scale * generator.random())))
+        if self.is_whole:
+            return self.at(generator.randint(int(self.low), int(self.high)))
+        return self.at(generator.uniform(self.low, self.high))
+
+
+Dimension = Interval | Sequence[Override]
+"""What one text gives: an interval, or changes to choose from."""
 
 
 def draw_overrides(texts: Sequence[str], count: int, seed: int) -> list[tuple[Override, ...]]:
@@ -51,12 +92,14 @@ def draw_overrides(texts: Sequence[str], count: int, seed: int) -> list[tuple[Ov
     Raises:
         Invalid: a text cannot be read.
     """
-    given = [_of(text) for text in texts]
+    given = [parse_dimension(text) for text in texts]
     generator = random.Random(seed)
     found: dict[str, tuple[Override, ...]] = {}
     missed = 0
     while len(found) < count and missed < MISSES + MISSES * len(found):
-        drawn = tuple(draw(generator) for draw in given)
+        drawn = tuple(
+            one.draw(generator) if isinstance(one, Interval) else generator.choice(one) for one in given
+        )
         name = repr([one.text for one in drawn])
         missed = missed + 1 if name in found else 0
         found.setdefault(name, drawn)
@@ -77,16 +120,19 @@ def require_several(drawn: Sequence[object], count: int) -> None:
         )
 
 
-def _of(text: str) -> Callable[[random.Random], Override]:
+def parse_dimension(text: str) -> Dimension:
+    """Return what a text gives to choose from.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
     head, _, value = text.partition("=")
     found = _INTERVAL.match(value.strip())
     if found is None:
-        choices = parse_override(text)
-        return lambda generator: generator.choice(choices)
+        return parse_override(text)
     (plain,) = parse_override(f"{head}=0")
-    low, high, is_log = found[2], found[3], bool(found[1])
     try:
-        draw = _between(low, high, is_log=is_log)
+        return _between(plain, found[2], found[3], is_log=bool(found[1]))
     except ValueError:
         raise Invalid(
             f"{value!r} is no interval",
@@ -94,11 +140,10 @@ def _of(text: str) -> Callable[[random.Random], Override]:
             hint="interval(LOW,HIGH), LOW below HIGH; above 0 with tag(log,…)",
             value=value,
         ) from None
-    return lambda generator: Override(plain.file, plain.key, plain.action, draw(generator))
 
 
-def _between(low: str, high: str, *, is_log: bool) -> Draw:
-    """Return what draws between two numbers.
+def _between(to: Override, low: str, high: str, *, is_log: bool) -> Interval:
+    """Return the numbers between two.
 
     Raises:
         ValueError: these are none, or not in order.
@@ -107,14 +152,7 @@ def _between(low: str, high: str, *, is_log: bool) -> Draw:
     first, last = float(low), float(high)
     if not first < last or (is_log and first <= 0):
         raise ValueError
-    if is_log:
-        scale = math.log(last / first)
-        return lambda generator: (int if is_whole else float)(
-            round_to(first * math.exp(scale * generator.random()))
-        )
-    if is_whole:
-        return lambda generator: generator.randint(int(low), int(high))
-    return lambda generator: round_to(generator.uniform(first, last))
+    return Interval(Override(to.file, to.key, to.action), first, last, is_whole, is_log)
 
 
 def round_to(value: float) -> float:

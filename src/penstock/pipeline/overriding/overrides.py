@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE
 from penstock.pipeline.overriding.values import MAX_VALUES, parse_values
 
@@ -55,7 +56,7 @@ def combine(texts: Iterable[str]) -> list[tuple[Override, ...]]:
         count *= len(choice)
     if count > MAX_VALUES:
         raise Invalid(
-            f"these are {count} combinations, more than {MAX_VALUES}",
+            f"these are {counted(count, 'combination')}, more than {MAX_VALUES}",
             code="experiments.too_many",
             hint="give fewer values",
         )

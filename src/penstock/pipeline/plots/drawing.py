@@ -6,6 +6,7 @@ The only module that imports vl-convert, which carries Vega, Vega-Lite and a Jav
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.metadata
 import json
 import re
@@ -55,6 +56,18 @@ def find_version() -> str | None:
         return importlib.metadata.version("vl-convert-python")
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def find_build() -> str | None:
+    """Return what names the installed library's bytes, its version and a digest, without loading it; None without it.
+
+    The digest is over what pip recorded of the package's files, so that another build of a version has another name.
+    """
+    version = find_version()
+    if version is None:
+        return None
+    recorded = importlib.metadata.distribution("vl-convert-python").read_text("RECORD") or ""
+    return f"{version}-{hashlib.sha256(recorded.encode()).hexdigest()[:12]}"
 
 
 def draw_svg(spec: Spec) -> str:

@@ -1,6 +1,7 @@
 """Process groups of stages that outlived the command that ran them, killed with no time to end them.
 
-Each group is noted in a file below `.dvc/tmp` while it runs. The next reproduction ends those whose command is gone:
+Each group is noted in a file below `.dvc/tmp` of its tree while it runs. The next reproduction, and for a tree of its own
+the next that makes one (`project.worktree`), ends those whose command is gone:
 two of one stage would write the same files. Groups of commands that run, or of other machines, are left alone.
 """
 
@@ -21,6 +22,8 @@ from penstock.base.running import has_ended, is_running, name_process
 
 logger = logging.getLogger(__name__)
 FOLDER = "penstock-running"
+ROOT = "DVC_ROOT"
+"""The variable that commands are given, by which what they started is known."""
 GRACE_S = 5.0
 
 
@@ -121,5 +124,5 @@ def _members(root: Path, group: int, leader: str) -> list[int]:
 
 def _is_of(root: Path, pid: int) -> bool:
     with suppress(OSError):
-        return f"DVC_ROOT={root}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return f"{ROOT}={root}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return False

@@ -12,17 +12,9 @@ from typing import Any
 
 import msgspec
 
-from penstock.base.errors import Corrupt
-from penstock.base.signing import (
-    PublicKey,
-    SigningKey,
-    open_envelope,
-    parse_envelope,
-    read_statement,
-    seal,
-)
+from penstock.base.signing import PublicKey, SigningKey, seal
 from penstock.registry.entities import ModelVersion, Provenance
-from penstock.registry.proof import STATEMENT, Proof
+from penstock.registry.proof import STATEMENT, Proof, examine
 
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:penstock:pipeline:v1"
@@ -104,21 +96,10 @@ def examine_provenance(
     """
     if envelope is None:
         return Proof("unsigned", "where it came from is not signed")
-    try:
-        parsed = parse_envelope(envelope)
-        opened = open_envelope(parsed, keys)
-        statement = opened[0] if opened else read_statement(parsed)
-        difference = _difference(statement, version, was_called)
-    except Corrupt as error:
-        return Proof("damaged", error.message)
-    signer = opened[1].id if opened else parsed.signatures[0].keyid
-    if difference is not None:
-        return Proof("damaged", f"its origin was changed after it was signed: {difference}", signer)
-    if opened is None:
-        return Proof(
-            "untrusted", f"its origin is signed by the key {signer[:16]}, which is not trusted here", signer
-        )
-    return Proof("proven", f"its origin is signed by the key {signer[:16]}", signer)
+    proof, _ = examine(
+        envelope, keys, "its origin", lambda statement: _difference(statement, version, was_called)
+    )
+    return proof
 
 
 def _difference(

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 Array = np.ndarray[Any, Any]
 
@@ -63,7 +64,9 @@ def hold_rows(rows: Any, names: Sequence[str] = ()) -> Held:
         raise _not_rows(f"{type(rows).__name__} of shape {array.shape} and type {array.dtype}")
     if array.ndim == 2 and names:
         if len(names) != array.shape[1]:
-            raise _not_rows(f"{array.shape[1]} columns, and the model knows {len(names)} names")
+            raise _not_rows(
+                f"{counted(array.shape[1], 'column')}, and the model knows {counted(len(names), 'name')}"
+            )
         return Held("polars", pl.DataFrame({str(name): array[:, i] for i, name in enumerate(names)}))
     return Held("numpy", tensors={"input-0": array})
 

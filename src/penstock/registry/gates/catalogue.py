@@ -20,9 +20,9 @@ RESERVED = frozenset({"severity", "waiver"})
 """The keys of an entry beside its check."""
 NAMES = (
     "metric", "champion", "schema", "slices", "fairness", "drift", "leakage", "calibration", "baseline", "robustness", "reproducibility", "latency",
-    "infrastructure", "size", "parity", "replay", "provenance", "staleness", "approval", "pytest", "command", "python",
+    "infrastructure", "size", "parity", "replay", "skew", "provenance", "staleness", "approval", "pytest", "command", "python",
 )  # fmt: skip
-SERVED = frozenset({"latency", "infrastructure", "size", "parity", "replay"})
+SERVED = frozenset({"latency", "infrastructure", "size", "parity", "replay", "skew"})
 """Those that ask how a model is served, in a room of their own."""
 OWN: dict[str, str] = {
     name: f"penstock.registry.gates.kinds.{'served.' if name in SERVED else ''}{name}:GATE" for name in NAMES

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 
 from penstock.base.errors import PenstockError, Unavailable
+from penstock.base.numbers import counted
 from penstock.serving.engine.job import Batch, Job, Outputs
 from penstock.serving.engine.lane import Lane
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
@@ -216,7 +217,7 @@ class Engine:
 
 def _overloaded(endpoint: str, count: int) -> PenstockError:
     return Unavailable(
-        f"{count} requests wait for endpoint {endpoint} already",
+        f"{counted(count, 'request waits', 'requests wait')} for endpoint {endpoint} already",
         code="serving.overloaded",
         hint="retry later",
         retry_after_s=1,

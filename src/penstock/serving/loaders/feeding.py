@@ -76,7 +76,7 @@ class _MatrixFeed:
         self._dtype = np.float32 if is_single else np.float64
 
     def __call__(self, columns: Columns, row_count: int) -> Array:
-        if isinstance(columns, Matrix) and columns.names == self._names:
+        if type(columns) is Matrix and columns.names == self._names:
             return columns.values_by_row
         matrix = np.empty((row_count, len(self._names)), dtype=self._dtype)
         for index, name in enumerate(self._names):
@@ -92,7 +92,7 @@ class _PolarsFeed:
         self._polars = import_module("polars")
 
     def __call__(self, columns: Columns, row_count: int) -> Any:
-        if isinstance(columns, Matrix) and columns.names == self._names:
+        if type(columns) is Matrix and columns.names == self._names:
             return self._polars.DataFrame(columns.values_by_row, schema=list(self._names), orient="row")
         return self._polars.DataFrame([self._series(column, columns, row_count) for column in self._inputs])
 
@@ -126,7 +126,7 @@ class _PandasFeed:
         self._text = self._pandas.Series(["a"]).dtype
 
     def __call__(self, columns: Columns, row_count: int) -> Any:
-        if isinstance(columns, Matrix) and columns.names == self._names:
+        if type(columns) is Matrix and columns.names == self._names:
             return self._pandas.DataFrame(columns.values_by_row, columns=list(self._names), copy=False)
         return self._pandas.DataFrame(
             {column.name: self._series(column, columns, row_count) for column in self._inputs}

@@ -111,7 +111,7 @@ def _table(columns: Columns, names: tuple[str, ...], row_count: int, *, is_tenso
     """
     if is_tensor:
         return Table.of_matrix(columns[names[0]])
-    if isinstance(columns, Matrix) and columns.names == names:
+    if type(columns) is Matrix and columns.names == names:
         return Table.of_matrix(columns.values_by_row)
     try:
         return Table.of_columns([columns[name] for name in names], row_count)

@@ -22,6 +22,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.base.store.database import metadata, upsert
 
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
@@ -88,7 +89,8 @@ def _batched(body: bytes) -> list[Half]:
         raise _bad("a batch is an array of events, one at least")
     if len(documents) > EVENTS_MAX:
         raise _bad(
-            f"it holds {len(documents)} events, and a request at most {EVENTS_MAX}", "send them in parts"
+            f"it holds {counted(len(documents), 'event')}, and a request at most {EVENTS_MAX}",
+            "send them in parts",
         )
     found = []
     for number, document in enumerate(documents, 1):

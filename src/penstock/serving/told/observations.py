@@ -76,6 +76,13 @@ def is_taken(connection: sa.Connection, batch_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def list_taken(connection: sa.Connection, prefix: str) -> list[str]:
+    """Return the ids of the batches that were taken whose ids begin so, in their order."""
+    found = observation_batches.c.id
+    query = sa.select(found).where(found.startswith(prefix, autoescape=True)).order_by(found)
+    return list(connection.execute(query).scalars())
+
+
 def made_id(endpoint: str, batch_id: str, index: int, time_ms: int) -> PredictionId:
     """Return the prediction id of the call at a place of a batch whose sender gave none.
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 
 HINT = "log JSON of the Open Inference Protocol, of TensorFlow's REST API or of Seldon's messages"
 
@@ -64,7 +65,7 @@ def _shaped(data: Any, shape: Any) -> Any:
     if not isinstance(shape, list) or not all(isinstance(one, int) and one >= 0 for one in shape):
         return flat
     if math.prod(shape) != len(flat):
-        raise _bad(f"a tensor of the shape {shape} has {len(flat)} values")
+        raise _bad(f"a tensor of the shape {shape} has {counted(len(flat), 'value')}")
     if len(shape) < 2 or shape[1:] == [1]:
         return flat
     width = len(flat) // shape[0] if shape[0] else 0

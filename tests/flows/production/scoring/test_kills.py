@@ -16,7 +16,8 @@ import pytest
 from flows.production.scoring.bench import Bench, bench, read
 from penstock.base.errors import Conflict
 from penstock.flows.production.live.ingesting import Ingest
-from penstock.flows.production.scoring import scoring, writing
+from penstock.flows.production.scoring import making, scoring, writing
+from penstock.flows.production.scoring.job import Parts
 from penstock.storage.local import LocalBackend
 from projects import rows
 from serving.fixtures import released_root
@@ -102,6 +103,38 @@ def test_a_job_that_ends_before_or_after_any_of_its_steps_is_finished_by_the_sam
             assert found["prediction_id"].n_unique() == 100
             assert bench.counted() - before == 100, (target, dying.fatal)
         assert dying.fatal > 16, target
+
+
+def test_a_part_that_was_recorded_is_made_of_the_same_rows_however_long_it_takes_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts end by time too, so that after a kill they would end elsewhere."""
+    monkeypatch.setattr(scoring, "BUNCH_ROWS", 50)
+    expected = bench.expected
+    for before_s, after_s in ((-1.0, 1e9), (1e9, -1.0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(making, "PART_S", before_s)
+            patch.setattr(Parts, "finish", raising(Killed))
+            before = bench.counted()
+            with pytest.raises(Killed):
+                bench(part_rows=500, overwrite=True)
+        assert bench.counted() - before == (50 if before_s < 0 else 500)
+        monkeypatch.setattr(making, "PART_S", after_s)
+        done = bench(part_rows=500, overwrite=True)
+        assert done.parts == (3 if before_s < 0 else 11)
+        assert bench.counted() - before == 1000
+        found = read(bench.folder / "out.parquet")
+        np.testing.assert_allclose(found["probability"].to_numpy(), expected)
+        assert found["prediction_id"].n_unique() == 1000
+
+
+def raising(kind: type[BaseException]) -> Callable[..., Any]:
+    """Return what does nothing but to raise."""
+
+    def call(*_: Any) -> None:
+        raise kind
+
+    return call
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from penstock.cli.main import cli
 from penstock.flows.chain.lineage import explain
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.live.ingesting import Ingest
-from penstock.flows.production.live.summarising import ScoredRows, summarise_rows
+from penstock.flows.production.live.summarising import RowsSummary, ScoredRows
 from penstock.flows.production.overview import overview
 from penstock.flows.production.scoring.answering import answer
 from penstock.flows.production.scoring.scoring import Request, score_batch
@@ -67,7 +67,7 @@ def test_a_directory_of_tables_of_several_formats_is_one_table(bench: Bench) -> 
     (folder / "_hidden.csv").write_text("nothing")
     done = bench("many")
     assert (done.tables, done.rows, done.parts) == (3, 1000, 5)
-    assert done.notes == ("1 files of many are no tables and were not read",)
+    assert done.notes == ("not read, as no tables: 1 file of many",)
     np.testing.assert_allclose(read(bench.folder / "out.parquet")["probability"].to_numpy(), bench.expected)
 
 
@@ -164,9 +164,14 @@ def test_rows_that_the_model_fails_for_are_found_and_count_as_errors(bench: Benc
     with pytest.raises(Invalid, match="fails for each of the first 200 rows"):
         answer(Picky(), {"hour": np.full(1000, 13.0)}, 1000, "picky")  # type: ignore[arg-type]
     scored = ScoredRows({"hour": hours}, found.outputs, found.rows, 8, 0.8)
-    window = summarise_rows(WindowKey("late", 0, 1, 1, "stable"), scored, MonitorSettings(), None)
-    assert (window.request_count, window.error_count, window.error_run_count) == (8, 4, 3)
-    assert window.outputs.row_count == 4
+    summary = RowsSummary(MonitorSettings(), None)
+    for times in (1, 2):
+        summary.add(scored)
+        window = summary.window(WindowKey("late", 0, 1, 1, "stable"))
+        counts = (window.request_count, window.error_count, window.error_run_count)
+        assert counts == (8 * times, 4 * times, 3 * times)
+        assert window.outputs.row_count == 4 * times
+        assert window.latency.quantile_s(0.5) == pytest.approx(0.1, rel=0.2)
 
 
 def test_lines_that_are_no_json_are_bad_rows(bench: Bench) -> None:

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0014');
+INSERT INTO "alembic_version" VALUES('0015');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -246,6 +246,13 @@ CREATE TABLE predictions (
 	row_count INTEGER NOT NULL, 
 	features BLOB, is_run BOOLEAN DEFAULT 0 NOT NULL, slices BLOB, 
 	CONSTRAINT pk_predictions PRIMARY KEY (id, version)
+);
+CREATE TABLE refusals (
+	endpoint VARCHAR(256) NOT NULL, 
+	start_s BIGINT NOT NULL, 
+	code VARCHAR(64) NOT NULL, 
+	refused_count BIGINT NOT NULL, 
+	CONSTRAINT pk_refusals PRIMARY KEY (endpoint, start_s, code)
 );
 CREATE TABLE registered_model_tags (
 	model VARCHAR(256) NOT NULL, 
@@ -516,4 +523,5 @@ CREATE INDEX ix_run_inputs_path ON run_inputs (path);
 CREATE INDEX ix_model_version_inputs_path ON model_version_inputs (path);
 CREATE INDEX ix_observation_batches_received_ms ON observation_batches (received_ms);
 CREATE INDEX ix_observation_halves_received_ms ON observation_halves (received_ms);
+CREATE INDEX ix_refusals_start_s ON refusals (start_s);
 DELETE FROM "sqlite_sequence";

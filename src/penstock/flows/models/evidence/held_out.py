@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from penstock.base.digest import digest_file
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.evidence.answers import (
@@ -77,7 +78,7 @@ class HeldOutTable:
             unknown = column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
             if unknown:
                 raise Invalid(
-                    f"{unknown} of {frame.height} rows of {self._settings.test} have no {label!r}",
+                    f"{unknown} of {counted(frame.height, 'row')} of {self._settings.test} have no {label!r}",
                     code="gate.no_label",
                     hint="judge rows whose label is known: leave the others out where the table is made",
                     column=label,

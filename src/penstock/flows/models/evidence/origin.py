@@ -8,8 +8,9 @@ from penstock.base.clock import now_ms
 from penstock.base.git import find_git_root
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.models.candidates import Candidate
-from penstock.flows.models.provenance import data_digests, lock_digest, stage_of_output, uncommitted
+from penstock.flows.models.provenance import data_digests, stage_of_output, uncommitted
 from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import lock_digest
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 

@@ -54,7 +54,7 @@ class RecordedTraffic:
             raise Invalid(
                 f"{self._model} has {has} in penstock.yaml",
                 code="gate.which_endpoint",
-                hint="write `endpoint:` in the replay gate",
+                hint="write `endpoint:` in the gate",
             )
         return names[0]
 

@@ -9,15 +9,15 @@ from penstock.base.errors import Invalid
 from penstock.data.lock import repository_lock
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.provenance import uncommitted
-from penstock.flows.pipelines.execution import Silent
+from penstock.flows.pipelines.looking import Silent
 from penstock.flows.tracked.bring import bring_outputs
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages
 from penstock.pipeline.parameter_editing import set_values
 from penstock.pipeline.parameters import get_value, load_values, numbers
 from penstock.pipeline.runner import reproduce
 from penstock.pipeline.running.reproducing import ReproduceOptions
+from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
-from penstock.project.settings import SETTINGS_FILE
 from penstock.project.worktree import clean_worktree, require_git
 from penstock.registry.entities import ModelVersion
 

@@ -19,7 +19,8 @@ import psutil
 from penstock.base.errors import Unavailable
 from penstock.base.web.calls import WebConnection
 from penstock.flows.models.folders import store_model
-from penstock.project.project import Places, Project
+from penstock.project.places import Places
+from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.entities import ModelVersion, Provenance
 from penstock.registry.gates.check import ServedApart

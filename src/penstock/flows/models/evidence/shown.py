@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from penstock.base.errors import NotFound
+from penstock.base.numbers import counted
 from penstock.project.project import Project
 from penstock.registry.entities import Verdict
 from penstock.registry.references import resolve_version
@@ -38,7 +39,7 @@ def held_out_uses(project: Project, connection: sa.Connection, verdict: Verdict)
     if table is None or not verdict.checks:
         return None
     count = count_models_judged(connection, verdict.data[table], verdict.created_ms)
-    return f"{table} as it is has judged {count} model{'' if count == 1 else 's'}, this one included" + (
+    return f"{table} as it is has judged {counted(count, 'model')}, this one included" + (
         f": with each more it tells less; past {MANY} make a new one" if count > MANY else ""
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from penstock.monitoring.windows import (
     Partial,
     Window,
     WindowKey,
-    merge_windows,
+    pack,
     put_partial,
     replace_partial,
 )
@@ -32,7 +33,9 @@ class _Row:
     new: Window | None = None
     """What came since."""
     whole: Window | None = None
-    """What was written last, in a transaction that may not have been committed."""
+    """Both; what was written last, in a transaction that may not have been committed."""
+    packed: dict[str, Any] | None = None
+    """The whole as its row."""
 
 
 class Accumulating:
@@ -56,22 +59,32 @@ class Accumulating:
         """Add what was seen of a window."""
         row = self._rows.setdefault(window.key, _Row(0))
         row.sequence = row.sequence or next(self._sequence)
-        row.new = window if row.new is None else merge_windows([row.new, window])
+        row.new = window if row.new is None else row.new.grown(window)
+        row.whole = row.packed = None
         self._bound()
+
+    def prepare(self) -> None:
+        """Do what writing needs no transaction for; `write` does it otherwise."""
+        for row in self._rows.values():
+            if row.new is not None and row.packed is None:
+                row.whole = row.new if row.kept is None else row.kept.grown(row.new)
+                row.packed = self._pack(row, row.whole)
 
     def write(self, connection: sa.Connection) -> None:
         """Write what is new, in the caller's transaction; `settle` follows when that was committed."""
+        self.prepare()
         for row in self._rows.values():
-            if row.new is None:
+            if row.new is None or row.packed is None:
                 continue
-            row.whole = row.new if row.kept is None else merge_windows([row.kept, row.new])
-            mine = Partial(window=row.whole, worker=self._worker, sequence=row.sequence)
-            if row.kept is not None and replace_partial(connection, mine):
+            if row.kept is not None and replace_partial(connection, row.packed):
                 continue
             if row.kept is not None:  # it was merged into another row, or deleted
                 row.kept, row.whole, row.sequence = None, row.new, next(self._sequence)
-                mine = Partial(window=row.whole, worker=self._worker, sequence=row.sequence)
-            put_partial(connection, mine)
+                row.packed = self._pack(row, row.new)
+            put_partial(connection, row.packed)
+
+    def _pack(self, row: _Row, window: Window) -> dict[str, Any]:
+        return pack(Partial(window=window, worker=self._worker, sequence=row.sequence))
 
     def discard(self) -> None:
         """Forget rows with something new, for who writes at once and does not know whether it was committed.
@@ -84,7 +97,7 @@ class Accumulating:
         """Take what was written for kept, and forget windows that are over."""
         for row in self._rows.values():
             if row.new is not None:
-                row.kept, row.new, row.whole = row.whole, None, None
+                row.kept, row.new, row.whole, row.packed = row.whole, None, None, None
         over = [key for key, row in self._rows.items() if row.kept and row.kept.end_s + KEPT_S < now_s]
         for key in over:
             del self._rows[key]
@@ -98,3 +111,4 @@ class Accumulating:
             new = self._rows[key].new
             if new is not None and new.dropped_count < new.request_count:
                 self._rows[key].new = new.counts_only()
+                self._rows[key].whole = self._rows[key].packed = None

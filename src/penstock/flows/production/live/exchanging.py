@@ -29,8 +29,10 @@ from penstock.serving.told.observations import (
 )
 from penstock.serving.told.values import Rows, answers_of, columns_of, fit_rows, fit_types
 
-AHEAD_MS = 3_600_000
+AHEAD_MS = 86_400_000
 """So far a sender's clock may be before ours."""
+EARLIEST_MS = 978_307_200_000
+"""The beginning of 2001: a number below it is a time in seconds, or none."""
 LATENCY_MAX_S = 1e6
 VERSION_MAX = 2**31 - 1
 ERROR_MAX = 64
@@ -167,8 +169,11 @@ class Exchanging:
         return identity
 
     def _check_time(self, where: str, time_ms: int) -> None:
-        if not 0 < time_ms <= self._latest_ms:
-            raise bad_batch(f"{where}: time_ms is no time in milliseconds since 1970 that has been")
+        if EARLIEST_MS <= time_ms <= self._latest_ms:
+            return
+        unit = _unit_of(time_ms, self._latest_ms)
+        why = f"it looks like {unit}" if unit else "that is before 2001, or after tomorrow"
+        raise bad_batch(f"{where}: time_ms is {time_ms}, and not milliseconds since 1970: {why}")
 
     def _revision(self, where: str, number: int | None) -> Revision:
         if not number or number == self._current.number:
@@ -183,6 +188,12 @@ class Exchanging:
         if not 0 < chosen <= VERSION_MAX:
             raise bad_batch(f"{where}: version is not above 0")
         return chosen
+
+
+def _unit_of(time: int, latest_ms: int) -> str | None:
+    """Return in which other unit a number would be a time that can be."""
+    units = (("seconds", 1000.0), ("microseconds", 1e-3), ("nanoseconds", 1e-6))
+    return next((name for name, ms in units if EARLIEST_MS <= time * ms <= latest_ms), None)
 
 
 @functools.lru_cache(maxsize=256)

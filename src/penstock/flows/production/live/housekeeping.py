@@ -15,6 +15,7 @@ from penstock.flows.production.payloads.tidying import tidy
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
 from penstock.monitoring.policies import list_policies
+from penstock.monitoring.refusals import KEPT_S, forget_refusals
 from penstock.project.project import Project
 from penstock.serving.predictions import delete_predictions, forget_features
 from penstock.serving.told.events import KEPT_MS, forget_halves
@@ -80,6 +81,7 @@ class Housekeeping:
         with self._project.database.write() as connection:
             forget_batches(connection, 1000 * now_s - KEPT_DAYS * DAY_MS)
             forget_halves(connection, 1000 * now_s - KEPT_MS)
+            forget_refusals(connection, now_s - KEPT_S)
             if kept.windows_days is not None:
                 delete_windows(connection, now_s - int(kept.windows_days * DAY_MS / 1000))
             if kept.findings_days is not None:

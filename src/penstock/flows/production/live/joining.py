@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
+from penstock.base.numbers import counted
 from penstock.monitoring.labels import is_same, misfit, score
 from penstock.monitoring.quality import Quality
 from penstock.monitoring.quality_counts import request_number
@@ -55,12 +56,25 @@ def watched(parts: Sequence[Columns]) -> dict[str, Array]:
     Requests whose columns lie in one matrix are joined before they are taken apart: two hundred times faster for
     1,000 requests of 64 columns.
     """
-    matrices: dict[tuple[str, ...], list[Columns]] = {}
-    others: list[Columns] = []
+    matrices: dict[int, list[Columns]] = {}
+    stacked: dict[str, list[Array]] = {}
     for part in parts:
-        (matrices.setdefault(part.names, []) if isinstance(part, Matrix) else others).append(part)
-    joined = [join_columns(group) for group in matrices.values()]
-    return stack([dict(iterate_columns(part)) for part in (*joined, *others)])
+        if type(part) is Matrix:
+            matrices.setdefault(id(part.names), []).append(part)  # hashing 64 names takes as long as all else
+        elif part:
+            _add(stacked, part)
+    for group in matrices.values():
+        _add(stacked, join_columns(group))
+    return {name: one[0] if len(one) == 1 else np.concatenate(one) for name, one in stacked.items()}
+
+
+def _add(stacked: dict[str, list[Array]], part: Columns) -> None:
+    for name, values in part.items():
+        if values.ndim == 1:
+            stacked.setdefault(name, []).append(values)
+        else:
+            for own, column in iterate_columns({name: values}):
+                stacked.setdefault(own, []).append(column)
 
 
 class Join:
@@ -110,7 +124,9 @@ class Join:
         if not found:
             return "unknown"
         if len(label.values) != found[0].row_count:
-            self._reasons[label.text] = f"{len(label.values)} labels for {found[0].row_count} rows"
+            self._reasons[label.text] = (
+                f"{counted(len(label.values), 'label')} for {counted(found[0].row_count, 'row')}"
+            )
             return "misfit"
         if all(value is None for value in label.values):
             self._reasons[label.text] = "null is no label: it says that a row's label is not known"

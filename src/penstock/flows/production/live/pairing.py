@@ -10,9 +10,13 @@ from penstock.base.errors import Invalid
 from penstock.flows.production.live.ingesting import Ingest, Taken
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision
+from penstock.serving.predictions import find_like
 from penstock.serving.told.events import Half, drop_halves, find_halves, keep_half
 from penstock.serving.told.observations import Observation, ObservationBatch, is_taken, made_id
 from penstock.serving.told.payloads import values_of
+
+SOUGHT_MS = 3_600_000
+"""How long before its answer the request of a call may have come, for the answer that is sent again to find it."""
 
 
 def endpoint_of(half: Half, named: str | None) -> str:
@@ -62,8 +66,8 @@ def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model
     """Keep one side of a call, and take the call when the other one is there.
 
     Once, however often and in whichever order they are sent. A call lasted from the time of its request to that of its
-    answer. The request of a call that was taken before is answered with the prediction id of the first time, where its
-    time tells it.
+    answer. Either side of a call that was taken before is answered with the prediction id of the first time: a request
+    where its time tells it, an answer where the call lasted no longer than an hour.
 
     Raises:
         NotFound: there is no such endpoint.
@@ -78,7 +82,7 @@ def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model
         if not is_known:
             keep_half(connection, endpoint, half, now_ms())
     if is_known:
-        return _again(ingest, endpoint, batch_id, half)
+        return _again(project, ingest, endpoint, batch_id, half)
     # after the commit: two sides that come at once both find the other one, and the batch's id takes the call once
     with project.database.read() as connection:
         sides = find_halves(connection, endpoint, half.call_id)
@@ -106,9 +110,16 @@ def take_half(project: Project, ingest: Ingest, endpoint: str, half: Half, model
     return taken
 
 
-def _again(ingest: Ingest, endpoint: str, batch_id: str, half: Half) -> Taken:
+def _again(project: Project, ingest: Ingest, endpoint: str, batch_id: str, half: Half) -> Taken:
+    """Say of a call that was taken which prediction it is; an answer does not know when its request came, so it is sought."""
     ids: tuple[str, ...] = ()
     if half.side == "request" and half.time_ms is not None:
         ids = (made_id(endpoint, batch_id, 0, half.time_ms).encode(),)
-    is_told = ingest.are_recorded(ids)
-    return Taken(batch=batch_id, is_new=False, observation_count=1, prediction_ids=ids if is_told else ())
+        ids = ids if ingest.are_recorded(ids) else ()
+    elif half.side == "response":
+        answered_ms = half.time_ms if half.time_ms is not None else now_ms()
+        like = made_id(endpoint, batch_id, 0, answered_ms)
+        with project.database.read() as connection:
+            found = find_like(connection, endpoint, like, answered_ms - SOUGHT_MS)
+        ids = () if found is None else (found,)
+    return Taken(batch=batch_id, is_new=False, observation_count=1, prediction_ids=ids)

@@ -11,8 +11,9 @@ import cmath
 import itertools
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,13 @@ import numpy.typing as npt
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
+from penstock.base.threads import behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.joining import join_labels
 from penstock.flows.production.live.room import MAX_BYTES, Room, size_of, size_of_prediction
 from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
 from penstock.flows.production.payloads.keeping import PayloadLog
+from penstock.monitoring.refusals import Refusal, add_refusals
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, add_classes
@@ -35,8 +38,18 @@ from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderStat
 logger = logging.getLogger(__name__)
 UNWRITTEN_MAX = 1_000
 """Windows kept whole while the store is away; of older ones only the counts are."""
+REFUSALS_MAX = 10_000
+"""Minutes, endpoints and codes of refused requests that wait while the store is away."""
 PROMPT_S, EARLY_MAX = 0.1, 20
 """How soon bad answers are written, and how many flushes in a row come before their time for them."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """What came of a window since the last flush, and how much room it takes."""
+
+    exchanges: list[Exchange]
+    size_bytes: int
 
 
 class LiveRecorder:
@@ -66,12 +79,15 @@ class LiveRecorder:
         self._flush_s = flush_s
         self._room = Room(max_bytes)
         self._payloads = payloads
-        self._queue: deque[Exchange] = deque()
-        self._open: dict[WindowKey, list[Exchange]] = {}
+        self._queue: deque[tuple[Exchange, int]] = deque()
+        self._open: dict[WindowKey, _Open] = {}
         self._predictions: list[Prediction] = []
+        self._predictions_bytes = 0
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
         self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
+        self._refused: Counter[Refusal] = Counter()
+        self._refusing = threading.Lock()
         self._sequence = itertools.count(1)
         self._windows = Accumulating(worker, self._sequence, UNWRITTEN_MAX)
         self._lock = threading.Lock()
@@ -91,12 +107,20 @@ class LiveRecorder:
 
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
-        if self._room.take(size_of(observation)):
-            self._queue.append(observation)
+        size_bytes = size_of(observation)
+        if self._room.take(size_bytes):
+            self._queue.append((observation, size_bytes))
         else:
             self._room.miss(self._key(observation), has_failed=observation.error is not None)
         if _is_bad(observation):
             self._bad.set()
+
+    def refuse(self, endpoint: str, code: str) -> None:
+        """Count a request that was refused for a mistake of who asked."""
+        one = Refusal.at(endpoint, now_ms(), code)
+        with self._refusing:
+            if one in self._refused or len(self._refused) < REFUSALS_MAX:
+                self._refused[one] += 1
 
     @property
     def state(self) -> RecorderState:
@@ -128,7 +152,8 @@ class LiveRecorder:
                 break
             self._bad.clear()
             try:
-                self.flush()
+                with behind_others():
+                    self.flush()
             except PenstockError as error:
                 logger.warning("monitoring data wait for the store: %s", error.message)
             except Exception:
@@ -149,12 +174,18 @@ class LiveRecorder:
             self._summarise_open()
             if self._payloads is not None:
                 self._payloads.try_flush()
-            if not self._windows.has_news and not self._predictions:
+            with self._refusing:
+                refused = dict(self._refused)
+            if not self._windows.has_news and not self._predictions and not refused:
                 return
+            self._windows.prepare()
             with self._database.write() as connection:
                 self._windows.write(connection)
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
+                add_refusals(connection, refused)
+            with self._refusing:
+                self._refused = +(self._refused - Counter(refused))
             self._classes.clear()
             self._windows.settle(now_ms() / 1000)
             self._forget_predictions()
@@ -165,7 +196,8 @@ class LiveRecorder:
         What cannot be summarised is counted: it must not keep everything after it from the store.
         """
         while self._open:
-            key, observations = self._open.popitem()
+            key, found = self._open.popitem()
+            observations = found.exchanges
             if self._payloads is not None:
                 self._payloads.take(observations, self._monitors)
             edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
@@ -177,35 +209,56 @@ class LiveRecorder:
                 )
                 for one in observations:
                     self._room.miss(key, has_failed=one.error is not None)
-            self._room.give_back(sum(map(size_of, observations)))
+            self._room.give_back(found.size_bytes)
         for key, missed in self._room.missed().items():
             self._windows.add(summarise_missed(key, missed, self._monitor(key.endpoint)))
 
     def _forget_predictions(self) -> None:
         """Give the room of predictions back that were written."""
-        self._room.give_back(sum(map(size_of_prediction, self._predictions)))
+        self._room.give_back(self._predictions_bytes)
         self._predictions.clear()
+        self._predictions_bytes = 0
 
     def _drain(self) -> None:
         """Move what was queued to the open windows and to the predictions that are to be written."""
+        keys: dict[tuple[object, ...], WindowKey] = {}
+        came: dict[WindowKey, list[Exchange]] = {}
         for _ in range(len(self._queue)):
-            one = self._queue.popleft()
-            key = self._key(one)
-            self._open.setdefault(key, []).append(one)
-            served = Served(one.endpoint, one.revision, one.version)
-            if one.classes is not None and served not in self._told:
-                self._told.add(served)
-                self._classes[served] = one.classes
-            if one.error is None:
-                self._keep(one, key)
+            one, size_bytes = self._queue.popleft()
+            place = (one.endpoint, one.revision, one.version, one.route, one.time_ms // 1000)
+            key = keys.get(place)
+            if key is None:
+                key = keys[place] = self._key(one)
+                came.setdefault(key, [])
+                self._open.setdefault(key, _Open([], 0))
+                self._tell_classes(one)
+            came[key].append(one)
+            self._open[key].size_bytes += size_bytes
+        for key, exchanges in came.items():
+            self._open[key].exchanges += exchanges
+            self._keep(exchanges, key)
 
-    def _keep(self, one: Exchange, key: WindowKey) -> None:
-        """Keep an answer until it is written, if there is room; its label cannot be joined otherwise."""
-        prediction = prediction_of(one, key, self._monitor(one.endpoint))
-        if self._room.take(size_of_prediction(prediction)):
-            self._predictions.append(prediction)
-        else:
-            self._room.miss(key, is_counted=True)
+    def _tell_classes(self, one: Exchange) -> None:
+        """Note the classes of a version that was not met before."""
+        served = Served(one.endpoint, one.revision, one.version)
+        if one.classes is not None and served not in self._told:
+            self._told.add(served)
+            self._classes[served] = one.classes
+
+    def _keep(self, exchanges: Sequence[Exchange], key: WindowKey) -> None:
+        """Keep answers until they are written, if there is room; their labels cannot be joined otherwise."""
+        monitor = self._monitor(key.endpoint)
+        for one in exchanges:
+            if one.error is not None:
+                continue
+            give_way()
+            prediction = prediction_of(one, key, monitor)
+            size_bytes = size_of_prediction(prediction)
+            if self._room.take(size_bytes):
+                self._predictions.append(prediction)
+                self._predictions_bytes += size_bytes
+            else:
+                self._room.miss(key, is_counted=True)
 
     def _monitor(self, endpoint: str) -> MonitorSettings:
         return self._monitors.get(endpoint, _DEFAULT)
@@ -237,11 +290,11 @@ _DEFAULT = MonitorSettings()
 
 def _is_bad(one: Exchange) -> bool:
     """Whether it failed or answered something that is no finite number."""
-    return one.error is not None or not all(map(_is_finite, one.outputs.values()))
+    return one.error is not None or any(
+        values.dtype.kind in "fc" and not _is_finite(values) for values in one.outputs.values()
+    )
 
 
 def _is_finite(values: Array) -> bool:
     """Whether all numbers are finite; a single one is looked at without numpy, which takes 5 us."""
-    if values.dtype.kind not in "fc":
-        return True
     return cmath.isfinite(values.item()) if values.size == 1 else bool(np.isfinite(values).all())

@@ -90,7 +90,7 @@ def size_of_prediction(one: Prediction) -> int:
 
 
 def _size_of_columns(columns: Columns) -> int:
-    if isinstance(columns, Matrix):
+    if type(columns) is Matrix:
         return OF_A_COLUMN + columns.values_by_row.nbytes
     return sum(OF_A_COLUMN + _size_of_values(values) for values in columns.values())
 

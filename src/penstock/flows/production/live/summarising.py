@@ -5,6 +5,7 @@ The same for what a serve process answers, what a service of the user's own told
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,39 +160,53 @@ class ScoredRows:
         return {name: values[self.answered] for name, values in self.inputs.items()}
 
 
-def summarise_rows(
-    key: WindowKey, scored: ScoredRows, monitor: MonitorSettings, edges: Edges | None
-) -> Window:
-    """Return what rows of a batch job say of a window: each is a request, which took its share of the model's time."""
-    failed = np.ones(scored.row_count, dtype=np.bool_)
-    failed[scored.answered] = False
-    latency = LatencyHistogram()
-    if scored.row_count:
-        latency.update(np.full(scored.row_count, scored.seconds / scored.row_count))
-    features, outputs = Profile(edges=edges), Profile()
-    asked = dict(iterate_columns(scored.inputs))
-    features.update(asked, scored.row_count)
-    answers = dict(iterate_columns(scored.outputs))
-    outputs.update(answers, scored.answered_count)
-    odd = np.zeros(scored.answered_count, dtype=np.bool_)
-    for values in answers.values():
-        odd |= is_nonfinite(values)
-    odd_count = int(odd.sum()) if monitor.nonfinite_max_ratio < 1 else 0
-    return Window(
-        key=key,
-        window_s=monitor.window_s,
-        request_count=scored.row_count,
-        error_count=int(failed.sum()),
-        error_run_count=_run_count(failed),
-        row_count=features.row_count,
-        latency=latency,
-        features=features,
-        outputs=outputs,
-        nonfinite_count=odd_count,
-        nonfinite_run_count=_run_count(odd) if odd_count else 0,
-        nonfinite_row_count=int(odd.sum()),
-        **_outliers(asked, scored.row_count, edges),
-    )
+class RowsSummary:
+    """What rows of a batch job say of a window: each is a request, which took its share of the model's time.
+
+    Rows come in any number of bunches, in their order. Not thread-safe.
+    """
+
+    def __init__(self, monitor: MonitorSettings, edges: Edges | None) -> None:
+        self._monitor, self._edges = monitor, edges
+        self._latency = LatencyHistogram()
+        self._features, self._outputs = Profile(edges=edges), Profile()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, scored: ScoredRows) -> None:
+        """Add rows."""
+        failed = np.ones(scored.row_count, dtype=np.bool_)
+        failed[scored.answered] = False
+        if scored.row_count:
+            self._latency.update_same(scored.seconds / scored.row_count, scored.row_count)
+        asked = dict(iterate_columns(scored.inputs))
+        self._features.update(asked, scored.row_count)
+        answers = dict(iterate_columns(scored.outputs))
+        self._outputs.update(answers, scored.answered_count)
+        odd = np.zeros(scored.answered_count, dtype=np.bool_)
+        for values in answers.values():
+            odd |= is_nonfinite(values)
+        odd_count = int(odd.sum())
+        self._counts.update(
+            request_count=scored.row_count,
+            error_count=int(failed.sum()),
+            error_run_count=_run_count(failed),
+            nonfinite_row_count=odd_count,
+            **_outliers(asked, scored.row_count, self._edges),
+        )
+        if odd_count and self._monitor.nonfinite_max_ratio < 1:
+            self._counts.update(nonfinite_count=odd_count, nonfinite_run_count=_run_count(odd))
+
+    def window(self, key: WindowKey) -> Window:
+        """Return what was added as a window."""
+        return Window(
+            key=key,
+            window_s=self._monitor.window_s,
+            row_count=self._features.row_count,
+            latency=self._latency,
+            features=self._features,
+            outputs=self._outputs,
+            **dict[str, Any](self._counts),
+        )
 
 
 def _outliers(columns: Mapping[str, Array], row_count: int, edges: Edges | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.serving.loaders import Predictor
 from penstock.serving.loaders.model import Array
 
@@ -86,7 +87,7 @@ def _ask(model: Predictor, columns: dict[str, Array], count: int, called: str) -
     for name, values in outputs.items():
         if values.ndim < 1 or len(values) != count:
             raise Invalid(
-                f"{called} answered {len(values) if values.ndim else 1} values of {name!r} for {count} rows",
+                f"{called} answered {counted(len(values) if values.ndim else 1, 'value')} of {name!r} for {counted(count, 'row')}",
                 code="batch.other_count",
                 hint="it has to answer every row for itself",
             )

@@ -19,7 +19,7 @@ from penstock.flows.production.scoring.places import Place, Source
 from penstock.serving.prediction_id import PredictionId, Route
 from penstock.serving.prediction_runs import COUNTER_MAX
 
-FORMAT = 1
+FORMAT = 2
 REASONS_KEPT = 20
 """Bad rows of a part whose reason is kept beside it; OUT has every one's."""
 

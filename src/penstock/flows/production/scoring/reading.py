@@ -8,8 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from penstock.base.errors import Invalid
+from penstock.data.formats.columns import no_column
 from penstock.data.formats.delimited import open_records, parse
+from penstock.data.formats.row_groups import parquet_frames
 from penstock.data.formats.tables import unreadable
 from penstock.flows.production.scoring.lines import parts_of_lines
 from penstock.flows.production.scoring.wanted import Part, Wanted
@@ -30,11 +31,10 @@ def read_parts(path: Path, wanted: Wanted, *, rows: int, skip: int = 0) -> Itera
         if path.suffix.lower() == ".csv":
             yield from _of_csv(path, wanted, rows, skip)
             return
-        lazy = pl.scan_parquet(path)
-        names = _chosen(wanted, lazy.collect_schema().names(), path)
-        chunks = lazy.select(names).slice(skip).collect_batches(chunk_size=rows, maintain_order=True)
-        for frame in _exactly(chunks, rows):
-            yield Part(frame)
+        there = pl.scan_parquet(path, glob=False).collect_schema().names()
+        names = _chosen(wanted, there, path)
+        for frame in _exactly(parquet_frames(path, names, rows=rows, skip=skip), rows):
+            yield Part(frame, there=there)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise unreadable(path, error, hint=HINT) from None
 
@@ -64,15 +64,13 @@ def _of_csv(path: Path, wanted: Wanted, rows: int, skip: int) -> Iterator[Part]:
         pass
     while chunk := list(islice(records, rows)):
         broken = {place: one.reason for place, one in enumerate(chunk) if one.reason}
-        yield Part(parse(chunk, names, chosen), broken)
+        yield Part(parse(chunk, names, chosen), broken, there=names)
 
 
 def _chosen(wanted: Wanted, there: Sequence[str], path: Path) -> list[str]:
     names = wanted.of(there, path)
     if not names:
-        raise Invalid(
-            f"{path.name} has no column that the model takes",
-            code="data.no_column",
-            hint=f"the model takes {', '.join(wanted.inputs)}",
-        )
+        first = next(iter(wanted.inputs), "")
+        words = f"{path.name} has none of the columns that the model takes: {', '.join(wanted.inputs[:5])}"
+        raise no_column(words + (" …" if len(wanted.inputs) > 5 else ""), first, there)
     return names

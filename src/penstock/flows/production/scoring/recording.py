@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from penstock.base.clock import now_ms
@@ -14,9 +15,9 @@ from penstock.flows.production.live.exchanging import route_of
 from penstock.flows.production.live.ingesting import Ingest, WindowsOfBatch
 from penstock.flows.production.live.summarising import (
     Edges,
+    RowsSummary,
     ScoredRows,
     is_sampled,
-    summarise_rows,
     unredacted,
     window_start_s,
 )
@@ -24,15 +25,16 @@ from penstock.flows.production.payloads.keeping import put_frames
 from penstock.flows.production.payloads.sampling import SHIFT, Hour
 from penstock.flows.production.payloads.segments import side
 from penstock.flows.production.scoring.job import Watching
-from penstock.monitoring.settings import PayloadSettings
+from penstock.flows.production.scoring.writing import ids_of
+from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.serving.classes import Served
 from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.loaders.model import Array
-from penstock.serving.prediction_runs import encode_run
 from penstock.serving.predictions import Prediction, encode_columns
+from penstock.serving.told.observations import list_taken
 from penstock.serving.traffic import position
 
 RUN_ROWS = 1_000
@@ -127,57 +129,87 @@ class Recording:
             time_ms=now_ms(),
         )
 
-    def record(self, batch: str, where: Watching, scored: ScoredRows, first: int) -> None:
+    def recorded_rows(self, job: str, number: int) -> int | None:
+        """Return how many rows a part has that was recorded; None where it was not, or is not known any more."""
+        prefix = f"scored-{job}-{number}-"
+        with self._project.database.read() as connection:
+            found = list_taken(connection, prefix)
+        return int(found[0].removeprefix(prefix)) if found else None
+
+    def begin(self, where: Watching) -> Part:
+        """Begin a part."""
+        return Part(where, self._ingest.monitor(where.endpoint), self._edges)
+
+    def record(self, job: str, number: int, part: Part) -> None:
         """Write a part's window and predictions, unless they were written before.
 
-        Args:
-            batch: the id of what is written, by which it is known to be written.
-            where: what the job's ids say.
-            first: the running number of the part's first answer.
+        The id by which that is known tells how many rows the part has, so that it is made of the same ones after a kill.
 
         Raises:
             Unavailable: the store cannot be reached; nothing was written.
         """
-        monitor = self._ingest.monitor(where.endpoint)
-        key = WindowKey(
-            where.endpoint, window_start_s(now_ms(), monitor), where.revision, where.version, where.route
-        )
-        count = scored.answered_count
-        predictions = []
-        for start in range(0, count, RUN_ROWS):
-            end = min(count, start + RUN_ROWS)
-            keeps = is_sampled(first + start, monitor)
-            predictions.append(
-                Prediction(
-                    id=where.id_of(first + start).encode(),
-                    version=where.version,
-                    endpoint=where.endpoint,
-                    revision=where.revision,
-                    route=where.route,
-                    window_start_s=key.start_s,
-                    outputs=encode_columns(_cut(scored.outputs, start, end)),
-                    row_count=end - start,
-                    features=encode_columns(unredacted(_cut(scored.answered_inputs, start, end), monitor))
-                    if keeps
-                    else None,
-                    is_run=True,
-                )
-            )
+        where, monitor = part.where, part.monitor
+        batch = f"scored-{job}-{number}-{part.row_count}"
+        start_s = window_start_s(now_ms(), monitor)
+        key = WindowKey(where.endpoint, start_s, where.revision, where.version, where.route)
         served = Served(where.endpoint, where.revision, where.version)
         is_new = self._ingest.take_windows(
             WindowsOfBatch(
                 batch=batch,
                 is_job=True,
                 current=self._revision,
-                windows=[summarise_rows(key, scored, monitor, self._edges)],
-                predictions=predictions,
+                windows=[part.summary.window(key)],
+                predictions=[
+                    msgspec.structs.replace(one, window_start_s=start_s) for one in part.predictions
+                ],
                 classes={} if self._classes is None else {served: self._classes},
             )
         )
-        if is_new and monitor.payloads is not None:
-            time_ms = now_ms()
-            frame = _sampled(where, scored, first, monitor.payloads, time_ms)
-            put_frames(self._project.artifacts.backend, batch, {Hour.of(where.endpoint, time_ms): frame})
+        if is_new and part.payloads:
+            hour = Hour.of(where.endpoint, now_ms())
+            put_frames(self._project.artifacts.backend, batch, {hour: pl.concat(part.payloads)})
+
+
+class Part:
+    """What is recorded of a part, as its rows are answered. Not thread-safe."""
+
+    def __init__(self, where: Watching, monitor: MonitorSettings, edges: Edges | None) -> None:
+        self.where, self.monitor = where, monitor
+        self.summary = RowsSummary(monitor, edges)
+        self.predictions: list[Prediction] = []
+        self.payloads: list[pl.DataFrame] = []
+        self.row_count = 0
+
+    def add(self, scored: ScoredRows, first: int, row_count: int) -> None:
+        """Add rows.
+
+        Args:
+            first: the running number of the first answer.
+            row_count: how many rows were read, also those that could not be asked about.
+        """
+        where, monitor = self.where, self.monitor
+        self.row_count += row_count
+        self.summary.add(scored)
+        inputs = scored.answered_inputs
+        for start in range(0, scored.answered_count, RUN_ROWS):
+            end = min(scored.answered_count, start + RUN_ROWS)
+            keeps = is_sampled(first + start, monitor)
+            self.predictions.append(
+                Prediction(
+                    id=where.id_of(first + start).encode(),
+                    version=where.version,
+                    endpoint=where.endpoint,
+                    revision=where.revision,
+                    route=where.route,
+                    window_start_s=0,
+                    outputs=encode_columns(_cut(scored.outputs, start, end)),
+                    row_count=end - start,
+                    features=encode_columns(unredacted(_cut(inputs, start, end), monitor)) if keeps else None,
+                    is_run=True,
+                )
+            )
+        if monitor.payloads is not None:
+            self.payloads.append(_sampled(where, scored, first, monitor.payloads, now_ms()))
 
 
 def _sampled(
@@ -186,10 +218,10 @@ def _sampled(
     """Return the rows that are kept whole, as a serve process keeps them."""
     rows = [row for row in range(scored.answered_count) if position(first + row + SHIFT) < settings.sample]
     count = len(rows)
-    ids = encode_run(where.id_of(first), scored.answered_count)[rows]
+    ids = ids_of(where.id_of(first), scored.answered_count).gather(rows)
     return pl.DataFrame(
         [
-            pl.Series("prediction_id", ids).cast(pl.String),
+            ids.alias("prediction_id"),
             pl.Series("row", [0] * count, dtype=pl.Int32),
             pl.Series("time", [time_ms] * count).cast(pl.Datetime("ms", "UTC")),
             pl.Series("version", [where.version] * count, dtype=pl.Int32),

@@ -14,9 +14,11 @@ import numpy.typing as npt
 import polars as pl
 
 from penstock.base.errors import Invalid
+from penstock.data.formats.columns import no_column
 from penstock.data.formats.tables import to_array
 from penstock.flows.models.tables import table_inputs
 from penstock.flows.production.scoring.wanted import Part
+from penstock.monitoring.profile import all_finite
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
 
@@ -50,11 +52,10 @@ def rows_of(part: Part, signature: Signature, carried: tuple[str, ...]) -> Asked
         if column.name in part.frame.columns:
             typed.append((column, checks.take(column, part.frame[column.name])))
         elif column.required:
-            raise Invalid(
+            raise no_column(
                 f"the table has no column {column.name!r}, which the model needs",
-                code="data.no_column",
-                hint=f"columns: {', '.join(part.frame.columns)}",
-                column=column.name,
+                column.name,
+                part.there or part.frame.columns,
             )
     is_good = checks.good
     keep = pl.Series(is_good) if checks.reasons else None
@@ -107,6 +108,9 @@ class _Checks:
 
     def take(self, column: Column, series: pl.Series) -> pl.Series:
         """Return a column in the model's type, with what does not fit noted against its rows."""
+        is_exact = series.dtype == _EXACT.get(column.datatype) and not series.null_count()
+        if is_exact and (not series.dtype.is_float() or all_finite(series.to_numpy())):
+            return series  # nothing to convert and nothing against any row: a tenth of the time
         if column.datatype == "BYTES":
             return self._text(column, series)
         number, is_missing = self._number(column, series)
@@ -200,3 +204,4 @@ _POLARS: dict[str, type[pl.DataType]] = {
     "UINT32": pl.UInt32,
     "UINT64": pl.UInt64,
 }
+_EXACT: dict[str, type[pl.DataType]] = {**_POLARS, "FP32": pl.Float32, "FP64": pl.Float64}

@@ -1,16 +1,18 @@
 """`penstock score-batch`: a model's answers for every row of tables, in constant memory, resumed after a kill.
 
-Rows are read, asked about, and written part by part; reading and writing go on beside the model. A part is recorded
+Rows are read, asked about, and written in bunches; reading and writing go on beside the model, on a core of their own
+where there are two. A part is recorded
 in one transaction that is told its id, then kept beside OUT; OUT itself appears at the end. So a kill between any two
 steps loses no row and counts none twice: the same command makes what is missing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +22,13 @@ import msgspec
 import polars as pl
 
 from penstock.base.errors import Invalid, PenstockError
-from penstock.base.threads import thread_pool
+from penstock.base.numbers import counted
+from penstock.base.threads import read_ahead, thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
 from penstock.flows.models.loading import digest_folder
-from penstock.flows.production.live.summarising import ScoredRows
 from penstock.flows.production.scoring.answering import Answered, Answerer, Here
 from penstock.flows.production.scoring.job import REASONS_KEPT, Asked, BadRow, Finished, Job, Parts
+from penstock.flows.production.scoring.making import Bunch, Maker, Show
 from penstock.flows.production.scoring.on_ray import RayAnswerer
 from penstock.flows.production.scoring.places import (
     Place,
@@ -40,17 +43,17 @@ from penstock.flows.production.scoring.recording import Recording, choose_endpoi
 from penstock.flows.production.scoring.rows import Asked as AskedRows
 from penstock.flows.production.scoring.rows import rows_of
 from penstock.flows.production.scoring.wanted import Part, Wanted
-from penstock.flows.production.scoring.writing import assemble, frame_of, kinds_of, render_part, require_free
+from penstock.flows.production.scoring.writing import assemble, kinds_of, require_free
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.serving.loaders import ModelFiles, Predictor, load_model
-from penstock.serving.prediction_runs import COUNTER_MAX, encode_run
 
-PART_ROWS = 50_000
+PART_ROWS = 500_000
+BUNCH_ROWS = 50_000
+"""Rows that the model is asked about at a time: they are in memory with all their inputs."""
 AHEAD = 2
-"""Parts that may wait to be written while the model goes on."""
-Show = Callable[[int, float], None]
+"""Bunches that are read ahead of the model, and that may wait to be written behind it."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class _Run:
         self._notes = [chosen.why] if chosen.why else []
         self._tables, others = list_sources(source)
         if others:
-            self._notes.append(f"{others} files of {source.url} are no tables and were not read")
+            self._notes.append(f"not read, as no tables: {counted(others, 'file')} of {source.url}")
         self._parts = Parts(target)
         self._recording: Recording | None = None
         if chosen.revision is not None and version is not None:
@@ -180,14 +183,21 @@ class _Run:
         return self._told(kept, time.monotonic() - started)
 
     def _score(self) -> None:
-        with thread_pool(1) as pool:
-            waiting: deque[Future[None]] = deque()
-            for table, part, first_row, asked, answered in self._answered():
-                waiting.append(pool.submit(self._write, table, first_row, part, asked, answered))
-                while len(waiting) > AHEAD:
+        maker = Maker(
+            self._job, self._parts, self._done, self._recording, self._kinds, self._share, self._show
+        )
+        try:
+            with thread_pool(1) as pool:
+                waiting: deque[Future[None]] = deque()
+                for bunch in self._answered():
+                    waiting.append(pool.submit(maker.take, bunch))
+                    while len(waiting) > AHEAD:
+                        waiting.popleft().result()
+                waiting.append(pool.submit(maker.finish))
+                while waiting:
                     waiting.popleft().result()
-            while waiting:
-                waiting.popleft().result()
+        finally:
+            self._is_broken = maker.is_broken
         if not self._done:
             raise Invalid(
                 f"{self._source.url} has no rows", code="batch.no_rows", hint="check what writes it"
@@ -214,10 +224,11 @@ class _Run:
         watching = None if self._recording is None else self._recording.watching()
         self._job = self._parts.begin(asked, watching)
 
-    def _read(self) -> Iterator[tuple[int, Part, int]]:
-        """Yield what was not finished: the table's number, its rows, and the number of the first."""
+    def _read(self) -> Generator[tuple[int, Part, int, AskedRows], None, None]:
+        """Yield what was not finished: the table's number, its rows, the number of the first, and what is asked."""
         first = self._done[-1].table if self._done else 0
-        columns = self._model.signature.inputs
+        signature = self._model.signature
+        columns = signature.inputs
         is_matrix = any(column.is_tensor for column in columns)
         wanted = Wanted(
             tuple(column.name for column in columns),
@@ -225,34 +236,35 @@ class _Run:
             tuple(column.name for column in columns if column.datatype == "BYTES" and not is_matrix),
             everything=is_matrix,
         )
+        bunch_rows = -(-self._request.part_rows // -(-self._request.part_rows // BUNCH_ROWS))
         for number in range(first, len(self._tables)):
             row = self._done[-1].next_row if self._done and number == first else 0
             with on_disk(self._source, self._tables[number], self._scratch) as path:
-                for part in read_parts(path, wanted, rows=self._request.part_rows, skip=row):
-                    yield number, part, row
+                for part in read_parts(path, wanted, rows=bunch_rows, skip=row):
+                    yield number, part, row, rows_of(part, signature, self._request.columns)
                     row += part.frame.height
 
-    def _answered(self) -> Iterator[tuple[int, Part, int, AskedRows, Answered]]:
-        """Yield each part, in order, with what was asked and answered."""
+    def _answered(self) -> Iterator[Bunch]:
+        """Yield rows, in order, with what was asked and answered; the next ones are read meanwhile."""
         answerer = self._open_answerer()
         pending: deque[tuple[int, Part, int, AskedRows, Callable[[], Answered]]] = deque()
 
-        def first() -> tuple[int, Part, int, AskedRows, Answered]:
+        def first() -> Bunch:
             table, part, first_row, asked, wait = pending.popleft()
             answered = wait()
             self._model_s += answered.seconds
-            return table, part, first_row, asked, answered
+            return Bunch(table, self._name(self._tables[table]), first_row, part, asked, answered)
 
         try:
-            for table, part, first_row in self._read():
-                asked = rows_of(part, self._model.signature, self._request.columns)
-                pending.append(
-                    (table, part, first_row, asked, answerer.submit(asked.columns, len(asked.rows)))
-                )
-                while len(pending) > answerer.ahead:
+            with contextlib.closing(read_ahead(self._read(), AHEAD)) as reading:
+                for table, part, first_row, asked in reading:
+                    pending.append(
+                        (table, part, first_row, asked, answerer.submit(asked.columns, len(asked.rows)))
+                    )
+                    while len(pending) > answerer.ahead:
+                        yield first()
+                while pending:
                     yield first()
-            while pending:
-                yield first()
         finally:
             answerer.close()
 
@@ -260,59 +272,6 @@ class _Run:
         if self._request.executor == "local":
             return Here(self._model, self._called)
         return RayAnswerer(self._files, self._called, self._request.address)
-
-    def _write(self, table: int, first_row: int, part: Part, asked: AskedRows, answered: Answered) -> None:
-        """Record a part and keep it; in the order of parts, one at a time, and none after one that failed."""
-        if self._is_broken:
-            return
-        self._is_broken = True
-        number, suffix = len(self._done), self._target.suffix or ".parquet"
-        counter = self._done[-1].next_counter if self._done else 0
-        count, where, ids = len(answered.rows), self._job.watching, None
-        if where is not None:
-            if counter % COUNTER_MAX + count > COUNTER_MAX:
-                counter = (counter // COUNTER_MAX + 1) * COUNTER_MAX
-            ids = encode_run(where.id_of(counter), count)
-        reasons = asked.reasons | {int(asked.rows[row]): why for row, why in answered.failed.items()}
-        frame = frame_of(
-            part.frame.select(self._request.columns),
-            part.frame.height,
-            answered.outputs,
-            asked.rows[answered.rows],
-            ids,
-            reasons,
-            self._kinds,
-        )
-        self._kinds = {name: frame.schema[name] for name in answered.outputs} or self._kinds
-        data = render_part(frame, suffix)
-        if where is not None and self._recording is not None:
-            scored = ScoredRows(
-                asked.columns, answered.outputs, answered.rows, len(asked.rows), answered.seconds
-            )
-            self._recording.record(f"scored-{self._job.id}-{number}", where, scored, counter)
-        finished = Finished(
-            number=number,
-            table=table,
-            next_row=first_row + part.frame.height,
-            rows=part.frame.height,
-            answered=count,
-            bad=len(asked.reasons),
-            failed=len(answered.failed),
-            next_counter=counter + count,
-            reasons=tuple(
-                BadRow(
-                    table=self._name(self._tables[table]),
-                    row=_number(part, first_row, row),
-                    reason=reasons[row],
-                )
-                for row in sorted(reasons)[:REASONS_KEPT]
-            ),
-        )
-        self._parts.finish(finished, data, suffix)
-        self._done.append(finished)
-        self._is_broken = False
-        if self._show is not None:
-            self._show(sum(one.rows for one in self._done), self._share(table))
 
     def _share(self, table: int) -> float:
         """Return about which share of the input's bytes is read."""
@@ -340,8 +299,3 @@ class _Run:
             model_seconds=round(self._model_s, 3),
             notes=tuple(self._notes),
         )
-
-
-def _number(part: Part, first_row: int, place: int) -> int:
-    """Return the number of a row in its table: the place from 1, or the line where empty ones lie between."""
-    return first_row + place + 1 if part.numbers is None else part.numbers[place]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from penstock.base.errors import Invalid
+from penstock.data.formats.columns import no_column
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,13 @@ class Part:
     """Rows one after the other; `broken` says of rows that cannot be read as a row why, by their place in it.
 
     `numbers` are the rows' numbers in their table where these are not their places: lines of JSON among empty ones.
+    `there` are all columns of the table, where only some of them were read.
     """
 
     frame: pl.DataFrame
     broken: dict[int, str] = field(default_factory=dict)
     numbers: Sequence[int] | None = None
+    there: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,5 @@ class Wanted:
         """
         for name in self.carried:
             if name not in there:
-                raise Invalid(
-                    f"{path.name} has no column {name!r} to carry",
-                    code="data.no_column",
-                    hint=f"columns: {', '.join(there)}",
-                    column=name,
-                )
+                raise no_column(f"{path.name} has no column {name!r} to carry", name, there)
         return [name for name in there if self.everything or name in self.inputs or name in self.carried]

@@ -15,10 +15,13 @@ import polars as pl
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.replacing import appearing
+from penstock.data.formats.footers import Joined
 from penstock.flows.production.scoring.job import Parts
 from penstock.flows.production.scoring.places import Place
 from penstock.records.signature import Column
 from penstock.serving.loaders.model import Array, numpy_dtype
+from penstock.serving.prediction_id import LENGTH, PredictionId
+from penstock.serving.prediction_runs import encode_run
 
 ID, ERROR = "prediction_id", "error"
 DONE = "_SUCCESS"
@@ -32,7 +35,7 @@ def frame_of(
     height: int,
     outputs: dict[str, Array],
     answered: npt.NDArray[np.int64],
-    ids: npt.NDArray[np.bytes_] | None,
+    ids: pl.Series | None,
     reasons: dict[int, str],
     kinds: Mapping[str, pl.DataType],
 ) -> pl.DataFrame:
@@ -47,7 +50,7 @@ def frame_of(
     is_whole = len(answered) == height
     columns: list[pl.Series] = []
     if ids is not None:
-        columns.append(_spread(pl.Series(ID, ids).cast(pl.String), answered, height, is_whole=is_whole))
+        columns.append(_spread(ids, answered, height, is_whole=is_whole))
     columns += carried.get_columns()
     for name, values in outputs.items():
         columns.append(_spread(_series(name, values), answered, height, is_whole=is_whole))
@@ -66,6 +69,12 @@ def frame_of(
             hint="leave it out of --columns, or give it another name in the table",
         )
     return pl.DataFrame(columns)
+
+
+def ids_of(first: PredictionId, count: int) -> pl.Series:
+    """Return the ids of `count` rows, the first of them `first`; no row becomes an object of Python's."""
+    ids = pl.Series(ID, encode_run(first, count), dtype=pl.Array(pl.UInt8, LENGTH))
+    return ids.arr.to_list().cast(pl.Binary).cast(pl.String)
 
 
 def kinds_of(outputs: Sequence[Column]) -> dict[str, pl.DataType]:
@@ -95,11 +104,18 @@ def _spread(values: pl.Series, rows: npt.NDArray[np.int64], height: int, *, is_w
     return values.gather(index.set(index < 0, None).cast(pl.UInt32))
 
 
+def join_frames(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return frames one below the other, as one that agrees in the kinds of its columns."""
+    if all(one.schema == frames[0].schema for one in frames):
+        return pl.concat(frames)
+    return pl.concat(_agreeing([one.lazy() for one in frames]), how="vertical_relaxed").collect()
+
+
 def render_part(frame: pl.DataFrame, suffix: str) -> bytes:
-    """Return a part's bytes."""
+    """Return a part's bytes; those of a Parquet part are what they are in OUT."""
     buffer = io.BytesIO()
     if suffix == ".parquet":
-        frame.write_parquet(buffer, compression="zstd", compression_level=1)
+        frame.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
     elif suffix == ".csv":
         _flat(frame).write_csv(buffer)
     else:
@@ -176,6 +192,11 @@ def _parquet(place: Place, parts: Parts, count: int, scratch: Path) -> None:
             path = scratch / f"part-{number:06}.parquet"
             place.backend.download(key, path)
         paths.append(path)
+    whole = Joined.of(paths)
+    if whole is not None:
+        _clear(place)
+        place.backend.upload(place.key, whole, whole.size_bytes)
+        return
     joined = scratch / "joined.parquet"
     lazy = pl.concat(_agreeing([pl.scan_parquet(path) for path in paths]), how="vertical_relaxed")
     lazy.sink_parquet(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.base.errors import Corrupt, NotFound, Unavailable
+from penstock.base.numbers import counted
 from penstock.data.cache import transfer
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
@@ -63,7 +64,7 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
     if damaged and not failed.keys() - missing - damaged:
         md5 = min(damaged)
         raise Corrupt(
-            f"{len(failed)} objects were not {verb}: {failed[md5]}",
+            f"{counted(len(failed), 'object was', 'objects were')} not {verb}: {failed[md5]}",
             code="data.object_corrupt",
             hint="penstock repair"
             if verb == "pushed"
@@ -74,7 +75,7 @@ def raise_failures(report: TransferReport, verb: str, *, allow_missing: bool = F
     if failed.keys() - missing:
         md5, why = next((md5, why) for md5, why in failed.items() if md5 not in missing)
         raise Unavailable(
-            f"{len(failed)} objects were not {verb}: {why}",
+            f"{counted(len(failed), 'object was', 'objects were')} not {verb}: {why}",
             code="data.incomplete",
             hint="run the same command again; what arrived is kept",
             first=md5,

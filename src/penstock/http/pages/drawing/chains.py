@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.base.numbers import counted
 from penstock.flows.chain.graph import ChainGraph, Node
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -71,7 +72,7 @@ def draw_chain(graph: ChainGraph, address_of: Callable[[Node], str | None]) -> C
         2 * SIDE + len(columns) * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP,
         TOP + height,
         graph.left_out,
-        f"The chain of {graph.subject}: {len(boxes)} things from {columns[0][0]} to {columns[-1][0]}",
+        f"The chain of {graph.subject}: {counted(len(boxes), 'thing')} from {columns[0][0]} to {columns[-1][0]}",
     )
 
 

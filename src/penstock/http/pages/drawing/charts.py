@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from penstock.base.numbers import format_axis
 from penstock.flows.production.windows import WindowView
 from penstock.http.pages.drawing.axes import Tick, axis, clock, labels_apart, time_ticks
 from penstock.http.pages.telling.formatting import short
@@ -156,7 +157,8 @@ def _chart(
         return None
     frame = frame or Frame.of([window for window, _ in told])
     low, high = _range(told, bars)
-    if limit is not None and abs(limit.value) <= FAR * max(abs(high), abs(low)):
+    greatest = max(abs(high), abs(low))
+    if limit is not None and (greatest == 0 or abs(limit.value) <= FAR * greatest):
         low, high = min(low, limit.value), max(high, limit.value)
         limit = Limit(limit.value, limit.text, 0.0)
     low, high, y_values = axis(low, high, bars=bars)
@@ -178,7 +180,10 @@ def _chart(
             Tick(frame.x_of(moment), clock(moment, form), 1000 * moment, form)
             for moment, form in time_ticks(frame.begin_s, frame.end_s)
         ),
-        y_ticks=tuple(Tick(y_of(number), short(number)) for number in y_values),
+        y_ticks=tuple(
+            Tick(y_of(number), text)
+            for number, text in zip(y_values, format_axis(y_values, short), strict=True)
+        ),
         marks=labels_apart([Tick(frame.x_of(moment), text) for moment, text in frame.marks]),
         summary=f"{title} over {len({_slot(one) for one, _ in told})} windows; newest {newest[0].route} "
         f"{short(newest[1])} {unit}" + (f"; limit {limit.text}" if limit else ""),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from penstock.base.clock import format_ms
+from penstock.base.numbers import counted
 from penstock.flows.observing.drifting import DriftOverTime
 from penstock.http.pages.drawing.axes import Tick, clock
 from penstock.http.pages.telling.formatting import number
@@ -50,9 +51,9 @@ def heat_map(drift: DriftOverTime, limit: float) -> HeatMap | None:
         for at, (value, (begin, _), count) in enumerate(zip(values, drift.spans, drift.rows, strict=True)):
             told = f"{name}, {format_ms(1000 * begin)}: "
             told += (
-                f"PSI {number(value)} over {count:,} rows"
+                f"PSI {number(value)} over {counted(count, 'row')}"
                 if value is not None
-                else f"{count:,} rows are too few"
+                else f"{counted(count, 'row is', 'rows are')} too few"
             )
             cells.append(
                 Cell(round(NAME_WIDTH + at * width, 1), row * CELL_HEIGHT, level_of(value, limit), told)

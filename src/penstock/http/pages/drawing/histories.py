@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from penstock.base.numbers import counted, format_axis
 from penstock.http.pages.drawing.axes import Tick, axis, clock, time_ticks
 from penstock.http.pages.drawing.charts import (
     BOTTOM,
@@ -69,9 +70,10 @@ def history_chart(
             for step, text, form in ticks
         ),
         y_ticks=tuple(
-            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), short(value)) for value in y_values
+            Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)
+            for value, text in zip(y_values, format_axis(y_values, short), strict=True)
         ),
         marks=(),
-        summary=f"{title} over {len(told)} points; newest {short(told[-1][1])}",
+        summary=f"{title} over {counted(len(told), 'point')}; newest {short(told[-1][1])}",
         scales=Scales(first * scale, max(last, first + 1) * scale, low, high, is_time=is_time),
     )

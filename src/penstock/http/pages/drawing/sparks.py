@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from penstock.base.numbers import counted
+
 WIDTH, HEIGHT = 300.0, 30.0
 
 
@@ -42,5 +44,5 @@ def spark_of(counts: Sequence[tuple[int, int, int]]) -> Spark | None:
     return Spark(
         tuple(bar(start_s, requests) for start_s, requests, _ in counts if requests),
         tuple(bar(start_s, failed) for start_s, _, failed in counts if failed),
-        f"{total:,} requests in {len(counts)} windows, {errors:,} failed",
+        f"{counted(total, 'request')} in {counted(len(counts), 'window')}, {errors:,} failed",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.base.numbers import counted
 from penstock.flows.chain.graph import NO_RECORD, ChainGraph, Node
 
 MOST_NAMED = 3
@@ -45,7 +46,7 @@ def sentence_of(kind: str, graph: ChainGraph) -> str:
 
 
 def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+    return counted(number, word)
 
 
 def _names(nodes: list[Node], *, by_label: bool = False) -> str:

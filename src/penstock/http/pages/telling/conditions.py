@@ -10,6 +10,7 @@ from penstock.base.store.events import Event
 from penstock.flows.production.overview import EndpointView, FindingView
 from penstock.http.pages.telling.states import State, state
 from penstock.monitoring.alerts import Alert
+from penstock.records.metric_names import metric_of
 
 DECISIONS = frozenset(
     {
@@ -74,14 +75,25 @@ def condition_of(
     return Condition(
         view=view,
         state=state("breached", "warn") if still else _state(view, breached),
-        wrong=_still_open(view, still) if still else "" if view.health == "healthy" else view.health_reason,
+        wrong=_still_open(view, still) if still else _wrong(view, breached),
         more=max(0, len(breached) - 1) if view.health == "breached" else max(0, len(still) - 1),
         since_ms=min(one.starts_ms for one in still) if still else _since_ms(view, alerts),
         traffic_ms=traffic_ms,
         is_old=is_old,
         done=_done(events),
-        command=f"penstock monitor status {shlex.quote(view.name)}" if still else _command(view, breached),
+        command=f"penstock monitor status {shlex.quote(view.name)}"
+        if still
+        else _command(view, breached, _nowhere_to_go(events)),
     )
+
+
+def _wrong(view: EndpointView, breached: Sequence[FindingView]) -> str:
+    """Return why an endpoint is not healthy; of one that is down also what was wrong with its last traffic."""
+    if view.health == "healthy":
+        return ""
+    if view.health == "down" and breached:
+        return f"{view.health_reason}; its last traffic breached a limit: {breached[0].sentence}"
+    return view.health_reason
 
 
 def _still_open(view: EndpointView, alerts: Sequence[Alert]) -> str:
@@ -108,7 +120,7 @@ def because(event: Event) -> str:
 
 def best_known(view: EndpointView, quality: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return up to four live metrics: those that guardrails judge, then those most often asked for."""
-    judged = [one.name for one in view.findings if one.kind == "quality"]
+    judged = [metric_of(one.name) for one in view.findings if one.kind == "quality"]
     order = dict.fromkeys((*judged, "roc_auc", "accuracy", "rmse", *sorted(quality)))
     return [(name, quality[name]) for name in order if name in quality][:4]
 
@@ -132,8 +144,22 @@ def _since_ms(view: EndpointView, alerts: Sequence[Alert]) -> int | None:
     return None
 
 
-def _command(view: EndpointView, breached: Sequence[FindingView]) -> str:
-    """Return what to type next, empty where there is nothing to do."""
+def _nowhere_to_go(events: Sequence[Event]) -> bool:
+    """Whether the newest decision was not to roll back because no version is left to go back to."""
+    decided = next((one for one in events if one.kind in DECISIONS), None)
+    return (
+        decided is not None
+        and decided.kind == "endpoint.not_rolled_back"
+        and decided.cause.get("reason") in {"nothing_before", "all_rolled_back"}
+    )
+
+
+def _command(view: EndpointView, breached: Sequence[FindingView], is_last: bool) -> str:
+    """Return what to type next, empty where there is nothing to do.
+
+    Args:
+        is_last: whether a rollback would be refused, so that another version has to be found.
+    """
     name = shlex.quote(view.name)
     if view.health == "down":
         if view.is_silent:
@@ -141,6 +167,8 @@ def _command(view: EndpointView, breached: Sequence[FindingView]) -> str:
         return "penstock doctor" if view.servers else "penstock serve"
     if view.health == "breached":
         if any(one.action == "rollback" for one in breached):
+            if is_last:
+                return f"penstock model list {shlex.quote(view.model)}"
             return f"penstock rollback {name} --dry-run"
         return f"penstock monitor status {name}"
     if view.health == "unjudged":

@@ -55,6 +55,8 @@ _STATES = {
     "empty": State("–", "empty", "plain"),
     "ready": State("●", "ready", "good"),
     "waiting": State("◐", "waiting", "busy"),
+    "lost": State("■", "lost", "past"),
+    "not deployed": State("○", "not deployed", "plain"),
     "pending": State("◐", "pending", "busy"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 
@@ -21,7 +22,7 @@ class ApprovalGate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def told(self) -> str:
         """What is asked, in words."""
-        who = "1 person" if self.people == 1 else f"{self.people} people"
+        who = counted(self.people, "person", "people")
         return f"{who} other than the author{f', of {chr(44).join(self.of)}' if self.of else ''}"
 
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.base.numbers import counted
 from penstock.registry.entities import CheckStatus
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.paired import PairedTest, delong, holm, mcnemar, paired_means
@@ -247,9 +248,7 @@ def _obstacle(
         if groups is not None:
             having = min(len(np.unique(groups[is_positive])), len(np.unique(groups[~is_positive])))
             if having < gate.min_groups:
-                return (
-                    f"{having} groups with rows of the rarer class are too few, {gate.min_groups} are needed"
-                )
+                return f"{counted(having, 'group')} with rows of the rarer class are too few, {gate.min_groups} are needed"
     unknown = [name for name, values in scores.items() if not np.isfinite(values).all()]
     if unknown:
         return f"{' and '.join(unknown)} gives no number for some rows"

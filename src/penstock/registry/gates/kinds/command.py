@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.base.process import with_own_programs
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 KEPT_LINES = 20
@@ -37,7 +38,7 @@ class CommandGate(msgspec.Struct, frozen=True, kw_only=True):
 def check_command(gate: CommandGate, evidence: Evidence) -> Outcome:
     """Run the command; another exit code than 0 fails, and one that takes too long is an error."""
     process = subprocess.Popen(
-        ["/usr/bin/env", "-u", SECRET, "/bin/sh", "-c", gate.run],
+        with_own_programs(["/usr/bin/env", "-u", SECRET, "/bin/sh", "-c", gate.run]),
         cwd=evidence.root,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 
 Metric = Literal["demographic_parity", "equalized_odds", "equal_opportunity"]
@@ -79,7 +80,7 @@ def check_fairness(gate: FairnessGate, evidence: Evidence) -> Outcome:
         small |= of.keys() - judged[rate].keys()
         rates[rate] = {name: float(selected[rows].mean()) for name, rows in judged[rate].items()}
     if any(len(values) < 2 for values in rates.values()):
-        sentence = f"fewer than two groups have {gate.min_rows} rows that the {RATES[gate.metric][0]} is of"
+        sentence = f"fewer than two groups have {counted(gate.min_rows, 'row')} that the {RATES[gate.metric][0]} is of"
         return Outcome("error", sentence, expected=expected, n=len(labels))
     difference, ratio = _apart(rates)
     generator = np.random.default_rng(gate.seed)

@@ -16,6 +16,8 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
+from penstock.base.numbers import counted
+from penstock.base.process import with_own_programs
 from penstock.registry.gates.apart import WITHOUT_KEY
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
@@ -70,7 +72,7 @@ def check_pytest(gate: PytestGate, evidence: Evidence) -> Outcome:
             *gate.tests,
         ]
         process = subprocess.Popen(
-            command,
+            with_own_programs(command),
             cwd=evidence.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -111,9 +113,9 @@ def _outcome(gate: PytestGate, content: bytes, lines: list[str], evidence: Evide
     kept = {"failed": bad[:KEPT], "output": lines, "files": evidence.keep_file(FILE, content)}
     expected = f"all of at least {gate.min_tests} pass"
     if ran < gate.min_tests:
-        sentence = f"{ran} tests ran, {gate.min_tests} are needed"
+        sentence = f"{counted(ran, 'test')} ran, {gate.min_tests} are needed"
         return Outcome("error", sentence, observed=len(bad), expected=expected, n=ran, evidence=kept)
-    sentence = f"{len(bad)} of {ran} tests failed{f', such as {bad[0]}' if bad else ''}"
+    sentence = f"{len(bad)} of {counted(ran, 'test')} failed{f', such as {bad[0]}' if bad else ''}"
     return Outcome(
         "fail" if bad else "pass", sentence, observed=len(bad), expected=expected, n=ran, evidence=kept
     )

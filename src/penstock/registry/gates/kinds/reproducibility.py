@@ -7,6 +7,7 @@ import math
 import msgspec
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 
@@ -58,5 +59,5 @@ def check_reproducibility(gate: ReproducibilityGate, evidence: Evidence) -> Outc
 GATE = Gate(
     settings=ReproducibilityGate,
     check=check_reproducibility,
-    title=lambda gate: f"{gate.metric} of {gate.runs} runs",
+    title=lambda gate: f"{gate.metric} of {counted(gate.runs, 'run')}",
 )

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid, PenstockError
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ def check_robustness(gate: RobustnessGate, evidence: Evidence) -> Outcome:
             refused.append(name)
         except PenstockError as error:
             broken.append(f"{name}: {error.message}")
-    sentence = (
-        f"{changed:.1%} of {frame.height} answers change with noise of {gate.noise:g} standard deviations"
-    )
+    sentence = f"{changed:.1%} of {counted(frame.height, 'answer')} change with noise of {gate.noise:g} standard deviations"
     if broken:
-        sentence += f"; it fails without {len(broken)} of {len(names)} columns, such as {broken[0]}"
+        sentence += (
+            f"; it fails without {len(broken)} of {counted(len(names), 'column')}, such as {broken[0]}"
+        )
     return Outcome(
         "fail" if changed > gate.max_changed or broken else "pass",
         sentence,

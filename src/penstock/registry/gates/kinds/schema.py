@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 MAX_FINDINGS = 20
@@ -28,7 +29,7 @@ def check_schema(gate: SchemaGate, evidence: Evidence) -> Outcome:
         if len(findings) > 3:
             sentence += f"; and {len(findings) - 3} more"
     else:
-        sentence = f"{gate.table}: {table.height:,} rows keep {len(schema.columns)} column rules"
+        sentence = f"{gate.table}: {counted(table.height, 'row keeps', 'rows keep')} {len(schema.columns)} column rules"
     kept = {"schema": gate.schema, "row_count": table.height, "findings": findings[:MAX_FINDINGS]}
     return Outcome(
         "fail" if findings else "pass",

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import LOWER_IS_BETTER, METRICS
 
@@ -60,7 +61,9 @@ def check_slices(gate: SlicesGate, evidence: Evidence) -> Outcome:
     overall = METRICS[gate.metric](labels, scores)(np.ones(len(labels)))
     if not judged:
         return Outcome(
-            "fail", f"no slice has {gate.min_rows} rows that {gate.metric} can be told of", n=len(labels)
+            "fail",
+            f"no slice has {counted(gate.min_rows, 'row')} that {gate.metric} can be told of",
+            n=len(labels),
         )
     tests = len(judged) * ((gate.max_drop is not None) + (champion is not None)) or 1
     found = []
@@ -97,9 +100,9 @@ def check_slices(gate: SlicesGate, evidence: Evidence) -> Outcome:
     worst = (broken_ones or found)[0]
     words = f"{gate.metric} is {worst['value']:.4f} where {worst['slice']} ({worst['n']} rows), {overall:.4f} on all"
     sentence = (
-        f"{len(broken_ones)} of {len(found)} slices lose too much: {words}"
+        f"{len(broken_ones)} of {counted(len(found), 'slice')} lose too much: {words}"
         if broken_ones
-        else f"{len(found)} slices hold, the worst: {words}"
+        else f"{counted(len(found), 'slice holds', 'slices hold')}, the worst: {words}"
     )
     if small:
         sentence += f"; {len(small)} too small to judge"

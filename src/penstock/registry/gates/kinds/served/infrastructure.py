@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome, told_of_broken
 
 
@@ -52,7 +53,7 @@ def check_infrastructure(gate: InfrastructureGate, evidence: Evidence) -> Outcom
     expected += [f"at most {gate.max_memory_mb:g} MiB"] if gate.max_memory_mb is not None else []
     return Outcome(
         "fail" if broken else "pass",
-        f"ready in {found.ready_s:.1f} s, {len(found.errors)} of {gate.requests} requests failed, p95 {p95_ms:.2f} ms, "
+        f"ready in {found.ready_s:.1f} s, {len(found.errors)} of {counted(gate.requests, 'request')} failed, p95 {p95_ms:.2f} ms, "
         f"{found.memory_mb:.0f} MiB{told_of_broken(broken)}",
         observed=p95_ms,
         expected="; ".join(expected),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome, Subject
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check_latency(gate: LatencyGate, evidence: Evidence) -> Outcome:
     words = " and ".join(expected) or "no slower than the champion"
     return Outcome(
         "pass" if within else "fail",
-        f"{sentence} over {len(ours)} requests, must be {words}",
+        f"{sentence} over {counted(len(ours), 'request')}, must be {words}",
         observed=found[95],
         expected=words,
         n=len(ours),

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 
@@ -42,7 +43,7 @@ def check_parity(gate: ParityGate, evidence: Evidence) -> Outcome:
         differs |= rows
         worst[name] = largest
     count = int(differs.sum())
-    sentence = f"{count} of {frame.height} rows are answered otherwise when served"
+    sentence = f"{count} of {counted(frame.height, 'row')} are answered otherwise when served"
     if lost:
         sentence += f"; {', '.join(lost)} is not served at all"
     if not worst:
@@ -71,4 +72,4 @@ def _different(one: Any, other: Any, gate: ParityGate, rows: int) -> tuple[Any, 
     return ~same.reshape(rows, -1).all(axis=1), largest
 
 
-GATE = Gate(settings=ParityGate, check=check_parity, title=lambda gate: f"{gate.rows} rows")
+GATE = Gate(settings=ParityGate, check=check_parity, title=lambda gate: f"{counted(gate.rows, 'row')}")

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import PenstockError
+from penstock.base.numbers import counted
 from penstock.registry.gates.check import (
     Evidence,
     Gate,
@@ -77,7 +78,9 @@ def check_replay(gate: ReplayGate, evidence: Evidence) -> Outcome:
     recorded = traffic.recorded(gate.endpoint, gate.requests)
     if len(recorded) < gate.min_requests:
         sentence = f"{len(recorded)} recorded requests are too few, {gate.min_requests} are needed"
-        return Outcome("error", sentence, expected=f"at least {gate.min_requests} requests", n=len(recorded))
+        return Outcome(
+            "error", sentence, expected=f"at least {counted(gate.min_requests, 'request')}", n=len(recorded)
+        )
     model = evidence.require_candidate()
     output = gate.output or next((one for one in JUDGED if one in recorded[0].outputs), JUDGED[1])
     if not any(output in one.outputs for one in recorded):
