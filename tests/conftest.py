@@ -57,7 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Take what was imported and collected out of the work of the garbage collector."""
-    gc.collect()
     gc.freeze()
 
 
