@@ -51,7 +51,7 @@ def test_ci_runs_and_experiments_apart_end_what_they_began(desk: Desk) -> None:
                     assert [one.name for one in trees.iterdir()] == [tree.root.name]
             else:
                 assert code == 130
-            assert not any(map(is_running, begun)), (words, number)
+            wait_until(lambda: not any(map(is_running, begun)))
             assert not any(trees.iterdir())
     project.close()
 
