@@ -199,3 +199,22 @@ def test_a_relation_that_turned_within_the_windows_that_are_judged_is_told_as_co
     assert cause is not None and cause.verdict == "concept", view.routes[0].cause_untold
     assert cause.n_before == cause.n_now == 600
     assert "concept drift" in view.findings[0].sentence
+
+
+def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(world: World) -> None:
+    world.policy(QUALITY.replace("max_drop: 0.05, min_labels: 200", "min: 0.8, min_labels: 50"))
+    world.deploy(1)
+    world.deploy(2)
+    truth = np.zeros(100, dtype=np.int64)
+    ask(
+        world,
+        {"carrier": CARRIERS[np.zeros(100, int)]},
+        {"prediction": truth + (np.arange(100) < 23)},
+        truth.tolist(),
+    )
+    (found,) = observe(world.project, "delay").findings
+    assert found.is_inconclusive and found.state == "held", found.sentence
+    (view,) = overview(world.project)
+    assert "beyond  quality: stable version 2: live accuracy is 0.77 over 100 labels" in _render(view)
+    page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
+    assert "beyond, not sure yet" in page.text

@@ -31,6 +31,7 @@ _STATES = {
     "rolled back": State("↩", "rolled back", "past"),
     "unjudged": State("?", "not judged", "plain"),
     "held": State("●", "within", "good"),
+    "beyond": State("△", "beyond, not sure yet", "warn"),
     "passed": State("✓", "passed", "good"),
     "refused": State("✕", "refused", "past"),
     "pass": State("✓", "pass", "good"),
