@@ -15,6 +15,7 @@ from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import look_around, observe
 from penstock.http.app import build_server_app
 from penstock.monitoring.guardrails.limits import SliceSettings
+from penstock.monitoring.labels import score
 from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
@@ -206,12 +207,8 @@ def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(world: Worl
     world.deploy(1)
     world.deploy(2)
     truth = np.zeros(100, dtype=np.int64)
-    ask(
-        world,
-        {"carrier": CARRIERS[np.zeros(100, int)]},
-        {"prediction": truth + (np.arange(100) < 23)},
-        truth.tolist(),
-    )
+    seen = score({"prediction": truth + (np.arange(100) < 23)}, truth.tolist())
+    world.traffic("stable", 100, quality=seen)
     (found,) = observe(world.project, "delay").findings
     assert found.is_inconclusive and found.state == "held", found.sentence
     (view,) = overview(world.project)
