@@ -17,13 +17,13 @@ from penstock.base.files import locked
 from penstock.base.git import Git
 from penstock.ci.render.hook import HOOK_FILE, MARK, render_hook
 from penstock.ci.report import CiReport, StepReport
+from penstock.flows.ci.branches import BRANCH, Pushed
 from penstock.flows.ci.continuous import OnStep, run_ci
 from penstock.flows.ci.files import CiFilePlan
 from penstock.flows.ci.reports import save_report
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
 
-BRANCH = "refs/heads/"
 WAIT_S = 24 * 3600.0
 
 
@@ -102,7 +102,9 @@ def receive_push(
         with locked(project.home / "ci" / "lock", wait_s=WAIT_S, holder_hint="another push is validated"):
             try:
                 project.git.run("fetch", "--quiet", "--no-tags", str(bare), ref)
-                report = run_ci(project, commit, deploy=ref == default, branch=branch, on_step=on_step)
+                report = run_ci(
+                    project, commit, deploy=ref == default, pushed=Pushed(branch, str(bare)), on_step=on_step
+                )
             except PenstockError as error:
                 report = _failed(project, commit, branch, started_ms, error)
                 save_report(project, report)
