@@ -34,11 +34,12 @@ class Office:
         for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
             self.at_work.git.run("config", key, value)
 
-    def push(self, message: str, branch: str = "main") -> str:
+    def push(self, message: str, branch: str = "main", *, with_data: bool = True) -> str:
         """Commit, push data and code, and return what git showed."""
         self.at_work.git.run("add", "--all")
         self.at_work.git.run("commit", "--quiet", "--allow-empty", "--message", message)
-        versioning.push(self.at_work.project.data)
+        if with_data:
+            versioning.push(self.at_work.project.data)
         done = subprocess.run(
             ["git", "push", "origin", f"HEAD:{branch}"],
             cwd=self.at_work.root, capture_output=True, text=True, check=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
@@ -174,6 +175,25 @@ def test_no_commit_opens_the_door_itself_through_the_hook_or_by_hand(office: Off
     held = json.loads(office.penstock("--json", "ci", "log"))[0]
     assert (held["commit"], "is older than" in held["held"]) == (first, True), held
     assert office.champion() == champion
+
+
+def test_who_pushes_before_the_data_is_told_how_to_validate_the_same_commit_again(office: Office) -> None:
+    settings = office.at_work.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace("deploy: rollout", "deploy: promote"))
+    office.at_work.write("data/raw.csv", rows(1600, seed=0))
+    office.at_work.add("data/raw.csv")
+    shown = office.push("Data stay here", with_data=False)
+    commit = (office.at_work.git.head() or "")[:10]
+    for words in (
+        "data/raw.csv is neither in the cache nor on the remote",
+        "next: penstock push data/raw.csv, where it was added",
+        "git commit --allow-empty and git push validate it again",
+        f"penstock ci run --rev {commit} --deploy",
+    ):
+        assert words in shown, shown
+    versioning.push(office.at_work.project.data)
+    office.penstock("ci", "run", "--rev", commit, "--deploy")
+    assert office.champion() == 2
 
 
 def test_a_hook_of_somebody_else_stays_and_ours_is_written_again(office: Office) -> None:

@@ -145,7 +145,7 @@ def ci_init(
     pushes are validated here, and deployed as `ci.deploy` says.
     """
     from penstock.flows.ci.files import apply_ci_file, plan_ci_file
-    from penstock.flows.ci.hook import plan_hook
+    from penstock.flows.ci.hook import keep_hook, plan_hook
     from penstock.workspace import open_workspace
 
     if bare is not None and system != "hook":
@@ -160,6 +160,8 @@ def ci_init(
         session.emit({**document, "text": plan.text}, plan.text.rstrip())
     else:
         apply_ci_file(plan, force=force)
+        if plan.is_program:
+            keep_hook(project, plan)
         after = "git push" if plan.is_program else f"git add {plan.path}"
         session.emit(document, f"{plan.path} written. Next: {after}")
     for note in plan.notes:
@@ -241,6 +243,9 @@ def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
 
     def on_step(step: StepReport) -> None:
         click.echo(f"{step.status:7} {step.name}: {step.sentence} ({step.seconds:.1f} s)")
+        if step.status == "failed":
+            for line in step.details:
+                click.echo(f"        {line}")
 
     def on_begin(branch: str, commit: str) -> None:
         click.echo(f"penstock: {commit[:10]} on {branch}")
@@ -250,11 +255,13 @@ def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
     has_failed = is_held = False
     try:
         lines = sys.stdin.read().splitlines()
-        for report in receive_push(project, bare, lines, on_step=on_step, on_begin=on_begin):
+        for report, again in receive_push(project, bare, lines, on_step=on_step, on_begin=on_begin):
             has_failed = has_failed or not report.passed
             is_held = is_held or report.held is not None
             word = "passed" if report.passed else "refused"
             click.echo(f"penstock: {word}: {report.outcome}. More: penstock ci log {report.commit[:10]}")
+            if again is not None:
+                click.echo(f"penstock: {again}")
     finally:
         project.close()
     if has_failed or is_held:
