@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec import to_builtins
 from msgspec.structs import replace
+from starlette.testclient import TestClient
 
 from penstock.base.errors import PenstockError
 from penstock.base.signing import make_key
@@ -25,7 +27,9 @@ from penstock.flows.models.verifying import verify_versions
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
+from penstock.http.app import build_server_app
 from penstock.http.mlflow.models.models import SetAlias, set_alias
+from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
 from penstock.registry.entities import Verdict
@@ -179,6 +183,7 @@ def test_a_verdict_follows_the_new_name_of_its_model(project: Project) -> None:
 def test_a_changed_model_file_is_not_promoted_and_all_damage_is_listed(project: Project) -> None:
     with project.database.read() as connection:
         version = get_version(connection, "late", 1)
+    RegistrySource(project).fetch("late", 1)  # a whole copy on this host hides nothing
     store = Path(project.places.artifacts_url) / "objects"
     files = [one for one in version.manifest.files if one.size > 0]
     for file in files[:2]:
@@ -188,9 +193,9 @@ def test_a_changed_model_file_is_not_promoted_and_all_damage_is_listed(project: 
         data[-1] ^= 1
         path.write_bytes(bytes(data))
     said = refusals(project)
-    assert {name: said[name] for name in ("promote", "alias set", "MLflow", "client")} == dict.fromkeys(
-        ("promote", "alias set", "MLflow", "client"), "registry.files_changed"
-    )
+    assert {
+        name: said[name] for name in ("promote", "alias set", "MLflow", "client", "deploy")
+    } == dict.fromkeys(("promote", "alias set", "MLflow", "client", "deploy"), "registry.files_changed")
     (report,) = verify_versions(project)
     assert [one.what for one in report.damages] == [one.path for one in files[:2]]
 
@@ -320,3 +325,33 @@ def test_show_and_verify_tell_a_change_and_fail(released: Sample) -> None:
         done = CliRunner().invoke(cli, ["-C", str(released.root), *command])
         assert done.exit_code == EXIT_FAILED
         assert "its field `actor` was changed after it was signed" in done.output
+
+
+def test_the_page_and_gate_show_say_what_the_doors_do(project: Project) -> None:
+    client = TestClient(build_server_app(project, ControllerLoop(project)), follow_redirects=False)
+    settings = project.root / "penstock.yaml"
+    meant, true = settings.read_text(), newest(project)
+    begin, end = meant.index("gates:"), meant.index("endpoints:")
+
+    def told(expected: str) -> None:
+        page = re.sub(r"<[^>]*>", "", client.get("/models/late/1").text)
+        assert expected in page, page
+        shown = CliRunner().invoke(cli, ["-C", str(project.root), "gate", "show", "late/1"])
+        assert expected.partition(": ")[2] in shown.output, shown.output
+        assert ("It may not go out" in shown.output) == ("may not go out" in expected), shown.output
+
+    page = client.get("/models/late/1").text
+    assert "late/1 may go out: 3 of 3 checks passed." in page
+    assert "Its files are read when it is promoted." in page
+    write(project, actor="nobody")
+    told("late/1 may not go out: of its verdict, it was changed after it was signed: its actor")
+    write(project, actor=true.actor)
+    settings.write_text(meant[:begin] + "gates: []\n" + meant[end:])
+    judge = open_workspace(project.root, {"USER": "ada"})
+    assert run_gate_on(judge, "late/1").passed
+    judge.close()
+    settings.write_text(meant.replace("min: 0.6", "min: 0.61"))
+    fresh = open_workspace(project.root, {"USER": "ada"})
+    client = TestClient(build_server_app(fresh, ControllerLoop(fresh)), follow_redirects=False)
+    told("late/1 may not go out: the gates changed since it was judged")
+    fresh.close()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from penstock.cli.main import cli
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.tracked import versioning
+from penstock.registry.aliases import find_alias
 from penstock.serving.deployments import get_revision, list_revisions
 from penstock.workspace import open_workspace
 from projects import Sample, rows
@@ -32,11 +34,12 @@ class Office:
         for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
             self.at_work.git.run("config", key, value)
 
-    def push(self, message: str, branch: str = "main") -> str:
+    def push(self, message: str, branch: str = "main", *, with_data: bool = True) -> str:
         """Commit, push data and code, and return what git showed."""
         self.at_work.git.run("add", "--all")
         self.at_work.git.run("commit", "--quiet", "--allow-empty", "--message", message)
-        versioning.push(self.at_work.project.data)
+        if with_data:
+            versioning.push(self.at_work.project.data)
         done = subprocess.run(
             ["git", "push", "origin", f"HEAD:{branch}"],
             cwd=self.at_work.root, capture_output=True, text=True, check=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
@@ -48,6 +51,18 @@ class Office:
         done = CliRunner().invoke(cli, ["-C", str(self.home), *arguments])
         assert done.exit_code == 0, done.output
         return done.stdout
+
+    def champion(self) -> int:
+        """Return the number of the champion."""
+        project = open_workspace(self.home, {"USER": "ada"})
+        with project.database.read() as connection:
+            alias = find_alias(connection, "late", "champion")
+        project.close()
+        return alias.version if alias else 0
+
+    def hook_git(self, *arguments: str) -> None:
+        """Run git where pushes are validated."""
+        Sample(self.home).git.run(*arguments)
 
     def data(self, text: str) -> None:
         """Replace the raw data by others."""
@@ -116,6 +131,69 @@ def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Off
     assert "refused: settings: " in shown, shown
     assert "not valid YAML" in office.penstock("ci", "log")
     project.close()
+
+
+def test_no_commit_opens_the_door_itself_through_the_hook_or_by_hand(office: Office) -> None:
+    settings = office.at_work.root / "penstock.yaml"
+    meant = settings.read_text().replace("deploy: rollout", "deploy: promote")
+    start, end = meant.index("gates:"), meant.index("endpoints:")
+    first = office.at_work.git.head()
+
+    settings.write_text(meant[:start] + "gates: []\n" + meant[end:])
+    shown = office.push("Judge by nothing")
+    removed = "not released: 3 gates were removed: metric roc_auc, schema data/train.csv, champion roc_auc"
+    assert removed in shown, shown
+    assert "promote by hand: penstock promote late/" in shown, shown
+    assert office.champion() == 1
+    assert "release held" in office.penstock("log") or "ci.held" in office.penstock("log")
+
+    settings.write_text(meant.replace("min: 0.6", "min: 0.5"))
+    office.data(rows(1600, seed=0))
+    shown = office.push("Ask for less, of more flights")
+    assert "gate settings changed: metric roc_auc: min 0.6 → 0.5" in shown, shown
+    assert "is champion" in shown, shown
+    champion = office.champion()
+    assert champion > 1
+
+    def by_hand(revision: str) -> dict[str, Any]:
+        office.hook_git("fetch", "--quiet", str(office.bare), "main", "trial")
+        done = CliRunner().invoke(
+            cli, ["-C", str(office.home), "--json", "ci", "run", "--rev", revision, "--deploy"]
+        )
+        assert done.exit_code == 6, done.output
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert (report["passed"], report["steps"][-1]["status"]) == (True, "skipped")
+        return report
+
+    head = office.at_work.git.head()
+    office.data(rows(1400, seed=0))
+    office.push("A trial", branch="trial")
+    trial = office.at_work.git.head() or ""
+    assert by_hand(trial)["held"] == f"commit {trial[:10]} is not on the default branch main"
+    assert "is older than" in by_hand(f"{head}~1")["held"]
+    office.at_work.git.run("push", "--quiet", "--force", "origin", f"{first}:refs/heads/main")
+    held = json.loads(office.penstock("--json", "ci", "log"))[0]
+    assert (held["commit"], "is older than" in held["held"]) == (first, True), held
+    assert office.champion() == champion
+
+
+def test_who_pushes_before_the_data_is_told_how_to_validate_the_same_commit_again(office: Office) -> None:
+    settings = office.at_work.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace("deploy: rollout", "deploy: promote"))
+    office.at_work.write("data/raw.csv", rows(1600, seed=0))
+    office.at_work.add("data/raw.csv")
+    shown = office.push("Data stay here", with_data=False)
+    commit = (office.at_work.git.head() or "")[:10]
+    for words in (
+        "data/raw.csv is neither in the cache nor on the remote",
+        "next: penstock push data/raw.csv, where it was added",
+        "git commit --allow-empty and git push validate it again",
+        f"penstock ci run --rev {commit} --deploy",
+    ):
+        assert words in shown, shown
+    versioning.push(office.at_work.project.data)
+    office.penstock("ci", "run", "--rev", commit, "--deploy")
+    assert office.champion() == 2
 
 
 def test_a_hook_of_somebody_else_stays_and_ours_is_written_again(office: Office) -> None:

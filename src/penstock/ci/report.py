@@ -47,7 +47,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CiReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a CI run found. `version` is the model version it registered, `model/number`."""
+    """What a CI run found. `version` is the model version it registered, `model/number`.
+
+    `held` is why what passed was not released though it was asked for.
+    """
 
     project: str
     commit: str
@@ -65,6 +68,7 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     branch: str | None = None
     released: tuple[str, ...] = ()
+    held: str | None = None
     changes: Changes | None = None
     plots: tuple[str, ...] = ()
     plots_problem: str | None = None
@@ -75,15 +79,15 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
         failed = next((step for step in self.steps if step.status == "failed"), None)
         if failed is not None:
             return f"{failed.name}: {failed.sentence}"
-        return (
-            "; ".join(self.released)
-            or f"{self.version or 'nothing'} {'registered' if self.is_new_version else 'stays as it is'}"
-        )
+        kept = f"{self.version or 'nothing'} {'registered' if self.is_new_version else 'stays as it is'}"
+        if self.held is not None:
+            return f"{kept}, not released: {self.held}"
+        return "; ".join(self.released) or kept
 
 
 def render_markdown(report: CiReport) -> str:
     """Render the report; everything that came from outside is escaped."""
-    verdict = "passed" if report.passed else "refused"
+    verdict = ("passed, not released" if report.held else "passed") if report.passed else "refused"
     lines = [
         f"## {_MARKS['passed' if report.passed else 'failed']} {_escape(report.project)}: {verdict}",
         "",

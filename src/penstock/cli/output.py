@@ -26,6 +26,7 @@ EXIT_CODES: tuple[tuple[type[errors.PenstockError], int], ...] = (
 )
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_HELD = 6
 EXIT_INTERRUPTED = 130
 
 

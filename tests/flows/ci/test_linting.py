@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.git import Git
+from penstock.cli.main import cli
 from penstock.flows.ci.continuous import run_ci
 from penstock.flows.ci.files import apply_ci_file, plan_ci_file
 from penstock.flows.ci.hook import plan_hook
@@ -89,3 +91,21 @@ def test_linting_writes_nothing_and_needs_git(trained: Sample, tmp_path: Path) -
     with pytest.raises(NotFound, match="no remote called origin"):
         plan_hook(project, None)
     project.close()
+
+
+def test_the_hook_of_a_bare_repository_is_known_where_it_was_written_and_where_origin_has_it(
+    trained: Sample, tmp_path: Path
+) -> None:
+    bare = tmp_path / "flights.git"
+    for name, flags in (("flights.git", ["--bare"]), ("ada", [])):
+        Git(tmp_path).run("clone", "--quiet", *flags, str(trained.root if flags else bare), name)
+    written = CliRunner().invoke(cli, ["-C", str(trained.root), "ci", "init", "hook", str(bare)])
+    assert written.exit_code == 0, written.output
+    for sample in (trained, Sample(tmp_path / "ada")):
+        found = parts(sample)["file"]
+        assert (found.state, found.sentence) == ("ok", f"{bare}/hooks/post-receive validates what is pushed")
+    hook = bare / "hooks/post-receive"
+    hook.write_text(hook.read_text() + "# more\n")
+    assert "is not what `ci init hook` writes now" in parts(trained)["file"].sentence
+    hook.unlink()
+    assert parts(trained)["file"].sentence == "no CI system runs this repository"

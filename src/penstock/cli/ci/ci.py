@@ -10,7 +10,7 @@ import click
 
 from penstock.cli.ci.components import ci_finish, ci_stage
 from penstock.cli.ending import end_as_interrupted
-from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.output import EXIT_FAILED, EXIT_HELD, Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from penstock.ci.report import StepReport
@@ -25,7 +25,9 @@ def ci() -> None:
 @click.option("--rev", default="HEAD", show_default=True, help="The commit, branch or tag to validate.")
 @click.option("--push", "push_outputs", is_flag=True, help="Upload what was made to the default remote.")
 @click.option(
-    "--deploy", is_flag=True, help="Do with what passed what `ci.deploy` says: on the default branch."
+    "--deploy",
+    is_flag=True,
+    help="Do with what passed what `ci.deploy` says, if the commit is on the default branch; exit 6 where it is held.",
 )
 @click.option(
     "--new-data", is_flag=True, help="Update the imports of `ci.on.data` first, for this run alone."
@@ -41,18 +43,22 @@ def ci_run(
 
     from penstock.ci.report import render_markdown
     from penstock.cli.pipelines.narrating import Narrator
+    from penstock.flows.ci.branches import Pushed, told_by_system
     from penstock.flows.ci.continuous import run_ci
-    from penstock.workspace import open_workspace
+    from penstock.workspace import environment, open_workspace
 
     def on_step(step: StepReport) -> None:
         session.note(f"{step.status:7} {step.name}: {step.sentence} ({step.seconds:.1f} s)")
 
     end_as_interrupted()  # the tests and stages are ended too, and the tree is taken away
+    variables = environment()
+    event = variables.get("GITHUB_EVENT_PATH")
+    told = told_by_system(variables, Path(event).read_bytes() if event and Path(event).is_file() else None)
     project = open_workspace(session.directory)
     try:
         watcher = Narrator(session) if session.verbose else None
         report = run_ci(
-            project, rev, push_outputs=push_outputs, deploy=deploy, new_data=new_data,
+            project, rev, push_outputs=push_outputs, deploy=deploy, new_data=new_data, pushed=Pushed(told=told),
             on_step=on_step, watcher=watcher,
         )  # fmt: skip
     finally:
@@ -60,6 +66,8 @@ def ci_run(
     session.emit(msgspec.to_builtins(report), lambda: render_markdown(report))
     if not report.passed:
         context.exit(EXIT_FAILED)
+    if report.held is not None:
+        context.exit(EXIT_HELD)
 
 
 @ci.command("report")
@@ -137,7 +145,7 @@ def ci_init(
     pushes are validated here, and deployed as `ci.deploy` says.
     """
     from penstock.flows.ci.files import apply_ci_file, plan_ci_file
-    from penstock.flows.ci.hook import plan_hook
+    from penstock.flows.ci.hook import keep_hook, plan_hook
     from penstock.workspace import open_workspace
 
     if bare is not None and system != "hook":
@@ -152,6 +160,8 @@ def ci_init(
         session.emit({**document, "text": plan.text}, plan.text.rstrip())
     else:
         apply_ci_file(plan, force=force)
+        if plan.is_program:
+            keep_hook(project, plan)
         after = "git push" if plan.is_program else f"git add {plan.path}"
         session.emit(document, f"{plan.path} written. Next: {after}")
     for note in plan.notes:
@@ -233,23 +243,29 @@ def ci_receive(context: click.Context, session: Session, bare: Path) -> None:
 
     def on_step(step: StepReport) -> None:
         click.echo(f"{step.status:7} {step.name}: {step.sentence} ({step.seconds:.1f} s)")
+        if step.status == "failed":
+            for line in step.details:
+                click.echo(f"        {line}")
 
     def on_begin(branch: str, commit: str) -> None:
         click.echo(f"penstock: {commit[:10]} on {branch}")
 
     end_as_interrupted()  # as where who pushed has gone
     project = open_workspace(session.directory)
-    has_failed = False
+    has_failed = is_held = False
     try:
         lines = sys.stdin.read().splitlines()
-        for report in receive_push(project, bare, lines, on_step=on_step, on_begin=on_begin):
+        for report, again in receive_push(project, bare, lines, on_step=on_step, on_begin=on_begin):
             has_failed = has_failed or not report.passed
+            is_held = is_held or report.held is not None
             word = "passed" if report.passed else "refused"
             click.echo(f"penstock: {word}: {report.outcome}. More: penstock ci log {report.commit[:10]}")
+            if again is not None:
+                click.echo(f"penstock: {again}")
     finally:
         project.close()
-    if has_failed:
-        context.exit(EXIT_FAILED)
+    if has_failed or is_held:
+        context.exit(EXIT_FAILED if has_failed else EXIT_HELD)
 
 
 ci.add_command(ci_stage)

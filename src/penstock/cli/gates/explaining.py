@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.clock import format_ms
+from penstock.base.errors import PenstockError
 from penstock.base.numbers import format_number
 from penstock.registry.entities import CheckResult, Verdict
 from penstock.registry.proof import Proof
@@ -61,6 +62,13 @@ def explain_people(people: Standing) -> str:
     if people.lacking:
         lines.append(f"No door opens yet: {people.lacking}.")
     return "".join(f"\n{one}" for one in lines)
+
+
+def explain_doors(shut: PenstockError | None) -> str:
+    """Render whether a door opens for a version; `shut` is what it would be refused with."""
+    if shut is None:
+        return "\nIt may go out; its files are read when it is promoted."
+    return f"\nIt may not go out: {shut.message.partition(': ')[2] or shut.message}."
 
 
 def _line(check: CheckResult) -> str:

@@ -66,10 +66,10 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
     import msgspec
 
     from penstock.base.errors import NotFound
-    from penstock.cli.gates.explaining import explain_people, explain_verdict
+    from penstock.cli.gates.explaining import explain_doors, explain_people, explain_verdict
     from penstock.flows.models.evidence.approving import approval_standing
     from penstock.flows.models.evidence.shown import held_out_uses
-    from penstock.flows.models.proving import VerdictRule
+    from penstock.flows.models.proving import VerdictRule, why_shut
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
     from penstock.workspace import open_workspace
@@ -86,11 +86,14 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
         proof = rule.examine(connection, verdict)
         people = approval_standing(project, connection, version)
         uses = held_out_uses(project, connection, verdict)
+        shut = why_shut(project, connection, version)
     is_current = verdict.settings_digest == rule.digest_of(version.model)
     document = {
         **msgspec.to_builtins(verdict),
         "proof": {"state": proof.state, "sentence": proof.sentence},
         "gates_are_current": is_current,
+        "may_go_out": shut is None,
+        "refusal": shut.message if shut else None,
         "approvals": [asdict(one) for one in people.approvals],
         "lacking_approval": people.lacking,
         "held_out": uses,
@@ -101,6 +104,7 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
             explain_verdict(verdict, proof, is_current=is_current)
             + (f"\nHeld out: {uses}." if uses else "")
             + explain_people(people)
+            + explain_doors(shut)
         ),
     )
     if proof.state == "damaged":

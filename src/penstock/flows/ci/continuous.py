@@ -13,10 +13,11 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Refused
 from penstock.base.numbers import counted
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
+from penstock.flows.ci.branches import Pushed, why_not_on_default
 from penstock.flows.ci.changes import changes_of
 from penstock.flows.ci.new_data import take_new_data
 from penstock.flows.ci.plots import draw_plots
-from penstock.flows.ci.releasing import release
+from penstock.flows.ci.releasing import gate_changes, hold, release, why_held
 from penstock.flows.ci.reports import save_report
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
@@ -45,6 +46,7 @@ class _Progress:
     versions: list[ModelVersion] = field(default_factory=list)
     is_new: bool = False
     released: tuple[str, ...] = ()
+    held: str | None = None
     run_id: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -80,7 +82,7 @@ def run_ci(
     push_outputs: bool = False,
     deploy: bool = False,
     new_data: bool = False,
-    branch: str | None = None,
+    pushed: Pushed | None = None,
     on_step: OnStep | None = None,
     watcher: Watcher | None = None,
 ) -> CiReport:
@@ -90,15 +92,17 @@ def run_ci(
     rest is skipped. A failure is in the report, not raised. Nothing in the user's tree changes.
 
     Args:
-        deploy: do with what passed what `ci.deploy` of the commit's penstock.yaml says; for the default branch.
+        deploy: do with what passed what `ci.deploy` of the commit's penstock.yaml says, where the commit is on the
+            default branch and nothing speaks against it; else the report says why it is held.
         new_data: bring the imports of `ci.on.data` to what their sources hold now, in the run's own tree.
-        branch: where the commit was pushed to, for the report.
+        pushed: where the commit was pushed to, as far as that is known.
 
     Raises:
         NotFound: no such revision, or no commit at all.
         Invalid: not in git, or no penstock repository at that commit.
     """
     require_git(project)
+    pushed = pushed or Pushed()
     if project.git.head() is None and revision == "HEAD":
         raise NotFound(
             "there is no commit yet: a CI run validates one",
@@ -113,7 +117,7 @@ def run_ci(
         champion = _champion_of(tree)
         begun = msgspec.structs.replace(
             _report(tree, progress, champion, commit, started_ms),
-            passed=False, branch=branch, steps=(UNFINISHED,),
+            passed=False, branch=pushed.branch, steps=(UNFINISHED,),
         )  # fmt: skip
         save_report(project, begun)
         run.step("data", lambda: _bring_data(project, tree))
@@ -126,11 +130,11 @@ def run_ci(
         if push_outputs:
             run.step("push", lambda: _push(tree))
         if deploy and tree.settings.ci.deploy != "none":
-            run.step("deploy", lambda: _deploy(tree, progress, commit))
+            run.step("deploy", lambda: _deploy(tree, progress, commit, pushed))
         plots = draw_plots(project, tree, champion)
         report = msgspec.structs.replace(
             _report(tree, progress, champion, commit, started_ms),
-            branch=branch, changes=changes_of(tree, commit, champion),
+            branch=pushed.branch, changes=changes_of(tree, commit, champion),
             plots=plots.names, plots_problem=plots.problem,
         )  # fmt: skip
     save_report(project, report)
@@ -240,8 +244,11 @@ def _judge(tree: Project, progress: _Progress) -> _Outcome:
     verdicts = [run_gate(tree, name=name) for name in names or [None]]
     progress.verdict = next((one for one in verdicts if one.blocking), verdicts[0])
     progress.checks = [check for one in verdicts for check in one.checks]
+    changes = tuple(
+        dict.fromkeys(told for one in verdicts for told in gate_changes(tree, one.model))
+    )  # a commit brings its own gates
     if progress.verdict.blocking:
-        return _Outcome(progress.verdict.blocking[0].sentence, "failed")
+        return _Outcome(progress.verdict.blocking[0].sentence, "failed", changes)
     sentence = "; ".join(
         one.summary if len(verdicts) == 1 else f"{one.model}: {one.summary}" for one in verdicts
     )
@@ -250,7 +257,7 @@ def _judge(tree: Project, progress: _Progress) -> _Outcome:
         with tree.database.read() as connection:
             if any(find_alias(connection, name, "champion") is None for name in compared):
                 sentence = _warn_of_empty_store(tree, sentence)
-    return _Outcome(sentence)
+    return _Outcome("; ".join((sentence, *changes)))
 
 
 def _warn_of_empty_store(tree: Project, sentence: str) -> str:
@@ -271,9 +278,15 @@ def _register(tree: Project, progress: _Progress) -> _Outcome:
     return _Outcome("; ".join(words))
 
 
-def _deploy(tree: Project, progress: _Progress, commit: str) -> _Outcome:
+def _deploy(tree: Project, progress: _Progress, commit: str, pushed: Pushed) -> _Outcome:
+    why = why_not_on_default(tree.git, commit, pushed)
+    why = why or why_held(tree, progress.versions, commit)
+    if why is not None:
+        progress.held = why
+        hold(tree, progress.versions, why, commit)
+        return _Outcome(f"not released: {why}", "skipped")
     reason = f"commit {commit[:10]} passed its gate"
-    progress.released = tuple(release(tree, progress.versions, reason))
+    progress.released = tuple(release(tree, progress.versions, reason, commit))
     return _Outcome("; ".join(progress.released) or "it is deployed already")
 
 
@@ -318,6 +331,7 @@ def _report(
         champion_metrics=champion.metrics if champion else {},
         version=progress.versions[0].ref if progress.versions else None,
         released=progress.released,
+        held=progress.held,
         is_new_version=progress.is_new,
         verdict_id=progress.verdict.id if progress.verdict else None,
         run_id=progress.run_id,

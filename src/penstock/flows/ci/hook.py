@@ -9,21 +9,23 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.base.files import locked
+from penstock.base.files import locked, write_atomic
 from penstock.base.git import Git
 from penstock.ci.render.hook import HOOK_FILE, MARK, render_hook
 from penstock.ci.report import CiReport, StepReport
+from penstock.flows.ci.branches import BRANCH, Pushed
 from penstock.flows.ci.continuous import OnStep, run_ci
 from penstock.flows.ci.files import CiFilePlan
 from penstock.flows.ci.reports import save_report
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
 
-BRANCH = "refs/heads/"
+HOOK_NOTE = "ci/hook"
 WAIT_S = 24 * 3600.0
 
 
@@ -67,6 +69,43 @@ def plan_hook(project: Project, bare: Path | None) -> CiFilePlan:
     return CiFilePlan(path, str(path), text, ours, tuple(notes), is_program=True)
 
 
+def keep_hook(project: Project, plan: CiFilePlan) -> None:
+    """Note in the project where its hook was written, so that `find_hook` knows one that `origin` does not name."""
+    write_atomic(project.home / HOOK_NOTE, str(plan.path).encode())
+
+
+def find_hook(project: Project) -> CiFilePlan | None:
+    """Return the hook that validates pushes from here, as it is and as it would be written now; None without one."""
+    places = [
+        Path(Git(require_git(project)).run("config", "--get", "remote.origin.url", check=False).strip())
+    ]
+    note = project.home / HOOK_NOTE
+    if note.is_file():
+        places.insert(0, Path(note.read_text()).parent.parent)
+    for place in places:
+        try:
+            plan = plan_hook(project, place)
+            text = plan.path.read_text()
+        except (PenstockError, OSError):
+            continue
+        if MARK in text:
+            is_ours = f"\n# {project.root}\n" in text  # that of another clone's project is not ours to judge
+            return replace(plan, before=text, text=plan.text if is_ours else text)
+    return None
+
+
+def how_again(project: Project, report: CiReport, *, is_default: bool) -> str | None:
+    """Say how the same commit is validated again where its data were missing: git pushes nothing twice."""
+    lacks_data = any(step.name == "data" and step.status == "failed" for step in report.steps)
+    if not lacks_data:
+        return None
+    command = f"penstock ci run --rev {report.commit[:10]}{' --deploy' if is_default else ''}"
+    return (
+        "after penstock push, git commit --allow-empty and git push validate it again; "
+        f"or, in {project.root} on this machine: {command}"
+    )
+
+
 def _program() -> str:
     """Return the program that runs now, by its path: a hook has another PATH."""
     beside = Path(sys.executable).with_name("penstock")
@@ -80,8 +119,8 @@ def receive_push(
     *,
     on_step: OnStep,
     on_begin: Callable[[str, str], None],
-) -> Iterator[CiReport]:
-    """Validate what a push brought, a branch at a time, and yield each report, which is kept too.
+) -> Iterator[tuple[CiReport, str | None]]:
+    """Validate what a push brought, a branch at a time; yield each report, which is kept too, and how to try again.
 
     Args:
         lines: what git tells the hook: the old commit, the new one and the ref, of each ref.
@@ -102,12 +141,14 @@ def receive_push(
         with locked(project.home / "ci" / "lock", wait_s=WAIT_S, holder_hint="another push is validated"):
             try:
                 project.git.run("fetch", "--quiet", "--no-tags", str(bare), ref)
-                report = run_ci(project, commit, deploy=ref == default, branch=branch, on_step=on_step)
+                report = run_ci(
+                    project, commit, deploy=ref == default, pushed=Pushed(branch, str(bare)), on_step=on_step
+                )
             except PenstockError as error:
                 report = _failed(project, commit, branch, started_ms, error)
                 save_report(project, report)
                 on_step(report.steps[0])
-        yield report
+        yield report, how_again(project, report, is_default=ref == default)
 
 
 def _failed(project: Project, commit: str, branch: str, started_ms: int, error: PenstockError) -> CiReport:

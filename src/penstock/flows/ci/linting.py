@@ -11,6 +11,7 @@ from penstock.base.numbers import counted
 from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
 from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
+from penstock.flows.ci.hook import find_hook
 from penstock.flows.ci.new_data import state_of
 from penstock.flows.models.stated import require_stated
 from penstock.flows.pipelines.status import pipeline_status
@@ -49,7 +50,15 @@ def _files(project: Project) -> Iterator[Check]:
     """Yield whether each CI file there is what `ci init` would write now."""
     git_root = require_git(project)
     found = [name for name, relative in FILES.items() if (git_root / relative).is_file()]
-    if not found:
+    hook = find_hook(project)
+    if hook is not None:
+        is_new = hook.before == hook.text
+        sentence = (
+            f"{hook.path} {'validates what is pushed' if is_new else 'is not what `ci init hook` writes now'}"
+        )
+        hint = None if is_new else f"penstock ci init hook {hook.path.parent.parent}"
+        yield Check("file", "ok" if is_new else "missing", sentence, hint)
+    elif not found:
         hint = f"penstock ci init {'|'.join(FILES)}, or hook for a bare repository of yours"
         yield Check("file", "missing", "no CI system runs this repository", hint)
     for name in found:

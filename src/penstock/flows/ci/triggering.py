@@ -31,6 +31,8 @@ from penstock.project.settings import TriggerSettings, load_project_settings
 LEASE, LEASE_S = "ci-triggers", 60.0
 WATCHING, STARTED, FINISHED = "ci.watching", "ci.started", "ci.finished"
 UNREACHED = "ci.unreached"
+HELD_CODE = 6
+"""How the command line says that a run passed and released nothing."""
 _CHILD = (
     "import runpy; from penstock.base.process import die_with_parent; die_with_parent(); "
     "runpy.run_module('penstock.cli', run_name='__main__')"
@@ -167,7 +169,7 @@ class Triggers:
         self._running = None
         running.log.close()
         code = running.process.wait()
-        if code in (0, 1):
+        if code in (0, 1, HELD_CODE):
             report = load_report(self.project)
             word, commit = ("passed" if report.passed else "refused"), report.commit
             summary = f"the CI run on {commit[:10]} {word}: {report.outcome}"

@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.base.errors import Invalid
 from penstock.flows.models.folders import RegistrySource
-from penstock.flows.models.proving import VerdictRule
+from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
@@ -47,7 +47,8 @@ def plan_deployment(
 
     Raises:
         NotFound: no such version.
-        Refused: it has no passing verdict that is proof though the project has gates, or it was rolled back.
+        Refused: it has no passing verdict that is proof though the project has gates, it was rolled back, or the
+            artifact store has not the files that were registered.
         Invalid: the model does not load or fails its self-test, the percent is wrong, or a canary has
             nothing to stand beside or requires inputs that clients do not send; a guardrail names what
             the version does not have.
@@ -64,6 +65,7 @@ def plan_deployment(
             require_not_rolled_back(connection, version, "deployed", rule.holds(connection))
         if rule.gates_of(version.model):
             rule.require(connection, version, "be deployed")
+    require_intact(project, version)  # a copy that is here says nothing of what other hosts will load
     files = RegistrySource(project).fetch(version.model, version.number)
     loaded = LoadedModel(files, load_model(files))
     prove(loaded, files)
@@ -146,6 +148,7 @@ def _shadows(
                 code="serving.foreign_shadow",
                 hint=f"name a version: {model}/{version.number}",
             )
+        require_intact(project, version)
         files = RegistrySource(project).fetch(version.model, version.number)
         check_inputs(version.ref, files.signature, stable)
         prove(LoadedModel(files, load_model(files)), files)

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from penstock.base.errors import Invalid, NotFound
+from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.evidence.approving import approval_standing
 from penstock.flows.models.folders import find_signature
+from penstock.flows.models.proving import why_shut
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
@@ -151,6 +152,7 @@ class ModelPages:
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             people = approval_standing(self._project, connection, version)
+            shut = why_shut(self._project, connection, version)
             differences = [] if champion is None else _differences(connection, version, champion)
         signature = find_signature(self._project, version.model, version.number)
         if champion is not None:
@@ -160,7 +162,7 @@ class ModelPages:
             "version.html",
             found=found,
             outing=outing,
-            answer=answer_of(found, outing),
+            answer=answer_of(found, outing, shut),
             champion=champion,
             may=may and "champion" not in found.aliases and found.rolled_back is None,
             people=people,
@@ -179,14 +181,17 @@ def metric_columns(rows: list[VersionView]) -> list[str]:
     return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
 
 
-def answer_of(found: VersionView, outing: Outing) -> str:
-    """Return whether a version may go out, in one sentence."""
+def answer_of(found: VersionView, outing: Outing, shut: PenstockError | None) -> str:
+    """Return whether a version may go out, in one sentence; `shut` is what a door would refuse it with."""
     ref, verdict = found.version.ref, found.verdict
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
     if outing.standing in {"live", "canary"}:
         share = "" if outing.percent is None else f"{outing.percent:g} % of "
         return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
+    is_judged = shut is None or shut.code != "gate.no_passing_verdict"
+    if shut is not None and (is_judged or (verdict is not None and verdict.passed)):
+        return f"{ref} may not go out: {shut.message.partition(': ')[2] or shut.message}"
     if verdict is None:
         return f"Nobody knows whether {ref} may go out: no gate has judged it."
     if not verdict.passed:
@@ -195,7 +200,7 @@ def answer_of(found: VersionView, outing: Outing) -> str:
     if not verdict.checks:
         return f"{ref} may go out, but nothing was checked: no gates are set."
     before = " It was live before." if outing.standing == "was live" else " Nothing served it yet."
-    return f"{ref} may go out: {verdict.summary}.{before}"
+    return f"{ref} may go out: {verdict.summary}.{before} Its files are read when it is promoted."
 
 
 def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | None) -> list[Measure]:

@@ -86,6 +86,7 @@ GOOD_VERBS = ("passed", "promoted", "advanced")
 WORDS = {
     "alert.failed": "alert could not be sent",
     "alert.resolved": "alert over",
+    "ci.held": "release held",
     "endpoint.canary": "canary share changed",
     "endpoint.deployed": "deployed",
     "endpoint.not_judged": "cannot be judged",
