@@ -52,6 +52,7 @@ _STATES = {
     "retyped": State("▲", "retyped", "past"),
     "gone": State("✕", "gone", "past"),
     "new": State("+", "new", "plain"),
+    "unsure": State("○", "unsure", "plain"),
     "steady": State("●", "steady", "plain"),
     "empty": State("–", "empty", "plain"),
     "ready": State("●", "ready", "good"),
