@@ -344,7 +344,7 @@ def test_the_page_and_gate_show_say_what_the_doors_do(project: Project) -> None:
     assert "late/1 may go out: 3 of 3 checks passed." in page
     assert "Its files are read when it is promoted." in page
     write(project, actor="nobody")
-    told("late/1 may not go out: of its verdict, it was changed after it was signed: its actor")
+    told("late/1 may not go out: its verdict is no proof: its field `actor` was changed after it was signed")
     write(project, actor=true.actor)
     settings.write_text(meant[:begin] + "gates: []\n" + meant[end:])
     judge = open_workspace(project.root, {"USER": "ada"})
