@@ -107,7 +107,6 @@ def test_a_forged_row_opens_no_door(project: Project) -> None:
     later = replace(true, id="f" * 32, created_ms=true.created_ms + 2)
     stranger = make_key()
     forged = {
-        "gate.verdict_unsigned": replace(later, envelope=None),
         "gate.verdict_damaged": later,
         "gate.verdict_untrusted": seal_verdict(replace(later, envelope=None), stranger),
     }
@@ -116,7 +115,6 @@ def test_a_forged_row_opens_no_door(project: Project) -> None:
             connection.execute(verdicts.delete().where(verdicts.c.id == "f" * 32))
             add_verdict(connection, row)
         said = refusals(project)
-        assert said.pop("serve") == ("open" if code == "gate.verdict_unsigned" else code)
         assert set(said.values()) == {code}, said
 
 
@@ -251,6 +249,44 @@ def test_a_verdict_from_before_signing_is_judged_anew_or_vouched_for_by_name(pro
         adopt_verdict(project, version)
 
 
+def test_a_verdict_whose_signature_was_taken_away_is_damage_and_cannot_be_adopted(project: Project) -> None:
+    assert run_gate_on(project, "late/1").passed
+    stripped = newest(project)
+    with project.database.write() as connection:
+        connection.execute(verdicts.update().where(verdicts.c.id == stripped.id).values(envelope=None))
+        version = get_version(connection, "late", 1)
+    assert set(refusals(project).values()) == {"gate.verdict_damaged"}
+    with pytest.raises(PenstockError) as caught:
+        plan_promotion(project, "late/1")
+    assert "its verdict is no proof: its signature is gone" in caught.value.message
+    assert "adopt" not in (caught.value.hint or "")
+    with pytest.raises(PenstockError, match="late/1 has nothing to vouch for: its verdict is no proof"):
+        adopt_verdict(project, version)
+    for command in (["gate", "show", "late/1"], ["model", "verify"]):
+        done = CliRunner().invoke(cli, ["-C", str(project.root), *command])
+        assert done.exit_code == EXIT_FAILED
+        assert "its signature is gone, or it never was judged" in done.output
+        assert "adopt" not in done.output
+    assert run_gate_on(project, "late/1").passed
+    assert set(refusals(project).values()) == {"open"}
+
+
+def test_an_adopted_verdict_does_not_make_those_beside_it_damage(project: Project) -> None:
+    true = newest(project)
+    with project.database.write() as connection:
+        connection.execute(verdicts.update().values(envelope=None))
+        add_verdict(connection, replace(true, id="a" * 32, created_ms=true.created_ms + 1, envelope=None))
+        version = get_version(connection, "late", 1)
+    adopt_verdict(project, version)
+    with project.database.write() as connection:
+        add_verdict(connection, replace(true, id="b" * 32, created_ms=true.created_ms + 2, envelope=None))
+    assert sorted(one.state for one in verify_versions(project)[0].verdicts) == [
+        "proven",
+        "unsigned",
+        "unsigned",
+    ]
+
+
 def test_what_another_machine_signed_counts_once_its_key_is_trusted(released: Sample) -> None:
     other = make_key()
     project = released.project
@@ -288,7 +324,7 @@ def test_show_and_verify_tell_a_change_and_fail(released: Sample) -> None:
     for command in (["gate", "show", "late/1"], ["model", "verify"]):
         done = CliRunner().invoke(cli, ["-C", str(released.root), *command])
         assert done.exit_code == EXIT_FAILED
-        assert "it was changed after it was signed: its actor" in done.output
+        assert "its field `actor` was changed after it was signed" in done.output
 
 
 def test_the_page_and_gate_show_say_what_the_doors_do(project: Project) -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
 from penstock.base.settings import load_settings, parse_settings
+from penstock.pipeline.definition import DefinitionSettings
+from penstock.project.settings import ProjectSettings
 
 
 class Inner(msgspec.Struct, frozen=True):
@@ -87,3 +89,39 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None
     (tmp_path / "x.yaml").write_bytes(data)
     with pytest.raises(Invalid, match=r"x\.yaml"):
         load_settings(tmp_path / "x.yaml", Outer)
+
+
+def test_no_number_of_penstock_yaml_is_nan_or_endless_wherever_it_stands() -> None:
+    endpoint = "endpoints:\n  e:\n    model: m@champion\n    "
+    places = {
+        "gates: [\n  drift: {psi_max: %s}]": "gates[0].drift.psi_max",
+        "gates: [\n  slices: {columns: [a], metric: roc_auc, max_drop: %s}]": "gates[0].slices.max_drop",
+        "gates: [\n  champion: {metric: roc_auc, max_drop: %s}]": "gates[0].champion.max_drop",
+        "gates: [\n  metric: {name: a, min: %s}]": "gates[0].metric.min",
+        "gates: [\n  baseline: {metric: mae, min_gain: %s}]": "gates[0].baseline.min_gain",
+        "gates: [\n  python: {check: 'a.py:b', settings: {limit: %s}}]": "gates[0].python.settings.limit",
+        "gates: [\n  python: {check: 'a.py:b', settings: {deep: [1, {x: %s}]}}]": "settings.deep[1].x",
+        "gates: [\n  python: {check: 'a.py:b', settings: {deep: [{%s: 1}]}}]": "settings.deep[0]",
+        "retention: {\n  windows_days: %s}": "retention.windows_days",
+        f"{endpoint}monitor: {{window_s: %s}}": "endpoints.e.monitor.window_s",
+        f"{endpoint}monitor: {{nonfinite_max_ratio: %s}}": "endpoints.e.monitor.nonfinite_max_ratio",
+        f"{endpoint}guardrails: [{{drift: {{psi_max: %s}}}}]": "endpoints.e.guardrails[0].drift.psi_max",
+        f"{endpoint}rollout: {{steps: [5, %s]}}": "endpoints.e.rollout.steps[1]",
+        f"{endpoint}traffic: {{timeout_s: %s}}": "endpoints.e.traffic.timeout_s",
+    }
+    for place, field in places.items():
+        for number in (".nan", ".inf", "-.INF", "1e999", '!!float "nan"'):
+            text = f"project: p\n{place}" % number
+            with pytest.raises(Invalid) as caught:
+                parse_settings(text, ProjectSettings, "penstock.yaml")
+            line = text[: text.index(number)].count("\n") + 1
+            assert caught.value.message.startswith(f"penstock.yaml:{line}: `"), caught.value.message
+            assert "is no finite number in `" in caught.value.message, caught.value.message
+            assert str(caught.value.fields["field"]).endswith(field), text
+
+
+def test_values_of_a_pipeline_may_be_endless_and_text_stays_text() -> None:
+    found = parse_settings("vars: [{a: .inf}]\nstages: {}\n", DefinitionSettings, "dvc.yaml", is_finite=False)
+    assert found.vars == [{"a": float("inf")}]
+    text = "project: p\ngates: [{python: {check: 'a.py:b', settings: {word: '.nan', n: 1e308}}}]"
+    assert parse_settings(text, ProjectSettings, "penstock.yaml").gates[0].settings.settings["word"] == ".nan"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 from penstock.project.worktree import clean_worktree
 from penstock.workspace import open_workspace
@@ -51,9 +52,13 @@ def test_ci_runs_and_experiments_apart_end_what_they_began(desk: Desk) -> None:
                     assert [one.name for one in trees.iterdir()] == [tree.root.name]
             else:
                 assert code == 130
-            assert not any(map(is_running, begun)), (words, number)
+            wait_until(partial(_are_gone, begun))
             assert not any(trees.iterdir())
     project.close()
+
+
+def _are_gone(pids: list[int]) -> bool:
+    return not any(map(is_running, pids))
 
 
 def test_a_report_names_no_path_of_the_tree_that_is_gone(desk: Desk) -> None:

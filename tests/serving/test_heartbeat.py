@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.base.errors import NotFound
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.http.inference.app import build_inference_app
-from penstock.processes import serve
+from penstock.processes import attempts, serve
 from penstock.processes.serve import ServeOptions, ServeProcess
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers
@@ -150,3 +151,40 @@ def test_a_revision_that_hangs_does_not_keep_its_rollback_away_and_is_not_served
     finally:
         source.go.set()
         process.stop()
+
+
+class LostSource(FolderSource):
+    """Has no files until they are brought back."""
+
+    def __init__(self, *files: ModelFiles) -> None:
+        super().__init__(*files)
+        self.asked, self.is_back = 0, False
+
+    def edges(self, model: str, version: int) -> dict[str, Any]:
+        return {}
+
+    def fetch(self, model: str, version: int) -> ModelFiles:
+        self.asked += 1
+        if not self.is_back:
+            raise NotFound("artifact 1234 is not in file:///store", code="storage.no_artifact")
+        return super().fetch(model, version)
+
+
+def test_a_model_whose_files_come_back_is_served_without_a_new_start(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(attempts, "RETRY_S", 0.02)
+    monkeypatch.setattr(attempts, "RETRY_MAX_S", 0.04)
+    source = LostSource(save_model(tmp_path / "models", 1, seed=1))
+    deploy(database, "delay", 1)
+    process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, poll_s=0.02))
+    process.start()
+    try:
+        wait_until(lambda: source.asked > 3)
+        assert httpx.get(f"{process.url}/v2/health/ready").status_code == 503
+        source.is_back = True
+        wait_until(lambda: httpx.get(f"{process.url}/v2/models/delay/ready").status_code == 200)
+    finally:
+        process.stop()
+    told = [one.message for one in caplog.records if "is not served" in one.message]
+    assert len(told) == 1, "the same failure is told once"

@@ -142,6 +142,24 @@ def test_a_flush_that_fails_is_repeated_and_counts_once(database: Database) -> N
     assert window(database).request_count == 2
 
 
+def test_a_wait_for_the_store_is_told_and_so_is_its_end(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "penstock")
+    metadata.tables["windows"].drop(database.engine)
+    made = LiveRecorder(database, 1, flush_s=0.02)
+    made.record(observe(1, [0.5]))
+    deadline = time.monotonic() + 60
+    while "wait for the store: " not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)
+    metadata.create_all(database.engine)
+    while "no longer, what waited is written" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)
+    made.close()
+    assert caplog.text.count("no longer, what waited is written") == 1
+    assert window(database).request_count == 1
+
+
 def test_answers_that_are_no_numbers_are_counted_by_request_and_by_row(
     recorder: LiveRecorder, database: Database
 ) -> None:

@@ -13,6 +13,7 @@ import penstock
 from flows.production.endpoints import World
 from penstock.base.errors import PenstockError
 from penstock.flows.production.live.label_tables import read_labels
+from penstock.serving.prediction_id import PredictionId
 from penstock.watching.engine import Engine
 from servers.forking import run_penstock
 from watching.seen import wait_until, whole
@@ -50,6 +51,10 @@ def test_labels_of_a_table_are_joined_in_the_store_where_nothing_serves(
     assert odd.returncode == 1
     assert "rejected row 3: " in odd.stdout
     assert f"misfit {ids[1]} (row 4): " in odd.stdout
+    foreign = PredictionId(1, 77, 1, "stable", 1, 1).encode()
+    unknown = run_penstock(world.root, "feedback", "delay", "--prediction", foreign, "--label", "1")
+    assert unknown.returncode == 1
+    assert f"prediction {foreign} is unknown: it was not made by endpoint delay" in unknown.stderr
 
 
 def test_what_is_no_table_of_labels_is_refused_with_the_reason(tmp_path: Path) -> None:

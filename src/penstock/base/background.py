@@ -33,6 +33,7 @@ class Background:
     ) -> None:
         self._turn, self._every_s, self._failing, self._at_once = turn, every_s, failing, at_once
         self._wake = threading.Event()
+        self._turning = threading.RLock()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.problem: str | None = None
@@ -62,6 +63,18 @@ class Background:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
 
+    def pause(self, timeout_s: float) -> bool:
+        """Let no turn begin until `resume`; False where one is under way that does not end in time.
+
+        A thread in the middle of a turn may hold a lock, of an import for one, that a forked child never gets back.
+        Whoever pauses within a turn of its own does not wait.
+        """
+        return self._turning.acquire(timeout=max(timeout_s, 0.0))
+
+    def resume(self) -> None:
+        """Go on after `pause`, in the thread that called it."""
+        self._turning.release()
+
     def _run(self) -> None:
         if self._at_once:
             self._attempt()
@@ -73,6 +86,10 @@ class Background:
             self._attempt()
 
     def _attempt(self) -> None:
+        with self._turning:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
         try:
             self._turn()
         except PenstockError as error:

@@ -1,12 +1,14 @@
 """Strict settings from YAML: every error names file, line, field and the nearest known key.
 
 Settings are declared as frozen `msgspec.Struct`s; `load_settings` walks the YAML document beside the type,
-so that a wrong key or value is reported at its own line. It knows no particular setting.
+so that a wrong key or value is reported at its own line. Numbers are finite: what is compared with `.nan` or `.inf` never
+fails, and a limit that nothing can break is none. It knows no particular setting.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import types
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -24,11 +26,11 @@ from penstock.base.yaml12 import Loader
 S = TypeVar("S")
 
 
-def load_settings(path: Path, kind: type[S]) -> S:
-    """Read the YAML file at `path` as a value of the struct `kind`.
+def load_settings(path: Path, kind: type[S], *, is_finite: bool = True) -> S:
+    """Read the YAML file at `path` as a value of the struct `kind`; see `parse_settings`.
 
     Raises:
-        Invalid: not YAML, an unknown or repeated key, a missing field or a value of the wrong type.
+        Invalid: not YAML, an unknown or repeated key, a missing field, a value of the wrong type or no finite number.
         OSError: the file cannot be read.
     """
     try:
@@ -40,19 +42,26 @@ def load_settings(path: Path, kind: type[S]) -> S:
             hint="save it as UTF-8",
             file=str(path),
         ) from None
-    return parse_settings(text, kind, str(path))
+    return parse_settings(text, kind, str(path), is_finite=is_finite)
 
 
-def parse_settings(text: str, kind: type[S], name: str) -> S:
-    """Read YAML text as a value of the struct `kind`; `name` is what errors call the text."""
+def parse_settings(text: str, kind: type[S], name: str, *, is_finite: bool = True) -> S:
+    """Read YAML text as a value of the struct `kind`.
+
+    Args:
+        text: what is read.
+        kind: the struct.
+        name: what errors call the text.
+        is_finite: whether `.nan` and `.inf` are refused wherever they stand; a file of other programs may have them.
+    """
     refuse_conflict(text, name)
     loader = None
     try:
         loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
-            return parse_settings("{}", kind, name)
-        value = _Reader(name, loader).read(node, kind, "")
+            return parse_settings("{}", kind, name, is_finite=is_finite)
+        value = _Reader(name, loader, is_finite).read(node, kind, "")
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Invalid(
@@ -99,9 +108,11 @@ def _described(kind: type[msgspec.Struct]) -> tuple[dict[str, Any], tuple[FieldI
 
 
 class _Reader:
-    def __init__(self, name: str, loader: Any) -> None:
+    def __init__(self, name: str, loader: Any, is_finite: bool) -> None:
         self.name = name
         self.loader = loader
+        self.is_finite = is_finite
+        self.looked_at: set[int] = set()
 
     def fail(self, node: yaml.Node, field: str, problem: str, hint: str | None = None) -> Invalid:
         line = node.start_mark.line + 1
@@ -209,6 +220,8 @@ class _Reader:
 
     def _read_value(self, node: yaml.Node, kind: Any, field: str) -> Any:
         value = self.loader.construct_object(node, deep=True)
+        if self.is_finite:
+            self._refuse_endless(node, value, field)
         try:
             return msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError as error:
@@ -216,3 +229,21 @@ class _Reader:
             allowed = get_args(kind) if get_origin(kind) is Literal else ()
             hint = f"use one of {', '.join(map(str, allowed))}" if allowed else None
             raise self.fail(node, field, problem[0].lower() + problem[1:], hint) from None
+
+    def _refuse_endless(self, node: yaml.Node, value: Any, field: str) -> None:
+        """Refuse a number that is none or has no end, at its own line, however deep it stands in a free value."""
+        if id(node) in self.looked_at:
+            return  # an alias: what many aliases share is looked at once
+        self.looked_at.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            if isinstance(value, float) and not math.isfinite(value):
+                problem = f"`{node.value[:40]}` is no finite number"
+                raise self.fail(node, field, problem, "write a number, or leave the key out")
+        elif isinstance(node, yaml.MappingNode) and isinstance(value, dict):
+            for key, item in node.value:
+                inner = self.loader.construct_object(item, deep=True)
+                self._refuse_endless(key, self.loader.construct_object(key, deep=True), field)
+                self._refuse_endless(item, inner, f"{field}.{key.value}" if field else str(key.value))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(value, list):
+            for index, (item, inner) in enumerate(zip(node.value, value, strict=True)):
+                self._refuse_endless(item, inner, f"{field}[{index}]")

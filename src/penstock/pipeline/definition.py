@@ -114,13 +114,13 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
         return tuple(_stage(path, name, entry, home) for name, entry in plain.items())
     from penstock.base.settings import load_settings  # what names the lines of mistakes
 
-    settings = load_settings(path, DefinitionSettings)
+    settings = load_settings(path, DefinitionSettings, is_finite=False)
     document = {"stages": settings.stages, **({} if settings.vars is None else {"vars": settings.vars})}
     if needs_templates(document):
         stages = resolve_stages(path, document, root)
         entries = {name: _convert(path, name, entry) for name, entry in stages.items()}
     else:
-        entries = load_settings(path, PlainSettings).stages
+        entries = load_settings(path, PlainSettings, is_finite=False).stages
     return tuple(_stage(path, name, entry, home) for name, entry in entries.items())
 
 

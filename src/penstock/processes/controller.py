@@ -51,6 +51,8 @@ class ControllerLoop:
             begun_s = time.thread_time()
             try:
                 count = self._controller.tick()
+                if self.health.problem is not None:
+                    logger.info("the controller's tick failed: no longer")
                 self.health = ControllerHealth(
                     now_ms(),
                     count,

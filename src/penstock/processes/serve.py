@@ -30,6 +30,7 @@ from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.attempts import Attempts
 from penstock.processes.sources import ModelSource
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
@@ -42,8 +43,6 @@ from penstock.serving.traffic import Rule, text_of
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
-RETRY_S = 5.0
-"""A revision whose model could not be fetched is tried again after this long."""
 LOAD_WAIT_S = 5.0
 """So long other endpoints' changes wait for models to load; then they go on without."""
 START_WAIT_S = 60.0
@@ -164,7 +163,7 @@ class ServeProcess:
             allow=source.allow,
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
-        self._tried: dict[str, tuple[tuple[int, tuple[Rule, ...]], float]] = {}
+        self._attempts = Attempts()
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._told: dict[str, str] = {}
         self._marking, self._reporting = threading.Lock(), threading.Lock()
@@ -286,7 +285,7 @@ class ServeProcess:
             with contextlib.suppress(NotFound):
                 self._repository.withhold(endpoint)
         for endpoint in self._repository.withheld - unloaded:
-            self._tried.pop(endpoint, None)
+            self._attempts.forget(endpoint)
             with contextlib.suppress(NotFound):
                 self._repository.allow(endpoint)
 
@@ -313,7 +312,7 @@ class ServeProcess:
             message = f"its models have been loading for more than {wait_s:g} s"
             logger.warning("%s#%s is not served yet: %s", revision.endpoint, revision.number, message)
             with self._reporting:
-                if self._tried.get(revision.endpoint, ((0, ()), 0.0))[0][0] != revision.number:
+                if not self._attempts.was_made(revision.endpoint, revision.number):
                     self._report(revision, "waiting", message)
 
     def load(self, endpoint: str) -> None:
@@ -326,8 +325,7 @@ class ServeProcess:
         with self._database.read() as connection:
             revision = get_revision(connection, endpoint)
             policies = list_policies(connection)
-        policy = policies.get(endpoint)
-        rules = rules_of(policy.settings.traffic if policy else TrafficSettings())
+        rules = rules_of(policies[endpoint].settings.traffic if endpoint in policies else TrafficSettings())
         self._unloaded.discard(endpoint)
         self._repository.allow(endpoint)
         served = self._repository.served.get(endpoint)
@@ -357,36 +355,37 @@ class ServeProcess:
                 self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
 
     def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
-        tried, again_s = self._tried.get(revision.endpoint, ((0, ()), 0.0))
-        return tried != (revision.number, rules) or time.monotonic() >= again_s
+        return self._attempts.is_due(revision.endpoint, (revision.number, rules))
 
     def _take_over(self, revision: Revision, rules: tuple[Rule, ...]) -> PenstockError | None:
         """Load and serve a revision and report it; return why it is not served."""
-        message = ""
         problem: PenstockError | None = None
+        defect: Exception | None = None
         state: State = "ready"
-        again_s = float("inf")
         try:
             self._repository.apply(revision, rules)
             self._mark(revision)
         except PenstockError as error:
-            problem = error
-            message, state = error.message, "failed"
-            if isinstance(error, Unavailable):
-                state, again_s = "waiting", time.monotonic() + RETRY_S
-            logger.error("%s#%s is not served: %s", revision.endpoint, revision.number, message)
-        except Exception as error:
-            message, state = f"{type(error).__name__}: {error}", "failed"
-            problem = PenstockError(message[:500], code="serving.load_failed")
-            logger.exception("%s#%s is not served", revision.endpoint, revision.number)
-        else:
-            logger.info("%s#%s is served", revision.endpoint, revision.number)
+            problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
+        except Exception as error:  # noqa: BLE001 - a model may raise anything; it is told
+            message = f"{type(error).__name__}: {error}"[:500]
+            problem, state, defect = PenstockError(message, code="serving.load_failed"), "failed", error
+        message = "" if problem is None else problem.message
         with self._reporting:
             newest, _ = self._loading.get(revision.endpoint, (0, None))
             if revision.number >= newest:
-                self._tried[revision.endpoint] = ((revision.number, rules), again_s)
+                what = (revision.number, rules)
+                if self._attempts.note(revision.endpoint, what, message):
+                    self._tell(revision, message, defect)
                 self._report(revision, state, message)
         return problem
+
+    def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:
+        name = f"{revision.endpoint}#{revision.number}"
+        if failure:
+            logger.error("%s is not served, and tried again: %s", name, failure, exc_info=defect)
+        else:
+            logger.info("%s is served", name)
 
     def _report(self, revision: Revision, state: State, message: str) -> None:
         report = WorkerRevision(

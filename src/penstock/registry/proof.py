@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,13 @@ PREDICATE = "https://slsa.dev/verification_summary/v1"
 VERDICT = "penstock_verdict"
 ADOPTED = "penstock_adopted"
 ProofState = Literal["proven", "unsigned", "untrusted", "damaged"]
+
+
+class Difference(NamedTuple):
+    """What is recorded otherwise than it was signed: a field by its name, or a clause."""
+
+    words: str
+    is_field: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,14 +82,25 @@ def seal_verdict(verdict: Verdict, key: SigningKey, *, adopted: Mapping[str, Any
 
 
 def examine_verdict(
-    verdict: Verdict, keys: Mapping[str, PublicKey], was_called: Callable[[str, str], bool]
+    verdict: Verdict,
+    keys: Mapping[str, PublicKey],
+    was_called: Callable[[str, str], bool],
+    was_signing: Callable[[int], bool],
 ) -> Proof:
     """Say whether a verdict is what one of the keys signed.
+
+    One without a signature is damage where verdicts were signed by then: none is made without.
 
     Args:
         keys: the trusted keys, by their ids.
         was_called: whether a model (the second name) had the first name before.
+        was_signing: whether the store has a verdict that was signed when it was made, until that time.
     """
+    if verdict.envelope is None and was_signing(verdict.created_ms):
+        return Proof(
+            "damaged",
+            "its signature is gone, or it never was judged: the store has verdicts older than it that are signed",
+        )
     if verdict.envelope is None:
         return Proof("unsigned", "it is not signed; verdicts before signing were not")
     proof, statement = examine(
@@ -99,11 +117,20 @@ def examine_verdict(
     return Proof("proven", f"signed by the key {signer[:16]}", signer)
 
 
+def was_signed_at_once(envelope: str) -> bool:
+    """Say whether a verdict has a statement from when it was made: not one by which somebody vouched for it later."""
+    try:
+        predicate = read_statement(parse_envelope(envelope)).get("predicate")
+    except Corrupt:
+        return False
+    return isinstance(predicate, dict) and VERDICT in predicate and ADOPTED not in predicate
+
+
 def examine(
     envelope: str,
     keys: Mapping[str, PublicKey],
     what: str,
-    difference: Callable[[dict[str, Any]], str | None],
+    difference: Callable[[dict[str, Any]], Difference | None],
 ) -> tuple[Proof, dict[str, Any]]:
     """Say whether one of the keys signed an envelope and what is recorded is still as signed; return its statement too.
 
@@ -121,7 +148,13 @@ def examine(
         return Proof("damaged", error.message), {}
     signer = opened[1].id if opened else parsed.signatures[0].keyid
     if found is not None:
-        return Proof("damaged", f"{what} was changed after it was signed: {found}", signer), statement
+        whose = "its" if what == "it" else f"{what}'s"
+        told = (
+            f"{whose} field `{found.words}` was changed after it was signed"
+            if found.is_field
+            else f"{what} was changed after it was signed: {found.words}"
+        )
+        return Proof("damaged", told, signer), statement
     sentence = f"{what} is signed by the key {signer[:16]}"
     if opened is None:
         return Proof("untrusted", f"{sentence}, which is not trusted here", signer), statement
@@ -130,7 +163,7 @@ def examine(
 
 def _difference(
     statement: dict[str, Any], verdict: Verdict, was_called: Callable[[str, str], bool]
-) -> str | None:
+) -> Difference | None:
     """Return what a verdict's row says otherwise than its statement; None when nothing."""
     try:
         predicate, subject = statement["predicate"], statement["subject"]
@@ -140,22 +173,22 @@ def _difference(
             predicate["policy"]["digest"]["sha256"], predicate["verificationResult"],
         )  # fmt: skip
     except (KeyError, TypeError, IndexError, ValueError):
-        return "its statement is none of a verdict"
+        return Difference("its statement is none of a verdict")
     row = _signed(verdict)
     name = str(signed.get("model"))
     if name != verdict.model and was_called(name, verdict.model):
         signed["model"] = verdict.model
     for field in sorted(row.keys() | signed.keys()):
         if canonical_json(row.get(field)) != canonical_json(signed.get(field)):
-            return f"its {field.replace('_', ' ')}"
+            return Difference(field, is_field=True)
     expected = (
         STATEMENT, PREDICATE, verdict.model_digest, verdict.settings_digest,
         "PASSED" if verdict.passed else "FAILED",
     )  # fmt: skip
     if bound != expected:
-        return "what its statement is about"
+        return Difference("what its statement is about")
     if verdict.passed and any(check.is_blocking for check in verdict.checks):
-        return "it passed with a check that blocks"
+        return Difference("it passed with a check that blocks")
     return None
 
 

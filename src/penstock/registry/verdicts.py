@@ -92,6 +92,14 @@ def list_verdict_ids(
     return list(connection.execute(query).scalars())
 
 
+def signed_until(connection: sa.Connection, until_ms: int) -> Iterator[str]:
+    """Yield the signed statements of verdicts that were made until a time, oldest first."""
+    query = sa.select(verdicts.c.envelope).where(
+        verdicts.c.envelope.is_not(None), verdicts.c.created_ms <= until_ms
+    )
+    yield from connection.execute(query.order_by(verdicts.c.created_ms)).scalars()
+
+
 def count_models_judged(connection: sa.Connection, digest: str, until_ms: int) -> int:
     """Return how many different models were judged until that time on data that have a digest, such as a held-out table."""
     query = sa.select(verdicts.c.model_digest, verdicts.c.data).where(

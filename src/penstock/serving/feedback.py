@@ -34,7 +34,7 @@ def take_feedback(
         sender: who sent entries that name nobody.
 
     Raises:
-        Invalid: there are entries and none of them can be read.
+        Invalid: there are entries and none of them is one of a prediction of the endpoint.
         Unavailable: the store cannot be reached.
     """
     good: list[Label] = []
@@ -50,9 +50,9 @@ def take_feedback(
         else:
             good.append(Label(identity, identity.encode(), values, item.by or sender))
     if rejected and not good:
-        raise Invalid(
-            f"no entry could be read; the first: {rejected[0]['error']}", code="serving.bad_feedback"
-        )
+        first = rejected[0]["error"]
+        none = f"none of the {len(rejected)} entries was taken; the first: {first}"
+        raise Invalid(first if len(rejected) == 1 else none, code="serving.bad_feedback")
     counts = labels.add_labels(revision.endpoint, good) if good else LabelCounts()
     return FeedbackResult(
         accepted=counts.accepted,
@@ -68,7 +68,7 @@ def take_feedback(
 def _check_owner(identity: PredictionId, revision: Revision, item: LabelItem) -> None:
     if identity.endpoint_id not in (UNKNOWN_ENDPOINT, revision.endpoint_id & 0xFFFFFF):
         raise Invalid(
-            f"prediction {item.prediction_id} was not made by endpoint {revision.endpoint}",
+            f"prediction {item.prediction_id} is unknown: it was not made by endpoint {revision.endpoint}",
             code="serving.foreign_prediction",
         )
 

@@ -39,7 +39,7 @@ NO_URL = ""
 BATCH = "batch"
 """What such a process says beside a revision that it told of as a batch job."""
 State = Literal["ready", "failed", "waiting"]
-"""`failed` will not get better by itself; `waiting` is tried again: its files cannot be had now."""
+"""`waiting`: its files cannot be had now, or it loads still. `failed`: it does not load. Both are tried again."""
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ a model for a minute keeps nothing from being sent.
 from __future__ import annotations
 
 import atexit
+import encodings.idna  # noqa: F401 - a first look-up of a host would import it while a process may fork
 import logging
 import multiprocessing.util
 import os
@@ -40,6 +41,8 @@ ADOPT_EVERY_S = 30.0
 RETRY_S = 5.0
 """After this long an endpoint that was not there is tried again."""
 KEPT_DAYS = 28.0
+FORK_WAIT_S = 1.0
+"""So long a fork waits for what the threads are at; a server that hangs must not keep a service from forking."""
 CLOSE_S = 3.0
 """So long the end of a process waits for what it recorded to be delivered; what is left stays on disk."""
 
@@ -63,6 +66,7 @@ class Engine:
         self._told: set[str] = set()
         self._adopted_s = float("-inf")
         self._begun = False
+        self._paused: list[Background] = []
         self._make_threads()
 
     def _make_threads(self) -> None:
@@ -77,6 +81,7 @@ class Engine:
             failing="it is not known which version is wanted",
             at_once=True,
         )
+        self._threads = (self._collector, self._sender, self._follower)
 
     def add(self, endpoint: str, model: str | None, hook: Hook | None = None) -> Watched:
         """Return what watches an endpoint in this process, and begin to; the same again for the same endpoint and model."""
@@ -98,7 +103,7 @@ class Engine:
         with _adding:
             if not self._begun:
                 self._begun = True
-                for one in (self._collector, self._sender, self._follower):
+                for one in self._threads:
                     one.start()
 
     @property
@@ -236,7 +241,7 @@ class Engine:
             return
         with suppress(Exception):
             self.drain(CLOSE_S if self._sender.problem is None else 0.0)
-        for one in (self._collector, self._sender, self._follower):
+        for one in self._threads:
             one.stop(CLOSE_S)
         with suppress(Exception):
             self.spool.close()
@@ -244,18 +249,24 @@ class Engine:
             if self._place is not None:
                 self._place.close()
 
-    @property
-    def has_place(self) -> bool:
-        """Whether it was found out where observations go."""
-        return self._place is not None
-
     def before_fork(self) -> None:
-        """Let nothing of the store be open while the process forks."""
+        """Let the threads rest and nothing of the store be open while the process forks."""
+        deadline = time.monotonic() + FORK_WAIT_S
+        self._paused = [one for one in self._threads if one.pause(deadline - time.monotonic())]
         if self._place is not None:
-            self._place.before_fork()
+            self._place.before_fork(deadline)
+
+    def after_fork_in_parent(self) -> None:
+        """In the parent: go on."""
+        if self._place is not None:
+            self._place.after_fork()
+        paused, self._paused = self._paused, []
+        for one in paused:
+            one.resume()
 
     def after_fork(self) -> None:
         """In a child: begin anew with the first call, with nothing of the parent's but what is watched."""
+        self._paused = []
         if self._spool is not None:
             self._spool.after_fork()
         _left.append((self._place, self._spool))
@@ -275,6 +286,8 @@ _left: list[object] = []
 """What belongs to a parent process and must not be closed here."""
 _engine: Engine | None = None
 _guard = threading.Lock()
+_forking = threading.Lock()
+"""Held from before a fork until after it: threads that fork at the same time do so one after the other."""
 _has_hooks = False
 
 
@@ -305,18 +318,22 @@ def _close() -> None:
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     if _engine is not None:
         _engine.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    if _engine is not None and _engine.has_place:
-        _engine.place().after_fork()
+    try:
+        if _engine is not None:
+            _engine.after_fork_in_parent()
+    finally:
+        _forking.release()
 
 
 def _after_fork() -> None:
-    global _guard, _adding
-    _guard, _adding = threading.Lock(), threading.Lock()
+    global _guard, _adding, _forking
+    _guard, _adding, _forking = threading.Lock(), threading.Lock(), threading.Lock()
     numbers.renew()
     last.set(None)
     if _engine is not None:

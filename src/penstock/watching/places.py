@@ -7,6 +7,7 @@ the place cannot be reached now, and `NotFound` where it does not know the endpo
 from __future__ import annotations
 
 import threading
+import time
 from typing import Protocol
 from urllib.parse import quote
 
@@ -21,7 +22,6 @@ from penstock.serving.deployments import get_revision
 from penstock.serving.told.current import Current
 from penstock.serving.told.observations import parse_batch
 
-FORK_WAIT_S = 1.0
 API = "/api/penstock/v1"
 PACKED = {"Content-Type": "application/msgpack"}
 
@@ -46,8 +46,12 @@ class Place(Protocol):
         """
         ...
 
-    def before_fork(self) -> None:
-        """Let nothing be open, or under way, that a child would take for its own; at most a second or two."""
+    def before_fork(self, deadline: float) -> None:
+        """Let nothing be open, or under way, that a child would take for its own.
+
+        Args:
+            deadline: of the monotonic clock; what is under way then is left alone.
+        """
         ...
 
     def after_fork(self) -> None:
@@ -84,9 +88,13 @@ class StorePlace:
         with self._sending:
             self._ingest.take(parse_batch(data, is_packed=True))
 
-    def before_fork(self) -> None:
+    def before_fork(self, deadline: float) -> None:
         """Close the store's connections: SQLite in a child would take the parent's locks for its own."""
-        self._held = [one for one in (self._sending, self._looking) if one.acquire(timeout=FORK_WAIT_S)]
+        self._held = [
+            one
+            for one in (self._sending, self._looking)
+            if one.acquire(timeout=max(deadline - time.monotonic(), 0.0))
+        ]
         if len(self._held) == 2:
             self._project.database.engine.dispose()
 
@@ -148,7 +156,7 @@ class ServerPlace:
                 hint="check PENSTOCK_URI",
             ) from None
 
-    def before_fork(self) -> None:
+    def before_fork(self, deadline: float) -> None:
         """Do nothing: a child makes connections of its own."""
 
     def after_fork(self) -> None:

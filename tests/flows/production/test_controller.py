@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World, scored
@@ -16,14 +18,17 @@ from penstock.base.settings import parse_settings
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production import acting
 from penstock.flows.production.overview import overview
+from penstock.flows.production.reading import Reading
 from penstock.flows.production.responding import Controller
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import windows
+from penstock.processes.controller import ControllerLoop
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_alias_moves
-from penstock.serving.deployments import Canary
+from penstock.serving.deployments import Canary, get_revision
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 
 GUARDED = """\
@@ -105,6 +110,45 @@ def test_any_exception_in_one_endpoint_is_told_and_outlived(world: World) -> Non
         world.controller.tick()
     assert "ZeroDivisionError: by zero" in world.controller.problems["delay"]
     assert len(world.events("endpoint.not_judged")) == 1
+
+
+def test_labels_of_a_canary_that_won_count_until_newer_ones_are_enough(world: World) -> None:
+    settings = parse_settings(GUARDED, EndpointSettings, "policy")
+    world.deploy(1)
+    world.deploy(1, 2)
+    world.traffic("canary", 60, ago_s=500, quality=scored(60, 1.0))
+    world.deploy(2)
+
+    def count() -> int:
+        with world.project.database.read() as connection:
+            now = get_revision(connection, "delay")
+            reading = Reading(connection, now, settings, (now.number,), now.created_ms, now_ms())
+            found = reading.stable().labelled
+        return found.quality.label_count if found else 0
+
+    counts = [count()]
+    for ago_s in (400, 300, 200, 100):
+        world.traffic("stable", 30, ago_s=ago_s, quality=scored(30, 1.0))
+        counts.append(count())
+    # with 100 labels asked for and 3 windows judged together: the canary's fall out once newer windows have enough
+    assert counts == [60, 90, 120, 150, 120]
+
+
+def test_a_tick_that_failed_is_told_and_so_is_that_it_is_over(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "penstock")
+    loop = ControllerLoop(world.project, interval_s=0.02)
+    busy = Unavailable("busy", code="store.unavailable")
+    with patch.object(loop._controller, "tick", side_effect=[busy, busy, 0, *[0] * 10_000]):
+        loop.start()
+        deadline = time.monotonic() + 60
+        while "tick failed: no longer" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+        loop.stop()
+    told = [one.message for one in caplog.records if "tick failed" in one.message]
+    assert told == ["the controller's tick failed: busy", "the controller's tick failed: no longer"]
+    assert loop.health.problem is None
 
 
 def test_a_store_that_fails_once_loses_neither_the_breach_nor_the_rollback(world: World) -> None:

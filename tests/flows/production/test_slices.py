@@ -15,6 +15,7 @@ from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import look_around, observe
 from penstock.http.app import build_server_app
 from penstock.monitoring.guardrails.limits import SliceSettings
+from penstock.monitoring.labels import score
 from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
@@ -199,3 +200,18 @@ def test_a_relation_that_turned_within_the_windows_that_are_judged_is_told_as_co
     assert cause is not None and cause.verdict == "concept", view.routes[0].cause_untold
     assert cause.n_before == cause.n_now == 600
     assert "concept drift" in view.findings[0].sentence
+
+
+def test_quality_beyond_its_limit_and_not_surely_so_is_not_called_ok(world: World) -> None:
+    world.policy(QUALITY.replace("max_drop: 0.05, min_labels: 200", "min: 0.8, min_labels: 50"))
+    world.deploy(1)
+    world.deploy(2)
+    truth = np.zeros(100, dtype=np.int64)
+    seen = score({"prediction": truth + (np.arange(100) < 23)}, truth.tolist())
+    world.traffic("stable", 100, quality=seen)
+    (found,) = observe(world.project, "delay").findings
+    assert found.is_inconclusive and found.state == "held", found.sentence
+    (view,) = overview(world.project)
+    assert "beyond  quality: stable version 2: live accuracy is 0.77 over 100 labels" in _render(view)
+    page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
+    assert "beyond, not sure yet" in page.text

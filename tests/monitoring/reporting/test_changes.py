@@ -106,6 +106,16 @@ def test_a_constant_has_a_bar_and_an_empty_table_is_told() -> None:
     assert "no rows" in render_tables(empty)
 
 
+def test_a_change_in_too_few_rows_is_told_as_one_that_cannot_be_told() -> None:
+    few = compare_profiles(Profile.of({"flag": np.ones(5)}), Profile.of({"flag": np.zeros(3)}))
+    assert (few.features[0].state, few.changed) == ("unsure", ())
+    assert "5 rows before and 3 now are too few to tell" in few.features[0].sentence
+    assert "Too few rows to tell of flag." in few.sentence
+    assert ">unsure<" in render_tables(few)
+    many = compare_profiles(Profile.of({"flag": np.ones(500)}), Profile.of({"flag": np.zeros(300)}))
+    assert many.features[0].state == "drifted"
+
+
 def test_a_page_of_thousands_of_features_stays_small() -> None:
     rng = np.random.default_rng(0)
     wide = Profile.of({f"feature_{index}": rng.normal(size=50) for index in range(300)})

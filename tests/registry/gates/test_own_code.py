@@ -12,7 +12,7 @@ import pytest
 
 from penstock.base.errors import Conflict, Invalid, Unavailable
 from penstock.registry.gates.catalogue import OWN, find_gate, list_gates, merge_gates
-from penstock.registry.gates.settings import settings_digest
+from penstock.registry.gates.settings import settings_digest, unbound_codes
 from registry.gates.asking import Scored, ask, gates
 
 MINE = """\
@@ -133,6 +133,53 @@ def test_one_byte_of_a_gates_code_is_another_gate(root: Path) -> None:
     before = settings_digest(command, root)
     (root / "gates/lib.py").write_text("LIMIT = 4\n")
     assert settings_digest(command, root) != before
+
+
+def test_what_a_gates_code_imports_is_bound_with_it_and_what_cannot_be_told_is_said(root: Path) -> None:
+    files = {
+        "gates/__init__.py": "",
+        "gates/deep.py": "from . import lib as ours\nfrom .lib import LIMIT\nimport pandas.io\n",
+        "gates/mine.py": "from gates import deep\nimport json\ndef check(evidence):\n    import shop.prices\n",
+        "gates/shown.py": "import importlib\nimportlib.import_module('shop.prices')\n",
+        "gates/stray.py": "import sys\nsys.path.insert(0, 'elsewhere')\nimport far\n",
+        "src/shop/prices.py": "P = 1\n",
+        "src/shop/__init__.py": "",
+        "tests/unit/test_it.py": "import near\nfrom gates import deep\n",
+        "tests/unit/near.py": "N = 1\n",
+        "tests/conftest.py": "import beside\n",
+        "tests/beside.py": "",
+        "check.py": "import gates.lib\n",
+        "unread.py": "",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    gate = {"gates/lib.py", "gates/deep.py", "gates/__init__.py"}
+    shop = {"src/shop/prices.py", "src/shop/__init__.py"}
+    tests = {"tests/unit/test_it.py", "tests/unit/near.py", "tests/conftest.py", "tests/beside.py"}
+    asked = {
+        "python: gates/mine.py:check": gate | shop | {"gates/mine.py"},
+        "python: gates/shown.py:check": shop | {"gates/shown.py"},
+        "pytest: {tests: [tests/unit/test_it.py]}": gate | tests,
+        "command: {run: python check.py, files: [check.py]}": {
+            "check.py",
+            "gates/lib.py",
+            "gates/__init__.py",
+        },
+    }
+    for text, bound in asked.items():
+        entry = gates(f"  - {text}")
+        before = settings_digest(entry, root)
+        for name in (*files, "gates/lib.py"):
+            whole = (root / name).read_text()
+            (root / name).write_text(f"{whole}\nX = 1\n")
+            assert (settings_digest(entry, root) != before) == (name in bound), (text, name)
+            (root / name).write_text(whole)
+        assert settings_digest(entry, root) == before
+        assert unbound_codes(root, entry) == []
+    (told,) = unbound_codes(root, gates("  - python: gates/stray.py:check"))
+    assert told.startswith("gates/stray.py:2 runs code that it does not name in an `import`")
+    assert unbound_codes(root, gates("  - python: {check: 'gates/stray.py:check', files: [unread.py]}")) == []
 
 
 def test_a_command_passes_by_its_exit_code_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     from penstock.cli.gates.explaining import render_verdict
     from penstock.flows.models.evidence.shown import held_out_uses
     from penstock.flows.models.judging import run_gate, run_gate_on
+    from penstock.registry.gates.settings import unbound_codes
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -39,6 +40,12 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
     session.emit(
         document[0] if len(document) == 1 else document, lambda: "\n".join(map(render_verdict, verdicts))
     )
+    for sentence in dict.fromkeys(
+        told
+        for verdict in verdicts
+        for told in unbound_codes(project.root, project.settings.gates_of(verdict.model))
+    ):
+        session.note(f"warning: {sentence}. List such files under its `files` in penstock.yaml.")
     with project.database.read() as connection:
         for verdict in verdicts:
             if uses := held_out_uses(project, connection, verdict):

@@ -158,7 +158,10 @@ def _render(view: EndpointView) -> str:
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
-    lines += [f"{words[one.state]:6}  {one.kind}: {one.sentence}" for one in view.findings]
+    lines += [
+        f"{'beyond' if one.is_inconclusive else words[one.state]:6}  {one.kind}: {one.sentence}"
+        for one in view.findings
+    ]
     return "\n".join(lines)
 
 

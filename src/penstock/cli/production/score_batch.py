@@ -35,7 +35,11 @@ TOLD_MAX = 5
     help="Rows after which what was done is kept: at most so many, or what took ten seconds, a kill makes anew.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is at OUT.")
-@click.option("--restart", is_flag=True, help="Discard the parts of an interrupted job and begin anew.")
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Discard the parts of an interrupted job and begin anew; rows that it recorded stay counted.",
+)
 @click.option("--allow-bad-rows", is_flag=True, help="Exit 0 though some rows have no answer.")
 @click.option(
     "--executor",
@@ -103,7 +107,7 @@ def _document(done: Scored) -> object:
 
 
 def _render(done: Scored) -> str:
-    rate = f", {done.rows / done.seconds:,.0f} rows/s" if done.seconds else ""
+    rate = f", {done.new_rows / done.seconds:,.0f} rows/s" if done.seconds else ""
     lines = [
         f"{done.out}: {done.answered:,} of {counted(done.rows, 'row')} answered by {done.model} in {done.seconds:g} s{rate}"
     ]

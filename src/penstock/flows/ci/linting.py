@@ -22,7 +22,7 @@ from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.settings import ModelSettings
 from penstock.project.worktree import require_git
-from penstock.registry.gates.settings import GateEntry
+from penstock.registry.gates.settings import GateEntry, unbound_codes
 
 SHOWN = 3
 OWN_FILES = (".dvc", "dvc.yaml", "dvc.lock", SETTINGS_FILE)
@@ -179,6 +179,11 @@ def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]
     if ended is not None and ended.waiver is not None:
         sentence = f"the waiver of the gate {ended.kind} of {model.name} ended on {ended.waiver.until}"
         return Check("gates", "missing", sentence, "mend what it was about, or take it out of penstock.yaml")
+    told = unbound_codes(project.root, gates)
+    if told:
+        return Check(
+            "gates", "missing", told[0], "list those files under the check's `files` in penstock.yaml"
+        )
     return Check("gates", "ok", f"{counted(len(gates), 'gate')} of {model.name}")
 
 

@@ -24,8 +24,8 @@ from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.gates.judge import DOORS
 from penstock.registry.gates.settings import GateEntry, settings_digest
 from penstock.registry.package import digest_manifest
-from penstock.registry.proof import Proof, examine_verdict, seal_verdict
-from penstock.registry.verdicts import add_envelope, find_verdict, was_called
+from penstock.registry.proof import Proof, examine_verdict, seal_verdict, was_signed_at_once
+from penstock.registry.verdicts import add_envelope, find_verdict, signed_until, was_called
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class VerdictRule:
 
     def examine(self, connection: sa.Connection, verdict: Verdict) -> Proof:
         """Say whether a verdict is proof here."""
-        return examine_verdict(verdict, self.keys, partial(was_called, connection))
+        return _examine(connection, verdict, self.keys)
 
     def holds(self, connection: sa.Connection) -> Callable[[Verdict], bool]:
         """Return what says whether a verdict is proof here."""
@@ -123,8 +123,15 @@ class VerdictRule:
         return None
 
 
+def _examine(connection: sa.Connection, verdict: Verdict, keys: Mapping[str, PublicKey]) -> Proof:
+    def was_signing(until_ms: int) -> bool:
+        return any(map(was_signed_at_once, signed_until(connection, until_ms)))
+
+    return examine_verdict(verdict, keys, partial(was_called, connection), was_signing)
+
+
 def _no_proof(version: ModelVersion, start: str, proof: Proof, verdict: Verdict) -> Refused:
-    ref, sentence = version.ref, f"{start}: of its verdict, {proof.sentence}"
+    ref, sentence = version.ref, f"{start}: its verdict is no proof: {proof.sentence}"
     if proof.state == "unsigned":
         hint = f"penstock gate run {ref} judges it anew; penstock gate adopt {ref} vouches for the verdict as it is"
         return _refusal(version, sentence, "gate.verdict_unsigned", hint, verdict)
@@ -177,7 +184,7 @@ def require_unbroken(project: Project, connection: sa.Connection, version: Model
         verdict = find_verdict(connection, version.model, version.digest)
         if verdict is None:
             return
-        proof = examine_verdict(verdict, project.keys.trusted, partial(was_called, connection))
+        proof = _examine(connection, verdict, project.keys.trusted)
     except Corrupt as error:
         raise _refusal(version, f"{start}: {error.message}", error.code, error.hint or "") from None
     has_gates = bool(project.readable_settings.gates_of(version.model))
@@ -225,6 +232,7 @@ def adopt_verdict(project: Project, version: ModelVersion) -> Verdict:
 
     Raises:
         Conflict: there is none, or it is signed.
+        Refused: it was made when verdicts were signed already.
         Corrupt: its row cannot be read.
     """
     with project.database.write() as connection:
@@ -235,6 +243,9 @@ def adopt_verdict(project: Project, version: ModelVersion) -> Verdict:
                 code="gate.nothing_to_adopt",
                 hint=f"penstock gate {'run' if verdict is None else 'show'} {version.ref}",
             )
+        proof = _examine(connection, verdict, project.keys.trusted)
+        if proof.state == "damaged":
+            raise _no_proof(version, f"{version.ref} has nothing to vouch for", proof, verdict)
         adopted = {"actor": project.actor, "time_ms": now_ms()}
         signed = seal_verdict(verdict, project.keys.signing_key(), adopted=adopted)
         add_envelope(connection, signed)

@@ -95,7 +95,7 @@ def _named(repo: DataRepository, kind: str) -> list[str]:
     """Return the files that definitions name outside of stages."""
     found = []
     for path in find_definitions(repo):
-        named = getattr(load_settings(path, DefinitionSettings), kind) or []
+        named = getattr(load_settings(path, DefinitionSettings, is_finite=False), kind) or []
         home = path.parent.relative_to(repo.root)
         found += [(home / str(name)).as_posix() for name in named if isinstance(name, str)]
     return found

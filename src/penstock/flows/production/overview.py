@@ -67,9 +67,8 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One guardrail's finding. `state` is breached, held or unjudged; `unjudged` says why not.
-
-    `action` is what a breach of it calls for, and `end_s` when the traffic ended that was judged.
+    """One guardrail's finding. `state` is breached, held or unjudged; `unjudged` says why not. `action` is what a breach calls
+    for, `end_s` when the traffic ended that was judged, `is_inconclusive` that quality is beyond its limit, not surely so yet.
     """
 
     kind: str
@@ -81,6 +80,7 @@ class FindingView(msgspec.Struct, frozen=True, kw_only=True):
     unjudged: Unjudged | None = None
     action: Literal["alert", "rollback"] = "alert"
     end_s: int = 0
+    is_inconclusive: bool = False
 
 
 class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +250,7 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
                 unjudged=one.unjudged,
                 action="rollback" if calls_for_rollback(seen.look, one, seen.settings) else "alert",
                 end_s=one.end_s,
+                is_inconclusive=one.is_inconclusive,
             )
             for one in seen.findings
         ),

@@ -118,6 +118,11 @@ def _is_near(one: FeatureDrift, limit: DriftLimit) -> bool:
     return not _has_drifted(one, limit) and max(shares) >= limit.resolve_below
 
 
+def is_over_limit(one: FeatureDrift, limit: DriftLimit) -> bool:
+    """Whether a measure is over its limit, be it by chance."""
+    return any(measure.observed > measure.limit for measure in _measures(one, limit))
+
+
 def excess_of(one: FeatureDrift, limit: DriftLimit) -> float:
     """Return how far a feature is over what it may be, as a ratio; the largest of its measures."""
     return max(measure.excess for measure in _measures(one, limit))

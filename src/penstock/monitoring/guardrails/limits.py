@@ -133,8 +133,9 @@ class QualityLimit(msgspec.Struct, frozen=True, kw_only=True):
     worse by more than `max_drop`; for losses (brier, log_loss, calibration_error, mae, rmse, mape) that is a rise.
     `min`, for losses `max`, is the worst that any version may be, canary or stable. `against` limits `max_drop` to one
     comparison: a canary's with the stable version (`stable`), or the stable version's with its offline evaluation
-    (`offline`), which needs more labels where they come in bunches. Labels count that come within `horizon_s` of their
-    prediction's window, however much traffic came since.
+    (`offline`), which needs more labels where they come in bunches. A label counts whose prediction is at most
+    `horizon_s` old, however much traffic came since; of the stable version those of the newest windows with labels, as
+    many as are judged together, and of older ones until there are `min_labels`.
     """
 
     metric: str

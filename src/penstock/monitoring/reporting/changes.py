@@ -15,18 +15,19 @@ import numpy.typing as npt
 
 from penstock.base.numbers import counted
 from penstock.monitoring.drift import FeatureDrift, compare
-from penstock.monitoring.guardrails.drift import excess_of
+from penstock.monitoring.guardrails.drift import excess_of, is_over_limit
 from penstock.monitoring.profile import ColumnProfile, NumberColumn, Profile, TextColumn
 from penstock.monitoring.settings import DriftLimit
 
-State = Literal["drifted", "steady", "new", "gone", "retyped", "empty"]
+State = Literal["drifted", "unsure", "steady", "new", "gone", "retyped", "empty"]
+"""`unsure` is over a limit, and by no more than chance explains in so few rows."""
 BARS = 20
 BARS_WHOLE = 32
 """Of whole numbers: as many as months, hours and days of a month have one each."""
 TEXTS = 10
 MOST_BEYOND = 0.02
 """Share of the reference that the outermost bars of a number stand for on each side."""
-ORDER: tuple[State, ...] = ("retyped", "gone", "new", "drifted", "steady", "empty")
+ORDER: tuple[State, ...] = ("retyped", "gone", "new", "drifted", "unsure", "steady", "empty")
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -96,7 +97,7 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changed(self) -> tuple[FeatureChange, ...]:
         """The features that are not what they were."""
-        return tuple(one for one in self.features if one.state not in ("steady", "empty"))
+        return tuple(one for one in self.features if one.state not in ("unsure", "steady", "empty"))
 
     @property
     def sentence(self) -> str:
@@ -104,13 +105,20 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
         if not self.reference_rows or not self.current_rows:
             return "One of the two has no rows, so nothing can be compared."
         names = [one.name for one in self.changed]
-        left_out = f" {self.note}" if self.left_out else ""
+        unsure = [one.name for one in self.features if one.state == "unsure"]
+        left_out = f" Too few rows to tell of {_listed(unsure)}." if unsure else ""
+        left_out += f" {self.note}" if self.left_out else ""
         if not names:
             return (
                 f"None of {counted(len(self.features), 'feature')} changed by more than the limits.{left_out}"
             )
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"{len(names)} of {counted(len(self.features), 'feature')} changed: {shown}.{left_out}"
+        return (
+            f"{len(names)} of {counted(len(self.features), 'feature')} changed: {_listed(names)}.{left_out}"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def compare_profiles(
@@ -142,7 +150,9 @@ def _change(
     before, now = reference.column(name), current.column(name)
     excess = excess_of(drift, limit) if drift is not None else 0.0
     state = _state(before, now, excess)
-    told = drift if state in ("drifted", "steady") else None
+    if state == "steady" and drift is not None and _has_too_few(drift, limit):
+        state = "unsure"
+    told = drift if state in ("drifted", "unsure", "steady") else None
     return FeatureChange(
         name=name,
         state=state,
@@ -174,6 +184,11 @@ def _state(before: ColumnProfile | None, now: ColumnProfile | None, excess: floa
     return "drifted" if excess > 1 else "steady"
 
 
+def _has_too_few(drift: FeatureDrift, limit: DriftLimit) -> bool:
+    """Whether a feature is over a limit that a guardrail would not judge in so few rows."""
+    return min(drift.n_reference, drift.n_current) < limit.min_rows and is_over_limit(drift, limit)
+
+
 def _sentence(
     state: State, drift: FeatureDrift | None, reference: Profile, current: Profile, name: str
 ) -> str:
@@ -195,6 +210,9 @@ def _sentence(
     if drift.unseen_ratio is not None and drift.unseen_ratio >= 0.005:
         parts.append(f"{drift.unseen_ratio:.1%} never seen before")
     told = "; ".join(part for part in parts if part)
+    if state == "unsure":
+        rows = f"{counted(drift.n_reference, 'row')} before and {drift.n_current} now are too few to tell"
+        return f"{told}; {rows}" if told else rows
     return told or ("as before" if state == "steady" else "its values are spread otherwise than before")
 
 

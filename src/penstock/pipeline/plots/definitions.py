@@ -73,7 +73,7 @@ def load_definitions(repo: DataRepository) -> list[PlotDefinition]:
     for path in find_definitions(repo):
         home = path.parent.relative_to(repo.root).as_posix()
         home = "" if home == "." else home
-        declared = load_settings(path, DefinitionSettings).plots
+        declared = load_settings(path, DefinitionSettings, is_finite=False).plots
         for name, properties in _items(declared, str(path)):
             one = _top_level(name, properties, home, str(path))
             found[one.id] = one

@@ -5,13 +5,13 @@ Only `python FILE.py` and `python -m MODULE` are understood, and only what an `i
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from penstock.data.formats.imports import find_module, imported_files
 from penstock.pipeline.stage import Stage
 
 _PYTHON = re.compile(r"(?:.*/)?python(?:\d(?:\.\d+)?)?$")
@@ -27,13 +27,9 @@ def unlisted_modules(root: Path, stage: Stage) -> tuple[str, ...]:
     listed = [os.path.normpath(root / path) for path in stage.reads]
     found: dict[str, None] = {}
     for program, places in _programs(root / stage.directory, stage.commands):
-        pending, seen = [program], {program}
-        while pending and len(seen) < MOST_MODULES:
-            for path in _imports(pending.pop(), places):
-                if path not in seen and path.is_relative_to(root):
-                    seen.add(path)
-                    pending.append(path)
-        for path in sorted(seen - {program}):
+        for path in imported_files(root, (program,), places, most=MOST_MODULES):
+            if path == program:
+                continue
             if not any(str(path) == one or str(path).startswith(f"{one}{os.sep}") for one in listed):
                 found[path.relative_to(root).as_posix()] = None
     return tuple(found)
@@ -52,7 +48,7 @@ def _programs(directory: Path, commands: tuple[str, ...]) -> Iterator[tuple[Path
             rest = iter(words[at + 1 :])
             for option in rest:
                 if option == "-m":
-                    place = _find(next(rest, ""), (directory,))
+                    place = next(find_module(next(rest, ""), (directory,)), None)
                     if place is not None:
                         main = place.with_name("__main__.py")
                         is_package = place.name == "__init__.py" and main.is_file()
@@ -65,44 +61,3 @@ def _programs(directory: Path, commands: tuple[str, ...]) -> Iterator[tuple[Path
                     if place.suffix == ".py" and place.is_file():
                         yield place, (place.parent,)
                     break
-
-
-def _imports(file: Path, places: tuple[Path, ...]) -> Iterator[Path]:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names, level, inside = [alias.name for alias in node.names], 0, False
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
-            level, inside = node.level, True
-        else:
-            continue
-        around = (file.parents[level - 1],) if level and level <= len(file.parents) else places
-        for name in filter(None, names):
-            yield from _along(name, around)
-        if inside and level and (start := around[0] / "__init__.py").is_file():
-            yield start
-
-
-def _along(name: str, places: tuple[Path, ...]) -> Iterator[Path]:
-    """Yield the files that importing a dotted name runs: its packages' and its own."""
-    parts = name.split(".")
-    for count in range(1, len(parts) + 1):
-        found = _find(".".join(parts[:count]), places)
-        if found is not None:
-            yield found
-
-
-def _find(name: str, places: tuple[Path, ...]) -> Path | None:
-    if not name or not all(part.isidentifier() for part in name.split(".")):
-        return None
-    for place in places:
-        base = place.joinpath(*name.split("."))
-        for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-            if path.is_file():
-                return path
-    return None

@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.base.signing import PublicKey, SigningKey, seal
 from penstock.registry.entities import ModelVersion, Provenance
-from penstock.registry.proof import STATEMENT, Proof, examine
+from penstock.registry.proof import STATEMENT, Difference, Proof, examine
 
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:penstock:pipeline:v1"
@@ -104,23 +104,23 @@ def examine_provenance(
 
 def _difference(
     statement: dict[str, Any], version: ModelVersion, was_called: Callable[[str, str], bool]
-) -> str | None:
+) -> Difference | None:
     try:
         signed = dict(statement["predicate"][VERSION])
         name = str(signed.pop("model"))
         subjects = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
         kinds = (statement["_type"], statement["predicateType"])
     except (KeyError, TypeError, ValueError):
-        return "its statement is none of a version"
+        return Difference("its statement is none of a version")
     row = _signed(version)
     if name != row.pop("model") and not was_called(name, version.model):
-        return f"it is of {name}"
+        return Difference(f"it is of {name}")
     if kinds != (STATEMENT, PREDICATE):
-        return "its statement is none of provenance"
+        return Difference("its statement is none of provenance")
     files = {f"{name}/{file.path}": file.sha256 for file in version.manifest.files}
     if subjects != {name: version.digest, **files}:
-        return "it is of other files"
-    return next((key for key in row if signed.get(key) != row[key]), None)
+        return Difference("it is of other files")
+    return next((Difference(key, is_field=True) for key in row if signed.get(key) != row[key]), None)
 
 
 def _signed(version: ModelVersion) -> dict[str, Any]:

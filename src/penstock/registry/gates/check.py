@@ -311,6 +311,10 @@ def _nothing(_settings: Any) -> tuple[str, ...]:
     return ()
 
 
+def _nothing_beside(_settings: Any, _root: Path) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Gate:
     """A kind of check.
@@ -320,7 +324,9 @@ class Gate:
         check: says what of the evidence; what cannot be checked is an `error` or raises, and never passes.
         title: what one check of the kind is called.
         tables: tables of the tree that it reads, which have to be as the pipeline made them.
-        files: files of the tree, such as code, whose content is part of the settings that a verdict is bound to.
+        files: files of the tree, such as code, whose content is part of the settings that a verdict is bound to; so is
+            what Python files among them import.
+        beside: further such files that nobody names and that need not be, as pytest's `conftest.py`; given the root.
         written: the settings as a verdict is bound to them.
         short: makes settings of a text where penstock.yaml gives no mapping.
     """
@@ -330,5 +336,6 @@ class Gate:
     title: Callable[[Any], str]
     tables: Callable[[Any], tuple[str, ...]] = _nothing
     files: Callable[[Any], tuple[str, ...]] = _nothing
+    beside: Callable[[Any, Path], tuple[str, ...]] = _nothing_beside
     written: Callable[[Any], Any] = msgspec.to_builtins
     short: Callable[[str], msgspec.Struct] | None = None

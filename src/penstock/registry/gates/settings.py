@@ -12,6 +12,7 @@ from penstock.base.digest import digest_file, digest_value
 from penstock.registry.entities import Severity, Waiver
 from penstock.registry.gates.catalogue import RESERVED, find_gate, list_gates
 from penstock.registry.gates.check import Gate
+from penstock.registry.gates.code import bound_files, unbound_code
 
 
 class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,9 +94,15 @@ def settings_digest(gates: tuple[GateEntry, ...], root: Path) -> str:
     """
     written: list[dict[str, Any]] = []
     for entry in gates:
-        files = {name: _digest(root / name) for name in entry.gate.files(entry.settings)}
+        files = {name: _digest(root / name) for name in bound_files(entry.gate, entry.settings, root)}
         written.append({**entry.written(), **({"files": files} if files else {})})
     return digest_value(written)
+
+
+def unbound_codes(root: Path, gates: Sequence[GateEntry]) -> list[str]:
+    """Say of each gate where it runs code that no verdict can be bound to."""
+    found = (unbound_code(entry.gate, entry.settings, root) for entry in gates)
+    return [sentence for sentence in found if sentence is not None]
 
 
 def _digest(path: Path) -> str | None:

@@ -139,7 +139,7 @@ class LiveRecorder:
                 self._payloads.close()
 
     def _run(self) -> None:
-        early = 0
+        early, is_waiting = 0, False
         while True:
             pause_s = 0.0
             if early >= EARLY_MAX:
@@ -155,9 +155,15 @@ class LiveRecorder:
                 with behind_others():
                     self.flush()
             except PenstockError as error:
+                is_waiting = True
                 logger.warning("monitoring data wait for the store: %s", error.message)
             except Exception:
+                is_waiting = True
                 logger.exception("a flush of monitoring data failed")
+            else:
+                if is_waiting:
+                    logger.info("monitoring data wait for the store: no longer, what waited is written")
+                is_waiting = False
 
     def _interval_s(self) -> float:
         """Return the time between flushes: the shortest that is asked for."""

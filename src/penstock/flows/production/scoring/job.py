@@ -130,17 +130,21 @@ class Parts:
         self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(job))
         return job
 
-    def resume(self, job: Job, asked: Asked) -> Job:
+    def resume(self, job: Job, asked: Asked, read: int) -> Job:
         """Take over a job that was begun by a process that is gone.
+
+        Args:
+            read: of so many tables rows are in its parts, or may be; the others may have changed, as one that was mended.
 
         Raises:
             Conflict: it is another job, or its process still runs.
         """
-        if job.format != FORMAT or job.asked != asked:
+        before, now = (msgspec.structs.replace(one, tables=one.tables[:read]) for one in (job.asked, asked))
+        if job.format != FORMAT or before != now:
             raise Conflict(
-                f"{self._url} holds parts of another job ({_difference(job.asked, asked)})",
+                f"{self._url} holds parts of another job ({_difference(before, now)})",
                 code="batch.other_job",
-                hint="--restart discards them and begins anew",
+                hint="--restart discards them and begins anew; rows that they recorded stay counted",
             )
         if job.host == socket.gethostname() and job.pid != os.getpid() and is_running(job.pid):
             raise Conflict(
@@ -148,7 +152,7 @@ class Parts:
                 code="batch.runs",
                 hint="wait for it, or end it and run the same command again",
             )
-        mine = msgspec.structs.replace(job, host=socket.gethostname(), pid=os.getpid())
+        mine = msgspec.structs.replace(job, asked=asked, host=socket.gethostname(), pid=os.getpid())
         self._backend.put(f"{self.prefix}/job.json", msgspec.json.encode(mine))
         return mine
 

@@ -39,6 +39,27 @@ def read_parts(path: Path, wanted: Wanted, *, rows: int, skip: int = 0) -> Itera
         raise unreadable(path, error, hint=HINT) from None
 
 
+def check_table(path: Path, wanted: Wanted, rows: int) -> None:
+    """Check what a table's end or beginning tells: that it is one, and that its columns are those that are needed.
+
+    Args:
+        rows: so many lines of JSON are looked at.
+
+    Raises:
+        Invalid: as `read_parts`.
+    """
+    try:
+        if path.suffix.lower() in {".jsonl", ".ndjson"}:
+            next(parts_of_lines(path, wanted, rows, 0), None)
+        elif path.suffix.lower() == ".csv":
+            names, _ = open_records(path)
+            _chosen(wanted, names, path)
+        else:
+            _chosen(wanted, pl.scan_parquet(path, glob=False).collect_schema().names(), path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise unreadable(path, error, hint=HINT) from None
+
+
 def _exactly(chunks: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     """Yield the same rows in frames of `rows`, but for the last one."""
     waiting: list[pl.DataFrame] = []

@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 import polars as pl
 
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Corrupt, Invalid, PenstockError
 from penstock.base.numbers import counted
 from penstock.base.threads import read_ahead, thread_pool
 from penstock.flows.models.folders import RegistrySource, files_of_folder
@@ -38,7 +38,7 @@ from penstock.flows.production.scoring.places import (
     open_place,
     require_apart,
 )
-from penstock.flows.production.scoring.reading import read_parts
+from penstock.flows.production.scoring.reading import check_table, read_parts
 from penstock.flows.production.scoring.recording import Recording, choose_endpoint
 from penstock.flows.production.scoring.rows import Asked as AskedRows
 from penstock.flows.production.scoring.rows import rows_of
@@ -74,7 +74,10 @@ class Request:
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """How a batch job went. `bad` rows could not be asked about, for `failed` ones the model raised."""
+    """How a batch job went. `bad` rows could not be asked about, for `failed` ones the model raised.
+
+    `new_rows` of the `rows` are this run's, `kept_parts` of the `parts` were there from before; `seconds` are this run's.
+    """
 
     model: str
     out: str
@@ -87,6 +90,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None
     kept_parts: int
     parts: int
+    new_rows: int
     seconds: float
     model_seconds: float
     notes: tuple[str, ...]
@@ -174,9 +178,11 @@ class _Run:
         kept = len(self._done)
         try:
             self._score()
-        except PenstockError:
+        except PenstockError as error:
             if not self._done and not self._is_broken:  # nothing was recorded: the next job is a new one
                 self._parts.discard()
+            elif self._done:
+                self._tell_kept(error)
             raise
         assemble(self._target, self._parts, len(self._done), self._scratch)
         self._parts.discard()
@@ -215,28 +221,90 @@ class _Run:
             suffix=self._target.suffix or ".parquet",
             endpoint=self._endpoint,
         )
+        if request.restart:
+            self._note_discarded()
         before = None if request.restart else self._parts.find()
         if before is not None:
-            self._job = self._parts.resume(before, asked)
             self._done = self._parts.finished()
+            self._job = self._parts.resume(before, asked, self._tables_read(before))
+            self._try(self._check_tables)
             return
         require_free(self._target, overwrite=request.overwrite)
+        self._check_tables()
         watching = None if self._recording is None else self._recording.watching()
         self._job = self._parts.begin(asked, watching)
 
-    def _read(self) -> Generator[tuple[int, Part, int, AskedRows], None, None]:
-        """Yield what was not finished: the table's number, its rows, the number of the first, and what is asked."""
+    def _tables_read(self, job: Job) -> int:
+        """Return of how many tables rows are in the parts, or in one that was recorded and not finished."""
+        read = self._done[-1].table + 1 if self._done else 0
+        is_under_way = self._recording is not None and job.watching is not None
+        if is_under_way and self._recording and self._recording.recorded_rows(job.id, len(self._done)):
+            read += 1
+        return read
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Do what may fail before a row is read, and say what was kept."""
+        try:
+            work()
+        except PenstockError as error:
+            if self._done:
+                self._tell_kept(error)
+            raise
+
+    def _tell_kept(self, error: PenstockError) -> None:
+        """Say with an error what was recorded before it, and how the job goes on."""
+        kept = counted(sum(one.rows for one in self._done), "row")
+        recorded = f" and recorded for endpoint {self._endpoint}" if self._endpoint else ""
+        said = f"{kept} before it are kept{recorded}: run the same command again when it is mended"
+        error.hint = f"{error.hint}; {said}" if error.hint else said
+
+    def _note_discarded(self) -> None:
+        """Say that what an earlier job recorded stays, where its parts are discarded."""
+        try:
+            before = self._parts.find()
+        except Corrupt:
+            return
+        if before is None or before.watching is None:
+            return
+        done = self._parts.finished()
+        under_way = self._recording.recorded_rows(before.id, len(done)) if self._recording else None
+        count = sum(one.rows for one in done) + (under_way or 0)
+        if count:
+            self._notes.append(
+                f"{counted(count, 'row')} of the discarded parts stay counted for endpoint {before.watching.endpoint}"
+            )
+
+    def _check_tables(self) -> None:
+        """Read the footers, headings and first lines of tables on this machine's disk before the first row is recorded."""
         first = self._done[-1].table if self._done else 0
-        signature = self._model.signature
-        columns = signature.inputs
+        wanted, rows = self._wanted, self._bunch_rows
+        for table in self._tables[first:]:
+            path = self._source.path_of(
+                f"{self._source.key}/{table.name}" if table.name else self._source.key
+            )
+            if path is not None:
+                check_table(path, wanted, rows)
+
+    @property
+    def _bunch_rows(self) -> int:
+        return -(-self._request.part_rows // -(-self._request.part_rows // BUNCH_ROWS))
+
+    @property
+    def _wanted(self) -> Wanted:
+        columns = self._model.signature.inputs
         is_matrix = any(column.is_tensor for column in columns)
-        wanted = Wanted(
+        return Wanted(
             tuple(column.name for column in columns),
             self._request.columns,
             tuple(column.name for column in columns if column.datatype == "BYTES" and not is_matrix),
             everything=is_matrix,
         )
-        bunch_rows = -(-self._request.part_rows // -(-self._request.part_rows // BUNCH_ROWS))
+
+    def _read(self) -> Generator[tuple[int, Part, int, AskedRows], None, None]:
+        """Yield what was not finished: the table's number, its rows, the number of the first, and what is asked."""
+        first = self._done[-1].table if self._done else 0
+        signature = self._model.signature
+        wanted, bunch_rows = self._wanted, self._bunch_rows
         for number in range(first, len(self._tables)):
             row = self._done[-1].next_row if self._done and number == first else 0
             with on_disk(self._source, self._tables[number], self._scratch) as path:
@@ -295,6 +363,7 @@ class _Run:
             endpoint=self._endpoint,
             kept_parts=kept,
             parts=len(self._done),
+            new_rows=sum(one.rows for one in self._done[kept:]),
             seconds=round(seconds, 3),
             model_seconds=round(self._model_s, 3),
             notes=tuple(self._notes),

@@ -121,9 +121,22 @@ def _outcome(gate: PytestGate, content: bytes, lines: list[str], evidence: Evide
     )
 
 
+def _beside(gate: PytestGate, root: Path) -> tuple[str, ...]:
+    """Return what pytest runs with the tests unasked: `conftest.py` above them, and the packages that they lie in."""
+    found: dict[str, None] = {}
+    for name in gate.tests:
+        for folder in PurePosixPath(name).parents:
+            for file in ("conftest.py", "__init__.py"):
+                path = (folder / file).as_posix()
+                if (root / path).is_file():
+                    found[path] = None
+    return tuple(found)
+
+
 GATE = Gate(
     settings=PytestGate,
     check=check_pytest,
     title=lambda gate: ", ".join(gate.tests)[:80],
     files=lambda gate: (*gate.tests, *gate.files),
+    beside=_beside,
 )
