@@ -19,7 +19,7 @@ import yaml
 from pages import Unreadable, check_command, commands_of
 from penstock.base.settings import parse_settings
 from penstock.cli.catalogue import COMMANDS
-from penstock.cli.output import EXIT_CODES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from penstock.cli.output import EXIT_CODES, EXIT_FAILED, EXIT_HELD, EXIT_INTERRUPTED, EXIT_USAGE
 from penstock.http.errors import CODES, STATUSES
 from penstock.project.settings import ProjectSettings
 from penstock.registry.gates.settings import GateEntry
@@ -214,7 +214,7 @@ def test_the_example_of_the_settings_page_is_valid() -> None:
 def test_every_exit_code_and_status_is_documented() -> None:
     text = ERRORS_PAGE.read_text(encoding="utf-8")
     exits, _, statuses = text.partition("## HTTP statuses")
-    codes = {code for _, code in EXIT_CODES} | {0, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED}
+    codes = {code for _, code in EXIT_CODES} | {0, EXIT_FAILED, EXIT_USAGE, EXIT_HELD, EXIT_INTERRUPTED}
     assert {int(one) for one in re.findall(r"^\| (\d+) \|", exits, re.MULTILINE)} == codes
     known = {*(status for _, status in STATUSES), *CODES.values(), HTTPStatus.INTERNAL_SERVER_ERROR}
     assert {int(one) for one in re.findall(r"^\| (\d+) \|", statuses, re.MULTILINE)} == {
