@@ -26,7 +26,12 @@ def tables_of(bench: Bench) -> Path:
 
 def test_what_an_end_or_a_heading_tells_is_found_before_a_row_is_recorded(bench: Bench) -> None:
     folder = tables_of(bench)
-    for name, text in (("b.parquet", "no parquet"), ("d.csv", "a,b\n1,2\n"), ("d.jsonl", "no json\n")):
+    for name, text in (
+        ("a.parquet", "no parquet"),
+        ("b.parquet", "no parquet"),
+        ("d.csv", "a,b\n1,2\n"),
+        ("d.jsonl", "no json\n"),
+    ):
         whole = (folder / name).read_bytes() if (folder / name).exists() else None
         (folder / name).write_text(text)
         with pytest.raises(Invalid, match=name):

@@ -275,10 +275,13 @@ class _Run:
             )
 
     def _check_tables(self) -> None:
-        """Read the footers, headings and first lines of tables on this machine's disk before the first row is recorded."""
+        """Read the footers, headings and first lines of tables on this machine's disk before the first row is recorded.
+
+        The first one is left out: it is read before anything is recorded.
+        """
         first = self._done[-1].table if self._done else 0
         wanted, rows = self._wanted, self._bunch_rows
-        for table in self._tables[first:]:
+        for table in self._tables[first + 1 :]:
             path = self._source.path_of(
                 f"{self._source.key}/{table.name}" if table.name else self._source.key
             )
