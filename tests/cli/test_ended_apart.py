@@ -8,6 +8,9 @@ import subprocess
 import sys
 from functools import partial
 
+import pytest
+
+from penstock.base.errors import Invalid
 from penstock.project.worktree import clean_worktree
 from penstock.workspace import open_workspace
 from stories.live import is_running, wait_until
@@ -72,3 +75,13 @@ def test_a_report_names_no_path_of_the_tree_that_is_gone(desk: Desk) -> None:
     desk.commit_all()
     steps = {one["name"]: one for one in desk.json("ci", "run", code=1)["steps"]}
     assert steps["gate"]["sentence"] == "penstock.yaml has no `model:` section"
+    desk.put({"penstock.yaml": "project: p\ngates: [{drift: {psi_max: .nan}}]\n"})
+    desk.commit_all()
+    desk.put({"penstock.yaml": "project: p\n"})
+    project = open_workspace(desk.root)
+    with pytest.raises(Invalid) as caught, clean_worktree(project, "HEAD", "ci"):
+        pass
+    project.close()
+    assert caught.value.message == "penstock.yaml:2: `.nan` is no finite number in `gates[0].drift.psi_max`"
+    assert (caught.value.fields["file"], str(caught.value)) == ("penstock.yaml", caught.value.message)
+    assert "worktrees" not in str(caught.value.hint)

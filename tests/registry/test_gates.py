@@ -86,7 +86,7 @@ CHAMPION = "  - champion: {metric: roc_auc, max_drop: 0.01, resamples: 300}"
 
 def champion_sentence(text: str, rows: Rows) -> str:
     (found,) = run_checks(gates(text), Evidence(Path(), {}, rows))
-    assert found.status == "fail"
+    assert found.status == "error"
     return found.sentence
 
 
@@ -150,7 +150,7 @@ def test_the_champion_check_tells_better_equal_and_worse_apart() -> None:
 
 
 def test_too_few_rows_do_not_pass() -> None:
-    assert judge(CHAMPION, Rows(0.1, 1.5, count=50)) == ["fail"]
+    assert judge(CHAMPION, Rows(0.1, 1.5, count=50)) == ["error"]
 
 
 def test_what_cannot_be_checked_is_an_error_and_does_not_pass(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, PenstockError
 from penstock.base.git import Git, find_git_root
 from penstock.base.running import is_running
 from penstock.pipeline.running.survivors import end_survivors
@@ -24,6 +24,8 @@ from penstock.project.settings import load_project_settings
 @contextmanager
 def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Project]:
     """Yield the project as it is at `commit`, in a tree of its own that shares store and cache.
+
+    Errors, also of what is done with it, name files by their places in the project: the tree is gone when they are read.
 
     Raises:
         Invalid: the project is not in a git repository, or is not there at that commit.
@@ -50,8 +52,19 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
             yield inside
         finally:
             inside.close()
+    except PenstockError as error:
+        _name_in_project(error, f"{tree / place}{os.sep}")
+        raise
     finally:
         _remove(git, tree)
+
+
+def _name_in_project(error: PenstockError, before: str) -> None:
+    error.message = error.message.replace(before, "")
+    error.args = (error.message,)
+    error.hint = None if error.hint is None else error.hint.replace(before, "")
+    texts = {key: one for key, one in error.fields.items() if isinstance(one, str)}
+    error.fields |= {key: one.replace(before, "") for key, one in texts.items()}
 
 
 def require_git(project: Project) -> Path:

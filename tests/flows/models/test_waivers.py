@@ -75,7 +75,9 @@ def test_a_waiver_is_signed_and_a_forged_one_is_noticed(trained: Sample) -> None
     forged[0]["waiver"]["by"] = "somebody else"
     with project.database.write() as connection:
         connection.execute(sa.update(verdicts).values(checks=forged))
-    with pytest.raises(Refused, match="changed after it was signed"):
+    with pytest.raises(
+        Refused, match="its verdict is no proof: its field `checks` was changed after it was signed"
+    ):
         plan_promotion(project, version.ref)
 
 

@@ -72,7 +72,7 @@ def test_drift_without_rows_or_tables_does_not_pass(tmp_path: Path) -> None:
     few = ask(
         "drift: {psi_max: 0.25}", root=tmp_path, tables={"reference": flights(50), "test": flights(500)}
     )
-    assert (few.status, few.sentence) == ("fail", "50 and 500 rows are too few, 100 are needed")
+    assert (few.status, few.sentence) == ("error", "50 and 500 rows are too few, 100 are needed")
     assert ask("drift: {psi_max: 0.25}", root=tmp_path / "nowhere").status == "error"
 
 
@@ -162,7 +162,7 @@ def test_a_slice_that_is_worse_is_named_and_small_ones_are_judged_by_nobody(tmp_
     against = Scored(labels, labels + generator.normal(0, 1, 3000), test, champion=better)
     assert "carrier is DL" in ask(both, root=tmp_path, tables={"test": test}, rows=against).sentence
     none = ask(asked.replace("200", "2000"), root=tmp_path, tables={"test": test}, rows=rows)
-    assert (none.status, none.sentence) == ("fail", "no slice has 2,000 rows that roc_auc can be told of")
+    assert (none.status, none.sentence) == ("error", "no slice has 2,000 rows that roc_auc can be told of")
     assert (
         ask(asked.replace("carrier", "captain"), root=tmp_path, tables={"test": test}, rows=rows).status
         == "error"
@@ -201,8 +201,8 @@ def test_calibration_is_what_scikit_learn_computes() -> None:
         assert found.status == ("pass" if skew == 0 else "fail")
         assert found.interval is not None
         assert found.interval[0] is not None
-    assert ask("calibration: {max_error: 0.05}", rows=Scored(labels[:50], scores[:50])).status == "fail"
-    assert ask("calibration: {max_error: 0.05}", rows=Scored(labels, scores * 3)).status == "fail"
+    assert ask("calibration: {max_error: 0.05}", rows=Scored(labels[:50], scores[:50])).status == "error"
+    assert ask("calibration: {max_error: 0.05}", rows=Scored(labels, scores * 3)).status == "error"
 
 
 def test_a_model_without_skill_does_not_beat_a_constant(tmp_path: Path) -> None:

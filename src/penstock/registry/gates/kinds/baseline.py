@@ -43,7 +43,7 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
     labels, scores, _ = evidence.held_out.scored(gate.metric)
     n = len(labels)
     if n < gate.min_rows:
-        return Outcome("fail", f"{n} held-out rows are too few, {gate.min_rows} are needed", n=n)
+        return Outcome("error", f"{n} held-out rows are too few, {gate.min_rows} are needed", n=n)
     constant = _constant(gate, evidence, labels)
     baseline = np.full(n, constant)
     found = paired_bootstrap(

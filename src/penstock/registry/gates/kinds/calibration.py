@@ -40,9 +40,9 @@ def check_calibration(gate: CalibrationGate, evidence: Evidence) -> Outcome:
     labels, scores, _ = evidence.held_out.scored("brier")
     n = len(labels)
     if n < gate.min_rows:
-        return Outcome("fail", f"{n} held-out rows are too few, {gate.min_rows} are needed", n=n)
+        return Outcome("error", f"{n} held-out rows are too few, {gate.min_rows} are needed", n=n)
     if not (np.isin(labels, (0, 1)).all() and (scores >= 0).all() and (scores <= 1).all()):
-        return Outcome("fail", "the labels are not 0 and 1, or the scores no probabilities", n=n)
+        return Outcome("error", "the labels are not 0 and 1, or the scores no probabilities", n=n)
     error, bins = calibration_error(labels, scores, gate.bins)
     generator = np.random.default_rng(gate.seed)
     drawn = [

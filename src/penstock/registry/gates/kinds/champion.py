@@ -129,7 +129,7 @@ def check_champion(gate: ChampionGate, evidence: Evidence) -> Outcome:
         obstacle = _obstacle(gate, metric, labels, groups, scores)
         if obstacle is not None:
             sentence = f"cannot be compared with {champion}: {obstacle}"
-            return Outcome("fail", sentence, n=len(labels), evidence={"row_count": len(labels)})
+            return Outcome("error", sentence, n=len(labels), evidence={"row_count": len(labels)})
         found = _compare(gate, metric, labels, candidate, baseline, groups)
         compared.append(_Compared(metric, found, bool(np.array_equal(candidate, baseline))))
     return (_not_worse if gate.mode == "not_worse" else _non_inferior)(gate, compared, str(champion))

@@ -42,7 +42,7 @@ def check_drift(gate: DriftGate, evidence: Evidence) -> Outcome:
     now = evidence.table(gate.table or evidence.require("test"))
     if min(before.height, now.height) < gate.min_rows:
         sentence = f"{before.height} and {counted(now.height, 'row is', 'rows are')} too few, {gate.min_rows} are needed"
-        return Outcome("fail", sentence, n=now.height)
+        return Outcome("error", sentence, n=now.height)
     names = choose_columns(evidence, before, now, gate.columns, gate.ignore)
     found = compare(before, now, names, now_count=now.height)
     return judge(found, gate.psi_max, now.height)

@@ -60,7 +60,7 @@ def check_leakage(gate: LeakageGate, evidence: Evidence) -> Outcome:
                 column=lost[0],
             )
     if not test.height or not train.height:
-        return Outcome("fail", "a table has no rows", n=test.height)
+        return Outcome("error", "a table has no rows", n=test.height)
     shared = test.join(
         train.select(*names, label).unique(), on=[*names, label], how="semi", nulls_equal=True
     ).height

@@ -46,7 +46,7 @@ def check_robustness(gate: RobustnessGate, evidence: Evidence) -> Outcome:
     """
     frame = evidence.test_table().head(gate.rows)
     if not frame.height:
-        return Outcome("fail", "the held-out table has no rows", n=0)
+        return Outcome("error", "the held-out table has no rows", n=0)
     model = evidence.require_candidate()
     names = [name for name in (model.inputs or frame.columns) if name in frame.columns]
     before = _answers(model.serve(frame))

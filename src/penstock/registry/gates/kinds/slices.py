@@ -61,7 +61,7 @@ def check_slices(gate: SlicesGate, evidence: Evidence) -> Outcome:
     overall = METRICS[gate.metric](labels, scores)(np.ones(len(labels)))
     if not judged:
         return Outcome(
-            "fail",
+            "error",
             f"no slice has {counted(gate.min_rows, 'row')} that {gate.metric} can be told of",
             n=len(labels),
         )

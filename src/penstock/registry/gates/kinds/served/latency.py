@@ -47,7 +47,7 @@ def check_latency(gate: LatencyGate, evidence: Evidence) -> Outcome:
     """
     frame = evidence.test_table()
     if not frame.height:
-        return Outcome("fail", "the held-out table has no rows", n=0)
+        return Outcome("error", "the held-out table has no rows", n=0)
     subjects = [evidence.require_candidate()]
     if gate.max_ratio is not None and evidence.champion is not None:
         subjects.append(evidence.champion)

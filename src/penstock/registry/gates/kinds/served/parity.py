@@ -32,7 +32,7 @@ def check_parity(gate: ParityGate, evidence: Evidence) -> Outcome:
     """
     frame = evidence.test_table().head(gate.rows)
     if not frame.height:
-        return Outcome("fail", "the held-out table has no rows", n=0)
+        return Outcome("error", "the held-out table has no rows", n=0)
     model = evidence.require_candidate()
     offline, served = dict(model.predict(frame)), dict(model.serve(frame))
     lost = sorted(offline.keys() - served.keys())
