@@ -158,7 +158,7 @@ def test_a_damaged_artifact_is_never_deployed(released: Sample) -> None:
     stored.write_bytes(b"x" * file.size)
     local = fetch_model(released.project, version)
     (local / "model.skops").write_bytes(b"damaged")
-    with pytest.raises(Corrupt):
+    with pytest.raises(Refused, match="does not match its digest"):
         plan_deployment(released.project, "delay", "late/1")
 
 
