@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.base.errors import Conflict, Corrupt, Invalid, NotFound, Refused
+from penstock.base.errors import Conflict, Invalid, NotFound, Refused
 from penstock.base.store.events import list_events
 from penstock.flows.chain.graph import build_graph
 from penstock.flows.chain.lineage import explain
