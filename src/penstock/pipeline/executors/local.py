@@ -94,6 +94,8 @@ class LocalExecutor:
             tell(ended)
 
     def _run(self, key: object, task: Task, tell: Tell) -> Ended:
+        if self._is_cancelled:
+            return Ended(task.name, "failed", detail="it was cancelled before it began")
         try:
             return run_task(
                 task, lambda line: tell(Printed(task.name, line)), lambda command: self._note(key, command)
