@@ -14,7 +14,7 @@ from penstock.monitoring.guardrails.measured import Reference
 from penstock.monitoring.guardrails.multivariate import judge_multivariate
 from penstock.monitoring.guardrails.outliers import judge_outliers
 from penstock.monitoring.guardrails.slices import judge_slices
-from penstock.monitoring.rowwise.causes import explain
+from penstock.monitoring.rowwise.causes import Cause, explain
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.learned import learn, rows_of, separation_of
 from penstock.monitoring.rowwise.outliers import learn_outliers
@@ -196,8 +196,8 @@ def causes_told(rng: np.random.Generator, scale: float) -> list[dict[str, Any]]:
     for name, make in makes.items():
         count = max(10, round(scale * 100))
         told = [explain(labelled(rng, 1000, 0.0), make(), "accuracy") for _ in range(count)]
-        said = {verdict: sum(one is not None and one.verdict == verdict for one in told) / count for verdict in ("covariate", "concept", "both", "unclear")}  # fmt: skip
-        rows.append({"planted": name, "times": count, **said, "no drop told": sum(one is None for one in told) / count})  # fmt: skip
+        said = {verdict: sum(isinstance(one, Cause) and one.verdict == verdict for one in told) / count for verdict in ("covariate", "concept", "both", "unclear")}  # fmt: skip
+        rows.append({"planted": name, "times": count, **said, "no drop told": sum(not isinstance(one, Cause) for one in told) / count})  # fmt: skip
     return rows
 
 

@@ -69,8 +69,8 @@ class Story:
                     ("server", "--port", "0"),
                 )
             ]
-        wait_until(lambda: b"workers serve on" in self._log.read_bytes())
-        found = re.search(r"serve on (\S+);", self._log.read_text())
+        wait_until(lambda: re.search(r"serves? on (\S+);", self._log.read_text()) is not None)
+        found = re.search(r"serves? on (\S+);", self._log.read_text())
         assert found is not None
         self.url = found[1]
         wait_until(lambda: len(self.alive()) == workers)
