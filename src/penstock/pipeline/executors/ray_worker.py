@@ -158,6 +158,10 @@ def walk(root: Path, path: str) -> Iterator[str]:
         yield path
 
 
+_ONCE_GUARDED = 'read go || exit 1; exec "$@" </dev/null'
+"""Begins a command when told so, and not where who should tell is gone."""
+
+
 def _run(
     words: Sequence[str], place: Path, deadline: float | None, say: Callable[[bytes], None]
 ) -> int | None:
@@ -167,14 +171,17 @@ def _run(
     try:
         with uninterrupted():
             process = subprocess.Popen(
-                words,
+                ["/bin/sh", "-c", _ONCE_GUARDED, "sh", *words],
                 cwd=place,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
             guard = _guard(process.pid)
+            assert process.stdin is not None
+            with suppress(BrokenPipeError), process.stdin as gate:
+                gate.write(b"\n")
         return process.wait() if _follow(process, deadline, say) else None
     finally:
         with uninterrupted():
