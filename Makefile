@@ -19,7 +19,7 @@ REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.inst
 # More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium-headless-shell default-jre-headless
+PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium chromium-headless-shell default-jre-headless
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast screenshots test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \

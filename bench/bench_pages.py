@@ -324,7 +324,8 @@ def main() -> int:
         sample.close()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--hide-scrollbars"]
+                executable_path=shutil.which("chromium-headless-shell") or shutil.which("chromium"),
+                args=["--no-sandbox", "--hide-scrollbars"],
             )
             with serve(work / "project") as port:
                 found = measure(port, browser, pages)

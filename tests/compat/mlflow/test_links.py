@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import subprocess
 import urllib.request
-from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
-from servers.programs import missing
+from servers.browser import chromium
 from servers.tracking import Tracking
 
 SCRIPT = """
@@ -39,33 +35,20 @@ def page(tracking: Tracking, address: str) -> str:
         return text
 
 
-def browse(url: str, folder: Path) -> str:
+def browse(browser: Browser, url: str) -> str:
     """Return the page that a browser shows in the end."""
-    program = shutil.which("chromium")
-    if program is None:
-        missing("Chromium", "chromium")
-    switches = [
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
-        *("disable-background-networking", "disable-component-update", "disable-dev-shm-usage"),
-        *(f"user-data-dir={folder}", "virtual-time-budget=5000", "dump-dom"),
-    ]
-    process = subprocess.Popen(
-        [program, *(f"--{switch}" for switch in switches), url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    shown = browser.new_page()
     try:
-        return process.communicate(timeout=90)[0]
+        shown.goto(url)
+        shown.wait_for_url(lambda address: "#" not in address, timeout=90_000)
+        shown.wait_for_selector("h1")
+        return shown.content()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        shown.close()
 
 
 @pytest.mark.slow
-def test_the_links_of_the_client_lead_to_pages(tracking: Tracking, tmp_path: Path) -> None:
+def test_the_links_of_the_client_lead_to_pages(tracking: Tracking) -> None:
     run_id, experiment, printed = tracking.drive(SCRIPT)
     links = re.findall(r"http://\S+", printed)
     assert [link.removeprefix(tracking.url) for link in links] == [
@@ -73,7 +56,8 @@ def test_the_links_of_the_client_lead_to_pages(tracking: Tracking, tmp_path: Pat
         f"/#/experiments/{experiment}",
     ]
     links += [f"{tracking.url}/#/models/linked%20model/versions/1"]
-    shown = [browse(link, tmp_path / str(number)) for number, link in enumerate(links)]
+    with chromium() as browser:
+        shown = [browse(browser, link) for link in links]
     heads = [re.search("<h1>(?:<bdi[^>]*>)?(.*?)(?:</bdi>)?</h1>", text) for text in shown]
     assert [head and head.group(1) for head in heads] == [
         "swift &lt;i&gt;run&lt;/i&gt;",
