@@ -78,7 +78,7 @@ def judge_against_bound(limit: QualityLimit, window: Window, *, alpha: float = A
             statistic_value=found,
             breached=breached,
         ),
-        f"live {limit.metric} is {observed:.4g} over {count} labels (standard error {error:.2g}), {words} "
+        f"live {limit.metric} is {observed:.4g} over {counted(count, 'label')} (standard error {error:.2g}), {words} "
         f"the {'most' if limit.metric in LOWER_IS_BETTER else 'least'} that is allowed, {bound:g}"
         f"{'; ' + chance_words(found) if breached else ''}",
     )
