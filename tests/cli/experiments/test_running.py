@@ -219,8 +219,12 @@ def begin(project: Desk, *words: str) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stderr is not None
-    assert any("began" in line for line in process.stderr)
-    return process
+    told = ""
+    for line in process.stderr:
+        told += line
+        if "began" in line:
+            return process
+    raise AssertionError(f"it ended with {process.wait()} before its command ran: {told}")
 
 
 def end(process: subprocess.Popen[str], number: int) -> int:

@@ -65,7 +65,7 @@ class RayAnswerer:
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             connect(ray, address)
-        content = ray.put(
+        self._content = ray.put(  # kept as long as an actor may be begun anew
             {
                 str(path.relative_to(files.path)): path.read_bytes()
                 for path in sorted(files.path.rglob("*"))
@@ -75,7 +75,7 @@ class RayAnswerer:
         count = max(1, min(MOST_ACTORS, int(ray.cluster_resources().get("CPU", 1))))
         kind = ray.remote(Asker).options(num_cpus=1, max_restarts=RESTARTS, max_task_retries=RESTARTS)
         self._actors = [
-            kind.remote(content, files.name, files.version, files.digest, called) for _ in range(count)
+            kind.remote(self._content, files.name, files.version, files.digest, called) for _ in range(count)
         ]
         self._next = itertools.cycle(self._actors)
         self.ahead = 2 * count
