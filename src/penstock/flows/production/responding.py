@@ -19,20 +19,20 @@ from penstock.base.errors import Conflict, PenstockError
 from penstock.base.running import name_process
 from penstock.base.store.events import record_event
 from penstock.flows.production.acting import carry_out
-from penstock.flows.production.deciding import Closing, Decision, Opening, decide
+from penstock.flows.production.deciding import Closing, Decision, Opening
 from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.going_back import decide_servable
 from penstock.flows.production.looks import EndpointLook, look_of, without_sketches
 from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.retraining import Retraining
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.watching import Observation, Remembered, is_steady, look_around, observe_again
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
-from penstock.monitoring.lease import Lease
+from penstock.monitoring.lease import CONTROLLER, Lease
 from penstock.monitoring.policies import find_policy
 from penstock.project.project import Project
 
 logger = logging.getLogger(__name__)
-LEASE = "controller"
 LEASE_S = 10.0
 NOT_JUDGED = "PenstockEndpointNotJudged"
 
@@ -48,7 +48,7 @@ class Controller:
     def __init__(self, project: Project, *, remembers: bool = True) -> None:
         self.project = project
         self.holder = f"{name_process()} {socket.gethostname()}:{secrets.token_hex(4)}"
-        self.lease = Lease(LEASE, self.holder, LEASE_S)
+        self.lease = Lease(CONTROLLER, self.holder, LEASE_S)
         self.retraining = Retraining(project)
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
@@ -127,7 +127,7 @@ class Controller:
             self.lease.release(connection)
 
     def _handle(self, seen: Observation) -> None:
-        decision = decide(seen.look, seen.history, seen.settings)
+        decision = decide_servable(self.project, seen)
         decision = self._with_problems(seen, decision)
         if decision.writes:
             self._memory.pop(seen.endpoint, None)

@@ -136,7 +136,10 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(judge_outliers(entry.outliers, recent, traffic.blocks, alpha=alpha, earlier=earlier))
     if entry.slices is not None:
         stable = None if rival is None else rival.slices
-        return list(judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha))
+        before = traffic.slices_earlier
+        return list(
+            judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha, earlier=before)
+        )
     if entry.freshness is not None and recent is not None:
         return list(judge_age(entry.freshness, recent))
     if entry.values is not None and recent is not None and traffic.reference.profile is not None:
@@ -151,11 +154,18 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         )
     if entry.quality is not None and labelled is not None:
         if entry.quality.bound is not None:
-            return list(judge_against_bound(entry.quality, labelled, alpha=alpha))
+            return list(judge_against_bound(entry.quality, labelled, alpha=alpha, spans=traffic.spans))
         if rival is None:
-            return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
+            return list(
+                judge_against_offline(
+                    entry.quality, labelled, traffic.reference, alpha=alpha, spans=traffic.spans
+                )
+            )
         if rival.labelled is not None:
-            return list(judge_against_rival(entry.quality, labelled, rival.labelled, alpha=alpha))
+            before = traffic.spans[0].earlier if traffic.spans else 0
+            return list(
+                judge_against_rival(entry.quality, labelled, rival.labelled, alpha=alpha, earlier=before)
+            )
     return []
 
 
