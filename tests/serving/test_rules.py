@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from penstock.monitoring.settings import RuleSettings, TrafficSettings
-from penstock.processes.serve import rules_of
+from penstock.processes.traffic_rules import rules_of
 from penstock.serving.loaders.model import Array
 from penstock.serving.traffic import ROUTE_KEY
 from serving.engine.staging import Stage, answers, body
