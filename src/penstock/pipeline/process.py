@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.base.process import die_with_parent, with_own_programs
+from penstock.base.guard import GUARD
+from penstock.base.process import shell_command
 from penstock.base.threads import begin
 from penstock.pipeline.running.survivors import ROOT, noted
 
@@ -26,18 +27,18 @@ class Command:
     """A shell command under way, in a process group of its own, with `variables` in its environment."""
 
     def __init__(self, text: str, directory: Path, variables: Mapping[str, str] | None = None) -> None:
-        added = [f"{name}={value}" for name, value in (variables or {}).items()]
+        GUARD.prepare()
         self._process = subprocess.Popen(
-            with_own_programs(["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", text]),
+            shell_command(text, variables or {}, without=(SECRET,)),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  (one system call, nothing that takes a lock)
             text=True,
             errors="replace",
         )
+        GUARD.begin(self._process.pid)
 
     @property
     def group(self) -> int:
@@ -58,7 +59,9 @@ class Command:
                     on_line(line.rstrip("\n"))
                     held.note_line()
             held.stop()
-            return process.wait()
+            code = process.wait()
+            GUARD.end(process.pid)
+            return code
         except BaseException:
             self.end()
             raise
@@ -81,6 +84,7 @@ class Command:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        GUARD.end(self._process.pid)
 
 
 class _Held:
