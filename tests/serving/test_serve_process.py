@@ -117,8 +117,9 @@ def list_of_windows(database: Database) -> list[Window]:
         return list_windows(connection, "delay")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
-    start: Start, database: Database
+    start: Start, database: Database, number: signal.Signals
 ) -> None:
     process, url = start()
     ids: list[str] = []
@@ -140,7 +141,7 @@ def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
     for thread in threads:
         thread.start()
     wait_until(lambda: len(ids) >= 100)
-    process.terminate()
+    process.send_signal(number)
     assert process.wait(timeout=30) == 0
     for thread in threads:
         thread.join()

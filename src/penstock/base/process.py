@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,17 @@ def die_with_parent() -> None:
     """
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def allow_open_files(wanted: int) -> int:
+    """Let this process have so many files open, as far as it may allow that itself; return how many it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    most = wanted if hard == unlimited else min(wanted, hard)
+    if soft != unlimited and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return wanted if soft == unlimited else soft
 
 
 def with_own_programs(command: Sequence[str]) -> list[str]:
