@@ -26,7 +26,7 @@ from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock
 from servers.postgres import PostgresServer
-from serving.soaking import BODY
+from serving.clients import BODY
 from stories.live import wait_until
 
 pytestmark = pytest.mark.slow

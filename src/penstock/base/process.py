@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,17 @@ def shell_command(text: str, variables: Mapping[str, str], without: Sequence[str
         'exec /bin/sh -c "$1"',
     ]
     return ["/bin/sh", "-c", "; ".join(words), str(Path(sys.executable).parent), text, *variables.values()]
+
+
+def allow_open_files(wanted: int) -> int:
+    """Let this process have so many files open, as far as it may allow that itself; return how many it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    most = wanted if hard == unlimited else min(wanted, hard)
+    if soft != unlimited and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return wanted if soft == unlimited else soft
 
 
 def with_own_programs(command: Sequence[str]) -> list[str]:

@@ -180,10 +180,12 @@ def _serve_with_workers(
 
     import msgspec
 
-    from penstock.http.listen import bind_shared, url_of
+    from penstock.http.listen import BACKLOG, bind_shared, url_of
     from penstock.workspace import share_metrics
 
     sockets = bind_shared(fronts.host, port, workers)
+    for one in sockets:  # who asks before the workers have begun waits for them
+        one.listen(BACKLOG)
     url = url_of(sockets[0], fronts.host, fronts.tls)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)
