@@ -17,7 +17,7 @@ from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
 HELD_S = 2.0
-"""How long the output of a command that has ended may stay open before that is told."""
+"""How long the output of a command that has ended may stay open, with nothing in it, before that is told."""
 SECRET = "PENSTOCK_SIGNING_KEY"
 """What no stage or test needs to know."""
 
@@ -56,6 +56,7 @@ class Command:
             if process.stdout is not None:
                 for line in process.stdout:
                     on_line(line.rstrip("\n"))
+                    held.note_line()
             held.stop()
             code = process.wait()
             GUARD.end(process.pid)
@@ -92,7 +93,12 @@ class _Held:
         self._process, self._on_line = process, on_line
         self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._line_s = 0.0
         begin(f"output of {process.pid}", self._watch)
+
+    def note_line(self) -> None:
+        """Note that a line was handed on: there may be more, and whoever reads is only slow."""
+        self._line_s = time.monotonic()
 
     def stop(self) -> None:
         """Tell nothing any more."""
@@ -101,8 +107,10 @@ class _Held:
 
     def _watch(self) -> None:
         self._process.wait()
-        if self._stopped.wait(HELD_S):
-            return
+        ended_s = time.monotonic()
+        while (left_s := max(ended_s, self._line_s) + HELD_S - time.monotonic()) > 0:
+            if self._stopped.wait(left_s):
+                return
         with self._lock:
             if not self._stopped.is_set():
                 self._on_line(

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 FOLDER = "penstock-running"
 ROOT = "DVC_ROOT"
 """The variable that commands are given, by which what they started is known."""
-GRACE_S = 5.0
+GRACE_S, KILLED_S = 5.0, 30.0
+"""How long a group has to end when it is asked to, and how long the system to end it by force."""
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def _end(root: Path, stage: str, group: int, leader: str) -> None:
     if _members(root, group, leader):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + KILLED_S
         while (left := _members(root, group, leader)) and time.monotonic() < deadline:
             time.sleep(0.05)
         if left:
