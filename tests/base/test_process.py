@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from penstock.base.process import with_own_programs
+from penstock.base.process import shell_command, with_own_programs
 
 
 def test_a_command_finds_penstock_wherever_it_was_started_from_and_what_is_in_path_first(
@@ -46,3 +46,14 @@ def test_words_of_a_command_stay_words() -> None:
         with_own_programs(["/usr/bin/printf", "<%s>", *words]), capture_output=True, text=True, check=True
     )
     assert told.stdout == "".join(f"<{one}>" for one in words)
+
+
+def test_a_shell_command_gets_its_variables_and_not_what_is_kept_from_it() -> None:
+    for variables in ({"A": "1 2", "B_1": "$x'\""}, {"A": "1 2", "B_1": "$x'\"", "odd.name": "3"}):
+        command = shell_command(
+            'printf "%s|" "$A" "$B_1" "${SECRET-gone}"; exit 4', variables, without=("SECRET",)
+        )
+        told = subprocess.run(
+            command, env={"SECRET": "s", "A": "other"}, capture_output=True, text=True, check=False
+        )
+        assert (told.stdout, told.returncode) == ("1 2|$x'\"|gone|", 4), told

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
@@ -115,7 +116,7 @@ class Story:
         for process in self._processes:
             if process.poll() is None:
                 process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE_S)
 
 
 class Clients:
@@ -131,7 +132,7 @@ class Clients:
         self._threads = [threading.Thread(target=self._run) for _ in range(count)]
 
     def _run(self) -> None:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=PATIENCE_S) as client:
             while not self._stop.is_set():
                 began_s = time.perf_counter()
                 try:

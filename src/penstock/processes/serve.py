@@ -30,8 +30,10 @@ from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.admission import Admission, joined
 from penstock.processes.attempts import Attempts
 from penstock.processes.sources import ModelSource
+from penstock.processes.traffic_rules import limits_of, rules_of
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
@@ -39,7 +41,7 @@ from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.recorder import TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
-from penstock.serving.traffic import Rule, text_of
+from penstock.serving.traffic import Rule
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
@@ -96,26 +98,6 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     payloads_url: str | None = None
 
 
-def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
-    """Return a policy's rules as the data plane knows them."""
-    return tuple(
-        Rule(
-            name=one.header.lower() if one.header is not None else str(one.parameter),
-            is_header=one.header is not None,
-            values=frozenset(text_of(value) for value in one.values),
-            version=one.version,
-        )
-        for one in traffic.rules
-    )
-
-
-def limits_of(traffic: TrafficSettings, timeout_s: float) -> EndpointLimits:
-    """Return what a policy lets an endpoint take; `timeout_s` is for those that do not say."""
-    return EndpointLimits(
-        timeout_s=traffic.timeout_s or timeout_s, backlog=traffic.backlog, weight=traffic.weight
-    )
-
-
 class ServeProcess:
     """One serve process. `run` blocks; `start` and `stop` run it in a thread, for tests and embedding.
 
@@ -166,6 +148,7 @@ class ServeProcess:
         self._attempts = Attempts()
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._told: dict[str, str] = {}
+        self._admission = Admission(source.admit)
         self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
@@ -237,7 +220,7 @@ class ServeProcess:
             told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
             if told and self._told.get(endpoint) != told:
                 with self._reporting:
-                    self._report(revision, "ready", told)
+                    self._report(revision, "ready", joined(self._admission.told(endpoint), told))
                 self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
@@ -252,6 +235,7 @@ class ServeProcess:
         with self._database.read() as connection:
             current = list_endpoints(connection)
             policies = list_policies(connection)
+        self._admission.begin(current)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         redacting = [name for name, one in policies.items() if one.settings.monitor.redacted]
         self.dataplane.shadows.discreet = frozenset(redacting)
@@ -362,8 +346,11 @@ class ServeProcess:
         problem: PenstockError | None = None
         defect: Exception | None = None
         state: State = "ready"
+        told = ""
         try:
+            told = self._admission.ask(revision)
             self._repository.apply(revision, rules)
+            self._admission.note(revision, told)
             self._mark(revision)
         except PenstockError as error:
             problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
@@ -377,7 +364,7 @@ class ServeProcess:
                 what = (revision.number, rules)
                 if self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
-                self._report(revision, state, message)
+                self._report(revision, state, message or told)
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:

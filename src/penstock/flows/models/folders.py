@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
+from penstock.flows.models.admitting import admit_version
 from penstock.flows.models.proving import VerdictRule, require_unbroken
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.outliers import Marking
@@ -181,6 +182,18 @@ class RegistrySource:
             require_not_rolled_back(connection, found, "asked for", rule.holds(connection))
             if rule.gates_of(found.model):
                 rule.require(connection, found, "be asked for")
+
+    def admit(self, model: str, version: int, new: tuple[str, int] | None = None) -> str:
+        """Let a version answer, in the endpoint's revision `new` if it is; return what there is to tell of its gates' code.
+
+        Raises:
+            NotFound: there is no such version.
+            Refused: as `admit_version`.
+            Unavailable: the store cannot be reached.
+        """
+        with self.project.database.read() as connection:
+            found = get_version(connection, model, version, deleted=True)
+            return admit_version(self.project, connection, found, new)
 
     def edges(self, model: str, version: int) -> dict[str, npt.NDArray[np.float64]]:
         """Return the edges of a version's reference, at which live values are counted; empty without one.
