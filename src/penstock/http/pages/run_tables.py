@@ -158,7 +158,9 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
 
 def _strange(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> str:
     """Return what an address names and no run has, in a sentence; empty where there is nothing such."""
-    named = {(one.kind, one.key) for one in parse_order_by([asked.order] if asked.order else [], RUNS)}
+    named: set[tuple[str, str]] = {
+        (one.kind, one.key) for one in parse_order_by([asked.order] if asked.order else [], RUNS)
+    }
     named |= {
         (kind[:-1], key)
         for kind, _, key in (one.partition(".") for one in (*asked.columns, asked.group) if one)
