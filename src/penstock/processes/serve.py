@@ -391,6 +391,12 @@ class ServeProcess:
             logger.info("%s is served", name)
 
     def _report(self, revision: Revision, state: State, message: str) -> None:
-        report = WorkerRevision(revision.endpoint, revision.number, state, message, time_ms=now_ms())
+        report = WorkerRevision(
+            endpoint=revision.endpoint,
+            revision=revision.number,
+            state=state,
+            message=message,
+            time_ms=now_ms(),
+        )
         with self._database.write() as connection:
             report_revision(connection, self.worker, report)
