@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
+from typing import cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -36,7 +37,8 @@ from penstock.http.pages.version_compare_views import VersionComparePages
 from penstock.project.project import Project
 from penstock.tracking.logged_models import get_model
 
-View = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
+View = Callable[[Request], Response]
+AsyncView = Callable[[Request], Awaitable[Response]]
 KIND, WORDS, ALIAS = Parameter("kind"), Parameter("q"), Parameter("alias", 200)
 VERSIONS = Parameter("versions", 2000, is_many=True)
 MODEL, PATH = Parameter("model"), Parameter("path", 4000, is_verbatim=True)
@@ -63,7 +65,7 @@ class Page(Route):
     def __init__(
         self,
         address: str,
-        view: View,
+        view: View | AsyncView,
         *takes: Parameter,
         is_form: bool = False,
         methods: Sequence[str] = ("GET",),
@@ -73,8 +75,8 @@ class Page(Route):
         async def answer(request: Request) -> Response:
             read_query(request, takes)
             if iscoroutinefunction(view):
-                return await view(request)
-            return await run_in_threadpool(view, request)
+                return await cast(AsyncView, view)(request)
+            return await run_in_threadpool(cast(View, view), request)
 
         super().__init__(address, answer, methods=[*methods, "POST"] if is_form else list(methods))
 
