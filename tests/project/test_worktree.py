@@ -12,9 +12,9 @@ from projects import Sample
 
 
 def listed(sample: Sample) -> list[str]:
-    """Return the names of the trees that git knows."""
+    """Return the names of the trees that git knows, in order."""
     lines = sample.git.run("worktree", "list", "--porcelain").splitlines()
-    return [Path(line.removeprefix("worktree ")).name for line in lines if line.startswith("worktree ")]
+    return sorted(Path(line.removeprefix("worktree ")).name for line in lines if line.startswith("worktree "))
 
 
 def test_trees_that_come_and_go_at_once_do_not_disturb_each_other(sample: Sample) -> None:
@@ -41,6 +41,6 @@ def test_what_a_killed_process_left_goes_and_a_tree_whose_disk_is_away_stays(
     for place in places[1:]:
         shutil.rmtree(place)
     with clean_worktree(sample.project, "HEAD", "me") as tree:
-        assert listed(sample) == ["project", "theirs", tree.root.name]
+        assert listed(sample) == sorted(["project", "theirs", tree.root.name])
         assert os.listdir(home) == [tree.root.name]
     assert listed(sample) == ["project", "theirs"]
