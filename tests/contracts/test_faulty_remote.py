@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.digest import FileBlocks
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.data.cache.transfer import Transfer, fetch_objects, find_absent, push_objects
@@ -222,7 +223,7 @@ def test_who_interrupts_does_not_wait_for_a_server_that_says_nothing(
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted"), (out, err)
         faults.share = 0.0
         again = cli(repo, command)
@@ -234,7 +235,7 @@ def test_who_interrupts_does_not_wait_for_a_server_that_says_nothing(
 def wait_for_silence(faults: Faults, address: str) -> None:
     """Wait until the proxy has done with every connection of a process that has ended."""
     wait_until(lambda: faults.open_count == 0)
-    last = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    last = http.client.HTTPConnection(address.removeprefix("http://"), timeout=PATIENCE_S)
     last.request("HEAD", "/")  # it is accepted after all that were made before
     last.getresponse().read()
     last.close()

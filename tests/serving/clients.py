@@ -22,7 +22,7 @@ BODY = {
         {"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["AA"]},
     ]
 }
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True)

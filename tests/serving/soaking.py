@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
@@ -106,4 +107,4 @@ class Story:
         for process in self._processes:
             if process.poll() is None:
                 process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE_S)

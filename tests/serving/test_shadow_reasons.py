@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
@@ -62,7 +63,7 @@ def test_each_kind_of_failure_is_counted_and_the_last_reason_kept(
         return [one.message for one in worker.revisions]
 
     try:
-        with httpx.Client(base_url=process.url, timeout=60) as client:
+        with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client:
 
             def ask(body: object) -> None:
                 assert client.post("/v2/models/delay/infer", json=body).json()["model_version"] == "1"

@@ -31,6 +31,7 @@ from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.admission import Admission, joined
 from penstock.processes.attempts import Attempts
 from penstock.processes.companion import Companion
 from penstock.processes.cut_off import tell
@@ -131,6 +132,7 @@ class ServeProcess:
         self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._told: dict[str, str] = {}
+        self._admission = Admission(source.admit)
         self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
@@ -226,7 +228,7 @@ class ServeProcess:
             told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
             if told and self._told.get(endpoint) != told:
                 with self._reporting:
-                    self._report(revision, "ready", told)
+                    self._report(revision, "ready", joined(self._admission.told(endpoint), told))
                 self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
@@ -241,6 +243,7 @@ class ServeProcess:
         with self._database.read() as connection:
             current = list_endpoints(connection)
             policies = list_policies(connection)
+        self._admission.begin(current)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         redacting = [name for name, one in policies.items() if one.settings.monitor.redacted]
         self.dataplane.shadows.discreet = frozenset(redacting)
@@ -357,10 +360,13 @@ class ServeProcess:
         problem: PenstockError | None = None
         defect: Exception | None = None
         state: State = "ready"
+        told = ""
         ended = self._attempts.ended(revision.endpoint, revision.number)
         try:
             with self._underway.loading(revision.endpoint, revision.number, ended):
+                told = self._admission.ask(revision)
                 self._repository.apply(revision, rules)
+            self._admission.note(revision, told)
             self._mark(revision)
         except PenstockError as error:
             problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
@@ -374,7 +380,7 @@ class ServeProcess:
                 what = (revision.number, rules)
                 if self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
-                self._report(revision, state, message)
+                self._report(revision, state, message or told)
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:

@@ -52,6 +52,7 @@ def endpoint_show(session: Session, name: str) -> None:
     import msgspec
 
     from penstock.base.clock import format_ms, now_ms
+    from penstock.flows.models.admitting import gate_codes
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import list_shadows
@@ -69,6 +70,7 @@ def endpoint_show(session: Session, name: str) -> None:
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S).get(name, ())
+        code = gate_codes(project, connection, revision.model, revision.answering)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
     problem = project.settings_problem
     if problem is not None:
@@ -87,6 +89,15 @@ def endpoint_show(session: Session, name: str) -> None:
             "history": msgspec.to_builtins(steps),
         },
         "refused": msgspec.to_builtins(refused),
+        "gate_code": [
+            {
+                "version": one.version.ref,
+                "is_compared": one.is_compared,
+                "changed": list(one.changed),
+                "absent": list(one.absent),
+            }
+            for one in code
+        ],
         "shadow_differences": msgspec.to_builtins(shadows),
         "servers": [
             {
@@ -107,6 +118,7 @@ def endpoint_show(session: Session, name: str) -> None:
             f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
         )
     lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
+    lines += [f"gates     {one.sentence}" for one in code if one.sentence]
     lines.append(f"reason    {revision.reason}")
     lines.append(
         f"policy    {policy.number}, {counted(len(policy.settings.guardrails), 'guardrail')}"
