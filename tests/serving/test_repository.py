@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 
 import pytest
 from msgspec.structs import replace
@@ -12,10 +11,7 @@ from msgspec.structs import replace
 from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.store.database import Database
-from penstock.base.threads import begin
 from penstock.records.signature import Column
-from penstock.serving import load_turns
-from penstock.serving.load_turns import LoadTurns
 from penstock.serving.loaders import ModelFiles, load_model
 from penstock.serving.loaders.model import Predictor
 from penstock.serving.repository import ModelRepository
@@ -126,33 +122,3 @@ def test_an_unloaded_endpoint_is_served_again_only_when_it_was_allowed(
     for change in (repository.withhold, repository.allow):
         with pytest.raises(NotFound):
             change("nothing")
-
-
-def test_one_model_is_loaded_at_a_time_and_one_that_hangs_keeps_no_other_waiting_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    turns, go, has_begun, at_once = LoadTurns(), threading.Event(), threading.Event(), [0, 0]
-
-    def load() -> None:
-        with turns.turn():
-            at_once[0] += 1
-            at_once[1] = max(at_once)
-            time.sleep(0.001)
-            at_once[0] -= 1
-
-    def hang() -> None:
-        with turns.turn():
-            has_begun.set()
-            go.wait(60)
-
-    monkeypatch.setattr(load_turns, "TURN_S", 60)
-    for done in [begin("load", load) for _ in range(20)]:
-        done.result(60)
-    assert at_once == [0, 1]
-    monkeypatch.setattr(load_turns, "TURN_S", 0.01)
-    hung = begin("hang", hang)
-    assert has_begun.wait(60)
-    begin("load", load).result(60)
-    assert not hung.done()
-    go.set()
-    hung.result(60)

@@ -22,7 +22,6 @@ from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.records.signature import VECTOR, Column, Signature
 from penstock.serving.cost import Cost
 from penstock.serving.deployments import Revision
-from penstock.serving.load_turns import LoadTurns
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.fed import example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
@@ -142,7 +141,6 @@ class ModelRepository:
         """Endpoints that are not served, since somebody unloaded them."""
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
-        self._turns = LoadTurns()
 
     @property
     def served(self) -> Mapping[str, ServedRevision]:
@@ -253,10 +251,9 @@ class ModelRepository:
         ):  # endpoints share a model, and one that never ends to load holds up only those that want it
             found = self._loaded.get(key)
             if found is None:
-                with self._turns.turn():
-                    started_s = time.perf_counter()
-                    found = LoadedModel(files, self._load(files))
-                    prove(found, files)
+                started_s = time.perf_counter()
+                found = LoadedModel(files, self._load(files))
+                prove(found, files)
                 found.load_s = time.perf_counter() - started_s
                 self._loaded[key] = found
             return found

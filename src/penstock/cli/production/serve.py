@@ -171,6 +171,9 @@ def load_before_forks() -> None:
     import penstock.flows.models.folders
     import penstock.flows.production.live.recording
     import penstock.http.listen  # noqa: F401
+    from penstock.base.prepared import prepare_types
+
+    prepare_types()
 
 
 def _serve_with_workers(
