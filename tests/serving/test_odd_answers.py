@@ -13,7 +13,8 @@ from penstock.base.store.database import Database
 from penstock.flows.models.folders import files_of_folder
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import list_windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.loaders import load_model
 from serving.fatal import Fatal, Odd
 from serving.models import FolderSource, deploy

@@ -16,7 +16,8 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import list_windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.predictions import list_predictions
 from penstock.workspace import open_workspace
 from servers.forwarder import forwarding

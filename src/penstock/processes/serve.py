@@ -16,31 +16,29 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
-from penstock.flows.production.live.room import MAX_BYTES
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
-from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
+from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.admission import Admission, joined
 from penstock.processes.attempts import Attempts
 from penstock.processes.companion import Companion
 from penstock.processes.cut_off import tell, why_not_loaded
+from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
 from penstock.processes.traffic import limits_of, rules_of
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
-from penstock.serving.engine.options import EndpointLimits, EngineOptions
+from penstock.serving.engine.options import EndpointLimits
 from penstock.serving.recorder import Exchange, TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule
@@ -54,30 +52,6 @@ ARRIVAL_S = 120.0
 """So long a request may take to arrive."""
 START_WAIT_S = 60.0
 """So long the port waits for the first models: who asks a process that is beginning waits rather than be refused."""
-
-
-class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
-
-    `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
-    they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
-    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and
-    what they answered. At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    poll_s: float = 0.2
-    beat_s: float = 1.0
-    flush_s: float = 1.0
-    recorder_max_bytes: int = MAX_BYTES
-    drain_s: int = 30
-    timeout_s: float = 30.0
-    engine: EngineOptions = EngineOptions()
-    tls: Tls | None = None
-    proxies: tuple[str, ...] = ()
-    shared_folder: str | None = None
-    payloads_url: str | None = None
 
 
 class ServeProcess:

@@ -123,7 +123,8 @@ def _serve(
 ) -> None:
     from penstock.flows.models.folders import RegistrySource
     from penstock.processes.fronts import make_fronts
-    from penstock.processes.serve import ServeOptions, ServeProcess
+    from penstock.processes.serve import ServeProcess
+    from penstock.processes.serve_options import ServeOptions
     from penstock.processes.tracing import find_tracer
     from penstock.workspace import environment, open_workspace
 
