@@ -20,6 +20,7 @@ import uvicorn
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.memory import keep_freed_memory
+from penstock.base.prepared import prepare_types
 from penstock.base.process import allow_open_files
 from penstock.http.resting import MOST, RESERVED_FILES, Patience, Resting
 
@@ -160,6 +161,7 @@ def make_server(
         arrival_s: so long a request may take to arrive; any time by default, as uploads need.
         proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     """
+    prepare_types()  # the threads of whatever is served begin after this
     config = uvicorn.Config(
         application,
         loop="uvloop",

@@ -63,6 +63,12 @@ def exchanges_of(cuts: Iterable[Cut], current: Mapping[str, Revision], worker: i
     return found
 
 
+def why_not_loaded(cut: Cut, wait_s: float) -> str:
+    """Return what is said of a revision that is not tried again for so long."""
+    ended = counted(cut.ended, "process ended", "processes ended")
+    return f"{ended} while it was loaded; it is tried again in {wait_s:g} s"
+
+
 def tell(
     cuts: Iterable[Cut], current: Mapping[str, Revision], worker: int, recorder: Recorder
 ) -> list[Exchange]:

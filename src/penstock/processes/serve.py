@@ -19,7 +19,6 @@ from typing import Any
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Unavailable
-from penstock.base.numbers import counted
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
@@ -31,7 +30,7 @@ from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.admission import Admission, joined
 from penstock.processes.attempts import Attempts
 from penstock.processes.companion import Companion
-from penstock.processes.cut_off import tell
+from penstock.processes.cut_off import tell, why_not_loaded
 from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
 from penstock.processes.traffic import limits_of, rules_of
@@ -188,10 +187,7 @@ class ServeProcess:
                 continue
             wait_s = self._attempts.note_ended(cut.endpoint, cut.number, cut.ended)
             if wait_s:
-                ended = counted(cut.ended, "process ended", "processes ended")
-                self._report(
-                    revision, "failed", f"{ended} while it was loaded; it is tried again in {wait_s:g} s"
-                )
+                self._report(revision, "failed", why_not_loaded(cut, wait_s))
         return tell(cuts, current, self.worker, self._recorder)
 
     def _beat(self) -> None:

@@ -86,12 +86,14 @@ def serve(
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
     """
+    import faulthandler
     import logging
 
     check_openness(host, "ask, and roll back by false labels", auth=auth, insecure=insecure)
     if rate is not None and not auth:
         raise click.UsageError("--rate is of a token or user: say --auth too")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    faulthandler.enable()  # where a library was when it ended the process
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     from penstock.processes.front_options import FrontOptions, choose_grpc_port
 
@@ -170,6 +172,9 @@ def load_before_forks() -> None:
     import penstock.flows.models.folders
     import penstock.flows.production.live.recording
     import penstock.http.listen  # noqa: F401
+    from penstock.base.prepared import prepare_types
+
+    prepare_types()
 
 
 def _serve_with_workers(
