@@ -24,7 +24,8 @@ from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.registry.tables import verdicts
 from penstock.registry.versions import get_version

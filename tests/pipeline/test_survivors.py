@@ -16,7 +16,7 @@ from stories.live import wait_until
 KILLED = """\
 import os, signal, sys
 from pathlib import Path
-from penstock.base.guard import GUARD
+from penstock.base.process import GUARD
 from penstock.pipeline.executors.local import run_task
 from penstock.pipeline.executors.role import Task
 root = Path(sys.argv[1])

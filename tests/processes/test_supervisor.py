@@ -161,6 +161,49 @@ def test_the_end_of_the_supervisor_is_the_end_of_all(workers: Workers) -> None:
     assert workers.alive() == []
 
 
+def test_workers_that_cannot_begin_end_all_and_those_that_die_are_begun_ever_more_slowly(
+    tmp_path: Path,
+) -> None:
+    program = """
+import os, signal, sys
+from penstock.http.listen import bind_shared
+from penstock.processes import supervisor
+import logging
+logging.basicConfig(level=logging.ERROR, format="%(message)s")
+supervisor.SETTLED_S = 60.0
+pauses = []
+supervisor.time.sleep, sleep = lambda s: sleep(0.001), supervisor.time.sleep
+sockets = bind_shared("127.0.0.1", 0, 1)
+found = supervisor.supervise(sockets, sys.argv[1])
+if found.socket is None:
+    sys.exit(found.exit_code)
+if sys.argv[2] == "error":
+    os._exit(7)
+begun = os.path.join(sys.argv[1], "begun")
+with open(begun, "a") as file:
+    file.write("x")
+if os.path.getsize(begun) == 3:
+    os.kill(os.getppid(), signal.SIGTERM)
+    sleep(60)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    variables = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    ended = [
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path), how],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=variables,
+            check=False,
+        )
+        for how in ("error", "kill")
+    ]
+    assert [one.returncode for one in ended] == [7, 0], ended
+    told = ended[1].stderr.splitlines()
+    assert [line.partition("signal 9; ")[2] for line in told] == ["another begins", "another begins in 0.5 s"]
+
+
 def test_what_is_loaded_before_forks_starts_no_threads_that_they_would_lack() -> None:
     program = "from penstock.cli.production.serve import load_before_forks\nload_before_forks()\n"
     program += "import sys, threading; print('polars' in sys.modules, threading.active_count())"

@@ -27,7 +27,8 @@ from penstock.http.auth import Authenticate
 from penstock.http.listen import Tls, check_tls
 from penstock.processes.front_options import FrontOptions
 from penstock.processes.fronts import make_fronts
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.rpc.messages import message_class
 from serving.certificates import Authority
 from serving.models import FolderSource, deploy, request_body

@@ -15,7 +15,8 @@ from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import EndpointSettings, TrafficSettings
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.beside.guests import CHECKED_S, REFUSED_S, Guests
 from penstock.serving.deployments import Revision
 from penstock.serving.repository import ServedRevision

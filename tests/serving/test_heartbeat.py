@@ -16,7 +16,8 @@ from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.http.inference.app import build_inference_app
 from penstock.processes import attempts, serve
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers
 from serving.models import FolderSource, deploy, save_model

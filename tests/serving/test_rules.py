@@ -9,7 +9,7 @@ import pytest
 
 from patience import PATIENCE_S
 from penstock.monitoring.settings import RuleSettings, TrafficSettings
-from penstock.processes.traffic_rules import rules_of
+from penstock.processes.traffic import rules_of
 from penstock.serving.loaders.model import Array
 from penstock.serving.traffic import ROUTE_KEY
 from serving.engine.staging import Stage, answers, body

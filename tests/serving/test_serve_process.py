@@ -115,8 +115,9 @@ def list_of_windows(database: Database) -> list[Window]:
         return list_windows(connection, "delay")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
-    start: Start, database: Database
+    start: Start, database: Database, number: signal.Signals
 ) -> None:
     process, url = start()
     ids: list[str] = []
@@ -138,7 +139,7 @@ def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
     for thread in threads:
         thread.start()
     wait_until(lambda: len(ids) >= 100)
-    process.terminate()
+    process.send_signal(number)
     assert process.wait(timeout=PATIENCE_S) == 0
     for thread in threads:
         thread.join()

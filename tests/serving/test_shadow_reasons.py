@@ -14,7 +14,8 @@ from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import list_windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers

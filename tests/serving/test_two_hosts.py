@@ -20,13 +20,14 @@ from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.store.copying import copy_store
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock
 from servers.postgres import PostgresServer
-from serving.soaking import BODY
+from serving.clients import BODY
 from stories.live import wait_until
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.base.guard import GUARD
-from penstock.base.process import shell_command
+from penstock.base.process import GUARD, shell_command
 from penstock.base.threads import begin
 from penstock.pipeline.running.survivors import ROOT, noted
 

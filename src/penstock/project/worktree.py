@@ -20,6 +20,7 @@ from penstock.base.running import is_running
 from penstock.pipeline.running.survivors import end_survivors
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
+from penstock.project.submodules import bring_submodules
 
 LOCK = "penstock-worktrees.lock"
 WAIT_S = 120.0
@@ -32,7 +33,7 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
     Errors, also of what is done with it, name files by their places in the project: the tree is gone when they are read.
 
     Raises:
-        Invalid: the project is not in a git repository, or is not there at that commit.
+        Invalid: the project is not in a git repository, or is not there at that commit; a submodule cannot be brought.
         Conflict: what a killed process began in its tree cannot be ended.
     """
     git_root = require_git(project)
@@ -45,6 +46,7 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
     try:
         trees.add(tree, commit)
         Git(tree).run("checkout", "--quiet", "--force", "--detach", commit)
+        bring_submodules(tree, git_root)
         root = tree / place
         if not (root / ".dvc").is_dir():
             raise Invalid(

@@ -30,7 +30,8 @@ from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.profile import Profile
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.loaders import load_model
 from penstock.workspace import open_workspace

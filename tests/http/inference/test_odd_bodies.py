@@ -13,7 +13,8 @@ import sharing
 from patience import PATIENCE_S
 from penstock.base.store.database import connect, metadata
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from serving.fixtures import train
 from serving.models import FolderSource, deploy, files_of, request_body
 

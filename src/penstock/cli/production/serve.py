@@ -121,7 +121,8 @@ def _serve(
 ) -> None:
     from penstock.flows.models.folders import RegistrySource
     from penstock.processes.fronts import make_fronts
-    from penstock.processes.serve import ServeOptions, ServeProcess
+    from penstock.processes.serve import ServeProcess
+    from penstock.processes.serve_options import ServeOptions
     from penstock.processes.tracing import find_tracer
     from penstock.workspace import environment, open_workspace
 
@@ -180,10 +181,12 @@ def _serve_with_workers(
 
     import msgspec
 
-    from penstock.http.listen import bind_shared, url_of
+    from penstock.http.listen import BACKLOG, bind_shared, url_of
     from penstock.workspace import share_metrics
 
     sockets = bind_shared(fronts.host, port, workers)
+    for one in sockets:  # who asks before the workers have begun waits for them
+        one.listen(BACKLOG)
     url = url_of(sockets[0], fronts.host, fronts.tls)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)

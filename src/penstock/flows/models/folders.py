@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +32,16 @@ def store_model(project: Project, folder: Path, manifest: Manifest) -> None:
     """Put every file of a model folder into the artifact store."""
     for file in manifest.files:
         project.artifacts.put_file(folder / file.path, file.sha256)
+
+
+def keep_stored(project: Project, manifest: Manifest, store: Callable[[], object]) -> None:
+    """Store the files of a version that was just written again where one is missing. Cost: one look at each.
+
+    A purge removes an object only while no version has it and none can be written. So an object that was there when
+    it was stored may be gone when the version is written, but not later; storing it once more after that is enough.
+    """
+    if any(project.artifacts.size(file.sha256) != file.size for file in manifest.files):
+        store()
 
 
 def fetch_model(project: Project, version: ModelVersion) -> Path:

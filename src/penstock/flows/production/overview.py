@@ -190,13 +190,9 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
             if state is not None and state.state == "ready" and state.message
         }
         found.append(
-            msgspec.structs.replace(
-                view,
-                shadow_failures=notes if revision.shadows else {},
-                server_notes={} if revision.shadows else notes,
-                refused=refused.get(revision.endpoint, ()),
-            )
-        )
+            msgspec.structs.replace(view, refused=refused.get(revision.endpoint, ()),
+                **{"shadow_failures" if revision.shadows else "server_notes": notes})
+        )  # fmt: skip
     return found
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from penstock.base.guard import GUARD, guarded
+from penstock.base.process import GUARD, guarded
 from penstock.registry.gates.check import Evidence
 
 SECRET = "PENSTOCK_SIGNING_KEY"

@@ -10,20 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
 from penstock.registry.entities import CheckStatus
 from penstock.registry.gates.asking import Weigh, weigh_by_name
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # settings are read by every command, and neither is soon imported
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats: TypeAlias = "NDArray[np.float64]"
 MetricName = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
 
 

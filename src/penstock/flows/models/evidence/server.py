@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from penstock.base.errors import Unavailable
-from penstock.base.guard import guarded
+from penstock.base.process import guarded
 from penstock.base.web.calls import WebConnection
 from penstock.flows.models.folders import store_model
 from penstock.project.places import Places

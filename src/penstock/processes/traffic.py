@@ -1,4 +1,4 @@
-"""What a policy says of an endpoint's traffic, as the data plane and its engine know it."""
+"""What a policy says of an endpoint's traffic, in the words of the data plane and of the engine."""
 
 from __future__ import annotations
 
