@@ -91,6 +91,17 @@ def private(said: str, root: Path) -> list[str]:
     return sorted(one for one in names if len(one) > 1 and one in said)
 
 
+def bare(data: bytes) -> bytes:
+    """Return a WebP file with nothing but its picture: no profile of colours, no notes."""
+    at = 12
+    while data[at : at + 4] != b"VP8 ":
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    chunk = data[at : at + 8 + size + size % 2]
+    return b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+
+
 def said_by(page: Any, picture: Picture) -> tuple[float, str]:
     """Return where a picture of an opened page begins, and all that it says."""
     top = page.locator(picture.top).bounding_box()["y"] - 16 if picture.top else 0
@@ -132,7 +143,7 @@ def draw(root: Path) -> Iterator[str]:
                         "Page.captureScreenshot",
                         {"format": "webp", "quality": quality, "clip": clip, "captureBeyondViewport": True},
                     )
-                    data = base64.b64decode(shot["data"])
+                    data = bare(base64.b64decode(shot["data"]))
                     if len(data) <= MOST_BYTES:
                         break
                 (TARGET / f"{name}.webp").write_bytes(data)

@@ -51,7 +51,7 @@ class RunPages:
         """One run: parameters, metrics in groups with their curves, files, logged models, versions."""
         query = query_of(request)
         group = query["group"] if query.has("group") else None
-        told = await run_in_threadpool(self._run, request.path_params["id"], group)
+        told = await run_in_threadpool(self._run, request.path_params["id"], group, query["model"])
         model = next((one for one in told["models"] if one.id == query["model"]), None)
         if model is None and query["model"]:
             raise refusal("model", f"is no model that this run logged: {query['model'][:60]!r}")
@@ -79,7 +79,7 @@ class RunPages:
             problem=problem,
         )
 
-    def _run(self, run_id: str, group: str | None) -> dict[str, Any]:
+    def _run(self, run_id: str, group: str | None, wanted: str) -> dict[str, Any]:
         with self._project.database.read() as connection:
             run = tracking.get_run(connection, run_id)
             row = tracking.get_row(connection, run.id)
@@ -94,7 +94,12 @@ class RunPages:
             versions = search_versions(connection, RegistrySearch(f"run_id = '{run.id}'", limit=VERSIONS))
             rolled_back = list_rolled_back(connection)
             made = [one.model_id for one in list_model_links(connection, [run.id]).get(run.id, [])]
-            models = [one for one in list_models(connection, made) if one.deleted_ms is None]
+            asked = [wanted] if wanted and wanted not in made else []
+            models = [
+                one
+                for one in list_models(connection, [*made, *asked])
+                if one.deleted_ms is None and (one.id in made or one.source_run_id == run.id)
+            ]
         tags = {key: value for key, value in run.tags.items() if key not in {NOTE_TAG, PARENT_TAG}}
         return {
             "run": run,
