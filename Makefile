@@ -22,7 +22,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium chromium-headless-shell default-jre-headless
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast screenshots test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
+.PHONY: help demo test test-fast screenshots pictures test-real fuzz durations cover check format docs schema release bench-data bench-pipeline bench-dvc-suite bench-serving bench-tracking bench-judgement bench-champion bench-kills \
 	bench-reaction bench-control bench-monitoring bench-watch bench-pages \
 	test-clients clean programs
 
@@ -41,6 +41,10 @@ test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long t
 
 screenshots: $(VENV)/.tested programs ## Picture every page, light and dark, wide and narrow, in build/screenshots.
 	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 0 tests/http/pages/test_browser.py
+
+pictures: $(VENV)/.tested programs ## Make the tutorial's pictures anew, from a demo that is run for them (3 minutes).
+	USER=ada $(BIN)/penstock demo --force build/demo
+	$(BIN)/python docs/generate_pictures.py build/demo/flights
 
 # Nightly, and when a scenario or a version changes: what differs afterwards is to be judged and committed.
 test-real: $(VENV)/.tested $(REAL_INSTALLED) .venv-monitoring/.installed ## Ask the real DVC, MLflow and NannyML once more; writes tests/recorded anew.

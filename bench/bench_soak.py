@@ -4,8 +4,8 @@
         [--deploys 20] [--kills 3]
 
 Runs `penstock serve --workers N` and the controller over a copy of the tests' sample project, and kills the controller
-once and workers `--kills` times. A request may fail only when the worker that had it was killed. Writes
-bench/results/soak.json.
+once and workers `--kills` times. A request may fail only when the worker that had it was killed. What a change of
+versions costs is told by latencies around it beside those just before (`swaps.py`). Writes bench/results/soak.json.
 """
 
 from __future__ import annotations
@@ -21,52 +21,72 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from swaps import Latencies, Span, describe, swaps  # noqa: E402
+
 import sharing  # noqa: E402
 from servers.postgres import PostgresServer  # noqa: E402
-from serving.soaking import Clients, Story, two_versions  # noqa: E402
+from serving import clients  # noqa: E402
+from serving.soaking import Story, two_versions  # noqa: E402
+from stories.live import wait_until  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "soak.json"
 
 
 CLIENTS = 8
+LONG = ("each", "by_second")
 
 
 def soak(root: Path, workers: int, seconds: float, deploys: int, kills: int) -> dict[str, Any]:
     """Return what clients saw."""
     story = Story(root, workers)
+    changed_s: list[float] = []
+    killed: list[Span] = []
+    command = [sys.executable, str(Path(clients.__file__)), story.url, str(CLIENTS)]
     try:
-        with Clients(story.url, CLIENTS) as clients:
-            began = time.monotonic()
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as asking:
+            began_s = time.monotonic()
             for number in range(deploys):
-                story.deploy(number)
+                time.sleep(max(0.0, began_s + seconds * (number + 0.8) / deploys - time.monotonic()))
+                story.deploy(number, changed_s)
                 if number == deploys // 2:
                     story.kill_controller()
                 if kills and number % max(1, deploys // kills) == 1:
-                    story.kill_worker()
-                time.sleep(max(0.0, began + seconds * (number + 1) / deploys - time.monotonic()))
+                    killed.append(_kill(story))
+            time.sleep(max(0.0, began_s + seconds - time.monotonic()))
+            ended_s = time.monotonic()
+            told = json.loads(asking.communicate(b"")[0])
     finally:
         story.stop()
-    latencies = np.array(clients.latencies_s) * 1000
+    answers = [clients.Answer(**one) for one in told["answers"]]
+    latencies = Latencies([one.ended_s for one in answers], [one.latency_s for one in answers])
+    statuses = Counter(one.status for one in answers)
     return {
         "workers": workers,
-        "seconds": round(time.monotonic() - began, 1),
-        "requests": len(latencies),
-        "statuses": dict(Counter(clients.statuses)),
-        "broken_connections": len(clients.broken),
-        "broken_by": dict(Counter(clients.broken)),
-        "is_whole": set(clients.statuses) == {200} and len(clients.broken) <= CLIENTS * story.killed,
+        "seconds": round(ended_s - began_s, 1),
+        "requests": len(answers),
+        "statuses": dict(statuses),
+        "broken_connections": len(told["broken"]),
+        "broken_by": dict(Counter(told["broken"])),
+        "is_whole": set(statuses) == {200} and len(told["broken"]) <= CLIENTS * story.killed,
         "workers_killed": story.killed,
         "controllers_killed": 1,
         "deploys": deploys,
-        "p50_ms": round(float(np.quantile(latencies, 0.5)), 2),
-        "p99_ms": round(float(np.quantile(latencies, 0.99)), 2),
-        "versions": dict(Counter(clients.versions)),
+        "versions": dict(Counter(one.version for one in answers)),
+        "all": describe(latencies.within(began_s, ended_s)),
+        **swaps(latencies, changed_s, killed),
+        "by_second": latencies.by_second(began_s, ended_s),
     }
+
+
+def _kill(story: Story) -> Span:
+    """Kill a worker; return how long it was until all served again."""
+    start_s = time.monotonic()
+    story.kill_worker()
+    wait_until(lambda: len(story.alive()) == story.workers)
+    return Span(start_s, time.monotonic())
 
 
 def copy_store(root: Path) -> str:
@@ -84,6 +104,18 @@ def copy_store(root: Path) -> str:
     ]
     subprocess.run(command, check=True, capture_output=True)
     return url
+
+
+def _render(found: list[dict[str, Any]]) -> str:
+    """Return the results as JSON, what is told of one second or change on one line."""
+    cases = []
+    for one in found:
+        lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in one.items() if key not in LONG]
+        for key in LONG:
+            rows = ",\n".join(f"   {json.dumps(row)}" for row in one[key])
+            lines.append(f"  {json.dumps(key)}: [\n{rows}\n  ]")
+        cases.append(" {\n" + ",\n".join(lines) + "\n }")
+    return "[\n" + ",\n".join(cases) + "\n]\n"
 
 
 def main() -> None:
@@ -108,10 +140,10 @@ def main() -> None:
                         os.environ["PENSTOCK_STORE"] = copy_store(root)
                     done = soak(root, workers, options.seconds, options.deploys, options.kills)
                 found.append({"store": store, **done})
-                print(json.dumps(found[-1]), flush=True)
+                print(json.dumps({key: one for key, one in found[-1].items() if key not in LONG}), flush=True)
     finally:
         sharing.end()
-    options.results.write_text(json.dumps(found, indent=1) + "\n")
+    options.results.write_text(_render(found))
     sys.exit(not all(one["is_whole"] for one in found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from httpx._transports import default as httpx_transports
 
+from patience import PATIENCE_S
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
@@ -22,8 +26,20 @@ from servers.ssh import SshServer
 from servers.tracking import Tracking
 from sharing import begin, end, shared_server
 
-hypothesis.settings.register_profile("suite", deadline=None)
+# How long an example takes to be made or to be tried is no finding where others keep the machine busy.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("suite")
+for step in (
+    "connect",
+    "read",
+    "write",
+    "pool",
+):  # five seconds by default, which an answer takes on a busy machine
+    setattr(DEFAULT_TIMEOUT_CONFIG, step, PATIENCE_S)
+# Each call outside of a client would read all certificates anew: 20 ms of the processor, and nothing here has one.
+httpx_transports.create_ssl_context = functools.cache(httpx_transports.create_ssl_context)  # type: ignore[attr-defined]
 
 pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 

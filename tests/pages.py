@@ -24,6 +24,7 @@ from queue import Empty, Queue
 import click
 import yaml
 
+from patience import PATIENCE_S
 from penstock.cli.main import cli, run
 from servers.forking import Forked, start_penstock
 from servers.quick_python import quick_programs
@@ -32,7 +33,6 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w./-]+)`:\s*$")
 SHELL = re.compile(r"[|&;<>$`*(){}]|^\s*\w+=")
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
-READY_S = 60.0
 LOOKING = ("penstock monitor status", "penstock run list", "curl ")
 
 
@@ -127,7 +127,7 @@ class Reader:
 
     def _do(self, step: Step) -> None:
         """Run a command; one that looks is repeated until it shows what was written meanwhile."""
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             code, printed = self._run(self._meant(step.command))
             is_told = any(line.startswith("error:") or "refused" in line for line in step.shown)
@@ -146,7 +146,7 @@ class Reader:
         for server in self.servers:
             server.terminate()
         for server in self.servers:
-            server.wait(READY_S)
+            server.wait(PATIENCE_S)
 
     def _meant(self, text: str) -> str:
         for shown, real in self.replaced.items():
@@ -224,7 +224,7 @@ class Reader:
         said = ""
         while not all(f"http://127.0.0.1:{port}" in self.replaced for port in expected):
             try:
-                line = lines.get(timeout=READY_S)
+                line = lines.get(timeout=PATIENCE_S)
             except Empty:
                 raise AssertionError(f"{command} did not say where it listens:\n{said}") from None
             said += line

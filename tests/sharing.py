@@ -22,13 +22,17 @@ from typing import Any
 
 import pytest
 
+from patience import PATIENCE_S
+
 RUN = "PENSTOCK_TESTS_RUN"
 KEEPER = Path(__file__).parent / "servers" / "keeper.py"
-STARTED_S = 180.0
+STARTED_S = 2 * PATIENCE_S
 MEMORY = Path("/dev/shm")
 IN_MEMORY = "PENSTOCK_TESTS_IN_MEMORY"
 OWN_PLACE = "PENSTOCK_TESTS_MEMORY"
 ROOM_BYTES = 8 << 30
+begun: list[subprocess.Popen[bytes]] = []
+"""The keepers of this process, so that none is taken for collected while it runs."""
 
 
 def begin() -> None:
@@ -92,23 +96,36 @@ def shared_server(name: str) -> Any:
     told = place / "told"
     with locked(name):
         if not told.exists():
-            place.mkdir()
-            place.chmod(0o755)
-            with (place / "log").open("wb") as log:
-                keeper = subprocess.Popen(
-                    [sys.executable, str(KEEPER), name, str(place), (folder() / "controller").read_text()],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                )  # fmt: skip
-            (place / "keeper").write_text(str(keeper.pid))
+            keeper = _begin_keeper(name, place)
             deadline = time.monotonic() + STARTED_S
             while not told.exists():
-                assert keeper.poll() is None, f"{name} did not start: {(place / 'log').read_text()}"
+                if not _runs(keeper) and not told.exists():
+                    raise AssertionError(f"{name} did not start: {(place / 'log').read_text()}")
                 assert time.monotonic() < deadline, f"{name} did not start in {STARTED_S} s"
                 time.sleep(0.05)
     found = pickle.loads(told.read_bytes())
     if isinstance(found, str):
         pytest.skip(found)
     return found
+
+
+def _begin_keeper(name: str, place: Path) -> int:
+    """Return the process that keeps a server: one that a worker began which ended since, else a new one."""
+    note = place / "keeper"
+    if note.exists() and _runs(int(note.read_text())):
+        return int(note.read_text())
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    place.chmod(0o755)
+    with (place / "log").open("wb") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, str(KEEPER), name, str(place), (folder() / "controller").read_text()],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    begun.append(keeper)
+    note.with_suffix(".new").write_text(str(keeper.pid))
+    note.with_suffix(".new").rename(note)
+    return keeper.pid
 
 
 def _is_roomy(place: Path) -> bool:
@@ -126,5 +143,5 @@ def _is_roomy(place: Path) -> bool:
 def _runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes while its file is read
         return False

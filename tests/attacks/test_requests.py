@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from patience import PATIENCE_S
 from servers.tracking import Tracking, run_tracking
 from tables import table
 
@@ -34,7 +35,7 @@ def run(server: Tracking) -> str:
 def send(
     server: Tracking, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     connection.request(method, path, data, JSON if headers is None else headers)
     answer = connection.getresponse()
@@ -165,6 +166,8 @@ def test_another_program_of_this_host_is_a_foreign_page(server: Tracking, run: s
 
 def test_others_are_not_let_in_by_accident(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "penstock.cli", "server", "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     assert done.returncode == 2
     assert "--insecure" in done.stderr

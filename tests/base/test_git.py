@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S, wait_until
 from penstock.base.errors import NotFound
 from penstock.base.git import Git
+from penstock.base.threads import begin
 
 
 @pytest.fixture
@@ -70,3 +75,28 @@ def test_what_is_left_out_of_a_patch_may_be_ignored(git: Git) -> None:
     assert b"a.txt" in patch
     assert b"m.json" not in patch
     assert b"left" not in patch
+
+
+def test_an_interrupted_git_takes_its_locks_away(git: Git, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    hook = git.root / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\necho $$ > {begun}.part; mv {begun}.part {begun}; exec sleep 1000\n")
+    hook.chmod(0o755)
+
+    def interrupt() -> None:
+        wait_until(begun.exists)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupting = begin("interrupt", interrupt)
+    lock = git.root / ".git/index.lock"
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            git.run("commit", "--quiet", "--allow-empty", "--message", "two")
+        interrupting.result(PATIENCE_S)
+        wait_until(lambda: not lock.exists())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if begun.exists():
+            os.kill(int(begun.read_text()), signal.SIGKILL)

@@ -1,12 +1,16 @@
-"""What programs that are started find."""
+"""What programs that are started find, and that they end when what began them is gone, however that ended."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from penstock.base.process import with_own_programs
+from penstock.base.process import Guard, shell_command, with_own_programs
+from penstock.base.running import is_running
+from stories.live import wait_until
 
 
 def test_a_command_finds_penstock_wherever_it_was_started_from_and_what_is_in_path_first(
@@ -46,3 +50,61 @@ def test_words_of_a_command_stay_words() -> None:
         with_own_programs(["/usr/bin/printf", "<%s>", *words]), capture_output=True, text=True, check=True
     )
     assert told.stdout == "".join(f"<{one}>" for one in words)
+
+
+def test_a_shell_command_gets_its_variables_and_not_what_is_kept_from_it() -> None:
+    for variables in ({"A": "1 2", "B_1": "$x'\""}, {"A": "1 2", "B_1": "$x'\"", "odd.name": "3"}):
+        command = shell_command(
+            'printf "%s|" "$A" "$B_1" "${SECRET-gone}"; exit 4', variables, without=("SECRET",)
+        )
+        told = subprocess.run(
+            command, env={"SECRET": "s", "A": "other"}, capture_output=True, text=True, check=False
+        )
+        assert (told.stdout, told.returncode) == ("1 2|$x'\"|gone|", 4), told
+
+
+BEGINS = """\
+import os, signal, subprocess, sys
+from penstock.base.process import GUARD, guarded
+def begin(words):
+    return subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL)
+kept, let_go = begin(["sh", "-c", "trap '' TERM; sleep 100 & wait"]), begin(["sleep", "100"])
+GUARD.begin(kept.pid)
+with guarded(let_go.pid):
+    pass
+if os.fork() == 0:  # a fork has a guard of its own, and holds nobody's
+    own = begin(["sleep", "100"])
+    GUARD.begin(own.pid)
+    print(own.pid, flush=True)
+    os._exit(0)
+os.wait()
+print(kept.pid, let_go.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_is_guarded_ends_with_a_killed_process_and_nothing_else() -> None:
+    done = subprocess.run([sys.executable, "-c", BEGINS], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    own, kept, let_go = map(int, done.stdout.split())
+    try:
+        wait_until(lambda: not is_running(own))
+        wait_until(lambda: not is_running(kept))  # it ignores SIGTERM: forced
+        assert is_running(let_go)
+    finally:
+        os.kill(let_go, signal.SIGKILL)
+
+
+def test_a_guard_that_somebody_ended_is_begun_anew_with_what_it_guarded() -> None:
+    guard = Guard()
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as one:
+        guard.begin(one.pid)
+        first = guard.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not is_running(first))
+        guard.prepare()
+        second = guard.pid
+        assert second is not None and second != first
+        guard.forget()  # as a fork does: the pipe is closed
+        assert one.wait(timeout=60) == -signal.SIGTERM

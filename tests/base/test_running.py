@@ -61,3 +61,16 @@ def test_a_named_process_has_ended_only_when_that_can_be_seen() -> None:
     assert has_ended(f"{pid}.{int(began) + 1}.{place}"), "the number was given to another process"
     for unknown in (f"{pid}..{place}", f"{pid}.{began}.", f"{1 << 22}.{began}.elsewhere", "host:12:ab", ""):
         assert not has_ended(unknown)
+
+
+def test_one_that_goes_while_it_is_looked_at_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def kill(pid: int, _signal: int) -> None:
+        asked.append(pid)
+        if len(asked) > 1:
+            raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(running, "open", refuse, raising=False)
+    assert not is_running(4711)

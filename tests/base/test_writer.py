@@ -7,6 +7,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.store.events import list_events, record_event
@@ -19,7 +20,7 @@ def test_every_caller_gets_its_own_result(either_store: Database) -> None:
         writer.submit(lambda connection, n=number: record_event(connection, "a.b", f"x:{n}", "me", str(n)))  # type: ignore[misc]
         for number in range(300)
     ]
-    ids = [future.result(30) for future in futures]
+    ids = [future.result(PATIENCE_S) for future in futures]
     writer.close()
     with either_store.read() as connection:
         found = {event.id: event.summary for event in list_events(connection, limit=1000)}
@@ -33,14 +34,14 @@ def test_one_that_fails_takes_nothing_with_it(either_store: Database) -> None:
         record_event(connection, "a.b", "x:bad", "me", "half")
         raise Invalid("no", code="test.no")
 
-    writer.submit(lambda _: gate.wait(10))  # so that the next three are one group
+    writer.submit(lambda _: gate.wait(PATIENCE_S))  # so that the next three are one group
     first = writer.submit(lambda connection: record_event(connection, "a.b", "x:1", "me", "one"))
     bad = writer.submit(fail)
     last = writer.submit(lambda connection: record_event(connection, "a.b", "x:2", "me", "two"))
     gate.set()
-    assert first.result(10) < last.result(10)
+    assert first.result(PATIENCE_S) < last.result(PATIENCE_S)
     with pytest.raises(Invalid, match="no"):
-        bad.result(10)
+        bad.result(PATIENCE_S)
     writer.close()
     with either_store.read() as connection:
         assert [event.summary for event in list_events(connection)] == ["one", "two"]

@@ -164,6 +164,46 @@ def test_a_file_that_nobody_edited_is_replaced_after_a_change_of_the_settings(sa
             apply_ci_file(edited)
 
 
+def test_a_second_project_of_a_repository_does_not_take_the_firsts_file_away(sample: Sample) -> None:
+    projects = []
+    for place in ("first", "my second"):
+        shutil.copytree(
+            sample.root, sample.root / place, ignore=shutil.ignore_patterns(".git", place, "first")
+        )
+    for place in (".", "first", "my second"):
+        projects.append(open_workspace(sample.root / place))
+    for system in ("github", "gitlab", "jenkins"):
+        for owner in projects:
+            path = plan_ci_file(owner, system).path
+            path.unlink(missing_ok=True)
+            apply_ci_file(plan_ci_file(owner, system))
+            apply_ci_file(plan_ci_file(owner, system))
+            for other in projects:
+                if other is not owner:
+                    with pytest.raises(Conflict, match="validates the project in"):
+                        apply_ci_file(plan_ci_file(other, system))
+    for one in projects:
+        one.close()
+
+
+def test_a_runner_brings_submodules_where_there_are_some(sample: Sample) -> None:
+    told = {
+        "github": "submodules: recursive",
+        "gitlab": "GIT_SUBMODULE_STRATEGY: recursive",
+        "jenkins": "submodule update",
+    }
+    project = open_workspace(sample.root)
+    for is_there in (False, True):
+        for system, words in told.items():
+            plan = plan_ci_file(project, system)
+            assert (words in plan.text, any("submodules" in note for note in plan.notes)) == (
+                is_there,
+                is_there,
+            )
+        (sample.root / ".gitmodules").write_text("")
+    project.close()
+
+
 def test_a_machine_installs_what_the_repository_names() -> None:
     pip = "python -m pip install"
     cases: list[tuple[Declared, list[str]]] = [

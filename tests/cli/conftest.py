@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import sharing
+from patience import PATIENCE_S
 from servers.forking import penstock_server
 
 IDENTITY = {
@@ -45,7 +46,7 @@ class Desk:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=120,
+                timeout=PATIENCE_S,
                 env=environment,
             )
         else:

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.project.worktree import clean_worktree
 from penstock.workspace import open_workspace
@@ -45,10 +46,10 @@ def test_ci_runs_and_experiments_apart_end_what_they_began(desk: Desk) -> None:
                 start_new_session=True,
                 preexec_fn=hear_hangups,  # noqa: PLW1509 - before any thread
             )
-            wait_until(lambda: pids.exists() and any(trees.glob("*/.dvc/tmp/penstock-running/*.json")), 60)
+            wait_until(lambda: pids.exists() and any(trees.glob("*/.dvc/tmp/penstock-running/*.json")))
             begun = [int(pid) for pid in pids.read_text().split()]
             process.send_signal(number)
-            code = process.wait(timeout=60)
+            code = process.wait(timeout=PATIENCE_S)
             if number == signal.SIGKILL:
                 assert is_running(begun[0])
                 with clean_worktree(project, "HEAD", "ci") as tree:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from patience import PATIENCE_S
 from stories.live import is_running, wait_until
 
 from .conftest import IDENTITY, Desk
@@ -38,7 +39,7 @@ def test_an_interruption_or_a_signal_ends_every_stage(desk: Desk) -> None:
         wait_until(lambda files=files: all(one.exists() and one.read_text() for one in files))  # type: ignore[misc]
         pids = [int(one.read_text()) for one in files]
         process.send_signal(number)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=PATIENCE_S) == 130
         assert not any(map(is_running, pids))
         assert (desk.root / ".dvc/tmp/rwlock").read_text() == "{}"
         for one in files:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.client.embedded import StoreSink
 from penstock.client.offline import send_journals
 from penstock.data.verbs.creation import init_repository
@@ -43,7 +44,7 @@ def script(root: Path, text: str, ok: bool = True, **variables: str) -> subproce
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode == 0) == ok, done.stderr
     return done
@@ -137,7 +138,7 @@ def test_a_terminated_script_loses_nothing(project: Project, number: signal.Sign
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(number)
-    assert process.wait(20) == -number
+    assert process.wait(PATIENCE_S) == -number
     process.stdout.close()
     (run,) = found(project)
     assert (run.status, run.metrics["m"]) == ("KILLED", 9.0)
@@ -235,7 +236,7 @@ def test_a_server_that_goes_away_in_the_middle_loses_nothing(project: Project, t
         assert process.stdout is not None
         process.stdout.readline()
         root, store = server.root, server.store
-    process.communicate(b"\n", timeout=60)
+    process.communicate(b"\n", timeout=PATIENCE_S)
     assert process.returncode == 0
     there = open_workspace(root, {"PENSTOCK_STORE": store})
     assert found(there)[0].metrics == {"before": 1.0}

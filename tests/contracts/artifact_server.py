@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from patience import PATIENCE_S
 from penstock.access.roles import Role
 from penstock.artifacts.files import ArtifactFiles, ArtifactTree, Manifest, VersionFiles
 from penstock.base.errors import Denied, PenstockError
@@ -65,7 +66,7 @@ class Proxy:
         self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a request whose target is not changed on the way; return status, headers and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.putrequest(method, target)
             for name, value in (headers or {}).items():
@@ -117,7 +118,7 @@ def run_proxy(backend: Backend) -> Iterator[Proxy]:
         yield proxy
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE_S)
         service.close()
 
 

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -126,7 +127,8 @@ def _end_sessions(server: SshServer) -> None:
         words = process.info["cmdline"] or []
         if words[-1:] == [str(server.data.parent / "sshd_config")]:
             for child in process.children(recursive=True):
-                child.kill()
+                with suppress(psutil.NoSuchProcess):  # one goes with another
+                    child.kill()
 
 
 def test_the_files_of_killed_writers_stay_hidden_and_go_after_an_hour(

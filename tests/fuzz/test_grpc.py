@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fuzz.mutating import ODD, change_bytes
+from patience import PATIENCE_S
 from penstock.processes.serve import ServeProcess
 from penstock.rpc.messages import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from penstock.rpc.translating import read_request
@@ -97,16 +98,16 @@ def test_messages_that_are_nearly_right_are_answered_rightly(
             f"{SERVICE}/ModelStreamInfer", None, ModelStreamInferResponse.FromString
         )
         for base in bases:
-            check(unary(base.SerializeToString(), timeout=60))
+            check(unary(base.SerializeToString(), timeout=PATIENCE_S))
         for number in range(requests_wanted):
             data = change(chance.choice(bases), chance)
             try:
                 if number % 8 == 7:
-                    for told in stream(iter([data]), timeout=60):
+                    for told in stream(iter([data]), timeout=PATIENCE_S):
                         assert "its log says why" not in told.error_message, data
                     code = "stream"
                 else:
-                    check(unary(data, timeout=60))
+                    check(unary(data, timeout=PATIENCE_S))
                     code = "OK"
             except grpc.RpcError as error:
                 assert error.code() in MISTAKES, (error, data)

@@ -16,6 +16,7 @@ import schemathesis
 from schemathesis import GenerationMode
 
 from fuzz.mutating import change_bytes, change_json
+from patience import PATIENCE_S
 from penstock.processes.serve import ServeProcess
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,7 @@ def test_what_the_schema_generates_and_what_it_forbids_is_answered_rightly(
     operations = [one.ok() for one in schema.get_all_operations()]
     assert len(operations) == 4
     sent = 0
-    with httpx.Client(base_url=fuzzed.url, timeout=60) as client:
+    with httpx.Client(base_url=fuzzed.url, timeout=PATIENCE_S) as client:
 
         def send(case: Any) -> None:
             nonlocal sent
@@ -105,7 +106,7 @@ def test_requests_that_are_nearly_right_are_answered_rightly(
     scoring = {"dataframe_split": {"columns": ["hour", "distance", "carrier"], "data": [[5, 900.0, "AA"]]}}
     head, tail = binary_request(example)
     statuses: dict[int, int] = {}
-    with httpx.Client(base_url=fuzzed.url, timeout=60) as client:
+    with httpx.Client(base_url=fuzzed.url, timeout=PATIENCE_S) as client:
         for number in range(requests_wanted):
             headers: dict[str, str] = {}
             path, content = "/v2/models/delay/infer", b""

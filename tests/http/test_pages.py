@@ -290,7 +290,11 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(subject=ODD)
 def test_no_subject_makes_the_server_fail(client: TestClient, subject: str) -> None:
     encoded = quote(subject.encode("utf-8", "surrogatepass"), safe="")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.flows.pipelines.execution import reproduce_and_record
 from penstock.pipeline.lockfile import load_lock
@@ -118,9 +119,9 @@ def test_a_killed_reproduction_is_taken_up_again_and_its_children_end(sample: Sa
     )
     wait_until(lambda: marker.exists() and marker.read_text() != "")
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    assert process.wait(PATIENCE_S) == 130
     child = int(marker.read_text())
-    assert not is_running(child)
+    wait_until(lambda: not is_running(child))
     assert set(load_lock(sample.root)) == {"split"}
     sample.write(
         "train.py",

@@ -11,26 +11,41 @@ from pathlib import Path
 
 from penstock.base.running import is_running, name_process
 from penstock.pipeline.running.survivors import FOLDER, end_survivors, noted
+from stories.live import wait_until
 
 KILLED = """\
 import os, signal, sys
 from pathlib import Path
+from penstock.base.process import GUARD
 from penstock.pipeline.executors.local import run_task
 from penstock.pipeline.executors.role import Task
 root = Path(sys.argv[1])
 task = Task("train", ("sleep 100 & echo $!; wait",), root, variables={"DVC_ROOT": str(root)})
 def say(line):
     print(line, flush=True)
+    if sys.argv[2] == "guard too":
+        os.kill(GUARD.pid, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 run_task(task, say, lambda command: True)
 """
 
 
-def test_a_group_whose_command_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".dvc").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False
+def _killed(root: Path, how: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, str(root), how], stdout=subprocess.PIPE, text=True, check=False
     )
+
+
+def test_all_that_a_stage_runs_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    done = _killed(tmp_path, "alone")
+    assert done.returncode == -signal.SIGKILL
+    wait_until(lambda: not is_running(int(done.stdout)))
+
+
+def test_a_group_whose_command_and_guard_were_killed_is_ended_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    done = _killed(tmp_path, "guard too")
     assert done.returncode == -signal.SIGKILL
     left = int(done.stdout)
     (note,) = (tmp_path / ".dvc/tmp" / FOLDER).iterdir()

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.rpc.messages import ModelInferRequest, ModelInferResponse
@@ -66,11 +67,11 @@ class Workers:
 
     def ask(self) -> httpx.Response:
         """Send one request on a connection of its own."""
-        return httpx.post(f"{self.url}/v2/models/delay/infer", json=BODY, timeout=60)
+        return httpx.post(f"{self.url}/v2/models/delay/infer", json=BODY, timeout=PATIENCE_S)
 
     def count(self, name: str) -> float:
         """Return the sum of a metric's series."""
-        text = httpx.get(f"{self.url}/metrics", timeout=60).text
+        text = httpx.get(f"{self.url}/metrics", timeout=PATIENCE_S).text
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 
@@ -82,7 +83,7 @@ def workers(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     yield made
     if made.process.poll() is None:
         made.process.terminate()
-    made.process.wait(60)
+    made.process.wait(PATIENCE_S)
 
 
 def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) -> None:
@@ -93,7 +94,7 @@ def test_every_worker_answers_and_their_metrics_are_one_sum(workers: Workers) ->
     assert len({parse_prediction_id(one).worker for one in ids}) == 2
     assert workers.count('penstock_requests_total{endpoint="delay",outcome="ok"}') == 40
     for _ in range(4):
-        [told] = httpx.get(f"{workers.url}/v2/models/stats", timeout=60).json()["model_stats"]
+        [told] = httpx.get(f"{workers.url}/v2/models/stats", timeout=PATIENCE_S).json()["model_stats"]
         assert told["inference_stats"]["success"]["count"] == told["inference_count"] == 40
     assert workers.count("penstock_requests_in_flight") == 0
     assert workers.count("penstock_workers_wanted") == 2
@@ -122,7 +123,7 @@ def test_the_workers_share_the_port_of_grpc_too(workers: Workers) -> None:
                 ModelInferRequest.SerializeToString,
                 ModelInferResponse.FromString,
             )
-            answer = ask(request, timeout=60, wait_for_ready=True)
+            answer = ask(request, timeout=PATIENCE_S, wait_for_ready=True)
         seen.add(parse_prediction_id(answer.parameters["penstock-prediction-id"].string_param).worker)
         return len(seen) == 2
 
@@ -130,9 +131,11 @@ def test_the_workers_share_the_port_of_grpc_too(workers: Workers) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(workers: Workers) -> None:
+    wait_until(lambda: len(workers.alive()) == 2)
     victim = workers.alive()[0]
     before = workers.count("penstock_requests_total")
     os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not is_running(victim))  # until then it may take a request along
     assert {workers.ask().status_code for _ in range(20)} == {200}
     wait_until(lambda: len(workers.alive()) == 2 and victim not in workers.alive())
     assert workers.count("penstock_worker_restarts_total") == 1
@@ -144,18 +147,61 @@ def test_an_endpoint_is_unloaded_and_loaded_in_every_worker(workers: Workers) ->
         return {workers.ask().status_code for _ in range(16)}
 
     repository = f"{workers.url}/v2/repository/models/delay"
-    assert httpx.post(f"{repository}/unload", timeout=60).status_code == 200
+    assert httpx.post(f"{repository}/unload", timeout=PATIENCE_S).status_code == 200
     wait_until(lambda: statuses() == {503})
-    assert httpx.post(f"{repository}/load", timeout=60).status_code == 200
+    assert httpx.post(f"{repository}/load", timeout=PATIENCE_S).status_code == 200
     wait_until(lambda: statuses() == {200})
 
 
 def test_the_end_of_the_supervisor_is_the_end_of_all(workers: Workers) -> None:
     pids = workers.alive()
     workers.process.terminate()
-    assert workers.process.wait(60) == 0
+    assert workers.process.wait(PATIENCE_S) == 0
     assert not any(is_running(pid) for pid in pids)
     assert workers.alive() == []
+
+
+def test_workers_that_cannot_begin_end_all_and_those_that_die_are_begun_ever_more_slowly(
+    tmp_path: Path,
+) -> None:
+    program = """
+import os, signal, sys
+from penstock.http.listen import bind_shared
+from penstock.processes import supervisor
+import logging
+logging.basicConfig(level=logging.ERROR, format="%(message)s")
+supervisor.SETTLED_S = 60.0
+pauses = []
+supervisor.time.sleep, sleep = lambda s: sleep(0.001), supervisor.time.sleep
+sockets = bind_shared("127.0.0.1", 0, 1)
+found = supervisor.supervise(sockets, sys.argv[1])
+if found.socket is None:
+    sys.exit(found.exit_code)
+if sys.argv[2] == "error":
+    os._exit(7)
+begun = os.path.join(sys.argv[1], "begun")
+with open(begun, "a") as file:
+    file.write("x")
+if os.path.getsize(begun) == 3:
+    os.kill(os.getppid(), signal.SIGTERM)
+    sleep(60)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    variables = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    ended = [
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path), how],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=variables,
+            check=False,
+        )
+        for how in ("error", "kill")
+    ]
+    assert [one.returncode for one in ended] == [7, 0], ended
+    told = ended[1].stderr.splitlines()
+    assert [line.partition("signal 9; ")[2] for line in told] == ["another begins", "another begins in 0.5 s"]
 
 
 def test_what_is_loaded_before_forks_starts_no_threads_that_they_would_lack() -> None:

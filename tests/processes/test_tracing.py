@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.server
-import socket
 import subprocess
 import sys
 import threading
@@ -20,10 +19,12 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from patience import PATIENCE_S
 from penstock.processes.serve import ServeProcess
 from penstock.processes.tracing import OtlpTracer, find_tracer
 from penstock.rpc.messages import ModelInferRequest
 from penstock.rpc.schema import SERVICE
+from servers.ports import reserve
 from serving.fronts import serve_both
 from serving.models import request_body
 from watching.seen import wait_until
@@ -100,7 +101,7 @@ def traced(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def ask(process: ServeProcess, headers: dict[str, str], **changes: Any) -> httpx.Response:
     url = f"{process.url}/v2/models/delay/infer"
-    return httpx.post(url, json=request_body(2, **changes), headers=headers, timeout=30)
+    return httpx.post(url, json=request_body(2, **changes), headers=headers, timeout=PATIENCE_S)
 
 
 def test_a_span_says_which_prediction_it_was_and_joins_the_caller_s_trace(
@@ -135,7 +136,7 @@ def test_without_a_trace_or_with_an_odd_one_a_prediction_begins_its_own_and_no_o
             {"traceparent": "\u00ff".encode("latin-1")},
         ):
             url = f"{traced.url}/v2/models/delay/infer"
-            answer = one_connection.post(url, json=request_body(), headers=headers, timeout=30)
+            answer = one_connection.post(url, json=request_body(), headers=headers, timeout=PATIENCE_S)
             assert answer.status_code == 200, answer.text
             span = receiver.find(answer.json()["id"])
             assert bool(span.parent_span_id) == (headers is JOINED)
@@ -163,7 +164,7 @@ def test_grpc_joins_the_trace_in_its_metadata(traced: ServeProcess, receiver: Re
         method = channel.unary_unary(
             f"/{SERVICE}/ModelInfer", request_serializer=lambda one: one.SerializeToString()
         )
-        method(message, metadata=(("traceparent", f"00-{OTHER}-{PARENT}-01"),), timeout=30)
+        method(message, metadata=(("traceparent", f"00-{OTHER}-{PARENT}-01"),), timeout=PATIENCE_S)
     wait_until(lambda: any(one.trace_id.hex() == OTHER for one in receiver.spans))
     (found,) = [one for one in receiver.spans if one.trace_id.hex() == OTHER]
     assert (found.parent_span_id.hex(), told(found)["penstock.endpoint"]) == (PARENT, "delay")
@@ -194,9 +195,7 @@ def test_a_model_that_fails_is_a_span_with_an_error(traced: ServeProcess, receiv
 def test_a_receiver_that_is_gone_keeps_no_prediction_and_is_told_once_until_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.socket() as taken:  # a port that nothing listens on
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+    port = reserve()  # nothing listens on it
     place = f"http://127.0.0.1:{port}"
     monkeypatch.setenv(PLACE, place)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")

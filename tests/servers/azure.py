@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from servers.ports import reserve
 
 ACCOUNT = "devstoreaccount1"  # published by Microsoft for every emulator
@@ -64,7 +65,7 @@ class AzureServer:
                 "Authorization": f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}",
             },
         )
-        with urllib.request.urlopen(request, timeout=60):
+        with urllib.request.urlopen(request, timeout=PATIENCE_S):
             return name
 
 
@@ -86,10 +87,10 @@ def run_azure(root: Path) -> Iterator[AzureServer]:
         yield AzureServer(port)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, limit_s: float = 60) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path, limit_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()

@@ -8,11 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from starlette.types import ASGIApp
 
+from patience import PATIENCE_S
+from servers.ports import reserve
 from servers.programs import missing
 
 
@@ -26,15 +29,34 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--hide-scrollbars"]
         )
+        expect.set_options(timeout=PATIENCE_S * 1000)
+        _make_patient(browser)
         try:
             yield browser
         finally:
             browser.close()
 
 
+def _make_patient(browser: Browser) -> None:
+    """Let all that is done in its pages take long."""
+    new_context, new_page = browser.new_context, browser.new_page
+
+    def patient_context(**options: Any) -> BrowserContext:
+        context = new_context(**options)
+        context.set_default_timeout(PATIENCE_S * 1000)
+        return context
+
+    def patient_page(**options: Any) -> Page:
+        page = new_page(**options)
+        page.set_default_timeout(PATIENCE_S * 1000)
+        return page
+
+    browser.new_context, browser.new_page = patient_context, patient_page  # type: ignore[method-assign]
+
+
 @dataclass
 class PageServer:
-    """An application on a port that the system gave; it can be stopped and started again on the same one."""
+    """An application on a port that stays its own; it can be stopped and started again on the same one."""
 
     app: ASGIApp
     port: int = 0
@@ -50,9 +72,9 @@ class PageServer:
         """Listen, and return once it answers."""
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.port = self.port or reserve()
         listener.bind(("127.0.0.1", self.port))
         listener.listen()
-        self.port = listener.getsockname()[1]
         config = uvicorn.Config(self.app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)

@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from patience import PATIENCE_S
+
 APPLIES = {"truncate": ("GET",), "wrong": ("GET",), "garble": ("PUT",), "halve": ("PUT",), "lost": ("PUT",)}
 
 
@@ -98,7 +100,7 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
                 self._forward(body, kind)
 
         def _send_half(self, body: bytes) -> None:
-            upstream = http.client.HTTPConnection(place, timeout=60)
+            upstream = http.client.HTTPConnection(place, timeout=PATIENCE_S)
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 upstream.putheader(name, value)
@@ -106,7 +108,7 @@ def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
             upstream.close()
 
         def _forward(self, body: bytes, kind: str | None) -> None:
-            upstream = http.client.HTTPConnection(place, timeout=60)
+            upstream = http.client.HTTPConnection(place, timeout=PATIENCE_S)
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 upstream.putheader(name, value)

@@ -34,7 +34,7 @@ from typing import IO, NoReturn
 
 AT_START = ("PYTHON", "LC_", "LANG")
 """Variables that an interpreter reads when it starts: a call that changes them gets a process of its own."""
-READY_S = 120.0
+READY_S = 300.0
 RUN = "PENSTOCK_TESTS_RUN"  # the folder of a run, as `sharing.py` names it; this file imports nothing of the tests
 PENSTOCK_IMPORTS = [
     "penstock.cli.main",
@@ -333,8 +333,12 @@ def serve(listening: socket.socket, owner: int) -> None:
                         for place, other in running.values():
                             os.close(place)
                             other.close()
-                        _become(connection)
-                    connection.sendall(f"{pid}\n".encode())
+                        try:
+                            _become(connection)
+                        finally:
+                            os._exit(1)
+                    with contextlib.suppress(OSError):  # the caller is gone: it was killed meanwhile
+                        connection.sendall(f"{pid}\n".encode())
                     place = os.pidfd_open(pid)
                     running[pid] = place, connection
                     selector.register(place, selectors.EVENT_READ, pid)
@@ -353,8 +357,13 @@ def _become(connection: socket.socket) -> NoReturn:
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
     data = b""
     while len(data) < int.from_bytes(size, "big"):
-        data += connection.recv(1 << 20)
+        part = connection.recv(1 << 20)
+        if not part:
+            break
+        data += part
     connection.close()
+    if not size or len(data) < int.from_bytes(size, "big"):
+        os._exit(1)  # the caller is gone: it was killed before it said what it wants
     request = json.loads(data)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)

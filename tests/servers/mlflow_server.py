@@ -45,7 +45,7 @@ def run_mlflow(folder: Path) -> Iterator[Tracking]:
             except (OSError, ValueError):
                 return False
 
-        wait_until(is_ready, 120)
+        wait_until(is_ready)
         yield Tracking(f"http://127.0.0.1:{port}", port, folder, store, folder / "client")
     finally:
         os.killpg(process.pid, signal.SIGTERM)

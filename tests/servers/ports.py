@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +18,9 @@ _held: list[int] = []
 
 def reserve(count: int = 1) -> int:
     """Return the first of neighbouring ports for this process; they stay its own until it ends."""
-    place = Path(tempfile.gettempdir()) / f"penstock-ports-{os.getuid()}"
+    place = (
+        Path("/tmp") / f"penstock-ports-{os.getuid()}"
+    )  # one for all runs, wherever these have their files
     place.mkdir(exist_ok=True)
     start = FIRST + os.getpid() * 97 % (LAST - FIRST)
     for number in range(FIRST, LAST):

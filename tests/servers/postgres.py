@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from patience import PATIENCE_S
 from servers.ports import reserve
 from servers.programs import missing
-
-READY_S = 30.0
 
 
 class PostgresServer:
@@ -92,7 +91,7 @@ def run_postgres(root: Path) -> Iterator[PostgresServer]:
         ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
         try:
-            deadline = time.monotonic() + READY_S
+            deadline = time.monotonic() + PATIENCE_S
             ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
             while subprocess.run(ready, check=False, capture_output=True).returncode != 0:
                 if time.monotonic() > deadline or process.poll() is not None:
@@ -101,4 +100,4 @@ def run_postgres(root: Path) -> Iterator[PostgresServer]:
             yield PostgresServer(port, programs)
         finally:
             process.send_signal(signal.SIGINT)  # fast: clients that are still connected do not hold it up
-            process.wait(20)
+            process.wait(PATIENCE_S)

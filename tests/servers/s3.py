@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE_S
 from servers.ports import reserve
 from servers.programs import missing
 
@@ -140,7 +141,7 @@ def run_s3(root: Path, memory_bytes: int = 2 << 30) -> Iterator[S3Server]:
             process.send_signal(signal.SIGTERM)
         for process in reversed(started):
             with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
+                process.wait(20)
             if process.poll() is None:
                 process.kill()
                 process.wait()
@@ -148,7 +149,7 @@ def run_s3(root: Path, memory_bytes: int = 2 << 30) -> Iterator[S3Server]:
 
 def _start(root: Path, conf: Path, fsid: str, port: int, started: list[subprocess.Popen[bytes]]) -> None:
     def call(*command: str) -> None:
-        done = subprocess.run(command, cwd=root, capture_output=True, check=False, timeout=120)
+        done = subprocess.run(command, cwd=root, capture_output=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 0, (command, done.stderr.decode(errors="replace"))
 
     def serve(name: str, *command: str) -> None:
@@ -180,7 +181,7 @@ def _start(root: Path, conf: Path, fsid: str, port: int, started: list[subproces
     call("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, "monmap")
     call("ceph-mon", "-c", c, "--mkfs", "-i", "a", "--monmap", "monmap", "--keyring", "keyring")
     serve("mon", "ceph-mon", "-c", c, "-i", "a", "-f")
-    call("ceph", "-c", c, "--connect-timeout", "30", "osd", "create")
+    call("ceph", "-c", c, "--connect-timeout", f"{PATIENCE_S:.0f}", "osd", "create")
     call("ceph-osd", "-c", c, "-i", "0", "--mkfs")
     serve("osd", "ceph-osd", "-c", c, "-i", "0", "-f")
     serve("rgw", "radosgw", "-c", c, "-n", "client.rgw", "-k", f"{root}/keyring", "-f")
@@ -198,7 +199,7 @@ def _start(root: Path, conf: Path, fsid: str, port: int, started: list[subproces
     )
 
 
-def _wait_for(url: str, limit_s: float = 90) -> None:
+def _wait_for(url: str, limit_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
@@ -235,5 +236,5 @@ def create_bucket(server: S3Server, name: str) -> None:
         f"AWS4-HMAC-SHA256 Credential={server.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
     )
     call = urllib.request.Request(f"{server.endpoint}/{name}", method="PUT", headers=headers)
-    with urllib.request.urlopen(call, timeout=60):
+    with urllib.request.urlopen(call, timeout=PATIENCE_S):
         pass

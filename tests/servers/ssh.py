@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE_S
 from servers.ports import reserve
 from servers.programs import missing
 
@@ -85,10 +86,10 @@ def run_ssh(root: Path) -> Iterator[SshServer]:
         yield SshServer(port, user, root / "user", data)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, limit_s: float = 30) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, limit_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()

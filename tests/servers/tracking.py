@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE_S
 from penstock.data.verbs.creation import init_repository
 from servers.forking import ForkServer, start_penstock
 from servers.ports import reserve
@@ -163,4 +164,4 @@ def run_tracking(
         yield Tracking(f"http://127.0.0.1:{port}", port, root, store, folder / "client")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)

@@ -14,7 +14,8 @@ from penstock.base.store.database import Database, connect, metadata
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from projects import Sample
 from serving.models import FolderSource, deploy, files_of, save_model
 from serving.soaking import add_version

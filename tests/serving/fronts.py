@@ -10,7 +10,8 @@ from penstock.base.store.database import connect, metadata
 from penstock.http.listen import Tls
 from penstock.processes.front_options import FrontOptions
 from penstock.processes.fronts import make_fronts
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.recorder import Tracer
 from serving.fixtures import train
 from serving.models import FolderSource, deploy, files_of

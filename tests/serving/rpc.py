@@ -6,7 +6,8 @@ from functools import partial
 
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.rpc.callers import Doorkeeper
 from penstock.rpc.server import RpcOptions, RpcServer
 from serving.models import FolderSource

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from penstock.base.store.database import connect
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.loaders import ModelFiles
 from serving.models import SIGNATURE, FolderSource
 

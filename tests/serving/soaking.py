@@ -6,12 +6,10 @@ import contextlib
 import os
 import re
 import signal
-import threading
 import time
 from pathlib import Path
 
-import httpx
-
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
@@ -25,14 +23,6 @@ from penstock.workspace import open_workspace
 from projects import Sample
 from servers.forking import start_penstock
 from stories.live import is_running, wait_until
-
-BODY = {
-    "inputs": [
-        {"name": "hour", "shape": [1], "datatype": "INT64", "data": [18]},
-        {"name": "wind", "shape": [1], "datatype": "FP64", "data": [10.0]},
-        {"name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["AA"]},
-    ]
-}
 
 
 def two_versions(folder: Path) -> Path:
@@ -83,8 +73,8 @@ class Story:
         project.close()
         return [one.pid for one in workers if one.revisions and is_running(one.pid)]
 
-    def deploy(self, number: int) -> None:
-        """Make one change: in turn a canary, its rollback, version 2, version 1."""
+    def deploy(self, number: int, changed_s: list[float] | None = None) -> None:
+        """Make one change: in turn a canary, its rollback, version 2, version 1; note when it was written."""
         project = open_workspace(self.root)
         try:
             if number % 4 == 1:
@@ -96,6 +86,8 @@ class Story:
                     project, "delay", version, canary=canary, reason="soak", force=True, is_fixed=bool(canary)
                 )
             apply_deployment(project, plan)
+            if changed_s is not None:
+                changed_s.append(time.monotonic())
         finally:
             project.close()
 
@@ -115,40 +107,4 @@ class Story:
         for process in self._processes:
             if process.poll() is None:
                 process.terminate()
-            process.wait(60)
-
-
-class Clients:
-    """Clients that send requests until they are told to stop. `broken` says how connections ended unanswered."""
-
-    def __init__(self, url: str, count: int) -> None:
-        self._url = f"{url}/v2/models/delay/infer"
-        self.statuses: list[int] = []
-        self.versions: list[str] = []
-        self.latencies_s: list[float] = []
-        self.broken: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
-
-    def _run(self) -> None:
-        with httpx.Client(timeout=60) as client:
-            while not self._stop.is_set():
-                began_s = time.perf_counter()
-                try:
-                    response = client.post(self._url, json=BODY)
-                except httpx.TransportError as error:
-                    self.broken.append(f"{type(error).__name__}: {error}")
-                    continue
-                self.latencies_s.append(time.perf_counter() - began_s)
-                self.statuses.append(response.status_code)
-                self.versions.append(response.headers.get("penstock-model-version", ""))
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+            process.wait(PATIENCE_S)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
+from patience import PATIENCE_S
 from penstock.access.credentials import Authenticator
 from penstock.access.scopes import Scope
 from penstock.access.sessions import Sessions
@@ -26,7 +27,8 @@ from penstock.http.auth import Authenticate
 from penstock.http.listen import Tls, check_tls
 from penstock.processes.front_options import FrontOptions
 from penstock.processes.fronts import make_fronts
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.rpc.messages import message_class
 from serving.certificates import Authority
 from serving.models import FolderSource, deploy, request_body
@@ -94,7 +96,7 @@ def tokens(database: Database) -> dict[str, str]:
 def test_every_route_asks_for_credentials_and_its_scope_and_probes_do_not(
     asking: ServeProcess, tokens: dict[str, str]
 ) -> None:
-    with httpx.Client(base_url=asking.url, timeout=60) as client:
+    with httpx.Client(base_url=asking.url, timeout=PATIENCE_S) as client:
         for path in ("/health", "/ping", "/version", "/v2", "/v2/health/live", "/v2/health/ready"):
             assert client.get(path).status_code == 200, path
         for method, path, scope in ROUTES:
@@ -123,7 +125,7 @@ def call(channel: grpc.Channel, method: str, fields: dict[str, Any], token: str 
     )
     metadata = [("authorization", f"Bearer {token}")] if token else []
     try:
-        stub(request(**fields), metadata=metadata, timeout=60)
+        stub(request(**fields), metadata=metadata, timeout=PATIENCE_S)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
@@ -154,7 +156,7 @@ def test_more_requests_than_the_rate_of_a_token_are_refused_over_both_protocols(
 ) -> None:
     options = FrontOptions(grpc_port=0, is_asking=True, rate_per_s=0.001)
     for process in run(database, source, options):
-        with httpx.Client(base_url=process.url, timeout=60) as client:
+        with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client:
             told = []
             for name in ("infer", "infer", "all"):
                 headers = {"authorization": f"Bearer {tokens[name]}"}

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
+from patience import PATIENCE_S, wait_until
 from penstock.cli.output import Session
 from penstock.cli.production.feedback import feedback
 from penstock.processes.serve import ServeProcess
@@ -86,21 +87,23 @@ def test_serve_starts_in_a_repository_and_ends_cleanly_when_interrupted(reposito
         process.kill()
     assert found, line
     url = found.group()
-    for _ in range(100):
+
+    def is_live() -> bool:
         try:
-            assert httpx.get(f"{url}/v2/health/live").json() == {"live": True}
-            break
+            return bool(httpx.get(f"{url}/v2/health/live").json() == {"live": True})
         except httpx.TransportError:
-            continue
+            return False
+
+    wait_until(is_live)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=30)
+    _, rest = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, "Traceback" in rest) == (0, False)
 
 
 def test_serve_on_a_port_in_use_fails_at_once_with_a_sentence(repository: Path, server: ServeProcess) -> None:
     port = server.url.rsplit(":", 1)[1]
     process = run(repository, "serve", "--port", port)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 4
     assert f"port {port}" in told
     assert "--port" in told

@@ -13,9 +13,8 @@ from penstock.flows.chain.lineage import label_details
 from penstock.flows.production.live import joining
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
-from penstock.monitoring.labelled import labelled
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import Window, windows
+from penstock.monitoring.windows import Window, labelled, windows
 from penstock.serving.prediction_id import PredictionId
 from penstock.serving.predictions import list_labels
 from penstock.serving.recorder import Exchange, Label, LabelCounts

@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound, PenstockError, Refused, Unavailable
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import EndpointSettings, TrafficSettings
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.beside.guests import CHECKED_S, REFUSED_S, Guests
 from penstock.serving.deployments import Revision
 from penstock.serving.repository import ServedRevision
@@ -131,7 +133,7 @@ def test_a_policy_lets_registered_versions_be_asked_for_by_number(
     )
     process.start()
     try:
-        with httpx.Client(base_url=f"{process.url}/v2/models/delay", timeout=60) as client:
+        with httpx.Client(base_url=f"{process.url}/v2/models/delay", timeout=PATIENCE_S) as client:
 
             def ask(version: int) -> httpx.Response:
                 return client.post(f"/versions/{version}/infer", json=request_body())
@@ -165,7 +167,7 @@ def test_a_policy_lets_registered_versions_be_asked_for_by_number(
 def test_versions_that_hang_while_they_load_hold_up_nobody_and_a_further_one_is_told_to_come_back() -> None:
     house = House(room=3)
     go = threading.Event()
-    guests = Guests(lambda _model, version: go.wait(60) and house.load("late", version), house.allow)
+    guests = Guests(lambda _model, version: go.wait(PATIENCE_S) and house.load("late", version), house.allow)
     guests.room = {"delay": 3}
 
     async def story() -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.errors import NotFound
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.http.inference.app import build_inference_app
 from penstock.processes import attempts, serve
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers
 from serving.models import FolderSource, deploy, save_model
@@ -34,7 +36,7 @@ class OneHeld(FolderSource):
 
     def fetch(self, model: str, version: int) -> ModelFiles:
         if version == 2:
-            self.go.wait(60)
+            self.go.wait(PATIENCE_S)
         return super().fetch(model, version)
 
 
@@ -49,7 +51,7 @@ class HeldSource(FolderSource):
         return {}
 
     def fetch(self, model: str, version: int) -> ModelFiles:
-        self.go.wait(60)
+        self.go.wait(PATIENCE_S)
         return super().fetch(model, version)
 
 
@@ -73,7 +75,7 @@ def test_a_process_beats_and_lets_callers_wait_while_its_first_model_loads(
         while seen_ms() <= registered_ms:
             assert time.monotonic() < deadline, "it was not seen to be alive"
             time.sleep(0.01)
-        early = begin("early", lambda: httpx.get(f"{process.url}/v2/health/ready", timeout=60))
+        early = begin("early", lambda: httpx.get(f"{process.url}/v2/health/ready", timeout=PATIENCE_S))
         source.go.set()
         assert early.result().status_code == 200, "who asks while it loads waits, and is not refused"
     finally:
@@ -145,7 +147,7 @@ def test_a_revision_that_hangs_does_not_keep_its_rollback_away_and_is_not_served
         wait_until(lambda: is_ready(3))
         (hung,) = (one for one in threading.enumerate() if one.name == "penstock-load")
         source.go.set()
-        hung.join(60)
+        hung.join(PATIENCE_S)
         assert process.dataplane.repository.served["delay"].revision.number == 3
         assert is_ready(3)
     finally:

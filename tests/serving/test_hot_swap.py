@@ -13,7 +13,8 @@ from penstock.base.errors import Conflict
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import list_windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.records.signature import Column
 from penstock.serving.workers import WorkerRevision, list_workers
 from serving.models import FolderSource, deploy, request_body, save_model

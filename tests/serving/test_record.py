@@ -204,7 +204,11 @@ events = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
 @given(events, st.lists(st.booleans(), min_size=15, max_size=15))
 def test_the_last_labels_hold_however_they_come(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[int, list[Any]]], flushes: list[bool]

@@ -8,6 +8,7 @@ import threading
 import pytest
 from msgspec.structs import replace
 
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.records.signature import Column
@@ -88,14 +89,14 @@ def test_a_revision_that_took_too_long_does_not_replace_a_newer_one(
     def load(files: ModelFiles) -> Predictor:
         if files.version == 1:
             has_begun.set()
-            assert may_end.wait(60)
+            assert may_end.wait(PATIENCE_S)
         return load_model(files)
 
     repository = ModelRepository(source.fetch, load)
     old, new = deploy(database, "delay", 1), deploy(database, "delay", 2)
     late = threading.Thread(target=repository.apply, args=(old,))
     late.start()
-    assert has_begun.wait(60)
+    assert has_begun.wait(PATIENCE_S)
     served = repository.apply(new)
     may_end.set()
     late.join()

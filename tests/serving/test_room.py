@@ -11,15 +11,17 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, metadata
-from penstock.flows.production.live import recording
+from penstock.flows.production.live import recording, room
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.live.room import Room, size_of
+from penstock.flows.production.live.summarising import summarise
 from penstock.monitoring.compaction import find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, windows
 from penstock.serving.predictions import predictions
 from serving.test_record import TIME_MS, observe
+from stories.live import wait_until
 
 FOR_EVER = {"delay": MonitorSettings(flush_s=600)}
 
@@ -38,15 +40,15 @@ def only(database: Database) -> Window:
 def test_what_a_full_recorder_cannot_hold_is_counted_and_its_failures_are_not_lost(
     database: Database,
 ) -> None:
-    room = 10 * size_of(observe(1, [0.5]))
-    made = LiveRecorder(database, 1, FOR_EVER, flush_s=600, max_bytes=room)
+    space = 10 * size_of(observe(1, [0.5]))
+    made = LiveRecorder(database, 1, FOR_EVER, flush_s=600, max_bytes=space)
     made._lock.acquire()  # no flush comes between
     for counter in range(1, 41):
         made.record(observe(counter, [0.5]))
     for counter in range(41, 51):
         made.record(observe(counter, [0.5], outputs={}, error="model"))
     state = made.state
-    assert state.dropped == {"delay": 40} and state.used_bytes <= state.max_bytes == room
+    assert state.dropped == {"delay": 40} and state.used_bytes <= state.max_bytes == space
     made._lock.release()
     made.flush()
     found = only(database)
@@ -65,15 +67,15 @@ def test_what_a_full_recorder_cannot_hold_is_counted_and_its_failures_are_not_lo
 def test_while_the_store_is_away_the_room_is_kept_and_windows_go_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = 12 * size_of(observe(1, [0.5]))
-    made = LiveRecorder(database, 1, FOR_EVER, flush_s=600, max_bytes=room)
+    space = 12 * size_of(observe(1, [0.5]))
+    made = LiveRecorder(database, 1, FOR_EVER, flush_s=600, max_bytes=space)
     metadata.tables["windows"].drop(database.engine)
     for counter in range(1, 201):
         made.record(observe(counter, [0.5]))
         if counter % 5 == 0:
             with pytest.raises(Unavailable):
                 made.flush()
-        assert made.state.used_bytes <= room
+        assert made.state.used_bytes <= space
     metadata.create_all(database.engine)
     made.close()
     found = only(database)
@@ -136,15 +138,43 @@ def test_what_comes_after_a_window_was_merged_away_is_not_counted_twice(either_s
         one.close()
 
 
+def test_large_requests_are_summarised_in_portions_and_before_the_flush(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held beside the room is a portion's rows, however much there is room for."""
+    one = observe(1, [0.5] * 1000)
+    portions: list[int] = []
+
+    def summarised(key: WindowKey, observations: Any, *more: Any) -> Window:
+        portions.append(len(observations))
+        return summarise(key, observations, *more)
+
+    monkeypatch.setattr(room, "PORTION_BYTES", 10 * size_of(one))
+    monkeypatch.setattr(room, "CONDENSED_BYTES", 24 * size_of(one))
+    monkeypatch.setattr(recording, "summarise", summarised)
+    made = LiveRecorder(database, 1, {"delay": MonitorSettings(flush_s=600, feature_ratio=0.0)}, flush_s=600)
+    made._lock.acquire()  # nothing is summarised until all have come
+    for counter in range(1, 26):
+        made.record(observe(counter, [0.5] * 1000))
+    made._lock.release()
+    wait_until(lambda: len(portions) == 3)
+    assert portions == [10, 10, 5]
+    assert rows_of(database, windows) == 0, "it waits for the flush"
+    made.close()
+    found = only(database)
+    assert (found.request_count, found.features.row_count) == (25, 25_000)
+    assert made.state.used_bytes == 0
+
+
 def test_room_is_taken_given_back_and_missed_by_window() -> None:
-    room, key = Room(100), WindowKey("delay", 0, 1, 1, "stable")
-    assert room.take(60) and not room.take(41) and room.take(40)
-    room.give_back(60)
-    room.miss(key, has_failed=True)
-    room.miss(key, is_counted=True)
-    missed = room.missed()[key]
+    made, key = Room(100), WindowKey("delay", 0, 1, 1, "stable")
+    assert made.take(60) and not made.take(41) and made.take(40)
+    made.give_back(60)
+    made.miss(key, has_failed=True)
+    made.miss(key, is_counted=True)
+    missed = made.missed()[key]
     assert (missed.request_count, missed.error_count, missed.dropped_count) == (1, 1, 2)
-    assert room.missed() == {} and room.state.dropped == {"delay": 2} and room.state.used_bytes == 40
+    assert made.missed() == {} and made.state.dropped == {"delay": 2} and made.state.used_bytes == 40
 
 
 def test_texts_count_with_their_length() -> None:

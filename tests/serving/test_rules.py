@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.monitoring.settings import RuleSettings, TrafficSettings
-from penstock.processes.serve import rules_of
+from penstock.processes.traffic import rules_of
 from penstock.serving.loaders.model import Array
 from penstock.serving.traffic import ROUTE_KEY
 from serving.engine.staging import Stage, answers, body
@@ -28,7 +29,7 @@ def stage() -> Iterator[Stage]:
 
 def ask(stage: Stage, headers: dict[str, str] | None = None, **parameters: object) -> httpx.Response:
     url = f"{stage.url}/v2/models/a/infer"
-    return httpx.post(url, json=body(1.0, **parameters), headers=headers, timeout=60)
+    return httpx.post(url, json=body(1.0, **parameters), headers=headers, timeout=PATIENCE_S)
 
 
 def test_rules_on_a_parameter_or_a_header_choose_the_version_and_its_route(stage: Stage) -> None:
@@ -59,7 +60,7 @@ def test_a_version_that_is_asked_for_by_number_is_judged_on_the_route_it_has(sta
     stage.serve("a", times(1), times(2), times(3), canary=50.0, rules=rules_of(TrafficSettings(rules=rules)))
     routes = {
         version: httpx.post(
-            f"{stage.url}/v2/models/a/versions/{version}/infer", json=body(1.0), timeout=60
+            f"{stage.url}/v2/models/a/versions/{version}/infer", json=body(1.0), timeout=PATIENCE_S
         ).headers["penstock-route"]
         for version in (1, 2, 3)
     }

@@ -7,13 +7,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import list_windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.workers import list_workers
@@ -62,7 +64,7 @@ def test_each_kind_of_failure_is_counted_and_the_last_reason_kept(
         return [one.message for one in worker.revisions]
 
     try:
-        with httpx.Client(base_url=process.url, timeout=60) as client:
+        with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as client:
 
             def ask(body: object) -> None:
                 assert client.post("/v2/models/delay/infer", json=body).json()["model_version"] == "1"

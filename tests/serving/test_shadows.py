@@ -16,7 +16,8 @@ import penstock as penstock_client
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.overview import overview
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock
 from stories.live import wait_until

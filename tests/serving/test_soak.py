@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.soaking import Clients, Story
+from serving.clients import Clients
+from serving.soaking import Story
 from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
@@ -23,16 +24,16 @@ def test_only_requests_of_a_killed_worker_fail_while_versions_change(
     try:
         with Clients(story.url, CLIENTS) as clients:
             for number in range(4):
-                seen = len(clients.statuses)
+                seen = len(clients.answers)
                 story.deploy(number)
                 if number == 1:
                     story.kill_worker()
                 if number == 2:
                     story.kill_controller()
-                wait_until(lambda seen=seen: len(clients.statuses) >= seen + 20)  # type: ignore[misc]
+                wait_until(lambda seen=seen: len(clients.answers) >= seen + 20)  # type: ignore[misc]
             wait_until(lambda: len(story.alive()) == 2)
     finally:
         story.stop()
-    assert set(clients.statuses) == {200}
+    assert {one.status for one in clients.answers} == {200}
     assert len(clients.broken) <= CLIENTS * story.killed
-    assert set(clients.versions) == {"1", "2"}
+    assert {one.version for one in clients.answers} == {"1", "2"}

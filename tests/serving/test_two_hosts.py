@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
@@ -19,13 +20,14 @@ from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.store.copying import copy_store
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import windows
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock
 from servers.postgres import PostgresServer
-from serving.soaking import BODY
+from serving.clients import BODY
 from stories.live import wait_until
 
 pytestmark = pytest.mark.slow
@@ -45,7 +47,7 @@ class Host:
 
     def version(self) -> str:
         """Ask once; return which version answered."""
-        answer = httpx.post(f"{self.process.url}/v2/models/delay/infer", json=BODY, timeout=60)
+        answer = httpx.post(f"{self.process.url}/v2/models/delay/infer", json=BODY, timeout=PATIENCE_S)
         assert answer.status_code == 200, answer.text
         return answer.headers["penstock-model-version"]
 
@@ -81,10 +83,13 @@ def test_both_follow_what_either_decides_and_their_windows_add_up(hosts: tuple[H
     plan = plan_rollback(second.project, "delay", reason="worse")
     apply_deployment(second.project, plan)
     wait_until(lambda: [one.version() for one in hosts] == ["1", "1"])
-    with first.project.database.read() as connection:
-        workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
-    assert {one.url for one in workers} == {one.process.url for one in hosts}
-    assert all((state := one.state_of("delay", 3)) and state.state == "ready" for one in workers)
+
+    def ready() -> set[str]:
+        with first.project.database.read() as connection:
+            workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
+        return {one.url for one in workers if (state := one.state_of("delay", 3)) and state.state == "ready"}
+
+    wait_until(lambda: ready() == {one.process.url for one in hosts})
 
     def recorded_by() -> set[int]:
         with second.project.database.read() as connection:

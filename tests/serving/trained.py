@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import pandas as pd
 import polars as pl
 
 import penstock
+import sharing
+from serving.own_models import Doubling
 
 FRAME = pl.DataFrame({"age": [31, 60, 44, 25], "plan": ["a", "b", "a", "b"], "left": [0, 1, 1, 0]})
 Case = Callable[[], tuple[Any, Any, dict[str, Any]]]
@@ -34,33 +37,6 @@ def _pandas() -> pd.DataFrame:
 
 def _each(probabilities: np.ndarray) -> dict[str, np.ndarray]:
     return {f"probability_{one}": probabilities[:, index] for index, one in enumerate("abc")}
-
-
-class Custom:
-    """A model of one's own that learned a number."""
-
-    def __init__(self, factor: float = 1.0) -> None:
-        self.factor = factor
-
-    def save(self, folder: Path) -> None:
-        """Write it."""
-        (folder / "factor").write_text(str(self.factor))
-
-    def load(self, folder: Path) -> None:
-        """Read it."""
-        self.factor = float((folder / "factor").read_text())
-
-    def predict(self, rows: Any) -> Any:
-        """Return the sums of rows."""
-        return np.asarray(rows).sum(axis=1) * self.factor
-
-
-class Doubling:
-    """A model that learned nothing and gives two outputs."""
-
-    def predict(self, rows: Any) -> Any:
-        """Return them."""
-        return {"twice": rows * 2, "first": rows[:, 0]}
 
 
 def _sklearn_matrix() -> tuple[Any, Any, dict[str, Any]]:
@@ -234,3 +210,19 @@ CASES: list[tuple[str, Case]] = [
     ("penstock chain", _chain),
     ("penstock vote", _vote),
 ]
+
+
+def saved(name: str) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a case's model, and what its library answers for the first five rows.
+
+    One process of the run trains it; whoever looks at the answers does so in the library's own types.
+    """
+
+    def train(place: Path) -> None:
+        model, rows, expected = dict(CASES)[name]()
+        place.mkdir(exist_ok=True)
+        penstock.save_model(model, place / "model", inputs=rows)
+        (place / "expected.pkl").write_bytes(pickle.dumps(expected))
+
+    made = sharing.made(f"flavour-{name.replace(' ', '-')}", train)
+    return made / "model", pickle.loads((made / "expected.pkl").read_bytes())

@@ -18,16 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from patience import PATIENCE_S, wait_until
 from servers.ports import reserve
 
-READY_S = 120.0
+__all__ = ["Client", "Up", "get", "is_running", "wait_until", "webhook"]
 
 
 def is_running(pid: int) -> bool:
     """Say whether a process still runs; one that only waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes while its file is read
         return False
 
 
@@ -76,7 +77,7 @@ class Up:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(60)
+        return self._process.wait(PATIENCE_S)
 
     def answers(self, port: int, path: str) -> bool:
         try:
@@ -89,16 +90,8 @@ class Up:
         return [event for event in found if event["kind"] == kind]
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = READY_S) -> None:
-    deadline, pause_s = time.monotonic() + timeout_s, 0.005
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 1.5, 0.05)
-
-
 def get(port: int, path: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("GET", path)
     response = connection.getresponse()
     body = response.read()
@@ -117,7 +110,7 @@ class Client:
         self._generator = np.random.default_rng(seed)
 
     def send(self, count: int, rows: int = 10, stop: Callable[[], bool] = lambda: False) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         labels: list[dict[str, Any]] = []
         for _ in range(count):
             hour = self._generator.integers(0, 24, rows)

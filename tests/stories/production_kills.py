@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
+from patience import PATIENCE_S
 from penstock.base.store.events import events
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
@@ -107,7 +108,7 @@ class Traffic(threading.Thread):
     def run(self) -> None:
         connection: http.client.HTTPConnection | None = None
         while not self.stopping.wait(self._pause_s):
-            connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+            connection = connection or http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
             try:
                 self._ask(connection)
                 if len(self._ids) >= 20:
@@ -192,7 +193,7 @@ class Production:
         finally:
             self._traffic.stopping.set()
             if self._traffic.ident is not None:
-                self._traffic.join(30)
+                self._traffic.join(PATIENCE_S)
             for program in (self._server, self._serve):
                 program.kill()
                 self.outcome.starts_s[program.name] = program.starts_s
@@ -241,7 +242,7 @@ class Production:
         """Wait until nothing is under way, then stop the traffic and let the last of it be written."""
         wait_until(lambda: self._current().canary is None, SETTLED_S)
         self._traffic.stopping.set()
-        self._traffic.join(30)
+        self._traffic.join(PATIENCE_S)
         with suppress(AssertionError):
             wait_until(lambda: self._count(deliveries, deliveries.c.sent_ms.is_(None)) == 0, SETTLED_S)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,3 +133,19 @@ def test_the_first_screen_answers_each_question(looked_at: PageServer, browser: 
     text = page.evaluate(FIRST_VIEWPORT)
     page.close()
     assert [words for words in told if words not in text] == [], text
+
+
+def test_the_pages_say_what_the_tutorial_quotes_beside_their_pictures(
+    looked_at: PageServer, browser: Browser
+) -> None:
+    made = runpy.run_path(str(ROOT / "docs/generate_pictures.py"))
+    told = made["captions"](made["TUTORIAL"].read_text(encoding="utf-8"))
+    page = browser.new_page(viewport={"width": made["WIDTH"], "height": 900})
+    wrong = {}
+    for name, picture in made["PICTURES"].items():
+        page.goto(looked_at.url + picture.address)
+        _, said = made["said_by"](page, picture)
+        if unsaid := made["unsaid"](told[name], said):
+            wrong[name] = (unsaid, said)
+    page.close()
+    assert wrong == {}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.workspace import open_workspace
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/bring-your-own-project.md"
@@ -81,7 +82,7 @@ class Typist:
                 yield found["serving"]
             finally:
                 process.terminate()
-                process.communicate(timeout=60)
+                process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from flows.production.endpoints import World
+from patience import PATIENCE_S
 from servers.forking import run_penstock
 from servers.ports import reserve
 from servers.programs import missing
@@ -60,7 +61,7 @@ class Service:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(PATIENCE_S)
         self._reader.join()
 
 
@@ -88,7 +89,7 @@ def prometheus(folder: Path, target: int) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 def ask(port: int, expression: str) -> list[tuple[dict[str, str], float]]:

@@ -60,6 +60,12 @@ class Office:
         project.close()
         return alias.version if alias else 0
 
+    def accept_and_run(self) -> None:
+        """Accept the settings of what was pushed last, as its report says, and let it out."""
+        commit = (self.at_work.git.head() or "")[:10]
+        self.penstock("ci", "accept", commit, "--reason", "meant so")
+        self.penstock("ci", "run", "--rev", commit, "--deploy")
+
     def hook_git(self, *arguments: str) -> None:
         """Run git where pushes are validated."""
         Sample(self.home).git.run(*arguments)
@@ -87,6 +93,8 @@ def office(released: Sample, tmp_path: Path) -> Office:
     apply_deployment(made.project, plan_deployment(made.project, "delay", "late/1"))
     made.close()
     office = Office(made, tmp_path)
+    said = office.penstock("ci", "accept", "HEAD", "--reason", "we mean to deploy")
+    assert "are accepted by" in said
     said = office.penstock("ci", "init", "hook")
     assert f"{office.bare}/hooks/post-receive written" in said
     return office
@@ -122,7 +130,8 @@ def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Off
     shown = office.push("Not on the default branch", branch="trial")
     assert "passed: late/3 registered. More: " in shown, shown
     shown = office.push("For everybody at once")
-    assert "late/4 is champion; delay serves late/4" in shown, shown
+    assert "not released: ci.deploy was raised: rollout → full; penstock ci accept" in shown, shown
+    office.accept_and_run()
     with project.database.read() as connection:
         assert get_revision(connection, "delay").stable == 4
 
@@ -150,8 +159,12 @@ def test_no_commit_opens_the_door_itself_through_the_hook_or_by_hand(office: Off
     settings.write_text(meant.replace("min: 0.6", "min: 0.5"))
     office.data(rows(1600, seed=0))
     shown = office.push("Ask for less, of more flights")
-    assert "gate settings changed: metric roc_auc: min 0.6 → 0.5" in shown, shown
-    assert "is champion" in shown, shown
+    assert "not released: lets more pass: metric roc_auc (min 0.6 → 0.5); penstock ci accept" in shown, shown
+    settings.write_text(settings.read_text() + "trusted_keys: ['ed25519:" + "A" * 43 + "= mallory']\n")
+    shown = office.push("Trust one more")
+    assert "a key is trusted that was not: ed25519:AAAA" in shown, shown
+    assert office.champion() == 1
+    office.accept_and_run()
     champion = office.champion()
     assert champion > 1
 
@@ -170,7 +183,7 @@ def test_no_commit_opens_the_door_itself_through_the_hook_or_by_hand(office: Off
     office.push("A trial", branch="trial")
     trial = office.at_work.git.head() or ""
     assert by_hand(trial)["held"] == f"commit {trial[:10]} is not on the default branch main"
-    assert "is older than" in by_hand(f"{head}~1")["held"]
+    assert "is older than" in by_hand(f"{head}~1")["held"]  # accepted or not
     office.at_work.git.run("push", "--quiet", "--force", "origin", f"{first}:refs/heads/main")
     held = json.loads(office.penstock("--json", "ci", "log"))[0]
     assert (held["commit"], "is older than" in held["held"]) == (first, True), held

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.data.verbs.creation import init_repository
 from penstock.tracking.metrics import list_history
 from penstock.tracking.runs import get_run, list_rows
@@ -42,7 +43,7 @@ class Writer(threading.Thread):
         self._port, self._kept = port, kept
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
 
         def post(path: str, body: Any) -> Any:
             headers = {"Content-Type": "application/json"}

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from flows.production.endpoints import World
+from patience import wait_until
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.serving.predictions import decode_columns, list_predictions
 
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    """Wait for what has to come."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
+__all__ = ["count", "kept", "wait_until", "whole", "windows_of"]
 
 
 def windows_of(world: World, endpoint: str = "delay") -> list[Window]:

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 import penstock
 from flows.production.endpoints import World
+from patience import PATIENCE_S
 from penstock.base.errors import Conflict
 from penstock.http.prometheus.traffic import DURATION_BUCKETS_S as OF_SERVE
 from penstock.watching.counting import DURATION_BUCKETS_S
@@ -32,7 +33,7 @@ def values(text: str) -> dict[str, float]:
 
 
 def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         return str(answer.read().decode())
 
 
@@ -52,7 +53,7 @@ def called(world: World, engine: Engine) -> Engine:
             infer(hour)
         except (ValueError, KeyError):
             continue
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     return engine
 
 
@@ -84,7 +85,12 @@ def test_a_services_own_metrics_and_ours_are_one_scrape(called: Engine) -> None:
     failed = [value for name, value in found.items() if name.startswith("penstock_prediction_errors_total")]
     assert failed == [1]
     done = subprocess.run(
-        ["promtool", "check", "metrics"], check=False, input=text, text=True, capture_output=True, timeout=60
+        ["promtool", "check", "metrics"],
+        check=False,
+        input=text,
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

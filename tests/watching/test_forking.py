@@ -14,9 +14,11 @@ import pytest
 
 import penstock
 from flows.production.endpoints import World
+from patience import PATIENCE_S
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
 from penstock.serving.predictions import list_predictions
+from penstock.watching import engine as engine_module
 from penstock.watching.engine import Engine
 from servers.browser import PageServer
 from watching.seen import count, wait_until
@@ -55,7 +57,7 @@ def begin_child(call: Callable[[], object]) -> tuple[int, int]:
 
 
 def told_by(reads: int) -> list[str]:
-    assert select.select([reads], [], [], 60)[0], "a worker hangs in a call"
+    assert select.select([reads], [], [], PATIENCE_S)[0], "a worker hangs in a call"
     with os.fdopen(reads, "rb") as pipe:
         return [str(one) for one in json.loads(pipe.read())]
 
@@ -64,6 +66,7 @@ def test_every_forked_worker_sends_its_own_calls_while_it_lives(
     world: World, engine: Engine, server: PageServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(engine_module, "FORK_WAIT_S", PATIENCE_S)  # the import takes longer on a busy machine
     ids: list[str] = []
     for parent in ("silent", "called", "importing"):
         ids += fork_workers(world, parent, tmp_path)

@@ -13,6 +13,7 @@ import pytest
 
 from flows.production.endpoints import World
 from pages import steps_of
+from patience import PATIENCE_S
 from penstock.watching.engine import Engine
 from watching.seen import count, kept, wait_until, whole
 
@@ -34,7 +35,7 @@ def written(name: str, folder: Path) -> ModuleType:
 
 
 def check(world: World, engine: Engine, answers: list[Any], metrics: str) -> None:
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     assert [one["probability"] for one in answers] == [0.5, 0.5]
     assert kept(world, answers[1]["id"]) == (
         {"hour": [7], "wind": [10.0], "carrier": ["AA"]},
@@ -51,7 +52,7 @@ def test_fastapi_as_on_the_page(world: World, engine: Engine, tmp_path: Path) ->
     client = TestClient(written("fast.py", tmp_path).app)
     wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
     answers = [client.post("/infer", json=FLIGHT).json() for _ in range(2)]
-    engine.drain(60)
+    engine.drain(PATIENCE_S)
     check(world, engine, answers, client.get("/metrics/").text)
 
 
@@ -60,7 +61,7 @@ def test_flask_as_on_the_page(world: World, engine: Engine, tmp_path: Path) -> N
     client = written("web.py", tmp_path).app.test_client()
     wait_until(lambda: all(one.standing.endpoint_id for one in engine.watched.values()))
     answers = [client.post("/infer", json=FLIGHT).get_json() for _ in range(2)]
-    engine.drain(60)
+    engine.drain(PATIENCE_S)
     check(world, engine, answers, client.get("/metrics").text)
 
 
@@ -83,11 +84,11 @@ def test_celery_as_on_the_page(world: World, tmp_path: Path, monkeypatch: pytest
         worker = subprocess.Popen([*command, *options], cwd=world.root, stdout=log, stderr=log)
     try:
         sent = [app.tasks["tasks.infer"].delay(FLIGHT) for _ in range(2)]
-        answers = [one.get(timeout=60) for one in sent]
+        answers = [one.get(timeout=PATIENCE_S) for one in sent]
         assert [one["probability"] for one in answers] == [0.5, 0.5]
         wait_until(lambda: count(world) == 2)
         assert kept(world, answers[1]["id"])[1] == {"probability": [0.5]}
         assert worker.poll() is None
     finally:
         worker.terminate()
-        worker.wait(timeout=60)
+        worker.wait(timeout=PATIENCE_S)

@@ -11,6 +11,7 @@ import pytest
 
 import penstock
 from flows.production.endpoints import World
+from patience import PATIENCE_S
 from penstock.base.errors import PenstockError
 from penstock.flows.production.live.label_tables import read_labels
 from penstock.serving.prediction_id import PredictionId
@@ -29,7 +30,7 @@ def test_labels_of_a_table_are_joined_in_the_store_where_nothing_serves(
     for _ in range(3):
         infer([{"hour": 1}, {"hour": 2}])
         ids.append(penstock.last_prediction_id())
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     table = pl.DataFrame(
         {"prediction_id": [one for one in ids for _ in range(2)], "label": [1, 0, 1, None, 0, 0]}
     )

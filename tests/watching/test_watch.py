@@ -15,6 +15,7 @@ import pytest
 
 import penstock
 from flows.production.endpoints import World
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.chain.lineage import explain
 from penstock.flows.production.live.ingesting import Ingest
@@ -80,7 +81,7 @@ def test_each_kind_of_function_does_what_it_did_and_is_recorded(world: World, en
         call.inputs, call.outputs = ROW, {"probability": 0.25}
     found["with"] = (0.25, call.prediction_id)
     assert plain.__doc__ == "Say how late."
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     assert count(world) == 6
     assert {name: value for name, (value, _) in found.items()} == {
         "plain": 11.5, "async": 10.5, "stream": [1.0, 5.0], "method": 3.0, "with": 0.25,
@@ -108,7 +109,7 @@ def test_async_with_records_a_call_as_with_does(world: World, engine: Engine) ->
 
     identity = asyncio.run(serve())
     assert len(identity) == 31
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     found = whole(world)
     assert (found.request_count, found.error_count, found.features.row_count) == (2, 1, 2)
 
@@ -149,7 +150,7 @@ def test_a_stream_that_is_cancelled_has_answered_what_it_gave(world: World, engi
     assert next(reading) == 1
     with pytest.raises(RuntimeError, match="does not close"):
         reading.close()
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     assert engine.counts.requests == {("delay", "ok"): 2, ("delay", "abandoned"): 1}
     found = whole(world)
     assert (found.request_count, found.error_count, found.outputs.row_count) == (2, 0, 2)
@@ -173,7 +174,7 @@ def test_what_a_function_raises_is_raised_and_counted_as_what_it_is(world: World
             infer({"wind": wind})
     with pytest.raises(RuntimeError, match="half-way"):
         list(stream())
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     found = whole(world)
     assert (found.request_count, found.error_count) == (2, 2)
     assert engine.counts.requests == {
@@ -214,7 +215,7 @@ def test_arguments_and_results_of_every_form_become_the_same_columns(world: Worl
     answer = np.array([1, 0, 1])
     infer(table)
     many = penstock.last_prediction_id()
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     for identity in ids:
         assert kept(world, identity) == (AS_ROW, {"prediction": [0.5]})
     assert kept(world, many) == ({"input": table.tolist()}, {"prediction": [1, 0, 1]})
@@ -235,7 +236,7 @@ def test_what_is_changed_after_the_call_is_not_what_is_recorded(world: World, en
         ids.append(penstock.last_prediction_id())
         answer["prediction"] = 9
     row["hour"], array[0, 0], nested["a"][0] = 99, 99, 99  # type: ignore[index]
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     found = [kept(world, identity) for identity in ids]
     assert [outputs for _, outputs in found] == [{"prediction": [1]}] * 3
     assert found[0][0] == AS_ROW
@@ -271,7 +272,7 @@ def test_nothing_of_ours_reaches_the_service(
     for value in odd:
         assert infer(value) is value
     assert hooked(3) == 3
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     assert count(world) == len(odd) + 1
     assert "the hook is wrong" in caplog.text
     for wrong in ({"endpoint": "a/b"}, {"endpoint": "delay", "on_revision": 3}):
@@ -293,7 +294,7 @@ def test_prediction_ids_are_the_threads_own_and_labels_find_them(world: World, e
         one.start()
     for one in threads:
         one.join()
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     assert len(set(ids.values())) == 8
     labels = [Label(parse_prediction_id(str(one)), str(one), [1]) for one in ids.values()]
     assert Ingest(world.project).add_labels("delay", labels).accepted == 8
@@ -309,7 +310,7 @@ def test_a_call_before_the_store_was_reached_is_found_by_its_id_all_the_same(
     world.alias(1)
     infer(3)
     identity = str(penstock.last_prediction_id())
-    assert engine.drain(60)
+    assert engine.drain(PATIENCE_S)
     assert explain(world.project, identity).version == "m/1"
     assert (
         Ingest(world.project)

@@ -12,6 +12,9 @@ from pathlib import Path
 from penstock.base.errors import Invalid, NotFound, Unavailable
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+LOCK_MS = 30_000
+"""How long git waits for another git that holds a lock of references: its own second passes on a busy machine."""
+PATIENT = ("-c", f"core.filesRefLockTimeout={LOCK_MS}", "-c", f"core.packedRefsTimeout={LOCK_MS}")
 
 
 class Git:
@@ -42,22 +45,36 @@ class Git:
         """
         settings = [f"{name}={value}" for name, value in (variables or {}).items()]
         command = ["env", *settings, "git"] if settings else ["git"]
+        code, out, told = self._call([*command, "-C", str(self.root), *PATIENT, *arguments], data)
+        if check and code != 0:
+            words = told.decode(errors="replace").strip().splitlines()
+            raise Invalid(
+                f"git {arguments[0]} failed in {self.root}: {words[-1] if words else code}",
+                code="git.failed",
+                command=" ".join(arguments),
+            )
+        return out
+
+    def _call(self, command: Sequence[str], data: bytes | None) -> tuple[int, bytes, bytes]:
+        """Run a command to its end; where that is interrupted it is asked to end, so that it takes its locks away."""
         try:
-            done = subprocess.run(
-                [*command, "-C", str(self.root), *arguments], input=data, capture_output=True, check=False
+            process = subprocess.Popen(
+                command,
+                stdin=None if data is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
         except FileNotFoundError:
             raise Unavailable(
                 "the git program is not installed", code="git.missing", hint="apt-get install git"
             ) from None
-        if check and done.returncode != 0:
-            words = done.stderr.decode(errors="replace").strip().splitlines()
-            raise Invalid(
-                f"git {arguments[0]} failed in {self.root}: {words[-1] if words else done.returncode}",
-                code="git.failed",
-                command=" ".join(arguments),
-            )
-        return done.stdout
+        with process:
+            try:
+                out, told = process.communicate(data)
+            except BaseException:
+                process.terminate()
+                raise
+        return process.returncode, out, told
 
     def feed(self, data: bytes, *arguments: str, variables: Mapping[str, str] | None = None) -> bytes:
         """Run `git ARGUMENTS` with `data` on its standard input and return its standard output as it came."""

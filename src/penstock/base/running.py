@@ -18,19 +18,23 @@ def is_running(pid: int) -> bool:
         >>> is_running(os.getpid()), is_running(0), is_running(1 << 80)
         (True, False, False)
     """
-    if pid <= 0:  # such numbers mean groups
+    if pid <= 0 or not _is_there(pid):  # numbers below one mean groups
         return False
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+    except (OSError, IndexError):
+        return _is_there(pid)  # it may have gone while its file was read
+
+
+def _is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass  # another user's
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
-    except (OSError, IndexError):
-        return True
+    return True
 
 
 def name_process(pid: int | None = None) -> str:

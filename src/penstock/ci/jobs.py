@@ -37,6 +37,7 @@ class Job:
         has_plots: the pipeline declares plots, which are drawn for the report.
         program: the command that installs Penstock alone, for the job that comments the report.
         role: whose rights the job has on AWS, where it has no keys.
+        has_submodules: the repository has some, which the machine needs too.
         watches_data: it runs when told that data changed, too; such a run and one on schedule take new data in.
     """
 
@@ -52,6 +53,7 @@ class Job:
     has_plots: bool = False
     program: str = "python -m pip install penstock"
     role: AwsRole | None = None
+    has_submodules: bool = False
 
     @property
     def takes_new_data(self) -> str:

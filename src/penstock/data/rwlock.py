@@ -20,7 +20,7 @@ from penstock.base.files import locked, write_atomic
 from penstock.base.running import is_running
 from penstock.data.repository import DataRepository
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 _HINT = "wait until the other dvc or penstock command ends, then run this one again"
 
 

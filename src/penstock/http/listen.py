@@ -8,7 +8,9 @@ import gc
 import signal
 import socket
 import ssl
+import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -18,23 +20,47 @@ import uvicorn
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.memory import keep_freed_memory
+from penstock.base.prepared import prepare_types
+from penstock.base.process import allow_open_files
+from penstock.http.resting import MOST, RESERVED_FILES, Patience, Resting
 
 BACKLOG = 2048
 """Connections that may wait to be taken, also while a process that begins loads its models."""
+SWITCH_S = 0.001
+"""So long a thread that computes keeps the interpreter from the loop, each time it has waited; 5 ms by default."""
 COLLECT_AFTER = (50_000, 20, 100)
 """An answer of 200 runs makes 20,000 objects; by default it would be collected over 28 times (40 % slower)."""
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that end a server in order: also that a terminal was closed, unless it is to outlive it (nohup)."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    return asked if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*asked, signal.SIGHUP]
+
+
 class Server(uvicorn.Server):
-    """uvicorn raises the signal that stopped it once more, which would end the process before the flush."""
+    """uvicorn raises the signal that stopped it once more, which would end the process before the flush.
+
+    It also waits for ever for requests that do not come (see `resting`).
+    """
+
+    def __init__(self, config: uvicorn.Config, patience: Patience) -> None:
+        super().__init__(config)
+        self.resting = Resting(patience)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at the connections once a second; ten ticks are one."""
+        if counter % 10 == 0:
+            self.resting.look(list(self.server_state.connections), time.monotonic())
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end the server, and only the server."""
+        """Let SIGINT, SIGTERM and SIGHUP end the server, and only the server."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {one: signal.signal(one, self.handle_exit) for one in (signal.SIGINT, signal.SIGTERM)}
+        before = {one: signal.signal(one, self.handle_exit) for one in ending_signals()}
         try:
             yield
         finally:
@@ -126,12 +152,16 @@ def make_server(
     keep_alive_s: int = 75,
     tls: Tls | None = None,
     proxies: Sequence[str] = (),
+    arrival_s: float | None = None,
 ) -> Server:
     """Return a server of an ASGI application; requests under way get `drain_s` when it ends.
 
     Args:
+        keep_alive_s: so long a connection may rest.
+        arrival_s: so long a request may take to arrive; any time by default, as uploads need.
         proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     """
+    prepare_types()  # the threads of whatever is served begin after this
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -151,7 +181,7 @@ def make_server(
         timeout_graceful_shutdown=drain_s,
         backlog=BACKLOG,
     )
-    return Server(config)
+    return Server(config, Patience(rest_s=keep_alive_s, arrival_s=arrival_s))
 
 
 class Companion(Protocol):
@@ -173,6 +203,9 @@ def serve_on(bound: socket.socket, server: Server, companion: Companion | None =
     gc.set_threshold(*COLLECT_AFTER)
     gc.enable()
     keep_freed_memory()
+    sys.setswitchinterval(SWITCH_S)
+    most = allow_open_files(MOST + RESERVED_FILES) - RESERVED_FILES
+    server.resting.patience = msgspec.structs.replace(server.resting.patience, most=max(1, min(MOST, most)))
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(_serve(bound, server, companion))
 

@@ -40,6 +40,7 @@ class NumberBins:
         atoms = self.curve[mass >= HEAVY]
         self.edges = np.union1d(edges, atoms)
         self._is_atom = np.isin(self.edges, atoms)
+        self._of_raw = np.cumsum(np.concatenate([[0], self._keeps()])).astype(np.int64)
         self._key = key_of(self.edges)
 
     def counts(self, column: ColumnProfile | None) -> Floats:
@@ -48,9 +49,11 @@ class NumberBins:
             return self._merged(np.zeros(2 * len(self.edges) + 1))
         if column.marks is not None and column.marks.key == self._key:
             return self._merged(column.marks.counts.astype(np.float64))
-        below = column.sketch.cdf(self.edges, inclusive=False) * column.count
-        upto = column.sketch.cdf(self.edges) * column.count
-        bounds = np.concatenate([[0.0], np.stack([below, upto], axis=1).ravel(), [float(column.count)]])
+        count, sample = column.count, column.sketch.sample()
+        bounds = np.empty(2 * len(self.edges) + 2)
+        bounds[0], bounds[-1] = 0.0, count
+        bounds[1:-1:2] = sample.below(self.edges, inclusive=False) / sample.total * count
+        bounds[2:-1:2] = sample.below(self.edges, inclusive=True) / sample.total * count
         return self._merged(np.diff(bounds))
 
     def counts_exactly(self, column: ColumnProfile | None) -> bool:
@@ -64,7 +67,7 @@ class NumberBins:
         numbers = np.asarray(values, dtype=np.float64)
         left = np.searchsorted(self.edges, numbers, side="left")
         raw = left + np.searchsorted(self.edges, numbers, side="right")
-        of_raw = np.cumsum(np.concatenate([[0], self._keeps()])).astype(np.int64)
+        of_raw = self._of_raw
         places: npt.NDArray[np.int64] = np.where(np.isfinite(numbers), of_raw[raw], of_raw[-1] + 1)
         return places
 
@@ -79,8 +82,7 @@ class NumberBins:
         return keeps.ravel()
 
     def _merged(self, raw: Floats) -> Floats:
-        of_raw = np.cumsum(np.concatenate([[0], self._keeps()]))
-        return np.bincount(of_raw, raw).astype(np.float64)
+        return np.bincount(self._of_raw, raw).astype(np.float64)
 
 
 class TextBins:

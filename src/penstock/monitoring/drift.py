@@ -7,24 +7,20 @@ has an order, by the reference's own variation over its rows.
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.bins import NumberBins, bins_of
+from penstock.monitoring.bins import NumberBins
 from penstock.monitoring.profile import NumberColumn, Profile, TextColumn
-from penstock.monitoring.variation import noise_of
+from penstock.monitoring.stability import Stabilities
 from penstock.stats.distances import (
     chi_square_effect,
     chi_square_noise,
     jensen_shannon,
     kolmogorov_smirnov,
     kolmogorov_smirnov_noise,
-    population_stability_of,
     shannon_noise,
-    stability_noise,
     wasserstein,
     wasserstein_noise,
 )
@@ -37,9 +33,6 @@ SKETCH_MOVE_ERROR = 0.04
 """What two sketches may add to a Wasserstein distance, in standard deviations; measured: at most 0.032."""
 CURVE = [step / 400 for step in range(1, 400)]
 """Ranks at whose values distribution functions are compared."""
-
-SKETCH_INDEX_ERROR = 0.003
-"""What two sketches may add to a stability index where no bin is nearly empty; measured: at most 0.0028."""
 
 
 class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,55 +72,40 @@ def compare(reference: Profile, current: Profile) -> list[FeatureDrift]:
     """
     if not reference.row_count or not current.row_count:
         return []
-    found = [_compare_column(name, reference, current) for name in reference.column_names]
+    stabilities = Stabilities(reference)
+    found = [_compare_column(name, reference, current, stabilities) for name in reference.column_names]
     return sorted(found, key=lambda one: (-max(one.psi, one.ks or 0.0), one.feature))
 
 
-def _compare_column(name: str, reference: Profile, current: Profile) -> FeatureDrift:
-    before, now = reference.column(name) or TextColumn(), current.column(name)
-    bins = bins_of(before)
-    present = now.count if type(now) is type(before) and now is not None else 0
-    missing_before = max(0, reference.row_count - before.count)
-    missing_now = max(0, current.row_count - present)
-    bins_before = np.append(bins.counts(before), missing_before)
-    bins_now = np.append(bins.counts(now), missing_now)
-    used = (bins_before > 0) | (bins_now > 0)
-    n, m = reference.row_count, current.row_count
-    by_chance = (int(used.sum()) - 1) * (1 / n + 1 / m)
-    noise = by_rows = stability_noise(int(used.sum()), n, m)
-    if isinstance(bins, NumberBins) and not (bins.counts_exactly(before) and bins.counts_exactly(now)):
-        noise += SKETCH_INDEX_ERROR
+def _compare_column(
+    name: str, reference: Profile, current: Profile, stabilities: Stabilities
+) -> FeatureDrift:
+    before, now, bins = stabilities.column(name), current.column(name), stabilities.bins(name)
+    index = stabilities.of(name, current)
+    n, m, used = reference.row_count, current.row_count, len(index.before)
     ks = _ks(bins, before, now) if isinstance(bins, NumberBins) else None
-    ks_noise = ks_by_rows = kolmogorov_smirnov_noise(before.count, present) if ks is not None else 0.0
-    varied = noise_of(reference.variation.get(name, ()), m, n)
-    if varied is not None:
-        by_chance = max(by_chance, varied.psi_mean)
-        noise = max(noise, varied.psi - by_chance)
-        ks_noise = max(ks_noise, varied.ks)
+    ks_noise = ks_by_rows = kolmogorov_smirnov_noise(before.count, index.present) if ks is not None else 0.0
+    if index.varied is not None:
+        ks_noise = max(ks_noise, index.varied.ks)
     moved = _moved(before, now)
-    # what comes in bunches varies more than its rows say, in each measure as in the index and the distance
-    bunched = math.sqrt(max(1.0, noise / by_rows)) if by_rows else 1.0
-    psi = max(0.0, population_stability_of(bins_before[used], bins_now[used]) - by_chance)
-    unseen_psi, unseen_noise, unseen_ratio = _unseen(before, now)
-    if unseen_psi - unseen_noise > psi - noise:
-        psi, noise = unseen_psi, unseen_noise
     return FeatureDrift(
         feature=name,
-        psi=psi,
-        noise=noise,
+        psi=index.psi,
+        noise=index.noise,
         ks=ks,
         n_reference=n,
         n_current=m,
-        missing_ratio_reference=missing_before / n,
-        missing_ratio_current=missing_now / m,
+        missing_ratio_reference=index.missing[0] / n,
+        missing_ratio_current=index.missing[1] / m,
         ks_noise=ks_noise,
-        unseen_ratio=unseen_ratio,
+        unseen_ratio=index.unseen_ratio,
         wasserstein=None if moved is None else moved[0],
         wasserstein_noise=0.0 if moved is None else moved[1] * max(1.0, ks_noise / (ks_by_rows or 1.0)),
-        jensen_shannon=jensen_shannon(bins_before[used], bins_now[used]),
-        jensen_shannon_noise=bunched * shannon_noise(int(used.sum()), n, m),
-        chi_square=chi_square_effect(bins_before[used], bins_now[used]),
-        chi_square_noise=bunched * chi_square_noise(int(used.sum()), n, m),
+        jensen_shannon=jensen_shannon(index.before, index.now),
+        # what comes in bunches varies more than its rows say, in each measure as in the index and the distance
+        jensen_shannon_noise=index.bunched * shannon_noise(used, n, m),
+        chi_square=chi_square_effect(index.before, index.now),
+        chi_square_noise=index.bunched * chi_square_noise(used, n, m),
     )
 
 
@@ -169,27 +147,3 @@ def unseen_ratios(before: TextColumn, now: TextColumn) -> tuple[float, float, in
         return None
     unseen, looked = seen.unseen_in(known)
     return (unseen / looked, known.new_ratio, looked) if looked and known.sample else None
-
-
-def _unseen(before: object, now: object) -> tuple[float, float, float | None]:
-    """Return index and noise of texts new against known, and the share of new ones.
-
-    Where the reference's own rows bring new texts all the time, so many are expected. (0, 0, None) where
-    the texts are not known well enough.
-    """
-    if not isinstance(before, TextColumn) or not isinstance(now, TextColumn):
-        return 0.0, 0.0, None
-    known, seen = before.sketch.hashed, now.sketch.hashed
-    if known is None or seen is None:
-        return 0.0, 0.0, None
-    unseen, looked = seen.unseen_in(known)
-    total = sum(known.sample.values())
-    if not looked or not total:
-        return 0.0, 0.0, None
-    expected = known.new_ratio * total
-    index = population_stability_of(
-        np.array([total - expected, expected]), np.array([looked - unseen, unseen], dtype=np.float64)
-    )
-    noise = stability_noise(2, total, min(looked, len(seen.sample)))
-    is_more = unseen / looked > known.new_ratio
-    return (index if is_more else 0.0), noise, unseen / looked

@@ -17,6 +17,9 @@ from penstock.monitoring.guardrails.limits import (
     ValuesLimit,
 )
 
+ROWS_MAX = 2000
+"""So many rows of a reference are kept with a version: of 20 numbers they take 160 kB."""
+
 
 class ErrorsLimit(msgspec.Struct, frozen=True, kw_only=True):
     """Share of requests in [0, 1] that may fail for reasons other than the client.

@@ -230,6 +230,40 @@ def list_profiles(
     return found
 
 
+def labelled(
+    connection: sa.Connection,
+    endpoint: str,
+    version: int,
+    *,
+    since_s: int,
+    revisions: Sequence[int] | None = None,
+    enough: tuple[int, int] | None = None,
+) -> Window | None:
+    """Merge what labels say of a version's predictions, however much traffic came since; None without labels.
+
+    Traffic that addressed the version directly does not count.
+
+    Args:
+        since_s: predictions before that are too old to be judged.
+        revisions: only predictions of these.
+        enough: how many windows with labels, and how many labels, are enough; then only the newest are
+            merged, so that what changed lately is seen.
+    """
+    wanted = (
+        (windows.c.endpoint == endpoint)
+        & (windows.c.version == version)
+        & (windows.c.route != "direct")
+        & (windows.c.start_s >= since_s)
+        & windows.c.quality.is_not(None)
+    )
+    if revisions is not None:
+        wanted &= windows.c.revision.in_(revisions)
+    if enough is not None:
+        wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
+    found = [unpack(row) for row in connection.execute(sa.select(windows).where(wanted))]
+    return merge_windows(found) if found else None
+
+
 def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
     """Return where the window now begins that holds what labels said of a window; None when it is deleted.
 
@@ -246,6 +280,18 @@ def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
     )
     found = connection.execute(query).scalar()
     return None if found is None else int(found)
+
+
+def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
+    """Return how far back the newest labelled windows go that are enough."""
+    query = sa.select(windows.c.start_s, sa.func.sum(windows.c.label_count)).where(wanted)
+    total, reach_s = 0, 0
+    newest = query.group_by(windows.c.start_s).order_by(windows.c.start_s.desc())
+    for count, (start_s, labels) in enumerate(connection.execute(newest), start=1):
+        total, reach_s = total + int(labels), int(start_s)
+        if count >= enough[0] and total >= enough[1]:
+            break
+    return reach_s
 
 
 def recent(listed: Sequence[Window], route: str, count: int) -> Window | None:

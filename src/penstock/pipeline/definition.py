@@ -127,8 +127,9 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
 def _load_plain(path: Path) -> dict[str, StageSettings] | None:
     """Return the stages of a definition that is plain and right; None where an error may have to be told, or more read."""
     try:
-        document = parse_plain(path.read_text(encoding="utf-8"))
-        if document is None or needs_templates(document):
+        text = path.read_text(encoding="utf-8")
+        document = parse_plain(text)
+        if document is None or needs_templates(document, text):
             return None
         return msgspec.convert(document, PlainSettings, strict=True).stages
     except (OSError, UnicodeDecodeError, msgspec.ValidationError):

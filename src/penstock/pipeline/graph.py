@@ -82,7 +82,12 @@ def _needed(nodes: Sequence[Node], owners: Mapping[str, str]) -> dict[str, tuple
     }
 
 
-def plan(nodes: Sequence[N], chosen: Sequence[N], extent: Extent = "upstream") -> list[N]:
+def plan(
+    nodes: Sequence[N],
+    chosen: Sequence[N],
+    extent: Extent = "upstream",
+    upstream: Mapping[str, tuple[str, ...]] | None = None,
+) -> list[N]:
     """Return the steps to look at, each after what it needs; all where none are chosen.
 
     Args:
@@ -90,6 +95,7 @@ def plan(nodes: Sequence[N], chosen: Sequence[N], extent: Extent = "upstream") -
         chosen: where to start.
         extent: `upstream`: with what they depend on; `single`: they alone, in the order given; `downstream`: with
             what depends on them; `pipeline`: with all they are connected to.
+        upstream: what each needs, as `upstream_of` says of all steps that are active, where it is known already.
 
     Raises:
         Invalid: steps depend on each other in a circle, or make the same output.
@@ -97,7 +103,7 @@ def plan(nodes: Sequence[N], chosen: Sequence[N], extent: Extent = "upstream") -
     if extent == "single" and chosen:
         return list(chosen)
     by_address = {node.address: node for node in nodes}
-    upstream = upstream_of(nodes, active=True)
+    upstream = upstream_of(nodes, active=True) if upstream is None else upstream
     ordered = _after_needs(upstream, upstream)
     starts = [node.address for node in chosen]
     if not starts:

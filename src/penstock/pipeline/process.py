@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from penstock.base.process import die_with_parent, with_own_programs
+from penstock.base.process import GUARD, shell_command
 from penstock.base.threads import begin
 from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
 HELD_S = 2.0
-"""How long the output of a command that has ended may stay open before that is told."""
+"""How long the output of a command that has ended may stay open, with nothing in it, before that is told."""
 SECRET = "PENSTOCK_SIGNING_KEY"
 """What no stage or test needs to know."""
 
@@ -26,18 +26,18 @@ class Command:
     """A shell command under way, in a process group of its own, with `variables` in its environment."""
 
     def __init__(self, text: str, directory: Path, variables: Mapping[str, str] | None = None) -> None:
-        added = [f"{name}={value}" for name, value in (variables or {}).items()]
+        GUARD.prepare()
         self._process = subprocess.Popen(
-            with_own_programs(["/usr/bin/env", "-u", SECRET, *added, "/bin/sh", "-c", text]),
+            shell_command(text, variables or {}, without=(SECRET,)),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  (one system call, nothing that takes a lock)
             text=True,
             errors="replace",
         )
+        GUARD.begin(self._process.pid)
 
     @property
     def group(self) -> int:
@@ -56,8 +56,11 @@ class Command:
             if process.stdout is not None:
                 for line in process.stdout:
                     on_line(line.rstrip("\n"))
+                    held.note_line()
             held.stop()
-            return process.wait()
+            code = process.wait()
+            GUARD.end(process.pid)
+            return code
         except BaseException:
             self.end()
             raise
@@ -80,6 +83,7 @@ class Command:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        GUARD.end(self._process.pid)
 
 
 class _Held:
@@ -89,7 +93,12 @@ class _Held:
         self._process, self._on_line = process, on_line
         self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._line_s = 0.0
         begin(f"output of {process.pid}", self._watch)
+
+    def note_line(self) -> None:
+        """Note that a line was handed on: there may be more, and whoever reads is only slow."""
+        self._line_s = time.monotonic()
 
     def stop(self) -> None:
         """Tell nothing any more."""
@@ -98,8 +107,10 @@ class _Held:
 
     def _watch(self) -> None:
         self._process.wait()
-        if self._stopped.wait(HELD_S):
-            return
+        ended_s = time.monotonic()
+        while (left_s := max(ended_s, self._line_s) + HELD_S - time.monotonic()) > 0:
+            if self._stopped.wait(left_s):
+                return
         with self._lock:
             if not self._stopped.is_set():
                 self._on_line(

@@ -57,8 +57,10 @@ def reproduce(
     chosen = choose(repo.root, nodes, options.selection) if options.selection is not None else []
     if options.selection is not None and not chosen:
         return []
-    steps = plan(nodes, chosen, options.extent)
-    return _Reproduction(repo, nodes, steps, options, watcher).go_through()
+    graph: Sequence[Node] = nodes if options.extent != "single" else ()
+    upstream = upstream_of(graph, active=True)
+    steps = plan(nodes, chosen, options.extent, None if options.extent == "single" else upstream)
+    return _Reproduction(repo, nodes, steps, upstream, options, watcher).go_through()
 
 
 class _Reproduction:
@@ -69,14 +71,14 @@ class _Reproduction:
         repo: DataRepository,
         nodes: Sequence[Stage | PointerStep],
         steps: Sequence[Stage | PointerStep],
+        upstream: dict[str, tuple[str, ...]],
         options: ReproduceOptions,
         watcher: Watcher,
     ) -> None:
         self.repo, self.options, self.watcher, self.steps = repo, options, watcher, steps
         stages = [node for node in nodes if isinstance(node, Stage)]
         self.entries = load_entries(repo.root, stages)
-        graph: Sequence[Node] = nodes if options.extent != "single" else ()
-        self.upstream = upstream_of(graph, active=True)
+        self.upstream = upstream
         self.downstream = reverse(self.upstream)
         self.outputs = [
             output
@@ -184,7 +186,7 @@ class _Reproduction:
         options, began = self.options, time.monotonic()
         entry = self.entries.get(stage.address)
         status = stage_status(self.repo, self.repo.root, stage, entry)
-        present = status.but_missing(entry, stage, self.made)
+        present = status.but_missing(entry, stage, self.made) if status.is_changed else status
         if options.allow_missing:
             status = present
         force = options.force or stage.address in self.forced

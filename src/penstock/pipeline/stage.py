@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from penstock.data.pointers.metafiles import DEFINITION_FILE
@@ -93,4 +94,9 @@ class Stage:
             >>> Stage("a", ("x",), wdir="src", home="sub").place("../data/x.csv")
             'sub/data/x.csv'
         """
-        return posixpath.normpath(posixpath.join(self.home, self.wdir, path))
+        return _placed(self.home, self.wdir, path)
+
+
+@lru_cache(maxsize=1 << 16)  # each path of a pipeline is asked for about ten times
+def _placed(home: str, wdir: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(home, wdir, path))

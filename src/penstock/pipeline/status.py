@@ -122,15 +122,14 @@ def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntr
         for item in stage.outputs
         if item.is_cached and item.path in locked_outputs and not has(repo, locked_outputs[item.path])
     }
-    status = StageStatus(
-        command_changed=entry.command != command_of(stage),
-        outputs=_changes(repo, root, stage, paths, locked_outputs) | lost,
-    )
+    command_changed = entry.command != command_of(stage)
+    outputs = _changes(repo, root, stage, paths, locked_outputs) | lost
     if stage.is_frozen:
-        return status
+        return StageStatus(command_changed=command_changed, outputs=outputs)
     locked_dependencies = {item.path: item.hash for item in entry.dependencies}
-    return replace(
-        status,
+    return StageStatus(
+        command_changed=command_changed,
+        outputs=outputs,
         always_changed=stage.always_runs,
         dependencies=_changes(repo, root, stage, stage.dependencies, locked_dependencies),
         parameters=_parameter_changes(root, stage, entry),

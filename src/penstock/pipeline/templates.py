@@ -23,14 +23,14 @@ GENERATED = ("foreach", "matrix")
 TEXTS = frozenset({"cmd", "wdir", "deps", "outs", "metrics", "plots", "params"})
 
 
-def needs_templates(document: Mapping[str, Any]) -> bool:
-    """Say whether a definition uses anything of this module."""
+def needs_templates(document: Mapping[str, Any], text: str = "${") -> bool:
+    """Say whether a definition uses anything of this module; `text` is what it was read from, where that is at hand."""
     stages = document.get("stages")
     if not isinstance(stages, Mapping):
         return False
     return (
         "vars" in document
-        or has_template(stages)
+        or ("${" in text and has_template(stages))
         or any(
             isinstance(entry, Mapping) and not {"vars", *GENERATED}.isdisjoint(entry)
             for entry in stages.values()

@@ -35,6 +35,7 @@ class ControllerLoop:
 
     def start(self) -> None:
         """Begin to tick, to post what is to be told, and to tidy the store."""
+        self.health = replace(self.health, is_beginning=True)
         self._alerts.start()
         self._housekeeping.start()
         self._thread.start()
@@ -83,4 +84,4 @@ class ControllerLoop:
     def _note(self, problem: str) -> None:
         if problem != self.health.problem:
             logger.warning("the controller's tick failed: %s", problem)
-        self.health = replace(self.health, problem=problem)
+        self.health = replace(self.health, problem=problem, is_beginning=False)

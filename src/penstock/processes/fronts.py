@@ -14,8 +14,8 @@ from penstock.access.rates import Rates
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
 from penstock.http.inference.app import InferenceOptions, build_inference_app
+from penstock.processes.companion import Companion
 from penstock.processes.front_options import FrontOptions
-from penstock.processes.serve import Companion
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import find_revision
 

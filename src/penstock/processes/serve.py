@@ -14,9 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
@@ -24,96 +22,36 @@ from penstock.base.errors import NotFound, PenstockError, Unavailable
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
-from penstock.flows.production.live.room import MAX_BYTES
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
-from penstock.http.listen import BACKLOG, Tls, bind, make_server, serve_on, url_of
+from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
+from penstock.processes.admission import Admission, joined
 from penstock.processes.attempts import Attempts
+from penstock.processes.companion import Companion
+from penstock.processes.cut_off import tell, why_not_loaded
+from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
+from penstock.processes.traffic import limits_of, rules_of
 from penstock.processes.unloaded import UnloadedEndpoints
 from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
-from penstock.serving.engine.options import EndpointLimits, EngineOptions
-from penstock.serving.recorder import TracedRecorder, Tracer
+from penstock.serving.engine.options import EndpointLimits
+from penstock.serving.recorder import Exchange, TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
-from penstock.serving.traffic import Rule, text_of
+from penstock.serving.traffic import Rule
+from penstock.serving.underway import LOADING, Underway
 from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
 
 logger = logging.getLogger(__name__)
 LOAD_WAIT_S = 5.0
 """So long other endpoints' changes wait for models to load; then they go on without."""
+ARRIVAL_S = 120.0
+"""So long a request may take to arrive."""
 START_WAIT_S = 60.0
 """So long the port waits for the first models: who asks a process that is beginning waits rather than be refused."""
-
-
-class Companion(Protocol):
-    """A server of another protocol on the loop of the HTTP server; `port` is known when it has started."""
-
-    port: int
-
-    @property
-    def is_started(self) -> bool:
-        """Whether it answers."""
-        ...
-
-    async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            Conflict: the port is in use.
-        """
-        ...
-
-    async def stop(self, grace_s: float) -> None:
-        """Take no further requests and give those under way their time."""
-        ...
-
-
-class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a serve process runs. `port` 0 takes a free one; `poll_s` is how soon a deployment is seen.
-
-    `flush_s` is how often monitoring data are written at least; a policy may ask for more often. Until then
-    they take `recorder_max_bytes` at most. `timeout_s` is how long a request is worked on where its endpoint and
-    its caller do not say less. In `shared_folder` the processes on one port tell each other what was unloaded and
-    what they answered. At `payloads_url` they keep the requests and answers that policies sample; None keeps none.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    poll_s: float = 0.2
-    beat_s: float = 1.0
-    flush_s: float = 1.0
-    recorder_max_bytes: int = MAX_BYTES
-    drain_s: int = 30
-    timeout_s: float = 30.0
-    engine: EngineOptions = EngineOptions()
-    tls: Tls | None = None
-    proxies: tuple[str, ...] = ()
-    shared_folder: str | None = None
-    payloads_url: str | None = None
-
-
-def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
-    """Return a policy's rules as the data plane knows them."""
-    return tuple(
-        Rule(
-            name=one.header.lower() if one.header is not None else str(one.parameter),
-            is_header=one.header is not None,
-            values=frozenset(text_of(value) for value in one.values),
-            version=one.version,
-        )
-        for one in traffic.rules
-    )
-
-
-def limits_of(traffic: TrafficSettings, timeout_s: float) -> EndpointLimits:
-    """Return what a policy lets an endpoint take; `timeout_s` is for those that do not say."""
-    return EndpointLimits(
-        timeout_s=traffic.timeout_s or timeout_s, backlog=traffic.backlog, weight=traffic.weight
-    )
 
 
 class ServeProcess:
@@ -164,8 +102,10 @@ class ServeProcess:
         )
         self.dataplane.engine.default_limits = EndpointLimits(timeout_s=options.timeout_s)
         self._attempts = Attempts()
+        self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
         self._told: dict[str, str] = {}
+        self._admission = Admission(source.admit)
         self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
             "penstock-revisions", self.follow, options.poll_s, failing="serving on with what is known"
@@ -178,11 +118,13 @@ class ServeProcess:
         self._tracer = tracer
         self.dataplane.is_traced = tracer is not None
         answering = application(self.dataplane)
+        self._count_cut_off = answering.state.metrics.count_cut_off
         if tracer is not None:
             tracer.count_lost(answering.state.metrics.count_lost_spans)
         self._server = make_server(
             answering if tracer is None else CallersTrace(answering),
             drain_s=options.drain_s,
+            arrival_s=ARRIVAL_S,
             tls=options.tls,
             proxies=options.proxies,
         )
@@ -194,7 +136,11 @@ class ServeProcess:
         try:
             self._socket.listen(BACKLOG)
             self._heart.start()
-            self.follow(START_WAIT_S)
+            cut_off = self._take_over_cut()
+            for _ in range(self._attempts.suspect_count + 1):  # what ended a process is loaded alone
+                self.follow(START_WAIT_S)
+            for one in cut_off:
+                self._count_cut_off(one)
             self._poller.start()
             serve_on(self._socket, self._server, self.companion)
         finally:
@@ -220,6 +166,7 @@ class ServeProcess:
         self._heart.stop()
         self._socket.close()
         self.dataplane.close()
+        self._underway.close()
         if self._tracer is not None:
             self._tracer.close()
         try:
@@ -229,6 +176,20 @@ class ServeProcess:
         except PenstockError as error:
             logger.error("the last monitoring data could not be written: %s", error.message)
 
+    def _take_over_cut(self) -> list[Exchange]:
+        """Tell what processes were about that have ended; return the requests that they took along."""
+        cuts = self._underway.take_over()
+        with self._database.read() as connection:
+            current = {one.endpoint: one for one in list_endpoints(connection)}
+        for cut in cuts:
+            revision = current.get(cut.endpoint)
+            if cut.kind != LOADING or revision is None or revision.number != cut.number:
+                continue
+            wait_s = self._attempts.note_ended(cut.endpoint, cut.number, cut.ended)
+            if wait_s:
+                self._report(revision, "failed", why_not_loaded(cut, wait_s))
+        return tell(cuts, current, self.worker, self._recorder)
+
     def _beat(self) -> None:
         with self._database.write() as connection:
             beat(connection, self.worker, now_ms())
@@ -237,7 +198,7 @@ class ServeProcess:
             told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
             if told and self._told.get(endpoint) != told:
                 with self._reporting:
-                    self._report(revision, "ready", told)
+                    self._report(revision, "ready", joined(self._admission.told(endpoint), told))
                 self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
@@ -252,6 +213,7 @@ class ServeProcess:
         with self._database.read() as connection:
             current = list_endpoints(connection)
             policies = list_policies(connection)
+        self._admission.begin(current)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         redacting = [name for name, one in policies.items() if one.settings.monitor.redacted]
         self.dataplane.shadows.discreet = frozenset(redacting)
@@ -270,7 +232,7 @@ class ServeProcess:
             served = self._repository.served.get(revision.endpoint)
             rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
             is_new = served is None or served.revision.number != revision.number or served.rules != rules
-            if is_new and self._is_due(revision, rules):
+            if is_new and self._is_due(revision, rules) and self._may_load(revision):
                 under_way = begin("penstock-load", partial(self._take_over, revision, rules))
                 self._loading[revision.endpoint] = (revision.number, under_way)
                 begun.append((revision, under_way))
@@ -354,6 +316,12 @@ class ServeProcess:
             with self._marking:
                 self._recorder.mark(Served(revision.endpoint, revision.number, version), edges)
 
+    def _may_load(self, revision: Revision) -> bool:
+        """Whether loading a revision cannot end the process together with another's: what ended one before is loaded alone."""
+        if not self._attempts.ended(revision.endpoint, revision.number):
+            return True
+        return all(under_way.done() for _, under_way in self._loading.values())
+
     def _is_due(self, revision: Revision, rules: tuple[Rule, ...]) -> bool:
         return self._attempts.is_due(revision.endpoint, (revision.number, rules))
 
@@ -362,8 +330,13 @@ class ServeProcess:
         problem: PenstockError | None = None
         defect: Exception | None = None
         state: State = "ready"
+        told = ""
+        ended = self._attempts.ended(revision.endpoint, revision.number)
         try:
-            self._repository.apply(revision, rules)
+            with self._underway.loading(revision.endpoint, revision.number, ended):
+                told = self._admission.ask(revision)
+                self._repository.apply(revision, rules)
+            self._admission.note(revision, told)
             self._mark(revision)
         except PenstockError as error:
             problem, state = error, "waiting" if isinstance(error, Unavailable) else "failed"
@@ -377,7 +350,7 @@ class ServeProcess:
                 what = (revision.number, rules)
                 if self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
-                self._report(revision, state, message)
+                self._report(revision, state, message or told)
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:

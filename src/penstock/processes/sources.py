@@ -22,6 +22,19 @@ class ModelSource(Protocol):
         """
         ...
 
+    def admit(self, model: str, version: int, new: tuple[str, int] | None) -> str:
+        """Let a version answer; return what there is to tell of it, empty for nothing.
+
+        Args:
+            new: the endpoint and revision that it would begin to answer in: that it does so elsewhere already says nothing.
+
+        Raises:
+            NotFound: there is no such version.
+            Refused: it may not, and has never answered.
+            Unavailable: that cannot be told now.
+        """
+        ...
+
     def edges(self, model: str, version: int) -> Mapping[str, npt.NDArray[np.float64]]:
         """Return the edges of a version's reference, at which live values are counted; empty without one.
 

@@ -19,7 +19,9 @@ from types import FrameType
 import msgspec
 
 from penstock.base.process import die_with_parent
+from penstock.http.listen import ending_signals
 from penstock.http.prometheus.workers import WorkerMetrics
+from penstock.serving.underway import was_cut_off
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.05
@@ -48,18 +50,19 @@ class Supervised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
-    """Fork a worker for each socket and keep them running until SIGTERM or SIGINT.
+    """Fork a worker for each socket and keep them running until SIGTERM, SIGINT or SIGHUP.
 
     `folder` is where the processes add up what they count. Returns once in every worker, with its socket, and once
-    in the supervisor, at the end. Main thread only, and no other thread may run. A worker that ends by itself, with an exit code, before any has settled ends them all:
-    what it could not do (open the store) the next could not either.
+    in the supervisor, at the end. Main thread only, and no other thread may run. A worker that ends by itself, with an
+    exit code, before any has settled ends them all: what it could not do (open the store) the next could not either. Not
+    so one that a model ended in the middle.
     """
     asked: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in ending_signals()}
     slots = [WorkerSlot(number, one) for number, one in enumerate(sockets)]
     metrics = WorkerMetrics(len(slots), folder)
     has_settled, code = False, 0
@@ -73,9 +76,11 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
             status = _ended(slot)
             if status is None:
                 continue
-            if os.WIFEXITED(status) and os.WEXITSTATUS(status) and not has_settled:
-                code = os.WEXITSTATUS(status)
+            code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+            if code and not has_settled and not was_cut_off(folder, slot.pid):
+                slot.pid = 0
                 break
+            code = 0
             metrics.count_end(slot.pid)
             _note_end(slot, status)
         time.sleep(POLL_S)
@@ -110,7 +115,8 @@ def _note_end(slot: WorkerSlot, status: int) -> None:
     how = f"exit code {os.WEXITSTATUS(status)}" if os.WIFEXITED(status) else f"signal {os.WTERMSIG(status)}"
     slot.failures = 0 if _age_s(slot) > SETTLED_S else slot.failures + 1
     pause_s = min(PAUSE_MAX_S, 0.5 * 2 ** (slot.failures - 2)) if slot.failures > 1 else 0.0
-    logger.error("worker process %d ended with %s; another begins", slot.pid, how)
+    when = f" in {pause_s:g} s" if pause_s else ""
+    logger.error("worker process %d ended with %s; another begins%s", slot.pid, how, when)
     slot.pid, slot.again_s = 0, time.monotonic() + pause_s
 
 

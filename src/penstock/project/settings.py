@@ -11,8 +11,7 @@ import msgspec
 from penstock.base.errors import NotFound
 from penstock.base.settings import load_settings
 from penstock.ci.cron import parse_cron
-from penstock.monitoring.rowwise.rows import ROWS_MAX
-from penstock.monitoring.settings import AlertSettings, EndpointSettings
+from penstock.monitoring.settings import ROWS_MAX, AlertSettings, EndpointSettings
 from penstock.project.places import DEFAULT_ARTIFACTS, DEFAULT_STORE, SETTINGS_FILE, read_written
 from penstock.registry.gates.settings import GateEntry
 

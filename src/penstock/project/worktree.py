@@ -10,15 +10,20 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from penstock.base.errors import Invalid, PenstockError
+from penstock.base.files import locked
 from penstock.base.git import Git, find_git_root
 from penstock.base.running import is_running
 from penstock.pipeline.running.survivors import end_survivors
 from penstock.project.project import Project
 from penstock.project.settings import load_project_settings
+from penstock.project.submodules import bring_submodules
+
+LOCK = "penstock-worktrees.lock"
+WAIT_S = 120.0
 
 
 @contextmanager
@@ -28,18 +33,20 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
     Errors, also of what is done with it, name files by their places in the project: the tree is gone when they are read.
 
     Raises:
-        Invalid: the project is not in a git repository, or is not there at that commit.
+        Invalid: the project is not in a git repository, or is not there at that commit; a submodule cannot be brought.
         Conflict: what a killed process began in its tree cannot be ended.
     """
     git_root = require_git(project)
     place = project.root.relative_to(git_root)
     home = project.home / "worktrees"
     home.mkdir(exist_ok=True)
-    _remove_abandoned(git_root, home, place)
+    trees = _Trees(Git(git_root))
+    _remove_abandoned(trees, home, place)
     tree = home / f"{os.getpid()}-{secrets.token_hex(4)}"
-    git = Git(git_root)
-    git.run("worktree", "add", "--quiet", "--detach", str(tree), commit)
     try:
+        trees.add(tree, commit)
+        Git(tree).run("checkout", "--quiet", "--force", "--detach", commit)
+        bring_submodules(tree, git_root)
         root = tree / place
         if not (root / ".dvc").is_dir():
             raise Invalid(
@@ -56,7 +63,7 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
         _name_in_project(error, f"{tree / place}{os.sep}")
         raise
     finally:
-        _remove(git, tree)
+        trees.remove(tree)
 
 
 def _name_in_project(error: PenstockError, before: str) -> None:
@@ -83,17 +90,45 @@ def require_git(project: Project) -> Path:
     return git_root
 
 
-def _remove_abandoned(git_root: Path, home: Path, place: Path) -> None:
+class _Trees:
+    """Lists, adds and removes trees of a repository, each while no other thread or process of ours does.
+
+    Git takes away its folder of trees with the last one, also beneath another git that is about to add one; and it gives
+    up where a tree that it lists goes meanwhile. Four threads saw that in 4 of 100 calls.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._lock = git.root / git.run("rev-parse", "--git-common-dir") / LOCK
+
+    def add(self, tree: Path, commit: str) -> None:
+        """Make a tree that is still empty."""
+        with self._locked():
+            self._git.run("worktree", "add", "--quiet", "--detach", "--no-checkout", str(tree), commit)
+
+    def remove(self, tree: Path) -> None:
+        """Remove a tree, if it is there; those of others stay, also where their disks are not mounted."""
+        shutil.rmtree(tree, ignore_errors=True)
+        with self._locked():
+            self._git.run("worktree", "remove", "--force", "--force", str(tree), check=False)
+
+    def names(self, home: Path) -> list[str]:
+        """Return the names of the trees below a folder, also of those that only git knows of."""
+        with self._locked():
+            known = self._git.run("worktree", "list", "--porcelain").splitlines()
+        noted = [Path(line.removeprefix("worktree ")) for line in known if line.startswith("worktree ")]
+        return sorted({*os.listdir(home), *(one.name for one in noted if one.parent == home.resolve())})
+
+    def _locked(self) -> AbstractContextManager[object]:
+        return locked(
+            self._lock, wait_s=WAIT_S, holder_hint="wait until it ends, then run this command again"
+        )
+
+
+def _remove_abandoned(trees: _Trees, home: Path, place: Path) -> None:
     """Take away the trees of processes that were killed, after ending what these had begun there."""
-    git = Git(git_root)
-    for tree in home.iterdir():
-        pid = tree.name.partition("-")[0]
+    for name in trees.names(home):
+        pid = name.partition("-")[0]
         if not (pid.isdigit() and is_running(int(pid))):
-            end_survivors(tree / place)
-            _remove(git, tree)
-
-
-def _remove(git: Git, tree: Path) -> None:
-    git.run("worktree", "remove", "--force", "--force", str(tree), check=False)
-    shutil.rmtree(tree, ignore_errors=True)
-    git.run("worktree", "prune", check=False)
+            end_survivors(home / name / place)
+            trees.remove(home / name)

@@ -148,7 +148,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """One check's finding; an `error`, which could not be checked, never passes.
 
     `observed` was to be `expected`, over `n` rows or requests, and lies in `interval`; `asked` are the check's settings.
-    `waiver` let it pass though it failed. `waiting`: the doors ask it, again each time.
+    `waiver` let it pass though it failed. `waiting`: the doors ask it, again each time. `code` are the files of the tree
+    that belong to the check, with the sha256 of each; empty too where it was made before that was kept.
     """
 
     kind: str
@@ -163,6 +164,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     interval: tuple[float | None, float | None] | None = None
     asked: dict[str, Any] | str = {}
     waiver: Waiver | None = None
+    code: dict[str, str] = {}
 
     @property
     def is_blocking(self) -> bool:

@@ -199,4 +199,6 @@ def _signed(verdict: Verdict) -> dict[str, Any]:
     for check in built["checks"]:
         if check["waiver"] is None:  # verdicts before waivers were signed without the word
             del check["waiver"]
+        if not check["code"]:  # so were those before each file of a check's code was named
+            del check["code"]
     return built

@@ -21,6 +21,8 @@ from penstock.rpc.schema import SERVICE
 from penstock.rpc.service import Counts, Service
 from penstock.serving.dataplane import DataPlane
 
+IDLE_MS = 300_000
+"""A connection on which nobody asks for so long is ended; clients open another by themselves."""
 HEALTH_S = 0.25
 """How often the health service looks whether everything is served."""
 
@@ -74,6 +76,7 @@ class RpcServer:
                 ("grpc.so_reuseport", int(options.is_shared)),
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_connection_idle_ms", IDLE_MS),
             ]
         )
         server.add_generic_rpc_handlers((self._service.handler(),))

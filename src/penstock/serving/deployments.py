@@ -74,6 +74,11 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     kind: RevisionKind = "deployed"
 
     @property
+    def answering(self) -> tuple[int, ...]:
+        """The versions that answer clients: the stable one, and a canary."""
+        return tuple(dict.fromkeys((self.stable, *((self.canary.version,) if self.canary else ()))))
+
+    @property
     def versions(self) -> tuple[int, ...]:
         """Every model version that takes part, the stable one first, each once."""
         canary = (self.canary.version,) if self.canary else ()

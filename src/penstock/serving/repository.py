@@ -317,7 +317,7 @@ def prove(model: LoadedModel, files: ModelFiles) -> None:
     try:
         model.predictor.predict(columns, row_count)  # the first call also pays for lazy imports
         outputs = model.predict(columns, row_count)
-    except Exception as error:  # a model's own code may raise anything
+    except (Exception, SystemExit) as error:  # a model's own code may raise anything
         raise _failed(files, f"{type(error).__name__}: {error}") from error
     for column in model.signature.outputs:
         values = outputs.get(column.name)
@@ -340,7 +340,7 @@ def _gives_rows_alone(model: LoadedModel, columns: Columns, row_count: int, outp
             alone = model.predict({name: values[row : row + 1] for name, values in columns.items()}, 1)
             if not all(_are_equal(outputs[name][row : row + 1], alone[name]) for name in alone):
                 return False
-    except Exception:  # noqa: BLE001 - what a model's own code raises here only says that it is not to be merged
+    except (Exception, SystemExit):  # noqa: BLE001 - what a model's own code raises here only says that it is not to be merged
         return False
     return True
 

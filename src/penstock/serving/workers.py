@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.store.database import metadata
+from penstock.serving.deployments import endpoints, revisions
 
 serving_workers = sa.Table(
     "serving_workers",
@@ -98,6 +99,40 @@ def report_revision(connection: sa.Connection, worker_id: int, report: WorkerRev
     connection.execute(
         worker_revisions.insert().values(worker_id=worker_id, **msgspec.structs.asdict(report))
     )
+
+
+def has_answered(
+    connection: sa.Connection, model: str, version: int, *, but_in: tuple[str, int] | None = None
+) -> bool:
+    """Say whether a serve process ever took over a revision in which a version answers, as the stable one or a canary.
+
+    Args:
+        but_in: an endpoint and its revision that do not count.
+    """
+    query = (
+        sa.select(worker_revisions.c.worker_id)
+        .join(serving_workers, serving_workers.c.id == worker_revisions.c.worker_id)
+        .join(endpoints, endpoints.c.name == worker_revisions.c.endpoint)
+        .join(
+            revisions,
+            sa.and_(
+                revisions.c.endpoint_id == endpoints.c.id,
+                revisions.c.number == worker_revisions.c.revision,
+            ),
+        )
+        .where(
+            worker_revisions.c.state == "ready",
+            serving_workers.c.url != NO_URL,
+            revisions.c.model == model,
+            sa.or_(revisions.c.stable == version, revisions.c.canary_version == version),
+        )
+    )
+    if but_in is not None:
+        endpoint, number = but_in
+        query = query.where(
+            sa.or_(worker_revisions.c.endpoint != endpoint, worker_revisions.c.revision != number)
+        )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:

@@ -172,7 +172,7 @@ def _changed(steps: Floats, earlier: int = 0) -> float:
         return 0.0
     ends = steps.sum(axis=1, keepdims=True)
     since = np.concatenate([ends, ends - np.cumsum(steps, axis=1)[:, :-1]], axis=1)
-    return log_sum(since + change_weights(blocks, earlier)) - math.log(alternatives)
+    return _log_sum(since + change_weights(blocks, earlier)) - math.log(alternatives)
 
 
 def change_weights(blocks: int, earlier: int = 0) -> Floats:
@@ -185,12 +185,8 @@ def change_weights(blocks: int, earlier: int = 0) -> Floats:
     return later if earlier else np.concatenate([[math.log(FIRST_SHARE)], later])
 
 
-def log_sum(values: npt.ArrayLike) -> float:
-    """Return the log of the sum of evidences given as logs."""
-    values = np.asarray(values, dtype=np.float64)
+def _log_sum(values: Floats) -> float:
     top = float(values.max())
-    if math.isinf(top):
-        return top
     return top + math.log(float(np.exp(values - top).sum()))
 
 

@@ -7,6 +7,7 @@ many it saw, and two sketches of two halves merge to a sketch of the whole with 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -36,6 +37,10 @@ _FAMILY, _EMPTY, _SINGLE = 15, 1, 4
 """Of a serialised KLL sketch: its family, and the flags of one that holds nothing or one value."""
 ITEM_MAX_CHARS = 128
 """Longer texts are cut, so that nobody can fill the memory with one column."""
+
+
+_POWERS = 2.0 ** np.arange(64)
+"""What a value of each level stands for."""
 
 
 class QuantileSketch:
@@ -164,7 +169,7 @@ class QuantileSketch:
 def _sample_of(data: bytes) -> WeightedSample:
     """Return the values and weights of a serialised KLL sketch.
 
-    Reading the bytes takes 10 us where walking over the sketch takes 300.
+    Reading the bytes takes a few us where walking over the sketch takes 300.
 
     Source: Apache DataSketches, kll_sketch.hpp, the layout of serial versions 1 and 2.
     """
@@ -175,16 +180,18 @@ def _sample_of(data: bytes) -> WeightedSample:
     try:
         if data[3] & _SINGLE:
             return WeightedSample(np.frombuffer(data, "<f8", 1, 8).astype(np.float64), np.ones(1))
-        count, level_count = int(np.frombuffer(data, "<u8", 1, 8)[0]), data[18]
-        starts = np.frombuffer(data, "<u4", level_count, 20).astype(np.int64)
+        count, level_count = int.from_bytes(data[8:16], "little"), data[18]
+        starts = struct.unpack_from(f"<{level_count}I", data, 20)
         items = np.frombuffer(data, "<f8", -1, 20 + 4 * level_count + 16).astype(np.float64)
-        lengths = np.diff(np.append(starts - starts[0], len(items)))
-        weights = np.repeat(2.0 ** np.arange(level_count), lengths)
-    except (ValueError, IndexError) as error:
+        lengths = [
+            end - start for start, end in zip(starts, (*starts[1:], starts[0] + len(items)), strict=True)
+        ]
+        weights = np.repeat(_POWERS[:level_count], lengths)
+    except (ValueError, IndexError, struct.error) as error:
         raise ValueError(f"not a quantile sketch: {error}") from None
-    if len(weights) != len(items) or weights.sum() != count:
+    if len(weights) != len(items) or sum(one << level for level, one in enumerate(lengths)) != count:
         raise ValueError("not a quantile sketch: its counts do not agree")
-    return WeightedSample(items, weights)
+    return WeightedSample(items, weights, float(count))
 
 
 class ItemSketch:

@@ -15,11 +15,17 @@ _MARK = b"W1"
 
 
 class WeightedSample:
-    """Values with how many each stands for. Immutable; a merge keeps every value."""
+    """Values with how many each stands for. Immutable; a merge keeps every value.
 
-    def __init__(self, values: Floats, weights: Floats) -> None:
+    Args:
+        total: the sum of the weights, where it is known.
+    """
+
+    def __init__(self, values: Floats, weights: Floats, total: float | None = None) -> None:
         self.values = values
         self.weights = weights
+        if total is not None:
+            self.__dict__["total"] = total
 
     @cached_property
     def total(self) -> float:

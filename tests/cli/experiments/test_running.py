@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import IDENTITY, Desk, make_desk
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid
 from penstock.flows.experiments.references import check_name
 
@@ -230,7 +231,7 @@ def begin(project: Desk, *words: str) -> subprocess.Popen[str]:
 def end(process: subprocess.Popen[str], number: int) -> int:
     """Send a signal, wait for the end and return the exit code."""
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     return process.returncode
 
 

@@ -18,7 +18,8 @@ import penstock
 from facts import fact
 from penstock.base.store.database import Database
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders import ModelFiles
 from penstock.serving.loaders.quick_skops import import_skops

@@ -13,6 +13,7 @@ import tritonclient.grpc.aio as triton_aio
 import tritonclient.http.aio as triton_http_aio
 from tritonclient.utils import InferenceServerException
 
+from patience import PATIENCE_S
 from penstock.base.store.database import Database
 from penstock.processes.serve import ServeProcess
 from serving.models import FolderSource, deploy
@@ -97,7 +98,7 @@ def test_a_stream_with_callbacks_works(client: triton.InferenceServerClient) -> 
     answers: queue.Queue[Any] = queue.Queue()
     client.start_stream(lambda result, error: answers.put(error or result.as_numpy("prediction").shape))
     client.async_stream_infer("delay", tensors())
-    assert answers.get(timeout=30) == (2,)
+    assert answers.get(timeout=PATIENCE_S) == (2,)
     client.stop_stream()
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from patience import PATIENCE_S
+
 PREFIX = "/api/2.0/mlflow/"
 VOLATILE = {
     *("creation_time", "last_update_time", "creation_timestamp", "last_updated_timestamp"),
@@ -55,7 +57,7 @@ def ask(port: int, steps: Sequence[Step]) -> list[tuple[int, Any]]:
     known: dict[str, str] = {}
     answers = []
     for step in steps:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         data = step.raw if step.raw is not None else _fill(json.dumps(step.body), known).encode()
         if step.method == "GET":
             data = b""

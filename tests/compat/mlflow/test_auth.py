@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from patience import PATIENCE_S
 from servers.forking import penstock_server
 from servers.tracking import Tracking, run_tracking
 
@@ -119,13 +120,15 @@ def test_penstock_s_own_functions_log_with_a_token(server: Tracking) -> None:
 
 def test_a_server_that_nobody_could_use_does_not_start(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "penstock.cli", "server", "--auth", "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     assert done.returncode == 1
     assert "penstock user add" in done.stderr
 
 
 def status(server: Tracking, path: str, **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     answer.read()

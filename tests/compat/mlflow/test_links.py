@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import Browser
 
+from patience import PATIENCE_S
 from servers.browser import chromium
 from servers.tracking import Tracking
 
@@ -30,7 +31,7 @@ answer([run.info.run_id, run.info.experiment_id, printed.getvalue()])
 
 
 def page(tracking: Tracking, address: str) -> str:
-    with urllib.request.urlopen(tracking.url + address, timeout=30) as answer:
+    with urllib.request.urlopen(tracking.url + address, timeout=PATIENCE_S) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -40,7 +41,7 @@ def browse(browser: Browser, url: str) -> str:
     shown = browser.new_page()
     try:
         shown.goto(url)
-        shown.wait_for_url(lambda address: "#" not in address, timeout=90_000)
+        shown.wait_for_url(lambda address: "#" not in address)
         shown.wait_for_selector("h1")
         return shown.content()
     finally:

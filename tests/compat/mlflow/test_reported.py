@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from patience import PATIENCE_S
 from penstock.base.store.database import connect
 from penstock.base.store.migrate import upgrade
 from penstock.http.mlflow.absent import FAMILIES
@@ -191,7 +192,7 @@ def test_what_is_not_there_is_said_once_and_by_name(got: dict[str, Any], trackin
 
 def test_every_route_of_mlflow_answers_in_its_form(got: dict[str, Any], tracking: Tracking) -> None:
     """Whatever MLflow's own server has a route for: what is not ours says so with an error code."""
-    connection = http.client.HTTPConnection("127.0.0.1", tracking.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", tracking.port, timeout=PATIENCE_S)
     ours = {(one.method, one.path.partition("/")[0]) for one in AJAX_ENDPOINTS}
     seen = 0
     for method, path in got["routes"]:
@@ -227,7 +228,7 @@ def test_mlflows_garbage_collector_leaves_a_store_as_it_is(tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
     )
     assert done.returncode != 0

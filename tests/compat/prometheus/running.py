@@ -20,6 +20,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from patience import PATIENCE_S
 from penstock.flows.observing.alerting import rules_of, write_rules
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
@@ -144,14 +145,14 @@ class Stack:
     def _ask(self, what: str, **parameters: str) -> Any:
         url = f"{self.prometheus}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=30) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
                 return json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters['query']}: {error.read().decode()}") from None
 
     def scrape(self, name: str) -> str:
         """Return the metrics of one of our processes."""
-        with urllib.request.urlopen(f"{self.urls[name]}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.urls[name]}/metrics", timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     def _start(self, name: str, command: Sequence[str]) -> None:
@@ -177,7 +178,7 @@ class Stack:
         for process in reversed(self._processes):
             process.send_signal(signal.SIGTERM)
         for process in self._processes:
-            process.wait(60)
+            process.wait(PATIENCE_S)
 
 
 def _guard(root: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_rollback_arrives_by_the_alertmanager(
         every = [one for message in list(alerts[1]) for one in message["alerts"]]
         return [one for one in every if one["labels"]["alertname"] == "PenstockRolledBack"]
 
-    wait_until(lambda: bool(arrived()), 60)
+    wait_until(lambda: bool(arrived()))
     (first, *_) = arrived()
     assert first["status"] == "firing"
     assert first["labels"] == {"alertname": "PenstockRolledBack", "endpoint": "delay", "severity": "warning"}

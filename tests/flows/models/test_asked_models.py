@@ -175,7 +175,7 @@ def test_behavioural_tests_run_on_the_candidate_and_their_report_is_kept(
     }
     for name, text in lines.items():
         (folder / name).write_text(text)
-    asked = "".join(f"  - pytest: {{tests: [tests/{name}], timeout_s: 60}}\n" for name in list(lines)[:4])
+    asked = "".join(f"  - pytest: {{tests: [tests/{name}], timeout_s: 300}}\n" for name in list(lines)[:4])
     verdict = judged(released, f"gates:\n{asked}  - pytest: {{tests: [tests/test_slow.py], timeout_s: 3}}\n")
     good, bad, none, odd, slow = verdict.checks
     assert (good.status, good.n, good.observed) == ("pass", 1, 0), good.sentence

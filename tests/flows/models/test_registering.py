@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import penstock
+from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound, Refused
 from penstock.base.git import Git
 from penstock.cli.main import cli
@@ -29,7 +30,8 @@ from penstock.flows.production.revising import apply_deployment
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.profile import Profile
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.loaders import load_model
 from penstock.workspace import open_workspace
@@ -107,7 +109,7 @@ def test_models_of_every_library_are_judged_registered_deployed_and_served_as_th
                     for column in files.signature.inputs
                 ]
                 answer = httpx.post(
-                    f"{process.url}/v2/models/{name}/infer", json={"inputs": inputs}, timeout=30
+                    f"{process.url}/v2/models/{name}/infer", json={"inputs": inputs}, timeout=PATIENCE_S
                 )
                 assert answer.status_code == 200, answer.text
                 outputs = {one["name"]: one for one in answer.json()["outputs"]}

@@ -41,6 +41,7 @@ guardrails:
   - errors: {max_ratio: 0.02}
 on_breach: [rollback, alert]
 """
+TOGETHER_S = 4
 
 
 @dataclass
@@ -50,6 +51,7 @@ class World:
     root: Path
     sequence: int = 0
     controllers: list[Controller] = field(default_factory=list)
+    seconds: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         home = self.root / ".penstock"
@@ -136,7 +138,9 @@ class World:
         version = now.canary.version if route == "canary" and now.canary else now.stable
         self.sequence += 1
         window = Window(
-            key=WindowKey(endpoint, now_ms() // 1000 - ago_s, now.number, version, route),
+            key=WindowKey(
+                endpoint, self._second_of(endpoint, now.number) - ago_s, now.number, version, route
+            ),
             window_s=1,
             request_count=requests,
             error_count=errors,
@@ -150,6 +154,16 @@ class World:
         )
         with self.project.database.write() as connection:
             add_partials(connection, [Partial(window=window, worker=1, sequence=self.sequence)])
+
+    def _second_of(self, endpoint: str, revision: int) -> int:
+        """Return the second by which traffic of a revision is told: one for calls that follow each other.
+
+        Routes are compared by windows, and a second that ended between two calls would part what belongs together.
+        """
+        now_s = now_ms() // 1000
+        if now_s - self.seconds.get((endpoint, revision), 0) > TOGETHER_S:
+            self.seconds[endpoint, revision] = now_s
+        return self.seconds[endpoint, revision]
 
     def current(self, endpoint: str = "delay") -> Revision:
         """Return the current revision."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound
 from penstock.flows.production import awaiting
@@ -18,6 +19,7 @@ def test_who_lags_behind_is_named_while_waiting_and_when_it_ends(
     released: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(awaiting, "TOLD_AFTER_S", 0.0)
+    monkeypatch.setattr(awaiting, "WORKER_ALIVE_MS", 3_600_000)  # nobody beats here
     project = released.project
     revision = apply_deployment(project, plan_deployment(project, "delay", "late@champion"))
     with project.database.write() as connection:
@@ -35,4 +37,4 @@ def test_who_lags_behind_is_named_while_waiting_and_when_it_ends(
     assert refused.value.message == f"{named} did not take revision 1 of delay over in 0.2 s"
     with project.database.write() as connection:
         report_revision(connection, slow, loaded)
-    assert wait_until_served(project, revision, 5.0) == 2
+    assert wait_until_served(project, revision, PATIENCE_S) == 2

@@ -106,7 +106,9 @@ def test_an_unreadable_row_is_told_and_the_other_endpoints_are_handled(world: Wo
 def test_any_exception_in_one_endpoint_is_told_and_outlived(world: World) -> None:
     world.policy()
     world.deploy(1)
-    with patch("penstock.flows.production.responding.decide_servable", side_effect=ZeroDivisionError("by zero")):
+    with patch(
+        "penstock.flows.production.responding.decide_servable", side_effect=ZeroDivisionError("by zero")
+    ):
         world.controller.tick()
     assert "ZeroDivisionError: by zero" in world.controller.problems["delay"]
     assert len(world.events("endpoint.not_judged")) == 1

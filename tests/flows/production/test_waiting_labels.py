@@ -149,7 +149,10 @@ def test_a_serve_process_and_a_told_batch_join_what_waited_and_another_processes
 ) -> None:
     of = world.deploy(1).endpoint_id
     project = world.project
-    recorder, ingest = LiveRecorder(project.database, 1, flush_s=3600), Ingest(project)
+    recorder, ingest = (
+        LiveRecorder(project.database, 99, flush_s=3600),
+        Ingest(project),
+    )  # 1 is the number that Ingest takes
     try:
         first, second, third = (made(number, endpoint_id=of) for number in (1, 2, 3))
         assert ingest.add_labels("delay", [label(first, 1)]).waiting == 1, "by another process than answered"

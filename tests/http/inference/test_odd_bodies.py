@@ -10,9 +10,11 @@ import httpx
 import pytest
 
 import sharing
+from patience import PATIENCE_S
 from penstock.base.store.database import connect, metadata
 from penstock.http.inference.app import build_inference_app
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from serving.fixtures import train
 from serving.models import FolderSource, deploy, files_of, request_body
 
@@ -29,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     deploy(database, "delay", 1)
     process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0))
     process.start()
-    with httpx.Client(base_url=process.url, timeout=60) as answering:
+    with httpx.Client(base_url=process.url, timeout=PATIENCE_S) as answering:
         yield answering
     process.stop()
     database.close()

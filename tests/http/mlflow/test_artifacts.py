@@ -14,6 +14,7 @@ import pytest
 
 import contracts.artifact_server
 from contracts.artifact_server import PROXY, ROOT, Proxy, run_proxy
+from patience import PATIENCE_S
 from penstock.access.roles import Role
 from penstock.storage.local import STAGING
 from penstock.storage.resolve import open_backend
@@ -186,7 +187,7 @@ def test_other_routes_reach_one_artifact_root(proxy: Proxy) -> None:
 
 
 def start_upload(port: int, sent: int, declared: int = 64 * MEBIBYTE) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     head = f"PUT {PROXY}/{ROOT}/part HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {declared}\r\n\r\n"
     client.sendall(head.encode() + bytes(sent))
     return client
@@ -222,7 +223,7 @@ def run_program(root: Path) -> tuple[subprocess.Popen[bytes], int]:
     def answers() -> bool:
         assert running.poll() is None
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S).close()
         except OSError:
             return False
         return True

@@ -130,7 +130,7 @@ def test_nothing_serious_stands_in_the_way_of_anybody(
         for address in addresses_:
             page.goto(server.url + address)
             if "Parallel coordinates" in page.inner_text("main"):
-                expect(page.locator("#parallel .drawn svg")).to_be_visible(timeout=60_000)
+                expect(page.locator("#parallel .drawn svg")).to_be_visible()
             page.evaluate(script)
             for one in page.evaluate(
                 "(options) => axe.run(options).then((found) => found.violations)", options

@@ -175,3 +175,19 @@ def test_an_endpoint_that_only_the_settings_name_says_how_it_is_deployed(made: W
         assert "no version was ever deployed to it" in page
     named.project.close()
     made.project.close()
+
+
+def test_the_page_says_why_drift_is_not_judged_and_offers_only_ways_back_that_are_open(made: World) -> None:
+    made.policy(POLICY.replace("0.02}", "0.02}\n  - drift: {features: any, psi_max: 0.25}"))
+    for version in (1, 2, 3):
+        made.deploy(version)
+    worker(made)
+    made.traffic("stable", 200, 150)
+    made.controller.tick()
+    assert made.current().kind == "rolled_back"
+    page = told(made, "/endpoints/delay")
+    assert "the version was registered without a reference profile" in page.partition("Drift by feature")[2]
+    raw = TestClient(build_server_app(made.project, Looking(made))).get("/endpoints/delay").text
+    # revision 2 served what answers now, revision 3 was rolled back
+    assert re.findall(r"rollback\?to=(\d+)", raw) == ["1"]
+    made.project.close()

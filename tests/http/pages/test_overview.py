@@ -154,3 +154,24 @@ def test_without_a_controller_pages_look_once_for_all_until_the_look_is_old(
     monkeypatch.setattr(looks_module, "now_ms", lambda: later)
     client.get("/")
     assert len(looks) == 3
+
+
+def test_pages_wait_for_a_controller_that_has_just_begun_and_do_not_look_beside_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(looks_module, "observe", lambda *given: looks.append(given[1]))
+    controller = Controller(project)
+    seen = Seen(ControllerHealth(None, 0, None, is_beginning=True))
+    waits: list[float] = []
+
+    def first_look(seconds: float) -> None:
+        waits.append(seconds)
+        controller.tick()
+        seen.health = ControllerHealth(now_ms(), 1, None, observations=dict(controller.observations))
+
+    monkeypatch.setattr(looks_module.time, "sleep", first_look)
+    text = TestClient(build_server_app(project, seen)).get("/").text
+    assert (len(waits), looks) == (1, [])
+    assert "late/1" in text
+    controller.close()

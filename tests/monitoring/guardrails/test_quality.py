@@ -14,7 +14,6 @@ from penstock.monitoring.guardrails.quality import (
     judge_against_offline,
     judge_against_rival,
 )
-from penstock.monitoring.labelled import LabelSpan
 from penstock.monitoring.labels import score
 from penstock.monitoring.quality import Quality
 
@@ -184,50 +183,3 @@ def test_a_version_just_at_its_bound_is_no_breach_however_often_it_is_looked_at(
 def test_a_limit_that_says_nothing_clear_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"exactly one|may be is its|belongs to"):
         QualityLimit(**wrong)
-
-
-def life(seed: int, windows: int, fall: tuple[int, float] | None = None) -> tuple[int | None, int | None]:
-    """Return when a stable version at its bound is first breached: by the newest set alone, and by its weighed spans.
-
-    Six labels a window, of which 0.5 may be wrong, as many are; from `fall` on more. Five windows are a set.
-    """
-    rng = np.random.default_rng(seed)
-    limit = QualityLimit(metric="accuracy", min=0.5, min_labels=30)
-    right_ratio = np.full(windows * 6, 0.5)
-    if fall is not None:
-        right_ratio[: fall[0] * 6], right_ratio[fall[0] * 6 :] = 0.6, fall[1]
-    right = rng.random(windows * 6) < right_ratio
-    scores = rng.random(windows * 6)
-    labels = np.where(right, scores >= 0.5, scores < 0.5) * 1.0
-    total = np.concatenate([[0], np.cumsum(right)])
-    first: list[int | None] = [None, None]
-
-    def made(look: int, size: int) -> LabelSpan:
-        rows = slice(6 * (look - size), 6 * look)
-        return LabelSpan(window=window(quality=Quality.of(scores[rows], labels[rows])), earlier=look - size)
-
-    for look in range(160, windows):
-        sizes = (5, 10, 20, 40, 80, 160)
-        z = [(size * 3 - total[6 * look] + total[6 * (look - size)]) / np.sqrt(size * 1.5) for size in sizes]
-        if max(z) < 2.9:
-            continue
-        spans = [made(look, size) for size in sizes]
-        for place, given in enumerate(((), spans)):
-            found = next(judge_against_bound(limit, spans[0].window, spans=given), None)
-            if found is not None and found.breached and first[place] is None:
-                first[place] = look
-        if None not in first:
-            break
-    return first[0], first[1]
-
-
-def test_a_set_of_labels_that_moves_on_errs_no_more_over_a_life_than_one_test() -> None:
-    """The newest labels alone breach a version at its bound in most weeks; weighed by what came before, in none."""
-    found = [life(seed, 2_000) for seed in range(8)]
-    assert sum(alone is not None for alone, _ in found) >= 2
-    assert [weighed for _, weighed in found] == [None] * 8
-
-
-def test_what_turns_bad_late_is_found_all_the_same() -> None:
-    late = [life(seed, 1_100, (1_000, 0.15))[1] for seed in range(4)]
-    assert all(when is not None and 1_000 < when < 1_060 for when in late), late

@@ -30,12 +30,15 @@ def test_what_is_gone_only_warns_or_is_asked_otherwise_is_told() -> None:
     before = [_check(auc), _check(loss), _check(_entry(leakage={}))]
     warned = _entry(metric={"name": "auc", "min": 0.6}, severity="warn")
     lower = _entry(metric={"name": "auc", "min": 0.1})
+    higher = _entry(metric={"name": "auc", "min": 0.7})
     for after, lost, changed in (
         ((auc, loss, _entry(leakage={})), "", ()),
         ((), "3 gates were removed: metric auc, metric loss, leakage held-out rows", ()),
         ((loss, _entry(leakage={})), "1 gate was removed: metric auc", ()),
         ((loss, warned, _entry(leakage={})), "no longer refuses, only warns: metric auc", ()),
-        ((lower, loss, _entry(leakage={})), "", ("metric auc: min 0.6 → 0.1",)),
+        ((lower, loss, _entry(leakage={})), "lets more pass: metric auc (min 0.6 → 0.1)", ()),
+        ((higher, loss, _entry(leakage={})), "", ("metric auc: min 0.6 → 0.7",)),
+        ((lower, auc, loss, _entry(leakage={})), "", ()),
     ):
         found = compare_gates(before, after)
         assert (found.loss, found.changed) == (lost, changed), after

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from patience import PATIENCE_S
 from penstock.base.threads import begin
 from penstock.http.inference.app import build_inference_app
 from penstock.http.listen import bind, make_server, serve_on, url_of
@@ -42,7 +43,7 @@ class Held:
     def __call__(self, x: Array) -> Array:
         self.begun += 1
         self.threads.add(threading.current_thread().name)
-        self.go.wait(60)
+        self.go.wait(PATIENCE_S)
         return 2 * x
 
 
@@ -133,7 +134,7 @@ class Stage:
     def ask(self, endpoint: str, *rows: float, **parameters: Any) -> httpx.Response:
         """Send one request."""
         return httpx.post(
-            f"{self.url}/v2/models/{endpoint}/infer", json=body(*rows, **parameters), timeout=60
+            f"{self.url}/v2/models/{endpoint}/infer", json=body(*rows, **parameters), timeout=PATIENCE_S
         )
 
     def ask_soon(self, endpoint: str, *rows: float, **parameters: Any) -> Future[httpx.Response]:

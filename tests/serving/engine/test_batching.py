@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from patience import PATIENCE_S
 from penstock.base.threads import begin
 from penstock.serving.cost import EXPLORED_ROWS, Cost
 from penstock.serving.engine.options import EngineOptions
@@ -25,7 +26,7 @@ class Sized(Held):
 
     def __call__(self, x: Array) -> Array:
         self.sizes.append(len(x))
-        self.go.wait(60)
+        self.go.wait(PATIENCE_S)
         if (x < 0).any():
             raise ValueError("below zero")
         return 2 * x
@@ -88,7 +89,10 @@ def test_requested_outputs_and_the_callers_ids_survive(stage: Stage, model: Size
     hold(stage, model)
     wanted = {"outputs": [{"name": "y"}], "id": "mine", **body(5.0)}
     url = f"{stage.url}/v2/models/a/infer"
-    asked = [stage.ask_soon("a", 1.0), begin("client", lambda: httpx.post(url, json=wanted, timeout=60))]
+    asked = [
+        stage.ask_soon("a", 1.0),
+        begin("client", lambda: httpx.post(url, json=wanted, timeout=PATIENCE_S)),
+    ]
     wait_until(lambda: stage.waiting("a") == 2)
     model.go.set()
     first, reply = settled(asked)

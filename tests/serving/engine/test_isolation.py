@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from patience import PATIENCE_S
+from penstock.serving import call
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.loaders.model import Array
 from serving.engine.staging import Held, Stage, answers, body, settled
 from stories.live import wait_until
 
-SOON = EndpointLimits(timeout_s=1.5)
+SOON = EndpointLimits(timeout_s=4.0)
+"""What hangs is given up soon, and what does not is answered by then on a busy machine too."""
 Make = Callable[..., Stage]
 
 
@@ -66,15 +69,15 @@ def test_a_hung_stable_version_leaves_the_canary_and_other_endpoints_alone(make:
 
 
 def test_a_prediction_that_hangs_does_not_take_its_model_along(make: Make) -> None:
-    stage, go = make(EngineOptions(threads=1), a=SOON), threading.Event()
+    stage, go = make(EngineOptions(threads=1), a=EndpointLimits(timeout_s=2.0)), threading.Event()
 
     def hang_on_nine(x: Array) -> Array:
         if 9.0 in x:
-            go.wait(60)
+            go.wait(PATIENCE_S)
         return 2 * x
 
     stage.serve("a", hang_on_nine)
-    assert [stage.ask("a", 9.0).status_code for _ in range(3)] == [504] * 3
+    assert [stage.ask("a", 9.0).status_code for _ in range(2)] == [504] * 2
     assert answers(stage.ask("a", 4.0)) == [8.0]
     go.set()
 
@@ -147,18 +150,24 @@ def test_the_clients_own_timeout_holds_when_it_is_shorter(make: Make) -> None:
     assert answers(stage.ask("a", 1.0, timeout=0)) == [2.0]
 
 
-def test_a_deadline_that_a_caller_chose_too_short_is_no_fault_of_the_version(make: Make) -> None:
+def test_a_deadline_that_a_caller_chose_too_short_is_no_fault_of_the_version(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage, slow = make(), Held()
     stage.serve("a", slow)
     slow.go.clear()
-    assert stage.ask("a", 1.0, timeout=1).status_code == 504
-    assert stage.ask("a", 1.0, timeout=1_200_000).status_code == 504
+    for short_s, limit in ((PATIENCE_S, 1), (0.2, 300_000)):
+        monkeypatch.setattr(call, "ABANDONED_S", short_s)
+        assert stage.ask("a", 1.0, timeout=limit).status_code == 504
     slow.go.set()
     assert answers(stage.ask("a", 1.0)) == [2.0]
     assert stage.errors("a") == [("stable", "deadline")]
 
 
-def test_a_caller_that_waited_long_and_left_counts_as_an_error_of_the_route(make: Make) -> None:
+def test_a_caller_that_waited_long_and_left_counts_as_an_error_of_the_route(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call, "ABANDONED_S", 0.1)
     stage, slow = make(), Held()
     stage.serve("a", slow)
     slow.go.clear()
@@ -172,14 +181,14 @@ def test_a_flood_of_one_endpoint_leaves_another_its_share(make: Make) -> None:
     stage = make(EngineOptions(slots=1, max_rows=1), a=EndpointLimits(backlog=2000))
 
     def busy(x: Array) -> Array:
-        until = time.perf_counter() + 0.01
-        while time.perf_counter() < until:
+        until = time.thread_time() + 0.01  # as long as the others' work takes on a busy machine
+        while time.thread_time() < until:
             pass
         return 2 * x
 
     stage.serve("a", busy)
     stage.serve("b", double)
-    leave = stage.ask_and_leave("a", 300)
+    leave = stage.ask_and_leave("a", 500)
     wait_until(lambda: stage.waiting("a") > 100)
     for _ in range(5):
         assert answers(stage.ask("b", 1.0)) == [2.0]

@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from patience import PATIENCE_S
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.flows.ci.manifests import KINDS, plan_manifests, write_manifests
 from penstock.flows.production.deploying import plan_deployment
@@ -93,13 +94,13 @@ def test_the_server_runs_with_the_arguments_of_its_container_and_answers_its_pro
         )
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 def is_answered(url: str) -> bool:
     """Whether a probe finds the container well."""
     try:
-        return httpx.get(url, timeout=10).status_code == 200
+        return httpx.get(url, timeout=PATIENCE_S).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -61,6 +61,7 @@ def render_github(job: Job) -> str:
         "        with:",
         "          fetch-depth: 0",
         "          persist-credentials: false",
+        *(("          submodules: recursive",) if job.has_submodules else ()),
         f"      - uses: {ACTIONS['python']}",
         "        with:",
         f"          python-version: '{job.python}'",

@@ -38,6 +38,7 @@ def render_gitlab(job: Job) -> str:
         "  interruptible: true",
         "  variables:",
         '    GIT_DEPTH: "0"',
+        *(("    GIT_SUBMODULE_STRATEGY: recursive",) if job.has_submodules else ()),
         '    PIP_CACHE_DIR: "$CI_PROJECT_DIR/.cache/pip"',
         *(
             (

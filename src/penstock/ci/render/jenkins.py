@@ -9,6 +9,7 @@ from penstock.ci.jobs import JUNIT_FILE, Job
 
 PIPELINE_FILE = "Jenkinsfile"
 ENVIRONMENT = ".penstock-ci"
+_SUBMODULES = "git submodule update --init --recursive"
 
 
 def render_jenkins(job: Job) -> str:
@@ -31,6 +32,7 @@ def render_jenkins(job: Job) -> str:
         f'        PATH = "${{env.WORKSPACE}}/{ENVIRONMENT}/bin:${{env.PATH}}"',
         "    }",
         "    stages {",
+        *(_stage("Submodules", (_SUBMODULES,), ".") if job.has_submodules else ()),
         *_stage("Install", install, job.root),
         *_validation(job),
         "    }",

@@ -70,6 +70,31 @@ def ci_run(
         context.exit(EXIT_HELD)
 
 
+@ci.command("accept")
+@click.argument("rev", default="HEAD")
+@click.option("--reason", required=True, help="Why its settings may let out what those before did not.")
+@json_option
+@pass_session
+def ci_accept(session: Session, rev: str, reason: str) -> None:
+    """Accept what the settings of a commit (REV, default HEAD) let out, so that runs with --deploy hold it no more.
+
+    Later commits are compared with it then. Run it where the store is that the CI runs have.
+    """
+    from penstock.flows.ci.accepting import accept_commit
+    from penstock.workspace import open_workspace
+
+    project = open_workspace(session.directory)
+    try:
+        accepted = accept_commit(project, rev, reason)
+    finally:
+        project.close()
+    session.emit(
+        accepted._asdict(),
+        f"The settings of commit {accepted.commit[:10]} are accepted by {accepted.actor}. "
+        f"Next: penstock ci run --rev {accepted.commit[:10]} --deploy",
+    )
+
+
 @ci.command("report")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML to a file.")
 @click.option(

@@ -16,14 +16,12 @@ from penstock.cli.pipelines.narrating import Narrator
 from penstock.cli.pipelines.recovering import tell_recovered
 from penstock.cli.pipelines.repro import (
     LOGS,
-    ExecutorFlags,
-    ExtentFlags,
     asker,
     executing,
-    executor_options,
     extent_of,
     tell_untold,
 )
+from penstock.cli.pipelines.reproduce_flags import ReproduceFlags, executor_options, reproduce_options
 
 if TYPE_CHECKING:
     from penstock.flows.experiments.request import Request
@@ -38,19 +36,9 @@ if TYPE_CHECKING:
 CALLED = "penstock.called"
 
 
-class ExperimentFlags(ExtentFlags, ExecutorFlags):
+class ExperimentFlags(ReproduceFlags):
     """How the pipeline is brought up to date, and what the experiment is called."""
 
-    force: bool
-    interactive: bool
-    all_pipelines: bool
-    recursive: bool
-    force_downstream: bool
-    pull: bool
-    allow_missing: bool
-    dry: bool
-    keep_going: bool
-    ignore_errors: bool
     name: str | None
     copy_paths: tuple[str, ...]
     message: str
@@ -85,25 +73,7 @@ class _Remembered(click.Command):
 
 @click.command(cls=_Remembered)
 @TARGETS
-@click.option(
-    "-f", "--force", is_flag=True, help="Run stages that are up to date too; replace the name's experiment."
-)
-@click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
-@click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")
-@click.option("-p", "--pipeline", is_flag=True, help="The whole pipeline that the targets belong to.")
-@click.option("-P", "--all-pipelines", is_flag=True, help="Every pipeline of the repository.")
-@click.option("-R", "--recursive", is_flag=True, help="Take the stages of all files below a directory.")
-@click.option("--downstream", is_flag=True, help="Start at the targets: only they and what depends on them.")
-@click.option(
-    "--force-downstream", is_flag=True, help="Run what depends on a stage that ran, changed or not."
-)
-@click.option("--pull", is_flag=True, help="Fetch what is missing, results of earlier runs too.")
-@click.option("--allow-missing", is_flag=True, help="Leave stages alone where data are only missing.")
-@click.option("--dry", is_flag=True, help="Say what would run.")
-@click.option(
-    "-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."
-)
-@click.option("--ignore-errors", is_flag=True, help="After a failure, go on with everything.")
+@reproduce_options(force="Run stages that are up to date too; replace the name's experiment.")
 @click.option("-n", "--name", help="The experiment's name; without it, one nobody has.")
 @click.option(
     "-S",

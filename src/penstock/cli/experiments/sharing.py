@@ -13,7 +13,7 @@ from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
 from penstock.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from penstock.flows.experiments.sharing import Shared
+    from penstock.flows.experiments.sharing import Share, Shared
     from penstock.flows.tracked.remotes.transferring import TransferOptions
 
 
@@ -52,17 +52,7 @@ def push(
     """Send experiments to a git remote, after their data to a remote of data."""
     from penstock.flows.experiments.sharing import push_experiments
 
-    with opened(session) as repo, shown_progress(session, "push") as show:
-        shared = push_experiments(
-            repo,
-            git_remote,
-            experiments,
-            baselines_of(flags),
-            data=_data(session, flags),
-            force=flags["force"],
-            progress=show,
-        )
-    _tell(session, shared, "Pushed", git_remote)
+    _share(session, push_experiments, ("push", "Pushed"), git_remote, experiments, flags)
 
 
 @click.command()
@@ -74,8 +64,20 @@ def pull(
     """Bring experiments from a git remote, and their data into the cache."""
     from penstock.flows.experiments.sharing import pull_experiments
 
-    with opened(session) as repo, shown_progress(session, "fetch") as show:
-        shared = pull_experiments(
+    _share(session, pull_experiments, ("fetch", "Pulled"), git_remote, experiments, flags)
+
+
+def _share(
+    session: Session,
+    go: Share,
+    words: tuple[str, str],
+    git_remote: str,
+    experiments: tuple[str, ...],
+    flags: ShareFlags,
+) -> None:
+    """Let experiments go one way, and tell it; `words` are what the progress is called, and what was done."""
+    with opened(session) as repo, shown_progress(session, words[0]) as show:
+        shared = go(
             repo,
             git_remote,
             experiments,
@@ -84,7 +86,7 @@ def pull(
             force=flags["force"],
             progress=show,
         )
-    _tell(session, shared, "Pulled", git_remote)
+    _tell(session, shared, words[1], git_remote)
 
 
 def _data(session: Session, flags: ShareFlags) -> TransferOptions | None:

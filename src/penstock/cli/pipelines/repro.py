@@ -5,14 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from penstock.cli.data.targets import TARGETS
 from penstock.cli.ending import end_as_interrupted
-from penstock.cli.output import F, Session, is_terminal, json_option, pass_session
+from penstock.cli.output import Session, is_terminal, json_option, pass_session
 from penstock.cli.pipelines.recovering import tell_recovered
+from penstock.cli.pipelines.reproduce_flags import (
+    ExecutorFlags,
+    ExtentFlags,
+    ReproduceFlags,
+    executor_options,
+    reproduce_options,
+)
 
 if TYPE_CHECKING:
     from penstock.flows.pipelines.execution import Reproduction
@@ -25,43 +32,9 @@ LOGS = "penstock-logs"
 """Where, below `.dvc/tmp`, what the commands of stages printed last is kept."""
 
 
-class ExtentFlags(TypedDict):
-    """What goes along with the targets."""
+class ReproFlags(ReproduceFlags):
+    """How the pipeline is brought up to date, and what `repro` alone may be told."""
 
-    single: bool
-    pipeline: bool
-    downstream: bool
-
-
-class ExecutorFlags(TypedDict):
-    """Who runs the commands of stages."""
-
-    executor: str
-    address: str | None
-
-
-def executor_options(command: F) -> F:
-    """Add `--executor` and `--address` to a command."""
-    command = click.option("--address", help="Where the executor's cluster is, such as ray://HOST:10001.")(
-        command
-    )
-    return click.option(
-        "--executor", default="local", help="Who runs the commands: local, ray, or another that is installed."
-    )(command)
-
-
-class ReproFlags(ExtentFlags, ExecutorFlags):
-    """How the pipeline is brought up to date."""
-
-    force: bool
-    interactive: bool
-    all_pipelines: bool
-    recursive: bool
-    force_downstream: bool
-    pull: bool
-    allow_missing: bool
-    keep_going: bool
-    ignore_errors: bool
     use_glob: bool
     no_commit: bool
     no_run_cache: bool
@@ -70,23 +43,7 @@ class ReproFlags(ExtentFlags, ExecutorFlags):
 
 @click.command()
 @TARGETS
-@click.option("-f", "--force", is_flag=True, help="Run stages that are up to date too.")
-@click.option("-i", "--interactive", is_flag=True, help="Ask before each stage.")
-@click.option("-s", "--single-item", "single", is_flag=True, help="Only the targets, not what they need.")
-@click.option("-p", "--pipeline", is_flag=True, help="The whole pipeline that the targets belong to.")
-@click.option("-P", "--all-pipelines", is_flag=True, help="Every pipeline of the repository.")
-@click.option("-R", "--recursive", is_flag=True, help="Take the stages of all files below a directory.")
-@click.option("--downstream", is_flag=True, help="Start at the targets: only they and what depends on them.")
-@click.option(
-    "--force-downstream", is_flag=True, help="Run what depends on a stage that ran, changed or not."
-)
-@click.option("--pull", is_flag=True, help="Fetch what is missing, results of earlier runs too.")
-@click.option("--allow-missing", is_flag=True, help="Leave stages alone where data are only missing.")
-@click.option("--dry", is_flag=True, help="Say what would run.")
-@click.option(
-    "-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."
-)
-@click.option("--ignore-errors", is_flag=True, help="After a failure, go on with everything.")
+@reproduce_options(force="Run stages that are up to date too.")
 @click.option("--glob", "use_glob", is_flag=True, help="Take names with wildcards in TARGETS.")
 @click.option("--no-commit", is_flag=True, help="Do not put outputs into the cache.")
 @click.option("--no-run-cache", is_flag=True, help="Run even where an earlier run had the same inputs.")
@@ -94,7 +51,7 @@ class ReproFlags(ExtentFlags, ExecutorFlags):
 @executor_options
 @json_option
 @pass_session
-def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unpack[ReproFlags]) -> None:
+def repro(session: Session, /, targets: tuple[str, ...], **flags: Unpack[ReproFlags]) -> None:
     """Run the pipeline's stages whose inputs changed, and record the run.
 
     A target is a stage, a dvc.yaml, DIR/dvc.yaml:STAGE, a pointer or an output. Without targets it is the
@@ -109,6 +66,7 @@ def repro(session: Session, /, targets: tuple[str, ...], dry: bool, **flags: Unp
     if flags["interactive"] and flags["jobs"] > 1:
         raise click.UsageError("--interactive asks about one stage at a time: it does not go with --jobs")
     end_as_interrupted()  # what runs is ended too
+    dry = flags["dry"]
     options = _options(targets, flags)
     if flags["interactive"]:
         options = replace(options, confirm=asker())

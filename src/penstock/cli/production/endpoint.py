@@ -53,6 +53,7 @@ def endpoint_show(session: Session, name: str) -> None:
     import msgspec
 
     from penstock.base.clock import format_ms, now_ms
+    from penstock.flows.models.admitting import gate_codes
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import view_endpoint
@@ -69,6 +70,7 @@ def endpoint_show(session: Session, name: str) -> None:
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
+        code = gate_codes(project, connection, revision.model, revision.answering)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
     view = view_endpoint(project, name)
     problem = project.settings_problem
@@ -94,6 +96,15 @@ def endpoint_show(session: Session, name: str) -> None:
         "unjudged": [one.sentence for one in view.findings if one.unjudged is not None],
         "undone": list(view.undone),
         "nobody_acts": view.nobody_acts,
+        "gate_code": [
+            {
+                "version": one.version.ref,
+                "is_compared": one.is_compared,
+                "changed": list(one.changed),
+                "absent": list(one.absent),
+            }
+            for one in code
+        ],
         "shadow_differences": msgspec.to_builtins(shadows),
         "servers": [
             {
@@ -114,6 +125,7 @@ def endpoint_show(session: Session, name: str) -> None:
             f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
         )
     lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
+    lines += [f"gates     {one.sentence}" for one in code if one.sentence]
     lines.append(f"reason    {revision.reason}")
     lines.append(
         f"policy    {policy.number}, {counted(len(policy.settings.guardrails), 'guardrail')}"

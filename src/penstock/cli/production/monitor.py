@@ -159,6 +159,7 @@ def _render(view: EndpointView) -> str:
         for url, seen_ms in view.lost_servers.items()
     ]
     lines += [f"shadow  {told}" for told in dict.fromkeys(view.shadow_failures.values())]
+    lines += [f"server  {told}" for told in dict.fromkeys(view.server_notes.values())]
     lines += [f"canary  {view.rollout.sentence}"] if view.rollout else []
     words = {"breached": "BREACH", "held": "ok", "unjudged": "?"}
     lines += [

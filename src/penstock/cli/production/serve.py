@@ -86,12 +86,14 @@ def serve(
 
     Deployments, canaries and rollbacks are followed without a restart and without losing a request.
     """
+    import faulthandler
     import logging
 
     check_openness(host, "ask, and roll back by false labels", auth=auth, insecure=insecure)
     if rate is not None and not auth:
         raise click.UsageError("--rate is of a token or user: say --auth too")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    faulthandler.enable()  # where a library was when it ended the process
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     from penstock.processes.front_options import FrontOptions, choose_grpc_port
 
@@ -121,7 +123,8 @@ def _serve(
 ) -> None:
     from penstock.flows.models.folders import RegistrySource
     from penstock.processes.fronts import make_fronts
-    from penstock.processes.serve import ServeOptions, ServeProcess
+    from penstock.processes.serve import ServeProcess
+    from penstock.processes.serve_options import ServeOptions
     from penstock.processes.tracing import find_tracer
     from penstock.workspace import environment, open_workspace
 
@@ -169,6 +172,9 @@ def load_before_forks() -> None:
     import penstock.flows.models.folders
     import penstock.flows.production.live.recording
     import penstock.http.listen  # noqa: F401
+    from penstock.base.prepared import prepare_types
+
+    prepare_types()
 
 
 def _serve_with_workers(
@@ -180,10 +186,12 @@ def _serve_with_workers(
 
     import msgspec
 
-    from penstock.http.listen import bind_shared, url_of
+    from penstock.http.listen import BACKLOG, bind_shared, url_of
     from penstock.workspace import share_metrics
 
     sockets = bind_shared(fronts.host, port, workers)
+    for one in sockets:  # who asks before the workers have begun waits for them
+        one.listen(BACKLOG)
     url = url_of(sockets[0], fronts.host, fronts.tls)
     folder = tempfile.mkdtemp(prefix="penstock-metrics-")
     share_metrics(folder)

@@ -126,6 +126,7 @@ def server(
             loop = ControllerLoop(project)
             names = split_names(allowed_hosts)
             application = build_server_app(project, loop, names, asks_for_credentials=auth, prefix=prefix)
+            made = make_server(application, drain_s=5, tls=tls, proxies=split_names(trusted_proxies))
             loop.start()
             webhooks = WebhookLoop(project)
             webhooks.start()
@@ -133,10 +134,7 @@ def server(
             triggers.start()
             session.note(f"tracking, pages and controller on {url_of(bound, host, tls)}; stop with Ctrl-C")
             try:
-                serve_on(
-                    bound,
-                    make_server(application, drain_s=5, tls=tls, proxies=split_names(trusted_proxies)),
-                )
+                serve_on(bound, made)
             finally:
                 triggers.stop()
                 webhooks.stop()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 RACY_NS = 20_000_000  # two ticks of a 100 Hz kernel
+WAIT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (ino INTEGER NOT NULL, dev INTEGER NOT NULL, size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL, md5 TEXT NOT NULL, PRIMARY KEY (ino, dev)) WITHOUT ROWID;
@@ -69,6 +70,10 @@ class State:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._connection = self._connect(str(self._path))
+            except (
+                sqlite3.OperationalError
+            ):  # others keep it locked, or it cannot be written: what it says stays theirs
+                self._connection = self._connect(":memory:")
             except sqlite3.DatabaseError:
                 for suffix in ("", "-wal", "-shm"):
                     with suppress(OSError):
@@ -81,7 +86,7 @@ class State:
 
     @staticmethod
     def _connect(path: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=OFF")  # losing it costs a rehash, never data
         if connection.execute("PRAGMA user_version").fetchone()[0] != 3:

@@ -94,6 +94,8 @@ _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./@-]*|[./][A-Za-z_/.][A-Za-z0-9_./@-]*
 _INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,9})\.[0-9]{1,12}$")
 _VALUES = {"true": True, "false": False, "null": None}
+_DIGESTS = (32, 36)
+"""How long digests are, of files and of directories."""
 _FIRST = re.compile(r"[A-Za-z_/]|\.\.?/")
 
 
@@ -120,8 +122,12 @@ _Lines = list[tuple[int, str]]
 
 def _read_mapping(lines: _Lines, at: int, indent: int) -> tuple[dict[str, Any], int]:
     found: dict[str, Any] = {}
-    while at < len(lines) and lines[at][0] == indent and lines[at][1][:2] != "- ":
-        matched = _KEY.match(lines[at][1])
+    count = len(lines)
+    while at < count:
+        depth, body = lines[at]
+        if depth != indent or body[:2] == "- ":
+            break
+        matched = _KEY.match(body)
         if matched is None:
             raise _NotPlainError
         key, value = matched.groups()
@@ -130,14 +136,15 @@ def _read_mapping(lines: _Lines, at: int, indent: int) -> tuple[dict[str, Any], 
         at += 1
         if value:
             found[key] = _read_value(value)
-        elif at < len(lines) and (
-            lines[at][0] > indent or (lines[at][0] == indent and lines[at][1][:2] == "- ")
-        ):
-            read = _read_list if lines[at][1][:2] == "- " else _read_mapping
-            found[key], at = read(lines, at, lines[at][0])
-        else:
+            continue
+        if at == count:
             raise _NotPlainError
-    if at < len(lines) and lines[at][0] > indent:
+        depth, body = lines[at]
+        is_list = body[:2] == "- "
+        if depth < indent or (depth == indent and not is_list):
+            raise _NotPlainError
+        found[key], at = (_read_list if is_list else _read_mapping)(lines, at, depth)
+    if at < count and lines[at][0] > indent:
         raise _NotPlainError
     return found, at
 
@@ -169,13 +176,14 @@ def _read_value(text: str) -> Any:
         if len(text) < 2 or text[-1] != text[0] or text[0] in inner or "\\" in inner:
             raise _NotPlainError
         return inner
-    if _INT.match(text):
-        return int(text)
-    if _FLOAT.match(text):
-        return float(text)
+    if text[0] in "-0123456789":
+        if _INT.match(text):
+            return int(text)
+        if _FLOAT.match(text):
+            return float(text)
     if text in _VALUES:
         return _VALUES[text]
-    if _DIGEST.match(text):
+    if len(text) in _DIGESTS and _DIGEST.match(text):
         return text
     if not _FIRST.match(text) or ": " in text or " #" in text or text[-1] == ":" or text.lower() in _WORDS:
         raise _NotPlainError

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
-from penstock.monitoring.labelled import labelled
+from penstock.monitoring.windows import labelled
 from penstock.records.metric_names import METRICS
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import VersionState

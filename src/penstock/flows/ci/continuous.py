@@ -125,7 +125,7 @@ def run_ci(
             run.step("new data", lambda: _Outcome(take_new_data(tree)))
         run.step("tests", lambda: _run_tests(tree))
         run.step("pipeline", lambda: _reproduce(tree, progress, watcher))
-        run.step("gate", lambda: _judge(tree, progress))
+        run.step("gate", lambda: _judge(tree, progress, commit))
         run.step("register", lambda: _register(tree, progress))
         if push_outputs:
             run.step("push", lambda: _push(tree))
@@ -149,7 +149,7 @@ def judge_tree(tree: Project, started_ms: int, on_step: OnStep) -> CiReport:
     progress = _Progress()
     run, champion = _Run(tree, progress, on_step), _champion_of(tree)
     run.step("pipeline", lambda: _reproduce(tree, progress, None))
-    run.step("gate", lambda: _judge(tree, progress))
+    run.step("gate", lambda: _judge(tree, progress, tree.git.head() or ""))
     run.step("register", lambda: _register(tree, progress))
     report = _report(tree, progress, champion, tree.git.head() or "", started_ms)
     save_report(tree, report)
@@ -239,13 +239,13 @@ def _reproduce(tree: Project, progress: _Progress, watcher: Watcher | None) -> _
     return _Outcome("; ".join(words))
 
 
-def _judge(tree: Project, progress: _Progress) -> _Outcome:
+def _judge(tree: Project, progress: _Progress, commit: str) -> _Outcome:
     names: list[str | None] = [one.name for one in tree.settings.all_models]
     verdicts = [run_gate(tree, name=name) for name in names or [None]]
     progress.verdict = next((one for one in verdicts if one.blocking), verdicts[0])
     progress.checks = [check for one in verdicts for check in one.checks]
     changes = tuple(
-        dict.fromkeys(told for one in verdicts for told in gate_changes(tree, one.model))
+        dict.fromkeys(told for one in verdicts for told in gate_changes(tree, one.model, commit))
     )  # a commit brings its own gates
     if progress.verdict.blocking:
         return _Outcome(progress.verdict.blocking[0].sentence, "failed", changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,12 +41,19 @@ DATA_NOTES = {
     "gitlab": "GitLab sees no data: who changes them posts a pipeline trigger token (Settings > CI/CD)",
     "jenkins": "Jenkins sees no data: who changes them calls the job's URL (Trigger builds remotely)",
 }
+_WHERE = re.compile(
+    r"""working-directory: "([^"]+)"|- "cd \\"([^"\\]+)\\""|^ +dir\('([^']+)'\)""", re.MULTILINE
+)
+"""How each renderer says where the project lies; those of a project in the root say nothing, or `.`."""
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
 @dataclass(frozen=True)
 class CiFilePlan:
-    """A file to write; `before` is what stands there now, `notes` what its reader should know."""
+    """A file to write; `before` is what stands there now, `notes` what its reader should know.
+
+    `belongs_to` is where another project of the repository lies whose file stands there.
+    """
 
     path: Path
     relative: str
@@ -53,6 +61,7 @@ class CiFilePlan:
     before: str | None
     notes: tuple[str, ...] = ()
     is_program: bool = False
+    belongs_to: str | None = None
 
 
 def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False) -> CiFilePlan:
@@ -90,10 +99,21 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
         watches_data=bool(triggers.sources),
         role=None if oidc is None else AwsRole(oidc.role, oidc.region),
     )
-    job = replace(job, has_plots=bool(load_definitions(project.data)))
+    has_submodules = (git_root / ".gitmodules").is_file()
+    job = replace(job, has_plots=bool(load_definitions(project.data)), has_submodules=has_submodules)
     relative, render = JOB_RENDERERS[system]
     notes = (*installation.notes, *_told_of_triggers(system, triggers))
-    return CiFilePlan(path, relative, seal_text(render(job)), before, notes)
+    if has_submodules:
+        notes += ("submodules that are private need credentials of their own on the runner",)
+    other = _project_of(before) if before is not None and is_unedited(before) else job.root
+    belongs_to = other if other != job.root and system != "github-forks" else None
+    return CiFilePlan(path, relative, seal_text(render(job)), before, notes, belongs_to=belongs_to)
+
+
+def _project_of(text: str) -> str:
+    """Return where in the repository the project of a written file lies."""
+    found = _WHERE.search(text)
+    return "." if found is None else next(one for one in found.groups() if one is not None)
 
 
 def _told_of_triggers(system: str, triggers: TriggerSettings) -> list[str]:
@@ -126,8 +146,16 @@ def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
     """Write the file.
 
     Raises:
-        Conflict: a text that `ci init` did not write stands there, and `force` was not given.
+        Conflict: a text that `ci init` did not write stands there, or that of another project, and `force` was not given.
     """
+    if plan.belongs_to is not None and not force:
+        where = "the root" if plan.belongs_to == "." else plan.belongs_to
+        raise Conflict(
+            f"{plan.relative} validates the project in {where} of this repository",
+            code="ci.other_project",
+            hint="one file holds one project: put what --dry-run prints beside it by hand, under another name",
+            path=str(plan.path),
+        )
     if plan.before not in (None, plan.text) and not is_unedited(plan.before or "") and not force:
         raise Conflict(
             f"{plan.relative} exists with other content: it was edited, or something else wrote it",

@@ -1,12 +1,12 @@
 """What becomes of versions that passed on the default branch: promoted, deployed, or given a first share of the traffic.
 
-Nobody looks at such a release, so that a commit must not open the door itself: what is older than what is live, or has fewer
-gates than that was judged by, is held for a person.
+Nobody looks at such a release, so that a commit must not open the door itself: what is older than what is live, or has gates or
+settings that let more out than those of what is live, is held for a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,15 +14,19 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.store.events import record_event
+from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
+from penstock.flows.ci.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
-from penstock.flows.models.proving import VerdictRule
+from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.project.project import Project
+from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_last_moves
-from penstock.registry.entities import ModelVersion, Verdict
-from penstock.registry.gates.loosening import GateChanges, compare_gates
+from penstock.registry.entities import CheckResult, ModelVersion, Verdict
+from penstock.registry.gates.loosening import as_asked, compare_gates
+from penstock.registry.gates.settings import changed_code
 from penstock.registry.verdicts import find_verdict, get_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import find_revision
@@ -65,22 +69,26 @@ def why_held(tree: Project, versions: list[ModelVersion], commit: str) -> str | 
         if damaged is not None:
             told = f"the verdict of {damaged}, which is live, was changed after it was signed"
             return f"{told}: penstock model verify {damaged}"
-        loss = "; ".join(
-            dict.fromkeys(change.loss for change in _changes(tree, version.model, live) if change.loss)
-        )
-        if loss:
-            return f"{loss}; {by_hand}"
+        loosened = _loosened(tree, version, live, commit)
+        if loosened:
+            accept = f"penstock ci accept {commit[:10]} --reason … lets it out with its next run"
+            return f"{'; '.join(loosened)}; {accept}, or {by_hand}"
     return None
 
 
-def gate_changes(tree: Project, model: str) -> tuple[str, ...]:
+def gate_changes(tree: Project, model: str, commit: str) -> tuple[str, ...]:
     """Tell what a commit's gates lost against those that what is live was judged by, and what they ask otherwise."""
     with tree.database.read() as connection:
         live = list(_live(connection, tree, model))
+        before = [_before(connection, tree, one, commit) for one in live]
+    gates = tree.settings.gates_of(model)
     told = []
-    for change in _changes(tree, model, live):
+    for one in before:
+        change = compare_gates(one.checks_of(model), gates)
         told += [change.loss] if change.loss else []
         told += [f"gate settings changed: {'; '.join(change.changed)}"] if change.changed else []
+        code = changed_code(one.verdict.checks, tree.root) if one.verdict else ()
+        told += [f"the code of gates changed: {told_files(code)}"] if code else []
     return tuple(dict.fromkeys(told))
 
 
@@ -98,9 +106,50 @@ def hold(tree: Project, versions: list[ModelVersion], why: str, commit: str) -> 
             )
 
 
-def _changes(tree: Project, model: str, live: list[_Live]) -> list[GateChanges]:
-    gates = tree.settings.gates_of(model)
-    return [compare_gates(one.verdict.checks, gates) for one in live if one.verdict is not None]
+class _Before(NamedTuple):
+    """What a commit's settings are compared with: the verdict of what is live, and the settings before, where known.
+
+    `is_accepted`: a person accepted these settings after that went live, and with them their gates.
+    """
+
+    verdict: Verdict | None
+    settings: ProjectSettings | None
+    is_accepted: bool
+
+    def checks_of(self, model: str) -> Sequence[CheckResult]:
+        """Return what was asked of a model."""
+        if self.is_accepted and self.settings is not None:
+            return [as_asked(one) for one in self.settings.gates_of(model)]
+        return self.verdict.checks if self.verdict else ()
+
+
+def _before(connection: sa.Connection, tree: Project, live: _Live, commit: str) -> _Before:
+    """Return what was before a commit: of a version whose own commit is not known here, what the commit before it says."""
+    accepted = find_accepted(connection, tree.git, commit, live.commit)
+    if accepted is not None:
+        return _Before(live.verdict, settings_at(tree.git, accepted), is_accepted=True)
+    settings = settings_at(tree.git, live.commit) or settings_at(tree.git, f"{commit}^")
+    return _Before(live.verdict, settings, is_accepted=False)
+
+
+def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: str) -> list[str]:
+    """Return what a commit lets out that those before did not, in words."""
+    gates = tree.settings.gates_of(version.model)
+    told: dict[str, None] = {}
+    with tree.database.read() as connection:
+        before = [_before(connection, tree, one, commit) for one in live]
+        own = VerdictRule.of(tree).find(connection, version)
+    for one in before:
+        checks = one.checks_of(version.model)
+        if loss := compare_gates(checks, gates).loss:
+            told[loss] = None
+        waived = [check.waiver for check in checks]
+        for check in own.checks if own else ():
+            if check.waiver is not None and check.waiver not in waived:
+                told[f"it failed {check.kind} and a waiver by {check.waiver.by} lets it pass"] = None
+        if one.settings is not None:
+            told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))
+    return list(told)
 
 
 def _live(connection: sa.Connection, tree: Project, model: str) -> Iterator[_Live]:

@@ -84,6 +84,7 @@ def take(git: Git, one: Waiting) -> None:
 
     Raises:
         Conflict: another process took it.
+        Invalid: git could not, for another reason.
     """
     start = one.job.start
     try:
@@ -92,6 +93,9 @@ def take(git: Git, one: Waiting) -> None:
             [f"create {_mine(one.job)} {start}", *(f"delete {ref} {start}" for ref in one.refs)],
         )
     except Invalid:
+        left = git.run("for-each-ref", "--format=%(refname) %(objectname)", *one.refs).splitlines()
+        if {f"{ref} {start}" for ref in one.refs} <= set(left):
+            raise
         raise Conflict(
             f"the experiment {one.job.name!r} is no longer in the queue", code="experiments.gone"
         ) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
@@ -36,6 +37,38 @@ class Shared:
     diverged: tuple[Experiment, ...]
     data: TransferReport | None = None
 
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """The commits of what is on both sides now, whose data are wanted."""
+        return tuple(one.commit for one in (*self.done, *self.known))
+
+    def refspecs(self, *, force: bool) -> list[str]:
+        """Return what git is told to let over."""
+        return [f"{'+' if force else ''}{one.ref}:{one.ref}" for one in self.done]
+
+
+class Share(Protocol):
+    """How experiments, named or of some baselines, go over to a git remote or come from one, and their data with them."""
+
+    def __call__(
+        self,
+        repo: DataRepository,
+        remote: str,
+        words: Sequence[str],
+        wanted: Baselines,
+        *,
+        data: TransferOptions | None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Shared:
+        """Do it; without `data` they stay where they are.
+
+        Raises:
+            NotFound, Conflict: a word means no experiment, or several; there is no remote of data.
+            Invalid: git cannot reach the remote.
+        """
+        ...
+
 
 def push_experiments(
     repo: DataRepository,
@@ -57,14 +90,12 @@ def push_experiments(
     chosen = _chosen(git, list_experiments(git), words, wanted)
     there = {one.ref: one.commit for one in list_remote(git, remote)}
     shared = _compared(chosen, there, force=force)
-    commits = tuple(one.commit for one in (*shared.done, *shared.known))
-    if data is not None and commits:
-        report = push(repo, options=replace(data, scope=Scope(chosen=commits)), progress=progress)
+    if data is not None and shared.commits:
+        report = push(repo, options=replace(data, scope=Scope(chosen=shared.commits)), progress=progress)
         raise_failures(report, "pushed")
         shared = replace(shared, data=report)
     if shared.done:
-        sign = "+" if force else ""
-        git.run("push", "--quiet", "--", remote, *(f"{sign}{one.ref}:{one.ref}" for one in shared.done))
+        git.run("push", "--quiet", "--", remote, *shared.refspecs(force=force))
     return shared
 
 
@@ -88,14 +119,11 @@ def pull_experiments(
     here = {one.ref: one.commit for one in list_experiments(git)}
     shared = _compared(chosen, here, force=force)
     if shared.done:
-        sign = "+" if force else ""
-        refs = (f"{sign}{one.ref}:{one.ref}" for one in shared.done)
-        git.run("fetch", "--quiet", "--no-tags", "--", remote, *refs)
-    commits = tuple(one.commit for one in (*shared.done, *shared.known))
-    if data is None or not commits:
+        git.run("fetch", "--quiet", "--no-tags", "--", remote, *shared.refspecs(force=force))
+    if data is None or not shared.commits:
         return shared
     try:
-        report = fetch(repo, options=replace(data, scope=Scope(chosen=commits)), progress=progress)
+        report = fetch(repo, options=replace(data, scope=Scope(chosen=shared.commits)), progress=progress)
         raise_failures(report, "fetched")
     except PenstockError as error:
         raise _without_data(remote, [one.name for one in (*shared.done, *shared.known)], error) from error

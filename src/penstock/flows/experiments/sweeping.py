@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-
-import psutil
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.threads import begin
 from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
 from penstock.flows.pipelines.execution import PROCESS_TAG
 from penstock.flows.pipelines.looking import SILENT
+from penstock.pipeline.executors.local import LocalExecutor
+from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.running.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
@@ -57,12 +58,13 @@ def run_all(
         job = waiting[0].job
         parent = begin_parent(project, job.request.sweep or f"{len(waiting)}-experiments", job.baseline)
         company = replace(company, parent=parent)
-    stopped = threading.Event()
-    work = _Work(project, company, stopped)
+    work = _Work(project, company)
     found: dict[str, Outcome] = {}
     pool = ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="experiment")
-    pending: set[Future[Outcome]] = {pool.submit(work.run, one) for one in waiting}
+    pending: set[Future[Outcome]] = set()
     try:
+        for one in waiting:
+            pending.add(pool.submit(work.run, one))
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
@@ -70,23 +72,14 @@ def run_all(
                 found[outcome.job.name] = outcome
                 on_done(outcome)
     except BaseException:
-        stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
-        while any(future.running() for future in pending):
-            end_started()
-            wait(pending, timeout=0.1)
+        work.stop()
+        wait([future for future in pending if not future.cancelled()])
         end_parent(project, parent, "KILLED")
         raise
     pool.shutdown()
     end_parent(project, parent, "FAILED" if any(one.error for one in found.values()) else "FINISHED")
     return [found[one.job.name] for one in waiting]
-
-
-def end_started() -> None:
-    """Ask every program that this process started, and what they started, to end."""
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            child.terminate()
 
 
 class _Stoppable:
@@ -120,11 +113,13 @@ class _Stoppable:
 
 
 class _Work:
-    """Runs one experiment in a thread, until `stopped`."""
+    """Runs one experiment in a thread, until it is stopped."""
 
-    def __init__(self, project: Project, company: Company, stopped: threading.Event) -> None:
-        self.project, self.stopped = project, stopped
-        self.company = replace(company, watcher=_Stoppable(company.watcher or SILENT, stopped))
+    def __init__(self, project: Project, company: Company) -> None:
+        self.project, self.stopped = project, threading.Event()
+        self.company = replace(company, watcher=_Stoppable(company.watcher or SILENT, self.stopped))
+        self._lock = threading.Lock()
+        self._running: list[Executor] = []
 
     def run(self, one: Waiting) -> Outcome:
         job = one.job
@@ -133,9 +128,8 @@ class _Work:
         except PenstockError as error:  # whoever has it says what becomes of it
             return Outcome(job, None, error)
         try:
-            if self.stopped.is_set():
-                raise KeyboardInterrupt
-            ran = run_apart(self.project, job, self.company)
+            with self._executor() as executor:
+                ran = run_apart(self.project, job, replace(self.company, executor=executor))
         except PenstockError as error:
             (put_again if self.stopped.is_set() else put_failed)(self.project.git, job)
             return Outcome(job, None, error)
@@ -144,6 +138,30 @@ class _Work:
             raise
         finish(self.project.git, job)
         return Outcome(job, ran)
+
+    def stop(self) -> None:
+        """End the commands that run, and let no more begin; what tidies up after them is left alone."""
+        with self._lock:
+            self.stopped.set()
+            running = list(self._running)
+        wait([begin("end of experiments", executor.cancel) for executor in dict.fromkeys(running)])
+
+    @contextmanager
+    def _executor(self) -> Iterator[Executor]:
+        """Yield who runs the commands of one experiment."""
+        given = self.company.executor
+        executor: Executor = given or LocalExecutor()
+        with self._lock:
+            if self.stopped.is_set():
+                raise KeyboardInterrupt
+            self._running.append(executor)
+        try:
+            yield executor
+        finally:
+            with self._lock:
+                self._running.remove(executor)
+            if given is None:
+                executor.close()
 
 
 def begin_parent(project: Project, name: str, baseline: str) -> str:

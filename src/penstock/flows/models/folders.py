@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Corrupt, Invalid, PenstockError, Refused, Unavailable
+from penstock.flows.models.admitting import admit_version
 from penstock.flows.models.proving import VerdictRule, require_unbroken
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.outliers import Marking
@@ -30,6 +32,16 @@ def store_model(project: Project, folder: Path, manifest: Manifest) -> None:
     """Put every file of a model folder into the artifact store."""
     for file in manifest.files:
         project.artifacts.put_file(folder / file.path, file.sha256)
+
+
+def keep_stored(project: Project, manifest: Manifest, store: Callable[[], object]) -> None:
+    """Store the files of a version that was just written again where one is missing. Cost: one look at each.
+
+    A purge removes an object only while no version has it and none can be written. So an object that was there when
+    it was stored may be gone when the version is written, but not later; storing it once more after that is enough.
+    """
+    if any(project.artifacts.size(file.sha256) != file.size for file in manifest.files):
+        store()
 
 
 def fetch_model(project: Project, version: ModelVersion) -> Path:
@@ -181,6 +193,18 @@ class RegistrySource:
             require_not_rolled_back(connection, found, "asked for", rule.holds(connection))
             if rule.gates_of(found.model):
                 rule.require(connection, found, "be asked for")
+
+    def admit(self, model: str, version: int, new: tuple[str, int] | None = None) -> str:
+        """Let a version answer, in the endpoint's revision `new` if it is; return what there is to tell of its gates' code.
+
+        Raises:
+            NotFound: there is no such version.
+            Refused: as `admit_version`.
+            Unavailable: the store cannot be reached.
+        """
+        with self.project.database.read() as connection:
+            found = get_version(connection, model, version, deleted=True)
+            return admit_version(self.project, connection, found, new)
 
     def edges(self, model: str, version: int) -> dict[str, npt.NDArray[np.float64]]:
         """Return the edges of a version's reference, at which live values are counted; empty without one.

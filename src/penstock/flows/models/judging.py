@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -19,6 +20,7 @@ from penstock.flows.models.provenance import data_digests
 from penstock.flows.models.stated import require_stated
 from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
+from penstock.pipeline.running.survivors import end_survivors, noted
 from penstock.project.project import Project
 from penstock.project.settings import require_model
 from penstock.registry.aliases import find_alias
@@ -99,6 +101,7 @@ def _judge(
     version: ModelVersion | None,
 ) -> Verdict:
     name = candidate.settings.name
+    end_survivors(project.root)  # of a judgement that was killed
     require_stated(project.root, candidate.settings)
     files = files_of_folder(candidate.folder, name, 0, candidate.digest)
     _require_loadable(files, candidate.settings.path)
@@ -125,6 +128,7 @@ def _judge(
         traffic=RecordedTraffic(project, name),
         retraining=Retraining(project, candidate, version),
         keep=project.artifacts.put,
+        guard=partial(noted, project.root),
     )
     try:
         checks = run_checks(gates, evidence)

@@ -1,12 +1,13 @@
 """The one rule of verdicts, for every door: a version passes on the newest verdict under the gates as they are now.
 
 That verdict must be on exactly its content, have passed, and be what a trusted key signed. What opens when is in
-`flows/models/aliases`, `flows/production/deploying` and `flows/production/acting`; loading is laxer, see `require_unbroken`.
+`flows/models/aliases`, `flows/production/deploying` and `flows/production/acting`; loading is laxer, see `require_unbroken`,
+and what begins to answer is asked a little more, see `flows/models/admitting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from penstock.project.settings import ProjectSettings
 from penstock.registry.approvals import list_approvals, who_counts
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.gates.judge import DOORS
-from penstock.registry.gates.settings import GateEntry, settings_digest
+from penstock.registry.gates.settings import GateEntry, changed_code, settings_digest
 from penstock.registry.package import digest_manifest
 from penstock.registry.proof import Proof, examine_verdict, seal_verdict, was_signed_at_once
 from penstock.registry.verdicts import add_envelope, find_verdict, signed_until, was_called
@@ -85,7 +86,7 @@ class VerdictRule:
                 raise _no_proof(version, start, proof, one)
         judge = f"penstock gate run {version.ref}"
         if verdict is None or not verdict.passed:
-            sentence = f"{start}: {_shortcoming(version, verdict, other)}"
+            sentence = f"{start}: {_shortcoming(version, verdict, other, self.root)}"
             raise _refusal(version, sentence, "gate.no_passing_verdict", judge, verdict)
         ended = next(
             (one for one in verdict.checks if one.waiver and not one.waiver.holds_at(now_ms())), None
@@ -159,15 +160,22 @@ def _refusal(
     )
 
 
-def _shortcoming(version: ModelVersion, verdict: Verdict | None, other: Verdict | None) -> str:
+def _shortcoming(version: ModelVersion, verdict: Verdict | None, other: Verdict | None, root: Path) -> str:
     if not version.digest:
         return f"its files are at {version.source}, where nobody can say what they are"
     if verdict is not None:
         failed = next((check for check in verdict.checks if check.is_blocking), None)
         return f"its gate refused it{f': {failed.sentence}' if failed else ''}"
     if other is not None:
-        return "the gates changed since it was judged"
+        changed = changed_code(other.checks, root)
+        return f"the gates changed since it was judged{f': {told_files(changed)}' if changed else ''}"
     return "no gate has judged exactly this model"
+
+
+def told_files(names: Sequence[str]) -> str:
+    """Return files as a sentence names them: the first three, and how many more."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def require_unbroken(project: Project, connection: sa.Connection, version: ModelVersion) -> None:

@@ -10,9 +10,8 @@ from penstock.base.errors import Invalid, Unavailable
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.evidence.losses import fit_losses_of
-from penstock.flows.models.folders import fetch_model, files_of_folder, store_model
+from penstock.flows.models.folders import fetch_model, files_of_folder, keep_stored, store_model
 from penstock.flows.models.provenance import capture_code, data_digests, environment
-from penstock.flows.models.stored import keep_stored
 from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.rowwise.redaction import is_redacted

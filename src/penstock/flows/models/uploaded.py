@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from penstock.artifacts.files import ArtifactFiles
 from penstock.base.errors import NotFound
-from penstock.flows.models.stored import keep_stored
+from penstock.flows.models.folders import keep_stored
 from penstock.project.project import Project
 from penstock.registry.entities import FileDigest, Manifest, ModelVersion, Provenance
 from penstock.registry.models import get_model

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 from penstock.base.errors import NotFound
-from penstock.monitoring.drift import compare
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.stability import Stabilities
 from penstock.monitoring.windows import Window, list_profiles, list_windows
 from penstock.project.project import Project
 from penstock.registry.versions import get_version
@@ -79,6 +79,7 @@ def view_drift(
     ]
     spans = _spans(wanted)
     groups = [_some([one for one in wanted if begin <= one.key.start_s < end]) for begin, end in spans]
+    stabilities = Stabilities(reference)
     told: dict[int, dict[str, float]] = {}
     counts = [0] * len(spans)
 
@@ -88,7 +89,7 @@ def view_drift(
         profile = reduce(Profile.merge, profiles.values(), Profile())
         counts[at] = profile.row_count
         if profile.row_count >= MIN_ROWS:
-            told[at] = {one.feature: one.psi for one in compare(_part(reference, only), profile)}
+            told[at] = {name: stabilities.of(name, profile).psi for name in only or reference.column_names}
 
     # all features are looked at where the traffic began, is half through and ended; then the worst of them everywhere
     whole = sorted({0, len(spans) // 2, len(spans) - 1}) if most is not None else range(len(spans))
@@ -118,16 +119,6 @@ def _some(windows: list[Window]) -> list[Window]:
     """Return a few windows of a span, evenly apart: reading sketches is what a look costs."""
     apart = -(-len(windows) // SAMPLED)
     return windows[:: max(1, apart)]
-
-
-def _part(profile: Profile, only: Collection[str] | None) -> Profile:
-    """Return some columns of a profile."""
-    if only is None:
-        return profile
-    columns = {name: column for name in only if (column := profile.column(name)) is not None}
-    part = Profile(profile.row_count, columns)
-    part.variation = {name: one for name, one in profile.variation.items() if name in columns}
-    return part
 
 
 def _spans(windows: list[Window]) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ class ControllerHealth:
     `problem` is its own; `problems` are those of endpoints that could not be judged, by name, and of
     `penstock.yaml` when it is wrong. `looks` are what the last look at each endpoint found, by name: empty
     while another process is the controller that acts. Each look replaces it as a whole. `observations` are the
-    same looks with their findings, for pages, which would else look again.
+    same looks with their findings, for pages, which would else look again. `is_beginning` while the first look is under way.
     """
 
     ticked_ms: int | None
@@ -27,6 +27,7 @@ class ControllerHealth:
     looks: Mapping[str, EndpointLook] = field(default_factory=dict)
     is_leading: bool = False
     observations: Mapping[str, Observation] = field(default_factory=dict)
+    is_beginning: bool = False
 
 
 class Watched(Protocol):

@@ -95,7 +95,7 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint now. `servers` are the serve processes with their state; `shadow_failures` say why shadows fail, by
-    process. `lost_servers` are addresses where one served it and ended without a word, by when it was seen last.
+    process, `server_notes` what else they tell of what they serve. `lost_servers` are addresses where one served it and ended without a word, by when it was seen last.
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
@@ -116,6 +116,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     servers: dict[str, str]
     lost_servers: dict[str, int] = {}
     shadow_failures: dict[str, str] = {}
+    server_notes: dict[str, str] = {}
     policy: int = 0
     health_reason: str = ""
     rollout: RolloutView | None = None
@@ -193,7 +194,7 @@ def overview(
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
-        failures = {
+        notes = {
             f"{worker.url} ({worker.pid})": state.message
             for worker, state in states
             if state is not None and state.state == "ready" and state.message
@@ -201,10 +202,10 @@ def overview(
         found.append(
             msgspec.structs.replace(
                 view,
-                shadow_failures=failures,
                 refused=refused.get(revision.endpoint, ()),
                 labels=labels.get(revision.endpoint, Waiting()),
                 nobody_acts=nobody_acts,
+                **{"shadow_failures" if revision.shadows else "server_notes": notes},
             )
         )
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -16,14 +15,13 @@ from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.labelled import LabelSpan, labelled_spans
 from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
-from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows, recent
+from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 
@@ -43,8 +41,6 @@ class Reading:
 
     Args:
         rollout: the revisions in which the canary stood beside stable.
-        served_since_ms: since when the stable version, and since when the canary, has had traffic of the endpoint
-            without a break; the first is when it became stable where nobody says.
         is_quick: whether sketches of features and labels are left alone; then `recent` has counts and
             latency only, and nothing is labelled.
     """
@@ -56,27 +52,22 @@ class Reading:
     stable_since_ms: int
     time_ms: int
     is_quick: bool = False
-    served_since_ms: tuple[int, int] | None = None
 
     def stable(self) -> Traffic:
         """Return the stable version's recent traffic, and the newest predictions with labels."""
         monitor, version = self.settings.monitor, self.revision.stable
         fresh_s = self.time_ms // 1000 - (monitor.windows + 1) * monitor.window_s - SLACK_S
-        fresh_s = max(fresh_s, self._acted_on_s)
+        fresh_s = max(fresh_s, self._acted_on_s())
         timings = self._timings(version, "stable", since_s=fresh_s)
         needed = max((one.quality.min_labels for one in self.settings.guardrails if one.quality), default=0)
-        spans = self._spans(version, "stable", None, (monitor.windows, needed))
-        slices, slices_earlier = self._slices(version, "stable")
         return Traffic(
             key=self._key(version, "stable"),
             recent=self._recent(timings, monitor.windows) if self.is_quick else self._whole(fresh_s),
             rows=self._rows(version, "stable"),
-            slices=slices,
-            slices_earlier=slices_earlier,
+            slices=self._slices(version, "stable"),
             sliced=self._sliced,
             feature_ratio=monitor.feature_ratio,
-            labelled=spans[0].window if spans else None,
-            spans=spans,
+            labelled=self._labelled(version, "stable", None, (monitor.windows, needed)),
             blocks=_blocks(timings)[-monitor.windows :],
             earlier=max(0, fresh_s - self.stable_since_ms // 1000) // monitor.window_s,
             last_s=self._last_s(timings, version, "stable"),
@@ -89,18 +80,14 @@ class Reading:
         version = self.revision.canary.version
         timings = self._timings(version, "canary", self.rollout)
         count = self.settings.monitor.windows
-        spans = self._spans(version, "canary", self.rollout)
-        slices, slices_earlier = self._slices(version, "canary")
         return Traffic(
             key=self._key(version, "canary"),
             recent=self._recent(timings, count) if self.is_quick else self._enough(),
             rows=self._rows(version, "canary"),
-            slices=slices,
-            slices_earlier=slices_earlier,
+            slices=self._slices(version, "canary"),
             sliced=self._sliced,
             feature_ratio=self.settings.monitor.feature_ratio,
-            labelled=spans[0].window if spans else None,
-            spans=spans,
+            labelled=self._labelled(version, "canary", self.rollout),
             blocks=_blocks(timings),
             last_s=self._last_s(timings, version, "canary"),
         )
@@ -110,10 +97,9 @@ class Reading:
         if self.revision.canary is None:
             return None
         version = self.revision.stable
-        spans = self._spans(version, "stable", self.rollout)
         return Traffic(
             key=self._key(version, "stable"),
-            labelled=spans[0].window if spans else None,
+            labelled=self._labelled(version, "stable", self.rollout),
             slices=slices,
             blocks=_blocks(self._timings(version, "stable", self.rollout)),
         )
@@ -153,22 +139,21 @@ class Reading:
             return None
         span_s = max(one.span_s for one in limits)
         if route == "stable":
-            span_s = min(span_s, self.time_ms / 1000 - self._acted_on_s)
+            span_s = min(span_s, self.time_ms / 1000 - self._acted_on_s())
         return read_rows(
             self.connection, self._key(version, route), span_s, max(one.max_rows for one in limits)
         )
 
-    def _slices(self, version: int, route: str) -> tuple[tuple[SliceQuality, ...], int]:
-        """Return the slices of the newest labelled rows, where the policy names features, and what came before them."""
+    def _slices(self, version: int, route: str) -> tuple[SliceQuality, ...]:
+        """Return the slices of the newest labelled rows, where the policy names features."""
         wanted = self.settings.monitor.slices
         if self.is_quick or not wanted:
-            return (), 0
+            return ()
         key, since_s = self._key(version, route), float(self._horizon_s())
         if route == "stable":
-            since_s = max(since_s, self._acted_on_s)
+            since_s = max(since_s, self._acted_on_s())
         rows = read_labelled(self.connection, key, "slices", since_s, LABELLED_MAX, self.settings.monitor)
-        first_s = int(rows.times_s.min()) if rows.row_count else 0
-        return slices_of(rows, wanted), self._earlier(route, first_s)
+        return slices_of(rows, wanted)
 
     def held(self, traffic: Traffic) -> Window | None:
         """Return the windows that labels came for as one, with what was asked and answered in them.
@@ -195,7 +180,7 @@ class Reading:
         labelled = traffic.labelled
         if labelled is None:
             return None
-        begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s)
+        begin_s, since_s = labelled.key.start_s, max(self.stable_since_ms / 1000, self._acted_on_s())
         first = self._with_labels(traffic.key, since_s, oldest=True)
         before = first.taken(np.flatnonzero(first.times_s < begin_s))
         if before.row_count >= ROWS_MIN:
@@ -249,42 +234,29 @@ class Reading:
             since_s=since_s,
         )
 
-    def _spans(
+    def _labelled(
         self,
         version: int,
         route: str,
         revisions: tuple[int, ...] | None,
         enough: tuple[int, int] | None = None,
-    ) -> tuple[LabelSpan, ...]:
-        """Merge a version's labelled predictions over spans that end now, told as of the route it is on now."""
+    ) -> Window | None:
+        """Merge a version's labelled predictions, told as of the route it is on now."""
         if self.is_quick:
-            return ()
-        found = labelled_spans(
+            return None
+        found = labelled(
             self.connection,
             self.revision.endpoint,
             version,
-            since_s=self._horizon_s() if route == "canary" else max(self._horizon_s(), self._acted_on_s),
+            since_s=self._horizon_s() if route == "canary" else max(self._horizon_s(), self._acted_on_s()),
             revisions=revisions,
             enough=enough,
         )
-        key = self._key(version, route)
-        return tuple(
-            LabelSpan(
-                window=msgspec.structs.replace(
-                    one, key=msgspec.structs.replace(key, start_s=one.key.start_s)
-                ),
-                earlier=self._earlier(route, one.key.start_s),
-            )
-            for one in found
-        )
+        if found is None:
+            return None
+        key = msgspec.structs.replace(self._key(version, route), start_s=found.key.start_s)
+        return msgspec.structs.replace(found, key=key)
 
-    def _earlier(self, route: str, start_s: int) -> int:
-        """Return how many windows of a version's service came before a moment."""
-        stable_ms, canary_ms = self.served_since_ms or (self.stable_since_ms, self.revision.created_ms)
-        begin_s = max((canary_ms if route == "canary" else stable_ms) // 1000, self._acted_on_s)
-        return max(0, start_s // self.settings.monitor.window_s - begin_s // self.settings.monitor.window_s)
-
-    @cached_property
     def _acted_on_s(self) -> int:
         """Return since when traffic of the stable version counts: what it was rolled back for is judged no second time."""
         rolled_back_ms = last_rolled_back_ms(self.connection, self.revision.model, self.revision.stable)

@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from penstock.base.clock import now_ms
@@ -31,6 +32,7 @@ from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_al
 from penstock.monitoring.lease import CONTROLLER, Lease
 from penstock.monitoring.policies import find_policy
 from penstock.project.project import Project
+from penstock.serving.waiting_labels import tell_waiting
 
 logger = logging.getLogger(__name__)
 LEASE_S = 10.0
@@ -92,10 +94,11 @@ class Controller:
             self._memory.clear()
         with self.project.database.read() as connection:
             shared = look_around(connection, time_ms)
-        names = [name for name in shared.revisions if name in shared.policies]
-        for name in names:
-            if is_steady(name, shared, self._memory, time_ms):
-                continue
+            names = [name for name in shared.revisions if name in shared.policies]
+            due = [name for name in names if not is_steady(name, shared, self._memory, time_ms)]
+            if due:
+                shared = replace(shared, labels=tell_waiting(connection, time_ms))
+        for name in due:
             try:
                 seen = observe_again(self.project, name, shared, self._memory, time_ms)
                 self._looks[name] = look_of(seen, shared)

@@ -26,14 +26,3 @@ def stable_since_ms(revision: Revision, revisions: tuple[Revision, ...]) -> int:
             break
         since_ms = old.created_ms
     return since_ms
-
-
-def served_since_ms(revision: Revision, revisions: tuple[Revision, ...], version: int) -> int:
-    """Return when a version began to have traffic of the endpoint, as canary or stable, without a break since."""
-    since_ms = revision.created_ms
-    for old in (one for one in revisions if one.number < revision.number):
-        canary = old.canary.version if old.canary else None
-        if old.model != revision.model or version not in (old.stable, canary):
-            break
-        since_ms = old.created_ms
-    return since_ms

@@ -17,7 +17,7 @@ from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
 from penstock.flows.production.referring import refer
-from penstock.flows.production.service import rollout, served_since_ms, stable_since_ms
+from penstock.flows.production.service import rollout, stable_since_ms
 from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.judging import judge
@@ -33,7 +33,7 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
-from penstock.serving.waiting_labels import Waiting, tell_waiting
+from penstock.serving.waiting_labels import Waiting
 from penstock.serving.workers import Worker, list_workers
 
 SLOWEST_S = 30.0
@@ -48,7 +48,7 @@ STEADY_S = 2.0
 
 @dataclass(frozen=True)
 class Shared:
-    """What all endpoints' looks of one tick go by."""
+    """What all endpoints' looks of one tick go by; `labels` where there is one to look at."""
 
     revisions: Mapping[str, Revision]
     policies: Mapping[str, Policy]
@@ -84,7 +84,6 @@ def look_around(connection: sa.Connection, time_ms: int) -> Shared:
         alerts=alerts,
         workers=list_workers(connection, time_ms - WORKER_ALIVE_MS),
         failures=count_failures(connection, time_ms // 1000 - FAILURES_S),
-        labels=tell_waiting(connection, time_ms),
     )
 
 
@@ -241,10 +240,6 @@ def look_at(
         stable_since_ms(revision, revisions),
         time_ms,
         is_quick=known is not None,
-        served_since_ms=(
-            served_since_ms(revision, revisions, revision.stable),
-            served_since_ms(revision, revisions, revision.canary.version if revision.canary else 0),
-        ),
     )
     stable, canary, step = reading.stable(), reading.canary(), reading.step()
     beside = reading.beside(stable.slices)

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.http.bodies import read_body
+from penstock.http.bodies import BodyRoom, read_body
 from penstock.http.headers import find_header
 from penstock.http.inference.departure import Caller, Callers
 from penstock.http.prometheus.traffic import InferenceMetrics
@@ -44,6 +44,7 @@ class Answering:
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._callers = Callers()
+        self._room = BodyRoom()
         self._codecs = ThreadPoolExecutor(2, thread_name_prefix="penstock-codec")
 
     async def answer(
@@ -56,11 +57,13 @@ class Answering:
         tell: Callable[[PenstockError], Response],
     ) -> Response:
         """Answer one request; an error is told by `tell`, and counted."""
-        received_s = time.perf_counter()
         caller: Caller | None = None
+        held_bytes = 0
         self._metrics.in_flight.inc()
         try:
-            body = await read_body(request, self._max_body_bytes)
+            body = await read_body(request, self._max_body_bytes, self._room)
+            held_bytes = len(body)
+            received_s = time.perf_counter()  # how slowly a client sends is no fault of a version
             caller = self._callers.await_answer(request.receive)
             return await self._predict(request, endpoint, version, body, received_s, read, write)
         except ClientDisconnect:
@@ -78,6 +81,7 @@ class Answering:
             raise
         finally:
             self._metrics.in_flight.dec()
+            self._room.give_back(held_bytes)
             if caller is not None:
                 self._callers.forget(caller)
 

@@ -21,6 +21,7 @@ from penstock.base.errors import Invalid, NotFound
 from penstock.http.mlflow.files.places import model_root, proxied_path, run_root
 from penstock.http.mlflow.files.proxy import join_root
 from penstock.http.mlflow.files.transfer import ArtifactService
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
 from penstock.project.project import Project
@@ -129,8 +130,8 @@ class ArtifactPages(FilePages):
     """Shows files of runs, and with `?model=` of the models that runs logged."""
 
     def _open(self, request: Request) -> Opened:
-        query = request.query_params
-        path, model = query.get("path", ""), query.get("model", "")
+        query = query_of(request)
+        path, model = query["path"], query["model"]
         with self._project.database.read() as connection:
             run = tracking.get_run(connection, request.path_params["id"])
             row = tracking.get_row(connection, run.id)
@@ -173,7 +174,7 @@ class VersionFilePages(FilePages):
     """Shows the files of registered model versions, as they were registered: by their digests."""
 
     def _open(self, request: Request) -> Opened:
-        path = request.query_params.get("path", "")
+        path = query_of(request)["path"]
         with self._project.database.read() as connection:
             version = resolve_version(
                 connection, f"{request.path_params['name']}/{request.path_params['number']}"

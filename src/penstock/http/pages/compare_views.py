@@ -15,14 +15,16 @@ from penstock.base.numbers import counted, format_axis
 from penstock.http.pages.drawing.axes import Tick, axis
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
 from penstock.http.pages.explore_views import EXPLORED, explore, named_runs
+from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.run_tables import duration, is_loss, runs_rolled_back
 from penstock.http.pages.run_views import curve_of
-from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import column, scalar, short
+from penstock.http.pages.telling.comparing import Compared, numbers_row, texts_row
+from penstock.http.pages.telling.formatting import scalar, short
 from penstock.project.project import Project
 from penstock.tracking.entities import Run
-from penstock.tracking.metrics import list_thinned
+from penstock.tracking.metrics import Stored
+from penstock.tracking.thinning import list_thinned_runs
 
 MOST = 8
 """So many runs stand beside each other."""
@@ -48,27 +50,7 @@ class Look:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Look:
         """Read the query of an address."""
-        smooth = query.get("smooth", "")
-        return cls(
-            query.get("scale") == "log",
-            query.get("along") == "time",
-            smooth if smooth in SMOOTHINGS else "",
-        )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One row: a name with each run's text; `best` are the places of the best values."""
-
-    kind: str
-    name: str
-    texts: tuple[str, ...]
-    best: frozenset[int] = frozenset()
-
-    @property
-    def differs(self) -> bool:
-        """Whether not all runs have the same."""
-        return len(set(self.texts)) > 1
+        return cls(query["scale"] == "log", query["along"] == "time", query["smooth"])
 
 
 class ComparePages:
@@ -80,12 +62,11 @@ class ComparePages:
 
     def compare(self, request: Request) -> Response:
         """Runs beside each other: `?runs=a,b`; of many, `chosen=a,b` are beside each other, up to eight."""
-        query = request.query_params
+        query = query_of(request)
         look = Look.of(query)
         with self._project.database.read() as connection:
-            runs, left_out = named_runs(connection, query.getlist("runs"))
-            picked = {one.strip() for text in query.getlist("chosen") for one in text.split(",")}
-            chosen = [one for one in runs if one.id in picked] or runs
+            runs, left_out = named_runs(connection, query.every("runs"))
+            chosen = _chosen(runs, query.every("chosen"))
             shown = chosen[:MOST]
             # A run keeps the colour that it has in the drawings.
             colours = [(runs if len(runs) <= MOST else shown).index(one) for one in shown]
@@ -117,6 +98,15 @@ class ComparePages:
         )
 
 
+def _chosen(runs: Sequence[Run], texts: Sequence[str]) -> Sequence[Run]:
+    """Return those runs that an address chooses, all where it chooses none."""
+    picked = {one.strip() for text in texts for one in text.split(",") if one.strip()}
+    known = {one.id for one in runs}
+    if strange := sorted(picked - known):
+        raise refusal("chosen", f"names none of these runs: {strange[0][:60]!r}")
+    return [one for one in runs if one.id in picked] or runs
+
+
 @dataclass(frozen=True)
 class Compare:
     """What an address asks for, to link to the same with something changed."""
@@ -126,7 +116,7 @@ class Compare:
 
     def link(self, **changed: str) -> str:
         """Return the query of an address; what is empty is left out."""
-        kept = {name: self.query.get(name, "")[:4000] for name in KEPT}
+        kept = {name: self.query[name] for name in KEPT}
         values = {"runs": ",".join(one.id for one in self.runs), **kept, **changed}
         return urlencode({name: value for name, value in values.items() if value}, safe=",")
 
@@ -134,40 +124,29 @@ class Compare:
 def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[Compared]:
     """Return every parameter, metric, input and tag of runs as rows; some runs count as best of nothing."""
     rows = [
-        _row("parameter", key, [one.params.get(key, "–") for one in runs]) for key in _keys(runs, "params")
+        texts_row("parameter", key, [one.params.get(key, "–") for one in runs])
+        for key in _keys(runs, "params")
     ]
     for key in _keys(runs, "metrics"):
         values = [one.metrics.get(key) for one in runs]
-        kept = [None if one.id in never_best else value for one, value in zip(runs, values, strict=True)]
-        rows.append(Compared("metric", key, tuple(column(values)), _best_places(kept, is_loss(key))))
-    rows += [_row("data", key, [one.inputs.get(key, "–") for one in runs]) for key in _keys(runs, "inputs")]
-    rows.append(_row("code", "commit", [(one.commit or "–")[:10] for one in runs]))
-    rows.append(_row("run", "state", [one.status.lower() for one in runs]))
-    rows.append(_row("run", "took", [duration(one) for one in runs]))
+        out = [one.id in never_best for one in runs]
+        rows.append(numbers_row("metric", key, values, loss=is_loss(key), never_best=out))
     rows += [
-        _row("tag", key, [scalar(one.tags.get(key)) for one in runs])
+        texts_row("data", key, [one.inputs.get(key, "–") for one in runs]) for key in _keys(runs, "inputs")
+    ]
+    rows.append(texts_row("code", "commit", [(one.commit or "–")[:10] for one in runs]))
+    rows.append(texts_row("run", "state", [one.status.lower() for one in runs]))
+    rows.append(texts_row("run", "took", [duration(one) for one in runs]))
+    rows += [
+        texts_row("tag", key, [scalar(one.tags.get(key)) for one in runs])
         for key in _keys(runs, "tags")
         if not key.startswith(("mlflow.", "penstock."))
     ]
     return rows
 
 
-def _row(kind: str, name: str, texts: Sequence[str]) -> Compared:
-    if len(texts) == 2:
-        return Compared(kind, name, beside(*texts))
-    return Compared(kind, name, tuple(texts))
-
-
 def _keys(runs: Sequence[Run], kind: str) -> list[str]:
     return sorted({key for one in runs for key in getattr(one, kind)})
-
-
-def _best_places(values: Sequence[float | None], loss: bool | None) -> frozenset[int]:
-    known = [one for one in values if one is not None and not math.isnan(one)]
-    if loss is None or len(known) < 2:
-        return frozenset()
-    best = min(known) if loss else max(known)
-    return frozenset(place for place, one in enumerate(values) if one == best)
 
 
 def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> list[Chart]:
@@ -175,13 +154,14 @@ def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> l
     for key in _keys(list(runs.values()), "metrics"):
         curves: dict[int, Points] = {}
         unit = "by step"
-        for place, run in runs.items():
-            if key not in run.metrics:
-                continue
+        having = {place: run for place, run in runs.items() if key in run.metrics}
+        stored = list_thinned_runs(connection, [one.id for one in having.values()], key, POINTS)
+        for place, run in having.items():
+            points = stored.get(run.id, [])
             if look.is_time:
-                curves[place], unit = _over_time(connection, run, key), "seconds since the run began"
+                curves[place], unit = _over_time(run, points), "seconds since the run began"
             else:
-                curves[place], unit = curve_of(connection, run.id, key, POINTS)
+                curves[place], unit = curve_of(connection, run.id, key, points)
         if look.smooth:
             curves = {place: smoothed(points, float(look.smooth)) for place, points in curves.items()}
             unit += f", smoothed by {look.smooth}"
@@ -193,9 +173,8 @@ def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> l
     return found
 
 
-def _over_time(connection: sa.Connection, run: Run, key: str) -> Points:
+def _over_time(run: Run, stored: Sequence[Stored]) -> Points:
     """Return a metric's points by seconds since its run began, in the order of time."""
-    stored = list_thinned(connection, run.id, key, POINTS)
     return sorted(
         ((time_ms - run.start_ms) // 1000, math.nan if is_nan else value)
         for _key, value, time_ms, _step, is_nan in stored

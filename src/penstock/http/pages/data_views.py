@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.base.errors import Invalid, NotARepository, NotFound, PenstockError
+from penstock.base.errors import NotARepository, NotFound, PenstockError
 from penstock.base.numbers import counted
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
@@ -19,6 +19,7 @@ from penstock.flows.tracked.comparing import compare_revisions
 from penstock.flows.tracked.timeline import Change
 from penstock.http.pages.drawing.distributions import draw_distribution
 from penstock.http.pages.drawing.histories import history_chart
+from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.project.project import Project
@@ -55,7 +56,7 @@ class DataPages:
 
     def path(self, request: Request) -> Response:
         """One tracked path: its history, what used each content, and two contents compared (`?old=COMMIT&new=COMMIT`)."""
-        path, query = request.path_params["path"], request.query_params
+        path, query = request.path_params["path"], query_of(request)
         with opened(self._project) as repo:
             found = next((one for one in list_tracked(repo) if one.path == path), None)
             if found is None:
@@ -67,7 +68,7 @@ class DataPages:
             with self._project.database.read() as connection:
                 runs = list_inputs_of_path(connection, path)
                 versions = list_uses_of_input(connection, path, USES)
-            compared = self._compared(repo, found, query.get("old", ""), query.get("new", ""))
+            compared = self._compared(repo, found, query["old"], query["new"])
         by_digest: dict[str, list[str]] = {}
         for run_id, digest in runs:
             by_digest.setdefault(digest.removeprefix("md5:"), []).append(run_id)
@@ -94,7 +95,7 @@ class DataPages:
         if not (old or new):
             return {"compared": None}
         changes = {one.commit.id: one for one in found.changes}
-        sides = [_side(changes, text) for text in (old, new)]
+        sides = [_side(changes, name, text) for name, text in (("old", old), ("new", new))]
         differing = compare_revisions(repo, sides[0].commit.id, sides[1].commit.id, targets=(found.path,))
         rows = list(_rows(repo, differing))
         before, after = sides[0].info, sides[1].info
@@ -129,14 +130,11 @@ def opened(project: Project) -> Iterator[DataRepository]:
         repo.close()
 
 
-def _side(changes: Mapping[str, Change], text: str) -> Change:
+def _side(changes: Mapping[str, Change], name: str, text: str) -> Change:
     named = [one for commit, one in changes.items() if len(text) >= 4 and commit.startswith(text)]
     if len(named) != 1:
-        raise Invalid(
-            f"{text[:60]!r} is no commit that changed it",
-            code="data.not_changed",
-            hint="choose two of the table",
-        )
+        why = f"is no commit that changed it: {text!r}" if text else "is missing: two commits are compared"
+        raise refusal(name, why, "choose two of the table")
     return named[0]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
 from starlette.requests import Request
@@ -22,11 +23,11 @@ from penstock.flows.production.shadows import list_shadows
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
-from penstock.http.pages.decisions.forms import whole_number
 from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.drawing.heat import heat_map
 from penstock.http.pages.looks import Looks
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import condition_of
 from penstock.http.pages.telling.formatting import milliseconds, number
@@ -37,6 +38,7 @@ from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.references import parse_time
+from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, find_revision, get_revision, list_revisions
 from penstock.serving.workers import list_workers
 
@@ -44,6 +46,8 @@ EVENTS = 60
 BREACHES = 20
 WINDOWS = 120
 MOST_WINDOWS = 1000
+DRIFT_ROWS = 30
+"""So many measures of drift are told, the nearest to their limits; the page of drift has every feature."""
 SOME_FEATURES = 40
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "all": 0}
 """What the time range of the address may be, in seconds; 0 for the newest windows, however old."""
@@ -81,8 +85,8 @@ class EndpointPages:
     def endpoint(self, request: Request) -> Response:
         """One endpoint: condition, guardrails, traffic, revisions, policies, events."""
         name = request.path_params["name"]
-        span = request.query_params.get("span", "all")
-        span = span if span in SPANS else "all"
+        query = query_of(request)
+        span = query["span"] or "all"
         with self._project.database.read() as connection:
             revision = self._current(connection, name)
             alerts = list_open_alerts(connection, name)
@@ -90,6 +94,8 @@ class EndpointPages:
             events = list(reversed(list_events(connection, subject=f"endpoint:{name}", limit=EVENTS)))
             may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
             workers = list_workers(connection, now_ms() - LOST_MS)
+            out = list_rolled_back(connection, revision.model)
+        goals = {one.number for one in revisions if _is_goal(one, revision, out)}
         alive_ms = now_ms() - WORKER_ALIVE_MS
         workers = [
             one
@@ -107,7 +113,7 @@ class EndpointPages:
         seen = readable.read(lambda _connection: latest_look(self._project, revision, looks))
         judged = _judged(policy.settings if policy else None)
         since_s = now_ms() // 1000 - SPANS[span] if SPANS[span] else 0
-        chosen = chosen_range(request.query_params)
+        chosen = chosen_range(query)
         if chosen.is_set:
             span, since_s = "", chosen.since_s
         windows = readable.read(
@@ -128,7 +134,7 @@ class EndpointPages:
             nothing_before = ""
         except PenstockError as error:
             nothing_before = error.message
-        metric = _metric(judged, windows)
+        metric, drift = _metric(judged, windows), drift_rows(findings)
         return self._renderer.page(
             "endpoint.html",
             revision=revision,
@@ -142,9 +148,14 @@ class EndpointPages:
             span=span,
             spans=SPANS,
             charts=_charts(windows, metric, revisions, findings),
+            numbers=bool(query["numbers"]),
+            numbers_link=urlencode({**{key: value for key, value in query.items() if value}, "numbers": "1"}),
             windows=list(reversed(windows)),
             guardrails=_guardrails(findings),
-            drift=drift_rows(findings),
+            drift=drift[:DRIFT_ROWS],
+            untold=[one.finding for one in drift if one.finding.unjudged is not None],
+            goals=goals,
+            drift_count=len(drift),
             is_judged=seen is not None,
             shadows=shadows or [],
             chosen=chosen,
@@ -169,15 +180,15 @@ class EndpointPages:
     def drift(self, request: Request) -> Response:
         """The drift of every feature over time, of the stable version against its reference."""
         name = request.path_params["name"]
-        chosen = chosen_range(request.query_params)
+        query = query_of(request)
+        chosen = chosen_range(query)
         with self._project.database.read() as connection:
             revision = get_revision(connection, name)
             policy = policy_or_none_yet(connection, name, revision.model)
         limits = [one.drift.psi_max for one in policy.settings.guardrails if one.drift is not None]
         limit = min(limits) if limits else DriftLimit().psi_max
-        is_all = "all" in request.query_params
-        asked = request.query_params.get("version", "")
-        number = whole_number(asked, "a version") if asked else revision.stable
+        is_all = bool(query["all"])
+        number = query.number("version") or revision.stable
         key = (name, number, is_all, chosen.since_s, chosen.until_s)
         found = self._drift.get(key)
         if found is None or now_ms() - found[0] > FRESH_MS:
@@ -225,7 +236,7 @@ class Range:
 
 def chosen_range(query: Mapping[str, str]) -> Range:
     """Return the span of `?from=…&to=…`; what cannot be read is told and left out."""
-    since, until = (query.get(name, "").strip()[:40] for name in ("from", "to"))
+    since, until = (query[name] for name in ("from", "to"))
     try:
         since_s = parse_time(since) // 1000 if since else 0
         until_s = parse_time(until) // 1000 if until else None
@@ -234,6 +245,12 @@ def chosen_range(query: Mapping[str, str]) -> Range:
     if until_s is not None and until_s <= since_s:
         return Range(since, until, problem="the end is not after the beginning")
     return Range(since, until, since_s, until_s)
+
+
+def _is_goal(one: Revision, now: Revision, out: Container[tuple[str, int]]) -> bool:
+    """Say whether going back to a revision would change what answers, and is not refused at once."""
+    is_same = (one.model, one.stable) == (now.model, now.stable) and now.canary is None
+    return one.number < now.number and not is_same and (one.model, one.stable) not in out
 
 
 def _guardrails(findings: Sequence[Finding]) -> list[Finding]:

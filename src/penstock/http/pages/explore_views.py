@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from penstock.base.errors import NotFound
 from penstock.http.pages.drawing.exploring import MOST_AXES, Dimension, Spec, dimensions_of, parallel, scatter
+from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.run_tables import is_loss
 from penstock.pipeline.plots.drawing import draw_svg, find_build, script
 from penstock.project.project import Project
@@ -50,13 +51,19 @@ def explore(runs: Sequence[Run], query: Mapping[str, str], judged: Sequence[str]
 
     Args:
         judged: the metrics that gates judge; the first is what is drawn upwards where the address says nothing.
+
+    Raises:
+        Invalid: an axis is nothing that can be drawn.
     """
     dimensions = {one.name: one for one in dimensions_of(runs)}
     if len(runs) < FEW or len(dimensions) < 2:
         return None
-    y = dimensions.get(query.get("y", "")) or _first_y(list(dimensions.values()), judged)
+    for axis in ("x", "y"):
+        if query[axis] and query[axis] not in dimensions:
+            raise refusal(axis, f"is nothing that these runs differ in: {query[axis][:100]!r}")
+    y = dimensions.get(query["y"]) or _first_y(list(dimensions.values()), judged)
     others = [one for one in dimensions.values() if one.name != y.name]
-    x = dimensions.get(query.get("x", "")) or next((one for one in others if one.is_number), others[0])
+    x = dimensions.get(query["x"]) or next((one for one in others if one.is_number), others[0])
     axes = (
         [x, *(one for one in others if one.name != x.name)][: MOST_AXES - 1] if x.name != y.name else others
     )
@@ -118,9 +125,9 @@ class ExplorePages:
 
     def picture(self, request: Request) -> Response:
         """A drawing as a picture, for browsers that run no script."""
-        query = request.query_params
+        query = query_of(request)
         with self._project.database.read() as connection:
-            runs, _ = named_runs(connection, query.getlist("runs"))
+            runs, _ = named_runs(connection, query.every("runs"))
         found = explore(runs, query)
         name = request.path_params["name"]
         if found is None or name not in found.drawings:

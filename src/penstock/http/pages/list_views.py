@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.run_grouping import find_groups
 from penstock.http.pages.run_tables import (
-    PAGE,
+    LOOKED_AT,
     Asked,
     RunTable,
     best_runs,
@@ -30,7 +31,6 @@ from penstock.tracking.experiments import get_experiment, parse_experiment_id
 from penstock.tracking.search import ExperimentSearch, search_experiments
 
 EXPERIMENTS = 1000
-LOOKED_AT = 6
 MAX_DIFFERENCES = 6
 
 
@@ -59,7 +59,7 @@ class ListPages:
 
     def runs(self, request: Request) -> Response:
         """Runs of all experiments."""
-        asked = Asked.of(request.query_params)
+        asked = Asked.of(query_of(request))
         with self._project.database.read() as connection:
             experiments = search_experiments(connection, ExperimentSearch(limit=EXPERIMENTS))
             ids = [one.id for one in experiments]
@@ -73,7 +73,7 @@ class ListPages:
             best=best,
             experiments=experiments,
             here_address="/runs",
-            limit=PAGE,
+            limit=asked.size,
         )
 
     def experiments(self, _request: Request) -> Response:
@@ -85,7 +85,7 @@ class ListPages:
     def experiment(self, request: Request) -> Response:
         """One experiment: its runs, narrowed by a filter."""
         number = parse_experiment_id(request.path_params["id"])
-        asked = Asked.of(request.query_params)
+        asked = Asked.of(query_of(request))
         with self._project.database.read() as connection:
             experiment = get_experiment(connection, number)
             table = find_runs(connection, [number], asked)
@@ -100,7 +100,7 @@ class ListPages:
             here_address=f"/experiments/{number}",
             note=experiment.tags.get(NOTE_TAG, ""),
             tags={key: value for key, value in experiment.tags.items() if key != NOTE_TAG},
-            limit=PAGE,
+            limit=asked.size,
         )
 
     def _best(self, connection: sa.Connection, ids: Sequence[int], table: RunTable) -> Best | None:
@@ -108,8 +108,8 @@ class ListPages:
         metric = self._metric(table)
         if metric is None:
             return None
-        found = best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
-        runs = [one for one in tracking.load_runs(connection, found) if metric in one.metrics]
+        found = table.ranked.get(metric) or best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
+        runs = [one for one in tracking.load_runs(connection, found[:LOOKED_AT]) if metric in one.metrics]
         if not runs:
             return None
         refused, refused_ref, why = None, "", ""

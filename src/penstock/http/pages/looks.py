@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 
 from penstock.base.clock import now_ms
@@ -12,6 +13,9 @@ from penstock.flows.production.overview import FRESH_MS
 from penstock.flows.production.watching import Observation, observe
 from penstock.project.project import Project
 from penstock.serving.deployments import list_endpoints
+
+FIRST_S = 5.0
+"""So long pages wait at most for the first look of a controller that has just begun."""
 
 
 class Looks:
@@ -28,6 +32,7 @@ class Looks:
 
     def fresh(self, name: str | None = None) -> Mapping[str, Observation]:
         """Return a fresh look at every endpoint, or at one; those that cannot be judged are left out."""
+        self._await_first()
         with self._lock:
             with self._project.database.read() as connection:
                 revisions = [one for one in list_endpoints(connection) if name in (None, one.endpoint)]
@@ -46,3 +51,9 @@ class Looks:
                         continue
                     found[revision.endpoint] = self._own[revision.endpoint] = seen
             return found
+
+    def _await_first(self) -> None:
+        """Wait for a controller that has just begun: to look beside it would take both twice as long."""
+        until_s = time.monotonic() + FIRST_S
+        while self._controller.health.is_beginning and time.monotonic() < until_s:
+            time.sleep(0.02)

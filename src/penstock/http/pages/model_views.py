@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.clock import format_ms, now_ms
+from penstock.base.errors import Invalid, PenstockError
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
@@ -20,9 +21,11 @@ from penstock.flows.models.proving import why_shut
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
+from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import segment
+from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
@@ -34,7 +37,6 @@ from penstock.registry.references import parse_time
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
-from penstock.tracking import runs as tracking
 
 VERSIONS = 100
 MODELS = 1000
@@ -106,7 +108,7 @@ class ModelPages:
             moves: list[AliasMove] = []
             for name in list_moved_aliases(connection, model.name):
                 moves += list_alias_moves(connection, model.name, name)
-            asked = _asked_alias(connection, model.name, request.query_params)
+            asked = _asked_alias(connection, model.name, query_of(request))
         return self._renderer.page(
             "model.html",
             model=model,
@@ -231,7 +233,7 @@ def _differences(
 ) -> list[tuple[str, str, str, str]]:
     """Return what went in that differs: kind, name, what the champion has, what the version has."""
     rows: list[tuple[str, str, str, str]] = []
-    mine, other = (_parameters(connection, one) for one in (version, champion))
+    mine, other = (parameters_of(connection, one) for one in (version, champion))
     for kind, ours, theirs in (
         ("parameter", mine, other),
         ("data", version.provenance.data, champion.provenance.data),
@@ -272,9 +274,10 @@ class AskedAlias:
 
 def _asked_alias(connection: sa.Connection, model: str, query: Mapping[str, str]) -> AskedAlias | None:
     """Answer `?alias=champion&at=2026-11-03`; a date means its end, so that what happened on it counts."""
-    at = query.get("at", "").strip()[:40]
-    alias = query.get("alias", "").strip()[:200] or CHAMPION
+    at, alias = query["at"], query["alias"] or CHAMPION
     if not at:
+        if query["alias"]:
+            raise refusal("alias", "needs a time beside it", f"at={format_ms(now_ms())[:10]}")
         return None
     try:
         time_ms = parse_time(at)
@@ -284,16 +287,6 @@ def _asked_alias(connection: sa.Connection, model: str, query: Mapping[str, str]
         time_ms += DAY_MS - 1
     found = find_alias_at(connection, model, alias, time_ms)
     return AskedAlias(alias, at, time_ms, found.version if found else None)
-
-
-def _parameters(connection: sa.Connection, version: ModelVersion) -> dict[str, str]:
-    run_id = version.provenance.run_id
-    if run_id is None:
-        return {}
-    try:
-        return tracking.get_run(connection, run_id).params
-    except NotFound:  # a client may name a run of another server
-        return {}
 
 
 def _links(chain: Explanation) -> list[Any]:

@@ -16,6 +16,7 @@ from penstock.flows.production.health import Watched
 from penstock.flows.production.overview import overview
 from penstock.http.pages.drawing.sparks import spark_of
 from penstock.http.pages.looks import Looks
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import Condition, condition_of
 from penstock.http.pages.telling.formatting import cut
@@ -88,9 +89,8 @@ class OverviewPages:
 
     def events(self, request: Request) -> Response:
         """What happened, narrowed by kind, subject or words."""
-        asked = {name: request.query_params.get(name, "").strip() for name in ("kind", "subject", "q")}
-        text = request.query_params.get("before", "")
-        before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+        asked = query_of(request)
+        before = asked.number("before")
         with self._project.database.read() as connection:
             found = list(
                 reversed(

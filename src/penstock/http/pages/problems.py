@@ -19,6 +19,7 @@ from penstock.http.errors import (
 )
 from penstock.http.hosts import PROTECTION
 from penstock.http.mlflow.errors import PATHS, mlflow_error_response
+from penstock.http.pages.queries import address_without
 from penstock.http.pages.render import Renderer
 
 PROGRAM_PATHS = ("/api", "/ajax-api", "/health", "/version", "/metrics")
@@ -29,6 +30,9 @@ TITLES = {
     503: "Not reachable just now",
 }
 
+SECTIONS = frozenset({"models", "runs", "endpoints", "experiments", "data"})
+"""Addresses of lists, below which their parts are."""
+
 Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -36,9 +40,14 @@ def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answ
     """Return the handlers of a server that has pages and an API."""
     renderer = Renderer(project_name, base)
 
-    def show(status: int, sentence: str, hint: str | None) -> Response:
+    def show(
+        request: Request, status: int, sentence: str, hint: str | None, place: str | None = None
+    ) -> Response:
         title = TITLES.get(status, "Something went wrong")
-        page = renderer.page("problem.html", status, title=title, sentence=sentence, hint=hint)
+        place, words = (place, "Open the page without it") if place else section_of(request.url.path)
+        page = renderer.page(
+            "problem.html", status, title=title, sentence=sentence, hint=hint, place=place, words=words
+        )
         page.headers.update(PROTECTION)
         return page
 
@@ -47,7 +56,7 @@ def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answ
             return mlflow_error_response(error)
         if _is_for_programs(request) or not isinstance(error, PenstockError):
             return await answer_penstock_error(request, error)
-        return show(status_of(error), error.message, error.hint)
+        return show(request, status_of(error), error.message, error.hint, address_without(request, error))
 
     async def http_exception(request: Request, error: Exception) -> Response:
         if _is_for_mlflow(request) and isinstance(error, HTTPException):
@@ -57,8 +66,8 @@ def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answ
         if _is_for_programs(request) or not isinstance(error, HTTPException):
             return await answer_http_exception(request, error)
         if error.status_code == HTTPStatus.NOT_FOUND:
-            return show(404, "There is no page at this address.", None)
-        page = show(error.status_code, f"{error.detail}.", None)
+            return show(request, 404, "There is no page at this address.", None)
+        page = show(request, error.status_code, error.detail, None)
         page.headers.update(error.headers or {})
         return page
 
@@ -70,9 +79,20 @@ def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answ
             )
         if _is_for_programs(request):
             return answer
-        return show(500, "The server failed on this request. Its log says why.", None)
+        return show(request, 500, "The server failed on this request. Its log says why.", None)
 
     return {PenstockError: penstock_error, HTTPException: http_exception, Exception: defect}
+
+
+def section_of(path: str) -> tuple[str, str]:
+    """Return where somebody can go on who came to an address that shows nothing: the list that it belongs to.
+
+    Example:
+        >>> section_of("/models/late/9"), section_of("/none")
+        (('/models', 'All models'), ('/', 'The overview'))
+    """
+    first = path.split("/")[1] if path.count("/") > 1 else ""
+    return (f"/{first}", f"All {first}") if first in SECTIONS else ("/", "The overview")
 
 
 def _is_for_mlflow(request: Request) -> bool:

@@ -54,6 +54,7 @@ class Renderer:
             "scalar": told.scalar,
             "seconds": told.seconds,
             "segment": told.segment,
+            "sentence": told.sentence,
             "short_id": told.short_id,
             "signed": told.signed,
             "size": told.size,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from penstock.base.numbers import is_endless
-from penstock.http.pages.run_tables import Asked, RunTable, clause, is_loss
+from penstock.http.pages.run_tables import MAX_FILTER, Asked, RunTable, clause, is_loss
 from penstock.http.pages.telling.formatting import column
 from penstock.tracking.grouping import Spread, group_runs
 from penstock.tracking.search import RunSearch
@@ -67,4 +67,5 @@ def _link_of(asked: Asked, param: str, value: str | None) -> str:
         return ""
     quote = "'" if "'" not in value else '"'
     own = f"{clause('params', param)} = {quote}{value}{quote}"
-    return asked.link(filter=f"{asked.filter} and {own}" if asked.filter else own, group="")
+    whole = f"{asked.filter} and {own}" if asked.filter else own
+    return asked.link(filter=whole, group="") if len(whole) <= MAX_FILTER else ""

@@ -9,21 +9,27 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
-from starlette.datastructures import QueryParams
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.http.mlflow.paging import after_of, page_behind
+from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, seconds
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
+from penstock.records.search.entities import RUNS
+from penstock.records.search.grammar import parse_order_by
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
+from penstock.tracking.keys import KEYED, has_key
 from penstock.tracking.metrics import list_latest
 from penstock.tracking.search import RunSearch, run_cursor, search_runs
 
-PAGE = 100
+PAGE, PAGE_BELOW_GROUPS = 100, 25
+MAX_FILTER = 6000
+LOOKED_AT = 6
+"""So many of the best runs are looked at: the best may be copies of one another, or rolled back."""
 FEW = 24
 """So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
@@ -46,16 +52,28 @@ class Asked:
     group: str = ""
 
     @classmethod
-    def of(cls, query: QueryParams) -> Asked:
-        """Read the query of an address; what is too long is cut, nothing is refused."""
-        named = [one for one in query.getlist("column") if one.startswith(("metrics.", "params."))]
+    def of(cls, query: Query) -> Asked:
+        """Read the query of an address.
+
+        Raises:
+            Invalid: a column or group has no name that one can have, or there are too many columns.
+        """
+        named = [one for one in query.every("column") if one]
+        wrong = next((one for one in named if not one.startswith(("metrics.", "params."))), None)
+        if wrong is not None:
+            raise refusal("column", f"is metrics.NAME or params.NAME, not {wrong[:60]!r}")
+        if len(set(named)) > MAX_COLUMNS:
+            raise refusal("column", f"names {len(set(named))} columns, and at most {MAX_COLUMNS} are shown")
+        if query["group"] and not query["group"].startswith("params."):
+            raise refusal("group", f"is params.NAME, not {query['group'][:60]!r}")
         return cls(
-            query.get("filter", "").strip()[:6000],
-            query.get("order", "").strip()[:600],
-            tuple(dict.fromkeys(named))[:MAX_COLUMNS],
-            query.get("page", "")[:4000],
-            group[:300] if (group := query.get("group", "")).startswith("params.") else "",
+            query["filter"], query["order"], tuple(dict.fromkeys(named)), query["page"], query["group"]
         )
+
+    @property
+    def size(self) -> int:
+        """How many runs a page has; below groups fewer, since the groups are what was asked for."""
+        return PAGE_BELOW_GROUPS if self.group else PAGE
 
     def link(self, **changed: str) -> str:
         """Return the query of an address that asks for the same but for what is changed; the page is the first."""
@@ -96,6 +114,8 @@ class RunTable:
     problem: str = ""
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Column] = field(default_factory=dict)
+    ranked: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The best runs that match, by each metric that is a column and whose name tells which way is better."""
 
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
@@ -103,30 +123,54 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
     order = [asked.order] if asked.order else []
     try:
         wanted = RunSearch(
-            list(experiment_ids), asked.filter, order, limit=PAGE + 1, after=after_of(asked.page, order)
+            list(experiment_ids), asked.filter, order, limit=asked.size + 1, after=after_of(asked.page, order)
         )
         ids = search_runs(connection, wanted)
     except Invalid as error:
+        if error.code == "request.bad_page_token":
+            raise refusal("page", "is no page of this list", "start at the first page") from error
         return RunTable(asked, problem=error.message)
-    answer = page_behind("runs", ids, PAGE, order, lambda run_id: run_cursor(connection, wanted, run_id))
-    runs = tracking.load_runs(connection, ids[:PAGE])
+    answer = page_behind(
+        "runs", ids, asked.size, order, lambda run_id: run_cursor(connection, wanted, run_id)
+    )
+    runs = tracking.load_runs(connection, ids[: asked.size])
     rolled_back = runs_rolled_back(connection)
     columns = [_column(asked, name) for name in asked.columns or default_columns(runs)]
+    ranked = _ranked(connection, experiment_ids, asked, columns, rolled_back) if runs else {}
     token = answer.get("next_page_token", "")
     return RunTable(
         asked,
         tuple(runs),
         tuple(columns),
         _cells(runs, columns),
-        _best(connection, experiment_ids, asked, columns, rolled_back) if runs else {},
+        _best(ranked, rolled_back),
         _offered(runs),
         asked.link(page=token) if token else "",
         rolled_back=rolled_back,
+        ranked=ranked,
+        problem=_strange(connection, experiment_ids, asked),
         attributes={
             key: _attribute(asked, clause)
             for key, clause in (("started", "start_time"), ("name", "run_name"), ("state", "status"))
         },
     )
+
+
+def _strange(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> str:
+    """Return what an address names and no run has, in a sentence; empty where there is nothing such."""
+    named: set[tuple[str, str]] = {
+        (one.kind, one.key) for one in parse_order_by([asked.order] if asked.order else [], RUNS)
+    }
+    named |= {
+        (kind[:-1], key)
+        for kind, _, key in (one.partition(".") for one in (*asked.columns, asked.group) if one)
+    }
+    strange = [
+        f"{kind} {key[:60]!r}"
+        for kind, key in sorted(named)
+        if kind in KEYED and not has_key(connection, experiment_ids, kind, key)
+    ]
+    return f"No run here has the {listed(strange)}" if strange else ""
 
 
 def clause(kind: str, key: str) -> str:
@@ -202,25 +246,26 @@ def _cells(runs: Sequence[Run], columns: Sequence[Column]) -> dict[str, dict[str
     return found
 
 
-def _best(
+def _ranked(
     connection: sa.Connection,
     experiment_ids: Sequence[int],
     asked: Asked,
     columns: Sequence[Column],
     rolled_back: Mapping[str, str],
-) -> dict[str, str]:
-    """Return the best of all runs that match, by column; ties go to the newest."""
-    most = min(PAGE, len(rolled_back) + 1)
-    found: dict[str, str] = {}
-    for one in columns:
-        loss = is_loss(one.key)
-        if one.kind != "metrics" or loss is None:
-            continue
-        ids = best_runs(connection, experiment_ids, asked.filter, one.key, most)
-        kept = next((run_id for run_id in ids if run_id not in rolled_back), None)
-        if kept is not None:
-            found[one.name] = kept
-    return found
+) -> dict[str, list[str]]:
+    """Return the best of all runs that match, by metric; so many that one is left without those rolled back."""
+    most = max(LOOKED_AT, min(PAGE, len(rolled_back) + 1))
+    return {
+        one.key: best_runs(connection, experiment_ids, asked.filter, one.key, most)
+        for one in columns
+        if one.kind == "metrics" and is_loss(one.key) is not None
+    }
+
+
+def _best(ranked: Mapping[str, Sequence[str]], rolled_back: Mapping[str, str]) -> dict[str, str]:
+    """Return the best run by column; ties go to the newest."""
+    first = {key: next((one for one in ids if one not in rolled_back), None) for key, ids in ranked.items()}
+    return {f"metrics.{key}": run_id for key, run_id in first.items() if run_id is not None}
 
 
 def best_runs(

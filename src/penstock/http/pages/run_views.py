@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from penstock.http.mlflow.files.proxy import list_artifacts
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.pages.drawing.charts import Chart
 from penstock.http.pages.drawing.histories import history_chart
+from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.run_tables import duration
 from penstock.http.pages.telling.run_groups import group_names, group_params, group_values
@@ -26,7 +28,7 @@ from penstock.tracking import runs as tracking
 from penstock.tracking.datasets import list_models as list_model_links
 from penstock.tracking.entities import PARENT_TAG, LoggedModel, Run
 from penstock.tracking.logged_models import list_models
-from penstock.tracking.metrics import list_history, list_thinned
+from penstock.tracking.metrics import Stored, list_history, list_thinned
 
 CHARTS = 24
 POINTS = 200
@@ -47,10 +49,13 @@ class RunPages:
 
     async def run(self, request: Request) -> Response:
         """One run: parameters, metrics in groups with their curves, files, logged models, versions."""
-        query = request.query_params
-        told = await run_in_threadpool(self._run, request.path_params["id"], query.get("group"))
-        model = next((one for one in told["models"] if one.id == query.get("model")), None)
-        inner = query.get("path", "")
+        query = query_of(request)
+        group = query["group"] if query.has("group") else None
+        told = await run_in_threadpool(self._run, request.path_params["id"], group, query["model"])
+        model = next((one for one in told["models"] if one.id == query["model"]), None)
+        if model is None and query["model"]:
+            raise refusal("model", f"is no model that this run logged: {query['model'][:60]!r}")
+        inner = query["path"]
         uri = told["uri"] if model is None else _model_uri(model)
         files: list[dict[str, Any]] = []
         elsewhere = problem = None
@@ -74,11 +79,13 @@ class RunPages:
             problem=problem,
         )
 
-    def _run(self, run_id: str, group: str | None) -> dict[str, Any]:
+    def _run(self, run_id: str, group: str | None, wanted: str) -> dict[str, Any]:
         with self._project.database.read() as connection:
             run = tracking.get_run(connection, run_id)
             row = tracking.get_row(connection, run.id)
             groups = group_names(run.metrics)
+            if group is not None and group not in groups:
+                raise refusal("group", f"is no group of this run's metrics: {group[:60]!r}")
             shown = groups.get(group, []) if group is not None else list(run.metrics)
             found = [_chart(connection, run.id, key) for key in shown[:CHARTS]]
             children = tracking.list_children(connection, run.id, limit=CHILDREN)
@@ -87,7 +94,12 @@ class RunPages:
             versions = search_versions(connection, RegistrySearch(f"run_id = '{run.id}'", limit=VERSIONS))
             rolled_back = list_rolled_back(connection)
             made = [one.model_id for one in list_model_links(connection, [run.id]).get(run.id, [])]
-            models = [one for one in list_models(connection, made) if one.deleted_ms is None]
+            asked = [wanted] if wanted and wanted not in made else []
+            models = [
+                one
+                for one in list_models(connection, [*made, *asked])
+                if one.deleted_ms is None and (one.id in made or one.source_run_id == run.id)
+            ]
         tags = {key: value for key, value in run.tags.items() if key not in {NOTE_TAG, PARENT_TAG}}
         return {
             "run": run,
@@ -131,15 +143,14 @@ def _model_uri(model: LoggedModel) -> str:
 
 def _chart(connection: sa.Connection, run_id: str, key: str) -> Chart | None:
     """Return a metric's curve, thinned out to `POINTS` steps; without steps, by the order of its points."""
-    points, unit = curve_of(connection, run_id, key)
+    points, unit = curve_of(connection, run_id, key, list_thinned(connection, run_id, key, POINTS))
     return history_chart(key, points, unit)
 
 
 def curve_of(
-    connection: sa.Connection, run_id: str, key: str, count: int = POINTS
+    connection: sa.Connection, run_id: str, key: str, points: Sequence[Stored]
 ) -> tuple[list[tuple[int, float]], str]:
-    """Return a metric's points by step, or by their order in time where all are at one step; and which it is."""
-    points = list_thinned(connection, run_id, key, count)
+    """Return a metric's thinned points by step, or all by their order in time where they are at one step; and which it is."""
     if points and points[0][3] != points[-1][3]:
         return [(step, _value(value, is_nan)) for _, value, _, step, is_nan in points], "by step"
     stored = list_history(connection, run_id, key, limit=POINTS)

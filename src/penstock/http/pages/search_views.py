@@ -8,11 +8,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.flows.chain.finding import Hit, find_anything
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import path, segment
 from penstock.project.project import Project
-
-MAX_LENGTH = 500
 
 
 class SearchPages:
@@ -24,7 +23,7 @@ class SearchPages:
 
     def search(self, request: Request) -> Response:
         """What a text names; the only one, or the only one that is called exactly so, opens."""
-        text = request.query_params.get("q", "").strip()[:MAX_LENGTH]
+        text = query_of(request)["q"]
         hits = find_anything(self._project, text) if text.isprintable() else []
         exact = [one for one in hits if one.is_exact]
         only = exact if len(exact) == 1 else hits
@@ -36,7 +35,7 @@ class SearchPages:
 
     def why(self, request: Request) -> Response:
         """Lead to the chain of what was asked for."""
-        subject = request.query_params.get("subject", "").strip()
+        subject = query_of(request)["subject"]
         if not subject:
             return self._renderer.page("search.html", text="", hits=[], is_asked=False)
         return RedirectResponse(f"{self._renderer.base}/why/{quote(subject, safe='/@')}", 303)

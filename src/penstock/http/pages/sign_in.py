@@ -43,6 +43,7 @@ def sign_in_routes(
                 raise Denied("this token opens serve processes only", code="access.narrow_token")
         except Denied as error:
             return renderer.page("sign_in.html", 401, next=safe_place(place), problem=error.message)
+        sessions.end(request.cookies.get(COOKIE, ""))  # nobody is two people in one browser
         answer = RedirectResponse(f"{base}{safe_place(place)}", 303)
         answer.set_cookie(
             COOKIE,

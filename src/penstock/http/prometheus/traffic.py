@@ -20,6 +20,7 @@ from penstock.serving.codecs import InferResponse
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision
 from penstock.serving.feedback import FeedbackResult
+from penstock.serving.recorder import Exchange
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DURATION_BUCKETS_S = (
@@ -28,7 +29,7 @@ DURATION_BUCKETS_S = (
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 OUTCOMES = ("ok", "invalid", "error", "abandoned")
 LABEL_OUTCOMES = ("accepted", "corrected", "waiting", "unknown", "duplicate", "misfit", "rejected")
-ERROR_KINDS = ("model_failed", "deadline", "overloaded")
+ERROR_KINDS = ("model_failed", "deadline", "overloaded", "process_ended")
 OTHER = "other"
 
 
@@ -58,7 +59,7 @@ class InferenceMetrics:
         )
         self._errors = Counter(
             "penstock_prediction_errors",
-            "Inference requests that a model version failed: model_failed, deadline, overloaded.",
+            "Inference requests that a model version failed: model_failed, deadline, overloaded, process_ended.",
             (*by_model, "kind"),
             registry=self.registry,
         )
@@ -178,6 +179,13 @@ class InferenceMetrics:
         if error is not None and "route" in error.fields:
             fields, kind = error.fields, error.code.rpartition(".")[2]
             self._errors.labels(bounded, str(fields["version"]), str(fields["route"]), kind).inc()
+
+    def count_cut_off(self, exchange: Exchange) -> None:
+        """Count a request that a process took along when it ended."""
+        if exchange.route != "shadow":
+            bounded = self._bounded(exchange.endpoint)
+            self._requests.labels(bounded, "error").inc()
+            self._errors.labels(bounded, str(exchange.version), exchange.route, str(exchange.error)).inc()
 
     def count_labels(self, endpoint: str, result: FeedbackResult) -> None:
         """Count the entries of a feedback request."""

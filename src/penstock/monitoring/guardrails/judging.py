@@ -136,10 +136,7 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         return list(judge_outliers(entry.outliers, recent, traffic.blocks, alpha=alpha, earlier=earlier))
     if entry.slices is not None:
         stable = None if rival is None else rival.slices
-        before = traffic.slices_earlier
-        return list(
-            judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha, earlier=before)
-        )
+        return list(judge_slices(entry.slices, traffic.key, traffic.slices, stable, alpha=alpha))
     if entry.freshness is not None and recent is not None:
         return list(judge_age(entry.freshness, recent))
     if entry.values is not None and recent is not None and traffic.reference.profile is not None:
@@ -154,18 +151,11 @@ def _judged(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None, alph
         )
     if entry.quality is not None and labelled is not None:
         if entry.quality.bound is not None:
-            return list(judge_against_bound(entry.quality, labelled, alpha=alpha, spans=traffic.spans))
+            return list(judge_against_bound(entry.quality, labelled, alpha=alpha))
         if rival is None:
-            return list(
-                judge_against_offline(
-                    entry.quality, labelled, traffic.reference, alpha=alpha, spans=traffic.spans
-                )
-            )
+            return list(judge_against_offline(entry.quality, labelled, traffic.reference, alpha=alpha))
         if rival.labelled is not None:
-            before = traffic.spans[0].earlier if traffic.spans else 0
-            return list(
-                judge_against_rival(entry.quality, labelled, rival.labelled, alpha=alpha, earlier=before)
-            )
+            return list(judge_against_rival(entry.quality, labelled, rival.labelled, alpha=alpha))
     return []
 
 

@@ -19,7 +19,7 @@ from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.records.metric_names import LOWER_IS_BETTER
 from penstock.stats.confidence import excess_evidence, mean_evidence
-from penstock.stats.evidence import chance_words, change_weights, split, threshold
+from penstock.stats.evidence import chance_words, split, threshold
 
 NAME = "slices"
 
@@ -31,14 +31,11 @@ def judge_slices(
     rival: Sequence[SliceQuality] | None = None,
     *,
     alpha: float = ALPHA,
-    earlier: int = 0,
 ) -> Iterator[Finding]:
     """Judge every slice: a finding for each that is worse than it may be or nearly so, else for the nearest.
 
     Args:
         rival: the stable version's slices, where a canary is judged.
-        earlier: how many windows of the version's service came before the labels that are given: the set of the newest
-            moves on, and the promise holds for all its places together.
     """
     others = None if rival is None else {one.name: one.quality for one in rival}
     covered = [one for one in slices if limit.features == "any" or one.feature in limit.features]
@@ -49,8 +46,7 @@ def judge_slices(
     found = [
         one
         for each in covered[: limit.most]
-        if (one := _judge(limit, key, each, None if others is None else others[each.name], (share, earlier)))
-        is not None
+        if (one := _judge(limit, key, each, None if others is None else others[each.name], share)) is not None
     ]
     found.sort(key=lambda one: (-one.breached, -one.statistic_value, one.name))
     told = [one for one in found if one.breached or one.near]
@@ -58,7 +54,7 @@ def judge_slices(
 
 
 def _judge(
-    limit: SlicesLimit, key: WindowKey, one: SliceQuality, other: Quality | None, test: tuple[float, int]
+    limit: SlicesLimit, key: WindowKey, one: SliceQuality, other: Quality | None, alpha: float
 ) -> Finding | None:
     observed, error = one.quality.metric(limit.metric)
     expected, other_error = (other or one.rest).metric(limit.metric)
@@ -67,9 +63,7 @@ def _judge(
         return None
     drop = observed - expected if limit.metric in LOWER_IS_BETTER else expected - observed
     scale = max(limit.max_drop, SCALE * abs(expected))
-    alpha, earlier = test
     evidence = mean_evidence([excess_evidence(drop - limit.max_drop, both, scale * by) for by in SPREAD])
-    evidence += float(change_weights(1, earlier)[0])
     breached = evidence >= threshold(alpha)
     against = "the other rows" if other is None else "the stable version there"
     return make_finding(

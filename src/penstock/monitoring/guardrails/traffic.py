@@ -7,7 +7,6 @@ import msgspec
 from penstock.monitoring.drift import FeatureDrift
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import Reference
-from penstock.monitoring.labelled import LabelSpan
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
@@ -16,18 +15,16 @@ from penstock.monitoring.windows import Window, WindowKey
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """One route: `recent` is its newest traffic merged, `labelled` the predictions whose labels count.
 
-    `spans` are those labels and longer spans of them that end with them, the shortest first.
     `drifts` are the features of `recent` compared with the reference, where that was done already.
     `rows` are its newest rows whose features are kept, without the columns `left_out`; None where nobody asked
     for them. `feature_ratio` is the share of requests whose features are kept.
-    `slices` are the slices that have enough labels, of the features `sliced`, over labels that `slices_earlier` windows came before. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
+    `slices` are the slices that have enough labels, of the features `sliced`. `blocks` are its traffic since what is compared began, in spans of time, oldest first, and `earlier` how
     many came before them and are no longer looked at. `last_s` is when its newest window ended, also when that is too long ago to be judged.
     """
 
     key: WindowKey
     recent: Window | None = None
     labelled: Window | None = None
-    spans: tuple[LabelSpan, ...] = ()
     blocks: tuple[Block, ...] = ()
     earlier: int = 0
     last_s: int | None = None
@@ -37,5 +34,4 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[str, ...] = ()
     feature_ratio: float = 1.0
     slices: tuple[SliceQuality, ...] = ()
-    slices_earlier: int = 0
     sliced: tuple[str, ...] = ()

@@ -19,11 +19,12 @@ from penstock.monitoring.rowwise.multivariate import OwnSeparation, own_separati
 from penstock.monitoring.rowwise.outliers import NAME as NAME_OF_OUTLIERS
 from penstock.monitoring.rowwise.outliers import learn_outliers
 from penstock.monitoring.rowwise.rows import Rows, sampled_rows
+from penstock.monitoring.settings import ROWS_MAX
 
 Array = npt.NDArray[Any]
 
 
-def learn(columns: Mapping[str, Array], most: int = rows.ROWS_MAX) -> dict[str, bytes]:
+def learn(columns: Mapping[str, Array], most: int = ROWS_MAX) -> dict[str, bytes]:
     """Return what is learned of a reference, given as one `(n,)` array a column in the order of its rows.
 
     Args:

@@ -19,14 +19,13 @@ import numpy.typing as npt
 
 from penstock.base.errors import Corrupt
 from penstock.monitoring.profile import texts_of
+from penstock.monitoring.settings import ROWS_MAX
 from penstock.stats.hashed import hash_text
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 FORMAT = 1
-ROWS_MAX = 2000
-"""So many rows of a reference are kept: of 20 numbers they take 160 kB."""
 NAME = "rows"
 """What the rows are called among what a reference's profile has learned."""
 

@@ -21,6 +21,7 @@ from penstock.pipeline.overriding.overrides import Override
 
 Direction = Literal["maximize", "minimize"]
 _SPACE = "penstock.space"
+_LOST = "penstock.lost"
 
 
 class Trial(NamedTuple):
@@ -136,14 +137,17 @@ class Study:
     def _ask_again(self) -> None:
         """Let what a killed process had under way be asked for again."""
         states = self._optuna.trial.TrialState
-        for one in self._trials():
-            if one.state == states.RUNNING:
-                self._study.enqueue_trial(one.params)
-                self._study._storage.set_trial_user_attr(one._trial_id, "lost", True)
-                self._study.tell(one.number, state=states.FAIL)
+        running = [one for one in self._trials() if one.state == states.RUNNING]
+        if running:
+            lost = {*self._study.user_attrs.get(_LOST, ()), *(one.number for one in running)}
+            self._study.set_user_attr(_LOST, sorted(lost))  # before they end: they never count as done
+        for one in running:
+            self._study.enqueue_trial(one.params)
+            self._study.tell(one.number, state=states.FAIL)
 
     def _is_lost(self, trial: Any) -> bool:
-        return bool(trial.user_attrs.get("lost"))
+        """Whether a trial was given up; studies of earlier versions say it of the trial itself."""
+        return trial.number in self._study.user_attrs.get(_LOST, ()) or bool(trial.user_attrs.get("lost"))
 
     def _chosen(self, choices: Sequence[Override], params: Mapping[str, Any]) -> Override:
         name = _name(choices)

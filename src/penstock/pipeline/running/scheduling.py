@@ -154,7 +154,7 @@ class Schedule:
         wanted = due.stage.conditions
         if any(set(one.mutexes) & set(wanted.mutexes) for one in others):
             return False
-        if self._options.executor is not None:
+        if self._executor.name != LocalExecutor.name:
             return len(self._running) < self._jobs  # the cluster has its own accounts
         if len(self._running) >= self._jobs:
             return False

@@ -1,6 +1,6 @@
-"""Process groups of stages that outlived the command that ran them, killed with no time to end them.
+"""Process groups of stages, tests and gates that outlived the command that ran them, killed with no time to end them.
 
-Each group is noted in a file below `.dvc/tmp` of its tree while it runs. The next reproduction, and for a tree of its own
+Each group is noted in a file below `.dvc/tmp` of its tree while it runs. The next reproduction or judgement, and for a tree of its own
 the next that makes one (`project.worktree`), ends those whose command is gone:
 two of one stage would write the same files. Groups of commands that run, or of other machines, are left alone.
 """
@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 FOLDER = "penstock-running"
 ROOT = "DVC_ROOT"
 """The variable that commands are given, by which what they started is known."""
-GRACE_S = 5.0
+GRACE_S, KILLED_S = 5.0, 30.0
+"""How long a group has to end when it is asked to, and how long the system to end it by force."""
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def end_survivors(root: Path) -> list[int]:
 
 def _end(root: Path, stage: str, group: int, leader: str) -> None:
     logger.warning(
-        "stage `%s` still ran: the command that ran it was killed; process group %d is ended", stage, group
+        "`%s` still ran: the command that ran it was killed; process group %d is ended", stage, group
     )
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGTERM)
@@ -87,12 +88,12 @@ def _end(root: Path, stage: str, group: int, leader: str) -> None:
     if _members(root, group, leader):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + KILLED_S
         while (left := _members(root, group, leader)) and time.monotonic() < deadline:
             time.sleep(0.05)
         if left:
             raise Conflict(
-                f"stage `{stage}` still runs as process {left[0]}: the command that ran it was killed",
+                f"`{stage}` still runs as process {left[0]}: the command that ran it was killed",
                 code="pipeline.still_running",
                 hint=f"kill -KILL -- -{group}, then run this command again",
                 stage=stage,

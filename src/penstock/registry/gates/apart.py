@@ -23,11 +23,10 @@ from typing import Any
 import msgspec
 
 from penstock.base.errors import PenstockError
+from penstock.registry.gates.begun import begun, without_key
 from penstock.registry.gates.check import Evidence, read_frame
 from penstock.registry.gates.child import PROPERTIES, Task
 
-WITHOUT_KEY = ("/usr/bin/env", "-u", "PENSTOCK_SIGNING_KEY")
-"""Begins a command that does not get the key that verdicts are signed with."""
 CHILD = "penstock.registry.gates.child"
 MAX_OUTPUT = 1 << 20
 LATE = "late"
@@ -70,29 +69,20 @@ def run_apart(task: Task, evidence: Evidence, timeout_s: float) -> Ended:
     """Let a child do a task. It and all that it started have ended when this returns."""
     ours, theirs = socket.socketpair()
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [*WITHOUT_KEY, sys.executable, "-P", "-m", CHILD, str(theirs.fileno())],
-            cwd=task.root,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
-        theirs.close()
-        link = Connection(ours.detach())
-        try:
+        given = theirs.fileno()
+        command = without_key(task.root, [sys.executable, "-P", "-m", CHILD, str(given)])
+        with (
+            theirs,
+            Connection(ours.detach()) as link,
+            begun(evidence, f"gate {task.file}:{task.function}", command, output, (given,)) as process,
+        ):
+            theirs.close()
             answer = _serve(link, task, evidence, time.monotonic() + timeout_s)
             if "ended" in answer:
                 if answer["ended"] != LATE:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(1.0)
                 answer = {"ended": _how(process.poll(), timeout_s)}
-        finally:
-            link.close()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
         output.seek(0, os.SEEK_END)
         output.seek(max(0, output.tell() - MAX_OUTPUT))
         return Ended(answer, output.read())

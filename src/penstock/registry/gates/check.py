@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
 from penstock.registry.entities import CheckStatus
+from penstock.registry.gates.asking import Weigh, weigh_by_name
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # settings are read by every command, and neither is soon imported
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats: TypeAlias = "NDArray[np.float64]"
 MetricName = Literal["roc_auc", "brier", "accuracy", "log_loss", "mae"]
 
 
@@ -204,7 +206,8 @@ class Evidence:
 
     `metrics_from` says where the metrics were read; empty where nothing names such a place. `candidate` and `champion`
     are the models themselves; the champion is None where there is none, or the candidate is it. `keep` keeps a file by its
-    content and returns the digest.
+    content and returns the digest. `guard` notes, while its block runs, that a process group (named by a check and by its
+    number) runs, so that what a killed process leaves is found and ended.
     """
 
     root: Path
@@ -218,6 +221,7 @@ class Evidence:
     traffic: Traffic | None = None
     retraining: Retraining | None = None
     keep: Callable[[bytes], str] | None = None
+    guard: Callable[[str, int], AbstractContextManager[None]] = lambda _name, _group: nullcontext()
 
     def keep_file(self, name: str, content: bytes) -> dict[str, str]:
         """Keep a file that shows what a check found; return its name and digest, for `files` of the outcome's evidence."""
@@ -329,6 +333,7 @@ class Gate:
         beside: further such files that nobody names and that need not be, as pytest's `conftest.py`; given the root.
         written: the settings as a verdict is bound to them.
         short: makes settings of a text where penstock.yaml gives no mapping.
+        weighed: what of the settings can ask for less, and how; a release on a commit that does so is held.
     """
 
     settings: type[msgspec.Struct]
@@ -339,3 +344,4 @@ class Gate:
     beside: Callable[[Any, Path], tuple[str, ...]] = _nothing_beside
     written: Callable[[Any], Any] = msgspec.to_builtins
     short: Callable[[str], msgspec.Struct] | None = None
+    weighed: Weigh = weigh_by_name

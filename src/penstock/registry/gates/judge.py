@@ -14,7 +14,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, PenstockError
 from penstock.registry.entities import CheckResult, CheckStatus, Verdict, Waiver
 from penstock.registry.gates.check import Evidence, Outcome
-from penstock.registry.gates.settings import GateEntry, settings_digest
+from penstock.registry.gates.settings import GateEntry, code_of, settings_digest
 
 DOORS = "approval"
 """The kind of check that doors ask."""
@@ -51,7 +51,9 @@ def make_verdict(
 
 def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
     title, interval = entry.kind, None
+    code: dict[str, str] = {}
     try:
+        code = code_of(entry, evidence.root)
         title = entry.gate.title(entry.settings)
         found = entry.gate.check(entry.settings, evidence)
         _require_files(entry, evidence.root)
@@ -66,14 +68,18 @@ def _run(entry: GateEntry, evidence: Evidence) -> CheckResult:
         words = f"{type(error).__name__}: {error}"
         found = Outcome("error", f"could not be checked: {words[:500]}", evidence={"error": words[:2000]})
     try:
-        return _result(entry, title, found, interval)
+        return _result(entry, title, found, interval, code)
     except (ValueError, TypeError) as error:  # such as a number of rows that is a text
         found = Outcome("error", f"could not be checked: the check answered no outcome: {error}"[:500])
-        return _result(entry, title, found, None)
+        return _result(entry, title, found, None, code)
 
 
 def _result(
-    entry: GateEntry, title: str, found: Outcome, interval: tuple[float | None, float | None] | None
+    entry: GateEntry,
+    title: str,
+    found: Outcome,
+    interval: tuple[float | None, float | None] | None,
+    code: dict[str, str],
 ) -> CheckResult:
     """Return what is kept of an outcome, as the store will give it back: what is signed must be what is read.
 
@@ -94,6 +100,7 @@ def _result(
         interval=interval,
         asked=_as_json(entry.written()[entry.kind]),
         evidence=_as_json(found.evidence),
+        code=code,
     )
     return msgspec.json.decode(msgspec.json.encode(result), type=CheckResult)
 

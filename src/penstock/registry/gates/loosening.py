@@ -1,4 +1,4 @@
-"""What became of the gates between two states: what was removed or only warns now, and whose settings changed.
+"""What became of the gates between two states: what was removed, only warns or asks for less now, and what else changed.
 
 A commit brings its own gates along, so that those it was judged by say nothing of whether they are the ones that were meant.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.registry.entities import CheckResult
+from penstock.registry.gates.asking import asks_less, settings_of
 from penstock.registry.gates.settings import GateEntry
 
 
@@ -22,6 +23,7 @@ class GateChanges:
 
     removed: tuple[str, ...] = ()
     weakened: tuple[str, ...] = ()
+    loosened: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
 
     @property
@@ -33,15 +35,22 @@ class GateChanges:
             words.append(f"{len(self.removed)} {verb} removed: {', '.join(self.removed)}")
         if self.weakened:
             words.append(f"no longer refuses, only warns: {', '.join(self.weakened)}")
+        if self.loosened:
+            words.append(f"lets more pass: {', '.join(self.loosened)}")
         return "; ".join(words)
 
 
 def compare_gates(before: Sequence[CheckResult], after: Sequence[GateEntry]) -> GateChanges:
-    """Compare the checks of a verdict with gates that are set: each with one of its kind, first with that of its name."""
+    """Compare the checks of a verdict with gates that are set: each with one of its kind, first with that of its name.
+
+    Where several have the name, first with the one that asks the same.
+    """
     left = list(after)
-    removed, weakened, changed = [], [], []
+    removed, weakened, loosened, changed = [], [], [], []
     for check in sorted(before, key=lambda one: not any(_is_called(one, entry) for entry in after)):
-        match = next((one for one in left if _is_called(check, one)), None)
+        of_name = [one for one in left if _is_called(check, one)]
+        match = next((one for one in of_name if not _differences(check, one)), None)
+        match = match or next(iter(of_name), None)
         match = match or next((one for one in left if one.kind == check.kind), None)
         told = check.kind if check.name in ("", check.kind) else f"{check.kind} {check.name}"
         if match is None:
@@ -51,9 +60,37 @@ def compare_gates(before: Sequence[CheckResult], after: Sequence[GateEntry]) -> 
         left.remove(match)
         if check.severity == "block" and match.severity == "warn":
             weakened.append(told)
-        if words := _differences(check, match):
+        elif check.severity == "block" and (words := _asked_less(check, match)):
+            loosened.append(f"{told} ({words})")
+        elif words := _differences(check, match):
             changed.append(f"{told}: {words}")
-    return GateChanges(tuple(removed), tuple(weakened), tuple(changed))
+    return GateChanges(tuple(removed), tuple(weakened), tuple(loosened), tuple(changed))
+
+
+def as_asked(entry: GateEntry) -> CheckResult:
+    """Return a gate that is set as the check of a verdict, to compare others with it."""
+    return CheckResult(
+        kind=entry.kind,
+        name=entry.gate.title(entry.settings),
+        status="pass",
+        severity=entry.severity,
+        sentence="",
+        asked=msgspec.json.decode(msgspec.json.encode(entry.written()[entry.kind])),
+        waiver=entry.waiver,
+    )
+
+
+def _asked_less(check: CheckResult, entry: GateEntry) -> str:
+    """Return which settings ask for less than they did, or may do so; empty for none, and where nothing tells what was asked."""
+    old = settings_of(entry.gate.settings, check.asked)
+    if old is None:
+        return ""
+    before, after = entry.gate.weighed(old), entry.gate.weighed(entry.settings)
+    return ", ".join(
+        f"{key} {_shown(one.value)} → {_shown(after[key].value)}"
+        for key, one in before.items()
+        if key in after and asks_less(one, after[key].value)
+    )
 
 
 def _is_called(check: CheckResult, entry: GateEntry) -> bool:

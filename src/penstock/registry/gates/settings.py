@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock.base.digest import digest_file, digest_value
-from penstock.registry.entities import Severity, Waiver
+from penstock.registry.entities import CheckResult, Severity, Waiver
 from penstock.registry.gates.catalogue import RESERVED, find_gate, list_gates
 from penstock.registry.gates.check import Gate
 from penstock.registry.gates.code import bound_files, unbound_code
@@ -85,6 +85,27 @@ class GateEntry(msgspec.Struct, frozen=True, kw_only=True):
         if self.waiver is not None:
             written["waiver"] = msgspec.to_builtins(self.waiver)
         return written
+
+
+def code_of(entry: GateEntry, root: Path) -> dict[str, str]:
+    """Return the files of the tree that belong to a check, each that is there with its sha256."""
+    found = {name: _digest(root / name) for name in bound_files(entry.gate, entry.settings, root)}
+    return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def changed_code(checks: Sequence[CheckResult], root: Path) -> tuple[str, ...]:
+    """Return the files of a verdict's checks that are there and have other content than when it was made."""
+    code = _code_in(checks)
+    return tuple(name for name in sorted(code) if _digest(root / name) not in (code[name], None))
+
+
+def absent_code(checks: Sequence[CheckResult], root: Path) -> tuple[str, ...]:
+    """Return the files of a verdict's checks that are not there: of these nobody can say whether they changed."""
+    return tuple(name for name in sorted(_code_in(checks)) if not (root / name).is_file())
+
+
+def _code_in(checks: Sequence[CheckResult]) -> dict[str, str]:
+    return {name: digest for check in checks for name, digest in check.code.items()}
 
 
 def settings_digest(gates: tuple[GateEntry, ...], root: Path) -> str:

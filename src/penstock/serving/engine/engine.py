@@ -21,6 +21,7 @@ from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.engine.share import Share, Turns
 from penstock.serving.loaders.model import Columns
 from penstock.serving.repository import LoadedModel
+from penstock.serving.underway import Underway
 
 SHADOW_BACKLOG = 256
 """Shadow predictions waiting for one version; further ones are left out."""
@@ -39,6 +40,7 @@ class Engine:
         self.options = options or EngineOptions()
         self.limits: Mapping[str, EndpointLimits] = {}
         self.default_limits = _NO_LIMITS
+        self.underway = Underway(None)
         self.on_batch: Callable[[str, int, int, int], None] | None = None
         """Told of every batch for callers: endpoint, version, rows, and how many requests wait still."""
         self._lanes: weakref.WeakKeyDictionary[LoadedModel, dict[tuple[str, bool], Lane]] = (
@@ -140,7 +142,8 @@ class Engine:
         if lane is None:
             share = self._shares.setdefault(key, Share())
             share.weight = self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
-            lane = lanes[key] = Lane(endpoint, share, self.options, is_shadow=is_shadow)
+            underway = self.underway.predicting(endpoint, model.version, is_shadow=is_shadow)
+            lane = lanes[key] = Lane(endpoint, share, self.options, is_shadow=is_shadow, underway=underway)
             weakref.finalize(model, lane.close).atexit = False
         return lane
 
@@ -158,7 +161,9 @@ class Engine:
         lane.is_flushing = False
         until_s = time.perf_counter() + INLINE_TURN_S
         while (batch := lane.take()) is not None:
+            lane.note_begun(batch)
             batch.predict()
+            lane.note_done(batch)
             self._settle(batch)
             if lane.waiting and time.perf_counter() > until_s:
                 lane.is_flushing = True
@@ -175,6 +180,7 @@ class Engine:
     def _finish(self, batch: Batch) -> None:
         lane = batch.lane
         lane.running.discard(batch)
+        lane.note_done(batch)
         if batch.is_stuck:
             lane.stuck -= 1
         else:
@@ -209,6 +215,7 @@ class Engine:
         for batch in lane.running:
             if not batch.is_stuck and all(job.future.done() for job in batch.jobs):
                 batch.is_stuck = True
+                lane.note_done(batch)
                 lane.busy -= 1
                 lane.stuck += 1
                 self._turns.give_back(batch)

@@ -48,6 +48,7 @@ class Batch:
     started_s: float = 0.0
     has_turn: bool = False
     is_stuck: bool = False
+    noted: int = 0
     results: list[Outputs | Exception] = field(default_factory=list)
 
     @property
@@ -63,7 +64,7 @@ class Batch:
         if len(self.jobs) > 1:
             try:
                 self.results = self._predict_merged()
-            except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
+            except BaseException as error:  # noqa: BLE001 - the model's own code may raise anything
                 logger.debug("a batch of %d requests failed, each is tried alone: %s", len(self.jobs), error)
             else:
                 return
@@ -92,6 +93,8 @@ def _predict_one(job: Job) -> Outputs | Exception:
         return _checked(job.model.predict(job.columns, job.row_count))
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything; its caller is told
         return error
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a model would end the thread, and answer nobody
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _checked(outputs: Mapping[str, Array]) -> Outputs:

@@ -24,10 +24,19 @@ EXPLORE_EVERY = 64
 
 
 class Lane:
-    """Jobs that wait for one model, in the order they came."""
+    """Jobs that wait for one model, in the order they came. `underway` is where is counted what is predicted now."""
 
-    def __init__(self, endpoint: str, share: Share, options: EngineOptions, *, is_shadow: bool) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        share: Share,
+        options: EngineOptions,
+        *,
+        is_shadow: bool,
+        underway: memoryview[int],
+    ) -> None:
         self.endpoint = endpoint
+        self._underway = underway
         self.is_shadow = is_shadow
         self.share = share
         self._options = options
@@ -111,10 +120,21 @@ class Lane:
                 return job
         return None
 
+    def note_begun(self, batch: Batch) -> None:
+        """Note that a batch is predicted from now on, for whoever finds this process ended."""
+        batch.noted = len(batch.jobs)
+        self._underway[0] += batch.noted
+
+    def note_done(self, batch: Batch) -> None:
+        """Note that it is not, or that nobody waits for it."""
+        self._underway[0] -= batch.noted
+        batch.noted = 0
+
     def start(self, batch: Batch, loop: asyncio.AbstractEventLoop, done: Callable[[Batch], None]) -> None:
         """Let a thread predict a batch and call `done` on the loop afterwards."""
         self.busy += 1
         self.running.add(batch)
+        self.note_begun(batch)
         if self._threads < self.busy + self.stuck:
             self._threads += 1
             begin(f"penstock-{self.endpoint}", partial(_work, self._inbox, loop, done))

@@ -26,5 +26,14 @@ def load_model(files: ModelFiles) -> Predictor:
             code=error.code,
             hint=error.hint,
         ) from None
-    loaded: Predictor = flavour.load(files)
+    try:
+        loaded: Predictor = flavour.load(files)
+    except SystemExit as error:  # of a script that was not written to be imported
+        raise Invalid(
+            f"{files.name} version {files.version} does not load: its code ends the process (SystemExit: {error})",
+            code="serving.model_does_not_load",
+            hint="let its modules only define what they hold, and register it again",
+            model=files.name,
+            version=files.version,
+        ) from error
     return loaded

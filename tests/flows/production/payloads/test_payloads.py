@@ -29,7 +29,8 @@ from penstock.flows.production.payloads.tidying import tidy
 from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
-from penstock.processes.serve import ServeOptions, ServeProcess
+from penstock.processes.serve import ServeProcess
+from penstock.processes.serve_options import ServeOptions
 from penstock.serving.prediction_id import PredictionId, parse_prediction_id
 from penstock.serving.predictions import decode_columns, list_predictions
 from penstock.serving.recorder import Exchange, Label

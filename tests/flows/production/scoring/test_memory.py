@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from flows.production.scoring.bench import Bench, bench
+from patience import PATIENCE_S
 from serving.fixtures import released_root
 
 __all__ = ["bench", "released_root"]
@@ -41,7 +42,11 @@ score_batch(open_workspace(root), Request("late/1", sys.argv[1], sys.argv[2], ro
 def peak_mb(code: str, *argv: object) -> float:
     """Return the most memory that a process of its own had."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, argv)], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code, *map(str, argv)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     return int(done.stdout.split()[-1]) / 1024
 

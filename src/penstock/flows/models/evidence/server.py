@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 
 from penstock.base.errors import Unavailable
+from penstock.base.process import guarded
 from penstock.base.web.calls import WebConnection
 from penstock.flows.models.folders import store_model
 from penstock.project.places import Places
@@ -57,9 +58,10 @@ def serve_apart(folder: Path, bodies: Sequence[bytes], ready_s: float) -> Served
                 start_new_session=True,
             )
         try:
-            url = _wait(process, log, began + ready_s)
-            took_s = time.monotonic() - began
-            return _ask(url, bodies, took_s, process.pid)
+            with guarded(process.pid):
+                url = _wait(process, log, began + ready_s)
+                took_s = time.monotonic() - began
+                return _ask(url, bodies, took_s, process.pid)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ import cmath
 import itertools
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from penstock.base.store.database import Database
 from penstock.base.threads import behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.joining import join_labels, join_waiting
-from penstock.flows.production.live.room import MAX_BYTES, Room, size_of, size_of_prediction
+from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of, size_of_prediction
 from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.monitoring.refusals import Refusal, add_refusals
@@ -93,7 +94,7 @@ class LiveRecorder:
         self._windows = Accumulating(worker, self._sequence, UNWRITTEN_MAX)
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._bad = threading.Event()
+        self._bad, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-recorder", daemon=True)
         self._thread.start()
 
@@ -111,10 +112,13 @@ class LiveRecorder:
         size_bytes = size_of(observation)
         if self._room.take(size_bytes):
             self._queue.append((observation, size_bytes))
+            if self._room.is_crowded:
+                self._wake.set()
         else:
             self._room.miss(self._key(observation), has_failed=observation.error is not None)
-        if _is_bad(observation):
+        if not self._bad.is_set() and _is_bad(observation):
             self._bad.set()
+            self._wake.set()
 
     def refuse(self, endpoint: str, code: str) -> None:
         """Count a request that was refused for a mistake of who asked."""
@@ -131,7 +135,7 @@ class LiveRecorder:
     def close(self) -> None:
         """Write what waits and stop."""
         self._stop.set()
-        self._bad.set()
+        self._wake.set()
         self._thread.join()
         try:
             self.flush()
@@ -142,16 +146,9 @@ class LiveRecorder:
     def _run(self) -> None:
         early, is_waiting = 0, False
         while True:
-            pause_s = 0.0
-            if early >= EARLY_MAX:
-                pause_s, early = self._interval_s(), 0
-            elif self._bad.wait(self._interval_s()):
-                pause_s, early = PROMPT_S, early + 1
-            else:
-                early = 0
-            if self._stop.wait(pause_s):
+            early = self._await_flush(early)
+            if self._stop.is_set():
                 break
-            self._bad.clear()
             try:
                 with behind_others():
                     self.flush()
@@ -165,6 +162,35 @@ class LiveRecorder:
                 if is_waiting:
                     logger.info("monitoring data wait for the store: no longer, what waited is written")
                 is_waiting = False
+
+    def _await_flush(self, early: int) -> int:
+        """Wait until it is time for a flush, and condense meanwhile what takes much room.
+
+        Args:
+            early: how many flushes in a row came before their time.
+
+        Returns: the same number after the flush that is to come.
+        """
+        due_s = time.monotonic() + self._interval_s()
+        while not self._stop.is_set():
+            self._wake.wait(max(0.0, due_s - time.monotonic()))
+            self._wake.clear()
+            if self._room.is_crowded:
+                self._condense()
+            if self._bad.is_set() and early < EARLY_MAX:
+                self._stop.wait(PROMPT_S)
+                self._bad.clear()
+                return early + 1
+            if time.monotonic() >= due_s:
+                self._bad.clear()
+                return 0
+        return early
+
+    def _condense(self) -> None:
+        """Turn what came into what is known of its windows, without writing it."""
+        with behind_others(), self._lock:
+            self._drain()
+            self._summarise_open()
 
     def _interval_s(self) -> float:
         """Return the time between flushes: the shortest that is asked for."""
@@ -209,21 +235,22 @@ class LiveRecorder:
         """
         while self._open:
             key, found = self._open.popitem()
-            observations = found.exchanges
-            if self._payloads is not None:
-                self._payloads.take(observations, self._monitors)
-            edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
-            try:
-                self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))
-            except Exception:
-                logger.exception(
-                    "of %d requests to %s only the counts are kept", len(observations), key.endpoint
-                )
-                for one in observations:
-                    self._room.miss(key, has_failed=one.error is not None)
-            self._room.give_back(found.size_bytes)
+            for portion, size_bytes in portions_of(found.exchanges, found.size_bytes):
+                self._summarise(key, portion)
+                self._room.give_back(size_bytes)
         for key, missed in self._room.missed().items():
             self._windows.add(summarise_missed(key, missed, self._monitor(key.endpoint)))
+
+    def _summarise(self, key: WindowKey, observations: Sequence[Exchange]) -> None:
+        if self._payloads is not None:
+            self._payloads.take(observations, self._monitors)
+        edges = self._edges.get(Served(key.endpoint, key.revision, key.version))
+        try:
+            self._windows.add(summarise(key, observations, self._monitor(key.endpoint), edges))
+        except Exception:
+            logger.exception("of %d requests to %s only the counts are kept", len(observations), key.endpoint)
+            for one in observations:
+                self._room.miss(key, has_failed=one.error is not None)
 
     def _forget_predictions(self) -> None:
         """Give the room of predictions back that were written."""
@@ -233,6 +260,7 @@ class LiveRecorder:
 
     def _drain(self) -> None:
         """Move what was queued to the open windows and to the predictions that are to be written."""
+        self._room.note_condensed()
         keys: dict[tuple[object, ...], WindowKey] = {}
         came: dict[WindowKey, list[Exchange]] = {}
         for _ in range(len(self._queue)):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from penstock.serving.recorder import Exchange, RecorderState
 MAX_BYTES = 256 * 1024 * 1024
 OF_AN_EXCHANGE, OF_A_COLUMN, OF_A_TEXT, OF_A_PREDICTION = 700, 200, 60, 500
 """What Python takes beside the values, about, in bytes."""
+CONDENSED_BYTES, PORTION_BYTES = 32 * 1024 * 1024, 16 * 1024 * 1024
+"""What came is summarised once it takes this much, and so much of it at a time: the rows of a portion are copied."""
 LOOKED_AT = 100
 """Texts of a column whose length is looked at; the others count as the same."""
 
@@ -37,7 +40,7 @@ class Room:
     """Counts bytes up to a bound. Thread-safe."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._used_bytes = max_bytes, 0
+        self._max_bytes, self._used_bytes, self._fresh_bytes = max_bytes, 0, 0
         self._missed: dict[WindowKey, Missed] = {}
         self._dropped: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -56,7 +59,18 @@ class Room:
             if self._used_bytes + size_bytes > self._max_bytes:
                 return False
             self._used_bytes += size_bytes
+            self._fresh_bytes += size_bytes
             return True
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether much was taken since the last `note_condensed`."""
+        return self._fresh_bytes > CONDENSED_BYTES
+
+    def note_condensed(self) -> None:
+        """Note that what took room so far has been summarised, or is about to be."""
+        with self._lock:
+            self._fresh_bytes = 0
 
     def give_back(self, size_bytes: int) -> None:
         """Give room back."""
@@ -82,6 +96,27 @@ class Room:
 def size_of(one: Exchange) -> int:
     """Return about how many bytes an exchange takes; 0.1 us a column of numbers."""
     return OF_AN_EXCHANGE + _size_of_columns(one.inputs) + _size_of_columns(one.outputs)
+
+
+def portions_of(exchanges: list[Exchange], size_bytes: int) -> Iterator[tuple[list[Exchange], int]]:
+    """Take exchanges out of a list, in their order, about `PORTION_BYTES` at a time; each comes with what it takes.
+
+    Args:
+        size_bytes: what all of them take.
+    """
+    if size_bytes <= PORTION_BYTES:
+        yield exchanges, size_bytes
+        return
+    waiting = deque((one, size_of(one)) for one in exchanges)
+    exchanges.clear()
+    while waiting:
+        portion: list[Exchange] = []
+        taken_bytes = 0
+        while waiting and (not portion or taken_bytes + waiting[0][1] <= PORTION_BYTES):
+            one, its_bytes = waiting.popleft()
+            portion.append(one)
+            taken_bytes += its_bytes
+        yield portion, taken_bytes
 
 
 def size_of_prediction(one: Prediction) -> int:

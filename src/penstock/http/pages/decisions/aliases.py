@@ -14,6 +14,7 @@ from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move
 from penstock.flows.models.evidence.approving import decide_approval
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
 from penstock.http.subjects import named_version
@@ -64,7 +65,7 @@ class AliasPages:
         return plan_promotion(self._project, found.version.ref, alias)
 
     def _preview(self, request: Request) -> Response:
-        plan = self._plan(request, request.query_params.get("alias", "").strip() or CHAMPION)
+        plan = self._plan(request, query_of(request)["alias"] or CHAMPION)
         model = plan.version.model
         with self._project.database.read() as connection:
             before = None

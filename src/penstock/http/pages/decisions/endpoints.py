@@ -12,6 +12,7 @@ from penstock.flows.production.traffic.promoting import plan_promotion_of_canary
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
+from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
 from penstock.project.project import Project
@@ -48,7 +49,7 @@ class DecisionPages:
 
     def _preview(self, request: Request, verb: str) -> Response:
         self._require_admin(request)
-        to = request.query_params.get("to", "") if verb == "rollback" else ""
+        to = query_of(request)["to"] if verb == "rollback" else ""
         plan = self._plan(request, verb, to)
         with self._project.database.read() as connection:
             changes = preview_changes(connection, plan)

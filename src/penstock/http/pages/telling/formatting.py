@@ -16,6 +16,25 @@ SKEW_MS = 60_000
 """So far may the clocks of two machines be apart."""
 DAY_S = 86_400
 NAME_LENGTH = 40
+_OPENING = frozenset(
+    [
+        "a",
+        "an",
+        "all",
+        "every",
+        "it",
+        "no",
+        "nothing",
+        "nobody",
+        "one",
+        "only",
+        "some",
+        "that",
+        "the",
+        "there",
+        "this",
+    ]
+)
 ID_LENGTH = 8
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Characters that show nothing, or turn the text around them: in a name they can only deceive."""
@@ -181,6 +200,18 @@ def cut(text: str, length: int = NAME_LENGTH) -> str:
         return text
     end = (length - 1) // 2
     return f"{text[: length - 1 - end]}…{text[-end:]}"
+
+
+def sentence(text: str) -> str:
+    """Render what an error says as a sentence of a page; a name that it begins with stays as it is.
+
+    Example:
+        >>> sentence("there is no run 7"), sentence("late/9 was deleted.")
+        ('There is no run 7.', 'late/9 was deleted.')
+    """
+    first = text.partition(" ")[0]
+    begun = f"{text[:1].upper()}{text[1:]}" if first in _OPENING else text
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."
 
 
 def short_id(text: str) -> str:

@@ -87,6 +87,7 @@ GOOD_VERBS = ("passed", "promoted", "advanced")
 WORDS = {
     "alert.failed": "alert could not be sent",
     "alert.resolved": "alert over",
+    "ci.accepted": "settings accepted",
     "ci.held": "release held",
     "endpoint.canary": "canary share changed",
     "endpoint.deployed": "deployed",

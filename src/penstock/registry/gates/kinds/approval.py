@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 
@@ -33,4 +34,9 @@ def check_approval(gate: ApprovalGate, evidence: Evidence) -> Outcome:
     )
 
 
-GATE = Gate(settings=ApprovalGate, check=check_approval, title=lambda gate: gate.told)
+GATE = Gate(
+    settings=ApprovalGate,
+    check=check_approval,
+    title=lambda gate: gate.told,
+    weighed=weigh(people="lower", of="any"),
+)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import msgspec
 import numpy as np
 
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import paired_bootstrap
 
@@ -84,4 +85,5 @@ GATE = Gate(
     check=check_baseline,
     title=lambda gate: gate.metric,
     tables=lambda gate: (gate.train,) if gate.train else (),
+    weighed=weigh(metric="any", min_gain="lower", train="any", alpha="higher", min_rows="lower"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 
 
@@ -84,4 +85,9 @@ def calibration_error(labels: Floats, scores: Floats, bins: int) -> tuple[float,
     return error, told
 
 
-GATE = Gate(settings=CalibrationGate, check=check_calibration, title=lambda gate: "calibration")
+GATE = Gate(
+    settings=CalibrationGate,
+    check=check_calibration,
+    title=lambda gate: "calibration",
+    weighed=weigh(max_error="higher", max_brier="higher", bins="lower", min_rows="lower"),
+)

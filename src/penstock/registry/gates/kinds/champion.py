@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from penstock.base.numbers import counted
 from penstock.registry.entities import CheckStatus
+from penstock.registry.gates.asking import Weighed
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.paired import PairedTest, delong, holm, mcnemar, paired_means
 from penstock.stats.significance import PairedDifference, losses, paired_bootstrap
@@ -266,9 +267,25 @@ def _written(gate: ChampionGate) -> dict[str, Any]:
     return {key: value for key, value in written.items() if key not in CAME_LATER or value != CAME_LATER[key]}
 
 
+def _weighed(gate: ChampionGate) -> dict[str, Weighed]:
+    """Return what can ask for less: `alpha` is an error of letting through, but of refusing where the mode is `not_worse`."""
+    is_refusing = gate.mode == "not_worse"
+    return {
+        "metric": Weighed(gate.metrics, "fewer"),
+        "mode": Weighed(gate.mode or "non_inferior", {"non_inferior": 0, "not_worse": 1}),
+        "max_drop": Weighed(gate.allowed, "higher"),
+        "alpha": Weighed(gate.alpha, "lower" if is_refusing else "higher"),
+        "group": Weighed(gate.group, "any"),
+        "min_rows": Weighed(gate.min_rows, "lower"),
+        "min_of_class": Weighed(gate.min_of_class, "lower"),
+        "min_groups": Weighed(gate.min_groups, "lower"),
+    }
+
+
 GATE = Gate(
     settings=ChampionGate,
     check=check_champion,
     title=lambda gate: ", ".join(gate.metrics),
     written=_written,
+    weighed=_weighed,
 )

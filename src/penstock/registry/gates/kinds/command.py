@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
 from penstock.base.process import with_own_programs
+from penstock.registry.gates.asking import weigh
+from penstock.registry.gates.begun import begun, without_key
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 KEPT_LINES = 20
-SECRET = "PENSTOCK_SIGNING_KEY"
 
 
 class CommandGate(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,25 +35,14 @@ class CommandGate(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_command(gate: CommandGate, evidence: Evidence) -> Outcome:
     """Run the command; another exit code than 0 fails, and one that takes too long is an error."""
-    process = subprocess.Popen(
-        with_own_programs(["/usr/bin/env", "-u", SECRET, "/bin/sh", "-c", gate.run]),
-        cwd=evidence.root,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-        errors="replace",
-    )
-    try:
-        output, _ = process.communicate(timeout=gate.timeout_s)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        return Outcome("error", f"`{gate.run}` took longer than {gate.timeout_s:g} s", expected="exit code 0")
-    except BaseException:
-        _end(process)
-        raise
-    lines = output.strip().splitlines()[-KEPT_LINES:]
+    command = with_own_programs(without_key(evidence.root, ["/bin/sh", "-c", gate.run]))
+    with begun(evidence, f"gate {gate.run[:80]}", command, subprocess.PIPE) as process:
+        try:
+            output, _ = process.communicate(timeout=gate.timeout_s)
+        except subprocess.TimeoutExpired:
+            told = f"`{gate.run}` took longer than {gate.timeout_s:g} s"
+            return Outcome("error", told, expected="exit code 0")
+    lines = output.decode("utf-8", "replace").strip().splitlines()[-KEPT_LINES:]
     said = _said(lines[-1] if lines else "")
     code = process.returncode
     sentence = f"`{gate.run}` ended with {code}"
@@ -72,12 +59,6 @@ def check_command(gate: CommandGate, evidence: Evidence) -> Outcome:
     )
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 def _said(line: str) -> Mapping[str, Any]:
     try:
         found = msgspec.json.decode(line)
@@ -91,4 +72,5 @@ GATE = Gate(
     check=check_command,
     title=lambda gate: gate.run[:80],
     files=lambda gate: gate.files,
+    weighed=weigh(run="any"),
 )

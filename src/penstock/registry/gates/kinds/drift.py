@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 from penstock.registry.gates.distributions import choose_columns, compare, judge
 
@@ -53,5 +54,11 @@ def _tables(gate: DriftGate) -> tuple[str, ...]:
 
 
 GATE = Gate(
-    settings=DriftGate, check=check_drift, title=lambda gate: gate.table or "held-out", tables=_tables
+    settings=DriftGate,
+    check=check_drift,
+    title=lambda gate: gate.table or "held-out",
+    tables=_tables,
+    weighed=weigh(
+        psi_max="higher", table="any", reference="any", columns="fewer", ignore="more", min_rows="lower"
+    ),
 )

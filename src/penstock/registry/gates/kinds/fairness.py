@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 
 Metric = Literal["demographic_parity", "equalized_odds", "equal_opportunity"]
@@ -171,4 +172,12 @@ GATE = Gate(
     settings=FairnessGate,
     check=check_fairness,
     title=lambda gate: f"{gate.metric} by {', '.join(gate.columns)}",
+    weighed=weigh(
+        columns="fewer",
+        metric="any",
+        max_difference="higher",
+        min_ratio="lower",
+        threshold="any",
+        min_rows="higher",
+    ),
 )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.errors import Invalid
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
 from penstock.stats.significance import score
 
@@ -132,4 +133,5 @@ GATE = Gate(
     check=check_leakage,
     title=lambda gate: "held-out rows",
     tables=lambda gate: (gate.train,) if gate.train else (),
+    weighed=weigh(train="any", max_overlap="higher", max_auc="higher", time="any", columns="any"),
 )

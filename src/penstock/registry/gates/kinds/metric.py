@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 UNNAMED = "is not known: penstock.yaml names no `metrics:` file under `model:`"
@@ -47,4 +48,9 @@ def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
     return Outcome("pass" if inside else "fail", sentence, observed, limits, evidence=kept)
 
 
-GATE = Gate(settings=MetricGate, check=check_metric, title=lambda gate: gate.name)
+GATE = Gate(
+    settings=MetricGate,
+    check=check_metric,
+    title=lambda gate: gate.name,
+    weighed=weigh(name="any", min="lower", max="higher"),
+)

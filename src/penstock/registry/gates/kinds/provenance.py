@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 WHAT = ("commit", "clean tree", "lock", "stage", "data")
@@ -38,4 +39,9 @@ def check_provenance(gate: ProvenanceGate, evidence: Evidence) -> Outcome:
     )
 
 
-GATE = Gate(settings=ProvenanceGate, check=check_provenance, title=lambda gate: "origin")
+GATE = Gate(
+    settings=ProvenanceGate,
+    check=check_provenance,
+    title=lambda gate: "origin",
+    weighed=weigh(require="fewer"),
+)

@@ -5,12 +5,9 @@ A test finds the model folder in the environment variable `PENSTOCK_MODEL`, and 
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
 
@@ -18,7 +15,8 @@ import msgspec
 
 from penstock.base.numbers import counted
 from penstock.base.process import with_own_programs
-from penstock.registry.gates.apart import WITHOUT_KEY
+from penstock.registry.gates.asking import weigh
+from penstock.registry.gates.begun import begun, without_key
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 FILE = "pytest-junit.xml"
@@ -60,7 +58,6 @@ def check_pytest(gate: PytestGate, evidence: Evidence) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / FILE
         command = [
-            *WITHOUT_KEY,
             f"{MODEL}={model.folder}",
             sys.executable,
             "-m",
@@ -71,24 +68,13 @@ def check_pytest(gate: PytestGate, evidence: Evidence) -> Outcome:
             f"--junitxml={report}",
             *gate.tests,
         ]
-        process = subprocess.Popen(
-            with_own_programs(command),
-            cwd=evidence.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=gate.timeout_s)
-        except subprocess.TimeoutExpired:
-            return Outcome("error", f"the tests took longer than {gate.timeout_s:g} s", expected="all pass")
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        program = with_own_programs(without_key(evidence.root, command))
+        with begun(evidence, f"gate {' '.join(gate.tests)[:80]}", program, subprocess.PIPE) as process:
+            try:
+                output, _ = process.communicate(timeout=gate.timeout_s)
+            except subprocess.TimeoutExpired:
+                told = f"the tests took longer than {gate.timeout_s:g} s"
+                return Outcome("error", told, expected="all pass")
         lines = output.decode("utf-8", "replace").strip().splitlines()[-KEPT:]
         if process.returncode not in RAN or not report.is_file():
             last = lines[-1] if lines else ""
@@ -139,4 +125,5 @@ GATE = Gate(
     title=lambda gate: ", ".join(gate.tests)[:80],
     files=lambda gate: (*gate.tests, *gate.files),
     beside=_beside,
+    weighed=weigh(tests="fewer", min_tests="lower"),
 )

@@ -15,6 +15,7 @@ import msgspec
 from penstock.base.errors import Invalid
 from penstock.registry.entities import CheckStatus
 from penstock.registry.gates.apart import Ended, run_apart, task_of
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 KEPT_LINES = 20
@@ -134,4 +135,5 @@ GATE = Gate(
     written=_written,
     files=lambda gate: (gate.file, *gate.files),
     short=lambda text: PythonGate(check=text),
+    weighed=weigh(check="any", settings="any"),
 )

@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 
@@ -60,4 +61,5 @@ GATE = Gate(
     settings=ReproducibilityGate,
     check=check_reproducibility,
     title=lambda gate: f"{gate.metric} of {counted(gate.runs, 'run')}",
+    weighed=weigh(metric="any", max_spread="higher", runs="lower"),
 )

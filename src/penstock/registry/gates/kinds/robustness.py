@@ -10,6 +10,7 @@ import numpy as np
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 if TYPE_CHECKING:
@@ -115,4 +116,11 @@ def _nothing(frame: pl.DataFrame, name: str) -> pl.Expr:
     return pl.lit(None, dtype=frame[name].dtype).alias(name)
 
 
-GATE = Gate(settings=RobustnessGate, check=check_robustness, title=lambda gate: f"noise {gate.noise:g}")
+GATE = Gate(
+    settings=RobustnessGate,
+    check=check_robustness,
+    title=lambda gate: f"noise {gate.noise:g}",
+    weighed=weigh(
+        noise="lower", max_changed="higher", tolerance="higher", rows="lower", missing={True: 0, False: 1}
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 MAX_FINDINGS = 20
@@ -47,4 +48,5 @@ GATE = Gate(
     title=lambda gate: gate.table,
     tables=lambda gate: (gate.table,),
     files=lambda gate: (gate.schema,),
+    weighed=weigh(table="any", schema="any"),
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import LOWER_IS_BETTER, METRICS
 
@@ -153,5 +154,15 @@ def _parts(gate: SlicesGate, evidence: Evidence) -> dict[str, Any]:
 
 
 GATE = Gate(
-    settings=SlicesGate, check=check_slices, title=lambda gate: f"{gate.metric} by {', '.join(gate.columns)}"
+    settings=SlicesGate,
+    check=check_slices,
+    title=lambda gate: f"{gate.metric} by {', '.join(gate.columns)}",
+    weighed=weigh(
+        columns="fewer",
+        metric="any",
+        max_drop="higher",
+        max_champion_drop="higher",
+        min_rows="any",
+        alpha="lower",
+    ),
 )

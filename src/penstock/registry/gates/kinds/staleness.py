@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from penstock.base.errors import Invalid
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 if TYPE_CHECKING:
@@ -91,4 +92,5 @@ GATE = Gate(
     check=check_staleness,
     title=lambda gate: gate.time or "data",
     tables=lambda gate: (gate.table,) if gate.table else (),
+    weighed=weigh(max_days="higher", time="any", table="any"),
 )

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome, told_of_broken
 
 
@@ -62,4 +63,11 @@ def check_infrastructure(gate: InfrastructureGate, evidence: Evidence) -> Outcom
     )
 
 
-GATE = Gate(settings=InfrastructureGate, check=check_infrastructure, title=lambda gate: "a real server")
+GATE = Gate(
+    settings=InfrastructureGate,
+    check=check_infrastructure,
+    title=lambda gate: "a real server",
+    weighed=weigh(
+        ready_s="higher", requests="lower", p95_ms="higher", max_memory_mb="higher", max_error_ratio="higher"
+    ),
+)

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome, Subject
 
 if TYPE_CHECKING:
@@ -94,4 +95,9 @@ def _rows(frame: pl.DataFrame, start: int, count: int) -> pl.DataFrame:
     return frame[[(start + index) % frame.height for index in range(count)]]
 
 
-GATE = Gate(settings=LatencyGate, check=check_latency, title=lambda gate: "latency")
+GATE = Gate(
+    settings=LatencyGate,
+    check=check_latency,
+    title=lambda gate: "latency",
+    weighed=weigh(p50_ms="higher", p95_ms="higher", p99_ms="higher", max_ratio="higher"),
+)

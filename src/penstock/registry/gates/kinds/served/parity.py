@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 
@@ -72,4 +73,9 @@ def _different(one: Any, other: Any, gate: ParityGate, rows: int) -> tuple[Any, 
     return ~same.reshape(rows, -1).all(axis=1), largest
 
 
-GATE = Gate(settings=ParityGate, check=check_parity, title=lambda gate: f"{counted(gate.rows, 'row')}")
+GATE = Gate(
+    settings=ParityGate,
+    check=check_parity,
+    title=lambda gate: f"{counted(gate.rows, 'row')}",
+    weighed=weigh(rows="lower", rtol="higher", atol="higher"),
+)

@@ -13,6 +13,7 @@ import numpy as np
 
 from penstock.base.errors import PenstockError
 from penstock.base.numbers import counted
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import (
     Evidence,
     Gate,
@@ -209,4 +210,19 @@ def _limits(gate: ReplayGate) -> list[str]:
     return words
 
 
-GATE = Gate(settings=ReplayGate, check=check_replay, title=lambda gate: gate.endpoint or "its endpoint")
+GATE = Gate(
+    settings=ReplayGate,
+    check=check_replay,
+    title=lambda gate: gate.endpoint or "its endpoint",
+    weighed=weigh(
+        endpoint="any",
+        requests="lower",
+        min_requests="lower",
+        output="any",
+        tolerance="higher",
+        max_changed_ratio="higher",
+        max_error_ratio="higher",
+        p95_ms="higher",
+        alpha="higher",
+    ),
+)

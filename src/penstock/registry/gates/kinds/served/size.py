@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
 MEGABYTE = 1_000_000
@@ -41,4 +42,9 @@ def check_size(gate: SizeGate, evidence: Evidence) -> Outcome:
     )
 
 
-GATE = Gate(settings=SizeGate, check=check_size, title=lambda gate: "size")
+GATE = Gate(
+    settings=SizeGate,
+    check=check_size,
+    title=lambda gate: "size",
+    weighed=weigh(max_mb="higher", max_ratio="higher"),
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 from penstock.registry.gates.distributions import choose_columns, compare, judge
 
@@ -61,4 +62,12 @@ GATE = Gate(
     check=check_skew,
     title=lambda gate: gate.endpoint or "served",
     tables=lambda gate: (gate.reference,) if gate.reference is not None else (),
+    weighed=weigh(
+        psi_max="higher",
+        endpoint="any",
+        min_requests="lower",
+        reference="any",
+        columns="fewer",
+        ignore="more",
+    ),
 )

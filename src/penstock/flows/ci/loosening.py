@@ -1,0 +1,62 @@
+"""What a commit lets out that the settings before it did not: of penstock.yaml, beside its gates (`registry/gates/loosening`).
+
+Which settings were before: those of the commit with which a version went live, or that a person accepted since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.base.errors import PenstockError
+from penstock.base.git import Git
+from penstock.base.settings import parse_settings
+from penstock.project.places import SETTINGS_FILE
+from penstock.project.settings import ProjectSettings
+
+DEPLOYS = ("none", "promote", "rollout", "full")
+"""What `ci.deploy` may say, from what lets nothing out to what lets out at once."""
+
+
+def settings_at(git: Git, commit: str | None) -> ProjectSettings | None:
+    """Return what penstock.yaml said at a commit; None where git does not know it, it has none, or it cannot be read."""
+    if not commit:
+        return None
+    try:
+        text = git.show(commit, f"./{SETTINGS_FILE}").decode("utf-8")
+        return parse_settings(text, ProjectSettings, f"{SETTINGS_FILE} of {commit[:10]}")
+    except (PenstockError, UnicodeDecodeError):
+        return None
+
+
+def list_loosened(before: ProjectSettings, after: ProjectSettings) -> tuple[str, ...]:
+    """Return, in words, what settings let out that earlier ones did not."""
+    return tuple(_loosened(before, after))
+
+
+def _loosened(before: ProjectSettings, after: ProjectSettings) -> Iterator[str]:
+    if DEPLOYS.index(after.ci.deploy) > DEPLOYS.index(before.ci.deploy):
+        yield f"ci.deploy was raised: {before.ci.deploy} → {after.ci.deploy}"
+    if before.ci.tests is not None and after.ci.tests != before.ci.tests:
+        now = (
+            f"are others now: `{before.ci.tests}` → `{after.ci.tests}`" if after.ci.tests else "were removed"
+        )
+        yield f"ci.tests {now}"
+    known = {_key(text) for text in before.trusted_keys}
+    added = [_key(text) for text in after.trusted_keys if _key(text) not in known]
+    if added:
+        yield f"{'a key is' if len(added) == 1 else 'keys are'} trusted that {'was' if len(added) == 1 else 'were'} not: {', '.join(added)}"
+    unprotected = [name for name in before.protected_aliases if name not in after.protected_aliases]
+    if unprotected:
+        yield f"no longer protected: {', '.join(unprotected)}"
+    for name, endpoint in after.endpoints.items():
+        was = before.endpoints.get(name)
+        if was is None or after.ci.deploy != "rollout":
+            continue
+        first, now_first = was.rollout.steps[0], endpoint.rollout.steps[0]
+        if now_first > first:
+            yield f"the first share of {name} was raised: {first:g} % → {now_first:g} %"
+
+
+def _key(text: str) -> str:
+    """Return a trusted key without the note that may follow it."""
+    return text.split(maxsplit=1)[0]

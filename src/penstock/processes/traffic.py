@@ -1,0 +1,27 @@
+"""What a policy says of an endpoint's traffic, in the words of the data plane and of the engine."""
+
+from __future__ import annotations
+
+from penstock.monitoring.settings import TrafficSettings
+from penstock.serving.engine.options import EndpointLimits
+from penstock.serving.traffic import Rule, text_of
+
+
+def rules_of(traffic: TrafficSettings) -> tuple[Rule, ...]:
+    """Return a policy's rules as the data plane knows them."""
+    return tuple(
+        Rule(
+            name=one.header.lower() if one.header is not None else str(one.parameter),
+            is_header=one.header is not None,
+            values=frozenset(text_of(value) for value in one.values),
+            version=one.version,
+        )
+        for one in traffic.rules
+    )
+
+
+def limits_of(traffic: TrafficSettings, timeout_s: float) -> EndpointLimits:
+    """Return what a policy lets an endpoint take; `timeout_s` is for those that do not say."""
+    return EndpointLimits(
+        timeout_s=traffic.timeout_s or timeout_s, backlog=traffic.backlog, weight=traffic.weight
+    )

@@ -1,0 +1,48 @@
+"""What settings of penstock.yaml let out that those before did not."""
+
+from __future__ import annotations
+
+from penstock.base.settings import parse_settings
+from penstock.flows.ci.loosening import list_loosened, settings_at
+from penstock.project.settings import ProjectSettings
+from projects import Sample
+
+KEYS = [f"ed25519:{letter * 43}=" for letter in "AB"]
+
+
+def _settings(text: str) -> ProjectSettings:
+    return parse_settings(f"project: sample\n{text}", ProjectSettings, "penstock.yaml")
+
+
+def test_what_lets_more_out_is_told_and_what_does_not_is_not() -> None:
+    endpoint = "endpoints: {delay: {model: late, rollout: {steps: [%s, 100]}}}\n"
+    for before, after, told in (
+        ("", "ci: {deploy: promote}", ("ci.deploy was raised: none → promote",)),
+        ("ci: {deploy: rollout}", "ci: {deploy: full}", ("ci.deploy was raised: rollout → full",)),
+        ("ci: {deploy: full}", "ci: {deploy: rollout}", ()),
+        ("", "ci: {tests: pytest}", ()),
+        ("ci: {tests: pytest}", "", ("ci.tests were removed",)),
+        ("ci: {tests: pytest}", "ci: {tests: 'true'}", ("ci.tests are others now: `pytest` → `true`",)),
+        (f"trusted_keys: ['{KEYS[0]} ada']", f"trusted_keys: ['{KEYS[0]} bob']", ()),
+        (f"trusted_keys: {KEYS}", f"trusted_keys: ['{KEYS[1]}']", ()),
+        (
+            f"trusted_keys: ['{KEYS[0]}']",
+            f"trusted_keys: ['{KEYS[1]}']",
+            (f"a key is trusted that was not: {KEYS[1]}",),
+        ),
+        ("", "protected_aliases: [other]", ("no longer protected: champion",)),
+        (
+            f"{endpoint % 5}ci: {{deploy: rollout}}",
+            f"{endpoint % 50}ci: {{deploy: rollout}}",
+            ("the first share of delay was raised: 5 % → 50 %",),
+        ),
+        (f"{endpoint % 50}ci: {{deploy: rollout}}", f"{endpoint % 5}ci: {{deploy: rollout}}", ()),
+    ):
+        assert list_loosened(_settings(before), _settings(after)) == told, (before, after)
+
+
+def test_settings_of_a_commit_that_git_does_not_know_are_none(sample: Sample) -> None:
+    known = settings_at(sample.git, sample.git.head())
+    assert known is not None and known.model is not None
+    for commit in (None, "", "0" * 40, "HEAD~500"):
+        assert settings_at(sample.git, commit) is None

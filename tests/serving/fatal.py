@@ -1,0 +1,63 @@
+"""Models that misbehave: one ends its process, the other answers what no model should."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LARGE = 1e6
+
+
+class Fatal:
+    """Sums rows. With the path of a file it ends its process, when it is loaded and the file is there, or for a large number."""
+
+    def __init__(self, told_by: str = "") -> None:
+        self.told_by = told_by
+
+    def save(self, folder: Path) -> None:
+        """Write it."""
+        (folder / "told_by").write_text(self.told_by)
+
+    def load(self, folder: Path) -> None:
+        """Read it, or end."""
+        self.told_by = (folder / "told_by").read_text()
+        if self.told_by and Path(self.told_by).exists():
+            if Path(self.told_by).name == "asks":
+                raise SystemExit(3)
+            os._exit(3)
+
+    def predict(self, rows: Any) -> Any:
+        """Return the sums, or end."""
+        if self.told_by and np.max(rows) > LARGE:
+            os._exit(3)
+        return np.asarray(rows).sum(axis=1)
+
+
+class Odd:
+    """Answers rows of its first number: a sum for 0, and otherwise something odd."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return it."""
+        values = np.asarray(rows)
+        count, total = len(values), values.sum(axis=1)
+        answers: dict[int, Any] = {
+            1: [*total, 0.0],
+            2: total * np.nan,
+            3: [{"a": 1}] * count,
+            4: None,
+            5: ["text"] * count,
+            6: total * 1j,
+            7: total[:, None] @ total[None, :],
+            8: total * np.inf,
+            9: {"other": total},
+            10: iter(total),
+        }
+        kind = int(values[0, 0])
+        if kind == len(answers) + 1:
+            raise MemoryError
+        if kind == len(answers) + 2:
+            raise SystemExit(3)
+        return answers.get(kind, total)
