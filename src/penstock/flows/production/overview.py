@@ -14,7 +14,7 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.deciding import calls_for_rollback
+from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe

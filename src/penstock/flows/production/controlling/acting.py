@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Conflict, PenstockError, Unavailable
 from penstock.base.store.events import record_event
 from penstock.flows.models.proving import VerdictRule
-from penstock.flows.production.deciding import (
+from penstock.flows.production.controlling.deciding import (
     FAILED,
     Advance,
     Decision,
