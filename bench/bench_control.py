@@ -27,11 +27,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from flows.production.endpoints import World  # noqa: E402
 from penstock.base.clock import now_ms  # noqa: E402
-from penstock.flows.production.responding import Controller  # noqa: E402
+from penstock.flows.production.controlling.responding import Controller  # noqa: E402
 from penstock.monitoring.compaction import find_bundles, merge_bundle  # noqa: E402
 from penstock.monitoring.latency import LatencyHistogram  # noqa: E402
 from penstock.monitoring.profile import Profile  # noqa: E402
-from penstock.monitoring.quality import Quality  # noqa: E402
+from penstock.monitoring.quality.measures import Quality  # noqa: E402
 from penstock.monitoring.windows import (  # noqa: E402
     Partial,
     Window,

@@ -40,7 +40,7 @@ from penstock.monitoring.guardrails.limits import QualityLimit
 from penstock.monitoring.guardrails.quality import judge_against_rival
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import NumberColumn, Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import DriftLimit, ErrorsLimit, LatencyLimit
 from penstock.monitoring.variation import reference_profile
 from penstock.monitoring.windows import Window, WindowKey

@@ -43,7 +43,7 @@ from penstock.flows.production.deploying import plan_deployment  # noqa: E402
 from penstock.flows.production.revising import apply_deployment  # noqa: E402
 from penstock.monitoring.latency import LatencyHistogram  # noqa: E402
 from penstock.monitoring.profile import Profile  # noqa: E402
-from penstock.monitoring.quality import Quality  # noqa: E402
+from penstock.monitoring.quality.measures import Quality  # noqa: E402
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials  # noqa: E402
 from penstock.project.project import Project  # noqa: E402
 from penstock.registry.versions import add_version, get_version  # noqa: E402

@@ -11,7 +11,7 @@ from alembic.config import Config
 
 from penstock.base.store.database import connect
 from penstock.base.store.migrate import MIGRATIONS, run_migrations, upgrade
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.registry.versions import list_versions_of_input
 
 

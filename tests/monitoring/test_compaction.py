@@ -9,7 +9,7 @@ from penstock.base.store.database import Database
 from penstock.monitoring.compaction import DAY_S, HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, list_windows, windows
 
 NOW_S = 100 * DAY_S

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penstock.monitoring.labels import fits, misfit, score
+from penstock.monitoring.quality.labels import fits, misfit, score
 
 CLASSIFIER = {"prediction": np.array([0, 1]), "probability": np.array([0.1, 0.9])}
 REGRESSOR = {"prediction": np.array([0.5, 1.5])}

@@ -11,8 +11,8 @@ from sklearn import metrics
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from penstock.base.errors import Corrupt, Invalid
-from penstock.monitoring.labels import score
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.labels import score
+from penstock.monitoring.quality.measures import Quality
 from penstock.records.metric_names import METRICS
 
 

@@ -7,7 +7,7 @@ from penstock.base.store.database import Database
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.lease import acquire, release, renew
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, list_windows, merge_windows
 
 

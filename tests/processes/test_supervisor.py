@@ -21,7 +21,7 @@ from patience import PATIENCE_S
 from penstock.base.clock import now_ms
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.rpc.messages import ModelInferRequest, ModelInferResponse
-from penstock.serving.prediction_id import parse_prediction_id
+from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from stories.live import is_running, wait_until

@@ -15,8 +15,8 @@ from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, labelled, windows
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import list_labels
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.stored import list_labels
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 

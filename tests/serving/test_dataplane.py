@@ -15,7 +15,7 @@ from penstock.base.errors import Invalid, NotFound, Unavailable
 from penstock.base.store.database import Database
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.dataplane import DataPlane
-from penstock.serving.prediction_id import parse_prediction_id
+from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 from penstock.serving.repository import ModelRepository
 from penstock.serving.tensors import Tensor

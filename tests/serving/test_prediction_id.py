@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.errors import Invalid
-from penstock.serving.prediction_id import ALPHABET, LENGTH, ROUTES, PredictionId, parse_prediction_id
+from penstock.serving.predictions.ids import ALPHABET, LENGTH, ROUTES, PredictionId, parse_prediction_id
 
 ids = st.builds(
     PredictionId,

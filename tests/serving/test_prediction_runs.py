@@ -13,9 +13,9 @@ from penstock.base.store.migrate import upgrade
 from penstock.flows.production.live.joining import join_labels
 from penstock.monitoring.settings import MonitorSettings
 from penstock.serving.loaders.model import Matrix
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.prediction_runs import encode_run, nth_id, place_in
-from penstock.serving.predictions import (
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.runs import encode_run, nth_id, place_in
+from penstock.serving.predictions.stored import (
     Prediction,
     add_predictions,
     decode_columns,

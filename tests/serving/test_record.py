@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from penstock.base.errors import Unavailable
 from penstock.base.store.database import Database, connect, metadata
 from penstock.flows.production.live.recording import LiveRecorder
-from penstock.monitoring.labels import score
 from penstock.monitoring.profile import NumberColumn
-from penstock.monitoring.quality import Quality
-from penstock.monitoring.quality_counts import request_number
+from penstock.monitoring.quality.counts import request_number
+from penstock.monitoring.quality.labels import score
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.serving.classes import Served
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import decode_columns, list_predictions
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.stored import decode_columns, list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 TIME_MS = 1_700_000_040_000

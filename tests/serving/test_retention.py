@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.base.store.database import Database
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import (
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.stored import (
     Prediction,
     StoredLabel,
     add_labels,

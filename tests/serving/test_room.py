@@ -19,7 +19,7 @@ from penstock.flows.production.live.summarising import summarise
 from penstock.monitoring.compaction import find_bundles, merge_bundle
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, WindowKey, list_windows, windows
-from penstock.serving.predictions import predictions
+from penstock.serving.predictions.stored import predictions
 from serving.test_record import TIME_MS, observe
 from stories.live import wait_until
 

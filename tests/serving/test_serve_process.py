@@ -15,7 +15,7 @@ import pytest
 from patience import PATIENCE_S
 from penstock.base.store.database import Database
 from penstock.monitoring.windows import Window, list_windows
-from penstock.serving.predictions import list_labels, list_predictions
+from penstock.serving.predictions.stored import list_labels, list_predictions
 from serving.models import FolderSource, deploy, request_body
 from stories.live import wait_until
 

@@ -18,7 +18,7 @@ from penstock.http.inference.app import build_inference_app
 from penstock.monitoring.windows import list_windows
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
-from penstock.serving.predictions import list_predictions
+from penstock.serving.predictions.stored import list_predictions
 from penstock.workspace import open_workspace
 from servers.forwarder import forwarding
 from servers.postgres import PostgresServer

@@ -14,7 +14,7 @@ from penstock.processes import attempts
 from penstock.processes.attempts import Attempts
 from penstock.processes.cut_off import exchanges_of
 from penstock.processes.serve import ServeProcess
-from penstock.serving.prediction_id import parse_prediction_id
+from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.underway import CALLERS, LOADING, SHADOWS, Cut, Underway, was_cut_off
 
 PROGRAM = """

@@ -17,7 +17,7 @@ from flows.production.endpoints import World
 from patience import PATIENCE_S
 from penstock.http.app import build_server_app
 from penstock.processes.controller import ControllerLoop
-from penstock.serving.predictions import list_predictions
+from penstock.serving.predictions.stored import list_predictions
 from penstock.watching import engine as engine_module
 from penstock.watching.engine import Engine
 from servers.browser import PageServer

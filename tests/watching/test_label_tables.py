@@ -14,7 +14,7 @@ from flows.production.endpoints import World
 from patience import PATIENCE_S
 from penstock.base.errors import PenstockError
 from penstock.flows.production.live.label_tables import read_labels
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions.ids import PredictionId
 from penstock.watching.engine import Engine
 from servers.forking import run_penstock
 from watching.seen import wait_until, whole

@@ -19,7 +19,7 @@ from patience import PATIENCE_S
 from penstock.base.errors import Invalid, NotFound
 from penstock.flows.chain.lineage import explain
 from penstock.flows.production.live.ingesting import Ingest
-from penstock.serving.prediction_id import parse_prediction_id
+from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.recorder import Label
 from penstock.watching.engine import Engine
 from watching.seen import count, kept, wait_until, whole, windows_of

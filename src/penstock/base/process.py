@@ -1,4 +1,4 @@
-"""Programs that are started: what they find, and that they do not outlive the process that started them."""
+"""This process, its files and its memory, and programs that it starts: what they find, and that they do not outlive it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _PATH = 'PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}:$0"; export PATH'
 _FINDING = f'{_PATH}; exec "$@"'
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -60,6 +61,20 @@ def allow_open_files(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         return most
     return wanted if soft == unlimited else soft
+
+
+def keep_freed_memory(limit_bytes: int = 32 << 20, mapped_bytes: int = 4 << 20) -> None:
+    """Keep up to `limit_bytes` that were freed for the next request, in place of returning them to the kernel.
+
+    What streams comes in pieces, and for each of them glibc would ask for fresh pages, which the kernel clears
+    one by one: an upload of 1 GiB to a server takes a third longer, a download of it uses up to five times as much
+    of the kernel's time. Pieces from `mapped_bytes` on are mapped and given back as before. Nothing happens with
+    another C library.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_M_TRIM_THRESHOLD, limit_bytes)
+        set_option(_M_MMAP_THRESHOLD, mapped_bytes)
 
 
 def with_own_programs(command: Sequence[str]) -> list[str]:

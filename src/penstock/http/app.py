@@ -12,7 +12,7 @@ import penstock
 from penstock.access.admission import Admission
 from penstock.access.credentials import Authenticator
 from penstock.access.sessions import Sessions
-from penstock.flows.production.health import Watched
+from penstock.flows.production.controlling.health import Watched
 from penstock.http.api import api_routes
 from penstock.http.auth import Authenticate, ReadsEverything
 from penstock.http.errors import json_response

@@ -19,9 +19,8 @@ import msgspec
 import uvicorn
 
 from penstock.base.errors import Conflict, Invalid
-from penstock.base.memory import keep_freed_memory
 from penstock.base.prepared import prepare_types
-from penstock.base.process import allow_open_files
+from penstock.base.process import allow_open_files, keep_freed_memory
 from penstock.http.resting import MOST, RESERVED_FILES, Patience, Resting
 
 BACKLOG = 2048

@@ -19,7 +19,7 @@ from penstock.http.operations import Telling
 from penstock.project.project import Project
 from penstock.serving.codecs import LabelItem, decode_feedback
 from penstock.serving.deployments import get_revision
-from penstock.serving.feedback import FeedbackResult, take_feedback
+from penstock.serving.predictions.feedback import FeedbackResult, take_feedback
 from penstock.serving.told.arrow import STREAM, parse_arrow
 from penstock.serving.told.current import Current
 from penstock.serving.told.events import is_event, read_events

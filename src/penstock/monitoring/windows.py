@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from penstock.base.store.database import metadata, upsert
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 
 windows = sa.Table(
     "windows",

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.controlling.health import ControllerHealth
+from penstock.flows.production.controlling.responding import Controller
+from penstock.flows.production.controlling.telling import AlertLoop
 from penstock.flows.production.live.housekeeping import Housekeeping
-from penstock.flows.production.responding import Controller
-from penstock.flows.production.telling import AlertLoop
 from penstock.project.project import Project
 
 logger = logging.getLogger(__name__)

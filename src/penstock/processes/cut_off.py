@@ -14,7 +14,7 @@ from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.flows.production.live.exchanging import route_of
 from penstock.serving.deployments import Revision
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.recorder import Exchange, Recorder
 from penstock.serving.underway import LOADING, SHADOWS, Cut
 

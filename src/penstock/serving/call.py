@@ -16,7 +16,7 @@ from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.job import Outputs
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import to_columns
-from penstock.serving.prediction_id import Route
+from penstock.serving.predictions.ids import Route
 from penstock.serving.recorder import Exchange, Recorder
 from penstock.serving.repository import LoadedModel, ServedRevision
 from penstock.serving.tensors import Tensor

@@ -22,9 +22,9 @@ from penstock.serving.call import Call, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.engine.engine import Engine
 from penstock.serving.engine.options import EngineOptions
-from penstock.serving.feedback import FeedbackResult, take_feedback
 from penstock.serving.loaders.model import Columns
-from penstock.serving.prediction_id import PredictionId, Route
+from penstock.serving.predictions.feedback import FeedbackResult, take_feedback
+from penstock.serving.predictions.ids import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
 from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.statistics import Statistics

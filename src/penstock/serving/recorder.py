@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from penstock.serving.loaders.model import Columns
-from penstock.serving.prediction_id import PredictionId, Route
+from penstock.serving.predictions.ids import PredictionId, Route
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):

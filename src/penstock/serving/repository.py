@@ -25,7 +25,7 @@ from penstock.serving.deployments import Revision
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.fed import example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
-from penstock.serving.prediction_id import Route
+from penstock.serving.predictions.ids import Route
 from penstock.serving.traffic import Rule
 
 PROVEN_ROWS = 8

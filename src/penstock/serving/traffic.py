@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from penstock.serving.deployments import Revision
-from penstock.serving.prediction_id import Route
+from penstock.serving.predictions.ids import Route
 
 FindHeader = Callable[[str], str | None]
 """Returns a request's header, whatever the transport calls it, or None."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from penstock.serving.prediction_id import PredictionId, Route
+from penstock.serving.predictions.ids import PredictionId, Route
 from penstock.serving.told.current import Current
 
 MAX_BYTES = 128 * 1024 * 1024

@@ -30,7 +30,7 @@ from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.learned import rows_of
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions.ids import PredictionId
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run, get_run, new_run_id
 from penstock.workspace import open_workspace

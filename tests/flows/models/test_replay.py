@@ -20,7 +20,7 @@ from penstock.flows.production.payloads.segments import encode, frame_of
 from penstock.flows.production.revising import apply_deployment
 from penstock.monitoring.settings import PayloadSettings
 from penstock.registry.entities import CheckResult
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.recorder import Exchange
 from penstock.storage.resolve import open_backend
 from penstock.workspace import open_workspace

@@ -11,11 +11,11 @@ import numpy as np
 from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
 from penstock.base.store.events import Event, list_events
-from penstock.flows.production.responding import Controller
+from penstock.flows.production.controlling.responding import Controller
 from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, Webhook
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.project.places import Places

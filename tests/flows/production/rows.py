@@ -12,8 +12,14 @@ from penstock.base.clock import now_ms
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.variation import reference_profile
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import Prediction, StoredLabel, add_labels, add_predictions, encode_columns
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.stored import (
+    Prediction,
+    StoredLabel,
+    add_labels,
+    add_predictions,
+    encode_columns,
+)
 
 Columns = Mapping[str, np.ndarray]
 

@@ -16,10 +16,10 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.base.settings import parse_settings
 from penstock.flows.models.folders import RegistrySource
-from penstock.flows.production import acting
+from penstock.flows.production.controlling import acting
+from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.overview import overview
 from penstock.flows.production.reading import Reading
-from penstock.flows.production.responding import Controller
 from penstock.monitoring.findings import list_findings
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import EndpointSettings
@@ -107,7 +107,8 @@ def test_any_exception_in_one_endpoint_is_told_and_outlived(world: World) -> Non
     world.policy()
     world.deploy(1)
     with patch(
-        "penstock.flows.production.responding.decide_servable", side_effect=ZeroDivisionError("by zero")
+        "penstock.flows.production.controlling.responding.decide_servable",
+        side_effect=ZeroDivisionError("by zero"),
     ):
         world.controller.tick()
     assert "ZeroDivisionError: by zero" in world.controller.problems["delay"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.flows.production.deciding import (
+from penstock.flows.production.controlling.deciding import (
     FAILED,
     HELD,
     NOT_ROLLED_BACK,

@@ -8,7 +8,7 @@ from flows.production.endpoints import World
 from monitoring.estimating.test_losses import fitted, flights, quality_of, seen
 from penstock.base.clock import now_ms
 from penstock.flows.production.overview import overview
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 
 POLICY = "model: m@champion\nmonitor: {window_s: 1, windows: 5}\nguardrails: [{errors: {max_ratio: 0.1}}]\n"

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from flows.production.endpoints import POLICY, World
 from penstock.base.store.database import Database
 from penstock.base.store.events import events
-from penstock.flows.production.responding import Controller
-from penstock.flows.production.telling import AlertLoop
+from penstock.flows.production.controlling.responding import Controller
+from penstock.flows.production.controlling.telling import AlertLoop
 from penstock.monitoring.alerts import alerts, deliveries
 from penstock.monitoring.findings import findings
 from penstock.monitoring.lease import Lease

@@ -18,10 +18,17 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.cli.production.monitor import _render
 from penstock.flows.production import responding, watching
-from penstock.flows.production.deciding import FAILED, NOT_ROLLED_BACK, History, Look, RollBack, decide
+from penstock.flows.production.controlling.deciding import (
+    FAILED,
+    NOT_ROLLED_BACK,
+    History,
+    Look,
+    RollBack,
+    decide,
+)
+from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.overview import NOBODY_ACTS, overview
 from penstock.flows.production.progress import Tally
-from penstock.flows.production.responding import Controller
 from penstock.monitoring.findings import OF_THE_DATA
 from penstock.monitoring.lease import acquire, is_held
 from penstock.registry.entities import FileDigest, Manifest

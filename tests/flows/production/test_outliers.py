@@ -13,7 +13,7 @@ from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.watching import observe
 from penstock.monitoring.settings import MonitorSettings
 from penstock.serving.classes import Served
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.recorder import Exchange
 
 POLICY = """\

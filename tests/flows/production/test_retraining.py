@@ -11,7 +11,7 @@ from flows.production.endpoints import World
 from penstock import __version__
 from penstock.base.clock import now_ms
 from penstock.base.git import Git
-from penstock.flows.production.retraining import Retraining
+from penstock.flows.production.controlling.retraining import Retraining
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.findings import Finding
 from penstock.registry.entities import Manifest, ModelVersion, Provenance, Verdict

@@ -15,14 +15,14 @@ from penstock.flows.production.overview import overview
 from penstock.flows.production.watching import look_around, observe
 from penstock.http.app import build_server_app
 from penstock.monitoring.guardrails.limits import SliceSettings
-from penstock.monitoring.labels import score
+from penstock.monitoring.quality.labels import score
 from penstock.monitoring.reporting.markdown import endpoint_markdown
 from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.processes.controller import ControllerLoop
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import decode_columns, list_labelled
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.stored import decode_columns, list_labelled
 from penstock.serving.recorder import Exchange, Label
 
 POLICY = """\

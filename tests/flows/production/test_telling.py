@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World
 from penstock.base.errors import Conflict
-from penstock.flows.production import telling
-from penstock.flows.production.telling import BACKOFF_S, AlertLoop
+from penstock.flows.production.controlling import telling
+from penstock.flows.production.controlling.telling import BACKOFF_S, AlertLoop
 from penstock.monitoring.alerts import (
     Subject,
     claim_due,
@@ -165,7 +165,7 @@ def test_a_delivery_that_is_never_taken_is_given_up_with_an_event(world: World) 
 
 def test_a_killed_controller_tells_each_once(world: World) -> None:
     """What another controller decides after a kill is no news when the first one's decision was stored."""
-    from penstock.flows.production.responding import Controller
+    from penstock.flows.production.controlling.responding import Controller
 
     with receiver() as got:
         world.policy(webhooks=(Webhook(url=got.url),))

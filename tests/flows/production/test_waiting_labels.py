@@ -27,8 +27,8 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.processes.controller import ControllerLoop
 from penstock.serving import waiting_labels
-from penstock.serving.prediction_id import PredictionId
-from penstock.serving.predictions import (
+from penstock.serving.predictions.ids import PredictionId
+from penstock.serving.predictions.stored import (
     Prediction,
     add_predictions,
     delete_predictions,

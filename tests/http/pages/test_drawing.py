@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.flows.production.windows import WindowView
-from penstock.http.pages.compare_views import overlay
 from penstock.http.pages.drawing.axes import Tick, labels_apart, time_ticks
 from penstock.http.pages.drawing.charts import Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.histories import history_chart
+from penstock.http.pages.runs.compare_views import overlay
 
 
 def window(start_s: int, requests: int = 10, revision: int = 1, route: str = "stable") -> WindowView:

@@ -16,8 +16,8 @@ from penstock.base.clock import now_ms
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
-from penstock.http.pages import explore_views
 from penstock.http.pages.drawing.exploring import dimensions_of, parallel, scatter
+from penstock.http.pages.runs import explore_views
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from hostile import MARKUP, NOTE, Hostile, fill
 from penstock.http.app import build_server_app
-from penstock.http.pages.run_tables import clause, is_loss
+from penstock.http.pages.runs.tables import clause, is_loss
 from penstock.processes.controller import ControllerLoop
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by

@@ -14,7 +14,7 @@ from flows.production.endpoints import POLICY, World
 from penstock.base.clock import now_ms
 from penstock.base.settings import parse_settings
 from penstock.cli.production.monitor import _render
-from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.overview import overview as status
 from penstock.http.app import build_server_app
 from penstock.monitoring.settings import EndpointSettings

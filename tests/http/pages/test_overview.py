@@ -14,15 +14,15 @@ from starlette.testclient import TestClient
 
 from penstock.base.clock import now_ms
 from penstock.flows.production import overview as overview_module
+from penstock.flows.production.controlling.health import ControllerHealth
+from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.deploying import plan_deployment
-from penstock.flows.production.health import ControllerHealth
 from penstock.flows.production.overview import FRESH_MS, overview
-from penstock.flows.production.responding import Controller
 from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
 from penstock.http.pages import looks as looks_module
 from penstock.monitoring.latency import LatencyHistogram
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.project.project import Project
 from projects import Sample

@@ -20,7 +20,7 @@ from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
-from penstock.serving.prediction_id import PredictionId
+from penstock.serving.predictions.ids import PredictionId
 from penstock.tracking.entities import Run
 from penstock.tracking.runs import create_run
 from projects import Sample

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from flows.production.conftest import world
 from flows.production.endpoints import World, scored
-from penstock.flows.production.health import ControllerHealth
+from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.http.app import build_server_app
 from penstock.http.prometheus.judgement import FEATURES_MAX
 from penstock.monitoring.profile import Profile

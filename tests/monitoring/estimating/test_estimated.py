@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_
 
 from penstock.monitoring.estimating.estimated import estimate
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.stats.estimation import estimate_performance
 
 Floats = npt.NDArray[np.float64]

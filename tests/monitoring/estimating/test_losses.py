@@ -10,7 +10,7 @@ from penstock.monitoring.bins import edges_of
 from penstock.monitoring.estimating.estimated import Estimated, estimate_errors
 from penstock.monitoring.estimating.losses import find_losses, fit_losses, keep_losses
 from penstock.monitoring.profile import Profile
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.variation import reference_profile
 
 Floats = npt.NDArray[np.float64]

@@ -14,8 +14,8 @@ from penstock.monitoring.guardrails.quality import (
     judge_against_offline,
     judge_against_rival,
 )
-from penstock.monitoring.labels import score
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.labels import score
+from penstock.monitoring.quality.measures import Quality
 
 
 def scored(rng: np.random.Generator, rows: int, effect: float, positives: float = 0.3) -> Quality:

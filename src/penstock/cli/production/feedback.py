@@ -147,7 +147,7 @@ def _into_store(session: Session, endpoint: str) -> Send | None:
     from penstock.flows.production.live.ingesting import Ingest
     from penstock.serving.codecs import decode_feedback
     from penstock.serving.deployments import find_revision
-    from penstock.serving.feedback import take_feedback
+    from penstock.serving.predictions.feedback import take_feedback
     from penstock.workspace import open_workspace
 
     try:

@@ -80,8 +80,8 @@ def monitor_run(session: Session, once: bool, interval: float) -> None:
     import signal
     import threading
 
-    from penstock.flows.production.responding import Controller
-    from penstock.flows.production.telling import AlertLoop
+    from penstock.flows.production.controlling.responding import Controller
+    from penstock.flows.production.controlling.telling import AlertLoop
     from penstock.processes.controller import ControllerLoop
     from penstock.workspace import open_workspace
 

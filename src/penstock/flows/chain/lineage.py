@@ -35,13 +35,13 @@ from penstock.serving.deployments import (
     get_revision,
     list_revisions_of_version,
 )
-from penstock.serving.prediction_id import (
+from penstock.serving.predictions.ids import (
     ROUTES,
     UNKNOWN_ENDPOINT,
     PredictionId,
     Route,
 )
-from penstock.serving.predictions import (
+from penstock.serving.predictions.stored import (
     Prediction,
     StoredLabel,
     current_label,

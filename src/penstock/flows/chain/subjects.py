@@ -9,7 +9,7 @@ from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.references import resolve_version
 from penstock.serving.deployments import Revision, find_revision
-from penstock.serving.prediction_id import PredictionId, parse_prediction_id
+from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
 from penstock.tracking import runs as tracking
 
 

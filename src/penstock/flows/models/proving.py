@@ -1,7 +1,7 @@
 """The one rule of verdicts, for every door: a version passes on the newest verdict under the gates as they are now.
 
 That verdict must be on exactly its content, have passed, and be what a trusted key signed. What opens when is in
-`flows/models/aliases`, `flows/production/deploying` and `flows/production/acting`; loading is laxer, see `require_unbroken`,
+`flows/models/aliases`, `flows/production/deploying` and `flows/production/controlling/acting`; loading is laxer, see `require_unbroken`,
 and what begins to answer is asked a little more, see `flows/models/admitting`.
 """
 

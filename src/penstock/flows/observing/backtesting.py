@@ -13,7 +13,7 @@ import msgspec
 from penstock.base.clock import format_ms
 from penstock.base.numbers import counted
 from penstock.flows.observing.replaying import Replay
-from penstock.flows.production.deciding import Advance, Decision, RollBack, decide, subject_of
+from penstock.flows.production.controlling.deciding import Advance, Decision, RollBack, decide, subject_of
 from penstock.flows.production.watching import Observation, Shared, look_at
 from penstock.monitoring.alerts import Alert, Subject
 from penstock.monitoring.findings import Finding

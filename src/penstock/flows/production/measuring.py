@@ -15,7 +15,7 @@ from penstock.monitoring.drift import FeatureDrift, compare
 from penstock.monitoring.estimating.estimated import Estimated, estimate, estimate_errors
 from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.causes import Cause, Untold
 from penstock.monitoring.rowwise.slices import NAME_LENGTH, SliceQuality
 from penstock.monitoring.settings import DriftLimit, EndpointSettings

@@ -12,7 +12,7 @@ import msgspec
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.deciding import FAILED, HELD, NOT_ROLLED_BACK, calls_for_rollback
+from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK, calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.watching import Observation, observe

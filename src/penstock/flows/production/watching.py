@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.deciding import History, Look
+from penstock.flows.production.controlling.deciding import History, Look
 from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading

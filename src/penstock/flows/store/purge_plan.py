@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid, NotFound
 from penstock.registry.tables import alias_moves, aliases, verdicts, versions
 from penstock.serving.deployments import endpoints, revisions
-from penstock.serving.predictions import predictions
+from penstock.serving.predictions.stored import predictions
 from penstock.tracking.tables import experiments, logged_models, run_models, runs
 
 PART = 500

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from penstock.http.pages.queries import query_of
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.run_grouping import find_groups
-from penstock.http.pages.run_tables import (
+from penstock.http.pages.runs.grouping import find_groups
+from penstock.http.pages.runs.tables import (
     LOOKED_AT,
     Asked,
     RunTable,
@@ -21,7 +21,7 @@ from penstock.http.pages.run_tables import (
     find_runs,
     is_loss,
 )
-from penstock.http.pages.run_views import NOTE_TAG
+from penstock.http.pages.runs.views import NOTE_TAG
 from penstock.project.project import Project
 from penstock.registry.states import find_rolled_back
 from penstock.registry.versions import list_versions_of_run

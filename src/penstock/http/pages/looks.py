@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from penstock.base.clock import now_ms
-from penstock.flows.production.health import Watched
+from penstock.flows.production.controlling.health import Watched
 from penstock.flows.production.looks import without_sketches
 from penstock.flows.production.overview import FRESH_MS
 from penstock.flows.production.watching import Observation, observe

@@ -12,16 +12,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from penstock.flows.production.health import Watched
+from penstock.flows.production.controlling.health import Watched
 from penstock.http.mlflow.files.transfer import ArtifactService
-from penstock.http.pages.artifact_views import ArtifactPages, VersionFilePages
 from penstock.http.pages.chains import ChainPages
-from penstock.http.pages.compare_views import SMOOTHINGS, ComparePages
 from penstock.http.pages.data_views import DataPages
 from penstock.http.pages.decisions.aliases import AliasPages
 from penstock.http.pages.decisions.endpoints import DecisionPages
 from penstock.http.pages.endpoint_views import SPANS, EndpointPages
-from penstock.http.pages.explore_views import ExplorePages
 from penstock.http.pages.list_views import ListPages
 from penstock.http.pages.looks import Looks
 from penstock.http.pages.model_views import ModelPages
@@ -29,8 +26,11 @@ from penstock.http.pages.overview_views import OverviewPages
 from penstock.http.pages.pipeline_views import PipelinePages
 from penstock.http.pages.queries import Choice, Number, Parameter, read_query
 from penstock.http.pages.render import STATIC, Renderer
-from penstock.http.pages.run_tables import MAX_FILTER
-from penstock.http.pages.run_views import RunPages
+from penstock.http.pages.runs.artifact_views import ArtifactPages, VersionFilePages
+from penstock.http.pages.runs.compare_views import SMOOTHINGS, ComparePages
+from penstock.http.pages.runs.explore_views import ExplorePages
+from penstock.http.pages.runs.tables import MAX_FILTER
+from penstock.http.pages.runs.views import RunPages
 from penstock.http.pages.search_views import SearchPages
 from penstock.http.pages.telling.formatting import segment
 from penstock.http.pages.version_compare_views import VersionComparePages

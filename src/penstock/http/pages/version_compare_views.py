@@ -15,7 +15,7 @@ from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.run_tables import is_loss
+from penstock.http.pages.runs.tables import is_loss
 from penstock.http.pages.telling.comparing import Compared, numbers_row, texts_row
 from penstock.http.pages.telling.formatting import segment, size
 from penstock.http.subjects import named_version

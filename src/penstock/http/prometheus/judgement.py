@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, genera
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from penstock.flows.production.health import ControllerHealth, Watched
+from penstock.flows.production.controlling.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
 from penstock.serving.waiting_labels import REASONS
 

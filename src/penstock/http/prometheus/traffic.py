@@ -19,7 +19,7 @@ from penstock.base.errors import PenstockError
 from penstock.serving.codecs import InferResponse
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision
-from penstock.serving.feedback import FeedbackResult
+from penstock.serving.predictions.feedback import FeedbackResult
 from penstock.serving.recorder import Exchange
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -19,8 +19,8 @@ from penstock.base.numbers import counted
 from penstock.monitoring.estimating.loss_model import LossModel
 from penstock.monitoring.estimating.losses import expected_errors
 from penstock.monitoring.profile import NumberColumn, Profile
-from penstock.monitoring.quality import Quality
-from penstock.monitoring.quality_counts import BINS, NONE
+from penstock.monitoring.quality.counts import BINS, NONE
+from penstock.monitoring.quality.measures import Quality
 from penstock.records.classes import PROBABILITY
 from penstock.stats.estimation import estimate_performance
 

@@ -14,7 +14,7 @@ from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.limits import SlicesLimit
 from penstock.monitoring.guardrails.measured import ALPHA, NEAR, Measured, make_finding
 from penstock.monitoring.guardrails.quality import SCALE, SPREAD
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.slices import SliceQuality
 from penstock.monitoring.windows import Window, WindowKey
 from penstock.records.metric_names import LOWER_IS_BETTER

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.labels import score
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.labels import score
+from penstock.monitoring.quality.measures import Quality
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

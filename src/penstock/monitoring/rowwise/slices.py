@@ -9,7 +9,7 @@ import numpy as np
 
 from penstock.monitoring.guardrails.limits import SliceSettings
 from penstock.monitoring.profile import texts_of
-from penstock.monitoring.quality import Quality
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.rowwise.labelled import LabelledRows
 
 MISSING = "(missing)"

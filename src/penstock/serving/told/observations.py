@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from penstock.base.digest import digest_bytes
 from penstock.base.errors import Invalid
 from penstock.base.store.database import metadata, upsert
-from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId
+from penstock.serving.predictions.ids import UNKNOWN_ENDPOINT, PredictionId
 
 observation_batches = sa.Table(
     "observation_batches",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from penstock.base.memory import keep_freed_memory
+from penstock.base.process import keep_freed_memory
 
 PART_BYTES = 4 << 20
 AHEAD_JOBS = 8

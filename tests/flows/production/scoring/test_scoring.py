@@ -23,8 +23,8 @@ from penstock.flows.production.scoring.answering import answer
 from penstock.flows.production.scoring.scoring import Request, score_batch
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
-from penstock.serving.prediction_id import parse_prediction_id
-from penstock.serving.predictions import delete_predictions
+from penstock.serving.predictions.ids import parse_prediction_id
+from penstock.serving.predictions.stored import delete_predictions
 from penstock.serving.recorder import Label
 from servers.forking import run_penstock
 from serving.fixtures import released_root

@@ -16,7 +16,7 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.records.signature import Signature
 from penstock.serving.deployments import Revision
-from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, Route, parse_prediction_id
+from penstock.serving.predictions.ids import UNKNOWN_ENDPOINT, PredictionId, Route, parse_prediction_id
 from penstock.serving.recorder import Exchange
 from penstock.serving.told.observations import (
     BATCH_ID,

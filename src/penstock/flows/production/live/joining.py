@@ -17,18 +17,18 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
-from penstock.monitoring.labels import is_same, misfit, score
-from penstock.monitoring.quality import Quality
-from penstock.monitoring.quality_counts import request_number
+from penstock.monitoring.quality.counts import request_number
+from penstock.monitoring.quality.labels import is_same, misfit, score
+from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, labelled_start
 from penstock.serving import waiting_labels
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns, Matrix, join_columns
 from penstock.serving.matching import iterate_columns
-from penstock.serving.prediction_id import parse_prediction_id
-from penstock.serving.prediction_runs import nth_id
-from penstock.serving.predictions import (
+from penstock.serving.predictions.ids import parse_prediction_id
+from penstock.serving.predictions.runs import nth_id
+from penstock.serving.predictions.stored import (
     Prediction,
     StoredLabel,
     add_labels,

@@ -10,7 +10,7 @@ from penstock.base.errors import Invalid
 from penstock.flows.production.live.ingesting import Ingest, Taken
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision
-from penstock.serving.predictions import find_like
+from penstock.serving.predictions.stored import find_like
 from penstock.serving.told.events import Half, drop_halves, find_halves, keep_half
 from penstock.serving.told.observations import Observation, ObservationBatch, is_taken, made_id
 from penstock.serving.told.payloads import values_of

@@ -34,7 +34,7 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.loaders.model import Array
-from penstock.serving.predictions import Prediction, add_predictions
+from penstock.serving.predictions.stored import Prediction, add_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.loaders.model import Columns, Matrix
-from penstock.serving.predictions import Prediction
+from penstock.serving.predictions.stored import Prediction
 from penstock.serving.recorder import Exchange, RecorderState
 
 MAX_BYTES = 256 * 1024 * 1024

@@ -16,16 +16,16 @@ import numpy.typing as npt
 from penstock.flows.production.live.joining import watched
 from penstock.flows.production.live.room import Missed
 from penstock.monitoring.guardrails.blocks import count_runs
-from penstock.monitoring.labels import is_nonfinite
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
+from penstock.monitoring.quality.labels import is_nonfinite
 from penstock.monitoring.rowwise.outliers import Marking
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import OUTLIERS, Window, WindowKey
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions import Prediction, encode_columns
+from penstock.serving.predictions.stored import Prediction, encode_columns
 from penstock.serving.recorder import Exchange
 from penstock.serving.traffic import position
 

@@ -14,7 +14,7 @@ from penstock.flows.production.payloads.sampling import PREFIX
 from penstock.flows.production.payloads.segments import concat, decode, once
 from penstock.project.project import Project
 from penstock.serving.deployments import get_revision
-from penstock.serving.predictions import current_label, list_labels
+from penstock.serving.predictions.stored import current_label, list_labels
 from penstock.storage.backend import Backend
 from penstock.storage.resolve import open_backend
 

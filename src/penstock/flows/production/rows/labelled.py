@@ -9,13 +9,13 @@ import numpy as np
 import sqlalchemy as sa
 
 from penstock.flows.production.rows.live import aligned
-from penstock.monitoring.quality_counts import request_number
+from penstock.monitoring.quality.counts import request_number
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions import (
+from penstock.serving.predictions.stored import (
     Prediction,
     current_label,
     decode_columns,

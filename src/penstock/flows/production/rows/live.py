@@ -13,7 +13,7 @@ from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.loaders.model import Columns
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions import Prediction, decode_columns, list_sampled
+from penstock.serving.predictions.stored import Prediction, decode_columns, list_sampled
 
 Array = npt.NDArray[Any]
 

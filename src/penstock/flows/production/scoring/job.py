@@ -16,8 +16,8 @@ import msgspec
 from penstock.base.errors import Conflict, Corrupt
 from penstock.base.running import is_running
 from penstock.flows.production.scoring.places import Place, Source
-from penstock.serving.prediction_id import PredictionId, Route
-from penstock.serving.prediction_runs import COUNTER_MAX
+from penstock.serving.predictions.ids import PredictionId, Route
+from penstock.serving.predictions.runs import COUNTER_MAX
 
 FORMAT = 2
 REASONS_KEPT = 20

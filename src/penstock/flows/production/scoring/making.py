@@ -20,7 +20,7 @@ from penstock.flows.production.scoring.recording import Recording
 from penstock.flows.production.scoring.rows import Asked
 from penstock.flows.production.scoring.wanted import Part
 from penstock.flows.production.scoring.writing import frame_of, ids_of, join_frames, render_part
-from penstock.serving.prediction_runs import COUNTER_MAX
+from penstock.serving.predictions.runs import COUNTER_MAX
 
 PART_S = 10.0
 """A part ends after so long, so that a kill costs no more however slow the model is."""

@@ -20,8 +20,8 @@ from penstock.flows.production.scoring.job import Parts
 from penstock.flows.production.scoring.places import Place
 from penstock.records.signature import Column
 from penstock.serving.loaders.model import Array, numpy_dtype
-from penstock.serving.prediction_id import LENGTH, PredictionId
-from penstock.serving.prediction_runs import encode_run
+from penstock.serving.predictions.ids import LENGTH, PredictionId
+from penstock.serving.predictions.runs import encode_run
 
 ID, ERROR = "prediction_id", "error"
 DONE = "_SUCCESS"

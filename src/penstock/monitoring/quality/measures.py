@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.base.errors import Invalid
-from penstock.monitoring.quality_counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
+from penstock.monitoring.quality.counts import AT, GROUPS, NONE, POSITIVE, Counts, QualityCounts
 from penstock.records.metric_names import METRICS, OF_CLASSES, OF_SCORES
 from penstock.stats import classification
 

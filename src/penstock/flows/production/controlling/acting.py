@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from penstock.base.errors import Conflict, PenstockError, Unavailable
 from penstock.base.store.events import record_event
 from penstock.flows.models.proving import VerdictRule
-from penstock.flows.production.deciding import (
+from penstock.flows.production.controlling.deciding import (
     FAILED,
     Advance,
     Decision,
@@ -23,7 +23,7 @@ from penstock.flows.production.deciding import (
     evidence_of,
     subject_of,
 )
-from penstock.flows.production.going_back import find_obstacle
+from penstock.flows.production.controlling.going_back import find_obstacle
 from penstock.flows.production.revising import write_deployment
 from penstock.flows.production.traffic.promoting import make_advance, require_advanceable
 from penstock.flows.production.traffic.rolling_back import back_words, make_rollback

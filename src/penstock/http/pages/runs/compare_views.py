@@ -14,11 +14,11 @@ from starlette.responses import Response
 from penstock.base.numbers import counted, format_axis
 from penstock.http.pages.drawing.axes import Tick, axis
 from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Scales, Series
-from penstock.http.pages.explore_views import EXPLORED, explore, named_runs
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.run_tables import duration, is_loss, runs_rolled_back
-from penstock.http.pages.run_views import curve_of
+from penstock.http.pages.runs.explore_views import EXPLORED, explore, named_runs
+from penstock.http.pages.runs.tables import duration, is_loss, runs_rolled_back
+from penstock.http.pages.runs.views import curve_of
 from penstock.http.pages.telling.comparing import Compared, numbers_row, texts_row
 from penstock.http.pages.telling.formatting import scalar, short
 from penstock.project.project import Project

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.serving.loaders.model import Array
-from penstock.serving.prediction_id import ALPHABET, LENGTH, PredictionId, parse_prediction_id
+from penstock.serving.predictions.ids import ALPHABET, LENGTH, PredictionId, parse_prediction_id
 
 COUNTER_MAX = 1 << 28
 """Rows that ids of one time and worker can tell apart."""

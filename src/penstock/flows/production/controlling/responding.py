@@ -19,13 +19,13 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, PenstockError
 from penstock.base.running import name_process
 from penstock.base.store.events import record_event
-from penstock.flows.production.acting import carry_out
-from penstock.flows.production.deciding import Closing, Decision, Opening
+from penstock.flows.production.controlling.acting import carry_out
+from penstock.flows.production.controlling.deciding import Closing, Decision, Opening
+from penstock.flows.production.controlling.going_back import decide_servable
+from penstock.flows.production.controlling.retraining import Retraining
 from penstock.flows.production.deploying import plan_deployment
-from penstock.flows.production.going_back import decide_servable
 from penstock.flows.production.looks import EndpointLook, look_of, without_sketches
 from penstock.flows.production.policing import FileFollower
-from penstock.flows.production.retraining import Retraining
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.watching import Observation, Remembered, is_steady, look_around, observe_again
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert

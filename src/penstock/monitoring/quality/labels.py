@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.monitoring.quality import Quality
-from penstock.monitoring.quality_counts import POSITIVE
+from penstock.monitoring.quality.counts import POSITIVE
+from penstock.monitoring.quality.measures import Quality
 from penstock.records.classes import PROBABILITY, class_name, probability_output
 
 LARGEST_LABEL = 1e15

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from penstock.base.errors import NotFound, PenstockError
-from penstock.flows.production.deciding import Decision, RollBack, decide
+from penstock.flows.production.controlling.deciding import Decision, RollBack, decide
 from penstock.flows.production.watching import Observation
 from penstock.project.project import Project
 from penstock.registry.versions import get_version

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from penstock.base.errors import NotFound
 from penstock.http.pages.drawing.exploring import MOST_AXES, Dimension, Spec, dimensions_of, parallel, scatter
 from penstock.http.pages.queries import query_of, refusal
-from penstock.http.pages.run_tables import is_loss
+from penstock.http.pages.runs.tables import is_loss
 from penstock.pipeline.plots.drawing import draw_svg, find_build, script
 from penstock.project.project import Project
 from penstock.tracking import runs as tracking

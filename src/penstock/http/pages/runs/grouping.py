@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from penstock.base.numbers import is_endless
-from penstock.http.pages.run_tables import MAX_FILTER, Asked, RunTable, clause, is_loss
+from penstock.http.pages.runs.tables import MAX_FILTER, Asked, RunTable, clause, is_loss
 from penstock.http.pages.telling.formatting import column
 from penstock.tracking.grouping import Spread, group_runs
 from penstock.tracking.search import RunSearch

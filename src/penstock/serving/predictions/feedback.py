@@ -9,7 +9,7 @@ import msgspec
 from penstock.base.errors import Invalid
 from penstock.serving.codecs import LabelItem
 from penstock.serving.deployments import Revision
-from penstock.serving.prediction_id import UNKNOWN_ENDPOINT, PredictionId, parse_prediction_id
+from penstock.serving.predictions.ids import UNKNOWN_ENDPOINT, PredictionId, parse_prediction_id
 from penstock.serving.recorder import Label, LabelCounts, Labels
 
 

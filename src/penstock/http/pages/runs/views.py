@@ -19,7 +19,7 @@ from penstock.http.pages.drawing.charts import Chart
 from penstock.http.pages.drawing.histories import history_chart
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
-from penstock.http.pages.run_tables import duration
+from penstock.http.pages.runs.tables import duration
 from penstock.http.pages.telling.run_groups import group_names, group_params, group_values
 from penstock.project.project import Project
 from penstock.registry.search import RegistrySearch, search_versions

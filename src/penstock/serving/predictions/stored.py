@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from penstock.base.errors import Corrupt, Invalid
 from penstock.base.store.database import insert_rows, metadata, upsert
 from penstock.serving.loaders.model import Array, Columns, Matrix
-from penstock.serving.prediction_id import PredictionId, parse_prediction_id
-from penstock.serving.prediction_runs import cut, lowest_id, nth_id, place_in
+from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
+from penstock.serving.predictions.runs import cut, lowest_id, nth_id, place_in
 
 predictions = sa.Table(
     "predictions",

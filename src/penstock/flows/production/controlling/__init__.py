@@ -1,0 +1,1 @@
+"""The controller: decide about endpoints, carry it out, tell."""

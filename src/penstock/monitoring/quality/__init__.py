@@ -1,0 +1,1 @@
+"""How right predictions were, from the labels that came later."""

@@ -1,0 +1,1 @@
+"""Predictions, their ids and the labels that belong to them."""
