@@ -17,7 +17,8 @@ from flows.production.test_deciding import BOTH, DAY_MS, NOW_MS, alert_about, fi
 from penstock.base.clock import now_ms
 from penstock.base.errors import Unavailable
 from penstock.cli.production.monitor import _render
-from penstock.flows.production import responding, watching
+from penstock.flows.production import watching
+from penstock.flows.production.controlling import responding
 from penstock.flows.production.controlling.deciding import (
     FAILED,
     NOT_ROLLED_BACK,
