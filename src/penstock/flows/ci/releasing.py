@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from penstock.base.store.events import record_event
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
+from penstock.flows.ci.judged import list_rejudged, list_unmade
 from penstock.flows.ci.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.proving import VerdictRule, told_files
@@ -89,6 +90,7 @@ def gate_changes(tree: Project, model: str, commit: str) -> tuple[str, ...]:
         told += [f"gate settings changed: {'; '.join(change.changed)}"] if change.changed else []
         code = changed_code(one.verdict.checks, tree.root) if one.verdict else ()
         told += [f"the code of gates changed: {told_files(code)}"] if code else []
+        told += one.judged_otherwise(tree, model)
     return tuple(dict.fromkeys(told))
 
 
@@ -115,6 +117,8 @@ class _Before(NamedTuple):
     verdict: Verdict | None
     settings: ProjectSettings | None
     is_accepted: bool
+    commit: str | None
+    """Whose settings they are."""
 
     def checks_of(self, model: str) -> Sequence[CheckResult]:
         """Return what was asked of a model."""
@@ -122,14 +126,24 @@ class _Before(NamedTuple):
             return [as_asked(one) for one in self.settings.gates_of(model)]
         return self.verdict.checks if self.verdict else ()
 
+    def judged_otherwise(self, tree: Project, model: str) -> list[str]:
+        """Return, in words, what of a model is looked at with other files or columns, or files that nothing makes."""
+        if self.settings is None:
+            return []
+        changed = list_rejudged(self.settings, tree.settings, model)
+        return [*changed, *list_unmade(tree, self.commit, model)]
+
 
 def _before(connection: sa.Connection, tree: Project, live: _Live, commit: str) -> _Before:
     """Return what was before a commit: of a version whose own commit is not known here, what the commit before it says."""
     accepted = find_accepted(connection, tree.git, commit, live.commit)
     if accepted is not None:
-        return _Before(live.verdict, settings_at(tree.git, accepted), is_accepted=True)
-    settings = settings_at(tree.git, live.commit) or settings_at(tree.git, f"{commit}^")
-    return _Before(live.verdict, settings, is_accepted=False)
+        return _Before(live.verdict, settings_at(tree.git, accepted), True, accepted)
+    for known in (live.commit, f"{commit}^"):
+        settings = settings_at(tree.git, known)
+        if settings is not None:
+            return _Before(live.verdict, settings, False, known)
+    return _Before(live.verdict, None, False, None)
 
 
 def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: str) -> list[str]:
@@ -147,6 +161,7 @@ def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: s
         for check in own.checks if own else ():
             if check.waiver is not None and check.waiver not in waived:
                 told[f"it failed {check.kind} and a waiver by {check.waiver.by} lets it pass"] = None
+        told.update(dict.fromkeys(one.judged_otherwise(tree, version.model)))
         if one.settings is not None:
             told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))
     return list(told)

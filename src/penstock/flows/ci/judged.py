@@ -1,0 +1,112 @@
+"""What a commit is judged with otherwise than what is live: the files and columns that `model:` names, and who makes them.
+
+A gate says how much it asks; of what, `model:` says. Who may name another file of metrics needs no lower limit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock.base.errors import PenstockError
+from penstock.base.git import Git
+from penstock.data.formats.plainyaml import NotYamlError, load
+from penstock.data.pointers.metafiles import DEFINITION_FILE
+from penstock.pipeline.definition import load_all_stages
+from penstock.pipeline.lockfile import parse_lock
+from penstock.project.project import Project
+from penstock.project.settings import ModelSettings, ProjectSettings
+
+LOCK_FILE = "dvc.lock"
+WORDS = {
+    "path": "judges the model at {new}, before {old}",
+    "metrics": "judges by {new}, before {old}",
+    "test": "judges on the held-out rows of {new}, before {old}",
+    "label": "takes {new} for the truth, before {old}",
+    "reference": "compares with {new}, before {old}",
+    "time": "orders rows by {new}, before {old}",
+}
+"""What a change of a key under `model:` is called; in which direction it leads nobody can say."""
+FILES = ("path", "metrics", "test", "reference")
+
+
+def list_rejudged(before: ProjectSettings, after: ProjectSettings, name: str) -> tuple[str, ...]:
+    """Return, in words, what a model is judged with otherwise; nothing where one of both does not know the model."""
+    old, new = _model(before, name), _model(after, name)
+    if old is None or new is None:
+        return ()
+    told = [
+        words.format(new=getattr(new, key) or "nothing", old=getattr(old, key) or "nothing")
+        for key, words in WORDS.items()
+        if getattr(old, key) != getattr(new, key)
+    ]
+    if new.reference_rows < old.reference_rows:
+        told.append(f"keeps fewer reference rows: {old.reference_rows} → {new.reference_rows}")
+    return tuple(told)
+
+
+def list_unmade(tree: Project, commit: str | None, name: str) -> tuple[str, ...]:
+    """Return, in words, which files of a model no stage writes any more that one wrote at an earlier commit.
+
+    Raises:
+        Invalid: a dvc.yaml of the tree cannot be read.
+    """
+    model = _model(tree.settings, name)
+    if model is None or not commit:
+        return ()
+    made = dict(_made_at(tree.git, commit))
+    if not made:
+        return ()
+    now = _made_now(tree)
+    told = []
+    for key in FILES:
+        path = getattr(model, key)
+        stage = None if path is None else _maker(made, os.path.normpath(path))
+        if stage is not None and _maker(now, os.path.normpath(path)) is None:
+            told.append(f"no stage writes {path}, which {stage} wrote before")
+    return tuple(told)
+
+
+def _model(settings: ProjectSettings, name: str) -> ModelSettings | None:
+    return next((one for one in settings.all_models if one.name == name), None)
+
+
+def _maker(made: dict[str, str], path: str) -> str | None:
+    """Return the stage that writes a path, or a folder that it is in."""
+    return next(
+        (stage for output, stage in made.items() if path == output or path.startswith(f"{output}/")), None
+    )
+
+
+def _made_now(tree: Project) -> dict[str, str]:
+    """Return what the stages of the tree write, each path with its stage; a frozen stage writes nothing."""
+    return {
+        os.path.normpath(os.path.join(stage.home, stage.wdir, output.path)): stage.name
+        for stage in load_all_stages(tree.data)
+        if not stage.is_frozen
+        for output in stage.outputs
+    }
+
+
+def _made_at(git: Git, commit: str) -> Iterator[tuple[str, str]]:
+    """Yield what stages wrote at a commit, each path with its stage, as its locks say."""
+    try:
+        names = git.run("ls-tree", "-r", "--name-only", commit).splitlines()
+    except PenstockError:
+        return
+    for lock in (name for name in names if Path(name).name == LOCK_FILE):
+        home = Path(lock).parent
+        try:
+            entries = parse_lock(git.show(commit, f"./{lock}").decode("utf-8"), lock)
+            stages = load(git.show(commit, f"./{home / DEFINITION_FILE}").decode("utf-8"))["stages"]
+        except (PenstockError, NotYamlError, UnicodeDecodeError, KeyError, TypeError):
+            continue
+        for stage, entry in entries.items():
+            declared = stages.get(stage.partition("@")[0]) if isinstance(stages, dict) else None
+            declared = declared.get("do", declared) if isinstance(declared, dict) else {}
+            if declared.get("frozen") is True:
+                continue
+            wdir = str(declared.get("wdir", "."))
+            for item in entry.outputs:
+                yield os.path.normpath(home / ("." if "$" in wdir else wdir) / item.path), stage
