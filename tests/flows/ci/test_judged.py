@@ -7,7 +7,7 @@ import json
 from penstock.flows.ci.releasing import gate_changes, why_held
 from penstock.registry.versions import get_version
 from penstock.workspace import open_workspace
-from projects import PENSTOCK_YAML, Sample
+from projects import PENSTOCK_YAML, SCHEMA_JSON, Sample
 
 
 def _held(sample: Sample, **files: str) -> tuple[str | None, tuple[str, ...]]:
@@ -55,3 +55,13 @@ def test_a_file_that_no_stage_writes_any_more_is_held_and_told(released: Sample)
         assert why is not None and told in why and told in changes, text
     renamed = definition.replace("  train:\n", "  fit:\n")
     assert _held(released, **{"dvc.yaml": renamed}) == (None, ())
+
+
+def test_a_looser_schema_file_is_held_and_a_stricter_one_is_told(released: Sample) -> None:
+    why, changes = _held(released, **{"schema.json": SCHEMA_JSON.replace('"max": 100', '"max": 9000')})
+    told = "lets more pass: schema schema.json: wind max 100.0 → 9000.0"
+    assert why is not None and told in why and changes == (told,)
+    why, changes = _held(released, **{"schema.json": SCHEMA_JSON.replace('"max": 100', '"max": 90')})
+    assert why is None
+    assert changes == ("gate settings changed: schema schema.json: wind max 100.0 → 90.0",)
+    assert _held(released, **{"schema.json": SCHEMA_JSON.replace(" ", "")}) == (None, ())

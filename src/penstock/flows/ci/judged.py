@@ -6,8 +6,9 @@ A gate says how much it asks; of what, `model:` says. Who may name another file 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
@@ -17,6 +18,8 @@ from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import parse_lock
 from penstock.project.project import Project
 from penstock.project.settings import ModelSettings, ProjectSettings
+from penstock.registry.entities import CheckResult
+from penstock.registry.gates.settings import changed_code
 
 LOCK_FILE = "dvc.lock"
 WORDS = {
@@ -66,6 +69,53 @@ def list_unmade(tree: Project, commit: str | None, name: str) -> tuple[str, ...]
         if stage is not None and _maker(now, os.path.normpath(path)) is None:
             told.append(f"no stage writes {path}, which {stage} wrote before")
     return tuple(told)
+
+
+class ChangedLimits(NamedTuple):
+    """Files of limits that are others than before, and what changed in them: what lets more pass, and what does not."""
+
+    files: frozenset[str] = frozenset()
+    looser: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+
+
+def changed_limits(
+    tree: Project, commit: str | None, name: str, checks: Sequence[CheckResult]
+) -> ChangedLimits:
+    """Compare the files that a model's gates have limits in with those of an earlier commit.
+
+    `checks` are those of what is live: a file that the commit does not have is another where its digest is.
+    """
+    files: dict[str, None] = {}
+    looser: list[str] = []
+    other: list[str] = []
+    judged = set(changed_code(checks, tree.root))
+    for entry in tree.settings.gates_of(name):
+        compare = entry.gate.limits
+        for file in entry.gate.files(entry.settings) if compare is not None else ():
+            before, after = _content_at(tree.git, commit, file), _content(tree.root / file)
+            if compare is None or file in files or after is None or before == after:
+                continue
+            if before is None and file not in judged:
+                continue
+            files[file] = None
+            for words, is_looser in compare(before, after):
+                (looser if is_looser else other).append(f"{entry.kind} {file}: {words}")
+    return ChangedLimits(frozenset(files), tuple(looser), tuple(other))
+
+
+def _content_at(git: Git, commit: str | None, name: str) -> bytes | None:
+    try:
+        return git.show(commit, f"./{name}") if commit else None
+    except PenstockError:
+        return None
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _model(settings: ProjectSettings, name: str) -> ModelSettings | None:

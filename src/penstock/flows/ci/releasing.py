@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from penstock.base.store.events import record_event
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
-from penstock.flows.ci.judged import list_rejudged, list_unmade
+from penstock.flows.ci.judged import ChangedLimits, changed_limits, list_rejudged, list_unmade
 from penstock.flows.ci.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.proving import VerdictRule, told_files
@@ -87,8 +87,12 @@ def gate_changes(tree: Project, model: str, commit: str) -> tuple[str, ...]:
     for one in before:
         change = compare_gates(one.checks_of(model), gates)
         told += [change.loss] if change.loss else []
-        told += [f"gate settings changed: {'; '.join(change.changed)}"] if change.changed else []
+        limits = one.limits(tree, model)
+        told += [f"lets more pass: {'; '.join(limits.looser)}"] if limits.looser else []
+        changed = (*change.changed, *limits.other)
+        told += [f"gate settings changed: {'; '.join(changed)}"] if changed else []
         code = changed_code(one.verdict.checks, tree.root) if one.verdict else ()
+        code = tuple(name for name in code if name not in limits.files)
         told += [f"the code of gates changed: {told_files(code)}"] if code else []
         told += one.judged_otherwise(tree, model)
     return tuple(dict.fromkeys(told))
@@ -126,6 +130,11 @@ class _Before(NamedTuple):
             return [as_asked(one) for one in self.settings.gates_of(model)]
         return self.verdict.checks if self.verdict else ()
 
+    def limits(self, tree: Project, model: str) -> ChangedLimits:
+        """Return what became of the files that gates have limits in."""
+        checks = self.verdict.checks if self.verdict and not self.is_accepted else ()
+        return changed_limits(tree, self.commit, model, checks)
+
     def judged_otherwise(self, tree: Project, model: str) -> list[str]:
         """Return, in words, what of a model is looked at with other files or columns, or files that nothing makes."""
         if self.settings is None:
@@ -161,6 +170,8 @@ def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: s
         for check in own.checks if own else ():
             if check.waiver is not None and check.waiver not in waived:
                 told[f"it failed {check.kind} and a waiver by {check.waiver.by} lets it pass"] = None
+        if looser := one.limits(tree, version.model).looser:
+            told[f"lets more pass: {'; '.join(looser)}"] = None
         told.update(dict.fromkeys(one.judged_otherwise(tree, version.model)))
         if one.settings is not None:
             told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))
