@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from penstock.flows.ci.releasing import gate_changes, why_held
 from penstock.registry.versions import get_version
 from penstock.workspace import open_workspace
 from projects import PENSTOCK_YAML, SCHEMA_JSON, Sample
 
 
-def _held(sample: Sample, **files: str) -> tuple[str | None, tuple[str, ...]]:
+def _held(sample: Sample, model: str = "late", **files: str) -> tuple[str | None, tuple[str, ...]]:
     """Return why a commit with other files is held, and what its gate's step tells; the branch is as before afterwards."""
     start = sample.git.resolve("HEAD")
     for name, text in files.items():
@@ -20,7 +22,8 @@ def _held(sample: Sample, **files: str) -> tuple[str | None, tuple[str, ...]]:
     try:
         with project.database.read() as connection:
             version = get_version(connection, "late", 1)
-        return why_held(project, [version], commit), gate_changes(project, "late", commit)
+        version = msgspec.structs.replace(version, model=model)
+        return why_held(project, [version], commit), gate_changes(project, model, commit)
     finally:
         project.close()
         sample.git.run("reset", "--hard", "--quiet", start)
@@ -65,3 +68,18 @@ def test_a_looser_schema_file_is_held_and_a_stricter_one_is_told(released: Sampl
     assert why is None
     assert changes == ("gate settings changed: schema schema.json: wind max 100.0 → 90.0",)
     assert _held(released, **{"schema.json": SCHEMA_JSON.replace(" ", "")}) == (None, ())
+
+
+def test_a_model_that_takes_the_place_of_a_released_one_is_held(released: Sample) -> None:
+    renamed = PENSTOCK_YAML.replace("name: late", "name: later").replace("min: 0.6", "min: 0.1")
+    why, changes = _held(released, "later", **{"penstock.yaml": renamed})
+    assert (
+        why is not None and "later takes the place of late, and endpoint delay follows late@champion" in why
+    )
+    assert "lets more pass: metric roc_auc (min 0.6 → 0.1)" in why
+    assert changes == ("lets more pass: metric roc_auc (min 0.6 → 0.1)",)
+    followed = PENSTOCK_YAML.replace("name: late", "name: later").replace("late@champion", "later@champion")
+    why, _ = _held(released, "later", **{"penstock.yaml": followed})
+    assert why is not None and "delay answers with later@champion, before late@champion" in why
+    beside = PENSTOCK_YAML + "models: [{name: later, path: models/late}]\n"
+    assert _held(released, "later", **{"penstock.yaml": beside}) == (None, ())

@@ -49,6 +49,20 @@ def list_rejudged(before: ProjectSettings, after: ProjectSettings, name: str) ->
     return tuple(told)
 
 
+def list_renamed(before: ProjectSettings, after: ProjectSettings, name: str) -> tuple[str, ...]:
+    """Return, in words, which models are gone where one is new: who follows an alias of theirs gets no news of it."""
+    if _model(before, name) is not None:
+        return ()
+    gone = [one.name for one in before.all_models if _model(after, one.name) is None]
+    followed = {
+        one.alias[0]: f"{key} follows {one.model}" for key, one in before.endpoints.items() if one.alias
+    }
+    return tuple(
+        f"{name} takes the place of {one}{f', and endpoint {followed[one]}' if one in followed else ''}"
+        for one in gone
+    )
+
+
 def list_unmade(tree: Project, commit: str | None, name: str) -> tuple[str, ...]:
     """Return, in words, which files of a model no stage writes any more that one wrote at an earlier commit.
 

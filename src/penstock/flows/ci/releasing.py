@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from penstock.base.store.events import record_event
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
-from penstock.flows.ci.judged import ChangedLimits, changed_limits, list_rejudged, list_unmade
+from penstock.flows.ci.judged import ChangedLimits, changed_limits, list_rejudged, list_renamed, list_unmade
 from penstock.flows.ci.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.proving import VerdictRule, told_files
@@ -175,6 +175,7 @@ def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: s
         told.update(dict.fromkeys(one.judged_otherwise(tree, version.model)))
         if one.settings is not None:
             told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))
+            told.update(dict.fromkeys(list_renamed(one.settings, tree.settings, version.model)))
     return list(told)
 
 
@@ -203,6 +204,22 @@ def _live(connection: sa.Connection, tree: Project, model: str) -> Iterator[_Liv
                 connection, version.model, version.digest, until_ms=revision.created_ms
             )  # fmt: skip
             yield _Live(version, commit or (None if is_champion else version.provenance.commit), verdict)
+    if champion is None:
+        yield from _former(connection, tree)
+
+
+def _former(connection: sa.Connection, tree: Project) -> Iterator[_Live]:
+    """Yield what aliases of models say that penstock.yaml no longer has: a model without a champion may be one of them, renamed."""
+    declared = {one.name for one in tree.settings.all_models}
+    for move in list_last_moves(connection):
+        if move.model in declared or move.version is None:
+            continue
+        version = get_version(connection, move.model, move.version, deleted=True)
+        commit = (move.cause or {}).get("commit") or version.provenance.commit
+        settings = settings_at(tree.git, commit)
+        if settings is not None and any(one.name == move.model for one in settings.all_models):
+            verdict = get_verdict(connection, move.verdict_id) if move.verdict_id else None
+            yield _Live(version, commit, verdict)
 
 
 def release(tree: Project, versions: list[ModelVersion], reason: str, commit: str) -> list[str]:
