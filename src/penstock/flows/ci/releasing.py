@@ -16,8 +16,14 @@ import sqlalchemy as sa
 from penstock.base.store.events import record_event
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
-from penstock.flows.ci.judged import ChangedLimits, changed_limits, list_rejudged, list_renamed, list_unmade
-from penstock.flows.ci.loosening import list_loosened, settings_at
+from penstock.flows.ci.holding.judged import (
+    ChangedLimits,
+    changed_limits,
+    list_rejudged,
+    list_renamed,
+    list_unmade,
+)
+from penstock.flows.ci.holding.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment

@@ -44,7 +44,7 @@ def check_schema(gate: SchemaGate, evidence: Evidence) -> Outcome:
 
 def list_changes(before: bytes | None, after: bytes) -> tuple[tuple[str, bool], ...]:
     """Return what a schema file asks otherwise, each in words, and whether that lets more pass."""
-    from penstock.registry.schema_changes import compare_schemas  # and with it pandera, 1 s
+    from penstock.registry.gates.schema_changes import compare_schemas  # and with it pandera, 1 s
 
     return compare_schemas(before, after)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from penstock.registry.schema_changes import UNTOLD, compare_schemas
+from penstock.registry.gates.schema_changes import UNTOLD, compare_schemas
 
 
 def _file(column: dict[str, Any] | None, **more: Any) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
 from penstock.base.settings import parse_settings
-from penstock.flows.ci.guarding import list_unguarded
+from penstock.flows.ci.holding.guarding import list_unguarded
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.settings import ProjectSettings
 
