@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -236,6 +237,10 @@ def test_a_machine_installs_what_the_repository_names() -> None:
     assert locked.commands[-2:] == (f"{pip} --no-deps .", f"{pip} penstock")
     own = plan_installation(Declared(frozenset({"uv.lock"})), "penstock", own="make env\n./more")
     assert own.commands == ("make env", "./more", f"{pip} penstock")
+    given = f"{pip} 'penstock[all] @ git+https://example.org/penstock@v1'\nmake env"
+    own = plan_installation(Declared(frozenset()), "penstock", own=given)
+    assert own.commands == tuple(given.splitlines()), "the index is not asked for what `ci.install` brings"
+    assert own.program == f"{pip} 'penstock @ git+https://example.org/penstock@v1'"
 
 
 def test_the_projects_own_words_and_files_are_read(sample: Sample) -> None:
@@ -248,6 +253,14 @@ def test_the_projects_own_words_and_files_are_read(sample: Sample) -> None:
         "[project]\nname = 'p'\n[project.optional-dependencies]\ndev = []\n"
     )
     assert "pip install '.[dev]'" in plan_ci_file(sample.project, "gitlab").text
+    settings = sample.root / "penstock.yaml"
+    install = "  install: pip install https://example.org/penstock-1.whl\n"
+    settings.write_text(settings.read_text() + install)
+    with closing(open_workspace(sample.root, {"USER": "ada"})) as project:
+        for system in ("github", "gitlab", "jenkins"):
+            planned = plan_ci_file(project, system)
+            assert f"penstock=={__version__}" not in planned.text and "penstock-1.whl" in planned.text
+            assert not any("package index" in one for one in planned.notes)
 
 
 def test_a_remote_that_a_hosted_runner_cannot_reach_is_refused(sample: Sample, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 
 TEST_EXTRAS = ("test", "tests", "testing", "dev")
 """Extras of a package that hold what its tests need; the first that is there is installed too."""
+_NAMES_IT = re.compile(r"\binstall\b.*\bpenstock\b")
+"""A command that installs Penstock."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Installation:
 
     @property
     def program(self) -> str:
-        """The command that installs Penstock alone, without what models need: the last one."""
-        return self.commands[-1].replace("penstock[all]", "penstock", 1)
+        """The command that installs Penstock alone, without what models need: the last one that names it."""
+        last = next((one for one in reversed(self.commands) if _NAMES_IT.search(one)), self.commands[-1])
+        return last.replace("penstock[all]", "penstock", 1)
 
 
 def plan_installation(declared: Declared, penstock: str, *, own: str | None = None) -> Installation:
@@ -42,11 +46,13 @@ def plan_installation(declared: Declared, penstock: str, *, own: str | None = No
 
     Args:
         penstock: the requirement that gives Penstock as it runs here.
-        own: a command of the user's that takes the place of the files (`ci.install`).
+        own: commands of the user's that take the place of the files (`ci.install`), and of Penstock's own installation
+            where one of them installs it: the package index would else be asked for what it may not have.
     """
     last = f"python -m pip install {shlex.quote(penstock)}"
     if own is not None:
-        return Installation((*own.strip().splitlines(), last))
+        lines = own.strip().splitlines()
+        return Installation((*lines, *(() if any(_NAMES_IT.search(one) for one in lines) else (last,))))
     files = declared.files
     if "uv.lock" in files:
         return Installation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.registry.aliases import list_alias_moves
 from penstock.registry.versions import get_version
-from projects import Sample
+from penstock.workspace import open_workspace
+from projects import PENSTOCK_YAML, Sample
 from servers.registry_api import Api, run_api
 
 GATED = "project: p\nprotected_aliases: [champion, live]\ngates:\n  - metric: {name: auc, min: 0.5}\n"
@@ -79,6 +81,38 @@ def test_a_protected_alias_is_not_lost_through_a_side_door(released: Sample) -> 
             door(connection)
     with pytest.raises(Refused, match="is protected"):
         delete_alias(released.project, "late", "champion")
+
+
+def test_a_protected_alias_stays_whatever_a_later_verdict_says(released: Sample) -> None:
+    """A gate that fails later on the same content does not free the alias for who would like it gone."""
+    strict = PENSTOCK_YAML.replace("min: 0.6", "min: 0.999").partition("endpoints:")[0]
+    released.write("penstock.yaml", strict)
+    with closing(open_workspace(released.root, {"USER": "ada"})) as project:
+        assert not run_gate_on(project, "late/1").passed
+        with pytest.raises(Refused, match="is protected: endpoints may serve it"):
+            delete_alias(project, "late", "champion")
+
+
+def test_a_protected_alias_that_a_declared_endpoint_follows_stays_through_every_door(tmp_path: Path) -> None:
+    declared = "project: p\nendpoints: {delay: {model: m@champion}}\n"
+    with run_api(tmp_path / "declared", declared) as api:
+        api.post("registered-models/create", name="m")
+        api.post("model-versions/create", name="m", source="s3://bucket/model")
+        for alias in ("champion", "other"):
+            api.post("registered-models/alias", name="m", alias=alias, version="1")
+        for method, path, body in (
+            ("DELETE", "registered-models/alias", {"alias": "champion"}),
+            ("DELETE", "model-versions/delete", {"version": "1"}),
+            ("DELETE", "registered-models/delete", {}),
+            ("POST", "registered-models/rename", {"new_name": "n"}),
+        ):
+            status, answer = api(method, path, name="m", **body)
+            assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED"), path
+            assert "m@champion is protected: endpoint delay follows it" in answer["message"]
+            assert "point it at another version instead" in answer["message"]
+        with pytest.raises(Refused, match="endpoint delay follows it"):
+            delete_alias(api.project, "m", "champion")
+        assert api("DELETE", "registered-models/alias", name="m", alias="other")[0] == 200
 
 
 def test_what_an_endpoint_serves_is_neither_renamed_nor_deleted(released: Sample) -> None:

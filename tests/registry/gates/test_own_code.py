@@ -57,6 +57,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_modules_beside_the_file_and_in_src_are_found_and_bound_to(root: Path) -> None:
+    (root / "src").mkdir()
+    (root / "src/limits.py").write_text("LEAST = 1\n")
+    (root / "gates/beside.py").write_text("from limits import LEAST\nYES = LEAST == 1\n")
+    (root / "gates/asking.py").write_text("from beside import YES\n\ndef check(evidence): return YES\n")
+    assert ask("python: gates/asking.py:check", root=root).status == "pass"
+    entries = gates("- python: gates/asking.py:check")
+    digests = {settings_digest(entries, root)}
+    for name in ("src/limits.py", "gates/beside.py", "gates/asking.py"):
+        (root / name).write_text((root / name).read_text() + "# more\n")
+        digests.add(settings_digest(entries, root))
+    assert len(digests) == 4
+
+
 def test_only_a_clear_yes_of_a_users_check_passes(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said = {
         "plain": "pass", "no": "fail", "outcome": "pass", "nothing": "error", "odd": "error", "more": "error",

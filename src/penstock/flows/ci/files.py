@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -139,7 +140,8 @@ def installation_of(project: Project) -> Installation:
     """
     penstock, origin = _running_penstock()
     planned = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
-    return Installation(planned.commands, (*planned.notes, *origin))
+    is_asked = planned.commands[-1].endswith(shlex.quote(penstock))
+    return Installation(planned.commands, (*planned.notes, *(origin if is_asked else ())))
 
 
 def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:

@@ -16,7 +16,14 @@ import sqlalchemy as sa
 from penstock.base.store.events import record_event
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
-from penstock.flows.ci.loosening import list_loosened, settings_at
+from penstock.flows.ci.holding.judged import (
+    ChangedLimits,
+    changed_limits,
+    list_rejudged,
+    list_renamed,
+    list_unmade,
+)
+from penstock.flows.ci.holding.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment
@@ -86,9 +93,14 @@ def gate_changes(tree: Project, model: str, commit: str) -> tuple[str, ...]:
     for one in before:
         change = compare_gates(one.checks_of(model), gates)
         told += [change.loss] if change.loss else []
-        told += [f"gate settings changed: {'; '.join(change.changed)}"] if change.changed else []
+        limits = one.limits(tree, model)
+        told += [f"lets more pass: {'; '.join(limits.looser)}"] if limits.looser else []
+        changed = (*change.changed, *limits.other)
+        told += [f"gate settings changed: {'; '.join(changed)}"] if changed else []
         code = changed_code(one.verdict.checks, tree.root) if one.verdict else ()
+        code = tuple(name for name in code if name not in limits.files)
         told += [f"the code of gates changed: {told_files(code)}"] if code else []
+        told += one.judged_otherwise(tree, model)
     return tuple(dict.fromkeys(told))
 
 
@@ -115,6 +127,8 @@ class _Before(NamedTuple):
     verdict: Verdict | None
     settings: ProjectSettings | None
     is_accepted: bool
+    commit: str | None
+    """Whose settings they are."""
 
     def checks_of(self, model: str) -> Sequence[CheckResult]:
         """Return what was asked of a model."""
@@ -122,14 +136,29 @@ class _Before(NamedTuple):
             return [as_asked(one) for one in self.settings.gates_of(model)]
         return self.verdict.checks if self.verdict else ()
 
+    def limits(self, tree: Project, model: str) -> ChangedLimits:
+        """Return what became of the files that gates have limits in."""
+        checks = self.verdict.checks if self.verdict and not self.is_accepted else ()
+        return changed_limits(tree, self.commit, model, checks)
+
+    def judged_otherwise(self, tree: Project, model: str) -> list[str]:
+        """Return, in words, what of a model is looked at with other files or columns, or files that nothing makes."""
+        if self.settings is None:
+            return []
+        changed = list_rejudged(self.settings, tree.settings, model)
+        return [*changed, *list_unmade(tree, self.commit, model)]
+
 
 def _before(connection: sa.Connection, tree: Project, live: _Live, commit: str) -> _Before:
     """Return what was before a commit: of a version whose own commit is not known here, what the commit before it says."""
     accepted = find_accepted(connection, tree.git, commit, live.commit)
     if accepted is not None:
-        return _Before(live.verdict, settings_at(tree.git, accepted), is_accepted=True)
-    settings = settings_at(tree.git, live.commit) or settings_at(tree.git, f"{commit}^")
-    return _Before(live.verdict, settings, is_accepted=False)
+        return _Before(live.verdict, settings_at(tree.git, accepted), True, accepted)
+    for known in (live.commit, f"{commit}^"):
+        settings = settings_at(tree.git, known)
+        if settings is not None:
+            return _Before(live.verdict, settings, False, known)
+    return _Before(live.verdict, None, False, None)
 
 
 def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: str) -> list[str]:
@@ -147,8 +176,12 @@ def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: s
         for check in own.checks if own else ():
             if check.waiver is not None and check.waiver not in waived:
                 told[f"it failed {check.kind} and a waiver by {check.waiver.by} lets it pass"] = None
+        if looser := one.limits(tree, version.model).looser:
+            told[f"lets more pass: {'; '.join(looser)}"] = None
+        told.update(dict.fromkeys(one.judged_otherwise(tree, version.model)))
         if one.settings is not None:
             told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))
+            told.update(dict.fromkeys(list_renamed(one.settings, tree.settings, version.model)))
     return list(told)
 
 
@@ -177,6 +210,22 @@ def _live(connection: sa.Connection, tree: Project, model: str) -> Iterator[_Liv
                 connection, version.model, version.digest, until_ms=revision.created_ms
             )  # fmt: skip
             yield _Live(version, commit or (None if is_champion else version.provenance.commit), verdict)
+    if champion is None:
+        yield from _former(connection, tree)
+
+
+def _former(connection: sa.Connection, tree: Project) -> Iterator[_Live]:
+    """Yield what aliases of models say that penstock.yaml no longer has: a model without a champion may be one of them, renamed."""
+    declared = {one.name for one in tree.settings.all_models}
+    for move in list_last_moves(connection):
+        if move.model in declared or move.version is None:
+            continue
+        version = get_version(connection, move.model, move.version, deleted=True)
+        commit = (move.cause or {}).get("commit") or version.provenance.commit
+        settings = settings_at(tree.git, commit)
+        if settings is not None and any(one.name == move.model for one in settings.all_models):
+            verdict = get_verdict(connection, move.verdict_id) if move.verdict_id else None
+            yield _Live(version, commit, verdict)
 
 
 def release(tree: Project, versions: list[ModelVersion], reason: str, commit: str) -> list[str]:

@@ -8,13 +8,13 @@ verdict that allows it (`flows/models/proving`), its files as they were judged, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import NotFound, Refused
+from penstock.base.errors import Corrupt, NotFound, Refused
 from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
@@ -23,7 +23,7 @@ from penstock.registry.entities import Alias, AliasMove, ModelVersion, Verdict
 from penstock.registry.names import check_alias
 from penstock.registry.references import resolve_version
 from penstock.registry.states import clear_state, require_not_rolled_back
-from penstock.registry.verdicts import glance_verdict
+from penstock.registry.verdicts import find_verdict
 from penstock.registry.versions import get_version
 
 
@@ -33,11 +33,15 @@ class AliasPolicy:
 
     rule: VerdictRule
     protected: frozenset[str]
+    followed: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Model and alias that an endpoint of penstock.yaml follows, deployed or not, with the endpoint's name."""
 
     @classmethod
     def of(cls, project: Project) -> AliasPolicy:
         """Return a project's policy."""
-        return cls(VerdictRule.of(project), frozenset(project.settings.protected_aliases))
+        settings = project.settings
+        followed = {one.alias: name for name, one in settings.endpoints.items() if one.alias is not None}
+        return cls(VerdictRule.of(project), frozenset(settings.protected_aliases), followed)
 
     def protects(self, model: str, alias: str) -> bool:
         """Say whether an alias of a model moves only on a verdict."""
@@ -195,21 +199,34 @@ def drop_alias(connection: sa.Connection, policy: AliasPolicy, called: tuple[str
 
 
 def require_free(connection: sa.Connection, policy: AliasPolicy, alias: Alias) -> None:
-    """Make sure that nobody relies on an alias. One that no verdict ever stood behind was never to be relied on.
+    """Make sure that nobody relies on an alias: neither a declared endpoint nor who goes by the gates.
+
+    One that no verdict, passing or not, ever stood behind was never to be relied on, unless an endpoint follows it.
 
     Raises:
-        Refused: it is protected, and what it points at has passed a gate.
+        Refused: it is protected.
     """
-    if not policy.protects(alias.model, alias.name):
+    if alias.name not in policy.protected:
         return
+    endpoint = policy.followed.get((alias.model, alias.name))
+    is_judged = policy.protects(alias.model, alias.name) and _was_judged(connection, alias)
+    if endpoint is None and not is_judged:
+        return
+    why = "endpoints may serve it" if endpoint is None else f"endpoint {endpoint} follows it"
+    raise Refused(
+        f"{alias.model}@{alias.name} is protected: {why}; point it at another version instead",
+        code="registry.alias_protected",
+        hint=f"penstock promote {alias.model}/N --alias {alias.name} points it elsewhere; `protected_aliases` and "
+        f"`endpoints` in {SETTINGS_FILE} say what is protected",
+    )
+
+
+def _was_judged(connection: sa.Connection, alias: Alias) -> bool:
     version = get_version(connection, alias.model, alias.version, deleted=True)
-    verdict = glance_verdict(connection, alias.model, version.digest)
-    if verdict is not None and verdict.passed:
-        raise Refused(
-            f"{alias.model}@{alias.name} is protected: endpoints may serve it",
-            code="registry.alias_protected",
-            hint=f"penstock promote {alias.model}/N --alias {alias.name} points it elsewhere",
-        )
+    try:
+        return find_verdict(connection, alias.model, version.digest) is not None
+    except Corrupt:
+        return True
 
 
 def drop_aliases(

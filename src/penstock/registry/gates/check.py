@@ -311,6 +311,10 @@ def told_of_broken(limits: Sequence[str]) -> str:
     return f"; broken: {', '.join(limits)}" if limits else ""
 
 
+Limits = Callable[[bytes | None, bytes], Sequence[tuple[str, bool]]]
+"""What a file of limits asks otherwise than an earlier one, or one that nobody has: in words, and whether it lets more pass."""
+
+
 def _nothing(_settings: Any) -> tuple[str, ...]:
     return ()
 
@@ -334,6 +338,7 @@ class Gate:
         written: the settings as a verdict is bound to them.
         short: makes settings of a text where penstock.yaml gives no mapping.
         weighed: what of the settings can ask for less, and how; a release on a commit that does so is held.
+        limits: what compares two states of `files`, where these are limits and no code.
     """
 
     settings: type[msgspec.Struct]
@@ -345,3 +350,4 @@ class Gate:
     written: Callable[[Any], Any] = msgspec.to_builtins
     short: Callable[[str], msgspec.Struct] | None = None
     weighed: Weigh = weigh_by_name
+    limits: Limits | None = None

@@ -23,6 +23,7 @@ import numpy as np
 
 from penstock.base.errors import Invalid, PenstockError
 from penstock.registry.gates.check import Evidence, Named, Outcome
+from penstock.registry.gates.code import module_places
 
 PROPERTIES = frozenset({"champion", "name", "folder", "size_bytes", "inputs"})
 """What of the gate's objects is a value and not a method."""
@@ -98,7 +99,7 @@ def _call(task: Task, link: Connection) -> Any:
         traffic=there.get("traffic"),
         keep=there["evidence"].keep if "evidence" in there else None,
     )
-    sys.path.insert(0, str(task.root))
+    sys.path[:0] = [str(place) for place in module_places(task.root, [task.root / task.file])]
     function = _load(task)
     given = (evidence, task.settings) if len(inspect.signature(function).parameters) > 1 else (evidence,)
     return function(*given)

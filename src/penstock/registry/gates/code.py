@@ -6,7 +6,7 @@ package begins, and one that is in several of them counts in each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,16 @@ def unbound_code(gate: Gate, settings: Any, root: Path) -> str | None:
     return None
 
 
+def module_places(root: Path, programs: Sequence[Path]) -> tuple[Path, ...]:
+    """Return where modules of the tree are looked for: a check finds none that its verdict is not bound to."""
+    beside = (place for path in programs for place in (path.parent, _start_of(path, root)))
+    return tuple(dict.fromkeys((root, root / SOURCES, *beside)))
+
+
 def _imported(root: Path, named: tuple[str, ...]) -> Iterator[Path]:
     programs = [root / name for name in named if name.endswith(".py")]
-    if not programs:
-        return
-    beside = dict.fromkeys(place for path in programs for place in (path.parent, _start_of(path, root)))
-    yield from imported_files(root, programs, (*dict.fromkeys((root, root / SOURCES, *beside)),))
+    if programs:
+        yield from imported_files(root, programs, module_places(root, programs))
 
 
 def _start_of(path: Path, root: Path) -> Path:

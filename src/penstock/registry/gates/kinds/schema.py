@@ -42,6 +42,13 @@ def check_schema(gate: SchemaGate, evidence: Evidence) -> Outcome:
     )
 
 
+def list_changes(before: bytes | None, after: bytes) -> tuple[tuple[str, bool], ...]:
+    """Return what a schema file asks otherwise, each in words, and whether that lets more pass."""
+    from penstock.registry.gates.schema_changes import compare_schemas  # and with it pandera, 1 s
+
+    return compare_schemas(before, after)
+
+
 GATE = Gate(
     settings=SchemaGate,
     check=check_schema,
@@ -49,4 +56,5 @@ GATE = Gate(
     tables=lambda gate: (gate.table,),
     files=lambda gate: (gate.schema,),
     weighed=weigh(table="any", schema="any"),
+    limits=list_changes,
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
 from penstock.base.settings import parse_settings
+from penstock.flows.ci.holding.guarding import list_unguarded
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.settings import ProjectSettings
 
@@ -48,6 +49,11 @@ def _loosened(before: ProjectSettings, after: ProjectSettings) -> Iterator[str]:
     unprotected = [name for name in before.protected_aliases if name not in after.protected_aliases]
     if unprotected:
         yield f"no longer protected: {', '.join(unprotected)}"
+    for name, earlier in before.endpoints.items():
+        if name in after.endpoints:
+            yield from list_unguarded(name, earlier, after.endpoints[name])
+        else:
+            yield f"endpoint {name} is no longer declared, and guarded by nothing"
     for name, endpoint in after.endpoints.items():
         was = before.endpoints.get(name)
         if was is None or after.ci.deploy != "rollout":

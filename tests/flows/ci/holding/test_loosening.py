@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.base.settings import parse_settings
-from penstock.flows.ci.loosening import list_loosened, settings_at
+from penstock.flows.ci.holding.loosening import list_loosened, settings_at
 from penstock.project.settings import ProjectSettings
 from projects import Sample
 

@@ -1,0 +1,1 @@
+"""What of a commit is compared with what is live, to hold its release."""
