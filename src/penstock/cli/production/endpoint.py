@@ -11,6 +11,8 @@ from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
+    from penstock.monitoring.refusals import Refused
+    from penstock.project.project import Project
     from penstock.serving.deployments import Revision
 
 
@@ -55,9 +57,9 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.models.admitting import gate_codes
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
-    from penstock.flows.production.overview import list_shadows
+    from penstock.flows.production.shadows import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
-    from penstock.monitoring.refusals import RECENT_S, list_refused, refused_sentence
+    from penstock.monitoring.refusals import RECENT_S, list_refused
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
@@ -140,11 +142,20 @@ def endpoint_show(session: Session, name: str) -> None:
         + (f": {state.message}" if state and state.message else "")
         for worker, state in states
     ]
-    if refused:
-        lines.append(f"refused   {refused_sentence(refused)}")
+    lines += _told_of_refused(project, name, refused)
     if not states:
         lines.append("server    none is running: penstock serve, unless a service of your own answers")
     session.emit(document, "\n".join(lines))
+
+
+def _told_of_refused(project: Project, name: str, refused: tuple[Refused, ...]) -> list[str]:
+    from penstock.flows.production.watching import observe
+    from penstock.monitoring.refusals import refused_sentence
+
+    if not refused:
+        return []
+    refusing = observe(project, name).refusing
+    return [f"refused   {refused_sentence(refused)}", *([f"state     {refusing}"] if refusing else [])]
 
 
 @endpoint.command("history")

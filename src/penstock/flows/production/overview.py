@@ -8,11 +8,9 @@ from types import MappingProxyType
 from typing import Literal
 
 import msgspec
-import sqlalchemy as sa
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
-from penstock.base.numbers import counted
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
@@ -21,18 +19,16 @@ from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.profile import NumberColumn, Profile
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
-from penstock.monitoring.windows import Window, list_windows
+from penstock.monitoring.windows import Window
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
-from penstock.serving.call import DIFFERENCE
 from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
 
-Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
-HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
+Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
+HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle", "watching", "healthy")
 """The worst first."""
 FRESH_MS = 10_000
 """So old may be what the controller found for a page to show it in place of a look of its own."""
@@ -294,6 +290,8 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
         return "down", "no serve process could load it"
     if seen.breaches:
         return "breached", seen.breaches[0].sentence
+    if seen.refusing:
+        return "refusing", seen.refusing
     if not seen.policy.number:
         mend = f"write endpoints.{seen.endpoint} into penstock.yaml, then penstock endpoint apply"
         return "unjudged", f"no policy watches it: {mend}"
@@ -352,49 +350,3 @@ def _route(seen: Observation, version: int, percent: float, traffic: Traffic) ->
 
 def _milliseconds(window: Window, rank: float) -> float | None:
     return window.quantile_s(rank) * 1000 if window.latency.count else None
-
-
-class ShadowView(msgspec.Struct, frozen=True, kw_only=True):
-    """One shadow. `mean_differences` has an entry for each output: for classes and texts the share of rows that differ."""
-
-    version: int
-    request_count: int
-    error_count: int
-    row_count: int
-    mean_differences: dict[str, float]
-
-    @property
-    def sentence(self) -> str:
-        """Say it in words."""
-        if not self.request_count:
-            return "no traffic yet"
-        failed = f", {self.error_count} failed" if self.error_count else ""
-        parts = [f"{name} differs by {value:.4g} on average" for name, value in self.mean_differences.items()]
-        return f"{counted(self.request_count, 'request')}{failed}{''.join('; ' + part for part in parts)}"
-
-
-def list_shadows(connection: sa.Connection, revision: Revision) -> list[ShadowView]:
-    """Return every shadow of a revision with what its windows say, in their order."""
-    if not revision.shadows:
-        return []
-    windows = list_windows(connection, revision.endpoint, revision=revision.number, route="shadow")
-    found = []
-    for version in revision.shadows:
-        own = [one for one in windows if one.key.version == version]
-        outputs = Profile()
-        for one in own:
-            outputs = outputs.merge(one.outputs)
-        found.append(
-            ShadowView(
-                version=version,
-                request_count=sum(one.request_count for one in own),
-                error_count=sum(one.error_count for one in own),
-                row_count=outputs.row_count,
-                mean_differences={
-                    name.removesuffix(DIFFERENCE): column.mean
-                    for name in outputs.column_names
-                    if name.endswith(DIFFERENCE) and isinstance(column := outputs.column(name), NumberColumn)
-                },
-            )
-        )
-    return found

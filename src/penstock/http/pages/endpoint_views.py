@@ -18,7 +18,8 @@ from penstock.base.store.events import list_events
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
-from penstock.flows.production.overview import FRESH_MS, LOST_MS, latest_look, list_shadows, overview
+from penstock.flows.production.overview import FRESH_MS, LOST_MS, latest_look, overview
+from penstock.flows.production.shadows import list_shadows
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
