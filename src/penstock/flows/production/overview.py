@@ -15,6 +15,7 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
+from penstock.flows.production.unwritable import why_unwritable
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
@@ -177,6 +178,10 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
             view = _view(latest_look(project, revision, looks), servers, told.get(revision.endpoint))
             lost = _lost(known, {one.url for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
+            if view.health == "down" and not servers and (why := why_unwritable(project)):
+                # processes that answer cannot say so, which is no reason to say that they ended
+                words = f"what runs is not known: {why}"
+                view = msgspec.structs.replace(view, health="unjudged", health_reason=words, lost_servers={})
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
