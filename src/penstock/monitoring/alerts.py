@@ -50,6 +50,8 @@ deliveries = sa.Table(
     sa.Column("problem", sa.Text),
 )
 Status = Literal["firing", "resolved"]
+LONGEST_MS = 2 * 3_600_000
+"""No delivery is put off for so long."""
 MAX_PROBLEM = 500
 
 
@@ -178,8 +180,14 @@ def list_open_alerts(connection: sa.Connection, endpoint: str | None = None) -> 
 
 def has_due(connection: sa.Connection, time_ms: int) -> bool:
     """Say whether anything is to be posted now."""
-    query = sa.select(deliveries.c.id).where(deliveries.c.next_ms <= time_ms).limit(1)
+    query = sa.select(deliveries.c.id).where(_is_due(time_ms)).limit(1)
     return connection.execute(query).first() is not None
+
+
+def _is_due(time_ms: int) -> sa.ColumnElement[bool]:
+    """What waits for longer than anything is put off was put off before the clock was set back."""
+    next_ms = deliveries.c.next_ms
+    return (next_ms <= time_ms) | (next_ms > time_ms + LONGEST_MS)
 
 
 def claim_due(connection: sa.Connection, time_ms: int, until_ms: int, limit: int = 20) -> list[Delivery]:
@@ -197,7 +205,7 @@ def claim_due(connection: sa.Connection, time_ms: int, until_ms: int, limit: int
         earlier.c.id < columns.id,
         earlier.c.next_ms.is_not(None),
     )
-    due = sa.select(deliveries).where(columns.next_ms <= time_ms, ~waits).order_by(columns.id).limit(limit)
+    due = sa.select(deliveries).where(_is_due(time_ms), ~waits).order_by(columns.id).limit(limit)
     rows = list(connection.execute(due.with_for_update(skip_locked=True)).mappings())
     if not rows:
         return []

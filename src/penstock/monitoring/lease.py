@@ -25,6 +25,10 @@ leases = sa.Table(
 )
 
 
+CONTROLLER = "controller"
+"""The lease of the controller that acts."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """A lease as one holder uses it; `ttl_s` is how long it lasts after each sign of life.
@@ -43,11 +47,9 @@ class Lease:
     def is_fresh(self, connection: sa.Connection) -> bool:
         """Say whether it is held for long enough that it need not be extended yet."""
         row = connection.execute(sa.select(leases).where(leases.c.name == self.name)).one_or_none()
-        return (
-            row is not None
-            and row.holder == self.holder
-            and row.expires_ms > now_ms() + int(self.ttl_s * 1000) // 2
-        )
+        left_ms = 0 if row is None else row.expires_ms - now_ms()
+        ttl_ms = int(self.ttl_s * 1000)
+        return row is not None and row.holder == self.holder and ttl_ms // 2 < left_ms <= ttl_ms
 
     def require(self, connection: sa.Connection) -> None:
         """Make sure that it is still held, in the transaction of what needs it, and extend it.
@@ -66,6 +68,8 @@ class Lease:
 def acquire(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:
     """Take a lease for `ttl_s` that is free, expired, of a process known to be gone, or the holder's own already.
 
+    One that would last for more than two such times is of a clock that was set back since, and counts as expired.
+
     Returns:
         Whether it was got.
     """
@@ -79,10 +83,22 @@ def acquire(connection: sa.Connection, name: str, holder: str, ttl_s: float, now
     gone = held_by if held_by is not None and has_ended(held_by.partition(" ")[0]) else holder
     done = connection.execute(
         leases.update()
-        .where(leases.c.name == name, leases.c.holder.in_({holder, gone}) | (leases.c.expires_ms <= now_ms))
+        .where(
+            leases.c.name == name,
+            leases.c.holder.in_({holder, gone})
+            | (leases.c.expires_ms <= now_ms)
+            | (leases.c.expires_ms > 2 * expires_ms - now_ms),
+        )
         .values(holder=holder, expires_ms=expires_ms)
     )
     return done.rowcount == 1
+
+
+def is_held(connection: sa.Connection, name: str, now_ms: int) -> bool:
+    """Say whether somebody holds a lease: it did not run out, and its process is not known to be gone."""
+    query = sa.select(leases.c.holder).where(leases.c.name == name, leases.c.expires_ms > now_ms)
+    holder = connection.scalar(query)
+    return holder is not None and not has_ended(holder.partition(" ")[0])
 
 
 def renew(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:

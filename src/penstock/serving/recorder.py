@@ -109,16 +109,21 @@ class TracedRecorder:
 
 
 class Label(msgspec.Struct, frozen=True):
-    """The truth about one prediction; `values` has one entry a row, None where not known; `by` sent it."""
+    """The truth about one prediction; `values` has one entry a row, None where not known; `by` sent it.
+
+    `received_ms` is when it came, where that is not now: it waited for its prediction.
+    """
 
     id: PredictionId
     text: str
     values: list[Any]
     by: str | None = None
+    received_ms: int | None = None
 
 
 class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of labels: joined, in the place of others, of no known prediction, given before, or misfit.
+    """What became of labels: joined, in the place of others, kept until their prediction is stored, of no known
+    prediction, given before, or misfit.
 
     A label that corrects one row and is new for another is `corrected`.
     `reasons` says in words why the first misfits are, by prediction id.
@@ -126,6 +131,7 @@ class LabelCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     accepted: int = 0
     corrected: int = 0
+    waiting: int = 0
     unknown: int = 0
     duplicate: int = 0
     misfit: int = 0
@@ -139,7 +145,8 @@ class Labels(Protocol):
         """Join labels to their predictions, durably when it returns.
 
         Idempotent: a repeated label changes nothing. Another value for a row replaces the one before,
-        which stays as history. Rows that were unknown (None) may be told later.
+        which stays as history. Rows that were unknown (None) may be told later. A label whose prediction is
+        not stored yet is kept, and joined when it is.
 
         Raises:
             Unavailable: the store cannot be reached; nothing was taken.

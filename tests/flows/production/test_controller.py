@@ -107,7 +107,8 @@ def test_any_exception_in_one_endpoint_is_told_and_outlived(world: World) -> Non
     world.policy()
     world.deploy(1)
     with patch(
-        "penstock.flows.production.controlling.responding.decide", side_effect=ZeroDivisionError("by zero")
+        "penstock.flows.production.controlling.responding.decide_servable",
+        side_effect=ZeroDivisionError("by zero"),
     ):
         world.controller.tick()
     assert "ZeroDivisionError: by zero" in world.controller.problems["delay"]

@@ -148,7 +148,7 @@ def test_a_version_that_takes_no_part_is_told_apart_and_labels_find_what_was_tol
         (made,) = list_predictions(connection, done.prediction_ids[1:])
     assert (made.endpoint, made.revision, made.route) == ("delay", 1, "stable")
     labels = [Label(parse_prediction_id(one), one, [1]) for one in done.prediction_ids]
-    assert ingest.add_labels("elsewhere", labels).unknown == 2
+    assert ingest.add_labels("elsewhere", labels).unknown == 2  # of another endpoint
     assert ingest.add_labels("delay", labels).accepted == 2
     assert whole(deployed).quality.label_count == 2
     assert explain(deployed.project, identity).version == "late/1"

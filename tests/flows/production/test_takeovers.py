@@ -115,7 +115,7 @@ def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_
     page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
     assert words in page.text
     monkeypatch.chdir(world.project.root)
-    assert f"state     {words}" in CliRunner().invoke(cli, ["endpoint", "show", "delay"]).output
+    assert f"health    refusing: {words}" in CliRunner().invoke(cli, ["endpoint", "show", "delay"]).output
     world.controller.tick()
     (alert,) = world.open_alerts()
     assert alert.summary.endswith(f"it {words}")

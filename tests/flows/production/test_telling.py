@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from flows.production.endpoints import POLICY, World
 from penstock.base.errors import Conflict
+from penstock.flows.production.controlling import telling
 from penstock.flows.production.controlling.telling import BACKOFF_S, AlertLoop
 from penstock.monitoring.alerts import (
     Subject,
@@ -197,3 +199,46 @@ def test_one_is_open_at_a_time_and_its_end_waits_for_its_beginning(world: World)
         connection.execute(deliveries.update().where(deliveries.c.id == due.id).values(next_ms=None))
         assert [one.status for one in claim_due(connection, 10, 20)] == ["resolved"]
         assert open_alert(connection, subject, "x", hooks, time_ms=5) != first
+
+
+def test_a_receiver_that_says_nothing_keeps_no_other_from_being_told_and_each_alert_is_told_of_as_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listening socket that nobody accepts from: every post to it waits until the time is up, but only one does."""
+    asked: list[str] = []
+    real = telling.post_bytes
+
+    def hasty(url: str, data: bytes, headers: dict[str, str], **values: Any) -> Any:
+        asked.append(url)
+        return real(url, data, headers, **values, timeout_s=0.3)
+
+    monkeypatch.setattr(telling, "post_bytes", hasty)
+    with receiver() as got, socket.create_server(("127.0.0.1", 0)) as silent:
+        hooks = tuple(Webhook(url=one) for one in (f"http://127.0.0.1:{silent.getsockname()[1]}/", got.url))
+        with world.project.database.write() as connection:
+            for number in range(5):
+                subject = Subject(name=f"X{number}", endpoint="delay")
+                open_alert(connection, subject, "x", hooks, time_ms=1)
+        loop = AlertLoop(world.project)
+        assert loop.send_due() == 10
+        assert len(got.ids) == 5
+        assert [one for one in asked if one != got.url] == [hooks[0].url]
+        assert len(world.events("alert.failed")) == 5
+        with world.project.database.write() as connection:  # as after the clock was set back by a day
+            connection.execute(
+                sa.text("UPDATE alert_deliveries SET next_ms = next_ms + 86400000 WHERE sent_ms IS NULL")
+            )
+        assert loop.send_due() == 5
+
+
+def test_a_redirect_is_not_followed_and_counts_as_not_taken(world: World) -> None:
+    with receiver() as got:
+        got.status = 302
+        with world.project.database.write() as connection:
+            open_alert(
+                connection, Subject(name="X", endpoint="delay"), "x", (Webhook(url=got.url),), time_ms=1
+            )
+        AlertLoop(world.project).send_due()
+        (event,) = world.events("alert.failed")
+        assert "it answered 302" in event.summary
+        assert len(got.ids) == 1

@@ -8,6 +8,7 @@ import pytest
 from penstock.base.settings import parse_settings
 from penstock.monitoring.guardrails.judging import judge
 from penstock.monitoring.guardrails.measured import Reference
+from penstock.monitoring.guardrails.next_steps import next_step
 from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.settings import GuardrailEntry
@@ -68,6 +69,7 @@ def test_what_is_not_judged_says_why(guardrail: str, traffic: Traffic, reason: s
     (found,) = judge([entry], traffic)
     assert (found.state, found.unjudged, found.breached) == ("unjudged", reason, False)
     assert words in found.sentence
+    assert found.sentence.endswith(f"({next_step(found.kind, reason, 'delay')})")  # type: ignore[arg-type]
     assert found.is_waiting == (reason in {"too_few", "no_traffic"})
 
 

@@ -16,7 +16,7 @@ from penstock.base.store.database import Database
 from penstock.base.store.schema import read_statements
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0015"
+HEAD = "0016"
 
 
 def upgrade(database: Database) -> None:

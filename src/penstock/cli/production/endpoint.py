@@ -11,8 +11,7 @@ from penstock.cli.output import Session, json_option, pass_session
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
-    from penstock.monitoring.refusals import Refused
-    from penstock.project.project import Project
+    from penstock.flows.production.overview import EndpointView
     from penstock.serving.deployments import Revision
 
 
@@ -57,9 +56,9 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.models.admitting import gate_codes
     from penstock.flows.production.awaiting import WORKER_ALIVE_MS
     from penstock.flows.production.checking import policy_in_file
+    from penstock.flows.production.overview import view_endpoint
     from penstock.flows.production.shadows import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
-    from penstock.monitoring.refusals import RECENT_S, list_refused
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
@@ -71,9 +70,9 @@ def endpoint_show(session: Session, name: str) -> None:
         workers = list_workers(connection, now_ms() - WORKER_ALIVE_MS)
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
-        refused = list_refused(connection, now_ms() // 1000 - RECENT_S).get(name, ())
         code = gate_codes(project, connection, revision.model, revision.answering)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
+    view = view_endpoint(project, name)
     problem = project.settings_problem
     if problem is not None:
         session.note(f"the policy in the store holds; penstock.yaml is not used: {problem.message}")
@@ -90,7 +89,13 @@ def endpoint_show(session: Session, name: str) -> None:
             "differs": keys,
             "history": msgspec.to_builtins(steps),
         },
-        "refused": msgspec.to_builtins(refused),
+        "refused": msgspec.to_builtins(view.refused),
+        "labels": msgspec.to_builtins(view.labels),
+        "health": view.health,
+        "health_reason": view.health_reason,
+        "unjudged": [one.sentence for one in view.findings if one.unjudged is not None],
+        "undone": list(view.undone),
+        "nobody_acts": view.nobody_acts,
         "gate_code": [
             {
                 "version": one.version.ref,
@@ -142,20 +147,23 @@ def endpoint_show(session: Session, name: str) -> None:
         + (f": {state.message}" if state and state.message else "")
         for worker, state in states
     ]
-    lines += _told_of_refused(project, name, refused)
+    lines += _judgement(view)
     if not states:
         lines.append("server    none is running: penstock serve, unless a service of your own answers")
     session.emit(document, "\n".join(lines))
 
 
-def _told_of_refused(project: Project, name: str, refused: tuple[Refused, ...]) -> list[str]:
-    from penstock.flows.production.watching import observe
-    from penstock.monitoring.refusals import refused_sentence
-
-    if not refused:
-        return []
-    refusing = observe(project, name).refusing
-    return [f"refused   {refused_sentence(refused)}", *([f"state     {refusing}"] if refusing else [])]
+def _judgement(view: EndpointView) -> list[str]:
+    """Return how an endpoint is, what is not judged, and what is wanted and not done."""
+    told = [one.sentence for one in view.findings if one.unjudged is not None]
+    return [
+        *([f"refused   {view.refused_sentence}"] if view.refused else []),
+        *([f"labels    {view.labels.sentence}"] if view.labels else []),
+        f"health    {view.health}{': ' if view.health_reason else ''}{view.health_reason}",
+        *(f"unjudged  {one}" for one in told if one != view.health_reason),
+        *(f"undone    {one}" for one in view.undone),
+        *([f"acts      {view.nobody_acts}"] if view.nobody_acts else []),
+    ]
 
 
 @endpoint.command("history")

@@ -15,7 +15,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 SHOWN = 5
 """Entries whose reason is told."""
 NOT_TAKEN = {
-    "unknown": "the store has no prediction of these ids",
+    "unknown": "the store has no prediction of these ids, and none can come: they are older than a week, or of another "
+    "endpoint, or too many labels wait: penstock monitor status",
     "misfit": "a label needs one value for each row that was predicted, of a class that the model knows",
     "rejected": "the id is none of this endpoint's, or the label is no value",
 }
@@ -80,6 +81,7 @@ def feedback(
     totals: dict[str, int] = {
         "accepted": 0,
         "corrected": 0,
+        "waiting": 0,
         "unknown": 0,
         "duplicate": 0,
         "misfit": 0,
@@ -106,6 +108,11 @@ def feedback(
         told.append(f"misfit {identity}{where}: {reason}")
     told += refused[:SHOWN]
     session.emit({**totals, "reasons": reasons} if reasons else totals, "\n".join(told))
+    if totals["waiting"]:
+        session.note(
+            f"{totals['waiting']} waiting: the predictions are not stored yet; each label is joined when its prediction "
+            f"comes, within 7 days: penstock monitor status {endpoint}"
+        )
     lost = [name for name in NOT_TAKEN if totals[name]]
     for name in lost:
         session.note(f"{totals[name]} {name}: {NOT_TAKEN[name]}")

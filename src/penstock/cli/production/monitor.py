@@ -150,6 +150,9 @@ def _render(view: EndpointView) -> str:
         lines += [f"why     {route.route}: {route.cause.sentence}"] if route.cause else []
         lines += [f"why     {route.route}: {route.cause_untold}"] if route.cause_untold else []
     lines += [f"refused {view.refused_sentence}"] if view.refused else []
+    lines += [f"labels  {view.labels.sentence}"] if view.labels else []
+    lines += [f"undone  {one}" for one in view.undone]
+    lines += [f"acts    {view.nobody_acts}"] if view.nobody_acts else []
     lines += [f"problem {view.problem}"] if view.problem and view.problem != view.health_reason else []
     lines += [
         f"lost    {url}: it ended without a word, seen last {format_ms(seen_ms)}"

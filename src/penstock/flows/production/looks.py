@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -20,6 +20,7 @@ from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Window
 from penstock.serving.deployments import Revision
+from penstock.serving.waiting_labels import Waiting
 
 PENDING = "pending"
 SEVERITY = {"held": 0, "unjudged": 1, "breached": 2}
@@ -58,7 +59,8 @@ class EndpointLook:
     """One endpoint at the time of a look.
 
     `rollbacks` counts them by who made them, `controller` or `person`, since the endpoint was made. `servers`
-    counts the serve processes by what they said of the current revision, or `pending`.
+    counts the serve processes by what they said of the current revision, or `pending`. `labels` are those that wait
+    for predictions which are not stored yet, and those that were given up.
     """
 
     endpoint: str
@@ -72,6 +74,7 @@ class EndpointLook:
     servers: Mapping[str, int]
     alert_count: int
     problem_count: int
+    labels: Waiting = field(default_factory=Waiting)
 
 
 def look_of(seen: Observation, shared: Shared) -> EndpointLook:
@@ -95,6 +98,7 @@ def look_of(seen: Observation, shared: Shared) -> EndpointLook:
         servers=Counter(one.state if one else PENDING for one in states),
         alert_count=len(seen.history.alerts),
         problem_count=len(seen.problems),
+        labels=shared.labels.get(seen.endpoint, Waiting()),
     )
 
 

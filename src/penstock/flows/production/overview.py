@@ -12,7 +12,7 @@ import msgspec
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
-from penstock.flows.production.controlling.deciding import calls_for_rollback
+from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK, calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.unwritable import why_unwritable
@@ -20,12 +20,14 @@ from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
+from penstock.monitoring.lease import CONTROLLER, is_held
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
-from penstock.serving.deployments import Revision, list_endpoints
+from penstock.serving.deployments import Revision, get_revision, list_endpoints
+from penstock.serving.waiting_labels import Waiting, tell_waiting
 from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
@@ -99,6 +101,9 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
     traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
+    `undone` says what is wanted and not done, and why: a rollback, a canary's next share. `nobody_acts` says that no
+    controller runs, so that nothing is rolled back or advanced.
+    `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
     name: str
@@ -120,6 +125,9 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     looked_ms: int = 0
     last_traffic_s: int | None = None
     refused: tuple[Refused, ...] = ()
+    labels: Waiting = Waiting()
+    undone: tuple[str, ...] = ()
+    nobody_acts: str = ""
 
     @property
     def refused_sentence(self) -> str:
@@ -132,6 +140,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
         return self.health == "down" and self.health_reason.startswith(SILENT)
 
 
+NOBODY_ACTS = "no controller runs, so nothing is rolled back or advanced: penstock server, or penstock up"
 SILENT = "the service that told of its calls is silent"
 LOST_MS = 3_600_000
 """So long a serve process is told of that ended without a word."""
@@ -150,24 +159,29 @@ def latest_look(
     known = looks.get(revision.endpoint)
     if (
         known is not None
-        and now_ms() - known.time_ms <= FRESH_MS
+        and abs(now_ms() - known.time_ms) <= FRESH_MS
         and known.revision.number == revision.number
     ):
         return known
     return observe(project, revision.endpoint)
 
 
-def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> list[EndpointView]:
+def overview(
+    project: Project, looks: Mapping[str, Observation] = NO_LOOKS, *, only: str | None = None
+) -> list[EndpointView]:
     """Return every endpoint, by name; one that cannot be judged says so.
 
     Args:
+        only: the endpoint that is meant; all without it.
         looks: what the controller found at its last looks; those that are fresh save a look each.
     """
     with project.database.read() as connection:
-        revisions = list_endpoints(connection)
+        revisions = [one for one in list_endpoints(connection) if only in (None, one.endpoint)]
         known = list_workers(connection, now_ms() - LOST_MS)
         told = list_told_endpoints(connection)
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
+        labels = tell_waiting(connection, now_ms())
+        nobody_acts = "" if is_held(connection, CONTROLLER, now_ms()) else NOBODY_ACTS
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
@@ -191,10 +205,26 @@ def overview(project: Project, looks: Mapping[str, Observation] = NO_LOOKS) -> l
             if state is not None and state.state == "ready" and state.message
         }
         found.append(
-            msgspec.structs.replace(view, refused=refused.get(revision.endpoint, ()),
-                **{"shadow_failures" if revision.shadows else "server_notes": notes})
-        )  # fmt: skip
+            msgspec.structs.replace(
+                view,
+                refused=refused.get(revision.endpoint, ()),
+                labels=labels.get(revision.endpoint, Waiting()),
+                nobody_acts=nobody_acts,
+                **{"shadow_failures" if revision.shadows else "server_notes": notes},
+            )
+        )
     return found
+
+
+def view_endpoint(project: Project, name: str) -> EndpointView:
+    """Return one endpoint as `overview` does.
+
+    Raises:
+        NotFound: there is none.
+    """
+    with project.database.read() as connection:
+        get_revision(connection, name)
+    return next(one for one in overview(project, only=name))
 
 
 def _lost(workers: Sequence[Worker], alive: Collection[str], endpoint: str) -> dict[str, int]:
@@ -269,6 +299,9 @@ def _view(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> En
         if progress
         else None,
         problem="; ".join(seen.problems),
+        undone=tuple(
+            one.summary for one in seen.history.alerts if one.name in (NOT_ROLLED_BACK, HELD, FAILED)
+        ),
         looked_ms=seen.time_ms,
         last_traffic_s=max(
             (one.last_s for one in (seen.stable, seen.canary) if one is not None and one.last_s is not None),

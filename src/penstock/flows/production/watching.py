@@ -18,6 +18,7 @@ from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
 from penstock.flows.production.referring import refer
 from penstock.flows.production.refusing import why_all_refused
+from penstock.flows.production.service import rollout, stable_since_ms
 from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.findings import Finding
 from penstock.monitoring.guardrails.judging import judge
@@ -33,6 +34,7 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
+from penstock.serving.waiting_labels import Waiting
 from penstock.serving.workers import Worker, list_workers
 
 SLOWEST_S = 30.0
@@ -47,7 +49,7 @@ STEADY_S = 2.0
 
 @dataclass(frozen=True)
 class Shared:
-    """What all endpoints' looks of one tick go by."""
+    """What all endpoints' looks of one tick go by; `labels` where there is one to look at."""
 
     revisions: Mapping[str, Revision]
     policies: Mapping[str, Policy]
@@ -55,6 +57,7 @@ class Shared:
     alerts: Mapping[str, tuple[Alert, ...]]
     workers: list[Worker]
     failures: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Waiting] = field(default_factory=dict)
 
     def mark(self, endpoint: str) -> tuple[object, ...]:
         """Return what calls for a look at once when it is another than at the last one."""
@@ -174,7 +177,7 @@ def is_steady(endpoint: str, shared: Shared, memory: Mapping[str, Remembered], t
     known = memory.get(endpoint)
     return (
         known is not None
-        and time_ms < min(known.next_ms, known.until_ms)
+        and known.next_ms - 1000 * STEADY_S <= time_ms < min(known.next_ms, known.until_ms)
         and not shared.alerts.get(endpoint)
         and known.mark == shared.mark(endpoint)
     )
@@ -193,7 +196,8 @@ def observe_again(
     revision, policy = shared.revisions[endpoint], shared.policies[endpoint]
     known = memory.get(endpoint)
     if known is not None and (
-        time_ms >= known.until_ms or (known.revision, known.policy) != (revision.number, policy.number)
+        not known.until_ms - 1000 * SLOWEST_S <= time_ms < known.until_ms  # the clock may be set back
+        or (known.revision, known.policy) != (revision.number, policy.number)
     ):
         known = None
     if known is None:
@@ -234,8 +238,8 @@ def look_at(
         connection,
         revision,
         policy.settings,
-        _rollout(revision, revisions),
-        _stable_since_ms(revision, revisions),
+        rollout(revision, revisions),
+        stable_since_ms(revision, revisions),
         time_ms,
         is_quick=known is not None,
     )
@@ -371,26 +375,3 @@ def _load_failures(revision: Revision, key: WindowKey, workers: list[Worker]) ->
             sentence=f"{key.route} version {key.version} cannot be loaded: {told[0].message}",
         )
     ]
-
-
-def _rollout(revision: Revision, revisions: tuple[Revision, ...]) -> tuple[int, ...]:
-    """Return the revisions in which the same canary stood beside the same stable version without a break."""
-    if revision.canary is None:
-        return (revision.number,)
-    numbers = [revision.number]
-    for old in (one for one in revisions if one.number < revision.number):
-        same = (old.model, old.stable) == (revision.model, revision.stable) and old.canary is not None
-        if not same or old.canary is None or old.canary.version != revision.canary.version:
-            break
-        numbers.append(old.number)
-    return tuple(numbers)
-
-
-def _stable_since_ms(revision: Revision, revisions: tuple[Revision, ...]) -> int:
-    """Return when the stable version became it, without a break since."""
-    since_ms = revision.created_ms
-    for old in (one for one in revisions if one.number < revision.number):
-        if (old.model, old.stable) != (revision.model, revision.stable):
-            break
-        since_ms = old.created_ms
-    return since_ms

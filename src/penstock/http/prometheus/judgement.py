@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from penstock.flows.production.controlling.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
+from penstock.serving.waiting_labels import REASONS
 
 FEATURES_MAX = 200
 DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")
@@ -120,8 +121,20 @@ def _of_endpoints(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         "Serve processes by what they say of an endpoint's revision: ready, failed, waiting, pending.",
         labels=[*of, "state"],
     )
+    waiting = GaugeMetricFamily(
+        "penstock_labels_waiting", "Labels whose predictions are not stored yet.", labels=of
+    )
+    lost = CounterMetricFamily(
+        "penstock_labels_lost",
+        "Labels that were given up: expired (the prediction never came), misfit (it came, and they did not fit), full "
+        "(too many waited).",
+        labels=[*of, "reason"],
+    )
     for look in looks:
         name = look.endpoint
+        waiting.add_metric([name], look.labels.count)
+        for reason in REASONS:
+            lost.add_metric([name, reason], look.labels.lost_ever.get(reason, 0))
         by_route = {one.route: one for one in look.routes}
         canary = by_route.get("canary")
         looked.add_metric([name], look.time_ms / 1000)
@@ -139,6 +152,7 @@ def _of_endpoints(looks: Iterable[EndpointLook]) -> Iterator[Metric]:
         for state in SERVER_STATES:
             servers.add_metric([name, state], look.servers.get(state, 0))
     yield from (looked, problems, alerts, revisions, policies, info, shares, rollbacks, servers)
+    yield from (waiting, lost)
 
 
 def _of_guardrails(looks: Iterable[EndpointLook]) -> Iterator[Metric]:

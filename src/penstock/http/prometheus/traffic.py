@@ -28,7 +28,7 @@ DURATION_BUCKETS_S = (
 )  # fmt: skip
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 OUTCOMES = ("ok", "invalid", "error", "abandoned")
-LABEL_OUTCOMES = ("accepted", "corrected", "unknown", "duplicate", "misfit", "rejected")
+LABEL_OUTCOMES = ("accepted", "corrected", "waiting", "unknown", "duplicate", "misfit", "rejected")
 ERROR_KINDS = ("model_failed", "deadline", "overloaded", "process_ended")
 OTHER = "other"
 
@@ -95,7 +95,7 @@ class InferenceMetrics:
         )
         self._labels = Counter(
             "penstock_labels",
-            "Labels received by outcome: accepted, corrected, unknown, duplicate, misfit, rejected.",
+            "Labels received by outcome: accepted, corrected, waiting, unknown, duplicate, misfit, rejected.",
             ("endpoint", "outcome"),
             registry=self.registry,
         )
@@ -193,6 +193,7 @@ class InferenceMetrics:
         counts = {
             "accepted": result.accepted,
             "corrected": result.corrected,
+            "waiting": result.waiting,
             "unknown": result.unknown,
             "duplicate": result.duplicate,
             "misfit": result.misfit,

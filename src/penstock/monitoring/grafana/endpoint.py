@@ -177,6 +177,19 @@ QUALITY = (
         least=0,
         width=6,
     ),
+    Panel(
+        title="Labels before their predictions",
+        description="How many wait for predictions that are not stored yet, and how many were given up in an hour.",
+        queries=(
+            Query(f"max by (endpoint) (penstock_labels_waiting{{{OWN}}})", "{{endpoint}} waiting"),
+            Query(
+                f"max by (endpoint, reason) (increase(penstock_labels_lost_total{{{OWN}}}[1h]))",
+                "{{endpoint}} given up: {{reason}}",
+            ),
+        ),
+        least=0,
+        width=6,
+    ),
 )
 OF_ROWS = "multivariate|outliers|values|freshness"
 """Kinds of guardrails that no other panel shows the numbers of."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from penstock.monitoring.findings import Finding, Kind, Unjudged
+from penstock.monitoring.guardrails.next_steps import next_step
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.multivariate import OwnSeparation
 from penstock.monitoring.rowwise.rows import Rows
@@ -75,7 +76,8 @@ def make_unjudged(
         statistic_value=math.nan,
         breached=False,
         unjudged=reason,
-        sentence=f"{key.route} version {key.version}: {name} {verb} not judged: {words}",
+        sentence=f"{key.route} version {key.version}: {name} {verb} not judged: {words} "
+        f"({next_step(kind, reason, key.endpoint)})",
     )
 
 

@@ -52,6 +52,7 @@ def judgement_alerts() -> tuple[Rule, ...]:
         ),
         _behind(),
         _dropped(),
+        _labels_lost(),
         _hook(),
     )
 
@@ -269,6 +270,29 @@ def _dropped() -> Rule:
                 name="some are dropped", series=((series, "0x5 9x5"),), at="7m", fires={"endpoint": "delay"}
             ),
             Case(name="none is", series=((series, "9x10"),), at="7m"),
+        ),
+    )
+
+
+def _labels_lost() -> Rule:
+    series = 'penstock_labels_lost_total{endpoint="delay",reason="expired"}'
+    return Rule(
+        name="PenstockLabelsLost",
+        expr="max by (endpoint, reason) (increase(penstock_labels_lost_total[1h])) > 0",
+        labels={"severity": "warning"},
+        annotations={
+            "summary": "labels of {{ $labels.endpoint }} were given up: {{ $labels.reason }}",
+            "description": f"expired: their predictions never came; misfit: they did not fit; full: too many waited. {STATUS}",
+        },
+        cases=(
+            Case(
+                name="predictions never came",
+                series=((series, "0x10 7x20"),),
+                at="15m",
+                fires={"endpoint": "delay", "reason": "expired"},
+            ),
+            Case(name="long ago", series=((series, "0x5 7x90"),), at="90m"),
+            Case(name="another server took over", series=((series, "_x10 7x10"),), at="15m"),
         ),
     )
 

@@ -18,6 +18,7 @@ class FeedbackResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     accepted: int
     corrected: int
+    waiting: int
     unknown: int
     duplicate: int
     misfit: int
@@ -57,6 +58,7 @@ def take_feedback(
     return FeedbackResult(
         accepted=counts.accepted,
         corrected=counts.corrected,
+        waiting=counts.waiting,
         unknown=counts.unknown,
         duplicate=counts.duplicate,
         misfit=counts.misfit,

@@ -101,10 +101,10 @@ def test_what_was_scored_is_recorded_and_judged_like_live_traffic_and_labels_fin
     assert told["outputs"]["probability"] == [out["probability"][777]]
     assert "label" not in told
     beyond = msgspec.structs.replace(labels[-1].id, counter=1000)
-    assert ingest.add_labels("late", [Label(beyond, beyond.encode(), [1])]).unknown == 1
+    assert ingest.add_labels("late", [Label(beyond, beyond.encode(), [1])]).waiting == 1
     with project.database.write() as connection:
         assert delete_predictions(connection, 1 << 46) == 4
-    assert ingest.add_labels("late", labels[:1]).unknown == 1
+    assert ingest.add_labels("late", labels[:1]).waiting == 1
 
 
 def test_rows_that_cannot_be_asked_about_are_told_by_number_and_reason_and_keep_their_place(

@@ -2,7 +2,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0015');
+INSERT INTO "alembic_version" VALUES('0016');
 CREATE TABLE alert_deliveries (
 	id INTEGER NOT NULL, 
 	alert_id INTEGER NOT NULL, 
@@ -160,6 +160,13 @@ CREATE TABLE logged_models (
 	deleted_ms BIGINT, 
 	CONSTRAINT pk_logged_models PRIMARY KEY (id), 
 	CONSTRAINT fk_logged_models_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (id)
+);
+CREATE TABLE lost_labels (
+	endpoint VARCHAR(256) NOT NULL, 
+	day_s BIGINT NOT NULL, 
+	reason VARCHAR(16) NOT NULL, 
+	lost_count BIGINT NOT NULL, 
+	CONSTRAINT pk_lost_labels PRIMARY KEY (endpoint, day_s, reason)
 );
 CREATE TABLE model_alias_moves (
 	id INTEGER NOT NULL, 
@@ -433,6 +440,14 @@ CREATE TABLE version_states (
 	cause JSON NOT NULL, 
 	CONSTRAINT pk_version_states PRIMARY KEY (id)
 );
+CREATE TABLE waiting_labels (
+	prediction_id VARCHAR(40) NOT NULL, 
+	endpoint VARCHAR(256) NOT NULL, 
+	received_ms BIGINT NOT NULL, 
+	label_values BLOB NOT NULL, 
+	sent_by VARCHAR(128), 
+	CONSTRAINT pk_waiting_labels PRIMARY KEY (prediction_id, endpoint, received_ms)
+);
 CREATE TABLE webhook_deliveries (
 	id INTEGER NOT NULL, 
 	webhook_id VARCHAR(36) NOT NULL, 
@@ -524,4 +539,5 @@ CREATE INDEX ix_model_version_inputs_path ON model_version_inputs (path);
 CREATE INDEX ix_observation_batches_received_ms ON observation_batches (received_ms);
 CREATE INDEX ix_observation_halves_received_ms ON observation_halves (received_ms);
 CREATE INDEX ix_refusals_start_s ON refusals (start_s);
+CREATE INDEX ix_waiting_labels_endpoint_received_ms ON waiting_labels (endpoint, received_ms);
 DELETE FROM "sqlite_sequence";

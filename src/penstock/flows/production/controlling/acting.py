@@ -23,6 +23,7 @@ from penstock.flows.production.controlling.deciding import (
     evidence_of,
     subject_of,
 )
+from penstock.flows.production.controlling.going_back import find_obstacle
 from penstock.flows.production.revising import write_deployment
 from penstock.flows.production.traffic.promoting import make_advance, require_advanceable
 from penstock.flows.production.traffic.rolling_back import back_words, make_rollback
@@ -31,7 +32,6 @@ from penstock.monitoring.alerts import Subject, close_alert, mark_clean, open_al
 from penstock.monitoring.findings import add_findings
 from penstock.monitoring.lease import Lease
 from penstock.project.project import Project
-from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 
 
@@ -150,7 +150,9 @@ def _roll_back(connection: sa.Connection, project: Project, seen: Observation, a
         reason=action.reason,
         cause=cause,
     )
-    get_version(connection, action.model, action.stable)
+    obstacle = None if seen.revision.canary else find_obstacle(project, action.model, action.stable)
+    if obstacle is not None:
+        raise obstacle
     write_deployment(connection, project, plan)
 
 

@@ -246,7 +246,7 @@ def _act(
             reason = f"canary breached its {first.kind} guardrail: {first.sentence}"
             back = RollBack(look.revision.model, look.revision.stable, canary.version, tuple(wanting), reason)
             return back, []
-        openings = _not_done(look, wanting, "canary_under_way", "a canary is under way, and is decided first")
+        openings = _not_done(look, wanting, *_why_canary_first(look))
         advance, held = _grow(look, settings)
         return (advance, openings) if advance else (None, openings + held)
     if not wanting:
@@ -303,6 +303,17 @@ def _earlier(look: Look, history: History, settings: EndpointSettings) -> tuple[
     if target is None:
         return None, "all_rolled_back", "every earlier version was rolled back itself"
     return target, "", ""
+
+
+def _why_canary_first(look: Look) -> tuple[str, str]:
+    """Say why the stable version is not taken back while there is a canary."""
+    if look.revision.steps:
+        return "canary_under_way", "a canary is under way, and is decided first"
+    return (
+        "people_decide",
+        "its canary stays until somebody decides, and until then the controller takes nothing back: "
+        f"penstock rollback {look.revision.endpoint} takes the canary out, and the stable version at the next look",
+    )
 
 
 def _not_done(look: Look, wanting: list[Finding], code: str, why: str) -> list[Opening]:

@@ -12,6 +12,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from penstock.base.clock import now_ms
@@ -19,7 +20,8 @@ from penstock.base.errors import Conflict, PenstockError
 from penstock.base.running import name_process
 from penstock.base.store.events import record_event
 from penstock.flows.production.controlling.acting import carry_out
-from penstock.flows.production.controlling.deciding import Closing, Decision, Opening, decide
+from penstock.flows.production.controlling.deciding import Closing, Decision, Opening
+from penstock.flows.production.controlling.going_back import decide_servable
 from penstock.flows.production.controlling.retraining import Retraining
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.looks import EndpointLook, look_of, without_sketches
@@ -27,12 +29,12 @@ from penstock.flows.production.policing import FileFollower
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.watching import Observation, Remembered, is_steady, look_around, observe_again
 from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_alert
-from penstock.monitoring.lease import Lease
+from penstock.monitoring.lease import CONTROLLER, Lease
 from penstock.monitoring.policies import find_policy
 from penstock.project.project import Project
+from penstock.serving.waiting_labels import tell_waiting
 
 logger = logging.getLogger(__name__)
-LEASE = "controller"
 LEASE_S = 10.0
 NOT_JUDGED = "PenstockEndpointNotJudged"
 
@@ -48,7 +50,7 @@ class Controller:
     def __init__(self, project: Project, *, remembers: bool = True) -> None:
         self.project = project
         self.holder = f"{name_process()} {socket.gethostname()}:{secrets.token_hex(4)}"
-        self.lease = Lease(LEASE, self.holder, LEASE_S)
+        self.lease = Lease(CONTROLLER, self.holder, LEASE_S)
         self.retraining = Retraining(project)
         self._file = FileFollower(project)
         self._problems: dict[str, str] = {}
@@ -92,10 +94,11 @@ class Controller:
             self._memory.clear()
         with self.project.database.read() as connection:
             shared = look_around(connection, time_ms)
-        names = [name for name in shared.revisions if name in shared.policies]
-        for name in names:
-            if is_steady(name, shared, self._memory, time_ms):
-                continue
+            names = [name for name in shared.revisions if name in shared.policies]
+            due = [name for name in names if not is_steady(name, shared, self._memory, time_ms)]
+            if due:
+                shared = replace(shared, labels=tell_waiting(connection, time_ms))
+        for name in due:
             try:
                 seen = observe_again(self.project, name, shared, self._memory, time_ms)
                 self._looks[name] = look_of(seen, shared)
@@ -127,7 +130,7 @@ class Controller:
             self.lease.release(connection)
 
     def _handle(self, seen: Observation) -> None:
-        decision = decide(seen.look, seen.history, seen.settings)
+        decision = decide_servable(self.project, seen)
         decision = self._with_problems(seen, decision)
         if decision.writes:
             self._memory.pop(seen.endpoint, None)

@@ -7,18 +7,24 @@ the claim runs out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.base.jsontext import render_json
 from penstock.base.store.events import record_event
+from penstock.base.threads import thread_pool
 from penstock.base.web.posting import post_bytes
 from penstock.monitoring.alerts import Delivery, claim_due, finish_delivery, has_due, put_off_delivery
 from penstock.monitoring.wording import body_of
 from penstock.project.project import Project
 
 INTERVAL_S = 0.25
-CLAIM_MS = 60_000
+CLAIM_MS = 120_000
+"""Longer than 20 posts take that all wait for their answer until the time is up."""
+RECEIVERS_AT_ONCE = 4
+"""One that is slow keeps no other from being told."""
 BACKOFF_S = (1, 2, 5, 15, 60, 300, 900, 3600, 3600, 3600, 3600, 3600)
 """How long each next attempt waits; after the last one, some six hours later, it is given up with an event."""
 
@@ -50,26 +56,41 @@ class AlertLoop:
         time_ms = now_ms()
         with self._project.database.write() as connection:
             due = claim_due(connection, time_ms, time_ms + CLAIM_MS)
+        receivers: dict[str, list[Delivery]] = {}
+        for delivery in due:
+            receivers.setdefault(delivery.url, []).append(delivery)
+        if len(receivers) == 1:
+            self._send_all(due)
+        elif receivers:
+            with thread_pool(min(RECEIVERS_AT_ONCE, len(receivers))) as pool:
+                list(pool.map(self._send_all, receivers.values()))
+        return len(due)
+
+    def _send_all(self, due: Sequence[Delivery]) -> None:
+        """Post to one receiver in order; where it cannot be reached, what is left counts as tried with the same answer."""
+        away = ""
         for delivery in due:
             if self._background.is_stopping:
                 break
-            self._send(delivery)
-        return len(due)
+            away = self._send(delivery, away)
 
-    def _send(self, delivery: Delivery) -> None:
+    def _send(self, delivery: Delivery, away: str) -> str:
+        """Post one, unless the receiver is known to be away; return why it cannot be reached, empty where it can."""
         problem = ""
         headers = {"Content-Type": "application/json", "Penstock-Delivery-Id": str(delivery.id)}
         try:
-            # whoever writes penstock.yaml may name any address
-            data = render_json(body_of(delivery)).encode()
-            answer = post_bytes(delivery.url, data, headers, allow_private=True)
-            problem = "" if answer.is_taken else f"it answered {answer.status}"
+            if not away:
+                # whoever writes penstock.yaml may name any address
+                data = render_json(body_of(delivery)).encode()
+                answer = post_bytes(delivery.url, data, headers, allow_private=True)
+                problem = "" if answer.is_taken else f"it answered {answer.status}"
         except PenstockError as error:
-            problem = error.message
+            away = error.message
+        problem = problem or away
         with self._project.database.write() as connection:
             if not problem:
                 finish_delivery(connection, delivery, now_ms())
-                return
+                return away
             tries = delivery.attempt_count
             next_ms = now_ms() + 1000 * BACKOFF_S[tries] if tries < len(BACKOFF_S) else None
             put_off_delivery(connection, delivery, problem, next_ms)
@@ -83,6 +104,7 @@ class AlertLoop:
                     f"{delivery.alert.name} ({delivery.status}) was not taken: {problem}; {again}",
                     cause={"alert": delivery.alert.id, "attempts": tries + 1},
                 )
+        return away
 
     def _turn(self) -> None:
         while self.send_due() and not self._background.is_stopping:

@@ -11,6 +11,7 @@ import time
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict
+from penstock.flows.production.live.ingesting import Ingest
 from penstock.flows.production.payloads.tidying import tidy
 from penstock.monitoring.compaction import HOUR_S, delete_windows, find_bundles, merge_bundle
 from penstock.monitoring.findings import delete_findings
@@ -20,6 +21,7 @@ from penstock.project.project import Project
 from penstock.serving.predictions.stored import delete_predictions, forget_features
 from penstock.serving.told.events import KEPT_MS, forget_halves
 from penstock.serving.told.observations import KEPT_DAYS, forget_batches
+from penstock.serving.waiting_labels import expire_waiting
 
 INTERVAL_S = 5.0
 REST_S = 0.05
@@ -27,6 +29,8 @@ REST_S = 0.05
 WHOLE_EVERY_S = 900.0
 """How often all windows are looked at, for labels that came late; else the last hours are."""
 DAY_MS = 86_400_000
+LATE_MS = 60_000
+"""Labels that came in this time are looked at again: on PostgreSQL one may be stored just while its prediction is."""
 
 
 class Housekeeping:
@@ -35,6 +39,7 @@ class Housekeeping:
     def __init__(self, project: Project, interval_s: float = INTERVAL_S) -> None:
         self._project = project
         self._whole_s = float("-inf")
+        self._ingest = Ingest(project)
         self._background = Background(
             "penstock-housekeeping", self._turn, interval_s, failing="the store is not tidied"
         )
@@ -71,6 +76,7 @@ class Housekeeping:
                 except Conflict:
                     return merged
                 time.sleep(REST_S)
+        self._ingest.join_late(1000 * now_s - LATE_MS)
         if is_whole:
             self._delete(now_s)
             self._whole_s = time.monotonic()
@@ -82,6 +88,7 @@ class Housekeeping:
             forget_batches(connection, 1000 * now_s - KEPT_DAYS * DAY_MS)
             forget_halves(connection, 1000 * now_s - KEPT_MS)
             forget_refusals(connection, now_s - KEPT_S)
+            expire_waiting(connection, 1000 * now_s)
             if kept.windows_days is not None:
                 delete_windows(connection, now_s - int(kept.windows_days * DAY_MS / 1000))
             if kept.findings_days is not None:

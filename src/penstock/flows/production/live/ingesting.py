@@ -12,13 +12,14 @@ import threading
 from collections.abc import Sequence
 
 import msgspec
+import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.models.folders import RegistrySource, find_signature
 from penstock.flows.production.live.accumulating import Accumulating
 from penstock.flows.production.live.exchanging import Exchanging, Told
-from penstock.flows.production.live.joining import join_labels
+from penstock.flows.production.live.joining import join_kept, join_labels, join_waiting
 from penstock.flows.production.live.room import Missed
 from penstock.flows.production.live.summarising import (
     Edges,
@@ -40,9 +41,12 @@ from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.predictions.stored import Prediction, add_predictions, list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
+from penstock.serving.waiting_labels import ids_since
 from penstock.serving.workers import BATCH, NO_URL, WorkerRevision, beat, register_worker, report_revision
 
 UNWRITTEN_MAX = 1_000
+LATE_MAX = 500
+"""Predictions of waiting labels that are looked for at once."""
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +172,10 @@ class Ingest:
     def _write(self, given: WindowsOfBatch, windows: Accumulating) -> bool:
         for one in given.windows:
             windows.add(one)
+
+        def monitor_of(endpoint: str) -> MonitorSettings:
+            return _monitor(connection, endpoint)
+
         with self._project.database.write() as connection:
             if not add_batch(connection, given.batch, now_ms()):
                 windows.discard()
@@ -175,6 +183,7 @@ class Ingest:
             windows.write(connection)
             add_predictions(connection, given.predictions)
             add_classes(connection, given.classes)
+            join_waiting(connection, given.predictions, monitor_of, (self._worker, self._sequence))
             report_revision(connection, self._worker, _told_of(given.current, BATCH if given.is_job else ""))
         return True
 
@@ -188,8 +197,7 @@ class Ingest:
     def monitor(self, endpoint: str) -> MonitorSettings:
         """Return how an endpoint is watched."""
         with self._project.database.read() as connection:
-            policy = find_policy(connection, endpoint)
-        return MonitorSettings() if policy is None else policy.settings.monitor
+            return _monitor(connection, endpoint)
 
     def add_labels(self, endpoint: str, labels: Sequence[Label]) -> LabelCounts:
         """Join labels to their predictions, durably when it returns.
@@ -202,6 +210,29 @@ class Ingest:
             monitor = self.monitor(endpoint)
             with self._project.database.write() as connection:
                 return join_labels(connection, endpoint, labels, monitor, (self._worker, self._sequence))
+
+    def join_late(self, since_ms: int) -> int:
+        """Join labels that have waited since a time and whose predictions are stored by now; return how many.
+
+        Two transactions of PostgreSQL that store a label and its prediction at once do not see each other.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+        """
+        with self._project.database.read() as connection:
+            waiting = ids_since(connection, since_ms, LATE_MAX)
+            ids = [one for each in waiting.values() for one in each]
+            is_there = bool(ids) and bool(list_predictions(connection, ids))
+        if not is_there:
+            return 0
+        with self._lock:
+            self._begin()
+            with self._project.database.write() as connection:
+                writer = (self._worker, self._sequence)
+                return sum(
+                    join_kept(connection, endpoint, ids, _monitor(connection, endpoint), writer)
+                    for endpoint, ids in waiting.items()
+                )
 
     def _begin(self) -> Accumulating:
         """Take a number as every process that writes windows has one; it serves nothing, so it does not beat."""
@@ -228,6 +259,11 @@ class Ingest:
         if (model, version) not in self._signatures:
             self._signatures[model, version] = find_signature(self._project, model, version)
         return self._signatures[model, version]
+
+
+def _monitor(connection: sa.Connection, endpoint: str) -> MonitorSettings:
+    policy = find_policy(connection, endpoint)
+    return MonitorSettings() if policy is None else policy.settings.monitor
 
 
 def _told_of(current: Revision, message: str) -> WorkerRevision:

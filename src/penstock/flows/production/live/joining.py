@@ -1,13 +1,14 @@
 """Labels to their predictions: one feedback request within its transaction.
 
 What a label says is scored for the window of its prediction. Another value for a row that has one takes the
-place of the one before, also in the counts of the window; the one before stays in the store.
+place of the one before, also in the counts of the window; the one before stays in the store. A label whose prediction
+is not stored yet is kept (`penstock.serving.waiting_labels`), and joined with what comes then.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,9 +22,12 @@ from penstock.monitoring.quality.labels import is_same, misfit, score
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, labelled_start
+from penstock.serving import waiting_labels
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns, Matrix, join_columns
 from penstock.serving.matching import iterate_columns
+from penstock.serving.predictions.ids import parse_prediction_id
+from penstock.serving.predictions.runs import nth_id
 from penstock.serving.predictions.stored import (
     Prediction,
     StoredLabel,
@@ -34,7 +38,19 @@ from penstock.serving.predictions.stored import (
     list_predictions,
 )
 from penstock.serving.recorder import Label, LabelCounts
+from penstock.serving.waiting_labels import (
+    KEPT_MS,
+    WaitingLabel,
+    add_lost,
+    add_waiting,
+    count_waiting,
+    delete_waiting,
+    ids_between,
+    list_waiting,
+)
 
+Writer = tuple[int, Iterator[int]]
+"""The number of the process that writes partial windows, and its running numbers."""
 REASONS_MAX = 20
 """Misfits whose reason is told in one answer."""
 
@@ -78,16 +94,33 @@ def _add(stacked: dict[str, list[Array]], part: Columns) -> None:
 
 
 class Join:
-    """One feedback request within its transaction."""
+    """One feedback request, or labels that waited, within its transaction.
+
+    Args:
+        keeps: whether labels of predictions that are not stored yet are kept until they are.
+    """
 
     def __init__(
-        self, connection: sa.Connection, endpoint: str, labels: Sequence[Label], monitor: MonitorSettings
+        self,
+        connection: sa.Connection,
+        endpoint: str,
+        labels: Sequence[Label],
+        monitor: MonitorSettings,
+        *,
+        keeps: bool = True,
     ) -> None:
         self._connection, self._endpoint = connection, endpoint
         self._labels = labels
         self._monitor = monitor
+        self._keeps = keeps
         self.qualities: dict[WindowKey, Quality] = {}
-        self._outcomes = {"accepted": 0, "corrected": 0, "unknown": 0, "duplicate": 0, "misfit": 0}
+        self.found: set[str] = set()
+        self._waiting: dict[str, WaitingLabel] = {}
+        self._new_waiting: list[WaitingLabel] = []
+        self._elsewhere: set[str] = set()
+        self._room: int | None = None
+        names = ("accepted", "corrected", "waiting", "unknown", "duplicate", "misfit")
+        self._outcomes = dict.fromkeys(names, 0)
         self._reasons: dict[str, str] = {}
         self._known: dict[str, list[Any]] = {}
         self._last_ms: dict[str, int] = {}
@@ -102,6 +135,12 @@ class Join:
         for row in list_predictions(self._connection, ids, lock=True):
             if row.endpoint == self._endpoint:
                 rows.setdefault(row.id, []).append(row)
+            else:
+                self._elsewhere.add(row.id)
+        self.found = set(rows)
+        if self._keeps and len(rows) < len(ids):
+            kept = list_waiting(self._connection, self._endpoint, ids - rows.keys())
+            self._waiting = {one.prediction_id: one for one in kept}
         for stored in list_labels(self._connection, rows):
             text = stored.prediction_id
             self._known[text] = current_label(self._known.get(text), stored.values)
@@ -116,20 +155,21 @@ class Join:
         for label in self._labels:
             self._outcomes[self._take(label, rows.get(label.text), received_ms)] += 1
         add_labels(self._connection, self._stored)
+        add_waiting(self._connection, self._new_waiting)
         changed = {one.prediction_id for one in self._stored}
         self._collect(rows, before, sorted(changed))
 
     def _take(self, label: Label, found: list[Prediction] | None, received_ms: int) -> str:
         """Keep what a label says that is new, and return what became of it."""
+        if all(value is None for value in label.values):
+            self._reasons[label.text] = "null is no label: it says that a row's label is not known"
+            return "misfit"
         if not found:
-            return "unknown"
+            return self._wait(label, received_ms) if self._keeps else "unknown"
         if len(label.values) != found[0].row_count:
             self._reasons[label.text] = (
                 f"{counted(len(label.values), 'label')} for {counted(found[0].row_count, 'row')}"
             )
-            return "misfit"
-        if all(value is None for value in label.values):
-            self._reasons[label.text] = "null is no label: it says that a row's label is not known"
             return "misfit"
         answered = next((row for row in found if row.route != "shadow"), found[0])
         reason = misfit(decode_columns(answered.outputs), label.values, classes=self._classes_of(answered))
@@ -141,7 +181,8 @@ class Join:
         if all(value is None for value in values):
             return "duplicate"
         self._known[label.text] = current_label(before, values)
-        self._last_ms[label.text] = max(received_ms, self._last_ms.get(label.text, 0) + 1)
+        came_ms = received_ms if label.received_ms is None else label.received_ms
+        self._last_ms[label.text] = max(came_ms, self._last_ms.get(label.text, 0) + 1)
         self._stored.append(
             StoredLabel(
                 prediction_id=label.text,
@@ -152,6 +193,30 @@ class Join:
         )
         replaces = (old is not None and new is not None for old, new in zip(before, values, strict=True))
         return "corrected" if any(replaces) else "accepted"
+
+    def _wait(self, label: Label, received_ms: int) -> str:
+        """Keep a label until its prediction is stored, unless that cannot come any more or too many wait."""
+        if label.text in self._elsewhere or label.id.time_ms < received_ms - KEPT_MS:
+            return "unknown"
+        before = self._waiting.get(label.text)
+        if before is not None and before.values == label.values:
+            return "waiting"
+        if self._room is None:
+            self._room = waiting_labels.WAITING_MAX - count_waiting(self._connection, self._endpoint)
+        if self._room <= 0:
+            add_lost(self._connection, {(self._endpoint, "full"): 1}, received_ms)
+            return "unknown"
+        self._room -= 1
+        kept = WaitingLabel(
+            prediction_id=label.text,
+            received_ms=received_ms if before is None else max(received_ms, before.received_ms + 1),
+            endpoint=self._endpoint,
+            values=label.values,
+            sent_by=label.by,
+        )
+        self._waiting[label.text] = kept
+        self._new_waiting.append(kept)
+        return "waiting"
 
     def _collect(
         self, rows: Mapping[str, list[Prediction]], before: Mapping[str, list[Any]], changed: Sequence[str]
@@ -214,15 +279,68 @@ def join_labels(
     endpoint: str,
     labels: Sequence[Label],
     monitor: MonitorSettings,
-    writer: tuple[int, Iterator[int]],
+    writer: Writer,
 ) -> LabelCounts:
-    """Join labels to their predictions in the caller's transaction, and write what they say of quality.
-
-    Args:
-        writer: the number of the process that writes, and its running numbers.
-    """
-    worker, sequence = writer
+    """Join labels to their predictions in the caller's transaction, and write what they say of quality."""
     join = Join(connection, endpoint, labels, monitor)
+    _run(connection, join, monitor, writer)
+    return join.counts()
+
+
+def join_waiting(
+    connection: sa.Connection,
+    stored: Sequence[Prediction],
+    monitor_of: Callable[[str], MonitorSettings],
+    writer: Writer,
+) -> None:
+    """Join the labels that waited for predictions which the caller's transaction stores; call it after storing them.
+
+    Cost: a look into the labels that wait for predictions of the same time; nothing more where there is none.
+    """
+    if not stored:
+        return
+    ends = {one.id: nth_id(one.id, one.row_count - 1) for one in stored if one.is_run}
+    first, last = min(one.id for one in stored), max(ends.get(one.id, one.id) for one in stored)
+    ids = ids_between(connection, first, last)
+    if not ids:
+        return
+    singles = {one.id: one.endpoint for one in stored if not one.is_run}
+    runs = [(one.id, ends[one.id], one.endpoint) for one in stored if one.is_run]
+    wanted: dict[str, set[str]] = {}
+    for text in ids:
+        owners = {singles[text]} if text in singles else set()
+        for endpoint in owners | {of for begin, end, of in runs if begin <= text <= end}:
+            wanted.setdefault(endpoint, set()).add(text)
+    for endpoint, mine in wanted.items():
+        join_kept(connection, endpoint, mine, monitor_of(endpoint), writer)
+
+
+def join_kept(
+    connection: sa.Connection, endpoint: str, ids: Collection[str], monitor: MonitorSettings, writer: Writer
+) -> int:
+    """Join what waits for these predictions as far as they are stored, and forget it; return how many labels were."""
+    kept = list_waiting(connection, endpoint, ids)
+    labels = [
+        Label(
+            parse_prediction_id(one.prediction_id),
+            one.prediction_id,
+            one.values,
+            one.sent_by,
+            one.received_ms,
+        )
+        for one in kept
+    ]
+    if not labels:
+        return 0
+    join = Join(connection, endpoint, labels, monitor, keeps=False)
+    _run(connection, join, monitor, writer)
+    delete_waiting(connection, endpoint, join.found)
+    add_lost(connection, {(endpoint, "misfit"): join.counts().misfit}, now_ms())
+    return sum(one.prediction_id in join.found for one in kept)
+
+
+def _run(connection: sa.Connection, join: Join, monitor: MonitorSettings, writer: Writer) -> None:
+    worker, sequence = writer
     join.run()
     partials = [
         Partial(
@@ -234,7 +352,6 @@ def join_labels(
         if not quality.is_empty
     ]
     add_partials(connection, partials)
-    return join.counts()
 
 
 def _different(before: Sequence[Any], now: Sequence[Any]) -> list[Any]:

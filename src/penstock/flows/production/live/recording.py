@@ -18,13 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import sqlalchemy as sa
 
 from penstock.base.background import Trouble
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.base.threads import behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
-from penstock.flows.production.live.joining import join_labels
+from penstock.flows.production.live.joining import join_labels, join_waiting
 from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of, size_of_prediction
 from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
 from penstock.flows.production.payloads.keeping import PayloadLog
@@ -210,12 +211,17 @@ class LiveRecorder:
                 self._windows.write(connection)
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
+                self._join_waiting(connection)
                 add_refusals(connection, refused)
             with self._refusing:
                 self._refused = +(self._refused - Counter(refused))
             self._classes.clear()
             self._windows.settle(now_ms() / 1000)
             self._forget_predictions()
+
+    def _join_waiting(self, connection: sa.Connection) -> None:
+        """Join labels that came before the predictions that are stored now."""
+        join_waiting(connection, self._predictions, self._monitor, (self._worker, self._sequence))
 
     def _summarise_open(self) -> None:
         """Turn what came into what is known of its windows, and give its room back.
@@ -306,6 +312,7 @@ class LiveRecorder:
             with self._database.write() as connection:
                 add_predictions(connection, self._predictions)
                 add_classes(connection, self._classes)
+                self._join_waiting(connection)
                 counts = join_labels(
                     connection, endpoint, labels, self._monitor(endpoint), (self._worker, self._sequence)
                 )

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from penstock.serving.loaders import ModelFiles, load_model
 from penstock.serving.loaders.model import Array
 
 MOST_ACTORS = 64
-RESTARTS = 3
-"""How often an actor that was killed is replaced, and what it was asked is asked again."""
+ATTEMPTS = 4
+"""How often a part is asked for: an actor that ended is replaced, and its successor asked."""
 
 
 class Asker:
@@ -65,7 +66,7 @@ class RayAnswerer:
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             connect(ray, address)
-        self._content = ray.put(  # kept as long as an actor may be begun anew
+        content = ray.put(
             {
                 str(path.relative_to(files.path)): path.read_bytes()
                 for path in sorted(files.path.rglob("*"))
@@ -73,32 +74,42 @@ class RayAnswerer:
             }
         )
         count = max(1, min(MOST_ACTORS, int(ray.cluster_resources().get("CPU", 1))))
-        kind = ray.remote(Asker).options(num_cpus=1, max_restarts=RESTARTS, max_task_retries=RESTARTS)
-        self._actors = [
-            kind.remote(self._content, files.name, files.version, files.digest, called) for _ in range(count)
-        ]
-        self._next = itertools.cycle(self._actors)
+        kind = ray.remote(Asker).options(num_cpus=1)
+        self._begin = partial(kind.remote, content, files.name, files.version, files.digest, called)
+        self._actors = [self._begin() for _ in range(count)]
+        self._turns = itertools.cycle(range(count))
         self.ahead = 2 * count
 
     def submit(self, columns: dict[str, Array], count: int) -> Callable[[], Answered]:
         """Ask about rows; what is returned waits for the answers."""
-        asked = next(self._next).answer.remote(columns, count)
+        turn = next(self._turns)
+        actor = self._actors[turn]
+        asked = actor.answer.remote(columns, count)
 
         def wait() -> Answered:
-            try:
-                found = self._ray.get(asked)
-            except self._ray.exceptions.RayError as error:
-                raise Unavailable(
-                    f"the Ray cluster gave no answer: {str(error).strip().partition(chr(10))[0]}",
-                    code="pipeline.cluster_away",
-                    hint="the same command goes on where it ended",
-                ) from None
-            if isinstance(found, Answered):
-                return found
-            code, message, hint = found
-            raise Invalid(message, code=code, hint=hint)
+            nonlocal actor, asked
+            attempts = 1
+            while True:
+                try:
+                    return _answered(self._ray.get(asked))
+                except self._ray.exceptions.RayActorError as error:
+                    if attempts == ATTEMPTS:
+                        raise _away(error) from None
+                except self._ray.exceptions.RayError as error:
+                    raise _away(error) from None
+                attempts += 1
+                actor = self._successor(turn, actor)
+                asked = actor.answer.remote(columns, count)
 
         return wait
+
+    def _successor(self, turn: int, ended: Any) -> Any:
+        """Return the actor that replaces one that ended; what else had been asked of that one shares it."""
+        if self._actors[turn] is ended:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.kill(ended)
+            self._actors[turn] = self._begin()
+        return self._actors[turn]
 
     def close(self) -> None:
         """End the actors; a cluster that was begun here ends."""
@@ -107,3 +118,18 @@ class RayAnswerer:
                 self._ray.kill(actor)
         if self._is_ours:
             self._ray.shutdown()
+
+
+def _answered(found: Answered | tuple[str, str, str | None]) -> Answered:
+    if isinstance(found, Answered):
+        return found
+    code, message, hint = found
+    raise Invalid(message, code=code, hint=hint)
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"the Ray cluster gave no answer: {str(error).strip().partition(chr(10))[0]}",
+        code="pipeline.cluster_away",
+        hint="the same command goes on where it ended",
+    )
