@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penstock.base.background import Background
+from penstock.base.background import AGAIN_S, Background, Trouble
 from penstock.base.errors import Invalid, Unavailable
 from penstock.base.threads import begin
 
@@ -52,6 +52,18 @@ def test_a_failed_turn_is_told_once_and_the_next_ones_are_made(caplog: pytest.Lo
         ("INFO", "looking failed: no longer"),
     ]
     assert background.problem is None
+
+
+def test_a_failure_that_lasts_is_said_again_seldom(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 5_000.0
+    monkeypatch.setattr("penstock.base.background.time.monotonic", lambda: now_s)
+    trouble = Trouble("data wait")
+    for _ in range(int(AGAIN_S) + 10):
+        trouble.tell(Unavailable("the disk is full", code="a.b", hint=""))
+        now_s += 1
+    assert [one.message for one in caplog.records] == ["data wait: the disk is full"] * 2
 
 
 def test_a_turn_waits_for_its_time_or_to_be_woken() -> None:

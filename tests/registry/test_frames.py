@@ -167,3 +167,17 @@ def test_a_save_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
         penstock.save_model(unsaved, folder, FRAME.select("age"))
     assert digest_manifest(scan_model(folder)) == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_frames_without_a_row_or_with_two_columns_of_one_name_are_refused_in_words(tmp_path: Path) -> None:
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    twice = pd.DataFrame([[0.0, 1.0], [1.0, 0.0]], columns=["a", "a"])
+    for rows, words, code in (
+        (twice, "'a' names more than one column", "registry.bad_inputs"),
+        (pd.DataFrame({"a": [1.0]}).head(0), "these are none", "registry.no_inputs"),
+        (pl.DataFrame({"a": [1.0]}).head(0).lazy(), "these are none", "registry.no_inputs"),
+        ({"a": []}, "these are none", "registry.no_inputs"),
+    ):
+        with pytest.raises(Invalid, match=words) as caught:
+            penstock.save_model(model, tmp_path / "m", inputs=rows)
+        assert caught.value.code == code

@@ -150,3 +150,23 @@ def test_labels_reach_the_prediction_that_they_name(plane: DataPlane, infer: Inf
     assert result.accepted == 1
     (label,) = notes.labels
     assert (label.text, label.values, label.by) == (answer.id, [1], "ada")
+
+
+def test_labels_are_taken_while_the_model_is_not_loaded_or_was_unloaded(
+    plane: DataPlane, infer: Infer, notes: Notes
+) -> None:
+    (answer,) = infer(ask())
+    deployed = plane.repository.revision_of("delay")
+    plane.repository.expect(frozenset({"delay"}), {"delay": deployed})
+    plane.unload("delay")
+    assert plane.feedback("delay", [LabelItem(prediction_id=answer.id, label=1)]).accepted == 1
+    fresh = DataPlane(ModelRepository(FolderSource().fetch), notes, notes, worker=8)
+    try:
+        fresh.repository.expect(frozenset({"delay"}), {"delay": deployed})
+        assert not fresh.is_ready()
+        assert fresh.feedback("delay", [LabelItem(prediction_id=answer.id, label=0)]).accepted == 1
+        with pytest.raises(NotFound):
+            fresh.feedback("nobody", [LabelItem(prediction_id=answer.id, label=0)])
+    finally:
+        fresh.close()
+    assert [one.values for one in notes.labels] == [[1], [0]]

@@ -7,18 +7,53 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from penstock.base.errors import PenstockError
 
 logger = logging.getLogger(__name__)
+AGAIN_S = 600.0
+"""How long a failure that stays the same is not said again."""
+
+
+class Trouble:
+    """Says what fails again and again: once, then seldom, and when it is over. One thread at a time calls it.
+
+    Args:
+        failing: what is said before the failure's own words, as in "webhooks wait".
+        over: what is said when it is over.
+    """
+
+    def __init__(self, failing: str, *, over: str = "no longer") -> None:
+        self._failing, self._over = failing, over
+        self._said_s = 0.0
+        self.problem: str | None = None
+        """What failed last, or None."""
+
+    def tell(self, error: Exception) -> None:
+        """Take a failure."""
+        problem = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+        if problem != self.problem or time.monotonic() - self._said_s >= AGAIN_S:
+            self._said_s = time.monotonic()
+            if isinstance(error, PenstockError):
+                logger.warning("%s: %s", self._failing, problem)
+            else:
+                logger.error(self._failing, exc_info=error)
+        self.problem = problem
+
+    def end(self) -> None:
+        """Take that it went well."""
+        if self.problem is not None:
+            logger.info("%s: %s", self._failing, self._over)
+        self.problem = None
 
 
 class Background:
     """Calls `turn` every `every_s` seconds in a thread, from `start` until `stop`.
 
     A turn that fails is told and the next one tried: a watch outlives a store that is away and a defect in one
-    look. The same failure again is told once, and so is its end.
+    look. The same failure is told as `Trouble` does.
 
     Args:
         name: the thread's name.
@@ -31,13 +66,17 @@ class Background:
     def __init__(
         self, name: str, turn: Callable[[], None], every_s: float, *, failing: str, at_once: bool = False
     ) -> None:
-        self._turn, self._every_s, self._failing, self._at_once = turn, every_s, failing, at_once
+        self._turn, self._every_s, self._at_once = turn, every_s, at_once
+        self._trouble = Trouble(failing)
         self._wake = threading.Event()
         self._turning = threading.RLock()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
         """What the last turn failed of, or None."""
+        return self._trouble.problem
 
     @property
     def is_stopping(self) -> bool:
@@ -92,16 +131,7 @@ class Background:
     def _take_turn(self) -> None:
         try:
             self._turn()
-        except PenstockError as error:
-            if error.message != self.problem:
-                logger.warning("%s: %s", self._failing, error.message)
-            self.problem = error.message
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-            if problem != self.problem:
-                logger.exception("%s", self._failing)
-            self.problem = problem
+        except Exception as error:  # noqa: BLE001  (whatever it is, the next turn is made)
+            self._trouble.tell(error)
         else:
-            if self.problem is not None:
-                logger.info("%s: no longer", self._failing)
-            self.problem = None
+            self._trouble.end()

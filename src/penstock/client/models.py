@@ -19,7 +19,15 @@ from typing import Any, Self
 
 import msgspec
 
-from penstock.base.errors import Conflict, Corrupt, Invalid, PenstockError, Unavailable
+from penstock.base.errors import (
+    Conflict,
+    Corrupt,
+    Invalid,
+    NotARepository,
+    NotFound,
+    PenstockError,
+    Unavailable,
+)
 from penstock.client.active import ActiveRun
 from penstock.client.catalogue import (
     DIGEST_TAG,
@@ -141,7 +149,17 @@ def load_model(uri: str | Path, *, allow_pickle: bool = False, trusted: Sequence
     """
     if isinstance(uri, Path) or (":/" not in uri and Path(uri).is_dir()):
         return load_folder(Path(uri), str(uri), Trust(False, allow_pickle, trusted))
-    with _open() as models:
+    try:
+        opened = _open()
+    except NotARepository:
+        if ":/" in uri:
+            raise
+        raise NotFound(
+            f"there is no folder {uri}",
+            code="registry.no_model",
+            hint="name the folder of a model, or models:/NAME@champion within a project",
+        ) from None
+    with opened as models:
         return models.load_model(uri, allow_pickle=allow_pickle, trusted=trusted)
 
 

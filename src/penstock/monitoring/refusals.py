@@ -61,10 +61,16 @@ def add_refusals(connection: sa.Connection, counts: Mapping[Refusal, int]) -> No
     connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=more), rows)
 
 
-def list_refused(connection: sa.Connection, since_s: int) -> dict[str, tuple[Refused, ...]]:
-    """Return by endpoint what was refused since a time, the most frequent first."""
+def list_refused(
+    connection: sa.Connection, since_s: int, *, endpoint: str | None = None, until_s: int | None = None
+) -> dict[str, tuple[Refused, ...]]:
+    """Return by endpoint (all, or one) what was refused since a time, the most frequent first."""
     total = sa.func.sum(refusals.c.refused_count).label("total")
     query = sa.select(refusals.c.endpoint, refusals.c.code, total).where(refusals.c.start_s >= since_s)
+    if endpoint is not None:
+        query = query.where(refusals.c.endpoint == endpoint)
+    if until_s is not None:
+        query = query.where(refusals.c.start_s <= until_s)
     found: dict[str, Counter[str]] = {}
     for row in connection.execute(query.group_by(refusals.c.endpoint, refusals.c.code)):
         found.setdefault(row.endpoint, Counter())[row.code] = int(row.total)

@@ -166,6 +166,12 @@ def replace_partial(connection: sa.Connection, packed: Mapping[str, Any]) -> boo
     return connection.execute(windows.update().where(mine).values(values)).rowcount == 1
 
 
+def has_windows_before(connection: sa.Connection, endpoint: str, revision: int) -> bool:
+    """Say whether earlier revisions of an endpoint have traffic."""
+    wanted = (windows.c.endpoint == endpoint) & (windows.c.revision < revision)
+    return connection.execute(sa.select(windows.c.start_s).where(wanted).limit(1)).first() is not None
+
+
 def list_windows(
     connection: sa.Connection,
     endpoint: str,

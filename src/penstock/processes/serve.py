@@ -221,7 +221,8 @@ class ServeProcess:
         self.dataplane.engine.limits = {
             name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
         }
-        self._repository.expect(frozenset(revision.endpoint for revision in current))
+        deployed = {revision.endpoint: revision for revision in current}
+        self._repository.expect(frozenset(deployed), deployed)
         self._follow_unloaded()
         self.dataplane.guests.room = {name: one.other_versions for name, one in traffic.items()}
         self.dataplane.guests.keep(self._repository.served)

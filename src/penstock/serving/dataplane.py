@@ -304,7 +304,7 @@ class DataPlane:
         return min(limit_s, asked / 1e6) if asked else limit_s
 
     def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
-        """Take labels for predictions of an endpoint; wrong entries are told, the others taken.
+        """Take labels for predictions of an endpoint, whether its model is loaded or not; wrong entries are told, the others taken.
 
         Args:
             sender: who sent entries that name nobody.
@@ -314,7 +314,7 @@ class DataPlane:
             Invalid: there are entries and none of them can be read.
             Unavailable: the store cannot be reached.
         """
-        return take_feedback(self.repository.get(endpoint).revision, items, self._labels, sender)
+        return take_feedback(self.repository.revision_of(endpoint), items, self._labels, sender)
 
     def _call(
         self,

@@ -137,6 +137,7 @@ class ModelRepository:
         self._served: Mapping[str, ServedRevision] = MappingProxyType({})
         self._before: dict[str, ServedRevision] = {}
         self._pending: frozenset[str] = frozenset()
+        self._current: Mapping[str, Revision] = MappingProxyType({})
         self.withheld: frozenset[str] = frozenset()
         """Endpoints that are not served, since somebody unloaded them."""
         self._lock = threading.Lock()
@@ -174,6 +175,19 @@ class ModelRepository:
             )
         raise _unknown(endpoint)
 
+    def revision_of(self, endpoint: str) -> Revision:
+        """Return the revision of an endpoint, also while its models are not loaded or were unloaded.
+
+        Raises:
+            NotFound: no such endpoint.
+            Unavailable: what is deployed there is not known yet.
+        """
+        served = self._served.get(endpoint)
+        current = self._current.get(endpoint)
+        if served is None and current is not None:
+            return current
+        return self.get(endpoint).revision
+
     def withhold(self, endpoint: str) -> None:
         """Serve an endpoint no further until `allow`.
 
@@ -202,8 +216,9 @@ class ModelRepository:
         if endpoint not in self._pending and endpoint not in self._served:
             raise _unknown(endpoint)
 
-    def expect(self, endpoints: frozenset[str]) -> None:
-        """Say which endpoints exist; one that is served and not among them ends."""
+    def expect(self, endpoints: frozenset[str], current: Mapping[str, Revision] | None = None) -> None:
+        """Say which endpoints exist, and what is deployed there; one that is served and not among them ends."""
+        self._current = MappingProxyType(dict(current or {}))
         self._pending = endpoints
         with self._lock:
             self.withheld &= endpoints

@@ -151,6 +151,29 @@ def test_a_folder_is_registered_without_penstock_yaml_and_alone_is_told_what_is_
         register_model(project)
 
 
+def test_a_folder_beside_the_model_that_has_a_reference_is_told_to_have_none(root: Path) -> None:
+    settings = {
+        "project": "p",
+        "model": {"name": "late", "path": "models/late", "reference": "data/train.csv"},
+    }
+    (root / "penstock.yaml").write_text(json.dumps(settings))
+    penstock.save_model(LogisticRegression().fit(X, PAIR), root / "m", inputs=X)
+    run = CliRunner().invoke(cli, ["-C", str(root), "model", "register", "late", "m"])
+    assert run.exit_code == 0, run.output
+    assert "late/1 was registered without a reference profile" in run.output
+    assert "is of the model late at models/late" in run.output
+
+
+def test_a_path_that_is_no_folder_is_named_outside_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PENSTOCK_URI", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(NotFound, match="there is no folder nowhere"):
+        penstock.load_model("nowhere")
+
+
 def test_a_file_of_a_model_is_registered_and_served(root: Path, project: Project) -> None:
     model = LogisticRegression().fit(X, PAIR)
     (root / "model.pkl").write_bytes(pickle.dumps(model))

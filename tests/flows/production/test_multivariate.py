@@ -26,7 +26,7 @@ def test_rows_that_no_longer_go_together_are_told_once_in_status_and_never_rolle
     world.deploy(4)
     (waiting,) = observe(world.project, "delay").findings
     assert (waiting.kind, waiting.name, waiting.unjudged) == ("multivariate", "auc", "too_few")
-    assert "the features of 0 of 200 rows are kept yet" in waiting.sentence
+    assert "the features of 0 of 200 rows kept yet" in waiting.sentence
     ask(world, table(rng, 250), ago_s=4000)  # too long ago to count
     (still,) = observe(world.project, "delay").findings
     assert still.unjudged == "too_few"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
@@ -25,6 +28,17 @@ def age(world: World) -> None:
     """Let what was told be a day old."""
     with world.project.database.write() as connection:
         connection.execute(sa.update(worker_revisions).values(time_ms=now_ms() - 86_400_000))
+
+
+def test_a_store_without_room_is_told_and_not_that_processes_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.policy()
+    world.deploy(1)
+    assert view(world).health == "down"
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=4096))
+    seen = view(world)
+    assert seen.health == "unjudged" and "cannot be written: 4 KB are free on its disk" in seen.health_reason
 
 
 def test_a_service_that_went_silent_is_named_and_not_a_serve_process(world: World) -> None:

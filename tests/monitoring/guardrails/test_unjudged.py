@@ -105,3 +105,14 @@ def test_a_time_that_comes_is_judged_though_the_reference_does_not_have_it() -> 
     other = Reference(profile=Profile.of({"b": np.arange(9.0)}))
     (found,) = judge([entry], Traffic(key=KEY, recent=BUSY, reference=other))
     assert found.unjudged is None
+
+
+def test_the_sentence_agrees_in_number_with_what_it_names() -> None:
+    for guardrail, words in (
+        ("drift: {psi_max: 0.2}", "features are not judged: no traffic yet"),
+        ("drift: {features: [a], psi_max: 0.2}", ": a is not judged: no traffic yet"),
+        ("errors: {max_ratio: 0.1}", "error_ratio is not judged: no traffic yet"),
+    ):
+        entry = parse_settings(guardrail, GuardrailEntry, "penstock.yaml")
+        (found,) = judge([entry], Traffic(key=KEY, reference=REFERENCE))
+        assert words in found.sentence, found.sentence

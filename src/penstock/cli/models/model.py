@@ -35,7 +35,12 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
     """
     import msgspec
 
-    from penstock.flows.models.registering import describe_version, register_model, serving_note
+    from penstock.flows.models.registering import (
+        describe_version,
+        reference_note,
+        register_model,
+        serving_note,
+    )
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
@@ -44,16 +49,17 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
     )
     done = [register_model(project, one, path) for one in names or [name]]
     notes = [serving_note(project, version) for version, _ in done]
+    references = [reference_note(project, version) for version, _ in done]
     document = [
-        {**msgspec.to_builtins(version), "new": is_new, "not_served": note}
-        for (version, is_new), note in zip(done, notes, strict=True)
+        {**msgspec.to_builtins(version), "new": is_new, "not_served": note, "no_reference": unjudged}
+        for (version, is_new), note, unjudged in zip(done, notes, references, strict=True)
     ]
     lines = [
         f"{describe_version(version)}: {'registered' if is_new else 'it was registered already'}"
         for version, is_new in done
     ]
     session.emit(document[0] if len(document) == 1 else document, "\n".join(lines))
-    for note in notes:
+    for note in (*notes, *references):
         if note is not None:
             click.echo(f"warning: {note}", err=True)
 

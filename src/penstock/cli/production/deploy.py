@@ -47,7 +47,7 @@ TIMEOUT_OPTION = click.option(
 @click.option(
     "--force",
     is_flag=True,
-    help="Also a version that was rolled back; --reason says why it may. With --manifest, replace files.",
+    help="Also a version that was rolled back, or requires what clients do not send; --reason says why it may. With --manifest, replace files.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen.")
 @click.option(

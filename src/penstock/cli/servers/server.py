@@ -148,6 +148,7 @@ def server(
 @click.option("--port", default=5000, show_default=True, type=PORT, help="Port of pages and controller.")
 @click.option("--serve-port", default=8080, show_default=True, type=PORT, help="Port of the model server.")
 @click.option("--grpc-port", type=PORT, help="Let the model server answer over gRPC too, on this port.")
+@click.option("--workers", type=click.IntRange(min=1), help="Let so many processes serve models.")
 @click.option("--auth", is_flag=True, help="Let both ask every caller for a token, or user and password.")
 @click.option("--insecure", is_flag=True, help="Let anybody who reaches a public address do everything.")
 @pass_session
@@ -159,6 +160,7 @@ def up(
     port: int,
     serve_port: int,
     grpc_port: int | None,
+    workers: int | None,
     auth: bool,
     insecure: bool,
 ) -> None:
@@ -192,6 +194,7 @@ def up(
             "serve": [
                 *(*command, "serve", "--host", host, "--port", str(serve_port)),
                 *([] if grpc_port is None else ["--grpc-port", str(grpc_port)]),
+                *([] if workers is None else ["--workers", str(workers)]),
                 *(["--auth"] if auth else []),
                 *(["--insecure"] if insecure else []),
             ],

@@ -244,15 +244,18 @@ def release(tree: Project, versions: list[ModelVersion], reason: str, commit: st
     done = []
     for version in versions:
         shares = _shares(tree, version) if how in {"rollout", "full"} else {}
+        plans = [  # before anything is changed: what may not be deployed is not made champion either
+            plan_deployment(tree, endpoint, version.ref, canary=share, reason=reason)
+            for endpoint, share in shares.items()
+        ]
         if not any(share is not None for share in shares.values()):
             promotion = plan_promotion(tree, version.ref)
             if not promotion.changes_nothing:
                 apply_promotion(tree, promotion, {"commit": commit})
                 done.append(f"{version.ref} is champion")
-        for endpoint, share in shares.items():
-            plan = plan_deployment(tree, endpoint, version.ref, canary=share, reason=reason)
-            draft = msgspec.structs.replace(plan.draft, cause={**plan.draft.cause, "commit": commit})
-            plan = replace(plan, draft=draft)
+        for one in plans:
+            draft = msgspec.structs.replace(one.draft, cause={**one.draft.cause, "commit": commit})
+            plan = replace(one, draft=draft)
             done.append(f"{plan.summary} (revision {apply_deployment(tree, plan).number})")
     return done
 

@@ -85,6 +85,17 @@ def serving_note(project: Project, version: ModelVersion) -> str | None:
     return None
 
 
+def reference_note(project: Project, version: ModelVersion) -> str | None:
+    """Return what a version without a reference profile lacks, where penstock.yaml has a reference for another model or path."""
+    named = next((one for one in project.settings.all_models if one.reference is not None), None)
+    if version.profile_digest is not None or named is None:
+        return None
+    return (
+        f"{version.ref} was registered without a reference profile, so no drift and no odd values of it are judged: "
+        f"`reference:` in penstock.yaml is of the model {named.name} at {named.path}"
+    )
+
+
 def describe_version(version: ModelVersion) -> str:
     """Say in one line where a version came from."""
     commit = version.provenance.commit[:7] if version.provenance.commit else "no commit"

@@ -11,6 +11,7 @@ from penstock.base.errors import Invalid
 from penstock.flows.models.folders import RegistrySource
 from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file
+from penstock.flows.production.fitting import check_takeover
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
 from penstock.records.signature import Signature
@@ -41,7 +42,7 @@ def plan_deployment(
     refused here. What penstock.yaml says of the endpoint becomes its policy.
 
     Args:
-        force: deploy a version that was rolled back; `reason` says why it may.
+        force: deploy a version that was rolled back, or one that requires what clients do not send; `reason` says why it may.
         shadows: versions that see the traffic and answer none of it; None: those of penstock.yaml.
         is_fixed: let a canary keep its percent until somebody changes it, as in a comparison of two versions.
 
@@ -49,8 +50,8 @@ def plan_deployment(
         NotFound: no such version.
         Refused: it has no passing verdict that is proof though the project has gates, it was rolled back, or the
             artifact store has not the files that were registered.
-        Invalid: the model does not load or fails its self-test, the percent is wrong, or a canary has
-            nothing to stand beside or requires inputs that clients do not send; a guardrail names what
+        Invalid: the model does not load or fails its self-test, the percent is wrong, it requires
+            inputs that clients do not send, or a canary has nothing to stand beside; a guardrail names what
             the version does not have.
         Corrupt: its files are not the registered ones.
     """
@@ -77,6 +78,7 @@ def plan_deployment(
         project, endpoint, policy.endpoint if policy else None, version, outputs, is_canary=canary is not None
     )
     if canary is None:
+        warnings += check_takeover(project, before, version.ref, loaded.signature, force=force)
         summary = f"{endpoint} serves {version.ref}"
         draft = RevisionDraft(
             model=version.model, stable=version.number, actor=project.actor, reason=reason or summary

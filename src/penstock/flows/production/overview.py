@@ -15,6 +15,7 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK, calls_for_rollback
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
+from penstock.flows.production.unwritable import why_unwritable
 from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
@@ -29,8 +30,8 @@ from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.waiting_labels import Waiting, tell_waiting
 from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
 
-Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "down"]
-HEALTHS: tuple[Health, ...] = ("breached", "down", "unjudged", "idle", "watching", "healthy")
+Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
+HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle", "watching", "healthy")
 """The worst first."""
 FRESH_MS = 10_000
 """So old may be what the controller found for a page to show it in place of a look of its own."""
@@ -191,6 +192,10 @@ def overview(
             view = _view(latest_look(project, revision, looks), servers, told.get(revision.endpoint))
             lost = _lost(known, {one.url for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
+            if view.health == "down" and not servers and (why := why_unwritable(project)):
+                # processes that answer cannot say so, which is no reason to say that they ended
+                words = f"what runs is not known: {why}"
+                view = msgspec.structs.replace(view, health="unjudged", health_reason=words, lost_servers={})
         except Exception as error:  # noqa: BLE001  (one endpoint's damage must not hide the others)
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
@@ -323,6 +328,8 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
         return "down", "no serve process could load it"
     if seen.breaches:
         return "breached", seen.breaches[0].sentence
+    if seen.refusing:
+        return "refusing", seen.refusing
     if not seen.policy.number:
         mend = f"write endpoints.{seen.endpoint} into penstock.yaml, then penstock endpoint apply"
         return "unjudged", f"no policy watches it: {mend}"

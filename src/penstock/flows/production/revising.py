@@ -37,7 +37,7 @@ class DeploymentPlan:
 
     `policy` is what shall watch it from then on, None for what does already. `out` is the version that a
     rollback takes out. `answered_for` is a version that was rolled back and is deployed all the same.
-    `warnings` say what will not be judged. `classes` are those that classifiers among its versions know.
+    `warnings` say what will not be judged, or be refused. `classes` are those that classifiers among its versions know.
     """
 
     endpoint: str
@@ -83,7 +83,7 @@ def preview_changes(connection: sa.Connection, plan: DeploymentPlan) -> list[str
             if current is None or current.version != plan.draft.stable:
                 was = f", {alias[0]}/{current.version} now" if current else ""
                 told.append(f"{alias[0]}@{alias[1]}{was}, becomes {alias[0]}/{plan.draft.stable}")
-    return told
+    return [*told, *plan.warnings]
 
 
 def write_deployment(connection: sa.Connection, project: Project, plan: DeploymentPlan) -> Revision:

@@ -17,6 +17,7 @@ from penstock.flows.production.measuring import Measures, compared, measure
 from penstock.flows.production.progress import Progress, Tally, progress_of
 from penstock.flows.production.reading import Reading
 from penstock.flows.production.referring import refer
+from penstock.flows.production.refusing import why_all_refused
 from penstock.flows.production.service import rollout, stable_since_ms
 from penstock.monitoring.alerts import Alert, list_open_alerts
 from penstock.monitoring.findings import Finding
@@ -111,7 +112,7 @@ class Observation:
     """An endpoint now: revision, policy, one merged window a route, findings, and what came before.
 
     `problems` are what keeps a part of it from being judged and is nobody's intention; `measures` what the last
-    whole look measured, by route.
+    whole look measured, by route; `refusing` says that all requests are refused.
     """
 
     endpoint: str
@@ -126,6 +127,7 @@ class Observation:
     time_ms: int
     problems: tuple[str, ...]
     measures: Mapping[str, Measures]
+    refusing: str = ""
 
     @property
     def settings(self) -> EndpointSettings:
@@ -275,9 +277,10 @@ def look_at(
         if canary is not None:
             canary = msgspec.structs.replace(canary, labelled=known.labelled.get("canary"))
         step = {**known.step, **step}
+    refusing, is_alert = why_all_refused(connection, revision, (stable, canary), time_ms)
     seen = Observation(
         endpoint, policy, revision, version, stable, canary, tuple(findings), step, history, time_ms,
-        tuple(problems),
+        (*problems, *((f"it {refusing}",) if is_alert else ())),
         known.measures if known else {
             one.key.route: measure(
                 one, policy.settings, cause if one is stable else None, reading.held(one)
@@ -285,6 +288,7 @@ def look_at(
             for one in (stable, canary)
             if one is not None
         },
+        refusing,
     )  # fmt: skip
     if known is not None:
         return seen, known

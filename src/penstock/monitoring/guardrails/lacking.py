@@ -27,7 +27,7 @@ def too_few(entry: GuardrailEntry, traffic: Traffic, rival: Traffic | None) -> L
     if entry.outliers is not None:
         blocks = traffic.blocks or ([Block.of(traffic.recent)] if traffic.recent else [])
         scored = sum(one.scored_row_count for one in blocks)
-        return scored, ("too_few", f"{scored} of {counted(entry.outliers.min_rows, 'row')} were scored yet")
+        return scored, ("too_few", f"{scored} of {counted(entry.outliers.min_rows, 'row')} scored yet")
     recent = traffic.recent
     if entry.freshness is not None:
         count, words = freshness.lacking(entry.freshness, recent)
@@ -71,4 +71,4 @@ def _rows(limit: MultivariateLimit, rows: Rows | None) -> Lacking:
     if count >= limit.min_rows:
         return count, ("too_few", f"{counted(count, 'row is', 'rows are')} of too few requests yet")
     more = "; a larger monitor.feature_ratio keeps more" if count else ""
-    return count, ("too_few", f"the features of {count} of {limit.min_rows} rows are kept yet{more}")
+    return count, ("too_few", f"the features of {count} of {counted(limit.min_rows, 'row')} kept yet{more}")

@@ -59,6 +59,7 @@ def make_unjudged(
 ) -> Finding:
     """Make the finding that a guardrail on a route was not judged; `why` is the reason and its words."""
     reason, words = why
+    verb = "are" if name == "features" or ", " in name else "is"
     return Finding(
         kind=kind,
         endpoint=key.endpoint,
@@ -75,7 +76,7 @@ def make_unjudged(
         statistic_value=math.nan,
         breached=False,
         unjudged=reason,
-        sentence=f"{key.route} version {key.version}: {name} is not judged: {words} "
+        sentence=f"{key.route} version {key.version}: {name} {verb} not judged: {words} "
         f"({next_step(kind, reason, key.endpoint)})",
     )
 

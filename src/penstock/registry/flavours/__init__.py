@@ -115,6 +115,12 @@ def save_model(
     flavour: FlavourWriter = flavour_for(model)
     # nulls beyond the first rows count for the signature; what is asked and written is the first rows
     held = hold_rows(rows, _names_of(model))
+    if held.frame is not None and held.frame.is_empty():
+        raise Invalid(
+            "saving a model needs some rows of what it takes, and these are none",
+            code="registry.no_inputs",
+            hint="pass inputs=frame.head()",
+        )
     columns = input_columns(held, set(optional))
     few = first_rows(rows, EXAMPLE_ROWS)
     example = example_of(_first(held), columns)

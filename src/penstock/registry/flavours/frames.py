@@ -45,6 +45,8 @@ def hold_rows(rows: Any, names: Sequence[str] = ()) -> Held:
     """
     if isinstance(rows, pl.LazyFrame):
         rows = rows.collect()
+    if isinstance(rows, pl.DataFrame) or _is_pandas(rows):
+        _check_names(rows)
     if isinstance(rows, pl.DataFrame):
         closed = (name for name, dtype in rows.schema.items() if dtype in (pl.Categorical, pl.Enum))
         return Held("polars", rows, categorical=frozenset(closed))
@@ -80,6 +82,13 @@ def first_rows(rows: Any, count: int) -> Any:
     if isinstance(rows, Mapping):
         return {name: values if np.ndim(values) == 0 else values[:count] for name, values in rows.items()}
     return rows[:count] if hasattr(rows, "__getitem__") and not isinstance(rows, str) else rows
+
+
+def _check_names(rows: Any) -> None:
+    names = [str(name) for name in rows.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _not_rows(f"{', '.join(map(repr, twice))} names more than one column")
 
 
 def _is_pandas(rows: Any) -> bool:

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from penstock.base.background import Trouble
 from penstock.base.clock import now_ms
-from penstock.base.errors import PenstockError
 from penstock.base.store.database import Database
 from penstock.base.threads import behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
@@ -144,7 +144,8 @@ class LiveRecorder:
                 self._payloads.close()
 
     def _run(self) -> None:
-        early, is_waiting = 0, False
+        early = 0
+        trouble = Trouble("monitoring data wait for the store", over="no longer, what waited is written")
         while True:
             early = self._await_flush(early)
             if self._stop.is_set():
@@ -152,16 +153,10 @@ class LiveRecorder:
             try:
                 with behind_others():
                     self.flush()
-            except PenstockError as error:
-                is_waiting = True
-                logger.warning("monitoring data wait for the store: %s", error.message)
-            except Exception:
-                is_waiting = True
-                logger.exception("a flush of monitoring data failed")
+            except Exception as error:  # noqa: BLE001  (whatever it is, what waits is written later)
+                trouble.tell(error)
             else:
-                if is_waiting:
-                    logger.info("monitoring data wait for the store: no longer, what waited is written")
-                is_waiting = False
+                trouble.end()
 
     def _await_flush(self, early: int) -> int:
         """Wait until it is time for a flush, and condense meanwhile what takes much room.

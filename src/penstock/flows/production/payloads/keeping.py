@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from penstock.base.background import Trouble
 from penstock.base.errors import PenstockError
 from penstock.flows.production.live.room import size_of
 from penstock.flows.production.payloads.sampling import Hour, is_chosen
@@ -74,6 +75,7 @@ class PayloadLog:
         self._held_bytes, self._since_s = 0, 0.0
         self._names = itertools.count(1)
         self._is_full = False
+        self._trouble = Trouble("payloads wait")
 
     @staticmethod
     def at(url: str | None, worker: int) -> PayloadLog | None:
@@ -128,7 +130,9 @@ class PayloadLog:
             self.flush(all_of_it=all_of_it)
         except PenstockError as error:
             self._since_s = time.monotonic()
-            logger.warning("payloads wait: %s", error.message)
+            self._trouble.tell(error)
+        else:
+            self._trouble.end()
 
     def close(self) -> None:
         """Write what is held, as far as that can be done."""

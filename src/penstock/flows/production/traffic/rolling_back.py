@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from penstock.base.errors import Refused
+from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
@@ -58,7 +60,8 @@ def plan_rollback(
             )
         stable, model = other.stable, other.model
         summary = back_words(current, model, stable)
-    return make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
+    plan = make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
+    return replace(plan, warnings=takeover_warnings(project, current, model, stable))
 
 
 def back_words(current: Revision, model: str, stable: int) -> str:

@@ -171,6 +171,8 @@ def _command(view: EndpointView, breached: Sequence[FindingView], is_last: bool)
                 return f"penstock model list {shlex.quote(view.model)}"
             return f"penstock rollback {name} --dry-run"
         return f"penstock monitor status {name}"
+    if view.health == "refusing":
+        return f"penstock endpoint show {name}"
     if view.health == "unjudged":
         return f"penstock monitor status {name}" if view.policy else f"penstock endpoint apply {name}"
     return ""

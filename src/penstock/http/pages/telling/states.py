@@ -25,6 +25,7 @@ _STATES = {
     "healthy": State("●", "healthy", "good"),
     "breached": State("▲", "breached", "bad"),
     "down": State("■", "down", "bad"),
+    "refusing": State("✕", "refuses all requests", "bad"),
     "idle": State("○", "idle", "plain"),
     "watching": State("◐", "watching", "busy"),
     "rolling out": State("◐", "rolling out", "busy"),

@@ -1,0 +1,124 @@
+"""A version that is to answer all requests must take those that clients send; what refuses them all is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
+from starlette.testclient import TestClient
+
+import penstock
+from flows.production.endpoints import World
+from penstock.base.clock import now_ms
+from penstock.base.errors import Invalid
+from penstock.base.git import Git
+from penstock.cli.main import cli
+from penstock.cli.production.monitor import _render
+from penstock.data.verbs.creation import init_repository
+from penstock.flows.models.registering import register_model
+from penstock.flows.production.deploying import plan_deployment
+from penstock.flows.production.overview import overview
+from penstock.flows.production.revising import apply_deployment, preview_changes
+from penstock.flows.production.traffic.rolling_back import plan_rollback
+from penstock.http.app import build_server_app
+from penstock.monitoring.refusals import Refusal, add_refusals
+from penstock.processes.controller import ControllerLoop
+from penstock.project.project import Project
+from penstock.serving.workers import WorkerRevision, register_worker, report_revision
+from penstock.workspace import open_workspace
+
+FRAME = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "z": [1.0, 0.0, 1.0, 0.0]})
+LATE = [0, 0, 1, 1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A model with versions that take `x`, `x` again, `x` and `z`, and one array."""
+    Git(tmp_path).run("init", "--quiet")
+    init_repository(tmp_path)
+    made = open_workspace(tmp_path, {})
+    one = FRAME.select("x")
+    for number, inputs in enumerate((one, one, FRAME, FRAME.to_numpy()), 1):
+        path = f"m{number}"
+        model = LogisticRegression(C=number).fit(inputs, LATE)
+        penstock.save_model(model, str(tmp_path / path), inputs)
+        assert register_model(made, "m", path)[0].number == number
+    yield made
+    made.close()
+
+
+def test_a_full_deployment_that_requires_what_clients_do_not_send_is_refused_unless_it_is_forced(
+    project: Project,
+) -> None:
+    apply_deployment(project, plan_deployment(project, "e", "m/1"))
+    for reference in ("m/3", "m/4"):
+        for canary in (None, 10.0):
+            with pytest.raises(Invalid, match="which requests for the stable version do not carry") as caught:
+                plan_deployment(project, "e", reference, canary=canary)
+            assert caught.value.code == "serving.signature_mismatch"
+            assert ("--force" in (caught.value.hint or "")) == (canary is None)
+    asked = ["-C", str(project.root), "deploy", "e", "--model", "m/3", "--dry-run"]
+    shown = CliRunner().invoke(cli, asked)
+    assert shown.exit_code != 0 and "requires z" in str(shown.exception), shown.output
+    shown = CliRunner().invoke(cli, [*asked, "--force", "--reason", "clients send z from today"])
+    assert shown.exit_code == 0 and "these requests will be refused" in shown.output, shown.output
+    apply_deployment(project, plan_deployment(project, "e", "m/2"))
+    assert not any("refused" in one for one in plan_rollback(project, "e").warnings)
+    forced = plan_deployment(project, "e", "m/3", force=True, reason="clients send z from today")
+    apply_deployment(project, forced)
+    assert plan_rollback(project, "e").warnings == (), "who sends x and z may ask for x"
+    apply_deployment(project, plan_deployment(project, "e", "m/2"))
+    back = plan_rollback(project, "e", to=3)
+    assert back.warnings[0].startswith("m/3 requires z")
+    with project.database.read() as connection:
+        assert back.warnings[0] in preview_changes(connection, back)
+
+
+def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_idle(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.version(1)
+    world.version(2)
+    world.policy()
+    world.deploy(1)
+
+    def refuse(count: int) -> None:
+        with world.project.database.write() as connection:
+            add_refusals(connection, {Refusal.at("delay", now_ms(), "serving.missing_input"): count})
+
+    def say_ready(revision: int) -> None:
+        with world.project.database.write() as connection:
+            worker = register_worker(connection, host="h", pid=1, url="http://h", time_ms=now_ms())
+            said = WorkerRevision(endpoint="delay", revision=revision, state="ready", message="", time_ms=1)
+            report_revision(connection, worker, said)
+
+    say_ready(1)
+    refuse(9)
+    (view,) = overview(world.project)
+    words = "refuses all requests: 9 × serving.missing_input since revision 1"
+    assert (view.health, view.health_reason) == ("refusing", words)
+    world.controller.tick()
+    assert world.open_alerts() == [], "nothing was ever answered here: no revision is to blame"
+    world.traffic("stable", 500)
+    assert overview(world.project)[0].health == "healthy"
+
+    world.deploy(2)
+    say_ready(2)
+    (view,) = overview(world.project)
+    words = "refuses all requests: 9 × serving.missing_input since revision 2"
+    assert (view.health, view.health_reason) == ("refusing", words)
+    assert f"refusing: {words}" in _render(view)
+    page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
+    assert words in page.text
+    monkeypatch.chdir(world.project.root)
+    assert f"health    refusing: {words}" in CliRunner().invoke(cli, ["endpoint", "show", "delay"]).output
+    world.controller.tick()
+    (alert,) = world.open_alerts()
+    assert alert.summary.endswith(f"it {words}")
+    world.traffic("stable", 500)
+    world.controller.tick()
+    assert [one for one in world.open_alerts() if one.clean_ms is None] == []
