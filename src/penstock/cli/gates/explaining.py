@@ -12,6 +12,7 @@ from penstock.registry.proof import Proof
 
 if TYPE_CHECKING:
     from penstock.flows.models.evidence.approving import Standing
+    from penstock.flows.models.holds import Hold
 
 MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip", "waiting": "wait"}
 
@@ -64,8 +65,11 @@ def explain_people(people: Standing) -> str:
     return "".join(f"\n{one}" for one in lines)
 
 
-def explain_doors(shut: PenstockError | None) -> str:
-    """Render whether a door opens for a version; `shut` is what it would be refused with."""
+def explain_doors(shut: PenstockError | None, held: Hold | None = None) -> str:
+    """Render whether a door opens for a version; `shut` is what it would be refused with, `held` why CI did not release it."""
+    if held is not None and shut is None:
+        by_hand = "" if held.waits else f"\nBy hand it may go out: penstock promote {held.ref}."
+        return f"\n{held.sentence}.{by_hand}"
     if shut is None:
         return "\nIt may go out; its files are read when it is promoted."
     return f"\nIt may not go out: {shut.message.partition(': ')[2] or shut.message}."

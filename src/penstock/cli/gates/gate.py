@@ -69,6 +69,7 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
     from penstock.cli.gates.explaining import explain_doors, explain_people, explain_verdict
     from penstock.flows.models.evidence.approving import approval_standing
     from penstock.flows.models.evidence.shown import held_out_uses
+    from penstock.flows.models.holds import list_holds
     from penstock.flows.models.proving import VerdictRule, why_shut
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
@@ -87,6 +88,7 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
         people = approval_standing(project, connection, version)
         uses = held_out_uses(project, connection, verdict)
         shut = why_shut(project, connection, version)
+        held = list_holds(connection, [version]).get((version.model, version.number))
     is_current = verdict.settings_digest == rule.digest_of(version.model)
     document = {
         **msgspec.to_builtins(verdict),
@@ -94,6 +96,7 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
         "gates_are_current": is_current,
         "may_go_out": shut is None,
         "refusal": shut.message if shut else None,
+        "held": msgspec.to_builtins(held),
         "approvals": [asdict(one) for one in people.approvals],
         "lacking_approval": people.lacking,
         "held_out": uses,
@@ -104,7 +107,7 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
             explain_verdict(verdict, proof, is_current=is_current)
             + (f"\nHeld out: {uses}." if uses else "")
             + explain_people(people)
-            + explain_doors(shut)
+            + explain_doors(shut, held)
         ),
     )
     if proof.state == "damaged":

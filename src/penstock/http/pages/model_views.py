@@ -191,6 +191,13 @@ def answer_of(found: VersionView, outing: Outing, shut: PenstockError | None) ->
     if outing.standing in {"live", "canary"}:
         share = "" if outing.percent is None else f"{outing.percent:g} % of "
         return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
+    if found.held is not None and (shut is None or found.held.waits):
+        also = (
+            f" It would be refused besides: {shut.message.partition(': ')[2] or shut.message}."
+            if shut
+            else ""
+        )
+        return f"{found.held.sentence}.{also}"
     is_judged = shut is None or shut.code != "gate.no_passing_verdict"
     if shut is not None and (is_judged or (verdict is not None and verdict.passed)):
         return f"{ref} may not go out: {shut.message.partition(': ')[2] or shut.message}"
