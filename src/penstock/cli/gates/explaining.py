@@ -11,6 +11,7 @@ from penstock.registry.entities import CheckResult, Verdict
 from penstock.registry.proof import Proof
 
 if TYPE_CHECKING:
+    from penstock.flows.models.doors import Doors
     from penstock.flows.models.evidence.approving import Standing
     from penstock.flows.models.holds import Hold
 
@@ -28,7 +29,7 @@ def render_verdict(verdict: Verdict) -> str:
     )
 
 
-def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
+def explain_verdict(verdict: Verdict, proof: Proof, doors: Doors) -> str:
     """Render a verdict with what each check saw and was asked, who judged, and what it is worth now."""
     lines = []
     for check in verdict.checks:
@@ -47,10 +48,7 @@ def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
             f"Data: {', '.join(named[:5])}{f' and {len(named) - 5} more' if len(named) > 5 else ''}."
         )
     lines.append(f"{proof.state[0].upper()}{proof.state[1:]}: {proof.sentence}.")
-    if not is_current:
-        lines.append(
-            "The gates or their code changed since then: it opens no door until the gate is run again."
-        )
+    lines += [one for one in (_changed(doors),) if one]
     return "\n".join(lines)
 
 
@@ -73,6 +71,17 @@ def explain_doors(shut: PenstockError | None, held: Hold | None = None) -> str:
     if shut is None:
         return "\nIt may go out; its files are read when it is promoted."
     return f"\nIt may not go out: {shut.message.partition(': ')[2] or shut.message}."
+
+
+def _changed(doors: Doors) -> str:
+    if doors.newer is not None:
+        told = f"verdict {doors.newer.id} of {format_ms(doors.newer.created_ms)}"
+        return f"These are the gates of now; it was judged again since, by other gates, which no door asks: {told}."
+    if doors.is_current:
+        return ""
+    if not doors.is_judged:
+        return "No gates are set now: no door asks for a verdict."
+    return "The gates or their code changed since then: it opens no door until the gate is run again."
 
 
 def _line(check: CheckResult) -> str:

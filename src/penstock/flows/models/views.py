@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.flows.models.holds import Hold, list_holds
+from penstock.flows.models.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict
@@ -26,8 +27,9 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version, the aliases that point at it, and the newest verdict on its content.
+    """A model version, the aliases that point at it, and its verdict.
 
+    `verdict` is the one that it went out on at `went_out_ms`; of what is not out the newest on its content.
     `rolled_back` is why it was rolled back, with the evidence, `held` why CI did not release it; None when it is not so.
     """
 
@@ -36,6 +38,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None
     rolled_back: VersionState | None = None
     held: Hold | None = None
+    went_out_ms: int | None = None
 
 
 def view_models(project: Project) -> list[ModelView]:
@@ -80,13 +83,17 @@ def _views(
     rolled_back: Mapping[tuple[str, int], VersionState],
 ) -> list[VersionView]:
     held = list_holds(connection, versions)
+    out = went_out_ms(connection, list({one.model for one in versions}))
     return [
         VersionView(
             version=one,
             aliases=tuple(
                 alias.name for alias in aliases if (alias.model, alias.version) == (one.model, one.number)
             ),
-            verdict=glance_verdict(connection, one.model, one.digest),
+            verdict=glance_verdict(
+                connection, one.model, one.digest, until_ms=out.get((one.model, one.number))
+            ),
+            went_out_ms=out.get((one.model, one.number)),
             rolled_back=same_rolled_back(rolled_back, one),
             held=held.get((one.model, one.number)),
         )

@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.base.clock import format_ms, now_ms
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
+from penstock.flows.models.doors import Doors, ask_doors
 from penstock.flows.models.evidence.approving import approval_standing
 from penstock.flows.models.folders import find_signature
-from penstock.flows.models.proving import why_shut
+from penstock.flows.models.standing import list_judged_again
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
@@ -154,7 +155,9 @@ class ModelPages:
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             people = approval_standing(self._project, connection, version)
-            shut = why_shut(self._project, connection, version)
+            doors = ask_doors(self._project, connection, version)
+            verdict = doors.verdict if found.went_out_ms is None else found.verdict
+            judged_again = list_judged_again(connection, version, verdict)
             differences = [] if champion is None else _differences(connection, version, champion)
         signature = find_signature(self._project, version.model, version.number)
         if champion is not None:
@@ -164,7 +167,9 @@ class ModelPages:
             "version.html",
             found=found,
             outing=outing,
-            answer=answer_of(found, outing, shut),
+            answer=answer_of(found, outing, doors),
+            verdict=verdict,
+            judged_again=judged_again,
             champion=champion,
             may=may and "champion" not in found.aliases and found.rolled_back is None,
             people=people,
@@ -183,9 +188,9 @@ def metric_columns(rows: list[VersionView]) -> list[str]:
     return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
 
 
-def answer_of(found: VersionView, outing: Outing, shut: PenstockError | None) -> str:
-    """Return whether a version may go out, in one sentence; `shut` is what a door would refuse it with."""
-    ref, verdict = found.version.ref, found.verdict
+def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:
+    """Return whether a version may go out, in one sentence, by what the doors say of it."""
+    ref, verdict, shut = found.version.ref, doors.verdict, doors.shut
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
     if outing.standing in {"live", "canary"}:
