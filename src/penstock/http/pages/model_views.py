@@ -257,7 +257,7 @@ def _differences(
         ]
     commits = (champion.provenance.commit or "–", version.provenance.commit or "–")
     if commits[0] != commits[1]:
-        rows.append(("code", "commit", *commits))
+        rows.append(("code", "commit", commits[0][:10], commits[1][:10]))
     return rows
 
 
