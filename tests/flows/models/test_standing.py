@@ -91,6 +91,8 @@ def test_versions_with_the_same_files_each_show_the_verdict_that_they_went_out_o
     assert later.id in page
     assert first.id not in page
     assert "Judged again since" not in page
+    commits = [known.version.provenance.commit or "" for known in (one, two)]
+    assert all(text[:10] in page and text not in page for text in commits), page
     for ref, verdict in (("late/1", first), ("late/2", later)):
         links = explain(project, ref).links
         assert [link.key for link in links if link.kind == "verdict"] == [verdict.id]
