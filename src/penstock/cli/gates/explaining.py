@@ -11,9 +11,9 @@ from penstock.registry.entities import CheckResult, Verdict
 from penstock.registry.proof import Proof
 
 if TYPE_CHECKING:
-    from penstock.flows.models.doors import Doors
     from penstock.flows.models.evidence.approving import Standing
-    from penstock.flows.models.holds import Hold
+    from penstock.flows.models.evidence.doors import Doors
+    from penstock.flows.models.evidence.holds import Hold
 
 MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip", "waiting": "wait"}
 

@@ -70,10 +70,10 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
 
     from penstock.base.errors import NotFound
     from penstock.cli.gates.explaining import explain_doors, explain_people, explain_verdict
-    from penstock.flows.models.doors import ask_doors
     from penstock.flows.models.evidence.approving import approval_standing
+    from penstock.flows.models.evidence.doors import ask_doors
+    from penstock.flows.models.evidence.holds import list_holds
     from penstock.flows.models.evidence.shown import held_out_uses
-    from penstock.flows.models.holds import list_holds
     from penstock.flows.models.proving import VerdictRule
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict

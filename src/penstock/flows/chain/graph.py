@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.subjects import as_version
-from penstock.flows.models.standing import went_out_ms
+from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back

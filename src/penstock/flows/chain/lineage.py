@@ -18,7 +18,7 @@ from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
-from penstock.flows.models.standing import went_out_ms
+from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import find_rolled_back

@@ -11,7 +11,7 @@ from penstock.base.git import Git
 from penstock.base.store.events import list_events, record_event
 from penstock.flows.ci.branches import is_within
 from penstock.flows.ci.loosening import settings_at
-from penstock.flows.models.holds import ACCEPTED
+from penstock.flows.models.evidence.holds import ACCEPTED
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.worktree import require_git

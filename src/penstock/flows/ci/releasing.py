@@ -17,7 +17,7 @@ from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
 from penstock.flows.ci.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
-from penstock.flows.models.holds import record_hold
+from penstock.flows.models.evidence.holds import record_hold
 from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from penstock.flows.models.holds import Hold, list_holds
-from penstock.flows.models.standing import went_out_ms
+from penstock.flows.models.evidence.holds import Hold, list_holds
+from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict

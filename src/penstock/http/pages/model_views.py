@@ -15,10 +15,10 @@ from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
-from penstock.flows.models.doors import Doors, ask_doors
 from penstock.flows.models.evidence.approving import approval_standing
+from penstock.flows.models.evidence.doors import Doors, ask_doors
+from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
-from penstock.flows.models.standing import list_judged_again
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.base.store.events import list_events, list_kinds
-from penstock.flows.models.holds import Hold, Waiting
+from penstock.flows.models.evidence.holds import Hold, Waiting
 from penstock.flows.production.controlling.health import Watched
 from penstock.flows.production.overview import overview
 from penstock.http.pages.drawing.sparks import spark_of

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from penstock.base.errors import Conflict
 from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
 from penstock.flows.models.evidence.approving import decide_approval
-from penstock.flows.models.holds import list_holds
+from penstock.flows.models.evidence.holds import list_holds
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.queries import query_of

@@ -1,6 +1,6 @@
 """Which verdict a version went out on, and which came after: versions with the same files share their verdicts.
 
-What a door says of a version now is in `flows/models/doors`.
+What a door says of a version now is in `flows/models/evidence/doors`.
 """
 
 from __future__ import annotations
