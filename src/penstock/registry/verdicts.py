@@ -54,13 +54,32 @@ def find_verdict(
 
 
 def glance_verdict(
-    connection: sa.Connection, model: str, model_digest: str, *, until_ms: int | None = None
+    connection: sa.Connection,
+    model: str,
+    model_digest: str,
+    settings_digest: str | None = None,
+    *,
+    until_ms: int | None = None,
 ) -> Verdict | None:
     """Return what `find_verdict` does, or None where its row cannot be read: to show it, never to open a door on it."""
     try:
-        return find_verdict(connection, model, model_digest, until_ms=until_ms)
+        return find_verdict(connection, model, model_digest, settings_digest, until_ms=until_ms)
     except Corrupt:
         return None
+
+
+def list_verdicts_since(
+    connection: sa.Connection, model: str, model_digest: str, since_ms: int, limit: int
+) -> list[Verdict]:
+    """Return the newest verdicts on some content that were made after a time, newest first; none where a row cannot be read."""
+    columns = verdicts.c
+    query = sa.select(verdicts).where(
+        columns.model == model, columns.model_digest == model_digest, columns.created_ms > since_ms
+    )
+    try:
+        return list(_read(connection, query.order_by(columns.created_ms.desc()).limit(limit)))
+    except Corrupt:
+        return []
 
 
 def get_verdict(connection: sa.Connection, verdict_id: str) -> Verdict:

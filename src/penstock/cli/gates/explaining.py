@@ -12,6 +12,8 @@ from penstock.registry.proof import Proof
 
 if TYPE_CHECKING:
     from penstock.flows.models.evidence.approving import Standing
+    from penstock.flows.models.evidence.doors import Doors
+    from penstock.flows.models.evidence.holds import Hold
 
 MARKS = {"pass": "pass", "fail": "FAIL", "error": "ERROR", "skipped": "skip", "waiting": "wait"}
 
@@ -27,7 +29,7 @@ def render_verdict(verdict: Verdict) -> str:
     )
 
 
-def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
+def explain_verdict(verdict: Verdict, proof: Proof, doors: Doors) -> str:
     """Render a verdict with what each check saw and was asked, who judged, and what it is worth now."""
     lines = []
     for check in verdict.checks:
@@ -46,10 +48,7 @@ def explain_verdict(verdict: Verdict, proof: Proof, *, is_current: bool) -> str:
             f"Data: {', '.join(named[:5])}{f' and {len(named) - 5} more' if len(named) > 5 else ''}."
         )
     lines.append(f"{proof.state[0].upper()}{proof.state[1:]}: {proof.sentence}.")
-    if not is_current:
-        lines.append(
-            "The gates or their code changed since then: it opens no door until the gate is run again."
-        )
+    lines += [one for one in (_changed(doors),) if one]
     return "\n".join(lines)
 
 
@@ -64,11 +63,25 @@ def explain_people(people: Standing) -> str:
     return "".join(f"\n{one}" for one in lines)
 
 
-def explain_doors(shut: PenstockError | None) -> str:
-    """Render whether a door opens for a version; `shut` is what it would be refused with."""
+def explain_doors(shut: PenstockError | None, held: Hold | None = None) -> str:
+    """Render whether a door opens for a version; `shut` is what it would be refused with, `held` why CI did not release it."""
+    if held is not None and shut is None:
+        by_hand = "" if held.waits else f"\nBy hand it may go out: penstock promote {held.ref}."
+        return f"\n{held.sentence}.{by_hand}"
     if shut is None:
         return "\nIt may go out; its files are read when it is promoted."
     return f"\nIt may not go out: {shut.message.partition(': ')[2] or shut.message}."
+
+
+def _changed(doors: Doors) -> str:
+    if doors.newer is not None:
+        told = f"verdict {doors.newer.id} of {format_ms(doors.newer.created_ms)}"
+        return f"These are the gates of now; it was judged again since, by other gates, which no door asks: {told}."
+    if doors.is_current:
+        return ""
+    if not doors.is_judged:
+        return "No gates are set now: no door asks for a verdict."
+    return "The gates or their code changed since then: it opens no door until the gate is run again."
 
 
 def _line(check: CheckResult) -> str:

@@ -60,7 +60,10 @@ def gate_run(context: click.Context, session: Session, reference: str | None) ->
 @pass_session
 @click.pass_context
 def gate_show(context: click.Context, session: Session, reference: str) -> None:
-    """Explain the newest verdict on a version (NAME/3, NAME@champion), and whether it is proof; exit 1 if it was changed."""
+    """Explain the verdict on a version (NAME/3, NAME@champion), whether it is proof, and what doors say; exit 1 if it was changed.
+
+    It is the newest verdict under the gates as they are now, which the doors ask; without one the newest of all.
+    """
     from dataclasses import asdict
 
     import msgspec
@@ -68,8 +71,10 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
     from penstock.base.errors import NotFound
     from penstock.cli.gates.explaining import explain_doors, explain_people, explain_verdict
     from penstock.flows.models.evidence.approving import approval_standing
+    from penstock.flows.models.evidence.doors import ask_doors
+    from penstock.flows.models.evidence.holds import list_holds
     from penstock.flows.models.evidence.shown import held_out_uses
-    from penstock.flows.models.proving import VerdictRule, why_shut
+    from penstock.flows.models.proving import VerdictRule
     from penstock.registry.references import resolve_version
     from penstock.registry.verdicts import find_verdict
     from penstock.workspace import open_workspace
@@ -77,23 +82,25 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         version = resolve_version(connection, reference)
-        verdict = find_verdict(connection, version.model, version.digest)
+        rule = VerdictRule.of(project)
+        doors = ask_doors(project, connection, version)
+        verdict = doors.verdict or find_verdict(connection, version.model, version.digest)
         if verdict is None:
             raise NotFound(
                 f"no gate has judged {version.ref}", code="gate.no_verdict", hint="penstock gate run"
             )
-        rule = VerdictRule.of(project)
         proof = rule.examine(connection, verdict)
         people = approval_standing(project, connection, version)
         uses = held_out_uses(project, connection, verdict)
-        shut = why_shut(project, connection, version)
-    is_current = verdict.settings_digest == rule.digest_of(version.model)
+        held = list_holds(connection, [version]).get((version.model, version.number))
     document = {
         **msgspec.to_builtins(verdict),
         "proof": {"state": proof.state, "sentence": proof.sentence},
-        "gates_are_current": is_current,
-        "may_go_out": shut is None,
-        "refusal": shut.message if shut else None,
+        "gates_are_current": doors.is_current,
+        "newer_verdict": doors.newer.id if doors.newer else None,
+        "may_go_out": doors.shut is None,
+        "refusal": doors.shut.message if doors.shut else None,
+        "held": msgspec.to_builtins(held),
         "approvals": [asdict(one) for one in people.approvals],
         "lacking_approval": people.lacking,
         "held_out": uses,
@@ -101,10 +108,10 @@ def gate_show(context: click.Context, session: Session, reference: str) -> None:
     session.emit(
         document,
         lambda: (
-            explain_verdict(verdict, proof, is_current=is_current)
+            explain_verdict(verdict, proof, doors)
             + (f"\nHeld out: {uses}." if uses else "")
             + explain_people(people)
-            + explain_doors(shut)
+            + explain_doors(doors.shut, held)
         ),
     )
     if proof.state == "damaged":

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.subjects import as_version
+from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back
@@ -164,7 +165,8 @@ def _add_sources(graph: ChainGraph, commit: str | None, data: dict[str, str]) ->
 def _add_outcome(
     connection: sa.Connection, graph: ChainGraph, version: ModelVersion, at: str, deployed: list[Revision]
 ) -> None:
-    verdict = glance_verdict(connection, version.model, version.digest)
+    out = went_out_ms(connection, [version.model]).get((version.model, version.number))
+    verdict = glance_verdict(connection, version.model, version.digest, until_ms=out)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
         out = graph.nodes[at].state == "bad"

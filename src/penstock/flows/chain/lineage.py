@@ -18,6 +18,7 @@ from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
+from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import find_rolled_back
@@ -270,13 +271,14 @@ def _version_links(
     *,
     with_state: bool = True,
 ) -> list[Link]:
-    """Return where a version came from; of a revision, with the verdict that it went out on.
+    """Return where a version came from, with the verdict that it (of a revision: that revision) went out on.
 
     Args:
         with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
     """
     links = [_version_link(version), *(_state_links(connection, version) if with_state else [])]
-    until_ms = revision.created_ms if revision is not None else None
+    out = went_out_ms(connection, [version.model]).get((version.model, version.number))
+    until_ms = revision.created_ms if revision is not None else out
     verdict = glance_verdict(connection, version.model, version.digest, until_ms=until_ms)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"

@@ -11,11 +11,11 @@ from penstock.base.git import Git
 from penstock.base.store.events import list_events, record_event
 from penstock.flows.ci.branches import is_within
 from penstock.flows.ci.holding.loosening import settings_at
+from penstock.flows.models.evidence.holds import ACCEPTED
 from penstock.project.places import SETTINGS_FILE
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
 
-ACCEPTED = "ci.accepted"
 KEPT = 200
 """So many acceptances are looked through, the newest first."""
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from penstock.base.store.events import record_event
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
 from penstock.flows.ci.holding.judged import (
@@ -25,6 +24,7 @@ from penstock.flows.ci.holding.judged import (
 )
 from penstock.flows.ci.holding.loosening import list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.evidence.holds import record_hold
 from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
@@ -39,7 +39,6 @@ from penstock.registry.versions import get_version
 from penstock.serving.deployments import find_revision
 
 CHAMPION = "champion"
-HELD = "ci.held"
 
 
 class _Live(NamedTuple):
@@ -108,14 +107,7 @@ def hold(tree: Project, versions: list[ModelVersion], why: str, commit: str) -> 
     """Keep in the log that versions passed and were not released."""
     with tree.database.write() as connection:
         for version in versions:
-            record_event(
-                connection,
-                HELD,
-                f"model:{version.ref}",
-                tree.actor,
-                f"{version.ref} passed and was not released: {why}",
-                cause={"commit": commit, "digest": version.digest},
-            )
+            record_hold(connection, version, why, commit, tree.actor)
 
 
 class _Before(NamedTuple):

@@ -200,22 +200,6 @@ def require_unbroken(project: Project, connection: sa.Connection, version: Model
         raise _no_proof(version, start, proof, verdict)
 
 
-def why_shut(project: Project, connection: sa.Connection, version: ModelVersion) -> PenstockError | None:
-    """Return what a door would refuse a version with now, by the doors' own rule; None where it is open.
-
-    Its files are not read for it: a door does that, see `require_intact`.
-    """
-    try:
-        rule = VerdictRule.of(project)
-        if rule.gates_of(version.model):
-            rule.require(connection, version, "go out")
-        else:
-            require_unbroken(project, connection, version)
-    except PenstockError as error:
-        return error
-    return None
-
-
 def require_intact(project: Project, version: ModelVersion) -> None:
     """Check that the artifact store has exactly the files that were registered, as loading will; each is read once.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 import sqlalchemy as sa
 
+from penstock.flows.models.evidence.holds import Hold, list_holds
+from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict
-from penstock.registry.states import VersionState, find_rolled_back, list_rolled_back, same_rolled_back
+from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back
 from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import count_versions, get_version, list_versions
 
@@ -23,15 +27,18 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A model version, the aliases that point at it, and the newest verdict on its content.
+    """A model version, the aliases that point at it, and its verdict.
 
-    `rolled_back` is why it was rolled back, with the evidence; None when it is not.
+    `verdict` is the one that it went out on at `went_out_ms`; of what is not out the newest on its content.
+    `rolled_back` is why it was rolled back, with the evidence, `held` why CI did not release it; None when it is not so.
     """
 
     version: ModelVersion
     aliases: tuple[str, ...]
     verdict: Verdict | None
     rolled_back: VersionState | None = None
+    held: Hold | None = None
+    went_out_ms: int | None = None
 
 
 def view_models(project: Project) -> list[ModelView]:
@@ -58,26 +65,37 @@ def view_version(project: Project, model: str, number: int) -> VersionView:
     with project.database.read() as connection:
         version = get_version(connection, model, number)
         aliases = list_aliases(connection, version.model)
-        return _view(connection, version, aliases, find_rolled_back(connection, version))
+        found = list_rolled_back(connection, version.model)
+        return _views(connection, [version], aliases, found)[0]
 
 
 def view_versions(project: Project, limit: int, model: str | None = None) -> list[VersionView]:
     """Return the first `limit` versions by model, newest first; of one model where it is named."""
     with project.database.read() as connection:
         aliases, found = list_aliases(connection, model), list_rolled_back(connection, model)
-        return [
-            _view(connection, version, aliases, same_rolled_back(found, version))
-            for version in list_versions(connection, model, limit=limit)
-        ]
+        return _views(connection, list_versions(connection, model, limit=limit), aliases, found)
 
 
-def _view(
-    connection: sa.Connection, version: ModelVersion, aliases: list[Alias], rolled_back: VersionState | None
-) -> VersionView:
-    names = tuple(one.name for one in aliases if (one.model, one.version) == (version.model, version.number))
-    return VersionView(
-        version=version,
-        aliases=names,
-        verdict=glance_verdict(connection, version.model, version.digest),
-        rolled_back=rolled_back,
-    )
+def _views(
+    connection: sa.Connection,
+    versions: Sequence[ModelVersion],
+    aliases: list[Alias],
+    rolled_back: Mapping[tuple[str, int], VersionState],
+) -> list[VersionView]:
+    held = list_holds(connection, versions)
+    out = went_out_ms(connection, list({one.model for one in versions}))
+    return [
+        VersionView(
+            version=one,
+            aliases=tuple(
+                alias.name for alias in aliases if (alias.model, alias.version) == (one.model, one.number)
+            ),
+            verdict=glance_verdict(
+                connection, one.model, one.digest, until_ms=out.get((one.model, one.number))
+            ),
+            went_out_ms=out.get((one.model, one.number)),
+            rolled_back=same_rolled_back(rolled_back, one),
+            held=held.get((one.model, one.number)),
+        )
+        for one in versions
+    ]

@@ -27,7 +27,7 @@ from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, l
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.drawing.heat import heat_map
 from penstock.http.pages.looks import Looks
-from penstock.http.pages.queries import query_of
+from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.conditions import condition_of
 from penstock.http.pages.telling.formatting import milliseconds, number
@@ -226,7 +226,6 @@ class Range:
     until: str = ""
     since_s: int = 0
     until_s: int | None = None
-    problem: str = ""
 
     @property
     def is_set(self) -> bool:
@@ -235,16 +234,25 @@ class Range:
 
 
 def chosen_range(query: Mapping[str, str]) -> Range:
-    """Return the span of `?from=…&to=…`; what cannot be read is told and left out."""
-    since, until = (query[name] for name in ("from", "to"))
+    """Return the span of `?from=…&to=…`.
+
+    Raises:
+        Invalid: one is no time, or the end is not after the beginning.
+    """
+    since_ms, until_ms = (_time_ms(query, name) for name in ("from", "to"))
+    if until_ms is not None and until_ms // 1000 <= (since_ms or 0) // 1000:
+        raise refusal("to", "is not after the beginning")
+    until_s = None if until_ms is None else until_ms // 1000
+    return Range(query["from"], query["to"], (since_ms or 0) // 1000, until_s)
+
+
+def _time_ms(query: Mapping[str, str], name: str) -> int | None:
     try:
-        since_s = parse_time(since) // 1000 if since else 0
-        until_s = parse_time(until) // 1000 if until else None
-    except Invalid as error:
-        return Range(since, until, problem=error.message)
-    if until_s is not None and until_s <= since_s:
-        return Range(since, until, problem="the end is not after the beginning")
-    return Range(since, until, since_s, until_s)
+        return parse_time(query[name]) if query[name] else None
+    except Invalid:
+        raise refusal(
+            name, f"is a date or a time in UTC, not {query[name][:60]!r}", "2026-11-03T10:00"
+        ) from None
 
 
 def _is_goal(one: Revision, now: Revision, out: Container[tuple[str, int]]) -> bool:

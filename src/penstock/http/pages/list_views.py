@@ -36,15 +36,17 @@ MAX_DIFFERENCES = 6
 
 @dataclass(frozen=True)
 class Best:
-    """The best run by one metric, the next that is no copy of it, and the parameters in which they differ.
+    """The best run by one metric, the next that is no copy of it, and in what they differ, `more` things besides.
 
-    `refused` is the run that would have been best but for its model, which was rolled back, and why.
+    `is_alone`: no other run has the metric. `refused` is the run that would have been best but for its model, which was rolled back, and why.
     """
 
     metric: str
     run: Run
     next: Run | None
     differences: tuple[tuple[str, str, str], ...]
+    more: int = 0
+    is_alone: bool = False
     refused: Run | None = None
     refused_ref: str = ""
     why: str = ""
@@ -127,7 +129,17 @@ class ListPages:
                 why = state.reason
         other = next((one for one in runs[1:] if one.metrics[metric] != runs[0].metrics[metric]), None)
         differences = differing(runs[0], other) if other else []
-        return Best(metric, runs[0], other, tuple(differences[:MAX_DIFFERENCES]), refused, refused_ref, why)
+        return Best(
+            metric,
+            runs[0],
+            other,
+            tuple(differences[:MAX_DIFFERENCES]),
+            more=max(0, len(differences) - MAX_DIFFERENCES),
+            is_alone=len(runs) == 1,
+            refused=refused,
+            refused_ref=refused_ref,
+            why=why,
+        )
 
     def _metric(self, table: RunTable) -> str | None:
         shown = [one.key for one in table.columns if one.kind == "metrics" and is_loss(one.key) is not None]

@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.base.clock import format_ms, now_ms
-from penstock.base.errors import Invalid, PenstockError
+from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
 from penstock.flows.models.evidence.approving import approval_standing
+from penstock.flows.models.evidence.doors import Doors, ask_doors
+from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
-from penstock.flows.models.proving import why_shut
 from penstock.flows.models.views import VersionView, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
@@ -154,7 +155,9 @@ class ModelPages:
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             people = approval_standing(self._project, connection, version)
-            shut = why_shut(self._project, connection, version)
+            doors = ask_doors(self._project, connection, version)
+            verdict = doors.verdict if found.went_out_ms is None else found.verdict
+            judged_again = list_judged_again(connection, version, verdict)
             differences = [] if champion is None else _differences(connection, version, champion)
         signature = find_signature(self._project, version.model, version.number)
         if champion is not None:
@@ -164,7 +167,9 @@ class ModelPages:
             "version.html",
             found=found,
             outing=outing,
-            answer=answer_of(found, outing, shut),
+            answer=answer_of(found, outing, doors),
+            verdict=verdict,
+            judged_again=judged_again,
             champion=champion,
             may=may and "champion" not in found.aliases and found.rolled_back is None,
             people=people,
@@ -183,14 +188,21 @@ def metric_columns(rows: list[VersionView]) -> list[str]:
     return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
 
 
-def answer_of(found: VersionView, outing: Outing, shut: PenstockError | None) -> str:
-    """Return whether a version may go out, in one sentence; `shut` is what a door would refuse it with."""
-    ref, verdict = found.version.ref, found.verdict
+def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:
+    """Return whether a version may go out, in one sentence, by what the doors say of it."""
+    ref, verdict, shut = found.version.ref, doors.verdict, doors.shut
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
     if outing.standing in {"live", "canary"}:
         share = "" if outing.percent is None else f"{outing.percent:g} % of "
         return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
+    if found.held is not None and (shut is None or found.held.waits):
+        also = (
+            f" It would be refused besides: {shut.message.partition(': ')[2] or shut.message}."
+            if shut
+            else ""
+        )
+        return f"{found.held.sentence}.{also}"
     is_judged = shut is None or shut.code != "gate.no_passing_verdict"
     if shut is not None and (is_judged or (verdict is not None and verdict.passed)):
         return f"{ref} may not go out: {shut.message.partition(': ')[2] or shut.message}"
@@ -245,7 +257,7 @@ def _differences(
         ]
     commits = (champion.provenance.commit or "–", version.provenance.commit or "–")
     if commits[0] != commits[1]:
-        rows.append(("code", "commit", *commits))
+        rows.append(("code", "commit", commits[0][:10], commits[1][:10]))
     return rows
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.base.store.events import list_events, list_kinds
+from penstock.flows.models.evidence.holds import Hold, Waiting
 from penstock.flows.production.controlling.health import Watched
 from penstock.flows.production.overview import overview
 from penstock.http.pages.drawing.sparks import spark_of
@@ -44,6 +45,7 @@ class OverviewPages:
         self._controller = controller
         self._looks = looks
         self._renderer = renderer
+        self._waiting = Waiting()
 
     def overview(self, _request: Request) -> Response:
         """Every endpoint as a card, the worst first, and what happened last."""
@@ -59,6 +61,7 @@ class OverviewPages:
         with self._project.database.read() as connection:
             events = list(reversed(list_events(connection, limit=EVENTS)))
             alerts = list_open_alerts(connection)
+            held = self._waiting.find(connection)
             own = {
                 one.name: list(
                     reversed(list_events(connection, subject=f"endpoint:{one.name}", limit=OWN_EVENTS))
@@ -74,7 +77,8 @@ class OverviewPages:
         is_stale = seen.ticked_ms is None or time_ms - seen.ticked_ms > STALE_MS
         return {
             "conditions": conditions,
-            "answer": _answer(conditions),
+            "answer": answer_of(conditions, held),
+            "held": held,
             "sparks": sparks,
             "rows": group_events(events),
             "controller": seen,
@@ -120,7 +124,14 @@ class OverviewPages:
         )
 
 
-def _answer(conditions: list[Condition]) -> str:
+def answer_of(conditions: list[Condition], held: list[Hold]) -> str:
+    """Return how all endpoints are, and how many releases wait for a person."""
+    names = [cut(one.ref, 60) for one in held]
+    waits = f"{counted(len(held), 'release')} {'is' if len(held) == 1 else 'are'} held and wait{'s' if len(held) == 1 else ''} for a person: {_list(names)}."
+    return " ".join(one for one in (_endpoints(conditions), waits if held else "") if one)
+
+
+def _endpoints(conditions: list[Condition]) -> str:
     """Return in one sentence how all endpoints are."""
     if not conditions:
         return ""

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from penstock.base.errors import Conflict
 from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
 from penstock.flows.models.evidence.approving import decide_approval
+from penstock.flows.models.evidence.holds import list_holds
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.queries import query_of
@@ -71,6 +72,7 @@ class AliasPages:
             before = None
             if plan.previous is not None and not plan.changes_nothing:
                 before = get_version(connection, model, plan.previous, deleted=True)
+            held = list_holds(connection, [plan.version]).get((model, plan.version.number))
             served = [one for one in list_endpoints(connection) if one.model == model]
         return self._renderer.page(
             "promote.html",
@@ -78,6 +80,7 @@ class AliasPages:
             before=before,
             metrics=sorted({*plan.version.metrics, *(before.metrics if before else ())}),
             served=served,
+            held=held,
             is_protected=AliasPolicy.of(self._project).protects(model, plan.alias),
         )
 

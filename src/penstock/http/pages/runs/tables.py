@@ -34,6 +34,9 @@ FEW = 24
 """So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
 MAX_COLUMNS, MAX_OFFERED = 24, 200
+ORDERED_BY = ("start_time", "end_time", "status", "run_name")
+"""Attributes that a list may be ordered by, as a page tells them."""
+_SET = re.compile(r"'?\{('[^']*'(?:, '[^']*')*)\}'?")
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z")
 _LOSSES = frozenset({"loss", "error", "err", "latency", "seconds", "perplexity"}) | LOWER_IS_BETTER
 _SCORES = frozenset({"auc", "acc", "accuracy", "f1", "precision", "recall", "r2", "score", "ndcg", "map"}) | (
@@ -119,8 +122,18 @@ class RunTable:
 
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
-    """Return the page of runs that an address asks for; a filter or order that is wrong is the table's problem."""
+    """Return the page of runs that an address asks for; a filter that is wrong is the table's problem.
+
+    Raises:
+        Invalid: the order cannot be read, or the page is none of this list.
+    """
     order = [asked.order] if asked.order else []
+    try:
+        parse_order_by(order, RUNS)
+    except Invalid:
+        keys = listed(["metrics.NAME", "params.NAME", "tags.NAME", *ORDERED_BY], "or")
+        why = f"is {keys}, with ASC or DESC behind it, not {asked.order[:60]!r}"
+        raise refusal("order", why, "metrics.NAME DESC") from None
     try:
         wanted = RunSearch(
             list(experiment_ids), asked.filter, order, limit=asked.size + 1, after=after_of(asked.page, order)
@@ -129,7 +142,7 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
     except Invalid as error:
         if error.code == "request.bad_page_token":
             raise refusal("page", "is no page of this list", "start at the first page") from error
-        return RunTable(asked, problem=error.message)
+        return RunTable(asked, problem=_without_sets(error.message))
     answer = page_behind(
         "runs", ids, asked.size, order, lambda run_id: run_cursor(connection, wanted, run_id)
     )
@@ -221,6 +234,11 @@ def _column(asked: Asked, name: str) -> Column:
     wanted = other if current == first else first
     arrow = {"ASC": "▲", "DESC": "▼"}.get(current, "")
     return Column(kind, key, asked.link(order=f"{written} {wanted}"), arrow)
+
+
+def _without_sets(text: str) -> str:
+    """Return a message with the names that it has as Python prints a set as a list in words; clients of MLflow read the set."""
+    return _SET.sub(lambda found: found[1].replace("'", ""), text)
 
 
 def _attribute(asked: Asked, written: str) -> Column:
@@ -318,13 +336,17 @@ def name_of(run: Run) -> str:
 
 
 def differing(one: Run, other: Run) -> list[tuple[str, str, str]]:
-    """Return the parameters in which two runs differ: name, the first's value, the other's."""
-    keys = sorted({*one.params, *other.params})
-    return [
-        (key, *beside(one.params.get(key, "–"), other.params.get(key, "–")))
-        for key in keys
-        if one.params.get(key) != other.params.get(key)
+    """Return in which parameters, data and code two runs differ: name, what the first has, what the other has."""
+    found = [
+        (key, *beside(ours.get(key, "–"), theirs.get(key, "–")))
+        for ours, theirs in ((one.params, other.params), (one.inputs, other.inputs))
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key)
     ]
+    ours, theirs = one.commit or "–", other.commit or "–"
+    if ours != theirs:
+        found.append(("commit", ours[:10], theirs[:10]))
+    return found
 
 
 def parent_of(run: Run) -> str:

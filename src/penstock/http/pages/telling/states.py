@@ -32,6 +32,7 @@ _STATES = {
     "rolled back": State("↩", "rolled back", "past"),
     "unjudged": State("?", "not judged", "plain"),
     "held": State("●", "within", "good"),
+    "held by CI": State("◐", "held by CI", "warn"),
     "beyond": State("△", "beyond, not sure yet", "warn"),
     "passed": State("✓", "passed", "good"),
     "refused": State("✕", "refused", "past"),
@@ -79,11 +80,11 @@ BAD_VERBS = (
     "rolled_back",
     "not_rolled_back",
     "not_judged",
-    "held",
     "refused",
     "failed",
     "corrupt",
 )
+WAITING_VERBS = ("held",)
 GOOD_VERBS = ("passed", "promoted", "advanced")
 WORDS = {
     "alert.failed": "alert could not be sent",
@@ -114,10 +115,12 @@ WORDS = {
 
 
 def tone(kind: str) -> str:
-    """Return how an event's kind is coloured: `past` for what went wrong, `good` or `plain`."""
+    """Return how an event's kind is coloured: `past` for what went wrong, `warn` for what waits for a person, `good` or `plain`."""
     verb = kind.rpartition(".")[2]
     if verb in BAD_VERBS:
         return "past"
+    if verb in WAITING_VERBS:
+        return "warn"
     return "good" if verb in GOOD_VERBS else "plain"
 
 
