@@ -211,4 +211,4 @@ def test_who_is_signed_in_approves_by_a_click_or_by_the_api_and_roles_are_respec
     open_app = build_server_app(project, ControllerLoop(project), asks_for_credentials=False)
     nobody = TestClient(open_app, base_url="http://127.0.0.1", follow_redirects=False)
     refused = nobody.post(page, content="comment=x", headers=form)
-    assert (refused.status_code, "only a person approves" in refused.text) == (403, True)
+    assert (refused.status_code, "Only a person approves" in refused.text) == (403, True)

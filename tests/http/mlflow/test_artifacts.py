@@ -218,7 +218,8 @@ def test_a_client_that_dies_leaves_nothing(proxy: Proxy, tmp_path: Path, sent: i
 def run_program(root: Path) -> tuple[subprocess.Popen[bytes], int]:
     port = reserve()
     program = contracts.artifact_server.__file__
-    running = subprocess.Popen([sys.executable, program, str(port), str(root)])
+    found = {**os.environ, "PYTHONPATH": str(Path(program).parents[1])}
+    running = subprocess.Popen([sys.executable, program, str(port), str(root)], env=found)
 
     def answers() -> bool:
         assert running.poll() is None

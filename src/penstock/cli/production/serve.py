@@ -93,7 +93,7 @@ def serve(
     if rate is not None and not auth:
         raise click.UsageError("--rate is of a token or user: say --auth too")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    faulthandler.enable()  # where a library was when it ended the process
+    faulthandler.enable(2)  # where a library was when it ended the process
     logging.getLogger("penstock").setLevel(logging.WARNING if session.quiet else logging.INFO)
     from penstock.processes.front_options import FrontOptions, choose_grpc_port
 

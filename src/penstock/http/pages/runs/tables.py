@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid, PenstockError
+from penstock.base.numbers import counted
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.telling.differences import beside
@@ -66,7 +67,9 @@ class Asked:
         if wrong is not None:
             raise refusal("column", f"is metrics.NAME or params.NAME, not {wrong[:60]!r}")
         if len(set(named)) > MAX_COLUMNS:
-            raise refusal("column", f"names {len(set(named))} columns, and at most {MAX_COLUMNS} are shown")
+            raise refusal(
+                "column", f"names {counted(len(set(named)), 'column')}, and at most {MAX_COLUMNS} are shown"
+            )
         if query["group"] and not query["group"].startswith("params."):
             raise refusal("group", f"is params.NAME, not {query['group'][:60]!r}")
         return cls(
