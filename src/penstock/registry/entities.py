@@ -11,6 +11,8 @@ from penstock.base.numbers import counted
 
 CheckStatus = Literal["pass", "fail", "error", "skipped", "waiting"]
 Severity = Literal["block", "warn"]
+CHAMPION = "champion"
+"""The alias of the version that is to answer."""
 
 
 class FileDigest(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from penstock.http.prometheus.judgement import JudgementMetrics
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.processes.controller import ControllerLoop
-from penstock.serving import waiting_labels
+from penstock.serving.predictions import waiting as waiting_labels
 from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.predictions.stored import (
     Prediction,
@@ -35,9 +35,9 @@ from penstock.serving.predictions.stored import (
     encode_columns,
     list_labels,
 )
+from penstock.serving.predictions.waiting import KEPT_MS, expire_waiting, tell_waiting, waiting
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import parse_batch
-from penstock.serving.waiting_labels import KEPT_MS, expire_waiting, tell_waiting, waiting
 from servers.postgres import PostgresServer
 
 

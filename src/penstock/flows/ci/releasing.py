@@ -31,14 +31,12 @@ from penstock.flows.production.revising import apply_deployment
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_last_moves
-from penstock.registry.entities import CheckResult, ModelVersion, Verdict
+from penstock.registry.entities import CHAMPION, CheckResult, ModelVersion, Verdict
 from penstock.registry.gates.loosening import as_asked, compare_gates
 from penstock.registry.gates.settings import changed_code
 from penstock.registry.verdicts import find_verdict, get_verdict
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import find_revision
-
-CHAMPION = "champion"
 
 
 class _Live(NamedTuple):

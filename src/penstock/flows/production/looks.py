@@ -20,7 +20,7 @@ from penstock.monitoring.guardrails.traffic import Traffic
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.windows import Window
 from penstock.serving.deployments import Revision
-from penstock.serving.waiting_labels import Waiting
+from penstock.serving.predictions.waiting import Waiting
 
 PENDING = "pending"
 SEVERITY = {"held": 0, "unjudged": 1, "breached": 2}

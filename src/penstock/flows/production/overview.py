@@ -27,7 +27,7 @@ from penstock.monitoring.windows import Window
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
-from penstock.serving.waiting_labels import Waiting, tell_waiting
+from penstock.serving.predictions.waiting import Waiting, tell_waiting
 from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]

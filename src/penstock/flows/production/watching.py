@@ -34,7 +34,7 @@ from penstock.registry.entities import ModelVersion
 from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import Revision, get_revision, list_endpoints, list_revisions
-from penstock.serving.waiting_labels import Waiting
+from penstock.serving.predictions.waiting import Waiting
 from penstock.serving.workers import Worker, list_workers
 
 SLOWEST_S = 30.0

@@ -32,7 +32,7 @@ from penstock.project.project import Project
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.signature import Signature
 from penstock.registry.aliases import find_alias, find_alias_at, list_alias_moves, list_moved_aliases
-from penstock.registry.entities import AliasMove, ModelVersion
+from penstock.registry.entities import CHAMPION, AliasMove, ModelVersion
 from penstock.registry.models import get_model
 from penstock.registry.references import parse_time
 from penstock.registry.search import RegistrySearch, search_models
@@ -43,7 +43,6 @@ VERSIONS = 100
 MODELS = 1000
 COLUMNS = 4
 DAY_MS = 86_400_000
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)

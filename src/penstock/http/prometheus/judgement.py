@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from penstock.flows.production.controlling.health import ControllerHealth, Watched
 from penstock.flows.production.looks import EndpointLook, RouteLook
-from penstock.serving.waiting_labels import REASONS
+from penstock.serving.predictions.waiting import REASONS
 
 FEATURES_MAX = 200
 DISTANCES = ("wasserstein", "jensen_shannon", "chi_square")

@@ -11,14 +11,13 @@ import msgspec
 import sqlalchemy as sa
 
 from penstock.base.store.events import Event, events, list_events, record_event
-from penstock.registry.entities import ModelVersion
+from penstock.registry.entities import CHAMPION, ModelVersion
 from penstock.registry.tables import alias_moves
 from penstock.registry.tables import versions as version_rows
 from penstock.serving.deployments import revisions
 
 HELD = "ci.held"
 ACCEPTED = "ci.accepted"
-CHAMPION = "champion"
 KEPT = 200
 """So many holds are known, the newest."""
 AGAIN = 1000

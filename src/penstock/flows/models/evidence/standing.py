@@ -10,13 +10,12 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from penstock.registry.entities import ModelVersion, Verdict
+from penstock.registry.entities import CHAMPION, ModelVersion, Verdict
 from penstock.registry.tables import alias_moves
 from penstock.registry.tables import versions as version_rows
 from penstock.registry.verdicts import list_verdicts_since
 from penstock.serving.deployments import revisions
 
-CHAMPION = "champion"
 MOST = 20
 """So many later verdicts are told of."""
 

@@ -32,7 +32,7 @@ from penstock.monitoring.alerts import Alert, Subject, list_open_alerts, open_al
 from penstock.monitoring.lease import CONTROLLER, Lease
 from penstock.monitoring.policies import find_policy
 from penstock.project.project import Project
-from penstock.serving.waiting_labels import tell_waiting
+from penstock.serving.predictions.waiting import tell_waiting
 
 logger = logging.getLogger(__name__)
 LEASE_S = 10.0

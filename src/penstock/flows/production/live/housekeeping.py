@@ -19,9 +19,9 @@ from penstock.monitoring.policies import list_policies
 from penstock.monitoring.refusals import KEPT_S, forget_refusals
 from penstock.project.project import Project
 from penstock.serving.predictions.stored import delete_predictions, forget_features
+from penstock.serving.predictions.waiting import expire_waiting
 from penstock.serving.told.events import KEPT_MS, forget_halves
 from penstock.serving.told.observations import KEPT_DAYS, forget_batches
-from penstock.serving.waiting_labels import expire_waiting
 
 INTERVAL_S = 5.0
 REST_S = 0.05

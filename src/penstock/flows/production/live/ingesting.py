@@ -39,9 +39,9 @@ from penstock.registry.references import resolve_version
 from penstock.serving.classes import Classes, Served, add_classes
 from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.predictions.stored import Prediction, add_predictions, list_predictions
+from penstock.serving.predictions.waiting import ids_since
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import ObservationBatch, add_batch, bad_batch
-from penstock.serving.waiting_labels import ids_since
 from penstock.serving.workers import BATCH, NO_URL, WorkerRevision, beat, register_worker, report_revision
 
 UNWRITTEN_MAX = 1_000

@@ -2,7 +2,7 @@
 
 What a label says is scored for the window of its prediction. Another value for a row that has one takes the
 place of the one before, also in the counts of the window; the one before stays in the store. A label whose prediction
-is not stored yet is kept (`penstock.serving.waiting_labels`), and joined with what comes then.
+is not stored yet is kept (`penstock.serving.predictions.waiting`), and joined with what comes then.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from penstock.monitoring.quality.labels import is_same, misfit, score
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, labelled_start
-from penstock.serving import waiting_labels
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns, Matrix, join_columns
 from penstock.serving.matching import iterate_columns
+from penstock.serving.predictions import waiting as waiting_labels
 from penstock.serving.predictions.ids import parse_prediction_id
 from penstock.serving.predictions.runs import nth_id
 from penstock.serving.predictions.stored import (
@@ -37,8 +37,7 @@ from penstock.serving.predictions.stored import (
     list_labels,
     list_predictions,
 )
-from penstock.serving.recorder import Label, LabelCounts
-from penstock.serving.waiting_labels import (
+from penstock.serving.predictions.waiting import (
     KEPT_MS,
     WaitingLabel,
     add_lost,
@@ -48,6 +47,7 @@ from penstock.serving.waiting_labels import (
     ids_between,
     list_waiting,
 )
+from penstock.serving.recorder import Label, LabelCounts
 
 Writer = tuple[int, Iterator[int]]
 """The number of the process that writes partial windows, and its running numbers."""

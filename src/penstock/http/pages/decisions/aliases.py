@@ -20,10 +20,9 @@ from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.formatting import segment
 from penstock.http.subjects import named_version
 from penstock.project.project import Project
+from penstock.registry.entities import CHAMPION
 from penstock.registry.versions import get_version
 from penstock.serving.deployments import list_endpoints
-
-CHAMPION = "champion"
 
 
 class AliasPages:
