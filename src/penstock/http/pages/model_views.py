@@ -197,7 +197,8 @@ def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
     if outing.standing in {"live", "canary"}:
-        share = "" if outing.percent is None else f"{outing.percent:g} % of "
+        is_one = outing.percent is not None and len(outing.endpoints) == 1
+        share = "" if not is_one else f"{outing.percent:g} % of "
         return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
     if found.held is not None and (shut is None or found.held.waits):
         also = (

@@ -133,7 +133,7 @@ def _state(view: EndpointView, breached: Sequence[FindingView]) -> State:
     if view.health == "breached" and all(one.action == "alert" for one in breached):
         return state("breached", "warn")
     if _is_held(view):
-        return state("rollout held")
+        return state("held half-way")
     if view.rollout is not None and view.health in ROLLING:
         return state("shared by hand" if view.rollout.next_percent is None else "rolling out")
     return state(view.health)
