@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from starlette.responses import HTMLResponse
 
 from penstock.base.clock import format_ms, iso_ms, now_ms
@@ -21,6 +22,27 @@ HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
 
 
+class Compiled(BytecodeCache):
+    """Templates as they were compiled by any renderer of this process: an application has several, all alike.
+
+    A code object never changes, and which one a second thread finds or compiles does not matter.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a bucket the code of the same template with the same text, if there is one."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a bucket's code."""
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = Compiled()
+
+
 class Renderer:
     """Renders templates for one project. Thread-safe. `base` is what every address of ours begins with.
 
@@ -29,48 +51,7 @@ class Renderer:
 
     def __init__(self, project_name: str, base: str = "") -> None:
         self.base = base
-        self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=told.visible,
-        )
-        self._environment.filters |= {
-            "ago": told.ago,
-            "because": because,
-            "best_known": best_known,
-            "column": told.column,
-            "counted": counted,
-            "cut": told.cut,
-            "iso": iso_ms,
-            "markdown": markdown,
-            "milliseconds": told.milliseconds,
-            "number": told.number,
-            "path": told.path,
-            "percent": told.percent,
-            "plain_words": plain_words,
-            "scalar": told.scalar,
-            "seconds": told.seconds,
-            "segment": told.segment,
-            "sentence": told.sentence,
-            "short_id": told.short_id,
-            "signed": told.signed,
-            "size": told.size,
-            "state": state,
-            "tone": tone,
-            "verbatim": told.Verbatim,
-            "when": format_ms,
-        }
-        self._environment.tests |= {
-            "named": is_named,
-            "findings": is_findings,
-            "in_params": lambda name: name.startswith("params."),
-            "judgeable": METRICS.__contains__,
-        }
-        self._environment.globals["project_name"] = project_name
-        self._environment.globals["base"] = base
+        self._environment = _environment(project_name, base)
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a template as an answer that is not cached."""
@@ -78,6 +59,53 @@ class Renderer:
             rendered_ms=now_ms(), caller=current_caller.get(ANYBODY), **values
         )
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
+
+
+def _environment(project_name: str, base: str) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=told.visible,
+        bytecode_cache=COMPILED,
+    )
+    made.filters |= {
+        "ago": told.ago,
+        "because": because,
+        "best_known": best_known,
+        "column": told.column,
+        "counted": counted,
+        "cut": told.cut,
+        "iso": iso_ms,
+        "markdown": markdown,
+        "milliseconds": told.milliseconds,
+        "number": told.number,
+        "path": told.path,
+        "percent": told.percent,
+        "plain_words": plain_words,
+        "scalar": told.scalar,
+        "seconds": told.seconds,
+        "segment": told.segment,
+        "sentence": told.sentence,
+        "short_id": told.short_id,
+        "signed": told.signed,
+        "size": told.size,
+        "state": state,
+        "tone": tone,
+        "verbatim": told.Verbatim,
+        "when": format_ms,
+    }
+    made.tests |= {
+        "named": is_named,
+        "findings": is_findings,
+        "in_params": lambda name: name.startswith("params."),
+        "judgeable": METRICS.__contains__,
+    }
+    made.globals["project_name"] = project_name
+    made.globals["base"] = base
+    return made
 
 
 def is_named(value: Any) -> bool:
