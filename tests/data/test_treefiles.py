@@ -100,7 +100,7 @@ def test_lists_longer_than_a_block_are_read_whole_and_a_fault_behind_the_first_i
     names = sorted(
         [f"folder/file-{number:06d}" for number in range(9000)] + ['z"quoted', "z\\back", "zü", 'z"}, {']
     )
-    tree = {name: MD5 for name in names}
+    tree = dict.fromkeys(names, MD5)
     data = render_tree(tree.items())
     assert len(data) > 2 * (1 << 18)
     assert dict(parse_files(data, "x").items()) == tree
