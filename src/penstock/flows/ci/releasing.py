@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
+from penstock.flows.ci.holding.data_files import list_changed_data
 from penstock.flows.ci.holding.judged import (
     ChangedLimits,
     changed_limits,
@@ -22,7 +23,7 @@ from penstock.flows.ci.holding.judged import (
     list_renamed,
     list_unmade,
 )
-from penstock.flows.ci.holding.loosening import list_loosened, settings_at
+from penstock.flows.ci.holding.loosening import list_changed, list_loosened, settings_at
 from penstock.flows.models.aliases import apply_promotion, plan_promotion
 from penstock.flows.models.evidence.holds import record_hold
 from penstock.flows.models.proving import VerdictRule, told_files
@@ -95,10 +96,18 @@ def gate_changes(tree: Project, model: str, commit: str) -> tuple[str, ...]:
         changed = (*change.changed, *limits.other)
         told += [f"gate settings changed: {'; '.join(changed)}"] if changed else []
         code = changed_code(one.verdict.checks, tree.root) if one.verdict else ()
-        code = tuple(name for name in code if name not in limits.files)
+        data = one.changed_data(tree, model)
+        code = tuple(name for name in code if name not in {*limits.files, *data})
         told += [f"the code of gates changed: {told_files(code)}"] if code else []
+        told += [_told_data(data)] if data else []
         told += one.judged_otherwise(tree, model)
+        settings = list_changed(one.settings, tree.settings) if one.settings is not None else ()
+        told += [f"settings changed: {', '.join(settings)}"] if settings else []
     return tuple(dict.fromkeys(told))
+
+
+def _told_data(files: Sequence[str]) -> str:
+    return f"data that a gate decides by {'is' if len(files) == 1 else 'are'} other than before: {told_files(files)}"
 
 
 def hold(tree: Project, versions: list[ModelVersion], why: str, commit: str) -> None:
@@ -130,6 +139,11 @@ class _Before(NamedTuple):
         """Return what became of the files that gates have limits in."""
         checks = self.verdict.checks if self.verdict and not self.is_accepted else ()
         return changed_limits(tree, self.commit, model, checks)
+
+    def changed_data(self, tree: Project, model: str) -> tuple[str, ...]:
+        """Return the data files of gates that are others."""
+        checks = self.verdict.checks if self.verdict and not self.is_accepted else ()
+        return list_changed_data(tree, self.commit, model, checks)
 
     def judged_otherwise(self, tree: Project, model: str) -> list[str]:
         """Return, in words, what of a model is looked at with other files or columns, or files that nothing makes."""
@@ -168,6 +182,8 @@ def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: s
                 told[f"it failed {check.kind} and a waiver by {check.waiver.by} lets it pass"] = None
         if looser := one.limits(tree, version.model).looser:
             told[f"lets more pass: {'; '.join(looser)}"] = None
+        if data := one.changed_data(tree, version.model):
+            told[_told_data(data)] = None
         told.update(dict.fromkeys(one.judged_otherwise(tree, version.model)))
         if one.settings is not None:
             told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))

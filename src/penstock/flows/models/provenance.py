@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
@@ -107,15 +109,21 @@ def stage_of_output(repo: DataRepository, path: str) -> tuple[str, HashInfo] | N
 
 def environment() -> dict[str, str]:
     """Return the interpreter, the platform and every installed package with its version."""
-    found = {
-        distribution.metadata["Name"].lower(): distribution.version
-        for distribution in packages.distributions()
-    }
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **dict(sorted(found.items())),
+        **_installed(tuple(sys.path)),
     }
+
+
+@functools.cache
+def _installed(_places: tuple[str, ...]) -> dict[str, str]:
+    """Return the packages that are found in the places; 0.5 s of 270 packages, so that a process reads them once."""
+    found: dict[str, str] = {}
+    for distribution in packages.distributions():
+        described = distribution.metadata  # parsed anew at each access
+        found.setdefault(described["Name"].lower(), described["Version"])
+    return dict(sorted(found.items()))
 
 
 def _related(path: str, read: str) -> bool:
