@@ -24,11 +24,11 @@ from penstock.flows.ci.holding.judged import (
     list_unmade,
 )
 from penstock.flows.ci.holding.loosening import list_changed, list_loosened, settings_at
-from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.aliases import PromotionPlan, apply_move, plan_promotion
 from penstock.flows.models.evidence.holds import record_hold
 from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment
-from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.revising import DeploymentPlan, write_deployment
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_last_moves
@@ -234,36 +234,51 @@ def _former(connection: sa.Connection, tree: Project) -> Iterator[_Live]:
             yield _Live(version, commit, verdict)
 
 
+class _Plans(NamedTuple):
+    """What a version's release changes, planned before anything is."""
+
+    promotion: PromotionPlan | None
+    deployments: list[DeploymentPlan]
+
+
 def release(tree: Project, versions: list[ModelVersion], reason: str, commit: str) -> list[str]:
-    """Do what `ci.deploy` says, and return what was done, in sentences; doing it again does nothing.
+    """Do what `ci.deploy` says in one transaction, and return what was done, in sentences; doing it again does nothing.
 
     With `rollout` an endpoint that serves the model already gives the version the first share of its rollout; its alias
     follows when the version has won. What serves nothing yet serves it whole.
 
     Raises:
         Refused: a version may not be promoted or deployed.
+        Conflict: an alias or endpoint moved meanwhile.
         PenstockError: as `plan_promotion` and `plan_deployment`.
     """
-    how = tree.settings.ci.deploy
-    if how == "none":
+    if tree.settings.ci.deploy == "none":
+        return []
+    plans = [_plans(tree, version, reason, commit) for version in versions]
+    if not any(one.promotion or one.deployments for one in plans):
         return []
     done = []
-    for version in versions:
-        shares = _shares(tree, version) if how in {"rollout", "full"} else {}
-        plans = [  # before anything is changed: what may not be deployed is not made champion either
-            plan_deployment(tree, endpoint, version.ref, canary=share, reason=reason)
-            for endpoint, share in shares.items()
-        ]
-        if not any(share is not None for share in shares.values()):
-            promotion = plan_promotion(tree, version.ref)
-            if not promotion.changes_nothing:
-                apply_promotion(tree, promotion, {"commit": commit})
-                done.append(f"{version.ref} is champion")
-        for one in plans:
-            draft = msgspec.structs.replace(one.draft, cause={**one.draft.cause, "commit": commit})
-            plan = replace(one, draft=draft)
-            done.append(f"{plan.summary} (revision {apply_deployment(tree, plan).number})")
+    with tree.database.write() as connection:  # a kill leaves no champion that its endpoints do not serve
+        for promotion, deployments in plans:
+            if promotion is not None:
+                apply_move(connection, promotion, tree.actor, {"commit": commit})
+                done.append(f"{promotion.version.ref} is champion")
+            for one in deployments:
+                done.append(f"{one.summary} (revision {write_deployment(connection, tree, one).number})")
     return done
+
+
+def _plans(tree: Project, version: ModelVersion, reason: str, commit: str) -> _Plans:
+    shares = _shares(tree, version) if tree.settings.ci.deploy in {"rollout", "full"} else {}
+    deployments = []
+    for endpoint, share in shares.items():
+        plan = plan_deployment(tree, endpoint, version.ref, canary=share, reason=reason)
+        draft = msgspec.structs.replace(plan.draft, cause={**plan.draft.cause, "commit": commit})
+        deployments.append(replace(plan, draft=draft))
+    if any(share is not None for share in shares.values()):
+        return _Plans(None, deployments)
+    promotion = plan_promotion(tree, version.ref)
+    return _Plans(None if promotion.changes_nothing else promotion, deployments)
 
 
 def _shares(tree: Project, version: ModelVersion) -> dict[str, float | None]:
