@@ -87,8 +87,9 @@ def roc_auc(labels: Floats, scores: Floats) -> WeightedMetric:
         negative /= 2
         below -= negative
         below *= positive
-        found = below.sum(axis=1)
-        return np.divide(found, totals, out=np.full(len(weights), np.nan), where=totals != 0)
+        found: Floats = below.sum(axis=1)
+        found = np.divide(found, totals, out=np.full(len(weights), np.nan), where=totals != 0)
+        return found
 
     return WeightedMetric(weighted)
 

@@ -115,13 +115,21 @@ def environment() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **_installed(tuple(sys.path)),
+        **_installed(tuple((place, _changed_ns(place)) for place in sys.path)),
     }
 
 
-@functools.cache
-def _installed(_places: tuple[str, ...]) -> dict[str, str]:
-    """Return the packages that are found in the places; a process reads them once."""
+def _changed_ns(place: str) -> int:
+    """Return when something was last put into or taken out of a folder; 0 where there is none."""
+    try:
+        return os.stat(place).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(_places: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Return the packages that are found in the places; they are read again when one has changed."""
     found: dict[str, str] = {}
     for distribution in packages.distributions():
         name, version = _named(distribution)
