@@ -17,6 +17,7 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as httpx_transports
 from starlette.testclient import TestClient
 
+from installed import INDEX, install_from
 from patience import PATIENCE_S
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
@@ -100,6 +101,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped in CI: {reason}"
     return report
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Penstock runs as a package index gave it."""
+    install_from(monkeypatch, tmp_path_factory.mktemp("published"), INDEX)
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
 import re
+import sys
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
@@ -110,12 +112,29 @@ def stage_of_output(repo: DataRepository, path: str) -> tuple[str, HashInfo] | N
 
 def environment() -> dict[str, str]:
     """Return the interpreter, the platform and every installed package with its version."""
-    found = dict(_named(distribution) for distribution in packages.distributions())
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **dict(sorted(found.items())),
+        **_installed(tuple((place, _changed_ns(place)) for place in sys.path)),
     }
+
+
+def _changed_ns(place: str) -> int:
+    """Return when something was last put into or taken out of a folder; 0 where there is none."""
+    try:
+        return os.stat(place).st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(_places: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Return the packages that are found in the places; they are read again when one has changed."""
+    found: dict[str, str] = {}
+    for distribution in packages.distributions():
+        name, version = _named(distribution)
+        found.setdefault(name, version)
+    return dict(sorted(found.items()))
 
 
 def _named(distribution: packages.Distribution) -> tuple[str, str]:
