@@ -48,7 +48,7 @@ class HostCheck:
     def _foreign(self, scope: Scope) -> Denied | None:
         """Return what is wrong with where a request comes from, or None."""
         name = find_header(scope, b"host") or ""
-        if not self._is_ours(host_name(name), scope):
+        if not self.is_ours(name, scope.get("server")):
             return Denied(
                 f"this server is not called {name[:100]!r}",
                 code="http.foreign_host",
@@ -80,8 +80,10 @@ class HostCheck:
         name = host_name(authority)
         return name in self._allowed or (bool(self._endings) and name.endswith(self._endings))
 
-    def _is_ours(self, name: str, scope: Scope) -> bool:
-        reached = scope.get("server") or ("", None)
+    def is_ours(self, header: str, server: tuple[str, int | None] | None) -> bool:
+        """Whether a Host header names this server; `server` is the address that was reached."""
+        name = host_name(header)
+        reached = server or ("", None)
         return bool(name) and (
             "*" in self._allowed
             or name in self._allowed
