@@ -62,12 +62,12 @@ def list_flavours() -> dict[str, FlavourEntry]:
     Raises:
         Conflict: two packages give the same name.
     """
-    return merge_entries(_installed())
+    return dict(_installed())
 
 
 @functools.cache
-def _installed() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=GROUP))
+def _installed() -> dict[str, FlavourEntry]:
+    return merge_entries(entry_points(group=GROUP))
 
 
 def merge_entries(found: Iterable[EntryPoint]) -> dict[str, FlavourEntry]:
