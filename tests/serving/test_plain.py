@@ -35,13 +35,13 @@ READ: dict[str, Any] = {
     "parameters": {"inputs": [one(parameters={"a": 1})], "parameters": {"timeout": 5}},
     "outputs": {"inputs": [one()], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]},
     "no inputs": {"inputs": []},
+    "no dimension": {"inputs": [one(shape=(), data=1.0)]},
     "something unknown": {"inputs": [one(more=1)], "else": 2},
     "large numbers": {"inputs": [one(shape=(3,), data=[10**30, -(2**63), 1e300])]},
 }
 REFUSED: dict[str, bytes] = {
     "a shape of other size": json.dumps({"inputs": [one(shape=(2,))]}).encode(),
     "negative dimensions": json.dumps({"inputs": [one(shape=(-1, -1))]}).encode(),
-    "no dimension": json.dumps({"inputs": [one(shape=(), data=1.0)]}).encode(),
     "text": json.dumps({"inputs": [one(data=["a"])]}).encode(),
     "33 dimensions": json.dumps({"inputs": [one(shape=[1] * 33)]}).encode(),
     "no JSON": b'{"inputs": [',
