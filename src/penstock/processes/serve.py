@@ -19,6 +19,7 @@ from typing import Any
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Unavailable
+from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
@@ -104,7 +105,7 @@ class ServeProcess:
         self._attempts = Attempts()
         self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
-        self._told: dict[str, str] = {}
+        self._told: dict[str, tuple[int, str]] = {}
         self._admission = Admission(source.admit)
         self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
@@ -191,15 +192,17 @@ class ServeProcess:
         return tell(cuts, current, self.worker, self._recorder)
 
     def _beat(self) -> None:
+        clock = tell_difference(keep_in_step(self._database))
         with self._database.write() as connection:
             beat(connection, self.worker, now_ms())
         for endpoint, served in self._repository.served.items():
             revision = served.revision
-            told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
-            if told and self._told.get(endpoint) != told:
+            shadows = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
+            told = (revision.number, joined(shadows, clock))
+            if told != self._told.get(endpoint, (revision.number, "")):
                 with self._reporting:
-                    self._report(revision, "ready", joined(self._admission.told(endpoint), told))
-                self._told[endpoint] = told
+                    self._report(revision, "ready", joined(self._admission.told(endpoint), told[1]))
+            self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
         """Take over every endpoint's current revision that is not served yet, and how each is watched.
