@@ -18,7 +18,7 @@ from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.store.database import Database, connect, insert_rows, metadata, upsert
 from penstock.base.store.events import list_events, record_event
 from penstock.base.store.migrate import run_migrations, upgrade
-from penstock.base.store.schema import SCRIPT, dump_schema
+from penstock.base.store.schema import POSTGRESQL_SCRIPT, SCRIPT, dump_schema, recorded, script_of
 from servers.postgres import PostgresServer
 
 
@@ -147,6 +147,36 @@ def test_a_new_store_is_what_the_migrations_make(tmp_path: Path) -> None:
     script = dump_schema(tmp_path / "migrated.db")
     assert dump_schema(tmp_path / "made.db") == script
     assert SCRIPT.read_text() == script, "a migration was added: make schema"
+
+
+@pytest.mark.slow
+def test_a_new_store_on_postgresql_is_what_the_migrations_make(postgres: PostgresServer) -> None:
+    made, migrated = connect(postgres.new_schema()), connect(postgres.new_schema())
+    upgrade(made)
+    with recorded(migrated) as statements:
+        run_migrations(migrated)
+    assert POSTGRESQL_SCRIPT.read_text() == script_of(statements), "a migration was added: make schema"
+    shapes = []
+    for database in (made, migrated):
+        with database.read() as connection:
+            looked = sa.inspect(connection)
+            shapes.append(
+                {
+                    name: repr(
+                        [
+                            looked.get_columns(name),
+                            looked.get_indexes(name),
+                            looked.get_foreign_keys(name),
+                            looked.get_unique_constraints(name),
+                            looked.get_check_constraints(name),
+                        ]
+                    )
+                    for name in looked.get_table_names()
+                }
+            )
+        database.close()
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) > 40
 
 
 def test_a_new_store_is_its_owner_s_alone(tmp_path: Path) -> None:

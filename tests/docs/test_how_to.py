@@ -56,10 +56,12 @@ def test_gates_are_set_as_the_page_says(reader: Reader) -> None:
     follow(reader, "set-gates.md")
 
 
+@pytest.mark.usefixtures("published")
 def test_a_commit_is_validated_as_the_page_says(reader: Reader) -> None:
     follow(reader, "run-in-ci.md")
 
 
+@pytest.mark.usefixtures("published")
 def test_models_are_served_as_the_page_says(reader: Reader) -> None:
     follow(reader, "serve-models.md")
 

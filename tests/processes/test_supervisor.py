@@ -246,3 +246,9 @@ def test_what_is_loaded_before_forks_starts_no_threads_that_they_would_lack() ->
     program += "import sys, threading; print('polars' in sys.modules, threading.active_count())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "1"]
+
+
+def test_a_server_starts_without_the_library_of_tables() -> None:
+    program = "import sys, penstock.http.app, penstock.processes.controller; print('polars' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

@@ -70,6 +70,7 @@ MODEL_IMPORTS = (
     "sklearn.pipeline",
     "polars",  # its threads of work begin when they are first asked for, so a fork has its own
     "penstock.cli.*",
+    "penstock.client.*",
     "penstock.flows.*",
     "penstock.processes.*",
     "penstock.registry.*",
@@ -174,6 +175,18 @@ class ForkServer:
         connection.sendall(data)
         reader = connection.makefile("rb")
         return Forked(int(reader.readline()), connection, reader)
+
+    def tell(self, arguments: Sequence[str], cwd: Path, *, program: str) -> tuple[Forked, IO[str]]:
+        """Start one call that reads nothing and complains where this process does; return it with what it prints."""
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        reading, writing = os.pipe()
+        try:
+            streams = nothing, writing, 2
+            running = self.start(arguments, cwd=cwd, env=os.environ, streams=streams, program=program)
+        finally:
+            os.close(nothing)
+            os.close(writing)
+        return running, open(reading)
 
     def address(self) -> str:
         """Return the socket of the server, started where it is not."""

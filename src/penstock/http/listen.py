@@ -162,6 +162,7 @@ def make_server(
     tls: Tls | None = None,
     proxies: Sequence[str] = (),
     arrival_s: float | None = None,
+    protocol: Any = WireProtocol,
 ) -> Server:
     """Return a server of an ASGI application; requests under way get `drain_s` when it ends.
 
@@ -169,12 +170,13 @@ def make_server(
         keep_alive_s: so long a connection may rest.
         arrival_s: so long a request may take to arrive; any time by default, as uploads need.
         proxies: addresses or networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        protocol: what makes the protocol of a connection, as uvicorn calls it.
     """
     prepare_types()  # the threads of whatever is served begin after this
     config = uvicorn.Config(
         application,
         loop="uvloop",
-        http=WireProtocol,
+        http=protocol,
         lifespan="off",
         access_log=False,
         log_config=None,

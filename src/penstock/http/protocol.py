@@ -36,14 +36,19 @@ class WireProtocol(HttpToolsProtocol):
             self.transport.write(_TOO_LARGE)
             self.transport.close()
             return
-        if (self.cycle is None or not self.cycle.more_body) and data.find(b"pgrade:", 0, SOUGHT_BYTES) > 0:
+        if not self.is_in_body and data.find(b"pgrade:", 0, SOUGHT_BYTES) > 0:
             data = without_offers(data)
         super().data_received(data)
 
-    def on_headers_complete(self) -> None:
-        """Begin the request."""
+    @property
+    def is_in_body(self) -> bool:
+        """Whether what comes next is a request's body."""
+        return self.cycle is not None and self.cycle.more_body
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
         self._loose_bytes = 0
-        super().on_headers_complete()
+        super().on_message_begin()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of its body."""

@@ -26,6 +26,7 @@ from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
+from penstock.http.protocol import WireProtocol
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.admission import Admission, joined
@@ -40,6 +41,7 @@ from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits
+from penstock.serving.loaders.apart import load_lightly
 from penstock.serving.recorder import Exchange, TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule
@@ -59,7 +61,8 @@ class ServeProcess:
     """One serve process. `run` blocks; `start` and `stop` run it in a thread, for tests and embedding.
 
     Args:
-        application: makes the ASGI application for the data plane; its `state.metrics` counts requests.
+        application: makes the ASGI application for the data plane; its `state.metrics` counts requests, and
+            its `state.protocol` answers small ones directly, where nobody has to look at them before.
         companion: makes a server of another protocol for the data plane, which counts there too.
         bound: a socket that is bound already, instead of one for the options' host and port.
     """
@@ -86,7 +89,7 @@ class ServeProcess:
             self._socket.close()
             raise
         self._source = source
-        self._repository = ModelRepository(source.fetch)
+        self._repository = ModelRepository(source.fetch, load_lightly)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
         log = PayloadLog.at(options.payloads_url, self.worker)
         self._recorder = LiveRecorder(
@@ -128,6 +131,7 @@ class ServeProcess:
             arrival_s=ARRIVAL_S,
             tls=options.tls,
             proxies=options.proxies,
+            protocol=WireProtocol if tracer or options.proxies else answering.state.protocol,
         )
         self.companion = None if companion is None else companion(self.dataplane, answering.state.metrics)
         self._running: Future[None] | None = None

@@ -31,7 +31,9 @@ from penstock.http.hosts import HostCheck
 from penstock.http.inference.admitting import Admit, Admits, sender_of
 from penstock.http.inference.answering import JSON, OCTETS, Answering, Prepared, identity_headers
 from penstock.http.inference.describing import describe_endpoints
+from penstock.http.inference.direct import Direct
 from penstock.http.inference.first import Fronted, InferFirst
+from penstock.http.inference.protocol import InferProtocol
 from penstock.http.inference.scoring import Scoring
 from penstock.http.prometheus.traffic import CONTENT_TYPE, InferenceMetrics
 from penstock.records.signature import Signature
@@ -73,7 +75,10 @@ class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
 def build_inference_app(
     dataplane: DataPlane, options: InferenceOptions | None = None, admission: Admits | None = None
 ) -> Starlette:
-    """Return the ASGI application of one data plane; without `admission` nobody is asked for credentials."""
+    """Return the ASGI application of one data plane; without `admission` nobody is asked for credentials.
+
+    Its `state.metrics` counts what is answered; its `state.protocol`, for `make_server`, answers small requests directly.
+    """
     chosen = options or InferenceOptions()
     return _Inference(dataplane, chosen).application(admission)
 
@@ -118,12 +123,16 @@ class _Inference:
             Route("/metrics", self.metrics, methods=get),
             *self._scoring.routes(),
         ]
-        outer = [Middleware(HostCheck, allowed=self._options.allowed_hosts)]
+        hosts = self._options.allowed_hosts
+        outer = [Middleware(HostCheck, allowed=hosts)]
         if admission is not None:
             outer.append(Middleware(Admit, admission=admission, default_endpoint=self._scoring.find_endpoint))
         outer.append(Middleware(InferFirst, infer=self.infer))
         application = Fronted(outer, routes=routes, exception_handlers=EXCEPTION_HANDLERS)
         application.state.metrics = self._metrics
+        checking = HostCheck(application, hosts)
+        direct = Direct(self._dataplane, self._answering, checking, admission, _write)
+        application.state.protocol = partial(InferProtocol, direct)
         return application
 
     async def infer(self, request: Request) -> Response:

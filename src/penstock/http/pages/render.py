@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from starlette.responses import HTMLResponse
 
 from penstock.base.clock import format_ms, iso_ms, now_ms
@@ -19,6 +20,27 @@ from penstock.records.metric_names import METRICS
 
 HERE = Path(__file__).parents[1]
 STATIC = HERE / "static"
+
+
+class Compiled(BytecodeCache):
+    """Templates as they were compiled by any renderer of this process: an application has several, all alike.
+
+    A code object never changes, and which one a second thread finds or compiles does not matter.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a bucket the code of the same template with the same text, if there is one."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a bucket's code."""
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = Compiled()
 
 
 class Renderer:
@@ -36,6 +58,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=told.visible,
+            bytecode_cache=COMPILED,
         )
         self._environment.filters |= {
             "ago": told.ago,

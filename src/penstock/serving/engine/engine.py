@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.numbers import counted
-from penstock.serving.engine.job import Batch, Job, Outputs
+from penstock.serving.engine.job import Batch, Job, Outputs, Waiting
 from penstock.serving.engine.lane import Lane
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.engine.share import Share, Turns
@@ -91,23 +91,44 @@ class Engine:
         left_s = deadline_s - time.perf_counter()
         if left_s <= 0:
             raise deadline_passed(endpoint)
-        job = Job(model, columns, row_count, loop.create_future())
+        future = loop.create_future()
+        job = Job(model, columns, row_count, future)
         lane.add(job)
         if may_inline and self._is_inline(model, row_count) and not lane.busy:
-            if not lane.is_flushing:
-                lane.is_flushing = True
-                loop.call_soon(self._flush, lane)
+            self._flush_soon(lane, loop)
         else:
             job.timer = loop.call_later(left_s, self._expire, lane, job)
             self._turns.ask(lane)
         try:
-            return await job.future
+            outputs: Outputs = await future
+            return outputs
         except asyncio.CancelledError:
             lane.drop(job)
             raise
         finally:
             if job.timer is not None:
                 job.timer.cancel()
+
+    def is_quick(self, endpoint: str, model: LoadedModel, row_count: int = 1) -> bool:
+        """Whether `predict_soon` would take a request of so many rows now."""
+        if not self._is_inline(model, row_count):
+            return False
+        lane = self._lane(endpoint, model, is_shadow=False)
+        return not lane.busy and lane.waiting < self.limits_of(endpoint).backlog
+
+    def predict_soon(
+        self, endpoint: str, model: LoadedModel, columns: Columns, row_count: int, waiting: Waiting
+    ) -> bool:
+        """Predict a cheap model's rows in this turn of the loop, and tell who waits; nothing else need be awaited.
+
+        Returns: whether it will; False, and nothing has happened, where the rows have to wait as `predict` lets them.
+        """
+        if not self.is_quick(endpoint, model, row_count):
+            return False
+        lane = self._lane(endpoint, model, is_shadow=False)
+        lane.add(Job(model, columns, row_count, waiting))
+        self._flush_soon(lane, asyncio.get_running_loop())
+        return True
 
     def cast(
         self,
@@ -121,9 +142,9 @@ class Engine:
         lane = self._lane(endpoint, model, is_shadow=True)
         if lane.waiting >= SHADOW_BACKLOG:
             return False
-        job = Job(model, columns, row_count, asyncio.get_running_loop().create_future())
-        job.future.add_done_callback(done)
-        lane.add(job)
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(done)
+        lane.add(Job(model, columns, row_count, future))
         self._turns.ask(lane)
         return True
 
@@ -155,6 +176,11 @@ class Engine:
             and cost.count > 1
             and cost.mean_s < self.options.inline_s
         )
+
+    def _flush_soon(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
+        if not lane.is_flushing:
+            lane.is_flushing = True
+            loop.call_soon(self._flush, lane)
 
     def _flush(self, lane: Lane) -> None:
         """Predict on the loop what came for a cheap model in this turn of the loop."""
