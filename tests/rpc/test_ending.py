@@ -18,6 +18,7 @@ from penstock.rpc.messages import ModelInferRequest, ModelInferResponse, ModelSt
 from serving.fixtures import database, source
 from serving.models import FolderSource, deploy
 from serving.rpc import address, make_process
+from stories.live import wait_until
 
 __all__ = ["database", "source"]
 pytestmark = pytest.mark.slow
@@ -25,15 +26,15 @@ SERVICE = "/inference.GRPCInferenceService"
 States = health_pb2.HealthCheckResponse
 
 
-def request() -> Any:
+def request(rows: int = 1) -> Any:
     message = ModelInferRequest(model_name="delay")
     for name, datatype, field, value in (
         ("hour", "INT64", "int64_contents", 5),
         ("distance", "FP64", "fp64_contents", 900.0),
         ("carrier", "BYTES", "bytes_contents", b"AA"),
     ):
-        made = message.inputs.add(name=name, datatype=datatype, shape=[1])
-        getattr(made.contents, field).append(value)
+        made = message.inputs.add(name=name, datatype=datatype, shape=[rows])
+        getattr(made.contents, field).extend([value] * rows)
     return message
 
 
@@ -111,3 +112,26 @@ def test_health_is_known_for_what_there_is(database: Database, source: FolderSou
             watching.cancel()
     finally:
         process.stop()
+
+
+def test_a_client_that_leaves_without_reading_its_answers_is_no_defect(
+    database: Database, source: FolderSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    deploy(database, "delay", 1)
+    process = make_process(database, source)
+    process.start()
+    taking = process.companion._service._taking  # type: ignore[union-attr]
+    try:
+        with grpc.insecure_channel(address(process)) as channel:
+            stream = channel.stream_stream(
+                f"{SERVICE}/ModelStreamInfer",
+                ModelInferRequest.SerializeToString,
+                ModelStreamInferResponse.FromString,
+            )
+            call = stream(request(5000) for _ in range(200))
+            wait_until(lambda: process.dataplane.recorder_state.written_count > 10)
+            call.cancel()
+            wait_until(lambda: not taking)
+    finally:
+        process.stop()
+    assert "Traceback" not in caplog.text and "ExecuteBatchError" not in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import grpc
+import grpc.aio
 from google.protobuf.message import DecodeError
 
 import penstock
@@ -25,6 +27,7 @@ from penstock.serving.configuring import model_config, model_statistics
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.recorder import Caller, caller
 
+logger = logging.getLogger(__name__)
 STREAM_AHEAD = 16
 """Requests of one stream that are worked on at the same time."""
 LOADS = 4
@@ -45,6 +48,9 @@ class Context(Protocol):
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
         """Set the metadata that end the answer."""
+
+    async def write(self, message: object) -> None:
+        """Send a message of a stream."""
 
     async def abort(self, code: object, details: str) -> None:
         """End the call with a status; raises."""
@@ -196,7 +202,7 @@ class Service:
         self._counts.count_answer(response, time.perf_counter() - received_s)
         return answer
 
-    async def _stream(self, messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    async def _stream(self, messages: AsyncIterator[Any], context: Context) -> None:
         """Answer each request of a stream in its turn; one that fails is told, and the stream goes on."""
         under_way: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(STREAM_AHEAD)
 
@@ -213,12 +219,14 @@ class Service:
             if self._is_ending:
                 taking.cancel()
             while (task := await under_way.get()) is not None:
-                yield await task
+                await context.write(await task)
             if self._is_ending:
                 await context.abort(
                     grpc.StatusCode.UNAVAILABLE, "the server ends: ask again, on another stream"
                 )
             await taking
+        except grpc.aio.InternalError as error:
+            logger.debug("a stream's client left while it was answered: %s", error)
         finally:
             self._taking.discard(taking)
             taking.cancel()
