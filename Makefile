@@ -75,7 +75,7 @@ docs: $(VENV)/.tested ## Write the references of commands and error codes anew, 
 	$(BIN)/python docs/generate_commands.py
 	$(BIN)/python docs/generate_error_codes.py
 
-schema: $(VENV)/.installed ## Write the schema of a new SQLite store anew, after a migration was added.
+schema: $(VENV)/.tested programs ## Write the schema of a new store of each kind anew, after a migration was added.
 	$(BIN)/python bin/write-schema
 
 release: $(VENV)/.tested ## Make VERSION=0.2.0 and try it out in an empty directory; without VERSION show its notes.

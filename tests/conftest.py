@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from anyio.from_thread import start_blocking_portal
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as httpx_transports
+from starlette.testclient import TestClient
 
+from installed import INDEX, install_from
 from patience import PATIENCE_S
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
@@ -40,6 +44,10 @@ for step in (
     setattr(DEFAULT_TIMEOUT_CONFIG, step, PATIENCE_S)
 # Each call outside of a client would read all certificates anew: 20 ms of the processor, and nothing here has one.
 httpx_transports.create_ssl_context = functools.cache(httpx_transports.create_ssl_context)  # type: ignore[attr-defined]
+# Outside of `with`, a client of an application would begin a thread and a loop of events for each request, and end both.
+loops = contextlib.ExitStack()
+one_loop = functools.cache(lambda: loops.enter_context(start_blocking_portal()))
+TestClient._portal_factory = lambda self: contextlib.nullcontext(self.portal or one_loop())  # type: ignore[method-assign]
 
 pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 
@@ -72,12 +80,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what was imported and collected out of the work of the garbage collector."""
+    """Take what was imported and collected out of the work of the garbage collector, and let it begin less often."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it."""
+    loops.close()
     if not hasattr(config, "workerinput"):
         end()
 
@@ -91,6 +101,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped in CI: {reason}"
     return report
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Penstock runs as a package index gave it."""
+    install_from(monkeypatch, tmp_path_factory.mktemp("published"), INDEX)
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,9 @@ LAZY = {
     "penstock/flows/tracked/remotes/transferring.py": "other commits and kinds of outputs, only where they are asked for",
     "penstock/flows/tracked/working_tree.py": "subprocess, only with core.autostage; DVC's state, only where there is one; move and unprotect, only for them",
     "penstock/flows/production/scoring/on_ray.py": "Ray, an optional dependency",
+    "penstock/flows/observing/contents.py": "polars, a quarter of a server's memory, only where tables are compared",
+    "penstock/flows/production/payloads/tidying.py": "polars, only where hours are merged",
+    "penstock/http/told.py": "polars, only for a batch that is a table",
     "penstock/flows/production/payloads/keeping.py": "polars, only where payloads are written: a serve process loads it after its forks",
     "penstock/registry/documents/openssf.py": "OpenSSF's signatures, an optional dependency",
     "penstock/registry/gates/check.py": "polars, only where a table is read",
@@ -133,7 +136,7 @@ def test_the_options_that_a_command_takes_together_have_types() -> None:
         f"{name_of(path)}: {node.name}"
         for path in FILES
         if "cli" in path.relative_to(SOURCE).parts
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef)
         and node.args.kwarg is not None
         and not ast.unparse(node.args.kwarg.annotation or ast.Constant(None)).startswith("Unpack[")
@@ -146,7 +149,7 @@ def test_servers_are_called_through_one_client() -> None:
     callers = {
         name_of(path)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if (isinstance(node, ast.Import) and clients & {one.name for one in node.names})
         or (isinstance(node, ast.ImportFrom) and node.module in clients)
     }

@@ -18,7 +18,7 @@ from penstock.base.errors import Corrupt, Invalid, Unavailable
 from penstock.base.store.database import Database, connect, insert_rows, metadata, upsert
 from penstock.base.store.events import list_events, record_event
 from penstock.base.store.migrate import run_migrations, upgrade
-from penstock.base.store.schema import SCRIPT, dump_schema
+from penstock.base.store.schema import POSTGRESQL_SCRIPT, SCRIPT, dump_schema, recorded, script_of
 from servers.postgres import PostgresServer
 
 
@@ -149,6 +149,36 @@ def test_a_new_store_is_what_the_migrations_make(tmp_path: Path) -> None:
     assert SCRIPT.read_text() == script, "a migration was added: make schema"
 
 
+@pytest.mark.slow
+def test_a_new_store_on_postgresql_is_what_the_migrations_make(postgres: PostgresServer) -> None:
+    made, migrated = connect(postgres.new_schema()), connect(postgres.new_schema())
+    upgrade(made)
+    with recorded(migrated) as statements:
+        run_migrations(migrated)
+    assert POSTGRESQL_SCRIPT.read_text() == script_of(statements), "a migration was added: make schema"
+    shapes = []
+    for database in (made, migrated):
+        with database.read() as connection:
+            looked = sa.inspect(connection)
+            shapes.append(
+                {
+                    name: repr(
+                        [
+                            looked.get_columns(name),
+                            looked.get_indexes(name),
+                            looked.get_foreign_keys(name),
+                            looked.get_unique_constraints(name),
+                            looked.get_check_constraints(name),
+                        ]
+                    )
+                    for name in looked.get_table_names()
+                }
+            )
+        database.close()
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) > 40
+
+
 def test_a_new_store_is_its_owner_s_alone(tmp_path: Path) -> None:
     database = connect(f"sqlite:///{tmp_path}/store.db")
     upgrade(database)
@@ -233,3 +263,14 @@ def test_many_rows_are_inserted_in_few_statements_and_none_twice(either_store: D
         either_store.write() as connection,
     ):
         insert_rows(connection, statement, names, [*rows, (1, "new", "a\0b", 1, "stable", 0, b"", 7)])
+
+
+@pytest.mark.parametrize("words", ["SELECT nope FROM events", "SELECT 1 FROM nope", "INSERT INTO events (nope) VALUES (1)"])  # fmt: skip
+def test_a_store_that_was_upgraded_meanwhile_is_told_as_such(either_store: Database, words: str) -> None:
+    with (
+        pytest.raises(Unavailable, match="is not as this program knows it") as told,
+        either_store.write() as connection,
+    ):
+        connection.exec_driver_sql(words)
+    assert told.value.code == "store.schema_changed"
+    assert "upgrade this one" in (told.value.hint or "")

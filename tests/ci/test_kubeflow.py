@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, Refused
 from penstock.ci.render.kubeflow import Component, KubeflowPipeline, render_kubeflow
 from penstock.flows.ci.components import run_component
 from penstock.flows.ci.files import apply_ci_file, plan_ci_file
+from penstock.workspace import open_workspace
 from projects import Sample
 from servers.forking import run_penstock
 
@@ -93,11 +95,12 @@ def test_the_pipeline_runs_under_kubeflows_own_local_runner(sample: Sample, tmp_
     assert "finished with status \x1b[91mFAILURE" in said
 
 
+@pytest.mark.usefixtures("published")
 def test_the_same_project_gives_the_same_bytes_and_a_run_its_own_words(
     sample: Sample, tmp_path: Path
 ) -> None:
-    done = run_penstock(sample.root, "ci", "init", "kubeflow")
-    assert (done.returncode, "default remote" in done.stderr) == (1, True)
+    with closing(open_workspace(sample.root)) as project, pytest.raises(Refused, match="default remote"):
+        plan_ci_file(project, "kubeflow")
     shared(sample, tmp_path)
     plan = plan_ci_file(sample.project, "kubeflow", is_self_hosted=True)
     assert plan.text == plan_ci_file(sample.project, "kubeflow", is_self_hosted=True).text

@@ -21,6 +21,7 @@ from penstock.tracking.entities import Run
 from penstock.tracking.runs import list_runs
 from penstock.workspace import open_workspace
 from projects import Sample
+from servers.forking import MODEL_IMPORTS, penstock_server, run_penstock
 from servers.tracking import run_tracking
 
 
@@ -36,16 +37,21 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def script(root: Path, text: str, ok: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a script: a fork where it comes to its end, an interpreter where that is an exception."""
     environment = {**os.environ, "HOME": str(root), "MLFLOW_TRACKING_URI": "", **variables}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(text)],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+    if ok:
+        server = penstock_server(*MODEL_IMPORTS)
+        done = server.run([], cwd=root, env=environment, program=textwrap.dedent(text), timeout=PATIENCE_S)
+    else:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(text)],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
     assert (done.returncode == 0) == ok, done.stderr
     return done
 
@@ -202,13 +208,9 @@ def test_a_run_without_its_server_is_sent_later(project: Project, tmp_path: Path
     assert "penstock run sync" in done.stderr
     assert found(project) == []
     with run_tracking(tmp_path / "s") as server:
-        command = [sys.executable, "-m", "penstock.cli", "run", "sync"]
-        environment = {**os.environ, "PENSTOCK_URI": server.url}
         for expected in ("sent", "Nothing waits"):
-            sent = subprocess.run(
-                command, cwd=project.root, env=environment, capture_output=True, text=True, check=True
-            )
-            assert expected in sent.stdout
+            sent = run_penstock(project.root, "run", "sync", PENSTOCK_URI=server.url)
+            assert (sent.returncode, expected in sent.stdout) == (0, True), sent
         there = open_workspace(server.root, {})
         inner, outer = sorted(found(there), key=lambda run: run.name)
         there.close()
@@ -240,12 +242,7 @@ def test_a_server_that_goes_away_in_the_middle_loses_nothing(project: Project, t
     assert process.returncode == 0
     there = open_workspace(root, {"PENSTOCK_STORE": store})
     assert found(there)[0].metrics == {"before": 1.0}
-    subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "-C", str(project.root), "run", "sync"],
-        env={**os.environ, "PENSTOCK_URI": "http://127.0.0.1:9"},
-        check=False,
-        capture_output=True,
-    )
+    run_penstock(Path.cwd(), "-C", project.root, "run", "sync", PENSTOCK_URI="http://127.0.0.1:9")
 
     list(send_journals(project.home, StoreSink(there)))
     (run,) = found(there)

@@ -25,6 +25,7 @@ from penstock.data.verbs.adding import add_path
 from penstock.data.verbs.creation import init_repository
 from penstock.storage.resolve import open_backend
 from servers.faulty import Faults, faulty
+from servers.forking import run_penstock
 from servers.s3 import S3Server
 from stories.live import wait_until
 
@@ -182,9 +183,8 @@ def test_a_killed_push_and_fetch_continue_and_send_nothing_twice(
                 kept = wanted - DataRepository.open(repo.root).cache.missing(wanted)
                 assert len(kept) >= COUNT // 3 - 2
             faults.log.clear()
-            again = cli(repo, command, "-j", "2")
-            out, err = again.communicate()
-            assert again.returncode == 0, (out, err)
+            again = run_penstock(repo.root, command, "-j", "2")
+            assert again.returncode == 0, again
             second = object_requests(faults, method)
             assert sorted(set(second)) == sorted(second)
             assert not kept & set(second)
@@ -216,7 +216,7 @@ def test_who_interrupts_does_not_wait_for_a_server_that_says_nothing(
     with faulty(s3_server.endpoint, faults) as address:
         configure(repo, s3_server, address)
         if command == "fetch":
-            assert cli(repo, "push").wait() == 0
+            assert run_penstock(repo.root, "push").returncode == 0
             shutil.rmtree(repo.cache.root)
         faults.share = 1.0
         process = cli(repo, command)
@@ -227,9 +227,8 @@ def test_who_interrupts_does_not_wait_for_a_server_that_says_nothing(
         out, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted"), (out, err)
         faults.share = 0.0
-        again = cli(repo, command)
-        out, err = again.communicate()
-        assert again.returncode == 0, (out, err)
+        again = run_penstock(repo.root, command)
+        assert again.returncode == 0, again
     assert not list(Path(repo.cache.root, "tmp").glob("*"))
 
 
@@ -269,11 +268,10 @@ def test_no_message_shows_a_credential(repo: DataRepository, s3_server: S3Server
             (repo.root / ".dvc" / "config").write_text(
                 f"[core]\n    remote = s\n    no_scm = true\n['remote \"s\"']\n{lines}"
             )
-            process = cli(repo, *command)
-            out, err = process.communicate()
-            assert process.returncode in {1, 5}, (url, out, err)
-            assert "Traceback" not in err
-            assert not any(secret in out + err for secret in secrets), (out, err)
+            done = run_penstock(repo.root, *command)
+            assert done.returncode in {1, 5}, (url, done)
+            assert "Traceback" not in done.stderr
+            assert not any(secret in done.stdout + done.stderr for secret in secrets), done
 
 
 def test_a_dead_remote_is_named(repo: DataRepository, s3_server: S3Server) -> None:

@@ -94,3 +94,32 @@ PLAIN = named("a")
 def test_what_is_no_list_of_files_inside_a_directory_is_refused(text: str) -> None:
     with pytest.raises((Corrupt, Invalid)):
         parse_files(text.encode(), "x")
+
+
+def test_lists_longer_than_a_block_are_read_whole_and_a_fault_behind_the_first_is_found() -> None:
+    names = sorted(
+        [f"folder/file-{number:06d}" for number in range(9000)] + ['z"quoted', "z\\back", "zü", 'z"}, {']
+    )
+    tree = dict.fromkeys(names, MD5)
+    data = render_tree(tree.items())
+    assert len(data) > 2 * (1 << 18)
+    assert dict(parse_files(data, "x").items()) == tree
+    at = data.index(b"file-008000")
+    for damaged in (data[:at] + b'"' + data[at:], data[:at] + b"\n" + data[at:], data[: at - 30] + data[at:]):
+        with pytest.raises(Corrupt):
+            parse_files(damaged, "x")
+
+
+@given(trees, st.integers(0, 200), st.sampled_from([b'"', b" ", b",", b"{", b"}", b"\\", b"a", b"\n", b""]))
+def test_a_list_with_a_byte_put_in_or_left_out_is_read_as_the_plain_form_reads_it(
+    tree: dict[str, str], at: int, byte: bytes
+) -> None:
+    data = render_tree(tree.items())
+    changed = data[:at] + byte + data[at + (not byte) :]
+    try:
+        wanted = parse_tree(changed, "x")
+    except (Corrupt, Invalid) as error:
+        with pytest.raises(type(error)):
+            parse_files(changed, "x")
+    else:
+        assert dict(parse_files(changed, "x").items()) == wanted

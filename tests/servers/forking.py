@@ -70,6 +70,7 @@ MODEL_IMPORTS = (
     "sklearn.pipeline",
     "polars",  # its threads of work begin when they are first asked for, so a fork has its own
     "penstock.cli.*",
+    "penstock.client.*",
     "penstock.flows.*",
     "penstock.processes.*",
     "penstock.registry.*",
@@ -175,6 +176,18 @@ class ForkServer:
         reader = connection.makefile("rb")
         return Forked(int(reader.readline()), connection, reader)
 
+    def tell(self, arguments: Sequence[str], cwd: Path, *, program: str) -> tuple[Forked, IO[str]]:
+        """Start one call that reads nothing and complains where this process does; return it with what it prints."""
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        reading, writing = os.pipe()
+        try:
+            streams = nothing, writing, 2
+            running = self.start(arguments, cwd=cwd, env=os.environ, streams=streams, program=program)
+        finally:
+            os.close(nothing)
+            os.close(writing)
+        return running, open(reading)
+
     def address(self) -> str:
         """Return the socket of the server, started where it is not."""
         with self._lock:
@@ -265,13 +278,15 @@ HTTP_IMPORTS = (
 )
 
 
-def start_penstock(arguments: Sequence[str], cwd: Path, log: int, **variables: str) -> Forked:
-    """Start a `penstock` that serves HTTP until it is ended; it writes to the descriptor `log`."""
+def start_penstock(
+    arguments: Sequence[str], cwd: Path, log: int, program: str | None = None, **variables: str
+) -> Forked:
+    """Start a `penstock`, or code in its place, that serves HTTP until it is ended; it writes to the descriptor `log`."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         env = {**os.environ, **variables}
         return penstock_server(*MODEL_IMPORTS, *HTTP_IMPORTS).start(
-            arguments, cwd=cwd, env=env, streams=(nothing, log, log)
+            arguments, cwd=cwd, env=env, streams=(nothing, log, log), program=program
         )
     finally:
         os.close(nothing)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ from patience import PATIENCE_S
 from penstock.base.store.database import Database
 from penstock.monitoring.windows import Window, list_windows
 from penstock.serving.predictions.stored import list_labels, list_predictions
+from servers.forking import HTTP_IMPORTS, MODEL_IMPORTS, Forked, penstock_server
 from serving.models import FolderSource, deploy, request_body
 from stories.live import wait_until
 
@@ -23,21 +24,25 @@ pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("serve_files.py")
 FLUSH_S = 0.2
 """How often `serve_files.py` writes."""
-Start = Callable[[], tuple["subprocess.Popen[str]", str]]
+Start = Callable[[], tuple[Forked, str]]
+SERVE = f"""
+import runpy, sys
+sys.path.insert(0, {str(SCRIPT.parent.parent)!r})
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
 
 
 @pytest.fixture
 def start(database: Database, source: FolderSource, tmp_path: Path) -> Iterator[Start]:
     deploy(database, "delay", 1)
-    running: list[subprocess.Popen[str]] = []
+    running: list[Forked] = []
 
-    def begin() -> tuple[subprocess.Popen[str], str]:
-        command = [sys.executable, str(SCRIPT), str(tmp_path / "penstock.db"), str(tmp_path / "models"), "0"]
-        environment = {"PYTHONPATH": str(SCRIPT.parent.parent), "PATH": "/usr/bin:/bin"}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    def begin() -> tuple[Forked, str]:
+        words = [str(tmp_path / "penstock.db"), str(tmp_path / "models"), "0"]
+        process, told = penstock_server(*MODEL_IMPORTS, *HTTP_IMPORTS).tell(words, tmp_path, program=SERVE)
         running.append(process)
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
+        with told:
+            url = told.readline().strip()
 
         def is_ready() -> bool:
             try:
@@ -51,7 +56,6 @@ def start(database: Database, source: FolderSource, tmp_path: Path) -> Iterator[
     yield begin
     for process in running:
         process.kill()
-        process.wait()
 
 
 def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_lost(
@@ -74,10 +78,17 @@ def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_l
     threads = [threading.Thread(target=send) for _ in range(3)]
     for thread in threads:
         thread.start()
-    wait_until(
-        lambda: len(acknowledged) >= 60 and sum(one.request_count for one in list_of_windows(database)) >= 20
-    )
-    process.send_signal(signal.SIGKILL)
+    written: list[int] = []
+
+    def has_told_of(count: int) -> bool:
+        found = re.search(
+            r"^penstock_recorder_written_total (\d+)", httpx.get(f"{url}/metrics").text, re.MULTILINE
+        )
+        written.append(int(found[1]) if found else 0)
+        return written[-1] >= count
+
+    wait_until(lambda: has_told_of(20) and len(acknowledged) >= 60)
+    os.kill(process.pid, signal.SIGKILL)
     for thread in threads:
         thread.join()
     with database.read() as connection:
@@ -85,7 +96,8 @@ def test_a_killed_process_leaves_a_readable_store_and_no_acknowledged_label_is_l
         assert {one.prediction_id for one in list_labels(connection, acknowledged)} == set(acknowledged)
         found = list_windows(connection, "delay")
     assert sum(one.quality.label_count for one in found) >= len(acknowledged)
-    assert sum(one.request_count for one in found) >= 20, "what was not written yet is lost at most"
+    assert sum(one.request_count for one in found) >= written[-1], "what it told to be written is there"
+    assert written == sorted(written)
     _, url = start()
     assert httpx.post(f"{url}/v2/models/delay/infer", json=request_body()).status_code == 200
 
@@ -139,8 +151,8 @@ def test_a_terminated_process_finishes_requests_and_writes_what_it_saw(
     for thread in threads:
         thread.start()
     wait_until(lambda: len(ids) >= 100)
-    process.send_signal(number)
-    assert process.wait(timeout=PATIENCE_S) == 0
+    os.kill(process.pid, number)
+    assert process.wait(PATIENCE_S) == 0
     for thread in threads:
         thread.join()
     with database.read() as connection:

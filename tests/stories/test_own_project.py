@@ -17,6 +17,7 @@ import pytest
 
 from patience import PATIENCE_S
 from penstock.workspace import open_workspace
+from servers.quick_python import quick_programs
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/bring-your-own-project.md"
 ADDRESS = re.compile(r"(serving|tracking)\D*?(http://127\.0\.0\.1:\d+)")
@@ -41,7 +42,7 @@ class Typist:
         bin_directory = Path(sys.executable).parent
         self.env = {
             **os.environ,
-            "PATH": f"{bin_directory}:{os.environ['PATH']}",
+            "PATH": f"{quick_programs()}:{bin_directory}:{os.environ['PATH']}",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             **{
                 f"GIT_{who}_{what}": "t@example.org"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,91 +12,17 @@ from click.testing import CliRunner
 
 from penstock.base.errors import Conflict
 from penstock.cli.main import cli
-from penstock.flows.production.deploying import plan_deployment
-from penstock.flows.production.revising import apply_deployment
 from penstock.flows.tracked import versioning
-from penstock.registry.aliases import find_alias
 from penstock.serving.deployments import get_revision, list_revisions
 from penstock.workspace import open_workspace
 from projects import Sample, rows
-
-
-class Office:
-    """A bare repository, the project that validates what is pushed to it, and the clone of somebody who works."""
-
-    def __init__(self, made: Sample, place: Path) -> None:
-        self.bare, self.home = place / "flights.git", made.root
-        made.git.run("config", "remote.origin.url", str(self.bare))
-        subprocess.run(["git", "clone", "--quiet", "--bare", str(made.root), str(self.bare)], check=True)
-        self.at_work = Sample(place / "ada")
-        subprocess.run(["git", "clone", "--quiet", str(self.bare), str(self.at_work.root)], check=True)
-        for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-            self.at_work.git.run("config", key, value)
-
-    def push(self, message: str, branch: str = "main", *, with_data: bool = True) -> str:
-        """Commit, push data and code, and return what git showed."""
-        self.at_work.git.run("add", "--all")
-        self.at_work.git.run("commit", "--quiet", "--allow-empty", "--message", message)
-        if with_data:
-            versioning.push(self.at_work.project.data)
-        done = subprocess.run(
-            ["git", "push", "origin", f"HEAD:{branch}"],
-            cwd=self.at_work.root, capture_output=True, text=True, check=True, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        )  # fmt: skip
-        return done.stderr
-
-    def penstock(self, *arguments: str) -> str:
-        """Run a command where pushes are validated."""
-        done = CliRunner().invoke(cli, ["-C", str(self.home), *arguments])
-        assert done.exit_code == 0, done.output
-        return done.stdout
-
-    def champion(self) -> int:
-        """Return the number of the champion."""
-        project = open_workspace(self.home, {"USER": "ada"})
-        with project.database.read() as connection:
-            alias = find_alias(connection, "late", "champion")
-        project.close()
-        return alias.version if alias else 0
-
-    def accept_and_run(self) -> None:
-        """Accept the settings of what was pushed last, as its report says, and let it out."""
-        commit = (self.at_work.git.head() or "")[:10]
-        self.penstock("ci", "accept", commit, "--reason", "meant so")
-        self.penstock("ci", "run", "--rev", commit, "--deploy")
-
-    def hook_git(self, *arguments: str) -> None:
-        """Run git where pushes are validated."""
-        Sample(self.home).git.run(*arguments)
-
-    def data(self, text: str) -> None:
-        """Replace the raw data by others."""
-        self.at_work.write("data/raw.csv", text)
-        self.at_work.add("data/raw.csv")
+from stories.office import Office
 
 
 @pytest.fixture
 def office(released: Sample, tmp_path: Path) -> Office:
     """The sample, released, with a remote for data and a hook that deploys."""
-    settings = released.root / "penstock.yaml"
-    text = settings.read_text().replace('ci:\n  tests: "true"', 'ci:\n  tests: "true"\n  deploy: rollout')
-    settings.write_text(text)
-    project = released.project
-    CliRunner().invoke(
-        cli, ["-C", str(released.root), "remote", "add", "-d", "shared", str(tmp_path / "shared")]
-    )
-    released.commit("Deploy what passes")
-    project.close()
-    made = Sample(released.root)
-    versioning.push(made.project.data)
-    apply_deployment(made.project, plan_deployment(made.project, "delay", "late/1"))
-    made.close()
-    office = Office(made, tmp_path)
-    said = office.penstock("ci", "accept", "HEAD", "--reason", "we mean to deploy")
-    assert "are accepted by" in said
-    said = office.penstock("ci", "init", "hook")
-    assert f"{office.bare}/hooks/post-receive written" in said
-    return office
+    return Office.open(released, tmp_path)
 
 
 def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Office) -> None:
@@ -112,7 +37,7 @@ def test_a_push_with_bad_data_changes_nothing_and_a_good_one_is_live(office: Off
     assert "schema" in [one["kind"] for one in first[0]["checks"] if one["status"] == "fail"]
 
     office.data(rows(1600, seed=0))
-    shown = office.push("More flights")
+    shown = office.push_by_hook("More flights")
     assert "passed: delay gives late/2 20 % of its traffic" in shown, shown
     with project.database.read() as connection:
         revision = get_revision(connection, "delay")
@@ -184,7 +109,7 @@ def test_no_commit_opens_the_door_itself_through_the_hook_or_by_hand(office: Off
     trial = office.at_work.git.head() or ""
     assert by_hand(trial)["held"] == f"commit {trial[:10]} is not on the default branch main"
     assert "is older than" in by_hand(f"{head}~1")["held"]  # accepted or not
-    office.at_work.git.run("push", "--quiet", "--force", "origin", f"{first}:refs/heads/main")
+    office.at_work.git.run("push", "--quiet", "--force", "origin", f"{first}:refs/heads/main")  # by the hook
     held = json.loads(office.penstock("--json", "ci", "log"))[0]
     assert (held["commit"], "is older than" in held["held"]) == (first, True), held
     assert office.champion() == champion

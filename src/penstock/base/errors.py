@@ -55,3 +55,13 @@ class Denied(PenstockError):
 
 class Refused(PenstockError):
     """A gate or a policy said no."""
+
+
+def told_of_system(error: OSError) -> PenstockError:
+    """Return what the system refused, such as a full disk, as an error with its place and what to look at."""
+    place = f"{error.filename}: " if error.filename else ""
+    return PenstockError(
+        f"{place}{error.strerror or error}",
+        code="os.failed",
+        hint="check that the path exists, its permissions and the free space",
+    )

@@ -35,24 +35,50 @@ class Installation:
     notes: tuple[str, ...] = ()
 
     @property
-    def program(self) -> str:
-        """The command that installs Penstock alone, without what models need: the last one that names it."""
-        last = next((one for one in reversed(self.commands) if _NAMES_IT.search(one)), self.commands[-1])
+    def program(self) -> str | None:
+        """The command that installs Penstock alone, without what models need: the last one that names it.
+
+        None where it reads files of the repository, or of this machine: a job that has neither cannot run it.
+        """
+        last = next((one for one in reversed(self.commands) if _NAMES_IT.search(one)), None)
+        if last is None or any(_is_file(word) for word in _words(last[last.index("install") :])):
+            return None
         return last.replace("penstock[all]", "penstock", 1)
 
 
-def plan_installation(declared: Declared, penstock: str, *, own: str | None = None) -> Installation:
+def brings_penstock(own: str | None) -> bool:
+    """Say whether commands of the user's install Penstock, so that nothing else has to."""
+    return own is not None and any(_NAMES_IT.search(one) for one in own.splitlines())
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # half of a longer line of shell
+        return command.split()
+
+
+def _is_file(word: str) -> bool:
+    """Say whether a word of a command that installs is a path, or an address that is one."""
+    if "file:" in word:
+        return True
+    return "://" not in word and (
+        "/" in word or word.endswith((".whl", ".txt", ".toml", ".gz")) or word == "."
+    )
+
+
+def plan_installation(declared: Declared, penstock: str | None, *, own: str | None = None) -> Installation:
     """Return how to install a project's packages, and Penstock itself after them.
 
     Args:
-        penstock: the requirement that gives Penstock as it runs here.
+        penstock: the requirement that gives Penstock as it runs here; None where `own` installs it.
         own: commands of the user's that take the place of the files (`ci.install`), and of Penstock's own installation
             where one of them installs it: the package index would else be asked for what it may not have.
     """
-    last = f"python -m pip install {shlex.quote(penstock)}"
+    last = f"python -m pip install {shlex.quote(penstock or 'penstock')}"
     if own is not None:
         lines = own.strip().splitlines()
-        return Installation((*lines, *(() if any(_NAMES_IT.search(one) for one in lines) else (last,))))
+        return Installation((*lines, *(() if brings_penstock(own) else (last,))))
     files = declared.files
     if "uv.lock" in files:
         return Installation(

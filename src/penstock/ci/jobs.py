@@ -35,7 +35,7 @@ class Job:
         is_self_hosted: the machine is the team's own.
         schedule: when it runs without a push, as cron's five numeric fields in UTC.
         has_plots: the pipeline declares plots, which are drawn for the report.
-        program: the command that installs Penstock alone, for the job that comments the report.
+        program: the command that installs Penstock alone, for the job that comments the report; None leaves that job out.
         role: whose rights the job has on AWS, where it has no keys.
         has_submodules: the repository has some, which the machine needs too.
         watches_data: it runs when told that data changed, too; such a run and one on schedule take new data in.
@@ -51,7 +51,7 @@ class Job:
     schedule: str | None = None
     watches_data: bool = False
     has_plots: bool = False
-    program: str = "python -m pip install penstock"
+    program: str | None = None
     role: AwsRole | None = None
     has_submodules: bool = False
 

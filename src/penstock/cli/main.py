@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from penstock import __version__
-from penstock.base.errors import PenstockError
+from penstock.base.errors import PenstockError, told_of_system
 from penstock.cli.catalogue import Catalogue
 from penstock.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Session, exit_code, report_error
 
@@ -65,13 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        failure = PenstockError(
-            f"{place}{error.strerror or error}",
-            code="os.failed",
-            hint="check that the path exists, its permissions and the free space",
-        )
-        report_error(failure, as_json=_wants_json(context))
+        report_error(told_of_system(error), as_json=_wants_json(context))
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001  a defect of ours must not show a user a traceback
         if context is not None and isinstance(context.obj, Session) and context.obj.verbose:

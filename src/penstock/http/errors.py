@@ -90,6 +90,11 @@ async def answer_http_exception(_request: Request, error: Exception) -> Response
 async def answer_defect(request: Request, error: Exception) -> Response:
     """Answer a defect of this program without telling its insides; the log has them."""
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return defect_response()
+
+
+def defect_response() -> Response:
+    """Return the response to who met a defect of this program."""
     return json_response(
         {"error": "the server failed on this request; its log says why", "code": "http.defect"}, 500
     )

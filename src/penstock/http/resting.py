@@ -42,14 +42,16 @@ class Resting:
         late = 0
         for one in connections:
             cycle = one.cycle
-            is_arriving = cycle is not None and not cycle.response_complete
-            if is_arriving and not cycle.more_body:
+            is_held = getattr(one, "is_held", False)
+            is_arriving = is_held or (cycle is not None and not cycle.response_complete)
+            if is_arriving and not is_held and not cycle.more_body:
                 continue  # it waits for us
             limit_s = self.patience.arrival_s if is_arriving else self.patience.rest_s
             known = before.get(one)
-            since_s = known[1] if known is not None and known[0] is cycle else now_s
+            request = (cycle, getattr(one, "answered_count", 0), is_held)
+            since_s = known[1] if known is not None and known[0] == request else now_s
             if limit_s is None or now_s - since_s <= limit_s:
-                self._since[one] = (cycle, since_s)
+                self._since[one] = (request, since_s)
             elif is_arriving:
                 late += 1
                 one.transport.abort()
@@ -66,7 +68,11 @@ class Resting:
 
     def _make_room(self, count: int) -> None:
         """End those that have rested longest."""
-        resting = [one for one in self._since if one.cycle is None or one.cycle.response_complete]
+        resting = [
+            one
+            for one in self._since
+            if (one.cycle is None or one.cycle.response_complete) and not getattr(one, "is_held", False)
+        ]
         longest = sorted(resting, key=lambda one: self._since[one][1])[: count - self.patience.most]
         for one in longest:
             del self._since[one]

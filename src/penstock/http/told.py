@@ -20,10 +20,9 @@ from penstock.project.project import Project
 from penstock.serving.codecs import LabelItem, decode_feedback
 from penstock.serving.deployments import get_revision
 from penstock.serving.predictions.feedback import FeedbackResult, take_feedback
-from penstock.serving.told.arrow import STREAM, parse_arrow
 from penstock.serving.told.current import Current
 from penstock.serving.told.events import is_event, read_events
-from penstock.serving.told.observations import ObservationBatch, parse_batch
+from penstock.serving.told.observations import ARROW_STREAM, ObservationBatch, parse_batch
 
 PACKED = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
 
@@ -65,7 +64,9 @@ class TellingServices:
             for endpoint in dict.fromkeys(endpoint for endpoint, _ in halves):
                 self._admit(request, endpoint, "feedback")
             return take_halves(self._project, self._ingest, halves, named.get("model"))
-        if kind == STREAM:
+        if kind == ARROW_STREAM:
+            from penstock.serving.told.arrow import parse_arrow
+
             batch = parse_arrow(
                 body, batch=named.get("batch"), endpoint=named.get("endpoint"), model=named.get("model")
             )

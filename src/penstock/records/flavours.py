@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
@@ -21,16 +22,21 @@ GROUP = "penstock.flavours"
 
 
 class FlavourEntry(msgspec.Struct, frozen=True):
-    """One flavour: its name in `MLmodel`, `module:attribute`, the packages whose classes it writes, what installs it."""
+    """One flavour: its name in `MLmodel`, `module:attribute`, the packages whose classes it writes, what installs it.
+
+    `needs` are packages that are looked for where it is only asked whether it can serve: they are large, and may not have
+    to be imported for that.
+    """
 
     name: str
     target: str
     roots: tuple[str, ...] = ()
     install: str = ""
+    needs: tuple[str, ...] = ()
 
 
-def _own(name: str, module: str, *roots: str, install: str = "") -> FlavourEntry:
-    return FlavourEntry(name, f"penstock.serving.loaders.{module}:FLAVOUR", roots, install)
+def _own(name: str, module: str, *roots: str, install: str = "", needs: tuple[str, ...] = ()) -> FlavourEntry:
+    return FlavourEntry(name, f"penstock.serving.loaders.{module}:FLAVOUR", roots, install, needs)
 
 
 # in this order a folder with several is read: the library itself before what wraps it
@@ -42,7 +48,7 @@ OWN: dict[str, FlavourEntry] = {
         _own("xgboost", "xgboost", "xgboost", install="'penstock[xgboost]'"),
         _own("lightgbm", "lightgbm", "lightgbm", install="'penstock[lightgbm]'"),
         _own("catboost", "catboost", "catboost", install="'penstock[catboost]'"),
-        _own("sklearn", "sklearn", "sklearn", install="'penstock[sklearn]'"),
+        _own("sklearn", "sklearn", "sklearn", install="'penstock[sklearn]'", needs=("sklearn", "skops")),
         _own("onnx", "onnx", "onnx", install="'penstock[onnx]'"),
         _own("penstock_torch", "torch", "torch", install="'penstock[torch]'"),
         _own("python_function", "pyfunc", "mlflow", install="'penstock[mlflow]'"),
@@ -56,12 +62,12 @@ def list_flavours() -> dict[str, FlavourEntry]:
     Raises:
         Conflict: two packages give the same name.
     """
-    return merge_entries(_installed())
+    return dict(_installed())
 
 
 @functools.cache
-def _installed() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=GROUP))
+def _installed() -> dict[str, FlavourEntry]:
+    return merge_entries(entry_points(group=GROUP))
 
 
 def merge_entries(found: Iterable[EntryPoint]) -> dict[str, FlavourEntry]:
@@ -127,7 +133,8 @@ def choose_flavour(held: Iterable[str]) -> str:
     missing: Unavailable | None = None
     for name in known:
         try:
-            import_flavour(name)
+            if not _is_installed(list_flavours()[name].needs):
+                import_flavour(name)
         except Unavailable as error:
             missing = missing or error
         else:
@@ -139,6 +146,11 @@ def choose_flavour(held: Iterable[str]) -> str:
         code="serving.flavour_unknown",
         hint=f"known flavours: {', '.join(sorted(list_flavours()))}",
     )
+
+
+def _is_installed(needs: Sequence[str]) -> bool:
+    """Whether packages that are named are all there, without importing them; False where none is named."""
+    return bool(needs) and all(find_spec(one) is not None for one in needs)
 
 
 def flavour_for(model: Any) -> Any:

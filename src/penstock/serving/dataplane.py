@@ -16,11 +16,13 @@ from typing import Any
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.records.signature import Column
+from penstock.serving.asking import Asked, choose, patience_s, route_of, wanted
 from penstock.serving.beside.guests import Guests
 from penstock.serving.beside.shadows import Shadows
 from penstock.serving.call import Call, match_columns
 from penstock.serving.codecs import InferRequest, InferResponse, LabelItem
 from penstock.serving.engine.engine import Engine
+from penstock.serving.engine.job import Outputs
 from penstock.serving.engine.options import EngineOptions
 from penstock.serving.loaders.model import Columns
 from penstock.serving.predictions.feedback import FeedbackResult, take_feedback
@@ -28,8 +30,7 @@ from penstock.serving.predictions.ids import PredictionId, Route
 from penstock.serving.recorder import Labels, Recorder, RecorderState
 from penstock.serving.repository import Lifecycle, LoadedModel, ModelRepository, ServedRevision
 from penstock.serving.statistics import Statistics
-from penstock.serving.tensors import Tensor
-from penstock.serving.traffic import FindHeader, choose_route, no_header, route_key, ruled_version
+from penstock.serving.traffic import FindHeader, no_header
 
 SERVER_NAME = "penstock"
 EXTENSIONS = (
@@ -40,8 +41,6 @@ EXTENSIONS = (
     "model_repository(unload_dependents)",
     "statistics",
 )
-TIMEOUT = "timeout"
-"""Request parameter: microseconds that the client waits, as in Triton's scheduling policy."""
 
 
 class DataPlane:
@@ -256,52 +255,84 @@ class DataPlane:
             await self.reach(
                 endpoint, version, None if deadline_s is None else deadline_s - time.perf_counter()
             )
+        asked = self._ask(endpoint, version, request, deadline_s, header)
+        outputs = await asked.call.run(asked.limit_s, asked.asked_s)
+        return self._answer(asked, outputs)
+
+    def infer_soon(
+        self,
+        endpoint: str,
+        request: InferRequest,
+        done: Callable[[InferResponse | Exception], None],
+        header: FindHeader = no_header,
+    ) -> bool:
+        """Answer one request in this turn of the loop, where its model is cheap and alone; `done` takes the answer.
+
+        Returns: whether it will be; False, and nothing has happened, where `infer` has to be awaited.
+
+        Raises:
+            PenstockError: as `infer`.
+        """
+        served = self.repository.get(endpoint)
+        if served.revision.canary is not None or served.rules or self._loop is not asyncio.get_running_loop():
+            return False
+        asked = self._ask(endpoint, None, request, None, header)
+
+        def settle(found: Outputs | PenstockError) -> None:
+            done(found if isinstance(found, PenstockError) else self._try_answer(asked, found))
+
+        return asked.call.run_soon(asked.limit_s, asked.asked_s, settle)
+
+    def takes_soon(self, endpoint: str) -> bool:
+        """Whether `infer_soon` would take a request of one row for an endpoint now."""
+        served = self.repository.served.get(endpoint)
+        if served is None or served.revision.canary is not None or served.rules:
+            return False
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        return self._loop is loop and self.engine.is_quick(endpoint, served.stable)
+
+    def _ask(
+        self,
+        endpoint: str,
+        version: int | None,
+        request: InferRequest,
+        deadline_s: float | None,
+        header: FindHeader,
+    ) -> Asked:
+        """Return what a request asks for; raises as `infer`."""
         served, model = self.resolve(endpoint, version)
         counter = next(self._counter)
         foreign: frozenset[str] = frozenset()
         if version is None:
-            route, model = _choose(served, counter, request, header)
+            route, model = choose(served, counter, request, header)
             foreign = served.foreign_inputs(model)  # who names no version cannot know which one answers
         else:
-            route = _route_of(served, version)
-        names = _wanted(model, request)
-        call = self._call(
-            served, model, route, counter, match_columns(model, request.tensors, foreign), request
-        )
-        limit_s = request.received_s + self.engine.limits_of(endpoint).timeout_s
-        asked_s = request.received_s + self._patience_s(endpoint, request)
-        outputs = await call.run(limit_s, asked_s if deadline_s is None else min(asked_s, deadline_s))
-        if route != "direct" and served.revision.shadows:
-            self.shadows.cast(call, outputs)
-        return InferResponse(
-            model_name=endpoint,
-            model_version=str(model.version),
-            id=request.id or call.id,
-            parameters={
-                "penstock-prediction-id": call.id,
-                "penstock-revision": served.revision.number,
-                "penstock-model-version": model.version,
-                "penstock-route": route,
-            },
-            tensors=tuple(
-                Tensor(column.name, column.datatype, outputs[column.name])
-                for column in model.signature.outputs
-                if names is None or column.name in names
-            ),
+            route = route_of(served, version)
+        names = wanted(model, request)
+        matched = match_columns(model, request.tensors, foreign)
+        timeout_s = self.engine.limits_of(endpoint).timeout_s
+        asked_s = request.received_s + patience_s(request, timeout_s)
+        return Asked(
+            call=self._call(served, model, route, counter, matched, request),
+            names=names,
+            limit_s=request.received_s + timeout_s,
+            asked_s=asked_s if deadline_s is None else min(asked_s, deadline_s),
+            id=request.id,
         )
 
-    def _patience_s(self, endpoint: str, request: InferRequest) -> float:
-        """Return how long a request may take: the endpoint's limit, or less where the client says so."""
-        limit_s = self.engine.limits_of(endpoint).timeout_s
-        asked = request.parameters.get(TIMEOUT)
-        if asked is None:
-            return limit_s
-        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
-            raise Invalid(
-                f"parameter timeout is not a number of microseconds: {str(asked)[:64]!r}",
-                code="serving.bad_request",
-            )
-        return min(limit_s, asked / 1e6) if asked else limit_s
+    def _try_answer(self, asked: Asked, outputs: Outputs) -> InferResponse | Exception:
+        try:
+            return self._answer(asked, outputs)
+        except Exception as error:  # noqa: BLE001 - others of the same batch are told next
+            return error
+
+    def _answer(self, asked: Asked, outputs: Outputs) -> InferResponse:
+        call = asked.call
+        if call.served.revision.shadows and call.route != "direct":
+            self.shadows.cast(call, outputs)
+        return asked.answer(outputs)
 
     def feedback(self, endpoint: str, items: list[LabelItem], sender: str | None = None) -> FeedbackResult:
         """Take labels for predictions of an endpoint, whether its model is loaded or not; wrong entries are told, the others taken.
@@ -344,29 +375,6 @@ class DataPlane:
         )
 
 
-def _choose(
-    served: ServedRevision, counter: int, request: InferRequest, header: FindHeader
-) -> tuple[Route, LoadedModel]:
-    """Return who answers: the version of a rule, on the route it has in the revision, else a share's."""
-    revision = served.revision
-    if served.rules:
-        version = ruled_version(served.rules, request.parameters, header)
-        if version is not None:
-            return _route_of(served, version), served.models[version]
-    if revision.canary is None:
-        return "stable", served.stable
-    route = choose_route(revision, counter, route_key(request.parameters, header))
-    return route, served.model_for(route)
-
-
-def _route_of(served: ServedRevision, version: int) -> Route:
-    """Return the route of requests that a version was named for: its own in the revision, else `direct`."""
-    revision = served.revision
-    if version == revision.stable:
-        return "stable"
-    return "canary" if revision.canary and version == revision.canary.version else "direct"
-
-
 def _describe(column: Column) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": column.name,
@@ -376,17 +384,3 @@ def _describe(column: Column) -> dict[str, Any]:
     if not column.required:
         described["parameters"] = {"optional": True}
     return described
-
-
-def _wanted(model: LoadedModel, request: InferRequest) -> set[str] | None:
-    if request.outputs is None:
-        return None
-    known = [column.name for column in model.signature.outputs]
-    for name in request.outputs:
-        if name not in known:
-            raise Invalid(
-                f"the model has no output {name!r}",
-                code="serving.unknown_output",
-                hint=f"its outputs: {', '.join(known)}",
-            )
-    return set(request.outputs)

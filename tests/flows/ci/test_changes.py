@@ -55,6 +55,7 @@ def test_missing_data_are_all_listed_with_the_command_that_brings_them(sample: S
     assert "| changed against the commit before |" in text
 
 
+@pytest.mark.usefixtures("published")
 def test_declared_plots_are_on_one_page_of_the_report(trained: Sample) -> None:
     definition = trained.root / "dvc.yaml"
     text = definition.read_text()

@@ -27,6 +27,7 @@ def parts(sample: Sample) -> dict[str, Check]:
         project.close()
 
 
+@pytest.mark.usefixtures("published")
 def test_what_a_ci_run_would_stumble_over_is_told_before_the_push(trained: Sample, tmp_path: Path) -> None:
     first = parts(trained)
     assert {part: check.state for part, check in first.items()} == {

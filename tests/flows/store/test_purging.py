@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from penstock.tracking import logged_models, runs
 from penstock.tracking.experiments import create_experiment, delete_experiment, find_experiment
 from penstock.tracking.tables import datasets, run_metrics
 from penstock.workspace import open_workspace
-from servers.forking import run_penstock
+from servers.forking import MODEL_IMPORTS, penstock_server, run_penstock
 from servers.postgres import PostgresServer
 
 FRAME = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [1.0, 0.0, 1.0, 0.0]})
@@ -221,9 +220,7 @@ def test_content_that_is_registered_again_meanwhile_stays(project: Project) -> N
     logged = log("m")
     drop(project, "m", 1)
     planned = plan(project, wish_until(None))
-    script = KILLED.format(at=1)
-    done = subprocess.run([sys.executable, "-c", script], check=False)
-    assert done.returncode == -signal.SIGKILL
+    purge_until_killed(at=1)
     again = penstock.register_model(logged.uri, "m")
     assert finish_purges(project) == 1
     assert again.digest == logged.digest
@@ -252,6 +249,13 @@ apply(project, plan(project, wish_until(None)))
 """
 
 
+def purge_until_killed(at: int) -> None:
+    """Purge in another process, which is killed before its file number `at` is removed."""
+    program = KILLED.format(at=at)
+    done = penstock_server(*MODEL_IMPORTS).run([], cwd=Path.cwd(), env=os.environ, program=program)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 def test_a_kill_at_any_moment_is_made_good(project: Project) -> None:
     stays = log("stays")
     for at in (1, 3, 5, 6):
@@ -259,8 +263,7 @@ def test_a_kill_at_any_moment_is_made_good(project: Project) -> None:
         assert gone.version is not None
         drop(project, "gone", gone.version.number)
         forget(project, gone.run_id, str(gone.id))
-        done = subprocess.run([sys.executable, "-c", KILLED.format(at=at)], check=False)
-        assert done.returncode == -signal.SIGKILL
+        purge_until_killed(at)
         with project.database.read() as connection:
             assert runs.list_rows(connection, [gone.run_id]) == []
         apply(project, plan(project, wish_until(None)))

@@ -70,7 +70,8 @@ class Stage:
         self.plane.engine.limits = limits
         self._socket = bind("127.0.0.1", 0)
         self.url = url_of(self._socket, "127.0.0.1")
-        self._server = make_server(build_inference_app(self.plane), drain_s=1)
+        answering = build_inference_app(self.plane)
+        self._server = make_server(answering, drain_s=1, protocol=answering.state.protocol)
         self._running = begin("stage", lambda: serve_on(self._socket, self._server))
         wait_until(lambda: self._server.started)
 

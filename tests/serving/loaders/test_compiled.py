@@ -21,7 +21,8 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, S
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from penstock.serving.loaders.compiled import NotCompiled, Table, compile_estimator, perturbed
+from penstock.serving.loaders.compiled.compiling import compile_estimator, perturbed
+from penstock.serving.loaders.compiled.table import NotCompiled, Table
 
 RNG = np.random.default_rng(7)
 ROWS = 400

@@ -12,17 +12,19 @@ import httpx
 import kubernetes_validate
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
 from patience import PATIENCE_S
 from penstock.base.errors import Conflict, Invalid, NotFound
+from penstock.cli.main import cli
 from penstock.flows.ci.manifests import KINDS, plan_manifests, write_manifests
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.serving.manifests.deployable import Deployable
 from projects import Sample
-from servers.forking import run_penstock
 from stories.live import wait_until
 
+pytestmark = pytest.mark.usefixtures("published")
 VERSIONS = ("1.27", kubernetes_validate.latest_version())
 
 
@@ -107,15 +109,19 @@ def is_answered(url: str) -> bool:
 
 def test_files_that_somebody_changed_are_kept_unless_told_otherwise(released: Sample) -> None:
     folder = released.root / "out"
-    arguments = ("deploy", "delay", "--manifest", "k8s", str(folder))
-    assert run_penstock(released.root, *arguments, "--dry-run").returncode == 0
+
+    def deploy(*flags: str) -> Result:
+        words = ["-C", str(released.root), "deploy", "delay", "--manifest", "k8s", str(folder), *flags]
+        return CliRunner().invoke(cli, words)
+
+    assert deploy("--dry-run").exit_code == 0
     assert not folder.exists()
-    assert run_penstock(released.root, *arguments).returncode == 0
+    assert deploy().exit_code == 0
     (folder / "service.yaml").write_text("mine: true\n")
-    refused = run_penstock(released.root, *arguments)
-    assert (refused.returncode, "service.yaml exists with other content" in refused.stderr) == (4, True)
+    refused = deploy().exception
+    assert isinstance(refused, Conflict) and "service.yaml exists with other content" in refused.message
     assert (folder / "service.yaml").read_text() == "mine: true\n"
-    assert run_penstock(released.root, *arguments, "--force").returncode == 0
+    assert deploy("--force").exit_code == 0
     assert "kind: Service" in (folder / "service.yaml").read_text()
 
 

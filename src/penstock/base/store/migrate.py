@@ -1,6 +1,6 @@
 """Bring a store's schema to this program's version, by Alembic migrations.
 
-A store of a newer program is refused rather than guessed at. A new SQLite store is made from one script
+A store of a newer program is refused rather than guessed at. A new store is made from one script
 (`penstock.base.store.schema`); Alembic is imported only where there is something to migrate.
 """
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
-from penstock.base.store.schema import read_statements
+from penstock.base.store.schema import run_script
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0016"
@@ -41,7 +41,7 @@ def upgrade(database: Database) -> None:
             code="store.too_new",
             hint="upgrade penstock",
         )
-    if current is None and database.engine.dialect.name == "sqlite":
+    if current is None:
         _create(database)
     else:
         run_migrations(database)
@@ -56,8 +56,7 @@ def run_migrations(database: Database, target: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with database.write() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7253611)")
+        _lock(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, target)
 
@@ -90,8 +89,14 @@ def _date_default(database: Database) -> None:
 
 
 def _create(database: Database) -> None:
-    """Make an empty SQLite store's schema from the script; another process may have done so meanwhile."""
+    """Make an empty store's schema from the script; another process may have done so meanwhile."""
     with database.write() as connection:
+        _lock(connection)
         if _version(connection) is None:
-            for statement in read_statements():
-                connection.exec_driver_sql(statement)
+            run_script(connection)
+
+
+def _lock(connection: sa.Connection) -> None:
+    """Let one process at a time change the schema; a writer of SQLite is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7253611)")

@@ -77,23 +77,13 @@ def render_github(job: Job) -> str:
         "          path: |",
         *(f"            {_below(job.root, name)}" for name in (*job.pages, JUNIT_FILE)),
         "          if-no-files-found: ignore",
-        "  comment:",
-        "    name: Comment",
-        "    needs: validate",
-        "    # The token of a pull request from a fork cannot comment: `penstock ci init github-forks` is for those.",
-        f"    if: ${{{{ !cancelled() && github.event_name == 'pull_request' && {_OWN} }}}}",
-        "    runs-on: ubuntu-latest",
-        "    timeout-minutes: 10",
-        "    permissions:",
-        "      pull-requests: write # to comment",
-        "    steps:",
-        *_comment(job, ()),
+        *(_comment_job(job, job.program) if job.program is not None else ()),
     ]
     return "\n".join(lines) + "\n"
 
 
 def render_forks(job: Job) -> str:
-    """Render the workflow that comments the reports on pull requests from forks, whose own runs may not."""
+    """Render the workflow that comments the reports on pull requests from forks, whose own runs may not; it takes a program."""
     run = "github.event.workflow_run"
     lines = [
         "# Made by `penstock ci init github-forks`; run it again after changing penstock.yaml. It takes effect on the",
@@ -118,9 +108,27 @@ def render_forks(job: Job) -> str:
         "      actions: read # to fetch the report",
         "      pull-requests: write # to comment",
         "    steps:",
-        *_comment(job, (f"run-id: ${{{{ {run}.id }}}}", "github-token: ${{ github.token }}")),
+        *_comment(
+            job, job.program or "", (f"run-id: ${{{{ {run}.id }}}}", "github-token: ${{ github.token }}")
+        ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _comment_job(job: Job, program: str) -> list[str]:
+    return [
+        "  comment:",
+        "    name: Comment",
+        "    needs: validate",
+        "    # The token of a pull request from a fork cannot comment: `penstock ci init github-forks` is for those.",
+        f"    if: ${{{{ !cancelled() && github.event_name == 'pull_request' && {_OWN} }}}}",
+        "    runs-on: ubuntu-latest",
+        "    timeout-minutes: 10",
+        "    permissions:",
+        "      pull-requests: write # to comment",
+        "    steps:",
+        *_comment(job, program, ()),
+    ]
 
 
 _ROLE_RIGHTS = (
@@ -144,7 +152,7 @@ def _credentials(job: Job) -> list[str]:
     ]
 
 
-def _comment(job: Job, source: tuple[str, ...]) -> list[str]:
+def _comment(job: Job, program: str, source: tuple[str, ...]) -> list[str]:
     return [
         f"      - uses: {ACTIONS['download']}",
         "        with:",
@@ -154,7 +162,7 @@ def _comment(job: Job, source: tuple[str, ...]) -> list[str]:
         f"      - uses: {ACTIONS['python']}",
         "        with:",
         f"          python-version: '{job.python}'",
-        *_step("Install", (job.program,)),
+        *_step("Install", (program,)),
         "      - name: Comment",
         "        env:",
         "          GITHUB_TOKEN: ${{ github.token }}",

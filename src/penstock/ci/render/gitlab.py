@@ -68,6 +68,13 @@ def render_gitlab(job: Job) -> str:
         *(f"      - {json.dumps(where + name)}" for name in job.pages),
         "    reports:",
         f"      junit: {json.dumps(where + JUNIT_FILE)}",
+        *(_comment_job(job, where, job.program) if job.program is not None else ()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _comment_job(job: Job, where: str, program: str) -> list[str]:
+    return [
         "penstock-comment:",
         "  stage: .post",
         f"  image: python:{job.python}",
@@ -80,9 +87,8 @@ def render_gitlab(job: Job) -> str:
         "  variables:",
         "    GIT_STRATEGY: none",
         "  script:",
-        *_commands((job.program, f"penstock ci comment {shlex.quote(where + MARKDOWN_FILE)}")),
+        *_commands((program, f"penstock ci comment {shlex.quote(where + MARKDOWN_FILE)}")),
     ]
-    return "\n".join(lines) + "\n"
 
 
 _KEEP_ID = f'(umask 077; printf %s "$PENSTOCK_ID_TOKEN" > {_ID_FILE})'

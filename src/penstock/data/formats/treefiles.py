@@ -6,16 +6,21 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from itertools import pairwise
+from itertools import islice
+from operator import lt
 
 from penstock.base.errors import Corrupt
 from penstock.data.formats.output import TREE_SUFFIX
 from penstock.data.formats.packed import iter_hex, place_of
 from penstock.data.formats.tree import are_plain, check_nesting, parse_tree
 
+_PLAIN_ENTRY = re.compile(rb'\{"md5": "([0-9a-f]{32})", "relpath": "([^"\\]*)"\}')
 _ENTRY = re.compile(
-    rb'\{"md5": "([0-9a-f]{32})", "relpath": ("[^"\\]*(?:\\.[^"\\]*)*")\}(?:, (?=\{)|\]\Z)', re.DOTALL
+    rb'\{"md5": "([0-9a-f]{32})", "relpath": ("[^"\\]*(?:\\.[^"\\]*)*")\}(?:, (?=\{)|\Z)', re.DOTALL
 )
+_BETWEEN = b'"}, {"md5": "'
+_AROUND_NAME = len('{"md5": "", "relpath": ""}') + 32
+_BLOCK_BYTES = 1 << 18
 
 
 class TreeFiles(Mapping[str, str]):
@@ -109,19 +114,46 @@ def parse_files(data: bytes, where: str) -> TreeFiles:
 def _scan_entries(data: bytes) -> TreeFiles | None:
     names: list[str] = []
     digests = bytearray()
-    end = 1
-    for entry in _ENTRY.finditer(data):
+    at, end = 1, len(data) - 1
+    if end < 1 or data[:1] != b"[" or data[end:] != b"]":
+        return None
+    while at < end:
+        cut = data.find(_BETWEEN, at + _BLOCK_BYTES, end)
+        block = data[at : end if cut < 0 else cut + 2]
+        found = _scan_escaped(block) if b"\\" in block else _scan_plain(block)
+        if found is None:
+            return None
+        names += found[0]
+        digests += found[1]
+        at += len(block) + len(", ")
+    in_order = all(map(lt, names, islice(names, 1, None)))
+    return TreeFiles(names, bytes(digests)) if names and in_order and are_plain(names) else None
+
+
+def _scan_plain(block: bytes) -> tuple[list[str], bytes] | None:
+    """Return the names and digests of entries of which no name is escaped; none if there is anything else."""
+    entries = _PLAIN_ENTRY.findall(block)
+    joined = b"\n".join([name for _, name in entries])
+    length = len(entries) * (_AROUND_NAME + len(", ")) - len(", ") + len(joined) - (len(entries) - 1)
+    if length != len(block) or block.count(_BETWEEN) != len(entries) - 1 or not joined.isascii():
+        return None
+    names = joined.decode("ascii").split("\n")
+    if len(names) != len(entries):
+        return None
+    return names, bytes.fromhex(b"".join([md5 for md5, _ in entries]).decode("ascii"))
+
+
+def _scan_escaped(block: bytes) -> tuple[list[str], bytes] | None:
+    names: list[str] = []
+    digests = bytearray()
+    end = 0
+    for entry in _ENTRY.finditer(block):
         if entry.start() != end:
             return None
-        name = entry[2]
         try:
-            names.append(name[1:-1].decode("ascii") if b"\\" not in name else json.loads(name))
+            names.append(json.loads(entry[2]))
         except ValueError:
             return None
         digests += bytes.fromhex(entry[1].decode())
         end = entry.end()
-    in_order = all(one < other for one, other in pairwise(names))
-    is_whole = names and end == len(data) and data[:1] == b"["
-    if not (is_whole and in_order and are_plain(names)):
-        return None
-    return TreeFiles(names, bytes(digests))
+    return (names, bytes(digests)) if end == len(block) else None

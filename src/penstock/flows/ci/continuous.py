@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import NotFound, PenstockError, Refused
+from penstock.base.errors import NotFound, PenstockError, Refused, told_of_system
 from penstock.base.numbers import counted
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.branches import Pushed, why_not_on_default
@@ -137,8 +137,22 @@ def run_ci(
             branch=pushed.branch, changes=changes_of(tree, commit, champion),
             plots=plots.names, plots_problem=plots.problem,
         )  # fmt: skip
-    save_report(project, report)
+    try:
+        save_report(project, report)
+    except OSError as error:  # what was released is released, and has to be told
+        lost = _not_kept(error)
+        run.on_step(lost)
+        return msgspec.structs.replace(report, steps=(*report.steps, lost))
     return report
+
+
+def _not_kept(error: OSError) -> StepReport:
+    return StepReport(
+        name="report",
+        status="failed",
+        seconds=0.0,
+        sentence=f"the report could not be kept: {told_of_system(error).message}",
+    )
 
 
 def judge_tree(tree: Project, started_ms: int, on_step: OnStep) -> CiReport:
@@ -172,6 +186,8 @@ class _Run:
                 outcome = work()
             except PenstockError as error:
                 outcome = _failed(error)
+            except OSError as error:  # such as a full disk
+                outcome = _failed(told_of_system(error))
         report = StepReport(
             name=name,
             status=outcome.status,

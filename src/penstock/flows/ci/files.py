@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
-import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
-from penstock import __version__
 from penstock.base.errors import Conflict, Refused
 from penstock.base.files import write_atomic
+from penstock.base.git import find_git_root
 from penstock.ci.cron import numeric_cron
-from penstock.ci.installing import Declared, Installation, plan_installation
+from penstock.ci.installing import Declared, Installation, brings_penstock, plan_installation
 from penstock.ci.jobs import AwsRole, Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins, kubeflow
 from penstock.ci.sealing import is_unedited, seal_text
 from penstock.flows.ci.kubeflow import compile_pipeline
+from penstock.flows.ci.origin import EXAMPLE, penstock_requirement
 from penstock.pipeline.plots.definitions import load_definitions
 from penstock.project.project import Project
 from penstock.project.settings import TriggerSettings
@@ -42,6 +40,11 @@ DATA_NOTES = {
     "gitlab": "GitLab sees no data: who changes them posts a pipeline trigger token (Settings > CI/CD)",
     "jenkins": "Jenkins sees no data: who changes them calls the job's URL (Trigger builds remotely)",
 }
+COMMENTED = frozenset({"github", "gitlab"})
+NO_COMMENT = (
+    "Penstock is installed from a file of the repository or of this machine, which the job that comments reports has not: "
+    "it is left out"
+)
 _WHERE = re.compile(
     r"""working-directory: "([^"]+)"|- "cd \\"([^"\\]+)\\""|^ +dir\('([^']+)'\)""", re.MULTILINE
 )
@@ -74,8 +77,8 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
 
     Raises:
         Invalid: the project is not in git.
-        Refused: a hosted runner could not reach the default remote; Kubeflow's components have none to meet on, or no
-            stages.
+        Refused: a hosted runner could not reach the default remote, or where Penstock came from; Kubeflow's components have
+            no remote to meet on, or no stages; a job that only comments has no way to Penstock.
     """
     git_root = require_git(project)
     remote = project.data.config.get("core", "remote")
@@ -83,12 +86,15 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
         _require_reachable(project, remote)
     path = git_root / FILES[system]
     before = path.read_text() if path.is_file() else None
-    installation = installation_of(project)
+    has_image = system == "kubeflow" and project.settings.ci.image is not None  # what is needed is in it
+    installation = Installation(()) if has_image else installation_of(project, is_self_hosted=is_self_hosted)
     if system == "kubeflow":
         text, notes = compile_pipeline(
             project, git_root, installation, _PYTHON, has_remote=remote is not None
         )
         return CiFilePlan(path, FILES[system], seal_text(text), before, notes)
+    if system == "github-forks":
+        _require_program(installation)
     triggers, oidc = project.settings.ci.on, project.settings.ci.oidc
     job = validation_job(
         python=_PYTHON,
@@ -104,6 +110,8 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
     job = replace(job, has_plots=bool(load_definitions(project.data)), has_submodules=has_submodules)
     relative, render = JOB_RENDERERS[system]
     notes = (*installation.notes, *_told_of_triggers(system, triggers))
+    if installation.program is None and system in COMMENTED:
+        notes += (NO_COMMENT,)
     if has_submodules:
         notes += ("submodules that are private need credentials of their own on the runner",)
     other = _project_of(before) if before is not None and is_unedited(before) else job.root
@@ -132,16 +140,28 @@ def _told_of_triggers(system: str, triggers: TriggerSettings) -> list[str]:
     return notes
 
 
-def installation_of(project: Project) -> Installation:
+def installation_of(project: Project, *, is_self_hosted: bool = False) -> Installation:
     """Return how another machine gets the project's packages and Penstock as it runs here.
 
     Raises:
-        Refused: pyproject.toml cannot be read.
+        Refused: pyproject.toml cannot be read; Penstock came from a place that another machine does not see.
     """
-    penstock, origin = _running_penstock()
-    planned = plan_installation(_declared(project.root), penstock, own=project.settings.ci.install)
-    is_asked = planned.commands[-1].endswith(shlex.quote(penstock))
-    return Installation(planned.commands, (*planned.notes, *(origin if is_asked else ())))
+    own = project.settings.ci.install
+    penstock = None
+    if not brings_penstock(own):
+        penstock = penstock_requirement(
+            project.root, find_git_root(project.root), is_self_hosted=is_self_hosted
+        )
+    return plan_installation(_declared(project.root), penstock, own=own)
+
+
+def _require_program(installation: Installation) -> None:
+    if installation.program is None:
+        raise Refused(
+            NO_COMMENT,
+            code="ci.no_program",
+            hint=f"say in `ci: {{install: …}}` of penstock.yaml how a machine gets it without the repository, such as {EXAMPLE}",
+        )
 
 
 def apply_ci_file(plan: CiFilePlan, *, force: bool = False) -> None:
@@ -195,24 +215,3 @@ def _declared(root: Path) -> Declared:
     package = described.get("project")
     extras = package.get("optional-dependencies", {}) if isinstance(package, dict) else {}
     return Declared(files, package is not None, tuple(extras))
-
-
-def _running_penstock() -> tuple[str, tuple[str, ...]]:
-    """Return the requirement that gives the running Penstock, and a note where it came from a directory."""
-    try:
-        text = metadata.distribution("penstock").read_text("direct_url.json")
-    except metadata.PackageNotFoundError:
-        text = None
-    came_from = json.loads(text) if text else {}
-    url = str(came_from.get("url", ""))
-    named = f"penstock[all]=={__version__}"
-    if not url:
-        return named, ()
-    if url.startswith("file:"):
-        return named, (
-            f"Penstock runs here from {url.removeprefix('file://')}; a runner takes {named} from its package "
-            "index: publish that version there, or install it with `ci.install`",
-        )
-    if commit := came_from.get("vcs_info", {}).get("commit_id"):
-        return f"penstock[all] @ {came_from['vcs_info'].get('vcs', 'git')}+{url}@{commit}", ()
-    return f"penstock[all] @ {url}", ()

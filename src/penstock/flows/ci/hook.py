@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from penstock.base.clock import now_ms
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError, told_of_system
 from penstock.base.files import locked, write_atomic
 from penstock.base.git import Git
 from penstock.ci.render.hook import HOOK_FILE, MARK, render_hook
@@ -144,9 +145,11 @@ def receive_push(
                 report = run_ci(
                     project, commit, deploy=ref == default, pushed=Pushed(branch, str(bare)), on_step=on_step
                 )
-            except PenstockError as error:
-                report = _failed(project, commit, branch, started_ms, error)
-                save_report(project, report)
+            except (PenstockError, OSError) as error:
+                told = error if isinstance(error, PenstockError) else told_of_system(error)
+                report = _failed(project, commit, branch, started_ms, told)
+                with suppress(OSError):  # who pushes is told all the same
+                    save_report(project, report)
                 on_step(report.steps[0])
         yield report, how_again(project, report, is_default=ref == default)
 

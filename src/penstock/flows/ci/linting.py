@@ -63,9 +63,19 @@ def _files(project: Project) -> Iterator[Check]:
         yield Check("file", "missing", "no CI system runs this repository", hint)
     for name in found:
         yield _guarded("file", partial(_file, project, name))
-    if found:
-        for note in installation_of(project).notes:
-            yield Check("install", "missing", note, "ci: {install: …} in penstock.yaml")
+    if found and not (found == ["kubeflow"] and project.settings.ci.image is not None):
+        yield from _installed(project)
+
+
+def _installed(project: Project) -> Iterator[Check]:
+    """Yield what another machine lacks of the packages; where Penstock came from, the check of the file says."""
+    try:
+        notes = installation_of(project, is_self_hosted=True).notes
+    except PenstockError as error:
+        yield Check("install", "broken", error.message, error.hint)
+        return
+    for note in notes:
+        yield Check("install", "missing", note, "ci: {install: …} in penstock.yaml")
 
 
 def _file(project: Project, name: str) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.base.errors import NotFound, PenstockError
+from penstock.base.errors import NotFound, PenstockError, told_of_system
 from penstock.base.files import write_atomic
 from penstock.flows.pipelines.plotting import WORKSPACE, Wanted, collect_plots
 from penstock.pipeline.plots.definitions import load_definitions
@@ -42,6 +42,8 @@ def draw_plots(project: Project, tree: Project, champion: ModelVersion | None) -
             write_atomic(place, page.encode(), durable=False)
     except PenstockError as error:
         return DrawnPlots(problem=error.message)
+    except OSError as error:  # such as a full disk
+        return DrawnPlots(problem=told_of_system(error).message)
     missing = [name for name, revision, _ in found.problems if revision in ("", WORKSPACE)]
     problem = f"{', '.join(dict.fromkeys(missing))} cannot be read" if missing else None
     return DrawnPlots(tuple(plot.id for plot in found.plots), problem)

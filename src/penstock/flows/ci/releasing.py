@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from penstock.flows.ci.accepting import find_accepted
 from penstock.flows.ci.branches import is_within
+from penstock.flows.ci.holding.data_files import list_changed_data
 from penstock.flows.ci.holding.judged import (
     ChangedLimits,
     changed_limits,
@@ -22,12 +23,12 @@ from penstock.flows.ci.holding.judged import (
     list_renamed,
     list_unmade,
 )
-from penstock.flows.ci.holding.loosening import list_loosened, settings_at
-from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.ci.holding.loosening import list_changed, list_loosened, settings_at
+from penstock.flows.models.aliases import PromotionPlan, apply_move, plan_promotion
 from penstock.flows.models.evidence.holds import record_hold
 from penstock.flows.models.proving import VerdictRule, told_files
 from penstock.flows.production.deploying import plan_deployment
-from penstock.flows.production.revising import apply_deployment
+from penstock.flows.production.revising import DeploymentPlan, write_deployment
 from penstock.project.project import Project
 from penstock.project.settings import ProjectSettings
 from penstock.registry.aliases import list_last_moves
@@ -95,10 +96,18 @@ def gate_changes(tree: Project, model: str, commit: str) -> tuple[str, ...]:
         changed = (*change.changed, *limits.other)
         told += [f"gate settings changed: {'; '.join(changed)}"] if changed else []
         code = changed_code(one.verdict.checks, tree.root) if one.verdict else ()
-        code = tuple(name for name in code if name not in limits.files)
+        data = one.changed_data(tree, model)
+        code = tuple(name for name in code if name not in {*limits.files, *data})
         told += [f"the code of gates changed: {told_files(code)}"] if code else []
+        told += [_told_data(data)] if data else []
         told += one.judged_otherwise(tree, model)
+        settings = list_changed(one.settings, tree.settings) if one.settings is not None else ()
+        told += [f"settings changed: {', '.join(settings)}"] if settings else []
     return tuple(dict.fromkeys(told))
+
+
+def _told_data(files: Sequence[str]) -> str:
+    return f"data that a gate decides by {'is' if len(files) == 1 else 'are'} other than before: {told_files(files)}"
 
 
 def hold(tree: Project, versions: list[ModelVersion], why: str, commit: str) -> None:
@@ -130,6 +139,11 @@ class _Before(NamedTuple):
         """Return what became of the files that gates have limits in."""
         checks = self.verdict.checks if self.verdict and not self.is_accepted else ()
         return changed_limits(tree, self.commit, model, checks)
+
+    def changed_data(self, tree: Project, model: str) -> tuple[str, ...]:
+        """Return the data files of gates that are others."""
+        checks = self.verdict.checks if self.verdict and not self.is_accepted else ()
+        return list_changed_data(tree, self.commit, model, checks)
 
     def judged_otherwise(self, tree: Project, model: str) -> list[str]:
         """Return, in words, what of a model is looked at with other files or columns, or files that nothing makes."""
@@ -168,6 +182,8 @@ def _loosened(tree: Project, version: ModelVersion, live: list[_Live], commit: s
                 told[f"it failed {check.kind} and a waiver by {check.waiver.by} lets it pass"] = None
         if looser := one.limits(tree, version.model).looser:
             told[f"lets more pass: {'; '.join(looser)}"] = None
+        if data := one.changed_data(tree, version.model):
+            told[_told_data(data)] = None
         told.update(dict.fromkeys(one.judged_otherwise(tree, version.model)))
         if one.settings is not None:
             told.update(dict.fromkeys(list_loosened(one.settings, tree.settings)))
@@ -218,36 +234,51 @@ def _former(connection: sa.Connection, tree: Project) -> Iterator[_Live]:
             yield _Live(version, commit, verdict)
 
 
+class _Plans(NamedTuple):
+    """What a version's release changes, planned before anything is."""
+
+    promotion: PromotionPlan | None
+    deployments: list[DeploymentPlan]
+
+
 def release(tree: Project, versions: list[ModelVersion], reason: str, commit: str) -> list[str]:
-    """Do what `ci.deploy` says, and return what was done, in sentences; doing it again does nothing.
+    """Do what `ci.deploy` says in one transaction, and return what was done, in sentences; doing it again does nothing.
 
     With `rollout` an endpoint that serves the model already gives the version the first share of its rollout; its alias
     follows when the version has won. What serves nothing yet serves it whole.
 
     Raises:
         Refused: a version may not be promoted or deployed.
+        Conflict: an alias or endpoint moved meanwhile.
         PenstockError: as `plan_promotion` and `plan_deployment`.
     """
-    how = tree.settings.ci.deploy
-    if how == "none":
+    if tree.settings.ci.deploy == "none":
+        return []
+    plans = [_plans(tree, version, reason, commit) for version in versions]
+    if not any(one.promotion or one.deployments for one in plans):
         return []
     done = []
-    for version in versions:
-        shares = _shares(tree, version) if how in {"rollout", "full"} else {}
-        plans = [  # before anything is changed: what may not be deployed is not made champion either
-            plan_deployment(tree, endpoint, version.ref, canary=share, reason=reason)
-            for endpoint, share in shares.items()
-        ]
-        if not any(share is not None for share in shares.values()):
-            promotion = plan_promotion(tree, version.ref)
-            if not promotion.changes_nothing:
-                apply_promotion(tree, promotion, {"commit": commit})
-                done.append(f"{version.ref} is champion")
-        for one in plans:
-            draft = msgspec.structs.replace(one.draft, cause={**one.draft.cause, "commit": commit})
-            plan = replace(one, draft=draft)
-            done.append(f"{plan.summary} (revision {apply_deployment(tree, plan).number})")
+    with tree.database.write() as connection:  # a kill leaves no champion that its endpoints do not serve
+        for promotion, deployments in plans:
+            if promotion is not None:
+                apply_move(connection, promotion, tree.actor, {"commit": commit})
+                done.append(f"{promotion.version.ref} is champion")
+            for one in deployments:
+                done.append(f"{one.summary} (revision {write_deployment(connection, tree, one).number})")
     return done
+
+
+def _plans(tree: Project, version: ModelVersion, reason: str, commit: str) -> _Plans:
+    shares = _shares(tree, version) if tree.settings.ci.deploy in {"rollout", "full"} else {}
+    deployments = []
+    for endpoint, share in shares.items():
+        plan = plan_deployment(tree, endpoint, version.ref, canary=share, reason=reason)
+        draft = msgspec.structs.replace(plan.draft, cause={**plan.draft.cause, "commit": commit})
+        deployments.append(replace(plan, draft=draft))
+    if any(share is not None for share in shares.values()):
+        return _Plans(None, deployments)
+    promotion = plan_promotion(tree, version.ref)
+    return _Plans(None if promotion.changes_nothing else promotion, deployments)
 
 
 def _shares(tree: Project, version: ModelVersion) -> dict[str, float | None]:

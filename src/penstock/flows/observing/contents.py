@@ -10,7 +10,6 @@ from pathlib import Path
 from penstock.base.errors import PenstockError
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
-from penstock.flows.observing.comparing import compare_files
 from penstock.monitoring.reporting.changes import TableReport
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
@@ -43,6 +42,8 @@ def compare_contents(
         return (
             f"{total / 1e6:,.0f} MB are too much for a page: penstock.compare_tables compares them in Python"
         )
+    from penstock.flows.observing.comparing import compare_files
+
     reports: dict[str, TableReport] = {}
     with tempfile.TemporaryDirectory(prefix="penstock-tables-") as folder:
         for at, (table, parts) in enumerate(_tables(path, places)):

@@ -85,6 +85,23 @@ class Answering:
             if caller is not None:
                 self._callers.forget(caller)
 
+    def begin(self) -> None:
+        """Note that a request is being answered, by another than `answer`."""
+        self._metrics.in_flight.inc()
+
+    def end(self, response: InferResponse, duration_s: float) -> None:
+        """Count a request that was begun with `begin` and is answered."""
+        self._metrics.in_flight.dec()
+        self._metrics.count_answer(response, duration_s)
+
+    def end_refused(self, endpoint: str, error: Exception) -> None:
+        """Count a request that was begun with `begin` and was refused, or met a defect."""
+        self._metrics.in_flight.dec()
+        if isinstance(error, PenstockError):
+            self.refuse(endpoint, error)
+        else:
+            self._metrics.count_refusal(endpoint, "error")
+
     def refuse(self, endpoint: str, error: PenstockError) -> None:
         """Count a request that was refused."""
         is_mistake = isinstance(error, Invalid | NotFound)
@@ -106,7 +123,7 @@ class Answering:
         _, model = self._dataplane.resolve(endpoint, version)
         decode = partial(read, body, model.signature, received_s)
         is_small = len(body) < INLINE_BYTES
-        request, form = decode() if is_small else await self._aside(decode)
+        request, form = decode() if is_small else await self.aside(decode)
 
         def header(name: str) -> str | None:
             return find_header(asked.scope, name.lower().encode("latin-1", "replace"))
@@ -114,11 +131,11 @@ class Answering:
         response = await self._dataplane.infer(endpoint, version, request, header=header)
         is_small = is_small and sum(tensor.values.size for tensor in response.tensors) < INLINE_VALUES
         encode = partial(write, response, form)
-        answer = encode() if is_small else await self._aside(encode)
+        answer = encode() if is_small else await self.aside(encode)
         self._metrics.count_answer(response, time.perf_counter() - received_s)
         return answer
 
-    async def _aside(self, work: Callable[[], T]) -> T:
+    async def aside(self, work: Callable[[], T]) -> T:
         """Do what would keep the loop from other requests in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._codecs, work)
 

@@ -17,12 +17,13 @@ from penstock.http.mlflow.files.access import check_artifact
 from penstock.http.mlflow.files.proxy import artifact_routes
 from penstock.http.mlflow.files.transfer import ArtifactService
 from penstock.http.mlflow.models import models, versions, webhooks
-from penstock.http.mlflow.tracking import experiments, logged_models, metrics, runs
+from penstock.http.mlflow.tracking import experiments, logged_models, metrics, runs, searching
 from penstock.project.project import Project
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *metrics.ENDPOINTS,
+    *searching.ENDPOINTS,
     *experiments.ENDPOINTS,
     *logged_models.ENDPOINTS,
     *run_artifacts.ENDPOINTS,

@@ -1,6 +1,7 @@
 """Which change of a check's settings lets more pass: what of them can ask for less, and in which direction.
 
-Each kind says it of its own settings (`Gate.weighed`); of a package's kind that does not, limits called `min…` and `max…` are known.
+Each kind says it of all of its own settings (`Gate.weighed`), also of those that chance comes with, as a seed can be chosen by what it
+lets pass; of a package's kind that does not, limits called `min…` and `max…` are known, and any other value of the rest may ask for less.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-Looser = Literal["lower", "higher", "fewer", "more", "any"] | Mapping[Any, int]
+Looser = Literal["lower", "higher", "fewer", "more", "gone", "any"] | Mapping[Any, int]
 """How less is asked: by a lower or higher number (or none, where there was one), by fewer names (none: all of them), by
-more names, by any other value, or by one of a higher rank."""
+more names, without one that was there, by any other value, or by one of a higher rank."""
 
 
 class Weighed(NamedTuple):
@@ -31,11 +32,10 @@ def weigh(**ways: Looser) -> Weigh:
 
 
 def weigh_by_name(settings: Any) -> Mapping[str, Weighed]:
-    """Weigh what is called like a limit: `min` or `min_…`, `max` or `max_…`."""
+    """Weigh what is called like a limit, `min` or `min_…`, `max` or `max_…`, and the rest as what may ask for less by any change."""
     ways: dict[str, Looser] = {"min": "lower", "max": "higher"}
     names = getattr(settings, "__struct_fields__", ())
-    found = {name: ways.get(name.partition("_")[0]) for name in names}
-    return {name: Weighed(getattr(settings, name), way) for name, way in found.items() if way is not None}
+    return {name: Weighed(getattr(settings, name), ways.get(name.partition("_")[0], "any")) for name in names}
 
 
 def asks_less(old: Weighed, new: Any) -> bool:
@@ -56,10 +56,12 @@ def asks_less(old: Weighed, new: Any) -> bool:
         if before is None or new is None:
             return new is None
         return bool(new < before if looser == "lower" else new > before)
-    if looser in {"fewer", "more"}:
+    if looser in {"fewer", "more", "gone"}:
         had, has = _names(before), _names(new)
         if looser == "more":
             return bool(has - had)
+        if looser == "gone":
+            return bool(had - has)
         return bool(has) if not had else bool(has and had - has)
     return True
 

@@ -9,13 +9,14 @@ Everything but the models' own code runs on one event loop, the one that asks fi
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import weakref
 from collections.abc import Callable, Mapping
 
 from penstock.base.errors import PenstockError, Unavailable
 from penstock.base.numbers import counted
-from penstock.serving.engine.job import Batch, Job, Outputs
+from penstock.serving.engine.job import Batch, Job, Outputs, Waiting
 from penstock.serving.engine.lane import Lane
 from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from penstock.serving.engine.share import Share, Turns
@@ -31,6 +32,9 @@ INLINE_ROWS = 256
 INLINE_TURN_S = 0.005
 """After this long of inline predictions the loop looks after its connections."""
 _NO_LIMITS = EndpointLimits()
+_numbers = itertools.count()
+Place = tuple[int, str, bool]
+"""Of a lane: the engine's number, the endpoint, and whether it is for shadows."""
 
 
 class Engine:
@@ -41,11 +45,11 @@ class Engine:
         self.limits: Mapping[str, EndpointLimits] = {}
         self.default_limits = _NO_LIMITS
         self.underway = Underway(None)
+        self._number = next(_numbers)
         self.on_batch: Callable[[str, int, int, int], None] | None = None
         """Told of every batch for callers: endpoint, version, rows, and how many requests wait still."""
-        self._lanes: weakref.WeakKeyDictionary[LoadedModel, dict[tuple[str, bool], Lane]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._asked: weakref.WeakSet[LoadedModel] = weakref.WeakSet()
+        """Models that have lanes here; each keeps its own, since looking it up by a weak reference takes 1 us."""
         self._shares: dict[tuple[str, bool], Share] = {}
         self._turns = Turns(self.options, self._start)
 
@@ -56,8 +60,8 @@ class Engine:
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait, by endpoint; shadows do not count."""
         found: dict[str, int] = {}
-        for lanes in list(self._lanes.values()):
-            for (endpoint, is_shadow), lane in list(lanes.items()):
+        for model in list(self._asked):
+            for (_, endpoint, is_shadow), lane in self._own(model):
                 if not is_shadow:
                     found[endpoint] = found.get(endpoint, 0) + lane.waiting
         return found
@@ -91,23 +95,44 @@ class Engine:
         left_s = deadline_s - time.perf_counter()
         if left_s <= 0:
             raise deadline_passed(endpoint)
-        job = Job(model, columns, row_count, loop.create_future())
+        future = loop.create_future()
+        job = Job(model, columns, row_count, future)
         lane.add(job)
         if may_inline and self._is_inline(model, row_count) and not lane.busy:
-            if not lane.is_flushing:
-                lane.is_flushing = True
-                loop.call_soon(self._flush, lane)
+            self._flush_soon(lane, loop)
         else:
             job.timer = loop.call_later(left_s, self._expire, lane, job)
             self._turns.ask(lane)
         try:
-            return await job.future
+            outputs: Outputs = await future
+            return outputs
         except asyncio.CancelledError:
             lane.drop(job)
             raise
         finally:
             if job.timer is not None:
                 job.timer.cancel()
+
+    def is_quick(self, endpoint: str, model: LoadedModel, row_count: int = 1) -> bool:
+        """Whether `predict_soon` would take a request of so many rows now."""
+        if not self._is_inline(model, row_count):
+            return False
+        lane = self._lane(endpoint, model, is_shadow=False)
+        return not lane.busy and lane.waiting < self.limits_of(endpoint).backlog
+
+    def predict_soon(
+        self, endpoint: str, model: LoadedModel, columns: Columns, row_count: int, waiting: Waiting
+    ) -> bool:
+        """Predict a cheap model's rows in this turn of the loop, and tell who waits; nothing else need be awaited.
+
+        Returns: whether it will; False, and nothing has happened, where the rows have to wait as `predict` lets them.
+        """
+        if not self.is_quick(endpoint, model, row_count):
+            return False
+        lane = self._lane(endpoint, model, is_shadow=False)
+        lane.add(Job(model, columns, row_count, waiting))
+        self._flush_soon(lane, asyncio.get_running_loop())
+        return True
 
     def cast(
         self,
@@ -121,29 +146,31 @@ class Engine:
         lane = self._lane(endpoint, model, is_shadow=True)
         if lane.waiting >= SHADOW_BACKLOG:
             return False
-        job = Job(model, columns, row_count, asyncio.get_running_loop().create_future())
-        job.future.add_done_callback(done)
-        lane.add(job)
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(done)
+        lane.add(Job(model, columns, row_count, future))
         self._turns.ask(lane)
         return True
 
     def close(self) -> None:
         """End the threads. Those that predict are left to finish by themselves."""
-        for lanes in list(self._lanes.values()):
-            for lane in lanes.values():
+        for model in list(self._asked):
+            for _, lane in self._own(model):
                 lane.close()
 
+    def _own(self, model: LoadedModel) -> list[tuple[Place, Lane]]:
+        return [(place, lane) for place, lane in list(model.lanes.items()) if place[0] == self._number]
+
     def _lane(self, endpoint: str, model: LoadedModel, *, is_shadow: bool) -> Lane:
-        lanes = self._lanes.get(model)
-        if lanes is None:
-            lanes = self._lanes[model] = {}
-        key = (endpoint, is_shadow)
-        lane = lanes.get(key)
+        place = (self._number, endpoint, is_shadow)
+        lane: Lane | None = model.lanes.get(place)
         if lane is None:
-            share = self._shares.setdefault(key, Share())
+            share = self._shares.setdefault((endpoint, is_shadow), Share())
             share.weight = self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
             underway = self.underway.predicting(endpoint, model.version, is_shadow=is_shadow)
-            lane = lanes[key] = Lane(endpoint, share, self.options, is_shadow=is_shadow, underway=underway)
+            lane = Lane(endpoint, share, self.options, is_shadow=is_shadow, underway=underway)
+            model.lanes[place] = lane
+            self._asked.add(model)
             weakref.finalize(model, lane.close).atexit = False
         return lane
 
@@ -155,6 +182,11 @@ class Engine:
             and cost.count > 1
             and cost.mean_s < self.options.inline_s
         )
+
+    def _flush_soon(self, lane: Lane, loop: asyncio.AbstractEventLoop) -> None:
+        if not lane.is_flushing:
+            lane.is_flushing = True
+            loop.call_soon(self._flush, lane)
 
     def _flush(self, lane: Lane) -> None:
         """Predict on the loop what came for a cheap model in this turn of the loop."""

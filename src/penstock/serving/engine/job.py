@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.serving.loaders.model import Array, Columns, join_columns, layout_of, size_bytes_of
 from penstock.serving.repository import LoadedModel
@@ -18,6 +18,22 @@ logger = logging.getLogger(__name__)
 Outputs = dict[str, Array]
 
 
+class Waiting(Protocol):
+    """Who waits for outputs: a future, or what takes them at once."""
+
+    def done(self) -> bool:
+        """Whether it has its outputs, or waits no more."""
+        ...
+
+    def set_result(self, result: Outputs, /) -> None:
+        """Take the outputs."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Take what the model raised."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """Rows for a model, and who waits for the outputs."""
@@ -25,7 +41,7 @@ class Job:
     model: LoadedModel
     columns: Columns
     row_count: int
-    future: asyncio.Future[Outputs]
+    future: Waiting
     timer: asyncio.TimerHandle | None = None
     is_queued: bool = True
 

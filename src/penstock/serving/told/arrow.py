@@ -18,7 +18,6 @@ import polars as pl
 
 from penstock.serving.told.observations import COUNT_MAX, ObservationBatch, bad_batch
 
-STREAM = "application/vnd.apache.arrow.stream"
 OWN = ("time_ms", "latency_s", "id", "version", "revision", "error", "rows")
 SIDES = ("inputs", "outputs")
 

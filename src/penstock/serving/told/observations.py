@@ -29,6 +29,8 @@ KEPT_DAYS = 35
 """So long a batch is known as taken; who keeps batches to send them later gives up before."""
 COUNT_MAX = 20_000
 """Observations in one batch."""
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+"""The content type of a batch that is a table (`told.arrow`)."""
 
 
 class Observation(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

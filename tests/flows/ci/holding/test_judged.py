@@ -7,6 +7,9 @@ import json
 import msgspec
 
 from penstock.flows.ci.releasing import gate_changes, why_held
+from penstock.flows.models.aliases import apply_promotion, plan_promotion
+from penstock.flows.models.judging import run_gate
+from penstock.flows.models.registering import register_model
 from penstock.registry.versions import get_version
 from penstock.workspace import open_workspace
 from projects import PENSTOCK_YAML, SCHEMA_JSON, Sample
@@ -68,6 +71,37 @@ def test_a_looser_schema_file_is_held_and_a_stricter_one_is_told(released: Sampl
     assert why is None
     assert changes == ("gate settings changed: schema schema.json: wind max 100.0 → 90.0",)
     assert _held(released, **{"schema.json": SCHEMA_JSON.replace(" ", "")}) == (None, ())
+
+
+def test_other_data_that_a_gate_decides_by_are_held_and_other_code_is_told(trained: Sample) -> None:
+    gates = "gates:\n  - python: {check: gates/mine.py:check, files: [gates/limits.csv, gates/more.py]}\n"
+    text = (
+        PENSTOCK_YAML[: PENSTOCK_YAML.index("gates:")]
+        + gates
+        + PENSTOCK_YAML[PENSTOCK_YAML.index("endpoints:") :]
+    )
+    (trained.root / "gates").mkdir()
+    for name, content in (
+        ("penstock.yaml", text),
+        ("gates/mine.py", "def check(evidence, settings):\n    return True\n"),
+        ("gates/limits.csv", "auc,0.6\n"),
+        ("gates/more.py", ""),
+    ):
+        trained.write(name, content)
+    trained.commit("Decide by a table")
+    project = trained.project
+    assert run_gate(project).passed
+    register_model(project)
+    apply_promotion(project, plan_promotion(project, "late/1"))
+    told = "data that a gate decides by is other than before: gates/limits.csv"
+    why, changes = _held(trained, **{"gates/limits.csv": "auc,0.1\n", "gates/more.py": "X = 1\n"})
+    assert why is not None and told in why and "penstock ci accept" in why
+    assert changes == ("the code of gates changed: gates/more.py", told)
+    why, changes = _held(trained, **{"penstock.yaml": text.replace("gates/limits.csv, ", "")})
+    assert why is not None and "lets more pass: python gates/mine.py:check (files" in why
+    assert _held(trained, **{"gates/more.py": "X = 1\n"})[0] is None
+    why, changes = _held(trained, **{"penstock.yaml": text + "retention: {windows_days: 9}\n"})
+    assert (why, changes) == (None, ("settings changed: retention.windows_days",))
 
 
 def test_a_model_that_takes_the_place_of_a_released_one_is_held(released: Sample) -> None:

@@ -1,4 +1,6 @@
-"""What endpoints are guarded by less than before: guardrails, how they are watched, what a breach does, how a canary grows."""
+"""What endpoints are guarded by less than before: guardrails, how they are watched, what a breach does, how a canary grows, who
+else may answer, what is kept of requests, and what a finding begins.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,10 @@ GROWN: Mapping[str, Looser] = {
 }
 
 
+OPENED: Mapping[str, Looser] = {"other_versions": "higher"}
+"""Settings of traffic by which more versions answer; shadows answer nobody, and the rest is how requests are taken."""
+
+
 def list_unguarded(name: str, before: EndpointSettings, after: EndpointSettings) -> Iterator[str]:
     """Yield, in words, what an endpoint lets pass that it did not."""
     if before.model != after.model:
@@ -54,6 +60,7 @@ def list_unguarded(name: str, before: EndpointSettings, after: EndpointSettings)
         yield f"on_breach of {name} is no longer {', '.join(gone)}"
     for words in _looser(WATCHED, before.monitor, after.monitor):
         yield f"{name} is watched less: {words}"
+    yield from list_opened(name, before, after)
     for words in _looser(GROWN, before.rollout, after.rollout):
         yield f"the rollout of {name} asks for less: {words}"
     is_other = before.rollout.min_labels != after.rollout.min_labels
@@ -61,6 +68,31 @@ def list_unguarded(name: str, before: EndpointSettings, after: EndpointSettings)
         yield f"the rollout of {name} asks for less: labels {before.required_labels} → {after.required_labels}"
     if len(after.rollout.steps) < len(before.rollout.steps):
         yield f"the rollout of {name} has fewer steps: {_steps(before)} → {_steps(after)}"
+
+
+def list_opened(name: str, before: EndpointSettings, after: EndpointSettings) -> Iterator[str]:
+    """Yield, in words, who else answers, what is kept of requests and was not, and what a finding begins otherwise."""
+    for words in _looser(OPENED, before.traffic, after.traffic):
+        yield f"{name} answers with more versions: {words}"
+    rules = [one for one in after.traffic.rules if one not in before.traffic.rules]
+    for rule in rules:
+        yield f"a rule of {name} sends requests to version {rule.version} that went elsewhere"
+    if not rules and [one for one in before.traffic.rules if one in after.traffic.rules] != list(
+        after.traffic.rules
+    ):
+        yield f"the rules of {name} are asked in another order"
+    kept = [one for one in before.monitor.redacted if one not in after.monitor.redacted]
+    if kept and (after.monitor.payloads is not None or after.monitor.feature_ratio > 0):
+        yield f"{name} keeps values that were redacted: {', '.join(kept)}"
+    if after.retrain is None:
+        return
+    if before.retrain is None:
+        yield f"a finding on {name} begins a command: `{after.retrain.command}`"
+        return
+    for key in ("command", "rev"):
+        old, new = getattr(before.retrain, key), getattr(after.retrain, key)
+        if old != new:
+            yield f"a finding on {name} begins with another {key}: `{old}` → `{new}`"
 
 
 def _unguarded(name: str, before: EndpointSettings, after: EndpointSettings) -> Iterator[str]:

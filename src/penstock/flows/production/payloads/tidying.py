@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-
-import polars as pl
 
 from penstock.base.errors import Corrupt
 from penstock.flows.production.payloads.sampling import PREFIX, Hour
-from penstock.flows.production.payloads.segments import concat, decode, encode, once
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.storage.backend import Backend
 
@@ -54,22 +51,27 @@ def _merge_day(backend: Backend, endpoint: str, day: str, now_s: int) -> int:
         hour = entry.key.rpartition("/")[2][:2]
         if f"{day} {hour}" <= f"{settled:%Y-%m-%d %H}":
             hours.setdefault(hour, []).append((entry.key, entry.size_bytes))
-    gone = 0
-    for hour, found in hours.items():
-        if len(found) < 2 or sum(size for _, size in found) > MERGED_BYTES:
-            continue
-        frames: dict[str, pl.DataFrame] = {}
-        for key in sorted(key for key, _ in found):
-            try:
-                frames[key] = decode(backend.get(key))
-            except Corrupt as error:
-                logger.warning("%s stays as it is: %s", key, error.message)
-        target = Hour(endpoint, day, hour).key("merged")
-        if len(frames) < 2 or (target in dict(found) and target not in frames):
-            continue
-        backend.put(target, encode(once(concat(frames.values()))))
-        for key in frames:
-            if key != target:
-                backend.delete(key)
-                gone += 1
-    return gone
+    return sum(
+        _merge_hour(backend, Hour(endpoint, day, hour), [key for key, _ in found])
+        for hour, found in hours.items()
+        if len(found) > 1 and sum(size for _, size in found) <= MERGED_BYTES
+    )
+
+
+def _merge_hour(backend: Backend, hour: Hour, keys: Sequence[str]) -> int:
+    from penstock.flows.production.payloads.segments import concat, decode, encode, once
+
+    frames = {}
+    for key in sorted(keys):
+        try:
+            frames[key] = decode(backend.get(key))
+        except Corrupt as error:
+            logger.warning("%s stays as it is: %s", key, error.message)
+    target = hour.key("merged")
+    if len(frames) < 2 or (target in keys and target not in frames):
+        return 0
+    backend.put(target, encode(once(concat(frames.values()))))
+    merged = [key for key in frames if key != target]
+    for key in merged:
+        backend.delete(key)
+    return len(merged)

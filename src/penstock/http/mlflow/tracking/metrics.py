@@ -1,8 +1,7 @@
-"""Histories of metrics on MLflow's wire, and the search for runs."""
+"""Histories of metrics on MLflow's wire."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -11,16 +10,12 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid
 from penstock.http.caller import Caller
 from penstock.http.mlflow.dispatch import Endpoint, Need
-from penstock.http.mlflow.paging import after_of, decode_token, encode_token, page_behind
+from penstock.http.mlflow.paging import decode_token, encode_token
 from penstock.http.mlflow.tracking.runs import RUN_READ
-from penstock.http.mlflow.tracking.view import show_runs
 from penstock.http.mlflow.wire import Int64, OfRun, Request, given, number_out
 from penstock.records.limits import invalid_value
 from penstock.tracking import runs
-from penstock.tracking.datasets import list_dataset_names
-from penstock.tracking.experiments import parse_experiment_id
 from penstock.tracking.metrics import Stored, list_at_steps, list_history, list_steps
-from penstock.tracking.search import MAX_RESULTS, RunSearch, View, check_max_results, run_cursor, search_runs
 
 MAX_POINTS = 25_000
 MAX_RUNS = 100
@@ -53,24 +48,6 @@ class Interval(Request, kw_only=True):
     end_step: Int64 | None = None
     max_results: Int64 = MAX_INTERVAL_POINTS
     required: ClassVar[tuple[str, ...]] = ("run_ids", "metric_key")
-
-
-class Search(Request, kw_only=True):
-    """POST runs/search."""
-
-    experiment_ids: list[str] = msgspec.field(default_factory=list)
-    filter: str = ""
-    run_view_type: str | int = "ACTIVE_ONLY"
-    max_results: Int64 = 1000
-    order_by: list[str] = msgspec.field(default_factory=list)
-    page_token: str = ""
-
-
-class Datasets(Request, kw_only=True):
-    """POST experiments/search-datasets."""
-
-    experiment_ids: list[str] = msgspec.field(default_factory=list)
-    required: ClassVar[tuple[str, ...]] = ("experiment_ids",)
 
 
 class Point(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -169,44 +146,6 @@ def thin_out(steps: list[int], count: int) -> set[int]:
     return {steps[place] for place in places}
 
 
-def search(connection: sa.Connection, request: Search, caller: Caller) -> dict[str, Any]:
-    """Return runs that match."""
-    if request.max_results > MAX_RESULTS:
-        raise invalid_value("max_results", request.max_results, f"must be at most {MAX_RESULTS}")
-    limit = check_max_results(request.max_results, MAX_RESULTS)
-    numbers = [parse_experiment_id(text) for text in request.experiment_ids]
-    numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
-    wanted = RunSearch(
-        sorted(set(numbers)),
-        request.filter,
-        request.order_by,
-        View.parse(str(request.run_view_type)),
-        limit + 1,
-    )
-    order = [*request.order_by, wanted.metric is not None]
-    wanted = replace(wanted, after=after_of(request.page_token, order))
-    found = search_runs(connection, wanted)
-    answer = page_behind("runs", found, limit, order, lambda run_id: run_cursor(connection, wanted, run_id))
-    return {**answer, "runs": show_runs(connection, answer["runs"])} if found else {}
-
-
-def dataset_names(connection: sa.Connection, request: Datasets, caller: Caller) -> dict[str, Any]:
-    """Return which data sets the runs of experiments used."""
-    numbers = [parse_experiment_id(text) for text in request.experiment_ids]
-    numbers = [number for number in numbers if caller.may(connection, "experiment", str(number))]
-    return given(
-        dataset_summaries=[
-            given(
-                experiment_id=str(row["experiment_id"]),
-                name=row["name"],
-                digest=row["digest"],
-                context=row["context"],
-            )
-            for row in list_dataset_names(connection, numbers)
-        ]
-    )
-
-
 def _between(request: Interval) -> tuple[int, int] | None:
     if (request.start_step is None) != (request.end_step is None):
         raise Invalid(
@@ -234,12 +173,8 @@ def _of_runs(connection: sa.Connection, request: Any) -> list[str]:
     return [str(row.experiment_id) for row in runs.list_rows(connection, ids)]
 
 
-_MANY, _LIST = Need("experiment", "reader", _of_runs), Need("experiment", "reader")
-ENDPOINTS = (
-    Endpoint("GET", "metrics/get-history", History, RUN_READ, "reads", history),
-    Endpoint("POST", "runs/search", Search, _LIST, "reads", search),
-    Endpoint("POST", "experiments/search-datasets", Datasets, _LIST, "reads", dataset_names),
-)
+_MANY = Need("experiment", "reader", _of_runs)
+ENDPOINTS = (Endpoint("GET", "metrics/get-history", History, RUN_READ, "reads", history),)
 AJAX_ENDPOINTS = (
     Endpoint("GET", "metrics/get-history-bulk", Bulk, _MANY, "reads", bulk),
     Endpoint("GET", "metrics/get-history-bulk-interval", Interval, _MANY, "reads", interval),

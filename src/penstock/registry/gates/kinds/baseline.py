@@ -85,5 +85,13 @@ GATE = Gate(
     check=check_baseline,
     title=lambda gate: gate.metric,
     tables=lambda gate: (gate.train,) if gate.train else (),
-    weighed=weigh(metric="any", min_gain="lower", train="any", alpha="higher", min_rows="lower"),
+    weighed=weigh(
+        metric="any",
+        min_gain="lower",
+        train="any",
+        alpha="higher",
+        min_rows="lower",
+        resamples="lower",
+        seed="any",
+    ),
 )

@@ -89,5 +89,7 @@ GATE = Gate(
     settings=CalibrationGate,
     check=check_calibration,
     title=lambda gate: "calibration",
-    weighed=weigh(max_error="higher", max_brier="higher", bins="lower", min_rows="lower"),
+    weighed=weigh(
+        max_error="higher", max_brier="higher", bins="lower", min_rows="lower", resamples="lower", seed="any"
+    ),
 )

@@ -279,6 +279,9 @@ def _weighed(gate: ChampionGate) -> dict[str, Weighed]:
         "min_rows": Weighed(gate.min_rows, "lower"),
         "min_of_class": Weighed(gate.min_of_class, "lower"),
         "min_groups": Weighed(gate.min_groups, "lower"),
+        "test": Weighed("paired_bootstrap" if gate.is_bootstrap else "by_metric", "any"),
+        "resamples": Weighed(gate.resamples, "lower"),
+        "seed": Weighed(gate.seed, "any"),
     }
 
 

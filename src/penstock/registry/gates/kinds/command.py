@@ -72,5 +72,5 @@ GATE = Gate(
     check=check_command,
     title=lambda gate: gate.run[:80],
     files=lambda gate: gate.files,
-    weighed=weigh(run="any"),
+    weighed=weigh(run="any", files="gone", timeout_s="higher"),
 )

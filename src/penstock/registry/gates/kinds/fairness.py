@@ -179,5 +179,7 @@ GATE = Gate(
         min_ratio="lower",
         threshold="any",
         min_rows="higher",
+        resamples="lower",
+        seed="any",
     ),
 )

@@ -125,5 +125,5 @@ GATE = Gate(
     title=lambda gate: ", ".join(gate.tests)[:80],
     files=lambda gate: (*gate.tests, *gate.files),
     beside=_beside,
-    weighed=weigh(tests="fewer", min_tests="lower"),
+    weighed=weigh(tests="fewer", min_tests="lower", files="gone", timeout_s="higher"),
 )

@@ -135,5 +135,5 @@ GATE = Gate(
     written=_written,
     files=lambda gate: (gate.file, *gate.files),
     short=lambda text: PythonGate(check=text),
-    weighed=weigh(check="any", settings="any"),
+    weighed=weigh(check="any", settings="any", files="gone", timeout_s="higher", memory_mb="higher"),
 )

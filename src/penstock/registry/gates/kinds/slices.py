@@ -164,5 +164,7 @@ GATE = Gate(
         max_champion_drop="higher",
         min_rows="any",
         alpha="lower",
+        resamples="lower",
+        seed="any",
     ),
 )

@@ -5,10 +5,3 @@ regression of 64 features takes 110 µs where its product takes 2, boosted trees
 the trees take 0.2. What is compiled here is checked against the estimator on the model's example rows and
 on rows with what is missing or unknown; one difference, and the library is asked as before.
 """
-
-from __future__ import annotations
-
-from penstock.serving.loaders.compiled.compiling import CompiledEstimator, compile_estimator, perturbed
-from penstock.serving.loaders.compiled.table import NotCompiled, Table
-
-__all__ = ["CompiledEstimator", "NotCompiled", "Table", "compile_estimator", "perturbed"]

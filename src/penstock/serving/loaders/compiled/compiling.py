@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
+from penstock.serving.loaders.compiled.estimator import CompiledEstimator, of_linear
+from penstock.serving.loaders.compiled.linear import Linear, Logistic
 from penstock.serving.loaders.compiled.steps import Step, compile_step
 from penstock.serving.loaders.compiled.table import Array, Matrix, NotCompiled, Table
 from penstock.serving.loaders.compiled.trees import boosted_values, forest_values, tree_values
@@ -22,42 +22,6 @@ from penstock.serving.loaders.compiled.trees import boosted_values, forest_value
 logger = logging.getLogger(__name__)
 CHUNK_ROWS = 4096
 """Boosted trees are walked for so many rows at a time: their working copy is rows times trees."""
-
-
-@dataclass(frozen=True)
-class CompiledEstimator:
-    """`predict` and `predict_proba` of a table.
-
-    Both raise `NotCompiled` on rows that are the library's to answer or to refuse.
-    """
-
-    classes: Array | None
-    _steps: tuple[Step, ...]
-    _probabilities: Callable[[Matrix], Array] | None
-    _values: Callable[[Matrix], Array]
-
-    def predict_proba(self, table: Table) -> Array:
-        """Return `(n, classes)` probabilities.
-
-        Raises:
-            NotCompiled: the estimator has none, or the rows are the library's.
-        """
-        if self._probabilities is None:
-            raise NotCompiled("no probabilities")
-        return self._probabilities(self._matrix(table))
-
-    def predict(self, table: Table) -> Array:
-        """Return `(n,)` classes or numbers.
-
-        Raises:
-            NotCompiled: the rows are the library's.
-        """
-        return self._values(self._matrix(table))
-
-    def _matrix(self, table: Table) -> Matrix:
-        for step in self._steps:
-            table = step(table)
-        return table.numbers()
 
 
 def compile_estimator(
@@ -103,37 +67,13 @@ def _compile(estimator: Any, names: Sequence[str] | None) -> CompiledEstimator:
 def _linear(estimator: Any, steps: tuple[Step, ...], names: Sequence[str] | None) -> CompiledEstimator:
     weights = np.ascontiguousarray(np.atleast_2d(estimator.coef_).T, dtype=np.float64)
     intercept = np.asarray(estimator.intercept_, dtype=np.float64)
-    single = np.ndim(estimator.coef_) == 1
-
-    def values(matrix: Matrix) -> Array:
-        found: Array = _finite(matrix) @ weights + intercept
-        return found[:, 0] if single else found
-
-    return CompiledEstimator(None, steps, None, values)
+    return of_linear(Linear(weights, intercept, is_single=np.ndim(estimator.coef_) == 1), steps)
 
 
 def _logistic(estimator: Any, steps: tuple[Step, ...], names: Sequence[str] | None) -> CompiledEstimator:
     weights = np.ascontiguousarray(estimator.coef_.T, dtype=np.float64)
     intercept = np.asarray(estimator.intercept_, dtype=np.float64)
-    is_binary = weights.shape[1] == 1
-
-    def probabilities(matrix: Matrix) -> Array:
-        scores = _finite(matrix) @ weights + intercept
-        if not is_binary:
-            found: Array = softmax(scores, axis=1)
-            return found
-        found = np.empty((len(scores), 2))
-        found[:, 1] = expit(scores[:, 0])
-        found[:, 0] = 1.0 - found[:, 1]
-        return found
-
-    def values(matrix: Matrix) -> Array:
-        scores = _finite(matrix) @ weights + intercept
-        chosen = (scores[:, 0] > 0).astype(np.intp) if is_binary else scores.argmax(axis=1)
-        taken: Array = estimator.classes_[chosen]
-        return taken
-
-    return CompiledEstimator(estimator.classes_, steps, probabilities, values)
+    return of_linear(Logistic(weights, intercept, estimator.classes_), steps)
 
 
 def _boosted(estimator: Any, steps: tuple[Step, ...], names: Sequence[str] | None) -> CompiledEstimator:
@@ -180,12 +120,6 @@ def _counted(make: Callable[[Any], Callable[[Matrix], Array]]) -> Maker:
         return CompiledEstimator(classes, steps, shares, values)
 
     return maker
-
-
-def _finite(matrix: Matrix) -> Matrix:
-    if not np.isfinite(matrix).all():
-        raise NotCompiled("numbers that are missing or infinite")
-    return matrix
 
 
 Maker = Callable[[Any, tuple[Step, ...], Sequence[str] | None], CompiledEstimator]

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from penstock.serving.loaders.compiled.estimator import Step
+from penstock.serving.loaders.compiled.linear import Scaled, Stretched
 from penstock.serving.loaders.compiled.table import Array, NotCompiled, Table
 
-Step = Callable[[Table], Table]
 Names = Sequence[str] | None
 
 __all__ = ["Names", "NotCompiled", "Step", "compile_step"]
@@ -160,25 +161,12 @@ def _encoded(column: Array, known: dict[Any, float], unknown: float | None) -> A
 
 
 def _standard_scaler(scaler: Any, names: Names) -> Step:
-    mean = scaler.mean_ if scaler.with_mean else None
-    scale = scaler.scale_ if scaler.with_std else None
-
-    def run(table: Table) -> Table:
-        numbers = table.numbers()
-        if mean is not None:
-            numbers = numbers - mean
-        return Table.of_matrix(numbers if scale is None else numbers / scale)
-
-    return run
+    return Scaled(scaler.mean_ if scaler.with_mean else None, scaler.scale_ if scaler.with_std else None)
 
 
 def _min_max_scaler(scaler: Any, names: Names) -> Step:
-    if scaler.clip:
-        low, high = scaler.feature_range
-        return lambda table: Table.of_matrix(
-            np.clip(table.numbers() * scaler.scale_ + scaler.min_, low, high)
-        )
-    return lambda table: Table.of_matrix(table.numbers() * scaler.scale_ + scaler.min_)
+    low, high = map(float, scaler.feature_range)
+    return Stretched(scaler.scale_, scaler.min_, (low, high) if scaler.clip else None)
 
 
 def _simple_imputer(imputer: Any, names: Names) -> Step:

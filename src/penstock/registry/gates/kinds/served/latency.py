@@ -99,5 +99,12 @@ GATE = Gate(
     settings=LatencyGate,
     check=check_latency,
     title=lambda gate: "latency",
-    weighed=weigh(p50_ms="higher", p95_ms="higher", p99_ms="higher", max_ratio="higher"),
+    weighed=weigh(
+        p50_ms="higher",
+        p95_ms="higher",
+        p99_ms="higher",
+        max_ratio="higher",
+        requests="lower",
+        warmup="higher",
+    ),
 )

@@ -69,5 +69,6 @@ GATE = Gate(
         reference="any",
         columns="fewer",
         ignore="more",
+        requests="lower",
     ),
 )

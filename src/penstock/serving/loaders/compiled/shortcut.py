@@ -14,57 +14,14 @@ import numpy as np
 
 from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Signature
-from penstock.serving.loaders.compiled import (
-    CompiledEstimator,
-    NotCompiled,
-    Table,
-    compile_estimator,
-    perturbed,
-)
+from penstock.serving.loaders.compiled.compiling import compile_estimator, perturbed
+from penstock.serving.loaders.compiled.proved import Facts, ShortcutPredictor, table_of
 from penstock.serving.loaders.fed import FedPredictor, example_columns, row_count_of
-from penstock.serving.loaders.flavour import probabilities_of, wants_probabilities
-from penstock.serving.loaders.model import Array, Columns, Matrix, ModelFiles, Predictor, numpy_dtype
+from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
 
 PROVED_ROWS = 64
 PROVED_COLUMNS = 64
 """Columns that are tried missing or unknown, one after the other."""
-
-
-class ShortcutPredictor:
-    """A library's predictor behind functions that were proved equal to it."""
-
-    def __init__(self, library: FedPredictor, compiled: CompiledEstimator, names: tuple[str, ...]) -> None:
-        self.signature = library.signature
-        self.classes = library.classes
-        self.is_bounded = library.is_bounded
-        self.model = library.model
-        self._library = library
-        self._compiled = compiled
-        self._names = names
-        self._is_tensor = self.signature.inputs[0].is_tensor
-        self._results = tuple(
-            (column.name, own, numpy_dtype(column.datatype)) for column, own in library.outputs
-        )
-        self._has_probabilities = wants_probabilities(frozenset(own for _, own, _ in self._results))
-
-    def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
-        """Return every output of the signature."""
-        try:
-            table = _table(columns, self._names, row_count, is_tensor=self._is_tensor)
-            answers = self._answers(table)
-        except NotCompiled:
-            return self._library.predict(columns, row_count)
-        return {name: answers[own].astype(dtype, copy=False) for name, own, dtype in self._results}
-
-    def _answers(self, table: Table) -> dict[str, Array]:
-        """Return predictions and probabilities by output."""
-        classes = self._compiled.classes
-        if not self._has_probabilities or classes is None:
-            return {"prediction": self._compiled.predict(table)}
-        probabilities = self._compiled.predict_proba(table)
-        found = probabilities_of(probabilities, self.classes)
-        found["prediction"] = classes[probabilities.argmax(axis=1)]
-        return found
 
 
 def with_shortcut(library: FedPredictor, files: ModelFiles) -> Predictor:
@@ -82,11 +39,15 @@ def with_shortcut(library: FedPredictor, files: ModelFiles) -> Predictor:
     if not set(names) <= set(columns):
         return library
     examples = [
-        (_table(rows, names, count, is_tensor=signature.inputs[0].is_tensor), library.feed(rows, count))
+        (table_of(rows, names, count, is_tensor=signature.inputs[0].is_tensor), library.feed(rows, count))
         for rows, count in _proofs(signature, columns, names)
     ]
     compiled = compile_estimator(estimator, None if features is None else names, examples)
-    return library if compiled is None else ShortcutPredictor(library, compiled, names)
+    return (
+        library
+        if compiled is None
+        else ShortcutPredictor(Facts.of(library, names), compiled, lambda: library)
+    )
 
 
 def _order(signature: Signature, features: Any) -> tuple[str, ...] | None:
@@ -101,22 +62,6 @@ def _order(signature: Signature, features: Any) -> tuple[str, ...] | None:
     if features is None:
         return names if all(column.datatype != "BYTES" for column in inputs) else None
     return tuple(features) if set(features) == set(names) else None
-
-
-def _table(columns: Columns, names: tuple[str, ...], row_count: int, *, is_tensor: bool) -> Table:
-    """Return a request's columns as the functions take them.
-
-    Raises:
-        NotCompiled: a column is absent.
-    """
-    if is_tensor:
-        return Table.of_matrix(columns[names[0]])
-    if type(columns) is Matrix and columns.names == names:
-        return Table.of_matrix(columns.values_by_row)
-    try:
-        return Table.of_columns([columns[name] for name in names], row_count)
-    except KeyError:
-        raise NotCompiled("a column that is absent") from None
 
 
 def _proofs(
