@@ -35,11 +35,13 @@ from penstock.serving.workers import WorkerRevision, register_worker, report_rev
 from servers.browser import PageServer, Watched, chromium
 from servers.postgres import PostgresServer
 
-DRIFT = POLICY.replace("0.02}", "0.02}\n  - drift: {features: any, psi_max: 0.25}")
+LASTING = POLICY.replace("windows: 10}", "windows: 3600}")
+"""Traffic of an hour is judged: however slow these tests are, it does not become old."""
+DRIFT = LASTING.replace("0.02}", "0.02}\n  - drift: {features: any, psi_max: 0.25}")
 SHOTS = os.environ.get("PENSTOCK_SCREENSHOTS")
 OTHERS = {"/search", "/why", "/ci/{commit}", "/static/vega-{build}.js"}
 """What shows nothing of the store as it is opened, or what only a run of CI makes."""
-LABELS = POLICY.replace("0.02}", "0.02}\n  - quality: {metric: roc_auc, max_drop: 0.1}")
+LABELS = LASTING.replace("0.02}", "0.02}\n  - quality: {metric: roc_auc, max_drop: 0.1}")
 
 
 class Looking:
@@ -67,9 +69,10 @@ def told(client: TestClient, address: str) -> tuple[int, str]:
 
 
 def serve(world: World, *endpoints: str) -> None:
-    """Let a serve process have loaded what endpoints serve."""
+    """Let a serve process have loaded what endpoints serve, which is heard of for the next hour."""
+    heard_ms = now_ms() + 3_600_000
     with world.project.database.write() as connection:
-        number = register_worker(connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=now_ms())
+        number = register_worker(connection, host="a", pid=1, url="http://127.0.0.1:8080", time_ms=heard_ms)
     for endpoint in endpoints:
         said = WorkerRevision(
             endpoint=endpoint,
@@ -92,9 +95,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world.policy(DRIFT, "held")
     world.deploy(1, endpoint="held")
     world.deploy(1, 2, endpoint="held")
-    world.policy(endpoint="shared")
+    world.policy(LASTING, "shared")
     world.deploy(1, 2, percent=50.0, endpoint="shared", steps=())
-    world.policy(endpoint="again")
+    world.policy(LASTING, "again")
     world.deploy(1, endpoint="again")
     world.deploy(3, endpoint="again")
     apply_deployment(world.project, plan_rollback(world.project, "again", reason="its AUC is 0.52"))
