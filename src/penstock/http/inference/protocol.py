@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from penstock.http.inference.direct import Direct, Headers
+from penstock.http.protocol import WireProtocol
 
 HELD_BYTES = 16384
 """Bodies beyond this that did not come at once are the application's, which counts what all of them take."""
 
 
-class InferProtocol(HttpToolsProtocol):
+class InferProtocol(WireProtocol):
     """See the module."""
 
     def __init__(self, direct: Direct, *given: Any, **named: Any) -> None:
@@ -61,7 +62,9 @@ class InferProtocol(HttpToolsProtocol):
         """Begin a request; one that is held before it goes on as usual, so that answers stay in order."""
         if self._endpoint is not None:
             self._pass_on()
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Hold the request, or begin to answer it."""
@@ -70,9 +73,17 @@ class InferProtocol(HttpToolsProtocol):
             if len(found) == len(self.headers):
                 self._endpoint = self._direct.endpoint_of(self.url, found, self.server)
         if self._endpoint is None:
-            super().on_headers_complete()
+            self._begin_cycle()
         else:
             self._body, self._is_whole = b"", False
+
+    def _begin_cycle(self) -> None:
+        """Let uvicorn's protocol begin the request whose headers were read."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
 
     def _may_hold(self) -> bool:
         """Whether nothing is under way, and the next request may follow on the same connection."""
@@ -86,6 +97,7 @@ class InferProtocol(HttpToolsProtocol):
             and not self.pipeline
             and not self.flow.write_paused
             and not self.config.access_log
+            and self.limit_concurrency is None
         )
 
     def on_body(self, body: bytes) -> None:
@@ -105,7 +117,7 @@ class InferProtocol(HttpToolsProtocol):
     def _pass_on(self) -> None:
         """Let the request that is held be answered by the application."""
         self._endpoint = None
-        super().on_headers_complete()
+        self._begin_cycle()
         if self._body:
             super().on_body(self._body)
         if self._is_whole:
@@ -132,6 +144,11 @@ class InferProtocol(HttpToolsProtocol):
             early, self._early = b"".join(self._early), []
             self.flow.resume_reading()
             self.data_received(early)
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether what comes next is a request's body, also of one that is held."""
+        return self._endpoint is not None or super().is_in_body
 
     @property
     def is_held(self) -> bool:
