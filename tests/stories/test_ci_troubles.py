@@ -42,7 +42,6 @@ def test_pushes_at_once_are_validated_one_after_the_other_and_a_branch_that_goes
     released: Sample, tmp_path: Path
 ) -> None:
     """Two programs push at the same moment, through the hook itself."""
-    one_cheap_gate(released.root)
     office = Office.open(released, tmp_path)
     other = Sample(tmp_path / "bob")
     subprocess.run(["git", "clone", "--quiet", str(office.bare), str(other.root)], check=True)
@@ -153,6 +152,8 @@ def test_a_project_in_a_folder_of_its_repository_is_held_for_its_own_files_alone
     for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
         git.run("config", key, value)
     Sample(whole).commit("Begin")
+    with closing(open_workspace(whole / "ml", {"USER": "ada"})) as project:
+        accept_commit(project, "HEAD", "meant so")
     bare = tmp_path / "whole.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", str(whole), str(bare)], check=True)
 

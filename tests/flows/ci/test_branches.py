@@ -60,3 +60,7 @@ def test_a_commit_is_on_the_default_branch_or_it_is_said_why_not(tmp_path: Path)
         assert why_not_on_default(git, commit, pushed) == why, (commit, pushed)
     git.run("config", "--unset", "remote.origin.url")
     assert why_not_on_default(git, trial, Pushed()) is None, "with no origin, this repository's HEAD is it"
+    git.run("worktree", "add", "--quiet", "--detach", str(tmp_path / "tree"), trial)
+    assert why_not_on_default(Git(tmp_path / "tree"), trial, Pushed()) is None, (
+        "also asked from the tree of a run"
+    )

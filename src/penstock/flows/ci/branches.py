@@ -100,7 +100,10 @@ def _has(git: Git, commit: str) -> bool:
 def _ask(git: Git, source: str | None) -> tuple[str, str] | None:
     """Return the default branch's name and its newest commit, which is fetched where it is not here."""
     if source is None and not git.run("config", "--get", "remote.origin.url", check=False):
-        return _named(git.run("symbolic-ref", "--quiet", "HEAD", check=False), git.head() or "")
+        # a run's own tree has no branch checked out: the repository that it is a tree of is asked
+        own = f"--git-dir={git.root / git.run('rev-parse', '--git-common-dir', check=False)}"
+        tip = git.run(own, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
+        return _named(git.run(own, "symbolic-ref", "--quiet", "HEAD", check=False), tip)
     place = source or "origin"
     answer = git.run_bytes(
         "ls-remote", "--symref", "--", place, "HEAD", check=False, variables={"GIT_TERMINAL_PROMPT": "0"}
