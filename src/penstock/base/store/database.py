@@ -26,6 +26,8 @@ BUSY_TIMEOUT_S = 30
 READ_TIMEOUT_S = 30
 """PostgreSQL ends a reading statement that takes longer, so that no question occupies it for ever."""
 QUERY_CANCELED = "57014"
+UNDEFINED = frozenset({"42703", "42P01"})
+_UNDEFINED_WORDS = ("no such table", "no such column", "has no column named")
 ROWS_AT_ONCE = 100
 """Rows that one statement inserts into SQLite: a third less of the processor than one row a statement."""
 metadata = sa.MetaData(
@@ -54,7 +56,7 @@ class Database:
         """Yield a connection that sees one consistent state; nothing is written.
 
         Raises:
-            Unavailable: the store cannot be reached.
+            Unavailable: the store cannot be reached, or lacks a table or column (`store.schema_changed`).
             Invalid: PostgreSQL took longer than `READ_TIMEOUT_S` for a statement (`store.too_slow`).
         """
         with self._connect(writes=False) as connection:
@@ -81,6 +83,13 @@ class Database:
         except sa.exc.DatabaseError as error:
             if isinstance(error, sa.exc.DataError):
                 raise unstorable(error) from error
+            if _lacks_something(error):
+                raise Unavailable(
+                    f"the store {self.url} is not as this program knows it: {error.orig}",
+                    code="store.schema_changed",
+                    hint="a newer penstock may have upgraded it meanwhile: upgrade this one and start it anew; "
+                    "penstock db upgrade brings an older store up to date",
+                ) from error
             if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
                 raise Invalid(
                     "the store was asked for more than it finds in the time a question may take",
@@ -136,6 +145,15 @@ def connect(url: str, *, must_exist: bool = False) -> Database:
     engine = _sqlite_engine(parsed) if kind == "sqlite" else _postgresql_engine(parsed)
     sa.event.listen(engine, "before_cursor_execute", _check_parameters)
     return Database(engine)
+
+
+def _lacks_something(error: sa.exc.DatabaseError) -> bool:
+    """Whether a table or column is not there."""
+    if isinstance(error, sa.exc.ProgrammingError):
+        return getattr(error.orig, "sqlstate", None) in UNDEFINED
+    return isinstance(error, sa.exc.OperationalError) and any(
+        one in str(error.orig) for one in _UNDEFINED_WORDS
+    )
 
 
 def unstorable(error: sa.exc.DataError) -> Invalid:
