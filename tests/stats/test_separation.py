@@ -53,6 +53,21 @@ def test_what_was_planted_is_found_with_the_columns_that_it_is_in(
     assert set(told) == columns
 
 
+def test_how_well_they_are_told_apart_does_not_depend_on_whether_it_is_asked_by_what() -> None:
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(900, 6))
+    rows[600:, 2] += 0.5
+    columns = [scores_of(rows[:, place]) for place in range(6)]
+    asked, plain = (
+        separate(columns, list(range(6)), np.arange(900) >= 600, np.arange(900), tells_parts=tells)
+        for tells in (True, False)
+    )
+    assert asked is not None and plain is not None
+    assert asked.parts and not plain.parts
+    assert (asked.area, asked.error) == (plain.area, plain.error)
+    assert asked.scores.tolist() == plain.scores.tolist()
+
+
 def test_samples_without_a_difference_are_near_a_half_within_their_errors() -> None:
     rng = np.random.default_rng(2)
     off = []

@@ -104,7 +104,13 @@ def _normal_curve() -> tuple[Floats, Floats]:
 
 
 def separate(
-    columns: list[Floats], owners: list[int], is_second: npt.NDArray[np.bool_], groups: Ints, seed: int = 0
+    columns: list[Floats],
+    owners: list[int],
+    is_second: npt.NDArray[np.bool_],
+    groups: Ints,
+    seed: int = 0,
+    *,
+    tells_parts: bool = True,
 ) -> Separation | None:
     """Tell two samples apart by their columns; None where one has rows of fewer than two groups a fold.
 
@@ -114,6 +120,7 @@ def separate(
         is_second: `(n,)` which rows are of the second sample.
         groups: `(n,)` rows of one group stay together and count together.
         seed: of the order in which groups go to folds, and of the permutations.
+        tells_parts: whether it is asked which features tell them apart, which is half of the cost.
 
     Cost: 3,000 rows of 20 columns take 150 ms.
     """
@@ -135,7 +142,7 @@ def separate(
         scores[test] = (midranks(design @ weights) - 0.5) / test.sum()
         influence[test] = parts
         if asked is None:
-            asked = _heaviest(rows, terms, weights)
+            asked = _heaviest(rows, terms, weights) if tells_parts else []
         mixed = generator.permutation(int(test.sum()))
         for owner in asked:
             values = rows.values[test]

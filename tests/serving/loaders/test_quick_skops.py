@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy
+import scipy.special
 import sklearn.utils
 
-from penstock.serving.loaders.quick_skops import import_skops, public_estimators
+from penstock.serving.loaders.quick_skops import Homes, import_skops, public_estimators
 
 SCRIPT = """
 import sys
@@ -29,6 +31,21 @@ def test_the_public_estimators_are_those_that_scikit_learn_tells() -> None:
     trusted = import_skops()._trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES
     told = [f"{kind.__module__}.{kind.__qualname__}" for _, kind in sklearn.utils.all_estimators()]
     assert trusted == [name for name in told if name.startswith("sklearn.")]
+
+
+def test_functions_of_numpy_and_scipy_are_told_the_modules_that_skops_tells() -> None:
+    utils = import_skops()._utils
+    assert not isinstance(utils.whichmodule, Homes), "it is put back"
+    find, functions = Homes(utils.whichmodule), 0
+    for module in (numpy, scipy.special):
+        for name in dir(module):
+            value = getattr(module, name)
+            if isinstance(value, numpy.ufunc):
+                functions += 1
+                assert find(value, value.__name__) == utils.whichmodule(value, value.__name__), name
+    assert functions > 300
+    own = numpy.frompyfunc(abs, 1, 1)
+    assert find(own, own.__name__) == utils.whichmodule(own, own.__name__) == "__main__"
 
 
 def test_neither_tests_nor_pandas_nor_other_array_libraries_are_imported_until_they_are_needed() -> None:

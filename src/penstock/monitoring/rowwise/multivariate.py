@@ -59,7 +59,12 @@ class Separated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def separation(
-    reference: Rows, current: Rows, own: OwnSeparation | None = None, left_out: Collection[str] = ()
+    reference: Rows,
+    current: Rows,
+    own: OwnSeparation | None = None,
+    left_out: Collection[str] = (),
+    *,
+    tells_features: bool = True,
 ) -> Separated | None:
     """Tell live rows from those of the reference; None with too few requests, or without a column that both have.
 
@@ -68,13 +73,14 @@ def separation(
     Args:
         own: how well the reference is told from itself.
         left_out: columns that are not compared, since they are not kept.
+        tells_features: whether it is asked which features give it away.
     """
     columns, owners, names = matrix_of(reference, current, left_out)
     if not columns:
         return None
     is_current = np.arange(reference.row_count + current.row_count) >= reference.row_count
     groups = np.concatenate([reference.groups, current.groups]).astype(np.int64)
-    found = separate(columns, owners, is_current, groups)
+    found = separate(columns, owners, is_current, groups, tells_parts=tells_features)
     if found is None:
         return None
     noise = 0.5 + FAR * found.error
@@ -121,7 +127,8 @@ def own_separation(columns: Mapping[str, Array]) -> OwnSeparation | None:
         others[others >= start] += size
         block = np.arange(start, start + size)
         whole = Rows.of({name: values[others] for name, values in columns.items()})
-        found = separation(whole, Rows.of({name: values[block] for name, values in columns.items()}))
+        stretch = Rows.of({name: values[block] for name, values in columns.items()})
+        found = separation(whole, stretch, tells_features=False)
         if found is not None:
             areas.append(found.area)
     if len(areas) < BLOCKS_MIN:
