@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import penstock.base.store.events  # noqa: F401 - declares its table
-from penstock.access.admission import REMEMBERED_S, Admission
+from penstock.access.admission import AWAY_S, REMEMBERED_S, Admission
 from penstock.access.grants import Grant, set_grant
 from penstock.access.roles import Role
 from penstock.access.scopes import SCOPES, Scope
 from penstock.access.tokens import create_token, find_bearer, list_tokens, revoke_token
 from penstock.access.users import add_user
-from penstock.base.errors import Denied, Invalid
+from penstock.base.errors import Denied, Invalid, Unavailable
 from penstock.base.store.database import Database, connect, metadata
 
 ROLES: dict[str, Role] = {"nobody": "none", "rita": "reader", "wim": "writer", "ada": "admin"}
@@ -106,3 +106,35 @@ def test_what_is_revoked_counts_after_a_second_and_wrong_credentials_at_once(dat
         with pytest.raises(Denied) as told:
             admission.admit(wrong, "infer", "delay")
         assert told.value.code == code
+
+
+def test_who_was_allowed_something_still_is_while_the_store_is_away_and_nobody_else(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    admission = Admission(database, {}.get, clock_s=lambda: now[0])
+    known, revoked, strange = (token(database, user) for user in ("rita", "wim", "ada"))
+    for given in (known, revoked):
+        admission.admit(given, "infer", "delay")
+    with database.write() as connection:
+        revoke_token(connection, revoked.removeprefix("Bearer "), "test")
+    now[0] += REMEMBERED_S
+    with pytest.raises(Denied):
+        admission.admit(revoked, "infer", "delay")
+
+    def away(*_: object) -> None:
+        raise Unavailable("the store is away", code="store.unavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(admission._authenticator, "identify", away)
+        for _ in range(3):
+            now[0] += REMEMBERED_S
+            assert admission.admit(known, "infer", "delay") == "rita"
+            assert admission.recall(known, "infer", "delay") == "rita"
+            for given, scope in ((revoked, "infer"), (strange, "infer"), (known, "metrics")):
+                with pytest.raises(Unavailable):
+                    admission.admit(given, scope, "delay")  # type: ignore[arg-type]
+        now[0] += AWAY_S
+        with pytest.raises(Unavailable):
+            admission.admit(known, "infer", "delay")
+    assert admission.admit(known, "infer", "delay") == "rita"

@@ -263,3 +263,14 @@ def test_many_rows_are_inserted_in_few_statements_and_none_twice(either_store: D
         either_store.write() as connection,
     ):
         insert_rows(connection, statement, names, [*rows, (1, "new", "a\0b", 1, "stable", 0, b"", 7)])
+
+
+@pytest.mark.parametrize("words", ["SELECT nope FROM events", "SELECT 1 FROM nope", "INSERT INTO events (nope) VALUES (1)"])  # fmt: skip
+def test_a_store_that_was_upgraded_meanwhile_is_told_as_such(either_store: Database, words: str) -> None:
+    with (
+        pytest.raises(Unavailable, match="is not as this program knows it") as told,
+        either_store.write() as connection,
+    ):
+        connection.exec_driver_sql(words)
+    assert told.value.code == "store.schema_changed"
+    assert "upgrade this one" in (told.value.hint or "")

@@ -22,12 +22,13 @@ def requests_wanted() -> int:
 
 @pytest.fixture(scope="session")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """A serve process that answers over HTTP and gRPC."""
+    """A serve process that answers over HTTP and gRPC; its endpoint `spare` may be unloaded."""
     folder = tmp_path_factory.mktemp("fuzz")
     database = connect(f"sqlite:///{folder}/penstock.db")
     metadata.create_all(database.engine)
     made: Path = sharing.made("serving-models", train)
     deploy(database, "delay", 1)
+    deploy(database, "spare", 1)
     process = make_process(database, FolderSource(*(files_of(made, one, seed=one) for one in (1, 2))))
     process.start()
     yield process

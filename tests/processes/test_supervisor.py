@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -202,6 +203,42 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [one.returncode for one in ended] == [7, 0], ended
     told = ended[1].stderr.splitlines()
     assert [line.partition("signal 9; ")[2] for line in told] == ["another begins", "another begins in 0.5 s"]
+
+
+def test_a_worker_that_dies_at_every_start_takes_no_connections_from_those_that_live(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from penstock.http.listen import bind_shared
+from penstock.processes import supervisor
+supervisor.SETTLED_S = 0.1
+sockets = bind_shared("127.0.0.1", 0, 2)
+for one in sockets:
+    one.listen(64)
+print(sockets[0].getsockname()[1], flush=True)
+found = supervisor.supervise(sockets, sys.argv[1])
+if found.socket is sockets[1]:
+    os.kill(os.getpid(), signal.SIGKILL)
+while found.socket is not None:
+    connection = found.socket.accept()[0]
+    connection.send(b"ok")
+    connection.close()
+"""
+    variables = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=variables) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+
+        def is_answered() -> bool:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1) as connection:
+                    return connection.recv(2) == b"ok"
+            except OSError:
+                return False
+
+        wait_until(lambda: all(is_answered() for _ in range(30)))
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_what_is_loaded_before_forks_starts_no_threads_that_they_would_lack() -> None:

@@ -278,13 +278,15 @@ HTTP_IMPORTS = (
 )
 
 
-def start_penstock(arguments: Sequence[str], cwd: Path, log: int, **variables: str) -> Forked:
-    """Start a `penstock` that serves HTTP until it is ended; it writes to the descriptor `log`."""
+def start_penstock(
+    arguments: Sequence[str], cwd: Path, log: int, program: str | None = None, **variables: str
+) -> Forked:
+    """Start a `penstock`, or code in its place, that serves HTTP until it is ended; it writes to the descriptor `log`."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         env = {**os.environ, **variables}
         return penstock_server(*MODEL_IMPORTS, *HTTP_IMPORTS).start(
-            arguments, cwd=cwd, env=env, streams=(nothing, log, log)
+            arguments, cwd=cwd, env=env, streams=(nothing, log, log), program=program
         )
     finally:
         os.close(nothing)

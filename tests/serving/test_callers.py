@@ -30,6 +30,7 @@ from penstock.processes.fronts import make_fronts
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
 from penstock.rpc.messages import message_class
+from penstock.serving.predictions.stored import list_labels
 from serving.certificates import Authority
 from serving.models import FolderSource, deploy, request_body
 from serving.rpc import address
@@ -111,11 +112,32 @@ def test_every_route_asks_for_credentials_and_its_scope_and_probes_do_not(
         assert answer.status_code == 200
 
 
-def test_a_label_says_which_user_sent_it(asking: ServeProcess, tokens: dict[str, str]) -> None:
-    with httpx.Client(base_url=asking.url, headers={"authorization": f"Bearer {tokens['all']}"}) as client:
+def sent_by(process: ServeProcess, headers: dict[str, str]) -> str | None:
+    """Ask, send the label; return who the store says sent it."""
+    with httpx.Client(base_url=process.url, headers=headers, timeout=PATIENCE_S) as client:
         made = client.post("/v2/models/delay/infer", json=request_body()).headers["penstock-prediction-id"]
         body = [{"prediction_id": made, "label": 1}]
         assert client.post("/v2/models/delay/feedback", json=body).json()["accepted"] == 1
+    with process._database.read() as connection:
+        return list_labels(connection, [made])[0].sent_by
+
+
+def test_a_label_says_which_user_sent_it(asking: ServeProcess, tokens: dict[str, str]) -> None:
+    assert sent_by(asking, {"authorization": f"Bearer {tokens['all']}"}) == "ada"
+
+
+def test_forwarded_headers_are_believed_from_named_proxies_only(
+    database: Database, source: FolderSource
+) -> None:
+    forwarded = {"x-forwarded-for": "10.9.8.7"}
+    for proxies, sender in (
+        ((), "127.0.0.1"),
+        (("10.0.0.0/8",), "127.0.0.1"),
+        (("127.0.0.1",), "10.9.8.7"),
+        (("127.0.0.0/8",), "10.9.8.7"),
+    ):
+        for process in run(database, source, FrontOptions(proxies=proxies)):
+            assert sent_by(process, forwarded) == sender, proxies
 
 
 def call(channel: grpc.Channel, method: str, fields: dict[str, Any], token: str | None) -> grpc.StatusCode:

@@ -43,3 +43,8 @@ def test_a_key_stays_on_the_canary_when_its_percent_grows(key: str, one: float, 
 
 def test_without_a_canary_everything_is_stable() -> None:
     assert {choose_route(revision(None), counter) for counter in range(100)} == {"stable"}
+
+
+def test_a_key_has_the_same_route_in_every_process_of_every_time() -> None:
+    routes = "".join(choose_route(revision(50), 1, f"caller {number}")[0] for number in range(16))
+    assert routes == "ssssscscsscsscss", "who restarts a server must not send its callers elsewhere"

@@ -1,7 +1,8 @@
 """Who may do what with a serve process: a user's role brings scopes, a token may narrow them.
 
 What was allowed is remembered for a second, so that a flood of predictions is not one of look-ups; what is revoked
-counts after that second at the latest.
+counts after that second at the latest. While the store is away nobody can be looked up, and nobody revoked: who was allowed
+something shortly before still is.
 """
 
 from __future__ import annotations
@@ -11,17 +12,29 @@ import secrets
 import time
 from collections.abc import Callable
 from threading import Lock
+from typing import NamedTuple
 
 from penstock.access.credentials import Authenticator
 from penstock.access.grants import Access
 from penstock.access.rates import Rates
 from penstock.access.scopes import SCOPES_OF_ROLE, Scope
-from penstock.base.errors import Denied
+from penstock.base.errors import Denied, Unavailable
 from penstock.base.store.database import Database
 
 REMEMBERED_S = 1.0
 REMEMBERED_COUNT = 4096
+AWAY_S = 600.0
+"""So long after it was looked up something stays allowed while the store is away."""
 _Key = tuple[bytes, Scope, str | None]
+
+
+class _Allowed(NamedTuple):
+    """What was allowed: until when it holds without a look, when it was looked at last, to whom, counted as what."""
+
+    until_s: float
+    looked_s: float
+    name: str
+    caller: str
 
 
 class Admission:
@@ -46,7 +59,7 @@ class Admission:
         self._rates = rates
         self._authenticator = Authenticator(database)
         self._salt = secrets.token_bytes(16)
-        self._allowed: dict[_Key, tuple[float, str, str]] = {}
+        self._allowed: dict[_Key, _Allowed] = {}
         self._lock = Lock()
 
     def recall(self, authorization: str, scope: Scope, endpoint: str | None) -> str | None:
@@ -56,10 +69,10 @@ class Admission:
             Unavailable: the caller sends more than its rate (`serving.rate_exceeded`).
         """
         found = self._allowed.get(self._key(authorization, scope, endpoint))
-        if found is None or found[0] <= self._clock_s():
+        if found is None or found.until_s <= self._clock_s():
             return None
-        self._count(found[2])
-        return found[1]
+        self._count(found.caller)
+        return found.name
 
     def _count(self, caller: str) -> None:
         if self._rates is not None:
@@ -74,11 +87,39 @@ class Admission:
 
         Raises:
             Denied: the credentials are missing or wrong (`auth.required`, `auth.wrong`), or not enough.
-            Unavailable: the caller sends more than its rate (`serving.rate_exceeded`).
+            Unavailable: the caller sends more than its rate (`serving.rate_exceeded`), or the store is away and the caller was
+                not allowed this shortly before.
         """
         known = self.recall(authorization, scope, endpoint)
         if known is not None:
             return known
+        key = self._key(authorization, scope, endpoint)
+        looked_s = self._clock_s()
+        try:
+            name, caller = self._look(authorization, scope, endpoint)
+        except Denied:
+            with self._lock:
+                self._allowed.pop(key, None)
+            raise
+        except Unavailable:
+            before = self._allowed.get(key)
+            if before is None or before.looked_s + AWAY_S <= looked_s:
+                raise
+            name, caller, looked_s = before.name, before.caller, before.looked_s
+        with self._lock:
+            if len(self._allowed) >= REMEMBERED_COUNT:
+                self._allowed.clear()
+            self._allowed[key] = _Allowed(self._clock_s() + REMEMBERED_S, looked_s, name, caller)
+        self._count(caller)
+        return name
+
+    def _look(self, authorization: str, scope: Scope, endpoint: str | None) -> tuple[str, str]:
+        """Return whose credentials allow this, by the user's name and as what is counted.
+
+        Raises:
+            Denied: they do not.
+            Unavailable: the store cannot be reached.
+        """
         bearer = self._authenticator.identify(authorization)
         name, place = bearer.user.name, f" on {endpoint}" if endpoint else ""
         if bearer.token is not None and not bearer.token.covers(scope, endpoint):
@@ -100,14 +141,7 @@ class Admission:
                 if model
                 else f"an admin can give it: penstock user modify {name} --role {needed}",
             )
-        with self._lock:
-            if len(self._allowed) >= REMEMBERED_COUNT:
-                self._allowed.clear()
-            key = self._key(authorization, scope, endpoint)
-            caller = f"token {bearer.token.id}" if bearer.token is not None else f"user {name}"
-            self._allowed[key] = (self._clock_s() + REMEMBERED_S, name, caller)
-        self._count(caller)
-        return name
+        return name, f"token {bearer.token.id}" if bearer.token is not None else f"user {name}"
 
     def _key(self, authorization: str, scope: Scope, endpoint: str | None) -> _Key:
         mark = hashlib.blake2b(authorization.encode(), key=self._salt, digest_size=16).digest()

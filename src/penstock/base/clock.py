@@ -8,10 +8,32 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+_ahead_ms = 0
+"""How far this machine's clock is ahead of the one that is followed."""
+
 
 def now_ms() -> int:
-    """Return the time in milliseconds since the epoch, UTC."""
+    """Return the time in milliseconds since the epoch, UTC, by the clock that this process follows."""
+    return time.time_ns() // 1_000_000 - _ahead_ms
+
+
+def machine_ms() -> int:
+    """Return the time by this machine's own clock, whatever this process follows."""
     return time.time_ns() // 1_000_000
+
+
+def followed_ms() -> int:
+    """Return how far this machine's clock is ahead of the one that this process follows, 0 for its own."""
+    return _ahead_ms
+
+
+def follow_clock(ahead_ms: int) -> None:
+    """Let `now_ms` tell the time of a clock that this machine's own is ahead of by `ahead_ms`.
+
+    For the whole process: what it writes must fit what others write by the same clock.
+    """
+    global _ahead_ms  # noqa: PLW0603 - a process follows one clock
+    _ahead_ms = ahead_ms
 
 
 def find_moment(time_ms: float) -> datetime | None:

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock.base.errors import Denied
+from penstock.base.errors import Denied, Invalid, PenstockError
 from penstock.http.headers import find_header
 from penstock.http.mlflow.errors import response_for
 
@@ -45,10 +45,15 @@ class HostCheck:
             return
         await self._app(scope, receive, send)
 
-    def _foreign(self, scope: Scope) -> Denied | None:
+    def _foreign(self, scope: Scope) -> PenstockError | None:
         """Return what is wrong with where a request comes from, or None."""
-        name = find_header(scope, b"host") or ""
-        if not self.is_ours(name, scope.get("server")):
+        name = find_header(scope, b"host")
+        if name is None:
+            # browsers, which may be led here, always send it; probes that speak HTTP/1.0 do not
+            if scope.get("http_version") != "1.0":
+                return Invalid("the request has no header Host, as HTTP/1.1 asks for", code="http.no_host")
+            name = ""
+        elif not self.is_ours(name, scope.get("server")):
             return Denied(
                 f"this server is not called {name[:100]!r}",
                 code="http.foreign_host",

@@ -21,6 +21,7 @@ import uvicorn
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.prepared import prepare_types
 from penstock.base.process import allow_open_files, keep_freed_memory
+from penstock.http.protocol import WireProtocol
 from penstock.http.resting import MOST, RESERVED_FILES, Patience, Resting
 
 BACKLOG = 2048
@@ -46,6 +47,15 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, patience: Patience) -> None:
         super().__init__(config)
         self.resting = Resting(patience)
+        self.companion: Companion | None = None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End both servers at the same time: each has the whole of the time that there is."""
+        if self.companion is None:
+            await super().shutdown(sockets)
+            return
+        grace_s = float(self.config.timeout_graceful_shutdown or 0)
+        await asyncio.gather(super().shutdown(sockets), self.companion.stop(grace_s))
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections once a second; ten ticks are one."""
@@ -152,7 +162,7 @@ def make_server(
     tls: Tls | None = None,
     proxies: Sequence[str] = (),
     arrival_s: float | None = None,
-    protocol: Any = "httptools",
+    protocol: Any = WireProtocol,
 ) -> Server:
     """Return a server of an ASGI application; requests under way get `drain_s` when it ends.
 
@@ -188,13 +198,11 @@ def make_server(
 class Companion(Protocol):
     """Another server that lives as long, on the same loop."""
 
-    async def start(self) -> None:
-        """Listen."""
-        ...
+    async def start(self, most: int) -> None:
+        """Listen, and take so many connections at most."""
 
     async def stop(self, grace_s: float) -> None:
         """End, with time for what is under way."""
-        ...
 
 
 def serve_on(bound: socket.socket, server: Server, companion: Companion | None = None) -> None:
@@ -205,18 +213,21 @@ def serve_on(bound: socket.socket, server: Server, companion: Companion | None =
     gc.enable()
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_S)
-    most = allow_open_files(MOST + RESERVED_FILES) - RESERVED_FILES
-    server.resting.patience = msgspec.structs.replace(server.resting.patience, most=max(1, min(MOST, most)))
+    sharing = 1 if companion is None else 2
+    files = allow_open_files(sharing * MOST + RESERVED_FILES) - RESERVED_FILES
+    most = max(1, min(MOST, files // sharing))
+    server.resting.patience = msgspec.structs.replace(server.resting.patience, most=most)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-        runner.run(_serve(bound, server, companion))
+        runner.run(_serve(bound, server, companion, most))
 
 
-async def _serve(bound: socket.socket, server: Server, companion: Companion | None) -> None:
+async def _serve(bound: socket.socket, server: Server, companion: Companion | None, most: int) -> None:
     if companion is None:
         await server.serve(sockets=[bound])
         return
-    await companion.start()
+    await companion.start(most)
+    server.companion = companion
     try:
         await server.serve(sockets=[bound])
     finally:
-        await companion.stop(float(server.config.timeout_graceful_shutdown or 0))
+        await companion.stop(0)  # what the server's own end has left

@@ -15,8 +15,8 @@ class Companion(Protocol):
         """Whether it answers."""
         ...
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, most: int) -> None:
+        """Listen, and take so many connections at most.
 
         Raises:
             Conflict: the port is in use.

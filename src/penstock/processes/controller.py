@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
+from penstock.base.store.clock import keep_in_step
 from penstock.flows.production.controlling.health import ControllerHealth
 from penstock.flows.production.controlling.responding import Controller
 from penstock.flows.production.controlling.telling import AlertLoop
@@ -19,16 +20,20 @@ logger = logging.getLogger(__name__)
 SHORTEST_S, LONGEST_S = 0.15, 0.5
 """The pause between two ticks: as short as a tenth of one core allows."""
 SHARE = 0.1
+CLOCK_S = 2.0
+"""How often the store's clock is looked at."""
 
 
 class ControllerLoop:
     """Ticks a controller in a thread of its own. A tick that fails is logged and the next one tried."""
 
     def __init__(self, project: Project, interval_s: float | None = None) -> None:
+        self._project = project
         self._controller = Controller(project)
         self._alerts = AlertLoop(project)
         self._housekeeping = Housekeeping(project)
         self._interval_s = interval_s
+        self._clock_due_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-controller", daemon=True)
         self.health = ControllerHealth(None, 0, None)
@@ -51,6 +56,7 @@ class ControllerLoop:
         while True:
             begun_s = time.thread_time()
             try:
+                self._keep_in_step()
                 count = self._controller.tick()
                 if self.health.problem is not None:
                     logger.info("the controller's tick failed: no longer")
@@ -74,6 +80,12 @@ class ControllerLoop:
             self._controller.close()
         except PenstockError as error:
             logger.warning("the controller's lease was not given back: %s", error.message)
+
+    def _keep_in_step(self) -> None:
+        """Go by the store's clock, as the hosts do whose windows are judged."""
+        if time.monotonic() >= self._clock_due_s:
+            keep_in_step(self._project.database)
+            self._clock_due_s = time.monotonic() + CLOCK_S
 
     def _pause_s(self, cost_s: float) -> float:
         """Return how long to wait after a tick that took so much of the processor."""

@@ -19,12 +19,14 @@ from typing import Any
 from penstock.base.background import Background
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Unavailable
+from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
+from penstock.http.protocol import WireProtocol
 from penstock.monitoring.policies import list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.admission import Admission, joined
@@ -106,7 +108,7 @@ class ServeProcess:
         self._attempts = Attempts()
         self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
-        self._told: dict[str, str] = {}
+        self._told: dict[str, tuple[int, str]] = {}
         self._admission = Admission(source.admit)
         self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
@@ -129,7 +131,7 @@ class ServeProcess:
             arrival_s=ARRIVAL_S,
             tls=options.tls,
             proxies=options.proxies,
-            protocol="httptools" if tracer or options.proxies else answering.state.protocol,
+            protocol=WireProtocol if tracer or options.proxies else answering.state.protocol,
         )
         self.companion = None if companion is None else companion(self.dataplane, answering.state.metrics)
         self._running: Future[None] | None = None
@@ -194,15 +196,17 @@ class ServeProcess:
         return tell(cuts, current, self.worker, self._recorder)
 
     def _beat(self) -> None:
+        clock = tell_difference(keep_in_step(self._database))
         with self._database.write() as connection:
             beat(connection, self.worker, now_ms())
         for endpoint, served in self._repository.served.items():
             revision = served.revision
-            told = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
-            if told and self._told.get(endpoint) != told:
+            shadows = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
+            told = (revision.number, joined(shadows, clock))
+            if told != self._told.get(endpoint, (revision.number, "")):
                 with self._reporting:
-                    self._report(revision, "ready", joined(self._admission.told(endpoint), told))
-                self._told[endpoint] = told
+                    self._report(revision, "ready", joined(self._admission.told(endpoint), told[1]))
+            self._told[endpoint] = told
 
     def follow(self, wait_s: float | None = None) -> None:
         """Take over every endpoint's current revision that is not served yet, and how each is watched.

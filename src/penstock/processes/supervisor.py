@@ -83,6 +83,8 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
             code = 0
             metrics.count_end(slot.pid)
             _note_end(slot, status)
+            if slot.failures > 1 and any(one.pid and _age_s(one) > SETTLED_S for one in slots):
+                _leave_to_others(slot)
         time.sleep(POLL_S)
     _end(slots)
     for number, handler in before.items():
@@ -118,6 +120,15 @@ def _note_end(slot: WorkerSlot, status: int) -> None:
     when = f" in {pause_s:g} s" if pause_s else ""
     logger.error("worker process %d ended with %s; another begins%s", slot.pid, how, when)
     slot.pid, slot.again_s = 0, time.monotonic() + pause_s
+
+
+def _leave_to_others(slot: WorkerSlot) -> None:
+    """Let new connections go to the workers that live, until this one's next has begun and listens again.
+
+    As long as its socket listens the kernel gives it a part of them, which would wait for as long as no worker begins.
+    """
+    with contextlib.suppress(OSError):
+        slot.socket.shutdown(socket.SHUT_RD)
 
 
 def _end(slots: Sequence[WorkerSlot]) -> None:

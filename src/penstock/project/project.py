@@ -104,6 +104,7 @@ class Project:
     @cached_property
     def database(self) -> Database:
         """The store, its schema current."""
+        from penstock.base.store.clock import keep_in_step
         from penstock.base.store.database import connect
         from penstock.base.store.migrate import upgrade
 
@@ -111,6 +112,7 @@ class Project:
             _ = self.home
         database = connect(self.places.store_url)
         upgrade(database)
+        keep_in_step(database)
         return database
 
     @cached_property

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Any
 
 import grpc
 import grpc.aio
 import msgspec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import _async as reflection_async
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from penstock.base.errors import Conflict
 from penstock.rpc.callers import Doorkeeper
+from penstock.rpc.health import Health
 from penstock.rpc.messages import POOL
 from penstock.rpc.schema import SERVICE
 from penstock.rpc.service import Counts, Service
@@ -23,8 +21,8 @@ from penstock.serving.dataplane import DataPlane
 
 IDLE_MS = 300_000
 """A connection on which nobody asks for so long is ended; clients open another by themselves."""
-HEALTH_S = 0.25
-"""How often the health service looks whether everything is served."""
+HANDSHAKE_MS = 20_000
+"""So long a connection may take to begin to speak."""
 
 
 class Certificates(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +49,10 @@ class RpcServer:
     def __init__(
         self, dataplane: DataPlane, counts: Counts, options: RpcOptions, doorkeeper: Doorkeeper | None = None
     ) -> None:
-        self._dataplane = dataplane
         self._options = options
         self._service = Service(dataplane, counts, doorkeeper or Doorkeeper())
-        self._health = HealthServicer()
+        self._health = Health(dataplane.is_ready, (SERVICE,))
         self._server: Any = None
-        self._watch: asyncio.Task[None] | None = None
         self.port = options.port
 
     @property
@@ -64,8 +60,8 @@ class RpcServer:
         """Whether it answers."""
         return self._server is not None
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, most: int) -> None:
+        """Listen, and take so many connections at most: files that they have open are lost to everything else.
 
         Raises:
             Conflict: the port is in use (`serving.port_in_use`).
@@ -77,6 +73,8 @@ class RpcServer:
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_connection_idle_ms", IDLE_MS),
+                ("grpc.max_allowed_incoming_connections", most),
+                ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             ]
         )
         server.add_generic_rpc_handlers((self._service.handler(),))
@@ -99,31 +97,15 @@ class RpcServer:
                 hint=f"choose another port: --grpc-port {options.port + 1}",
                 port=options.port,
             ) from None
-        await self._look()
         await server.start()
         self._server = server
-        self._watch = asyncio.ensure_future(self._keep_looking())
 
     async def stop(self, grace_s: float) -> None:
-        """Take no further requests and give those under way their time."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        """Take no further requests and give those under way their time; streams on which nobody asks end."""
+        self._health.end()
         if self._server is not None:
-            await self._health.enter_graceful_shutdown()
+            self._service.end()
             await self._server.stop(grace_s)
-
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(HEALTH_S)
-            await self._look()
-
-    async def _look(self) -> None:
-        states = health_pb2.HealthCheckResponse
-        state = states.SERVING if self._dataplane.is_ready() else states.NOT_SERVING
-        for name in ("", SERVICE):
-            await self._health.set(name, state)
 
 
 class _Pools:

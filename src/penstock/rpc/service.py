@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import grpc
+import grpc.aio
 from google.protobuf.message import DecodeError
 
 import penstock
@@ -25,8 +27,11 @@ from penstock.serving.configuring import model_config, model_statistics
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.recorder import Caller, caller
 
+logger = logging.getLogger(__name__)
 STREAM_AHEAD = 16
 """Requests of one stream that are worked on at the same time."""
+LOADS = 4
+"""Models that are loaded on demand at the same time; nothing else waits for them."""
 INLINE_BYTES = 65536
 """Messages beyond this are read and written in a thread."""
 T = TypeVar("T")
@@ -43,6 +48,9 @@ class Context(Protocol):
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
         """Set the metadata that end the answer."""
+
+    async def write(self, message: object) -> None:
+        """Send a message of a stream."""
 
     async def abort(self, code: object, details: str) -> None:
         """End the call with a status; raises."""
@@ -65,7 +73,11 @@ class Service:
         self._dataplane = dataplane
         self._counts = counts
         self._doorkeeper = doorkeeper
+        self._taking: set[asyncio.Task[None]] = set()
+        self._is_ending = False
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-grpc")
+        self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-grpc-load")
+        self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-grpc-unload")
 
     def handler(self) -> Any:
         """Return what gRPC's server asks for the methods."""
@@ -74,6 +86,12 @@ class Service:
             self._stream, None, ModelStreamInferResponse.SerializeToString
         )
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def end(self) -> None:
+        """Take nothing more from streams; what was taken is answered, then they end."""
+        self._is_ending = True
+        for taking in self._taking:
+            taking.cancel()
 
     def _unary(self, name: str) -> Any:
         request, response = message_class(f"{name}Request"), message_class(f"{name}Response")
@@ -144,12 +162,12 @@ class Service:
                 code="serving.unsupported",
                 hint="penstock deploy says what an endpoint serves",
             )
-        await self._aside(partial(self._dataplane.load, message.model_name))
+        await self._aside(partial(self._dataplane.load, message.model_name), self._loads)
         return made()
 
     async def _repository_model_unload(self, message: Any, context: Context, made: Any) -> Any:
         await self._admit(context, "load", message.model_name)
-        await self._aside(partial(self._dataplane.unload, message.model_name))
+        await self._aside(partial(self._dataplane.unload, message.model_name), self._unloads)
         return made()
 
     async def _infer(self, message: Any, context: Context) -> Any:
@@ -184,21 +202,33 @@ class Service:
         self._counts.count_answer(response, time.perf_counter() - received_s)
         return answer
 
-    async def _stream(self, messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    async def _stream(self, messages: AsyncIterator[Any], context: Context) -> None:
         """Answer each request of a stream in its turn; one that fails is told, and the stream goes on."""
         under_way: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(STREAM_AHEAD)
 
         async def take() -> None:
-            async for message in messages:
-                await under_way.put(asyncio.ensure_future(self._streamed(message, context)))
-            await under_way.put(None)
+            try:
+                async for message in messages:
+                    await under_way.put(asyncio.ensure_future(self._streamed(message, context)))
+            finally:
+                await under_way.put(None)
 
         taking = asyncio.ensure_future(take())
+        self._taking.add(taking)
         try:
+            if self._is_ending:
+                taking.cancel()
             while (task := await under_way.get()) is not None:
-                yield await task
+                await context.write(await task)
+            if self._is_ending:
+                await context.abort(
+                    grpc.StatusCode.UNAVAILABLE, "the server ends: ask again, on another stream"
+                )
             await taking
+        except grpc.aio.InternalError as error:
+            logger.debug("a stream's client left while it was answered: %s", error)
         finally:
+            self._taking.discard(taking)
             taking.cancel()
             while not under_way.empty():
                 left = under_way.get_nowait()
@@ -225,9 +255,9 @@ class Service:
             return
         await self._aside(partial(self._doorkeeper.admit, given, scope, endpoint))
 
-    async def _aside(self, work: Callable[[], T]) -> T:
+    async def _aside(self, work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
         """Do what would keep the loop from other requests in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
 
 _METHODS: dict[str, Callable[[Service, Any, Context, Any], Awaitable[Any]]] = {

@@ -44,11 +44,15 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RecorderState(msgspec.Struct, frozen=True, kw_only=True):
-    """How full a recorder is, and of how many requests by endpoint it had no room for more than the counts."""
+    """How full a recorder is, and of how many requests by endpoint it had no room for more than the counts.
+
+    `written_count` requests are in the store; what came after them is lost when the process is killed.
+    """
 
     used_bytes: int
     max_bytes: int
     dropped: Mapping[str, int]
+    written_count: int = 0
 
 
 class Recorder(Protocol):

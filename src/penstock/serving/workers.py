@@ -6,6 +6,7 @@ load. Who waits for a deployment reads this, not the endpoint's row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -41,6 +42,9 @@ BATCH = "batch"
 """What such a process says beside a revision that it told of as a batch job."""
 State = Literal["ready", "failed", "waiting"]
 """`waiting`: its files cannot be had now, or it loads still. `failed`: it does not load. Both are tried again."""
+PENDING = "pending"
+"""Of a worker that has said nothing yet."""
+_WORST_FIRST = ("failed", "waiting", PENDING, "ready")
 
 
 class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +67,11 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     seen_ms: int
     revisions: tuple[WorkerRevision, ...]
+
+    @property
+    def place(self) -> str:
+        """Where it answers: the address alone may be the same on every host."""
+        return f"{self.url} on {self.host}"
 
     def state_of(self, endpoint: str, revision: int) -> WorkerRevision | None:
         """Return what this worker said about a revision, or None when it has not yet spoken."""
@@ -149,6 +158,16 @@ def list_workers(connection: sa.Connection, seen_after_ms: int) -> list[Worker]:
             values = dict(row)
             reports[values.pop("worker_id")].append(WorkerRevision(**values))
     return [Worker(**row, revisions=tuple(reports[row["id"]])) for row in rows]
+
+
+def states_by_place(workers: Iterable[Worker], endpoint: str, revision: int) -> dict[str, str]:
+    """Return where workers run, each with the state there of the one that is least ready for a revision."""
+    found: dict[str, str] = {}
+    for worker in workers:
+        said = worker.state_of(endpoint, revision)
+        state = said.state if said else PENDING
+        found[worker.place] = min(found.get(worker.place, state), state, key=_WORST_FIRST.index)
+    return found
 
 
 class ToldOf(msgspec.Struct, frozen=True):

@@ -87,9 +87,9 @@ def roc_auc(labels: Floats, scores: Floats) -> WeightedMetric:
         negative /= 2
         below -= negative
         below *= positive
-        found: Floats = below.sum(axis=1)
-        found = np.divide(found, totals, out=np.full(len(weights), np.nan), where=totals != 0)
-        return found
+        scores_of: Floats = np.full(len(weights), np.nan)
+        np.divide(below.sum(axis=1), totals, out=scores_of, where=totals != 0)
+        return scores_of
 
     return WeightedMetric(weighted)
 

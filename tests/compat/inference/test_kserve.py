@@ -9,13 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from penstock.processes.serve import ServeProcess
+from penstock.serving.manifests.deployable import Deployable
+from penstock.serving.manifests.inference_services import render_kserve
 from servers.programs import missing
 from serving.rpc import address
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("ask_with_kserve.py")
+CHECK = Path(__file__).with_name("check_with_kserve.py")
 BODY = {
     "inputs": [
         {"name": "hour", "shape": [2], "datatype": "INT64", "data": [5, 20]},
@@ -46,3 +50,22 @@ def test_its_clients_get_what_everybody_gets_in_json_in_binary_and_over_grpc(pla
     assert found["chosen"]["outputs"] == {"probability": outputs["probability"]}
     assert "nope" in found["mistake"] and "404" in found["mistake"]
     assert found["grpc_ready"] == [True, True]
+
+
+def test_its_types_have_every_key_of_the_manifest() -> None:
+    made = yaml.safe_load(
+        render_kserve(Deployable("delay", "registry.example.org/delay:7"))["inferenceservice.yaml"]
+    )
+    wrong = {**made, "spec": {"predictor": {**made["spec"]["predictor"], "replicas": 2}}}
+    told = [
+        subprocess.run(
+            [python(), str(CHECK)],
+            input=json.dumps(one),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        ).stdout.split()
+        for one in (made, wrong)
+    ]
+    assert told == [[], ["service.spec.predictor.replicas"]]

@@ -146,7 +146,7 @@ def test_a_serve_process_that_ended_without_a_word_is_told_for_an_hour(made: Wor
     assert "■ lost it ended without a word" in endpoint
     assert "8082" not in overview + endpoint
     (view,) = status(made.project)
-    assert "lost    http://127.0.0.1:8081: it ended without a word, seen last 20" in _render(view)
+    assert "lost    http://127.0.0.1:8081 on a: it ended without a word, seen last 20" in _render(view)
     made.project.close()
 
 

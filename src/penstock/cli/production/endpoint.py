@@ -109,12 +109,14 @@ def endpoint_show(session: Session, name: str) -> None:
         "servers": [
             {
                 "url": worker.url,
+                "host": worker.host,
                 "pid": worker.pid,
                 "state": state.state if state else "pending",
                 "message": state.message if state else "",
             }
             for worker, state in states
         ],
+        "lost_servers": view.lost_servers,
     }
     lines = [
         f"endpoint  {revision.endpoint}, revision {revision.number}",
@@ -143,9 +145,13 @@ def endpoint_show(session: Session, name: str) -> None:
         lines.append(f"          penstock.yaml says otherwise: {', '.join(keys) or 'no policy holds yet'}")
         lines.append(f"          penstock endpoint apply {name}")
     lines += [
-        f"server    {worker.url}: {state.state if state else 'not taken over yet'}"
+        f"server    {worker.place}, process {worker.pid}: {state.state if state else 'not taken over yet'}"
         + (f": {state.message}" if state and state.message else "")
         for worker, state in states
+    ]
+    lines += [
+        f"server    {place}: lost, it ended without a word and was seen last {format_ms(seen_ms)}"
+        for place, seen_ms in view.lost_servers.items()
     ]
     lines += _judgement(view)
     if not states:

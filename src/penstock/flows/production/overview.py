@@ -28,7 +28,7 @@ from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.predictions.waiting import Waiting, tell_waiting
-from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers
+from penstock.serving.workers import ToldOf, Worker, list_told_endpoints, list_workers, states_by_place
 
 Health = Literal["healthy", "watching", "unjudged", "idle", "breached", "refusing", "down"]
 HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle", "watching", "healthy")
@@ -95,8 +95,8 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint now. `servers` are the serve processes with their state; `shadow_failures` say why shadows fail, by
-    process, `server_notes` what else they tell of what they serve. `lost_servers` are addresses where one served it and ended without a word, by when it was seen last.
+    """One endpoint now. `servers` are the places where it is served, `ADDRESS on HOST`, with their state; `shadow_failures` say why shadows fail, by
+    process, `server_notes` what else they tell of what they serve. `lost_servers` are places where one served it and ended without a word, by when it was seen last.
 
     `health` is `healthy` only when every guardrail was judged and holds; `health_reason` says why it is
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
@@ -187,10 +187,10 @@ def overview(
     found = []
     for revision in revisions:
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
-        servers = {worker.url: state.state if state else "pending" for worker, state in states}
+        servers = states_by_place(workers, revision.endpoint, revision.number)
         try:
             view = _view(latest_look(project, revision, looks), servers, told.get(revision.endpoint))
-            lost = _lost(known, {one.url for one in workers}, revision.endpoint)
+            lost = _lost(known, {one.place for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
             if view.health == "down" and not servers and (why := why_unwritable(project)):
                 # processes that answer cannot say so, which is no reason to say that they ended
@@ -200,7 +200,7 @@ def overview(
             words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
             view = _unreadable(revision, servers, words)
         notes = {
-            f"{worker.url} ({worker.pid})": state.message
+            f"{worker.place} ({worker.pid})": state.message
             for worker, state in states
             if state is not None and state.state == "ready" and state.message
         }
@@ -230,9 +230,9 @@ def view_endpoint(project: Project, name: str) -> EndpointView:
 def _lost(workers: Sequence[Worker], alive: Collection[str], endpoint: str) -> dict[str, int]:
     """Return where serve processes of an endpoint were lost and none answers now, by when each was seen last."""
     return {
-        one.url: one.seen_ms
+        one.place: one.seen_ms
         for one in workers
-        if one.url not in alive and any(said.endpoint == endpoint for said in one.revisions)
+        if one.place not in alive and any(said.endpoint == endpoint for said in one.revisions)
     }
 
 

@@ -9,6 +9,7 @@ Source:
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import penstock
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.http.bodies import MEBIBYTE, read_body
 from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
 from penstock.http.headers import find_header
@@ -40,6 +41,7 @@ from penstock.serving.codecs import (
     Encoding,
     InferRequest,
     InferResponse,
+    LabelItem,
     classify,
     decode_feedback,
     encode_response,
@@ -47,8 +49,13 @@ from penstock.serving.codecs import (
 from penstock.serving.configuring import config_document, model_statistics
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.plain import read_request
+from penstock.serving.predictions.feedback import FeedbackResult
 
 JSON_SIZE_NAME = b"inference-header-content-length"
+LABELS_WAIT_S = 30.0
+"""So long labels wait for their turn: as long as the store may keep those before them."""
+LOADS = 4
+"""Models that are loaded on demand at the same time; neither labels nor unloading wait for them."""
 
 
 class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +91,8 @@ class _Inference:
         self._answering = Answering(dataplane, self._metrics, options.max_body_bytes)
         self._scoring = Scoring(dataplane, self._answering, options.default)
         self._store = ThreadPoolExecutor(1, thread_name_prefix="penstock-feedback")
+        self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-load")
+        self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-unload")
 
     def application(self, admission: Admits | None) -> Starlette:
         """Return the application with all routes."""
@@ -142,10 +151,23 @@ class _Inference:
         endpoint = request.path_params["model"]
         items = decode_feedback(await self._read(request))
         sender = sender_of(request.scope)
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._store, self._dataplane.feedback, endpoint, items, sender)
+        take = partial(self._take_labels, endpoint, items, sender, time.monotonic())
+        result = await asyncio.get_running_loop().run_in_executor(self._store, take)
         self._metrics.count_labels(endpoint, result)
         return json_response(result)
+
+    def _take_labels(
+        self, endpoint: str, items: list[LabelItem], sender: str | None, received_s: float
+    ) -> FeedbackResult:
+        """Take labels in their turn; those that waited too long behind others are told so, in place of as long again."""
+        if time.monotonic() - received_s > LABELS_WAIT_S:
+            raise Unavailable(
+                f"labels have waited for the store for more than {LABELS_WAIT_S:g} s; nothing was taken",
+                code="serving.labels_wait",
+                hint="send them again later",
+                retry_after_s=5,
+            )
+        return self._dataplane.feedback(endpoint, items, sender)
 
     async def live(self, _request: Request) -> Response:
         """Say that the process answers."""
@@ -205,17 +227,19 @@ class _Inference:
                 code="serving.unsupported",
                 hint="penstock deploy says what an endpoint serves",
             )
-        await self._change(self._dataplane.load, request)
+        await self._change(self._loads, self._dataplane.load, request)
         return json_response({})
 
     async def unload(self, request: Request) -> Response:
         """Let this process serve an endpoint no further."""
         _object(await self._read(request))
-        await self._change(self._dataplane.unload, request)
+        await self._change(self._unloads, self._dataplane.unload, request)
         return json_response({})
 
-    async def _change(self, work: Callable[[str], None], request: Request) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._store, work, request.path_params["model"])
+    async def _change(
+        self, threads: ThreadPoolExecutor, work: Callable[[str], None], request: Request
+    ) -> None:
+        await asyncio.get_running_loop().run_in_executor(threads, work, request.path_params["model"])
 
     async def metrics(self, _request: Request) -> Response:
         """Give the metrics to Prometheus."""

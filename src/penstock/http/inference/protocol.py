@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from penstock.http.inference.direct import Direct, Headers
+from penstock.http.protocol import WireProtocol
 
 HELD_BYTES = 16384
 """Bodies beyond this that did not come at once are the application's, which counts what all of them take."""
 
 
-class InferProtocol(HttpToolsProtocol):
+class InferProtocol(WireProtocol):
     """See the module."""
 
     def __init__(self, direct: Direct, *given: Any, **named: Any) -> None:
@@ -143,6 +144,11 @@ class InferProtocol(HttpToolsProtocol):
             early, self._early = b"".join(self._early), []
             self.flow.resume_reading()
             self.data_received(early)
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether what comes next is a request's body, also of one that is held."""
+        return self._endpoint is not None or super().is_in_body
 
     @property
     def is_held(self) -> bool:

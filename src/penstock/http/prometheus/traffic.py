@@ -275,6 +275,10 @@ class _Deployments(Collector):
 
 
 RECORDER_BYTES = ("penstock_recorder_bytes", "Recorded requests that wait to be written.")
+RECORDER_WRITTEN = (
+    "penstock_recorder_written",
+    "Requests that are in the store: a process that is killed takes none of them along.",
+)
 RECORDER_MAX = ("penstock_recorder_max_bytes", "What may wait to be written, at most.")
 RECORDER_DROPPED = (
     "penstock_recorder_dropped",
@@ -290,7 +294,9 @@ class _SharedRecording:
         self._used = Gauge(*RECORDER_BYTES, registry=registry, multiprocess_mode="livesum")
         self._most = Gauge(*RECORDER_MAX, registry=registry, multiprocess_mode="livesum")
         self._dropped = Counter(*RECORDER_DROPPED, ("endpoint",), registry=registry)
+        self._written = Counter(*RECORDER_WRITTEN, registry=registry)
         self._counted: dict[str, int] = {}
+        self._written_count = 0
         self._lock = threading.Lock()
         self._due_s = 0.0
 
@@ -306,6 +312,8 @@ class _SharedRecording:
         self._used.set(state.used_bytes)
         self._most.set(state.max_bytes)
         with self._lock:
+            self._written.inc(max(0, state.written_count - self._written_count))
+            self._written_count = max(state.written_count, self._written_count)
             for endpoint in {*self._dataplane.repository.served, *state.dropped}:
                 count = state.dropped.get(endpoint, 0)
                 self._dropped.labels(endpoint).inc(max(0, count - self._counted.get(endpoint, 0)))
@@ -325,17 +333,19 @@ class _Recording(Collector):
     def collect(self) -> list[Metric]:
         """Return the metrics."""
         state = self._dataplane.recorder_state
-        used, most, dropped = self._families()
+        used, most, dropped, written = self._families()
+        written.add_metric([], state.written_count)
         used.add_metric([], state.used_bytes)
         most.add_metric([], state.max_bytes)
         for endpoint in {*self._dataplane.repository.served, *state.dropped}:
             dropped.add_metric([endpoint], state.dropped.get(endpoint, 0))
-        return [used, most, dropped]
+        return [used, most, dropped, written]
 
     @staticmethod
-    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
+    def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily, CounterMetricFamily]:
         return (
             GaugeMetricFamily(*RECORDER_BYTES),
             GaugeMetricFamily(*RECORDER_MAX),
             CounterMetricFamily(*RECORDER_DROPPED, labels=["endpoint"]),
+            CounterMetricFamily(*RECORDER_WRITTEN),
         )

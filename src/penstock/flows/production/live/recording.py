@@ -85,6 +85,8 @@ class LiveRecorder:
         self._open: dict[WindowKey, _Open] = {}
         self._predictions: list[Prediction] = []
         self._predictions_bytes = 0
+        self._drained_count = 0
+        """Requests that are in no window of the store yet."""
         self._classes: dict[Served, Classes] = {}
         self._told: set[Served] = set()
         self._edges: dict[Served, Mapping[str, npt.NDArray[np.float64]]] = {}
@@ -215,6 +217,8 @@ class LiveRecorder:
                 add_refusals(connection, refused)
             with self._refusing:
                 self._refused = +(self._refused - Counter(refused))
+            self._room.note_written(self._drained_count)
+            self._drained_count = 0
             self._classes.clear()
             self._windows.settle(now_ms() / 1000)
             self._forget_predictions()
@@ -269,6 +273,7 @@ class LiveRecorder:
                 self._tell_classes(one)
             came[key].append(one)
             self._open[key].size_bytes += size_bytes
+            self._drained_count += 1
         for key, exchanges in came.items():
             self._open[key].exchanges += exchanges
             self._keep(exchanges, key)

@@ -43,6 +43,7 @@ class Room:
         self._max_bytes, self._used_bytes, self._fresh_bytes = max_bytes, 0, 0
         self._missed: dict[WindowKey, Missed] = {}
         self._dropped: Counter[str] = Counter()
+        self._written_count = 0
         self._lock = threading.Lock()
 
     @property
@@ -50,7 +51,10 @@ class Room:
         """How much is taken, and how much there was no room for since the process began."""
         with self._lock:
             return RecorderState(
-                used_bytes=self._used_bytes, max_bytes=self._max_bytes, dropped=dict(self._dropped)
+                used_bytes=self._used_bytes,
+                max_bytes=self._max_bytes,
+                dropped=dict(self._dropped),
+                written_count=self._written_count,
             )
 
     def take(self, size_bytes: int) -> bool:
@@ -76,6 +80,11 @@ class Room:
         """Give room back."""
         with self._lock:
             self._used_bytes -= size_bytes
+
+    def note_written(self, count: int) -> None:
+        """Note that so many requests more are in the store."""
+        with self._lock:
+            self._written_count += count
 
     def miss(self, key: WindowKey, *, has_failed: bool = False, is_counted: bool = False) -> None:
         """Count a request without room; `is_counted` where its window knows already that it came."""
