@@ -17,6 +17,7 @@ from patience import PATIENCE_S
 from penstock.base.store.database import connect, metadata
 from penstock.http.inference.app import build_inference_app
 from penstock.http.inference.protocol import InferProtocol
+from penstock.http.protocol import HEAD_BYTES
 from penstock.http.resting import Patience
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
@@ -220,6 +221,16 @@ def test_a_request_that_does_not_arrive_is_not_waited_for_and_a_late_one_is_answ
             assert connection.recv(1) == b"", "it rested"
     finally:
         process._server.resting.patience = before
+
+
+def test_many_requests_on_one_connection_are_no_head_that_never_ends(process: ServeProcess) -> None:
+    port = int(process.url.rpartition(":")[2])
+    body = json.dumps(request_body()).encode()
+    request = raw("/v2/models/delay/infer", body, f"X-Padding: {'a' * 30_000}")
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+        for _ in range(HEAD_BYTES // len(request) + 2):
+            connection.sendall(request)
+            assert read_answers(connection, 1)[0][0].startswith(b"HTTP/1.1 200")
 
 
 def test_a_connection_that_is_to_end_ends_after_its_answer(process: ServeProcess) -> None:

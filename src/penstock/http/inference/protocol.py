@@ -62,6 +62,7 @@ class InferProtocol(WireProtocol):
         """Begin a request; one that is held before it goes on as usual, so that answers stay in order."""
         if self._endpoint is not None:
             self._pass_on()
+        self._loose_bytes = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -105,6 +106,7 @@ class InferProtocol(WireProtocol):
         if self._endpoint is None:
             super().on_body(body)
         else:
+            self._loose_bytes = 0
             self._body = self._body + body if self._body else body
 
     def on_message_complete(self) -> None:
