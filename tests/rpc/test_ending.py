@@ -18,7 +18,6 @@ from penstock.rpc.messages import ModelInferRequest, ModelInferResponse, ModelSt
 from serving.fixtures import database, source
 from serving.models import FolderSource, deploy
 from serving.rpc import address, make_process
-from stories.live import wait_until
 
 __all__ = ["database", "source"]
 pytestmark = pytest.mark.slow
@@ -112,26 +111,3 @@ def test_health_is_known_for_what_there_is(database: Database, source: FolderSou
             watching.cancel()
     finally:
         process.stop()
-
-
-def test_a_client_that_leaves_without_reading_its_answers_is_no_defect(
-    database: Database, source: FolderSource, caplog: pytest.LogCaptureFixture
-) -> None:
-    deploy(database, "delay", 1)
-    process = make_process(database, source)
-    process.start()
-    taking = process.companion._service._taking  # type: ignore[union-attr]
-    try:
-        with grpc.insecure_channel(address(process)) as channel:
-            stream = channel.stream_stream(
-                f"{SERVICE}/ModelStreamInfer",
-                ModelInferRequest.SerializeToString,
-                ModelStreamInferResponse.FromString,
-            )
-            call = stream(request(5000) for _ in range(200))
-            wait_until(lambda: process.dataplane.recorder_state.written_count > 10)
-            call.cancel()
-            wait_until(lambda: not taking)
-    finally:
-        process.stop()
-    assert "Traceback" not in caplog.text and "ExecuteBatchError" not in caplog.text
