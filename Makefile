@@ -40,7 +40,7 @@ test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long t
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 screenshots: $(VENV)/.tested programs ## Picture every page, light and dark, wide and narrow, in build/screenshots.
-	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 0 tests/http/pages/test_browser.py
+	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 0 tests/http/pages/test_browser.py tests/http/pages/test_states.py
 
 pictures: $(VENV)/.tested programs ## Make the tutorial's pictures anew, from a demo that is run for them (3 minutes).
 	USER=ada $(BIN)/penstock demo --force build/demo

@@ -160,7 +160,7 @@ def addresses(project: Project, runs: list[str]) -> list[str]:
     ]
     return [
         "/", "/endpoints", "/endpoints/delay", "/endpoints/delay/drift", "/events",
-        "/models", "/models/late", f"/models/late/{newest}", f"/models/late/{newest}/card", f"/models/late/{newest}/promote",
+        "/models", "/models/late", "/models/late/1", f"/models/late/{newest}", f"/models/late/{newest}/card", f"/models/late/{newest}/promote",
         "/runs", "/runs?order=metrics.m0+DESC", "/runs?filter=metrics.m1+%3E+0.9", "/experiments", "/experiments/2", "/runs?group=params.p0",
         f"/runs/{runs[0]}", f"/compare?runs={','.join(runs[:8])}", "/search?q=run-1",
         "/why/late/1", "/why/data/raw.csv", f"/why/{made}", "/why/delay",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import json
 import pstats
 import subprocess
@@ -28,6 +29,7 @@ from models import FEATURES, example_row  # noqa: E402
 from uvicorn.server import ServerState  # noqa: E402
 
 from penstock.flows.models.folders import RegistrySource  # noqa: E402
+from penstock.http.listen import COLLECT_AFTER  # noqa: E402
 from penstock.processes.front_options import FrontOptions  # noqa: E402
 from penstock.processes.fronts import make_fronts  # noqa: E402
 from penstock.processes.serve import ServeProcess  # noqa: E402
@@ -137,6 +139,9 @@ def main() -> None:
             project.database, RegistrySource(project), made.application, ServeOptions(port=0)
         )
         process.follow(60)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         profile = cProfile.Profile() if options.profile else None
         factory: Any = process._server.config.get_loop_factory()
         with asyncio.Runner(loop_factory=factory) as runner:

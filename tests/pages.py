@@ -127,7 +127,7 @@ class Reader:
 
     def _do(self, step: Step) -> None:
         """Run a command; one that looks is repeated until it shows what was written meanwhile."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, pause_s = time.monotonic() + PATIENCE_S, 0.1
         while True:
             code, printed = self._run(self._meant(step.command))
             is_told = any(line.startswith("error:") or "refused" in line for line in step.shown)
@@ -137,7 +137,8 @@ class Reader:
             except AssertionError:
                 if not step.command.startswith(LOOKING) or time.monotonic() > deadline:
                     raise
-                time.sleep(0.1)
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, 1.0)  # a look costs more than what it waits for
             else:
                 return
 

@@ -136,7 +136,7 @@ def test_the_options_that_a_command_takes_together_have_types() -> None:
         f"{name_of(path)}: {node.name}"
         for path in FILES
         if "cli" in path.relative_to(SOURCE).parts
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef)
         and node.args.kwarg is not None
         and not ast.unparse(node.args.kwarg.annotation or ast.Constant(None)).startswith("Unpack[")
@@ -149,7 +149,7 @@ def test_servers_are_called_through_one_client() -> None:
     callers = {
         name_of(path)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if (isinstance(node, ast.Import) and clients & {one.name for one in node.names})
         or (isinstance(node, ast.ImportFrom) and node.module in clients)
     }

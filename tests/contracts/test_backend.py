@@ -149,20 +149,20 @@ def test_a_source_that_is_not_there_is_not_taken_for_a_miss_of_the_store(
 
 
 def test_a_large_object_streams_in_order_from_any_offset_and_to_many_readers(backend: Backend) -> None:
-    data = os.urandom((40 << 20) + 17)
+    data = os.urandom((33 << 20) + 17)  # a little more than comes down in one piece
     backend.upload("big", [data], len(data))
     assert b"".join(backend.stream("big", 5)) == data[5:]
-    assert b"".join(backend.stream("big", 1 << 20, 36 << 20)) == data[1 << 20 : 37 << 20]
+    assert b"".join(backend.stream("big", 1 << 20, 32 << 20)) == data[1 << 20 : 33 << 20]
     abandoned = backend.stream("big")
     assert data.startswith(next(abandoned))
-    with ThreadPoolExecutor(6) as pool:
-        digests = pool.map(lambda _: digest_blocks(backend.stream("big")), range(6))
+    with ThreadPoolExecutor(3) as pool:
+        digests = pool.map(lambda _: digest_blocks(backend.stream("big")), range(3))
         assert set(digests) == {digest_bytes(data)}
     del abandoned
 
 
 def test_a_large_object_that_is_replaced_while_it_is_read_never_becomes_a_mixture(backend: Backend) -> None:
-    size = 40 << 20
+    size = 33 << 20
     backend.upload("big", [bytes(size)], size)
     reading = backend.stream("big")
     received = len(next(reading))

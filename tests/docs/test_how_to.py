@@ -19,21 +19,13 @@ from servers.programs import missing
 
 PAGES = Path(__file__).parents[2] / "docs/how-to"
 ELSEWHERE = {"bring-your-own-project.md": "has a project, and a test, of its own"}
-RELEASED = ("repro", "gate run", "model register", "promote late/1")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("how-to")]
 
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample project with a model that is version 1 and champion, committed."""
-    folder = tmp_path_factory.mktemp("released")
-    sample = Sample.make(folder / "project")
-    reader = Reader(sample.root, {"USER": "ada", "HOME": str(folder)})
-    for command in RELEASED:
-        reader.follow(f"```console\n$ penstock -q {command}\n```\n")
-        if command == "repro":
-            sample.commit("Train")
-    return sample.root
+    return Sample.make(tmp_path_factory.mktemp("released") / "project", "released").root
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from penstock.flows.models.folders import files_of_folder
 from penstock.flows.models.loading import Trust, load_folder
 from penstock.records import flavours
 from penstock.serving.loaders import load_model
+from penstock.serving.loaders.compiled.proved import ShortcutPredictor
 from penstock.serving.loaders.fed import FedPredictor, example_columns, row_count_of
 from penstock.serving.loaders.model import Matrix, Predictor
-from penstock.serving.loaders.proved import ShortcutPredictor
 from penstock.serving.repository import LoadedModel, prove
 from serving.own_models import Custom, Doubling
 from serving.trained import CASES, FRAME, matrix, saved

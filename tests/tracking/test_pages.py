@@ -20,6 +20,7 @@ from penstock.registry import search as registry
 from penstock.registry.entities import Manifest, ModelVersion, Provenance
 from penstock.registry.versions import add_version
 from penstock.tracking import logged_models, runs
+from penstock.tracking import search as search_module
 from penstock.tracking.entities import LoggedModel, MetricPoint, Run
 from penstock.tracking.experiments import create_experiment, ensure_experiment
 from penstock.tracking.metrics import RunReference, log_points
@@ -102,8 +103,11 @@ def walk(
         between()
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_pages_of_runs_are_the_whole_answer(either_store: Database, count: int) -> None:
+@pytest.mark.parametrize(("count", "few"), [(1, 24), (2, 24), (2, 1)])
+def test_pages_of_runs_are_the_whole_answer(
+    either_store: Database, count: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "FEW", few)  # whether experiments are asked one by one or as one
     dice = random.Random(7)
     with either_store.write() as connection:
         numbers = [ensure_experiment(connection, f"e{number}") for number in range(count)]

@@ -10,13 +10,13 @@ understood (`http/mlflow/dispatch`, `http/mlflow/files/access`) and, for pages a
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.access.credentials import Authenticator
@@ -45,20 +45,24 @@ SERVICE = Caller("service", User(name="service", role="none", created_ms=0, pass
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="penstock", charset="UTF-8"'}
 
 
+Doorway = Callable[[Request, PenstockError], Awaitable[Response | None]]
+"""What a person at a browser is answered who is not let through; None for a request that no person made."""
+
+
 class Authenticate:
     """Let nobody through whose credentials are missing or wrong; a browser without any is led to sign in.
 
     Args:
-        base: what every address begins with for who calls through a proxy.
+        doorway: what answers a browser that sent no credentials (`pages/sign_in.py`).
     """
 
     def __init__(
-        self, app: ASGIApp, authenticator: Authenticator, sessions: Sessions, base: str = ""
+        self, app: ASGIApp, authenticator: Authenticator, sessions: Sessions, doorway: Doorway
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._sessions = sessions
-        self._base = base
+        self._doorway = doorway
 
     def _identify(self, authorization: str) -> Caller:
         bearer = self._authenticator.identify(authorization)
@@ -89,13 +93,9 @@ class Authenticate:
                 if caller is None:
                     caller = await run_in_threadpool(self._identify, given)
             except PenstockError as error:
-                answer = _refusal(scope["path"], error)
-                if not given and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-                    place = scope["path"] + (
-                        f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
-                    )
-                    answer = RedirectResponse(f"{self._base}{SIGN_IN}?next={quote(place, safe='')}", 303)
-                await answer(scope, receive, send)
+                is_person = not given and "text/html" in headers.get("accept", "")
+                told = await self._doorway(Request(scope, receive), error) if is_person else None
+                await (told or _refusal(scope["path"], error))(scope, receive, send)
                 return
             set_caller(scope, caller)
         await self._app(scope, receive, send)

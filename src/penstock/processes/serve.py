@@ -41,7 +41,7 @@ from penstock.serving.classes import Served
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.deployments import Revision, get_revision, list_endpoints
 from penstock.serving.engine.options import EndpointLimits
-from penstock.serving.loaders.apart import load_lightly
+from penstock.serving.loaders.compiled.apart import load_lightly
 from penstock.serving.recorder import Exchange, TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule

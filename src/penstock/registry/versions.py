@@ -6,6 +6,7 @@ version or the whole model is taken away.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import msgspec
@@ -96,6 +97,26 @@ def get_version(connection: sa.Connection, model: str, number: int, *, deleted: 
     if version is None:
         raise no_version(model, number)
     return version
+
+
+def load_versions(connection: sa.Connection, keys: Collection[tuple[str, int]]) -> list[ModelVersion]:
+    """Return the versions that have these models and numbers, in no order; of what is not there, or deleted, none."""
+    if not keys:
+        return []
+    named = sa.tuple_(versions.c.model, versions.c.number).in_(sorted(set(keys)))
+    return _load(connection, sa.select(versions).where(named, _LIVE))
+
+
+def list_newest(connection: sa.Connection, each: int) -> list[tuple[str, int]]:
+    """Return model and number of the newest `each` versions of every model, by model, newest first."""
+    columns = versions.c
+    place = sa.func.row_number().over(partition_by=columns.model, order_by=columns.number.desc())
+    ranked = sa.select(columns.model, columns.number, place.label("place")).where(_LIVE).subquery()
+    query = sa.select(ranked.c.model, ranked.c.number).where(ranked.c.place <= each)
+    return [
+        (row.model, row.number)
+        for row in connection.execute(query.order_by(ranked.c.model, ranked.c.place)).all()
+    ]
 
 
 def find_newest(connection: sa.Connection, model: str) -> ModelVersion | None:

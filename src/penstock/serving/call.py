@@ -86,6 +86,8 @@ class Call:
 
         Returns: whether it will; False, and nothing has happened, where `run` has to be awaited.
         """
+        if min(limit_s, asked_s) <= time.perf_counter():
+            return False
         waiting = _Soon(self, limit_s, asked_s, settle)
         endpoint = self.served.revision.endpoint
         return self.engine.predict_soon(endpoint, self.model, self.columns, self.row_count, waiting)

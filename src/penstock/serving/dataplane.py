@@ -273,7 +273,8 @@ class DataPlane:
         Raises:
             PenstockError: as `infer`.
         """
-        if not self.takes_soon(endpoint):
+        served = self.repository.get(endpoint)
+        if served.revision.canary is not None or served.rules or self._loop is not asyncio.get_running_loop():
             return False
         asked = self._ask(endpoint, None, request, None, header)
 

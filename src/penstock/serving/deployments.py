@@ -7,7 +7,7 @@ it is in `workers`.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
@@ -228,10 +228,24 @@ def list_revisions(connection: sa.Connection, endpoint: str) -> list[Revision]:
     return [_revision(row) for row in connection.execute(query)]
 
 
-def list_revisions_of_version(connection: sa.Connection, model: str, number: int) -> list[Revision]:
-    """Return every revision of any endpoint that served a version, by endpoint, newest first."""
-    rows = connection.execute(_of_version(), {"model": model, "number": number})
-    return [found for found in map(_revision, rows) if number in found.versions]
+def list_revisions_of_versions(
+    connection: sa.Connection, keys: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], list[Revision]]:
+    """Return every revision of any endpoint that served each version, by model and number; by endpoint, newest first."""
+    numbers, columns = {number for _, number in keys}, revisions.c
+    serves = (
+        columns.stable.in_(numbers)
+        | columns.canary_version.in_(numbers)
+        | (sa.cast(columns.shadows, sa.Text) != "[]")
+    )
+    query = _select().where(columns.model.in_({model for model, _ in keys}), serves)
+    found: dict[tuple[str, int], list[Revision]] = {key: [] for key in keys}
+    for row in connection.execute(query.order_by(endpoints.c.name, columns.number.desc())).all():
+        revision = _revision(row)
+        for number in revision.versions:
+            if (revision.model, number) in found:
+                found[revision.model, number].append(revision)
+    return found
 
 
 def list_endpoints(connection: sa.Connection) -> list[Revision]:
@@ -244,17 +258,6 @@ def find_endpoint_name(connection: sa.Connection, endpoint_id: int) -> str | Non
     """Return the name of the endpoint that prediction ids call `endpoint_id`, or None."""
     name = connection.scalar(sa.select(endpoints.c.name).where(endpoints.c.id == endpoint_id))
     return None if name is None else str(name)
-
-
-@cache
-def _of_version() -> sa.Select[Any]:
-    serves = (
-        (revisions.c.stable == sa.bindparam("number"))
-        | (revisions.c.canary_version == sa.bindparam("number"))
-        | (sa.cast(revisions.c.shadows, sa.Text) != "[]")
-    )
-    query = _select().where(revisions.c.model == sa.bindparam("model"), serves)
-    return query.order_by(endpoints.c.name, revisions.c.number.desc())
 
 
 def _select() -> sa.Select[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request
 
+SQUARED_MAX = 4096
 EXACT_INTEGER_MAX = 2**53
 """Up to here FP64 holds every integer."""
 
@@ -87,7 +89,7 @@ def _only(plan: _Plan, tensor: Tensor) -> tuple[Columns, int] | None:
             f"its inputs: {', '.join(plan.names)}",
         )
     if plan.datatype == tensor.datatype and tensor.values.dtype.kind == "f":
-        if not np.isfinite(tensor.values).all():
+        if not is_finite(tensor.values):
             _check_columns(plan, tensor.values)
         return Matrix(plan.names, tensor.values), shape[0]
     split = [Tensor(name, tensor.datatype, tensor.values[:, i]) for i, name in enumerate(plan.names)]
@@ -115,7 +117,7 @@ def _plain_table(plan: _Plan, tensors: Sequence[Tensor]) -> tuple[Columns, int] 
     if any(one.shape != shape for one in values):
         return None
     matrix = np.concatenate(values, axis=None).reshape(len(values), shape[0])
-    if not np.isfinite(matrix).all():
+    if not is_finite(matrix):
         return None
     return Matrix(plan.names, matrix.T), shape[0]
 
@@ -185,7 +187,7 @@ def _fitting(column: Column, tensor: Tensor) -> Array:
 def _checked(column: Column, values: Array) -> Array:
     """Return an input's values when a model can be asked about them: nothing missing where it is required."""
     if values.dtype.kind == "f":
-        if np.isfinite(values).all():
+        if is_finite(values):
             return values
         if np.isinf(values).any():
             raise bad_request(f"input {column.name!r} is not finite", "bad_data", "send finite numbers")
@@ -203,6 +205,13 @@ def _checked(column: Column, values: Array) -> Array:
     if column.meaning in {"date", "datetime"}:
         _check_times(column, values)
     return values
+
+
+def is_finite(values: Array) -> bool:
+    """Whether no number is NaN or infinite; of few, the sum of their squares tells it in a third of the time."""
+    if values.size <= SQUARED_MAX and values.dtype == np.float64 and math.isfinite(np.vdot(values, values)):
+        return True
+    return bool(np.isfinite(values).all())
 
 
 def _check_times(column: Column, values: Array) -> None:

@@ -53,6 +53,8 @@ class LoadedModel:
         """What loading and proving it took."""
         self.is_bounded = bool(getattr(predictor, "is_bounded", False))
         self.is_batchable = False
+        self.lanes: dict[tuple[int, str, bool], Any] = {}
+        """Where its predictions wait; the engine's alone."""
 
     def predict(self, columns: Columns, row_count: int) -> dict[str, Array]:
         """Predict as the predictor does, and measure what it costs."""

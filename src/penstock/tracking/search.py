@@ -2,7 +2,8 @@
 
 An order by a metric begins at the index of latest metrics and stops after a page, so that its cost does not
 grow with the number of runs: first the runs that have the metric, by value, then those whose value is not a
-number, then those without it.
+number, then those without it. Of a few experiments each is asked for a page by its own index, and the pages are put
+together: an index over several would be read whole.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from penstock.tracking.tables import (
 )
 
 MAX_RESULTS = 50_000
+FEW = 24
+"""So many experiments are asked one by one; more are searched as one, which reads every run of theirs."""
 _RUN_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "run_id": runs.c.id,
     "run_name": runs.c.name,
@@ -175,9 +178,11 @@ class RunSearch:
 
     @property
     def metric(self) -> OrderBy | None:
-        """The metric that leads the order, where its index can be walked: within one experiment."""
+        """The metric that leads the order, where its index can be walked: within each of a few experiments."""
         orders = parse_order_by(list(self.order_by), RUNS)
-        return orders[0] if orders and orders[0].kind == "metric" and len(self.experiment_ids) == 1 else None
+        return (
+            orders[0] if orders and orders[0].kind == "metric" and len(self.experiment_ids) <= FEW else None
+        )
 
 
 def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
@@ -193,11 +198,33 @@ def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
         return []
     if wanted.metric is not None:
         return _by_metric(connection, wanted, comparisons, orders)
-    query = matching(connection, wanted)
+    query = _matching(connection, wanted.view, comparisons)
     keys = _keys(orders, runs.c.id, _inside)
     if wanted.after is not None:
         query = query.where(beyond(keys, wanted.after))
-    return list(connection.execute(in_order(query, keys).limit(wanted.limit)).scalars())
+    return _first(connection, query, runs.c.experiment_id, wanted.experiment_ids, keys, wanted.limit)
+
+
+def _first(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    experiment: sa.ColumnElement[int],
+    experiment_ids: Sequence[int],
+    keys: Sequence[Key],
+    limit: int,
+) -> list[str]:
+    """Return the first ids of a query in the order of the keys, of rows of these experiments."""
+    if not 1 < len(experiment_ids) <= FEW:
+        whole = query.where(experiment.in_(experiment_ids))
+        return list(connection.execute(in_order(whole, keys).limit(limit)).scalars())
+    told = query.add_columns(*(key.column.label(f"key_{place}") for place, key in enumerate(keys)))
+    pages = [
+        sa.select(in_order(told.where(experiment == one), keys).limit(limit).subquery())
+        for one in dict.fromkeys(experiment_ids)
+    ]
+    every = sa.union_all(*pages).subquery()
+    labels = [Key(every.c[f"key_{place}"], key.ascending) for place, key in enumerate(keys)]
+    return list(connection.execute(in_order(sa.select(every.c[0]), labels).limit(limit)).scalars())
 
 
 def matching(connection: sa.Connection, wanted: RunSearch) -> sa.Select[Any]:
@@ -206,10 +233,14 @@ def matching(connection: sa.Connection, wanted: RunSearch) -> sa.Select[Any]:
     Raises:
         Invalid: the filter cannot be read.
     """
-    comparisons = parse_filter(wanted.filter, RUNS)
+    query = _matching(connection, wanted.view, parse_filter(wanted.filter, RUNS))
+    return query.where(runs.c.experiment_id.in_(wanted.experiment_ids))
+
+
+def _matching(connection: sa.Connection, view: View, comparisons: Sequence[Comparison]) -> sa.Select[Any]:
+    """Return the query of the ids of runs of any experiment that match."""
     return sa.select(runs.c.id).where(
-        runs.c.experiment_id.in_(wanted.experiment_ids),
-        *wanted.view.condition(runs.c.deleted_ms),
+        *view.condition(runs.c.deleted_ms),
         *all_of(connection, (_run_matches(one, runs.c.id, _inside) for one in comparisons)),
     )
 
@@ -237,14 +268,9 @@ def _by_metric(
     conditions = all_of(connection, (_run_matches(one, metric.c.run_id, visible) for one in comparisons))
     if view := wanted.view.condition(runs.c.deleted_ms):
         conditions.append(sa.exists().where(runs.c.id == metric.c.run_id, *view))
-    having = sa.select(metric.c.run_id).where(
-        metric.c.experiment_id == wanted.experiment_ids[0], metric.c.key == first.key, *conditions
-    )
-    without = sa.select(runs.c.id).where(
-        runs.c.experiment_id == wanted.experiment_ids[0],
-        *wanted.view.condition(runs.c.deleted_ms),
-        ~sa.exists().where(run_latest_metrics.c.run_id == runs.c.id, run_latest_metrics.c.key == first.key),
-        *all_of(connection, (_run_matches(one, runs.c.id, _inside) for one in comparisons)),
+    having = sa.select(metric.c.run_id).where(metric.c.key == first.key, *conditions)
+    without = _matching(connection, wanted.view, comparisons).where(
+        ~sa.exists().where(run_latest_metrics.c.run_id == runs.c.id, run_latest_metrics.c.key == first.key)
     )
     phases = [having.where(metric.c.is_nan.is_(False)), having.where(metric.c.is_nan.is_(True)), without]
     if any(one.kind == "metric" and one.key == first.key for one in comparisons):
@@ -259,7 +285,8 @@ def _by_metric(
         query = phases[number]
         if number == begin and after is not None:
             query = query.where(beyond(keys[number], after))
-        found += connection.execute(in_order(query, keys[number]).limit(left)).scalars()
+        experiment = runs.c.experiment_id if number == len(keys) - 1 else metric.c.experiment_id
+        found += _first(connection, query, experiment, wanted.experiment_ids, keys[number], left)
     return found
 
 

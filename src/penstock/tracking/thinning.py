@@ -42,8 +42,8 @@ def _together(
         "runs": list(run_ids), "of_key": key, "steps": steps, "most": MOST_AT_A_STEP * count * len(run_ids),
     }  # fmt: skip
     found: dict[str, list[Stored]] = {}
-    for run_id, *point in connection.execute(_at_steps(), values):
-        found.setdefault(run_id, []).append((point[0], point[1], point[2], point[3], point[4]))
+    for run_id, metric, value, time_ms, step, is_nan in connection.execute(_at_steps(), values).all():
+        found.setdefault(run_id, []).append((metric, value, time_ms, step, is_nan))
     return found
 
 

@@ -118,8 +118,19 @@ def dvc(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator
 
 @pytest.fixture(scope="session")
 def penstock(environment: dict[str, str]) -> Tool:
+    return penstock_of(environment)
+
+
+@pytest.fixture(scope="session")
+def penstock_with_servers(environment: dict[str, str]) -> Tool:
+    """The same with the libraries for remotes that are servers, which else each call would import."""
+    return penstock_of(environment, "penstock.storage.object_store.*", "penstock.storage.sftp.*")
+
+
+def penstock_of(environment: dict[str, str], *imports: str) -> Tool:
+    """Return the program as forks of a process that has imported further modules."""
     beside = Path(sys.executable).with_name("penstock")
-    return Tool("penstock", (str(beside),), environment, penstock_server())
+    return Tool("penstock", (str(beside),), environment, penstock_server(*imports))
 
 
 @pytest.fixture

@@ -22,6 +22,11 @@ pytestmark = pytest.mark.slow
 FILES = {"one.csv": b"a,b\n1,2\n", "d/x": b"x", "d/sub/y": b"why", "d/sub/ü b": b"odd"}
 
 
+@pytest.fixture
+def penstock(penstock_with_servers: Tool) -> Tool:
+    return penstock_with_servers
+
+
 @dataclass
 class Origin:
     """A server with files: its URL as it stands in a command, and how the test changes a file there."""
@@ -102,36 +107,48 @@ def same(twins: list[Path]) -> dict[str, bytes]:
     return found[0]
 
 
-def test_both_note_the_same_of_a_source(origin: Origin, twins: list[Path], dvc: Tool, penstock: Tool) -> None:
+def test_both_note_the_same_of_a_source_and_each_updates_what_the_other_imported(
+    origin: Origin, twins: list[Path], dvc: Tool, penstock: Tool
+) -> None:
+    first, second = twins
+    third = first.with_name("third")
+    copy_tree(second, third)
     for number, path in enumerate(paths(origin)):
         for flag in ("", "--no-download", "--no-exec"):
             for tool, root in zip((dvc, penstock), twins, strict=True):
                 tool(root, "import-url", *filter(None, [flag]), f"{origin.url}/{path}", f"out{number}{flag}")
+        penstock(third, "import-url", "--no-download", f"{origin.url}/{path}", f"out{number}")
     found = same(twins)
     assert found["out0"] == FILES["one.csv"]
-
-
-def test_each_updates_what_the_other_imported(
-    origin: Origin, twins: list[Path], dvc: Tool, penstock: Tool
-) -> None:
-    first, second = twins
-    names = []
-    for path in paths(origin):
-        name = path.rpartition("/")[2]
-        dvc(first, "import-url", f"{origin.url}/{path}", name)
-        names.append(name)
+    penstock(third, "pull")
+    is_pulled_as_if_imported_whole(third, found)
+    assert penstock.json(third, "status") == {}
+    for left in first.glob("out*--no-*.dvc"):
+        left.unlink()
     shutil.rmtree(second)
     copy_tree(first, second)
-    assert penstock.json(second, "update", *(f"{name}.dvc" for name in names)) == []
+    names = [f"out{number}.dvc" for number, _ in enumerate(paths(origin))]
+    assert penstock.json(second, "update", *names) == []
     for key, data in {"one.csv": b"a,b\n1,3\n", "d/x": b"xx", "d/new": b"n"}.items():
         origin.put(key, data)
     for tool, root in zip((dvc, penstock), twins, strict=True):
-        tool(root, "update", *(f"{name}.dvc" for name in names))
+        tool(root, "update", *names)
     found = same(twins)
-    assert found["one.csv"] == b"a,b\n1,3\n"
+    assert found["out0"] == b"a,b\n1,3\n"
     assert penstock.json(second, "status") == {}
-    done = dvc(second, "update", *(f"{name}.dvc" for name in names))
+    done = dvc(second, "update", *names)
     assert "Importing" not in done
+
+
+def is_pulled_as_if_imported_whole(root: Path, whole: dict[str, bytes]) -> None:
+    """Compare a repository with the files of one that has more imports."""
+    pulled = {
+        name: data for name, (data, _) in listing(root).items() if not name.startswith((".git/", ".dvc/"))
+    }
+    ignored = pulled.pop(".gitignore").splitlines()
+    assert set(ignored) <= set(whole[".gitignore"].splitlines())
+    assert {name: whole.get(name) for name in pulled} == pulled
+    assert {"out0", "out0.dvc", "out1.dvc"} <= set(pulled)
 
 
 def test_both_get_the_same(origin: Origin, twins: list[Path], dvc: Tool, penstock: Tool) -> None:
@@ -143,19 +160,6 @@ def test_both_get_the_same(origin: Origin, twins: list[Path], dvc: Tool, penstoc
     assert done.returncode == 1 and "does not exist" in done.stderr and "Traceback" not in done.stderr
     done = penstock.run(twins[1], "get-url", f"{origin.url}/one.csv", "got-one.csv")
     assert done.returncode == 4 and "--force" in done.stderr
-
-
-def test_what_was_left_at_its_source_is_pulled_as_if_imported_whole(
-    origin: Origin, twins: list[Path], dvc: Tool, penstock: Tool
-) -> None:
-    first, second = twins
-    for path in paths(origin):
-        name = path.rpartition("/")[2]
-        dvc(first, "import-url", f"{origin.url}/{path}", name)
-        dvc(second, "import-url", "--no-download", f"{origin.url}/{path}", name)
-    penstock(second, "pull")
-    same(twins)
-    assert penstock.json(second, "status") == {}
 
 
 def test_what_changed_at_its_source_is_not_pulled_unseen(

@@ -21,6 +21,11 @@ pytestmark = pytest.mark.slow
 SECRET = "never-show-this"
 
 
+@pytest.fixture
+def penstock(penstock_with_servers: Tool) -> Tool:
+    return penstock_with_servers
+
+
 @pytest.fixture(params=["ssh", "azure"])
 def remote(
     request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path

@@ -20,7 +20,7 @@ from penstock.http.inference.protocol import InferProtocol
 from penstock.http.resting import Patience
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
-from penstock.serving.engine.options import EngineOptions
+from penstock.serving.engine.options import EndpointLimits, EngineOptions
 from serving.engine.staging import Stage
 from serving.fixtures import train
 from serving.models import FolderSource, deploy, files_of, request_body
@@ -76,6 +76,7 @@ def bodies() -> dict[str, bytes]:
         "an input that there is not": {**plain, "inputs": [{**first, "name": "nothing"}]},
         "no inputs": {**plain, "inputs": []},
         "a time that is none": {**plain, "parameters": {"timeout": -1}},
+        "a time that has passed": {**plain, "parameters": {"timeout": 1}},
     }
     return {name: json.dumps(body).encode() for name, body in told.items()} | {
         "no JSON": b'{"inputs": [',
@@ -238,6 +239,25 @@ def test_what_is_wrong_within_a_connection_ends_it(process: ServeProcess) -> Non
             b"POST /v2/models/delay/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: x\r\n\r\n"
         )
         assert connection.recv(12) == b"HTTP/1.1 400"
+
+
+def test_a_full_queue_and_a_deadline_that_has_passed_are_told_as_ever() -> None:
+    limits = {"full": EndpointLimits(backlog=0), "late": EndpointLimits(timeout_s=0.0)}
+    stage = Stage(EngineOptions(inline_s=PATIENCE_S), **limits)
+    try:
+        with httpx.Client(base_url=stage.url, timeout=PATIENCE_S) as client:
+            for endpoint, status, code in (
+                ("full", 429, "serving.overloaded"),
+                ("late", 504, "serving.deadline"),
+            ):
+                stage.serve(endpoint, lambda x: 2 * x, is_bounded=True)
+                tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}
+                answer = client.post(f"/v2/models/{endpoint}/infer", json={"inputs": [tensor]})
+                assert (answer.status_code, answer.json()["code"]) == (status, code)
+                assert ("retry-after" in answer.headers) == (status == 429)
+                assert stage.errors(endpoint) == [("stable", code.rpartition(".")[2])]
+    finally:
+        stage.close()
 
 
 def test_a_model_that_raises_answers_each_caller_with_its_own_error_and_is_told() -> None:

@@ -83,13 +83,31 @@ def test_a_time_axis_has_at_most_five_round_moments_inside_it(begin: int, length
     assert all(begin <= moment <= begin + length for moment, _ in ticks)
 
 
-@given(st.lists(st.floats(0, 400), max_size=12))
-def test_labels_never_overlap_and_none_is_lost(places: list[float]) -> None:
-    shown = labels_apart([Tick(at, f"#{number}") for number, at in enumerate(places)])
-    assert sorted(" ".join(one.text for one in shown if one.text).split()) == sorted(
-        f"#{number}" for number in range(len(places))
-    )
+@given(st.lists(st.floats(46, 410), max_size=12), st.sampled_from(["#", "↩#1"]))
+def test_labels_never_overlap_nor_leave_the_chart_and_none_is_lost(places: list[float], begin: str) -> None:
+    names = [f"{begin}{number}" for number in range(len(places))]
+    shown = labels_apart([Tick(at, name) for name, at in zip(names, places, strict=True)], 410)
     assert [one.at for one in shown] == sorted(places)
+    told = [one for one in shown if one.text]
+    assert sorted(name for one in told for name in one.title.split(", ")) == sorted(names)
+    ends = 0.0
+    for one in told:
+        length = 7.0 * len(one.text)
+        first = one.at - 2 - length if one.is_end else one.at + 2
+        assert ends <= first
+        assert first + length <= 410
+        ends = first + length
+
+
+def test_three_rollouts_close_together_at_the_end_are_named_beside_each_other() -> None:
+    far, *near = labels_apart(
+        [Tick(60.0, "#1"), Tick(380.0, "#2"), Tick(388.0, "↩#3"), Tick(395.0, "#4")], 410
+    )
+    assert (far.text, far.is_end) == ("#1", False)
+    assert [(one.text, one.is_end) for one in near] == [("", False), ("", False), ("#2 ↩#3 #4", True)]
+    many = labels_apart([Tick(50.0 + place, f"#{place}") for place in range(40)], 410)
+    assert [one.text for one in many if one.text] == ["#0 … #39"]
+    assert "#17" in many[0].title
 
 
 def test_curves_lie_over_one_another_and_skip_what_cannot_be_drawn() -> None:

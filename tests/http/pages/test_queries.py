@@ -26,7 +26,7 @@ from tables import table
 
 NUL, LONG, TURNED = "a\0b", "x" * 10_000, "invoice\u202efdp.exe"
 ODD = (NUL, LONG, TURNED, "nope", "0", "-1", "²", "9" * 30, "' OR 1=1 --", "<script>alert(1)</script>")
-ANYTHING = {"q", "subject", "kind"}
+ANYTHING = {"q", "subject", "kind", "reason", "comment"}
 """What may be any text: nothing is found where nothing is called so, and the page says that."""
 TOLD = re.compile(
     r'role="(?:alert|status)"|class="problem|<h2>Nothing is called|already: there is nothing to do'
@@ -163,6 +163,19 @@ def test_what_is_wrong_is_said_and_the_link_beside_it_leads_to_the_page_without_
         assert "{'" not in unescape(answer.text), address  # no set as Python prints it
         again = client.get(way_on(answer.text))
         assert again.status_code == 200, (address, way_on(answer.text))
+
+
+def test_what_trackers_hang_on_an_address_is_passed_over_on_every_page(
+    store: tuple[TestClient, Starlette, dict[str, str], Hostile],
+) -> None:
+    client, app, places, _ = store
+    hung = "utm_source=mail&utm_campaign=x&fbclid=1&gclid=2&msclkid=3&mc_eid=4&_hsenc=5&igshid=6&_gl=7&utm_source=twice"
+    for address, _ in pages_of(app, places):
+        assert client.get(f"{address}?{hung}").status_code == client.get(address).status_code, address
+    ours = client.get("/runs?order=start_time+DESC&fbclid=1").text
+    assert "fbclid" not in ours
+    for name in ("utm", "click", "fbclid2", "my_utm_source"):
+        assert client.get(f"/runs?{name}=1").status_code == 400, name
 
 
 def test_a_model_that_a_run_made_and_did_not_link_is_found_by_its_address(

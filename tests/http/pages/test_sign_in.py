@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,65 @@ def test_a_session_ends_with_time_with_the_password_and_with_the_user(
     assert not is_in()
     client.cookies.set(COOKIE, "made-up\udcff".encode("utf-8", "replace").decode())
     assert not is_in()
+
+
+def test_a_form_that_comes_after_the_session_leads_to_sign_in_and_back_with_what_was_written(
+    project: Project,
+) -> None:
+    client = client_of(project)
+    with project.database.read() as connection:
+        number = get_revision(connection, "delay").number
+    for address, form, place, kept in (
+        ("/endpoints/delay/rollback", {"revision": str(number), "to": "", "reason": 'it is "slow"'}, "/endpoints/delay/rollback?reason=it+is+%22slow%22", 'value="it is &#34;slow&#34;"'),
+        ("/endpoints/delay/promote", {"revision": str(number), "reason": "seen"}, "/endpoints/delay/promote?reason=seen", 'value="seen"'),
+        ("/models/late/2/promote", {"alias": "challenger", "previous": "1", "reason": "better"}, "/models/late/2/promote?alias=challenger&reason=better", 'value="better"'),
+        ("/models/late/2/approve", {"comment": "looks right"}, "/models/late/2?comment=looks+right", "late/2"),
+    ):  # fmt: skip
+        client.cookies.clear()
+        told = client.post(address, data=form, headers=HTML)
+        assert (told.status_code, told.headers["content-type"][:9]) == (401, "text/html"), address
+        assert "nothing was changed" in told.text
+        (hidden,) = re.findall(r'name="next" value="([^"]*)"', told.text)
+        assert unescape(hidden) == place
+        signed = {"name": "root", "password": PASSWORD, "next": unescape(hidden)}
+        done = client.post("/sign-in", data=signed, headers=HTML)
+        assert (done.status_code, done.headers["location"]) == (303, place)
+        page = client.get(place, headers=HTML)
+        assert (page.status_code, kept in page.text) == (200, True), address
+    client.cookies.clear()
+    large = {"reason": "x" * 20_000}
+    assert client.post("/endpoints/delay/rollback", data=large, headers=HTML).status_code == 401
+    program = client.post("/endpoints/delay/rollback", data={"reason": "x"}, headers={"accept": "*/*"})
+    assert program.json()["code"] == "auth.required"
+    with project.database.read() as connection:
+        assert get_revision(connection, "delay").number == number
+
+
+def test_a_place_that_is_none_of_ours_is_told_before_one_signs_in(project: Project) -> None:
+    client = client_of(project)
+    for wanted, is_told in (
+        ("https://evil.example/x", True),
+        ("//evil.example", True),
+        ("/sign-in", True),
+        ("/runs", False),
+        ("", False),
+    ):
+        page = client.get("/sign-in", params={"next": wanted}, headers=HTML)
+        assert page.status_code == 200
+        assert ("You will come to the overview" in page.text) is is_told, wanted
+
+
+def test_while_the_store_is_away_nobody_is_led_to_sign_in(project: Project) -> None:
+    client = client_of(project)
+    assert sign_in(client, "root") == 303
+    place = Path(str(project.database.engine.url.database))
+    place.rename(place.with_suffix(".away"))
+    page = client.get("/runs", headers=HTML)
+    assert (page.status_code, page.headers["content-type"][:9]) == (503, "text/html")
+    assert "did not answer: its file is gone" in unescape(page.text)
+    assert client.get("/api/penstock/v1/endpoints", headers=HTML).status_code == 503
+    place.with_suffix(".away").rename(place)
+    assert client.get("/runs", headers=HTML).status_code == 200
 
 
 @table(

@@ -9,6 +9,7 @@ the transaction, so two of them wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -238,8 +239,8 @@ def _check_parameters(
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    if url.database:
-        path = Path(url.database)
+    path = Path(url.database).absolute() if url.database else None
+    if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.touch(mode=0o600)  # it holds hashes of passwords and the secrets of webhooks
@@ -251,8 +252,21 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             hint="?synchronous=full (survives a power cut) or ?synchronous=normal (survives a kill)",
         )
     engine = sa.create_engine(
-        url.difference_update_query(["synchronous"]), connect_args={"timeout": BUSY_TIMEOUT_S}
+        url.difference_update_query(["synchronous"]),
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        pool_use_lifo=True,  # the connection that was used last has in its cache what is asked again
     )
+
+    def require_file(_dialect: object, _record: object, _args: object, _options: object) -> None:
+        if path is not None and not path.is_file():  # the driver would make an empty one
+            raise sqlite3.OperationalError("its file is gone")
+
+    def note_file(_connection: object, record: Any) -> None:
+        record.info["file"] = _file_of(path)
+
+    def require_same_file(_connection: object, record: Any, _proxy: object) -> None:
+        if record.info.get("file") != _file_of(path):
+            raise sa.exc.DisconnectionError("the store's file is another one now, or gone")
 
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late for readers and writers
@@ -260,13 +274,25 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             "journal_mode=WAL",
             f"synchronous={synchronous}",
             "foreign_keys=ON",
-            "cache_size=-16000",
+            "cache_size=-32000",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
+    sa.event.listen(engine, "do_connect", require_file)
     sa.event.listen(engine, "connect", configure)
+    sa.event.listen(engine, "connect", note_file)
+    sa.event.listen(engine, "checkout", require_same_file)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _file_of(path: Path | None) -> tuple[int, int] | None:
+    """Return which file a store is; a connection that is open goes on with one that was taken away, and shows what was."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return found and (found.st_dev, found.st_ino)
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:

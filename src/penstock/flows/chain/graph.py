@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import sqlalchemy as sa
 
 from penstock.flows.chain.lineage import Explanation
-from penstock.flows.chain.subjects import as_version
-from penstock.flows.models.evidence.standing import went_out_ms
+from penstock.flows.chain.outcomes import Outcomes
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back
-from penstock.registry.verdicts import glance_verdict
-from penstock.serving.deployments import Revision, find_revision, list_revisions_of_version
+from penstock.registry.versions import load_versions
+from penstock.serving.deployments import Revision, find_revision
 from penstock.tracking import runs as tracking
 
 NodeKind = Literal[
@@ -45,9 +43,6 @@ class Node:
         return f"{self.kind}:{self.key}"
 
 
-RolledBack = Mapping[tuple[str, int], VersionState]
-
-
 @dataclass
 class ChainGraph:
     """Nodes in the order in which they were found, and edges from what was before to what came of it."""
@@ -56,7 +51,6 @@ class ChainGraph:
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: dict[tuple[str, str], None] = field(default_factory=dict)
     left_out: int = 0
-    rolled_back: dict[str, RolledBack] = field(default_factory=dict)
 
     def add(self, node: Node, *before: str) -> str:
         """Add a node once, with edges from what was before it; return its id."""
@@ -71,19 +65,17 @@ def build_graph(project: Project, chain: Explanation) -> ChainGraph:
     keys = {kind: [one.key for one in chain.links if one.kind == kind] for kind in ("deployment", "run")}
     refs = list(dict.fromkeys(one.key for one in chain.links if one.kind == "model version"))
     with project.database.read() as connection:
-        found = [version for ref in refs if (version := as_version(connection, ref)) is not None]
+        found = _versions(connection, refs)
         named = _named_revisions(connection, keys["deployment"])
         if chain.kind in {"deployment", "endpoint"}:
             found += _beside(connection, named, found)
         found.sort(key=lambda one: one.created_ms, reverse=True)
         graph.left_out = max(0, len(found) - VERSIONS)
         is_one = chain.kind in {"prediction", "deployment", "endpoint"}
+        outcomes = Outcomes(connection, found[:VERSIONS])
         for version in reversed(found[:VERSIONS]):
-            at = _add_version(connection, graph, version)
-            deployed = (
-                named if is_one else list_revisions_of_version(connection, version.model, version.number)
-            )
-            _add_outcome(connection, graph, version, at, deployed)
+            at = _add_version(connection, graph, version, outcomes)
+            _add_outcome(outcomes, graph, version, at, named if is_one else outcomes.revisions(version))
         used = [run_id for one in chain.links if one.kind == "data" for run_id in one.details.get("runs", ())]
         runs = list(dict.fromkeys([*keys["run"], *used]))
         graph.left_out += max(0, len(runs) - RUNS)
@@ -104,6 +96,13 @@ def build_graph(project: Project, chain: Explanation) -> ChainGraph:
     return graph
 
 
+def _versions(connection: sa.Connection, refs: Sequence[str]) -> list[ModelVersion]:
+    """Return the versions of links, in their order, those that are not deleted."""
+    keys = [(model, int(number)) for model, _, number in (ref.rpartition("/") for ref in refs)]
+    known = {one.ref: one for one in load_versions(connection, keys)}
+    return [known[ref] for ref in refs if ref in known]
+
+
 def _named_revisions(connection: sa.Connection, keys: Iterable[str]) -> list[Revision]:
     found = []
     for key in keys:
@@ -120,11 +119,12 @@ def _beside(
     """Return the versions of revisions, a canary too, that are not known yet."""
     refs = dict.fromkeys(f"{one.model}/{number}" for one in named for number in one.versions)
     have = {one.ref for one in known}
-    found = [as_version(connection, ref) for ref in refs if ref not in have]
-    return [one for one in found if one is not None]
+    return _versions(connection, [ref for ref in refs if ref not in have])
 
 
-def _add_version(connection: sa.Connection, graph: ChainGraph, version: ModelVersion) -> str:
+def _add_version(
+    connection: sa.Connection, graph: ChainGraph, version: ModelVersion, outcomes: Outcomes
+) -> str:
     origin = version.provenance
     before: list[str] = []
     if origin.run_id is not None:
@@ -132,7 +132,7 @@ def _add_version(connection: sa.Connection, graph: ChainGraph, version: ModelVer
     sources = _add_sources(graph, origin.commit, origin.data)
     for source in sources:
         graph.edges |= {(source, target): None for target in before}
-    out = _find_rolled_back(connection, graph, version)
+    out = outcomes.rolled_back(version)
     note = "rolled back" if out else f"sha256 {version.digest[:12]}" if version.digest else ""
     node = Node("model version", version.ref, version.ref, note, "bad" if out else "")
     return graph.add(node, *(before or sources))
@@ -163,10 +163,9 @@ def _add_sources(graph: ChainGraph, commit: str | None, data: dict[str, str]) ->
 
 
 def _add_outcome(
-    connection: sa.Connection, graph: ChainGraph, version: ModelVersion, at: str, deployed: list[Revision]
+    outcomes: Outcomes, graph: ChainGraph, version: ModelVersion, at: str, deployed: list[Revision]
 ) -> None:
-    out = went_out_ms(connection, [version.model]).get((version.model, version.number))
-    verdict = glance_verdict(connection, version.model, version.digest, until_ms=out)
+    verdict = outcomes.verdict(version)
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
         out = graph.nodes[at].state == "bad"
@@ -179,18 +178,9 @@ def _add_outcome(
     for revision in [*shown[:1], *shown[1:][-(REVISIONS - 1) :]]:
         key = f"{revision.endpoint}#{revision.number}"
         last = graph.add(Node("deployment", key, key, _role(revision, version.number)), at)
-    state_of = _find_rolled_back(connection, graph, version)
+    state_of = outcomes.rolled_back(version)
     if state_of is not None:
         graph.add(Node("rollback", version.ref, "rolled back", state_of.reason, "bad", version.ref), last)
-
-
-def _find_rolled_back(
-    connection: sa.Connection, graph: ChainGraph, version: ModelVersion
-) -> VersionState | None:
-    """Return why a version is rolled back; each model is asked once a graph."""
-    if version.model not in graph.rolled_back:
-        graph.rolled_back[version.model] = list_rolled_back(connection, version.model)
-    return same_rolled_back(graph.rolled_back[version.model], version)
 
 
 def _role(revision: Revision, number: int) -> str:

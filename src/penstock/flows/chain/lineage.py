@@ -16,12 +16,11 @@ from penstock.base.clock import format_ms
 from penstock.base.errors import NotFound
 from penstock.base.numbers import counted, format_number
 from penstock.base.store.events import list_events
+from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
-from penstock.flows.models.evidence.standing import went_out_ms
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
-from penstock.registry.states import find_rolled_back
 from penstock.registry.verdicts import glance_verdict
 from penstock.registry.versions import (
     get_version,
@@ -34,7 +33,6 @@ from penstock.serving.deployments import (
     find_endpoint_name,
     find_revision,
     get_revision,
-    list_revisions_of_version,
 )
 from penstock.serving.predictions.ids import (
     ROUTES,
@@ -93,7 +91,7 @@ def explain(project: Project, subject: str, most: int | None = None) -> Explanat
             version = as_version(connection, subject)
             if version is not None:
                 came_from = _version_links(connection, version, with_state=False)
-                links = [*came_from, *_served_links(connection, version)]
+                links = [*came_from, *_served_links(Outcomes(connection, [version]), version)]
                 return _explanation(subject, "model version", links, version)
         revision = as_revision(connection, subject)
         if revision is not None:
@@ -211,8 +209,9 @@ def _explain_endpoint(connection: sa.Connection, endpoint: str) -> Explanation:
 def _explain_run(connection: sa.Connection, subject: str, run_id: str, most: int | None) -> Explanation:
     versions = list_versions_of_run(connection, run_id, most)
     links = [*_run_links(connection, run_id)]
+    outcomes = Outcomes(connection, versions)
     for version in versions:
-        links += [_version_link(version), *_served_links(connection, version)]
+        links += [_version_link(version), *_served_links(outcomes, version)]
     return _explanation(
         subject, "run", links, versions[-1] if versions else None, tracking.get_run(connection, run_id).commit
     )
@@ -224,8 +223,10 @@ def _explain_commit(connection: sa.Connection, subject: str, commit: str, most: 
     for run_id in tracking.list_runs_of_commit(connection, commit)[-most if most else None :]:
         links.append(_run_links(connection, run_id)[0])
         found |= {version.ref: version for version in list_versions_of_run(connection, run_id, most)}
-    for version in list(found.values())[-most if most else None :]:
-        links += [_version_link(version), *_served_links(connection, version)]
+    told = list(found.values())[-most if most else None :]
+    outcomes = Outcomes(connection, told)
+    for version in told:
+        links += [_version_link(version), *_served_links(outcomes, version)]
     newest = max(found.values(), key=lambda version: version.created_ms, default=None)
     return _explanation(subject, "commit", links, newest, commit)
 
@@ -245,7 +246,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str, most: int 
     rows = tracking.list_inputs_of_path(connection, path)
     if not versions and not rows:
         return None
-    links = []
+    links, outcomes = [], Outcomes(connection, versions)
     for digest in dict.fromkeys(
         [used for _, used in rows] + [item.provenance.data[path] for item in versions]
     ):
@@ -260,7 +261,7 @@ def _explain_data(connection: sa.Connection, subject: str, path: str, most: int 
         )
         for version in versions:
             if version.provenance.data[path] == digest:
-                links += [_version_link(version), *_served_links(connection, version)]
+                links += [_version_link(version), *_served_links(outcomes, version)]
     return _explanation(subject, "data", links, versions[0] if versions else None)
 
 
@@ -276,10 +277,13 @@ def _version_links(
     Args:
         with_state: whether a rollback is told here; `_served_links` tells it behind the deployments.
     """
-    links = [_version_link(version), *(_state_links(connection, version) if with_state else [])]
-    out = went_out_ms(connection, [version.model]).get((version.model, version.number))
-    until_ms = revision.created_ms if revision is not None else out
-    verdict = glance_verdict(connection, version.model, version.digest, until_ms=until_ms)
+    outcomes = Outcomes(connection, [version])
+    links = [_version_link(version), *(_state_links(outcomes, version) if with_state else [])]
+    verdict = (
+        outcomes.verdict(version)
+        if revision is None
+        else glance_verdict(connection, version.model, version.digest, until_ms=revision.created_ms)
+    )
     if verdict is not None:
         word = "passed" if verdict.passed else "refused"
         links.append(
@@ -313,8 +317,8 @@ def _version_links(
     return links
 
 
-def _state_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
-    state = find_rolled_back(connection, version)
+def _state_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
+    state = outcomes.rolled_back(version)
     if state is None:
         return []
     return [Link(kind="rollback", key=version.ref, text=state.sentence, details={"cause": state.cause})]
@@ -356,10 +360,9 @@ def _run_links(connection: sa.Connection, run_id: str) -> list[Link]:
     return links
 
 
-def _served_links(connection: sa.Connection, version: ModelVersion) -> list[Link]:
+def _served_links(outcomes: Outcomes, version: ModelVersion) -> list[Link]:
     """Return every deployment of a version, and that it was rolled back where it was: how its story ended."""
-    found = list_revisions_of_version(connection, version.model, version.number)
-    return [*map(_revision_link, found), *_state_links(connection, version)]
+    return [*map(_revision_link, outcomes.revisions(version)), *_state_links(outcomes, version)]
 
 
 def _revision_link(revision: Revision) -> Link:

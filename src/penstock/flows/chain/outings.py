@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +13,7 @@ from penstock.monitoring.windows import labelled
 from penstock.records.metric_names import METRICS
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import VersionState
-from penstock.serving.deployments import list_endpoints, list_revisions_of_version
+from penstock.serving.deployments import Revision, list_endpoints, list_revisions_of_versions
 
 Standing = Literal["live", "canary", "rolled back", "was live", "never out"]
 LABELLED = (60, 5_000)
@@ -42,9 +42,8 @@ def view_outings(
     """Return what became of versions, by model and number."""
     current = list_endpoints(connection)
     found: dict[tuple[str, int], Outing] = {}
-    for version in versions:
-        key = (version.model, version.number)
-        revisions = list_revisions_of_version(connection, *key)
+    served = list_revisions_of_versions(connection, [(one.model, one.number) for one in versions])
+    for key, revisions in served.items():
         if not revisions:
             found[key] = Outing(standing="rolled back" if key in rolled_back else "never out")
             continue
@@ -76,7 +75,7 @@ def view_outings(
         found[key] = Outing(
             standing=standing,
             endpoints=tuple(names),
-            since_ms=_since_ms(now[0].endpoint, key, connection) if now else newest.created_ms,
+            since_ms=_since_ms(now[0].endpoint, key, revisions) if now else newest.created_ms,
             percent=100.0 if stable else share,
             live={name: value for name, value in told.items() if math.isfinite(value)},
             label_count=window.quality.label_count if window else 0,
@@ -84,9 +83,9 @@ def view_outings(
     return found
 
 
-def _since_ms(endpoint: str, key: tuple[str, int], connection: sa.Connection) -> int:
+def _since_ms(endpoint: str, key: tuple[str, int], revisions: Sequence[Revision]) -> int:
     """Return when an endpoint began to serve a version on the route it is on now, without a break since."""
-    mine = [one for one in list_revisions_of_version(connection, *key) if one.endpoint == endpoint]
+    mine = [one for one in revisions if one.endpoint == endpoint]
     newest = max(mine, key=lambda one: one.number)
     is_stable = newest.stable == key[1]
     since = newest

@@ -13,8 +13,15 @@ from penstock.project.project import Project
 from penstock.registry.aliases import list_aliases
 from penstock.registry.entities import Alias, ModelVersion, Verdict
 from penstock.registry.states import VersionState, list_rolled_back, same_rolled_back
-from penstock.registry.verdicts import glance_verdict
-from penstock.registry.versions import count_versions, get_version, list_versions
+from penstock.registry.verdicts import glance_verdicts
+from penstock.registry.versions import (
+    count_versions,
+    get_version,
+    list_newest,
+    list_versions,
+    load_versions,
+)
+from penstock.serving.deployments import list_endpoints
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,11 +76,22 @@ def view_version(project: Project, model: str, number: int) -> VersionView:
         return _views(connection, [version], aliases, found)[0]
 
 
-def view_versions(project: Project, limit: int, model: str | None = None) -> list[VersionView]:
-    """Return the first `limit` versions by model, newest first; of one model where it is named."""
+def view_versions(project: Project, limit: int, model: str) -> list[VersionView]:
+    """Return the first `limit` versions of a model, newest first."""
     with project.database.read() as connection:
         aliases, found = list_aliases(connection, model), list_rolled_back(connection, model)
         return _views(connection, list_versions(connection, model, limit=limit), aliases, found)
+
+
+def view_newest(project: Project, each: int) -> list[VersionView]:
+    """Return the newest `each` versions of every model, and those that an alias means or an endpoint serves, newest first."""
+    with project.database.read() as connection:
+        aliases, found = list_aliases(connection), list_rolled_back(connection)
+        keys = {*list_newest(connection, each), *((one.model, one.version) for one in aliases)}
+        keys |= {(one.model, number) for one in list_endpoints(connection) for number in one.answering}
+        versions = load_versions(connection, keys)
+        versions.sort(key=lambda one: (one.model, -one.number))
+        return _views(connection, versions, aliases, found)
 
 
 def _views(
@@ -84,15 +102,18 @@ def _views(
 ) -> list[VersionView]:
     held = list_holds(connection, versions)
     out = went_out_ms(connection, list({one.model for one in versions}))
+    asked = {
+        (one.model, one.number): (one.model, one.digest, out.get((one.model, one.number))) for one in versions
+    }
+    verdicts = glance_verdicts(connection, set(asked.values()))
+    named: dict[tuple[str, int], list[str]] = {}
+    for alias in aliases:
+        named.setdefault((alias.model, alias.version), []).append(alias.name)
     return [
         VersionView(
             version=one,
-            aliases=tuple(
-                alias.name for alias in aliases if (alias.model, alias.version) == (one.model, one.number)
-            ),
-            verdict=glance_verdict(
-                connection, one.model, one.digest, until_ms=out.get((one.model, one.number))
-            ),
+            aliases=tuple(named.get((one.model, one.number), ())),
+            verdict=verdicts.get(asked[one.model, one.number]),
             went_out_ms=out.get((one.model, one.number)),
             rolled_back=same_rolled_back(rolled_back, one),
             held=held.get((one.model, one.number)),

@@ -44,11 +44,11 @@ from penstock.serving.codecs import (
     LabelItem,
     classify,
     decode_feedback,
-    decode_request,
     encode_response,
 )
 from penstock.serving.configuring import config_document, model_statistics
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.plain import read_request
 from penstock.serving.predictions.feedback import FeedbackResult
 
 JSON_SIZE_NAME = b"inference-header-content-length"
@@ -252,7 +252,7 @@ class _Inference:
 def _read(
     json_size: int | None, body: bytes, signature: Signature, received_s: float
 ) -> tuple[InferRequest, Encoding]:
-    return decode_request(body, json_size, signature, received_s)
+    return read_request(body, json_size, signature, received_s)
 
 
 def _write(response: InferResponse, encoding: Encoding) -> Response:

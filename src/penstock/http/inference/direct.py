@@ -22,8 +22,9 @@ from penstock.http.hosts import HostCheck
 from penstock.http.inference.admitting import Admits
 from penstock.http.inference.answering import INLINE_BYTES, INLINE_VALUES, Answering
 from penstock.http.inference.first import END, START
-from penstock.serving.codecs import Encoding, InferRequest, InferResponse, decode_request
+from penstock.serving.codecs import Encoding, InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane
+from penstock.serving.plain import read_request
 
 logger = logging.getLogger(__name__)
 Headers = Mapping[bytes, bytes]
@@ -81,7 +82,7 @@ class Direct:
         if served is None:
             return False
         try:
-            request, form = decode_request(body, None, served.stable.signature, received_s)
+            request, form = read_request(body, None, served.stable.signature, received_s)
             if not self._admits(endpoint, headers):
                 return False
             done = _Done(self, endpoint, request, form, answer)

@@ -62,7 +62,9 @@ class InferProtocol(WireProtocol):
         """Begin a request; one that is held before it goes on as usual, so that answers stay in order."""
         if self._endpoint is not None:
             self._pass_on()
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Hold the request, or begin to answer it."""
@@ -71,9 +73,17 @@ class InferProtocol(WireProtocol):
             if len(found) == len(self.headers):
                 self._endpoint = self._direct.endpoint_of(self.url, found, self.server)
         if self._endpoint is None:
-            super().on_headers_complete()
+            self._begin_cycle()
         else:
             self._body, self._is_whole = b"", False
+
+    def _begin_cycle(self) -> None:
+        """Let uvicorn's protocol begin the request whose headers were read."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
 
     def _may_hold(self) -> bool:
         """Whether nothing is under way, and the next request may follow on the same connection."""
@@ -87,6 +97,7 @@ class InferProtocol(WireProtocol):
             and not self.pipeline
             and not self.flow.write_paused
             and not self.config.access_log
+            and self.limit_concurrency is None
         )
 
     def on_body(self, body: bytes) -> None:
@@ -106,7 +117,7 @@ class InferProtocol(WireProtocol):
     def _pass_on(self) -> None:
         """Let the request that is held be answered by the application."""
         self._endpoint = None
-        super().on_headers_complete()
+        self._begin_cycle()
         if self._body:
             super().on_body(self._body)
         if self._is_whole:

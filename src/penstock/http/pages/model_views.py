@@ -19,7 +19,7 @@ from penstock.flows.models.evidence.approving import approval_standing
 from penstock.flows.models.evidence.doors import Doors, ask_doors
 from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
-from penstock.flows.models.views import VersionView, view_versions
+from penstock.flows.models.views import VersionView, view_newest, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
 from penstock.http.pages.queries import query_of, refusal
@@ -37,9 +37,11 @@ from penstock.registry.models import get_model
 from penstock.registry.references import parse_time
 from penstock.registry.search import RegistrySearch, search_models
 from penstock.registry.states import list_rolled_back
-from penstock.registry.versions import get_version
+from penstock.registry.versions import count_versions, get_version
 
 VERSIONS = 100
+EACH = 20
+"""So many versions of a model the page of all models has at most."""
 MODELS = 1000
 COLUMNS = 4
 DAY_MS = 86_400_000
@@ -78,10 +80,12 @@ class ModelPages:
         self._renderer = renderer
 
     def models(self, _request: Request) -> Response:
-        """Every model with its versions, newest first."""
-        shown = view_versions(self._project, VERSIONS)
+        """Every model with its newest versions, and those that have a name or answer."""
         with self._project.database.read() as connection:
             names = search_models(connection, RegistrySearch(limit=MODELS))
+            totals = {one.model: one.total for one in count_versions(connection)}
+        shown = view_newest(self._project, max(1, min(EACH, VERSIONS // max(1, len(names)))))
+        with self._project.database.read() as connection:
             outings = view_outings(connection, [one.version for one in shown], list_rolled_back(connection))
         groups: dict[str, list[VersionView]] = {one.version.model: [] for one in shown}
         groups |= {name: [] for name in names}
@@ -92,8 +96,7 @@ class ModelPages:
             models=groups,
             columns={name: metric_columns(rows) for name, rows in groups.items()},
             outings=outings,
-            limit=VERSIONS,
-            count=len(shown),
+            totals=totals,
         )
 
     def model(self, request: Request) -> Response:
@@ -173,6 +176,7 @@ class ModelPages:
             may=may and "champion" not in found.aliases and found.rolled_back is None,
             people=people,
             may_approve=may and people.asked,
+            comment=query_of(request)["comment"],
             signature=signature,
             measures=measures_of(version, outing, champion),
             differences=differences,
@@ -193,7 +197,8 @@ def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
     if outing.standing in {"live", "canary"}:
-        share = "" if outing.percent is None else f"{outing.percent:g} % of "
+        is_one = outing.percent is not None and len(outing.endpoints) == 1
+        share = "" if not is_one else f"{outing.percent:g} % of "
         return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
     if found.held is not None and (shut is None or found.held.waits):
         also = (

@@ -74,10 +74,10 @@ class OverviewPages:
             for view in views
         ]
         conditions.sort(key=lambda one: one.rank)
-        is_stale = seen.ticked_ms is None or time_ms - seen.ticked_ms > STALE_MS
+        is_stale = seen.ticked_ms is not None and time_ms - seen.ticked_ms > STALE_MS
         return {
             "conditions": conditions,
-            "answer": answer_of(conditions, held),
+            "answer": answer_of(conditions, held, is_watched=not is_stale and seen.problem is None),
             "held": held,
             "sparks": sparks,
             "rows": group_events(events),
@@ -124,11 +124,15 @@ class OverviewPages:
         )
 
 
-def answer_of(conditions: list[Condition], held: list[Hold]) -> str:
-    """Return how all endpoints are, and how many releases wait for a person."""
+def answer_of(conditions: list[Condition], held: list[Hold], *, is_watched: bool = True) -> str:
+    """Return how all endpoints are, and how many releases wait for a person; first, where it is so, that nobody watches."""
     names = [cut(one.ref, 60) for one in held]
     waits = f"{counted(len(held), 'release')} {'is' if len(held) == 1 else 'are'} held and wait{'s' if len(held) == 1 else ''} for a person: {_list(names)}."
-    return " ".join(one for one in (_endpoints(conditions), waits if held else "") if one)
+    nobody = (
+        "Nobody watches: the controller of this server has stopped, so nothing is rolled back or advanced."
+    )
+    told = ("" if is_watched or not conditions else nobody, _endpoints(conditions), waits if held else "")
+    return " ".join(one for one in told if one)
 
 
 def _endpoints(conditions: list[Condition]) -> str:

@@ -6,6 +6,7 @@ refuses it in the same words (`refusal`). Paths are read where they are used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +19,10 @@ from penstock.base.errors import Invalid, PenstockError
 
 CODE = "pages.bad_query"
 SHOWN = 60
+TRACKING = re.compile(
+    r"utm_\w+|mtm_\w+|pk_\w+|hsa_\w+|_hs\w+|mc_[ce]id|(?:fb|g|d|tt|tw|y|epi)clid|msclkid|[gw]braid|igshid|li_fat_id|_gl|_ga"
+)
+"""What mail programs, chats and advertisements hang on addresses that people send each other: nobody meant it for a page."""
 _KEY = "penstock.query"
 
 
@@ -98,6 +103,8 @@ class Query(Mapping[str, str]):
 def read_query(request: Request, takes: Sequence[Parameter]) -> None:
     """Read what an address asks for, and note it for its page (`query_of`).
 
+    What trackers hang on an address is passed over.
+
     Raises:
         Invalid: it asks for what the page does not take, or in a form that cannot be read.
     """
@@ -105,6 +112,8 @@ def read_query(request: Request, takes: Sequence[Parameter]) -> None:
     known = {one.name: one for one in takes}
     for name in given:
         parameter = known.get(name)
+        if parameter is None and TRACKING.fullmatch(name):
+            continue
         if parameter is None:
             raise _unknown(name, list(known))
         values = given.getlist(name)

@@ -51,49 +51,7 @@ class Renderer:
 
     def __init__(self, project_name: str, base: str = "") -> None:
         self.base = base
-        self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=told.visible,
-            bytecode_cache=COMPILED,
-        )
-        self._environment.filters |= {
-            "ago": told.ago,
-            "because": because,
-            "best_known": best_known,
-            "column": told.column,
-            "counted": counted,
-            "cut": told.cut,
-            "iso": iso_ms,
-            "markdown": markdown,
-            "milliseconds": told.milliseconds,
-            "number": told.number,
-            "path": told.path,
-            "percent": told.percent,
-            "plain_words": plain_words,
-            "scalar": told.scalar,
-            "seconds": told.seconds,
-            "segment": told.segment,
-            "sentence": told.sentence,
-            "short_id": told.short_id,
-            "signed": told.signed,
-            "size": told.size,
-            "state": state,
-            "tone": tone,
-            "verbatim": told.Verbatim,
-            "when": format_ms,
-        }
-        self._environment.tests |= {
-            "named": is_named,
-            "findings": is_findings,
-            "in_params": lambda name: name.startswith("params."),
-            "judgeable": METRICS.__contains__,
-        }
-        self._environment.globals["project_name"] = project_name
-        self._environment.globals["base"] = base
+        self._environment = _environment(project_name, base)
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a template as an answer that is not cached."""
@@ -101,6 +59,53 @@ class Renderer:
             rendered_ms=now_ms(), caller=current_caller.get(ANYBODY), **values
         )
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
+
+
+def _environment(project_name: str, base: str) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=told.visible,
+        bytecode_cache=COMPILED,
+    )
+    made.filters |= {
+        "ago": told.ago,
+        "because": because,
+        "best_known": best_known,
+        "column": told.column,
+        "counted": counted,
+        "cut": told.cut,
+        "iso": iso_ms,
+        "markdown": markdown,
+        "milliseconds": told.milliseconds,
+        "number": told.number,
+        "path": told.path,
+        "percent": told.percent,
+        "plain_words": plain_words,
+        "scalar": told.scalar,
+        "seconds": told.seconds,
+        "segment": told.segment,
+        "sentence": told.sentence,
+        "short_id": told.short_id,
+        "signed": told.signed,
+        "size": told.size,
+        "state": state,
+        "tone": tone,
+        "verbatim": told.Verbatim,
+        "when": format_ms,
+    }
+    made.tests |= {
+        "named": is_named,
+        "findings": is_findings,
+        "in_params": lambda name: name.startswith("params."),
+        "judgeable": METRICS.__contains__,
+    }
+    made.globals["project_name"] = project_name
+    made.globals["base"] = base
+    return made
 
 
 def is_named(value: Any) -> bool:

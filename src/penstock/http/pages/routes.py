@@ -40,6 +40,7 @@ from penstock.tracking.logged_models import get_model
 View = Callable[[Request], Response]
 AsyncView = Callable[[Request], Awaitable[Response]]
 KIND, WORDS, ALIAS = Parameter("kind"), Parameter("q"), Parameter("alias", 200)
+REASON = Parameter("reason")
 VERSIONS = Parameter("versions", 2000, is_many=True)
 MODEL, PATH = Parameter("model"), Parameter("path", 4000, is_verbatim=True)
 ALL, NUMBERS = Choice("all", of=("1",)), Choice("numbers", of=("1",))
@@ -116,21 +117,21 @@ def page_routes(
         Page("/", overview.overview),
         Page("/events", overview.events, KIND, Parameter("subject"), WORDS, Number("before")),
         Page("/endpoints", overview.endpoints),
-        Page("/endpoints/{name:path}/rollback", decisions.rollback, Number("to", 9), is_form=True),
-        Page("/endpoints/{name:path}/promote", decisions.promote, is_form=True),
+        Page("/endpoints/{name:path}/rollback", decisions.rollback, Number("to", 9), REASON, is_form=True),
+        Page("/endpoints/{name:path}/promote", decisions.promote, REASON, is_form=True),
         Page("/endpoints/{name:path}/drift", endpoints.drift, *TIMES, Number("version", 9), ALL),
         Page("/endpoints/{name:path}", endpoints.endpoint, *TIMES, Choice("span", of=tuple(SPANS)), NUMBERS),
         Page("/models", models.models),
         Page("/models/{name}", models.model, ALIAS, Parameter("at", 40)),
         Page("/models/{name}/compare", VersionComparePages(project, renderer).compare, VERSIONS),
-        Page("/models/{name}/{number}", models.version),
+        Page("/models/{name}/{number}", models.version, Parameter("comment")),
         Page("/models/{name}/{number}/card", models.card),
         Page("/models/{name}/{number}/files", kept.view, PATH),
         Page("/models/{name}/{number}/raw", kept.raw, PATH),
         Page("/models/{name}/{number}/download", kept.download, PATH),
         Page("/models/{name}/{number}/card.md", models.card),
         Page("/models/{name}/{number}/approve", aliases.approve, methods=("POST",)),
-        Page("/models/{name}/{number}/promote", aliases.promote, ALIAS, is_form=True),
+        Page("/models/{name}/{number}/promote", aliases.promote, ALIAS, REASON, is_form=True),
         Page("/data", data.data),
         Page("/data/{path:path}", data.path, Parameter("old", 64), Parameter("new", 64)),
         Page("/pipeline", pipeline.pipeline),

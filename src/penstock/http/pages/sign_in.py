@@ -16,6 +16,7 @@ from penstock.base.errors import Denied
 from penstock.http.auth import COOKIE, SIGN_IN, SIGN_OUT
 from penstock.http.bodies import read_body
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.formatting import cut
 
 MAX_BODY = 10_000
 
@@ -29,9 +30,14 @@ def sign_in_routes(
     async def sign_in(request: Request) -> Response:
         """GET asks; POST begins a session, or asks again."""
         if request.method != "POST":
-            return renderer.page(
-                "sign_in.html", next=safe_place(request.query_params.get("next", "/")), problem=""
+            wanted = request.query_params.get("next", "/")
+            place = safe_place(wanted)
+            problem = (
+                ""
+                if wanted in {"", place}
+                else f"You will come to the overview: {cut(wanted, 60)!r} is no page here."
             )
+            return renderer.page("sign_in.html", next=place, problem=problem)
         form = parse_qs(
             (await read_body(request, MAX_BODY)).decode("utf-8", "replace"), keep_blank_values=True
         )

@@ -77,17 +77,18 @@ const morph = (shown, fresh) => {
   while (at) { const gone = at; at = at.nextSibling; gone.remove(); }
 };
 
+const OUT = "signed out";
 const stamp = document.getElementById("stamp");
 const every = 1000 * Number(stamp.dataset.every || 0);
-let answered = Number(stamp.dataset.ms), paused = false, failing = false, asking = false, again = false, timer = 0;
+let answered = Number(stamp.dataset.ms), paused = false, failing = "", asking = false, again = false, timer = 0;
 const tell = () => {
   const since = clock(new Date(answered));
-  const [mood, shape, words] = !every ? ["", "○", `as of ${since}`] : failing ? ["lost", "■", `no answer since ${since}`] : paused ? ["", "○", `paused at ${since}`] : ["live", "●", "live"];
+  const [mood, shape, words] = !every ? ["", "○", `as of ${since}`] : failing ? ["lost", "■", `${failing} since ${since}`] : paused ? ["", "○", `paused at ${since}`] : ["live", "●", "live"];
   stamp.className = `stamp ${mood}`;
   put(stamp.querySelector(".shape"), shape);
   put(stamp.querySelector(".words"), words);
-  stamp.title = `What is shown was true at ${since} ${zone(new Date(answered))}.` + (every ? ` Click to ${paused ? "go on" : "pause"}.` : "");
-  document.documentElement.classList.toggle("lost", failing);
+  stamp.title = `What is shown was true at ${since} ${zone(new Date(answered))}.` + (every ? ` Click to ${failing === OUT ? "sign in" : paused ? "go on" : "pause"}.` : "");
+  document.documentElement.classList.toggle("lost", failing !== "");
 };
 const ask = async () => {
   clearTimeout(timer);
@@ -97,16 +98,18 @@ const ask = async () => {
   asking = true;
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout(10000) });
-    if (!answer.ok) throw new Error(String(answer.status));
+    // A server that answers, and cannot tell what it was asked, is another thing than one that is gone.
+    const isOut = answer.redirected && new URL(answer.url).pathname === `${base}/sign-in`;
+    if (isOut || !answer.ok) throw new Error(isOut ? OUT : answer.status >= 500 ? "nothing can be told" : "no longer there");
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localize(fresh);
     hold();
     morph(document.getElementById("main"), fresh.getElementById("main"));
     document.title = fresh.title;
     answered = Number(fresh.getElementById("stamp").dataset.ms);
-    failing = false;
-  } catch {
-    failing = true;
+    failing = "";
+  } catch (error) {
+    failing = [OUT, "nothing can be told", "no longer there"].includes(error.message) ? error.message : "no answer";
   }
   asking = false;
   tell();
@@ -120,7 +123,10 @@ tell();
 setInterval(() => document.hidden || localize(document), 5000);
 if (every) {
   stamp.disabled = false;
-  stamp.addEventListener("click", () => { paused = !paused; tell(); ask(); });
+  stamp.addEventListener("click", () => {
+    if (failing === OUT) { location.assign(`${base}/sign-in?next=${encodeURIComponent(location.pathname.slice(base.length) + location.search)}`); return; }
+    paused = !paused; tell(); ask();
+  });
   document.addEventListener("visibilitychange", ask);
   timer = setTimeout(ask, every);
 }

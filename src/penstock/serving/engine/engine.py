@@ -9,6 +9,7 @@ Everything but the models' own code runs on one event loop, the one that asks fi
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -31,6 +32,9 @@ INLINE_ROWS = 256
 INLINE_TURN_S = 0.005
 """After this long of inline predictions the loop looks after its connections."""
 _NO_LIMITS = EndpointLimits()
+_numbers = itertools.count()
+Place = tuple[int, str, bool]
+"""Of a lane: the engine's number, the endpoint, and whether it is for shadows."""
 
 
 class Engine:
@@ -41,11 +45,11 @@ class Engine:
         self.limits: Mapping[str, EndpointLimits] = {}
         self.default_limits = _NO_LIMITS
         self.underway = Underway(None)
+        self._number = next(_numbers)
         self.on_batch: Callable[[str, int, int, int], None] | None = None
         """Told of every batch for callers: endpoint, version, rows, and how many requests wait still."""
-        self._lanes: weakref.WeakKeyDictionary[LoadedModel, dict[tuple[str, bool], Lane]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._asked: weakref.WeakSet[LoadedModel] = weakref.WeakSet()
+        """Models that have lanes here; each keeps its own, since looking it up by a weak reference takes 1 us."""
         self._shares: dict[tuple[str, bool], Share] = {}
         self._turns = Turns(self.options, self._start)
 
@@ -56,8 +60,8 @@ class Engine:
     def waiting(self) -> dict[str, int]:
         """Return how many requests wait, by endpoint; shadows do not count."""
         found: dict[str, int] = {}
-        for lanes in list(self._lanes.values()):
-            for (endpoint, is_shadow), lane in list(lanes.items()):
+        for model in list(self._asked):
+            for (_, endpoint, is_shadow), lane in self._own(model):
                 if not is_shadow:
                     found[endpoint] = found.get(endpoint, 0) + lane.waiting
         return found
@@ -150,21 +154,23 @@ class Engine:
 
     def close(self) -> None:
         """End the threads. Those that predict are left to finish by themselves."""
-        for lanes in list(self._lanes.values()):
-            for lane in lanes.values():
+        for model in list(self._asked):
+            for _, lane in self._own(model):
                 lane.close()
 
+    def _own(self, model: LoadedModel) -> list[tuple[Place, Lane]]:
+        return [(place, lane) for place, lane in list(model.lanes.items()) if place[0] == self._number]
+
     def _lane(self, endpoint: str, model: LoadedModel, *, is_shadow: bool) -> Lane:
-        lanes = self._lanes.get(model)
-        if lanes is None:
-            lanes = self._lanes[model] = {}
-        key = (endpoint, is_shadow)
-        lane = lanes.get(key)
+        place = (self._number, endpoint, is_shadow)
+        lane: Lane | None = model.lanes.get(place)
         if lane is None:
-            share = self._shares.setdefault(key, Share())
+            share = self._shares.setdefault((endpoint, is_shadow), Share())
             share.weight = self.limits_of(endpoint).weight * (SHADOW_WEIGHT if is_shadow else 1.0)
             underway = self.underway.predicting(endpoint, model.version, is_shadow=is_shadow)
-            lane = lanes[key] = Lane(endpoint, share, self.options, is_shadow=is_shadow, underway=underway)
+            lane = Lane(endpoint, share, self.options, is_shadow=is_shadow, underway=underway)
+            model.lanes[place] = lane
+            self._asked.add(model)
             weakref.finalize(model, lane.close).atexit = False
         return lane
 

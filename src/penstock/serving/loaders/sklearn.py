@@ -20,6 +20,7 @@ import numpy as np
 
 from penstock.base.errors import Refused
 from penstock.records.signature import Column
+from penstock.serving.loaders.compiled.shortcut import with_shortcut
 from penstock.serving.loaders.fed import Answer, FedPredictor
 from penstock.serving.loaders.flavour import (
     Flavour,
@@ -31,7 +32,6 @@ from penstock.serving.loaders.flavour import (
 )
 from penstock.serving.loaders.model import ModelFiles, Predictor, datatype_of
 from penstock.serving.loaders.quick_skops import SKLEARN_VERSION, import_skops
-from penstock.serving.loaders.shortcut import with_shortcut
 
 _skops = import_skops()
 MODEL_DATA = "model.skops"

@@ -14,6 +14,7 @@ Source:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 import msgspec
@@ -51,16 +52,28 @@ class PredictionId(msgspec.Struct, frozen=True):
     counter: int
 
     def encode(self) -> str:
-        """Return the id's text; about 3 us."""
-        bits = self.time_ms & 0xFFFFFFFFFFFF
-        bits = bits << 24 | self.endpoint_id & 0xFFFFFF
-        bits = bits << 24 | self.revision & 0xFFFFFF
-        bits = bits << 2 | _ROUTE_CODES[self.route]
-        bits = bits << 24 | self.worker & 0xFFFFFF
-        bits = bits << 28 | self.counter & 0xFFFFFFF
-        pairs = [bits >> shift & 1023 for shift in range(140, -1, -10)]
-        check = -sum([_PAIR_SUMS[pair] for pair in pairs]) % 32
-        return "".join([_PAIRS[pair] for pair in pairs]) + ALPHABET[check]
+        """Return the id's text; about 1 us: what stays the same for many predictions is kept."""
+        time_text, time_sum = _digits((self.time_ms & 0xFFFFFFFFFFFF) << 2 | (self.endpoint_id >> 22 & 3), 5)
+        place_text, place_sum = _place(self.endpoint_id, self.revision, self.route, self.worker)
+        last = (self.worker & 3) << 28 | self.counter & 0xFFFFFFF
+        high, middle, low = last >> 20, last >> 10 & 1023, last & 1023
+        total = time_sum + place_sum + _PAIR_SUMS[high] + _PAIR_SUMS[middle] + _PAIR_SUMS[low]
+        last_text = _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
+        return f"{time_text}{place_text}{last_text}{ALPHABET[-total % 32]}"
+
+
+@lru_cache(maxsize=1024)
+def _digits(bits: int, pair_count: int) -> tuple[str, int]:
+    """Return bits, ten for each pair of digits, as text, and what they add to the check."""
+    pairs = [bits >> shift & 1023 for shift in range(10 * (pair_count - 1), -1, -10)]
+    return "".join([_PAIRS[pair] for pair in pairs]), sum([_PAIR_SUMS[pair] for pair in pairs])
+
+
+@lru_cache(maxsize=1024)
+def _place(endpoint_id: int, revision: int, route: Route, worker: int) -> tuple[str, int]:
+    """Return the seven pairs between the time and the counter: all but the endpoint's first two bits and the worker's last."""
+    bits = (endpoint_id & 0x3FFFFF) << 24 | revision & 0xFFFFFF
+    return _digits(bits << 24 | _ROUTE_CODES[route] << 22 | worker >> 2 & 0x3FFFFF, 7)
 
 
 def parse_prediction_id(text: str) -> PredictionId:

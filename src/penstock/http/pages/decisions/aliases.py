@@ -80,6 +80,7 @@ class AliasPages:
             metrics=sorted({*plan.version.metrics, *(before.metrics if before else ())}),
             served=served,
             held=held,
+            reason=query_of(request)["reason"],
             is_protected=AliasPolicy.of(self._project).protects(model, plan.alias),
         )
 

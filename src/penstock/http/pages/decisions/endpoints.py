@@ -49,11 +49,14 @@ class DecisionPages:
 
     def _preview(self, request: Request, verb: str) -> Response:
         self._require_admin(request)
-        to = query_of(request)["to"] if verb == "rollback" else ""
+        query = query_of(request)
+        to = query["to"] if verb == "rollback" else ""
         plan = self._plan(request, verb, to)
         with self._project.database.read() as connection:
             changes = preview_changes(connection, plan)
-        return self._renderer.page("decision.html", verb=verb, plan=plan, changes=changes, to=to)
+        return self._renderer.page(
+            "decision.html", verb=verb, plan=plan, changes=changes, to=to, reason=query["reason"]
+        )
 
     def _apply(self, request: Request, verb: str, asked: dict[str, str]) -> Response:
         self._require_admin(request)

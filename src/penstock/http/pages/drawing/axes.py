@@ -11,16 +11,24 @@ from penstock.base.clock import find_moment
 MOST_TICKS = 5
 SPANS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 DAY_S = 86_400
+MOST_NAMES = 3
+BESIDE = 2.0
+"""So far beside its mark a label begins, or ends."""
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A label at a place of an axis. `time_ms` is the moment it names, for readers who know their zone."""
+    """A label at a place of an axis. `time_ms` is the moment it names, for readers who know their zone.
+
+    `title` says more than the text has room for; a text that `is_end` ends at the place, others begin there.
+    """
 
     at: float
     text: str
     time_ms: int | None = None
     form: str = ""
+    title: str = ""
+    is_end: bool = False
 
 
 def axis(low: float, high: float, *, bars: bool = False) -> tuple[float, float, list[float]]:
@@ -72,19 +80,50 @@ def clock(start_s: int, form: str = "HMS") -> str:
     return moment.strftime({"HM": "%H:%M", "MD": "%m-%d"}.get(form, "%H:%M:%S"))
 
 
-def labels_apart(marks: Sequence[Tick], width: float = 7.0) -> tuple[Tick, ...]:
-    """Return marks whose labels do not overlap: where they would, the first names all of them.
+@dataclass
+class _Group:
+    """Marks that share a label, since labels of their own would lie over one another."""
+
+    marks: list[Tick]
+
+    @property
+    def text(self) -> str:
+        names = [one.text for one in self.marks]
+        return " ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} … {names[-1]}"
+
+    def box(self, right: float, width: float) -> tuple[float, float, bool]:
+        """Return where the label begins and ends, and whether it ends at its last mark: it begins at its first if it fits."""
+        length = width * len(self.text)
+        begin = self.marks[0].at + BESIDE
+        if begin + length <= right:
+            return begin, begin + length, False
+        end = self.marks[-1].at - BESIDE
+        return end - length, end, True
+
+
+def labels_apart(marks: Sequence[Tick], right: float = math.inf, width: float = 7.0) -> tuple[Tick, ...]:
+    """Return marks whose labels do not overlap and end before `right`: where they would overlap, one names all of them.
+
+    Of more than `MOST_NAMES` it names the first and the last; its `title` has every name.
 
     Args:
         width: of a character.
     """
-    apart: list[Tick] = []
-    named = -1
+    groups: list[_Group] = []
     for mark in sorted(marks, key=lambda one: one.at):
-        if named >= 0 and mark.at < apart[named].at + width * (len(apart[named].text) + 1):
-            apart[named] = Tick(apart[named].at, f"{apart[named].text} {mark.text}")
-            apart.append(Tick(mark.at, ""))
-        else:
-            named = len(apart)
-            apart.append(mark)
+        groups.append(_Group([mark]))
+        while len(groups) > 1:
+            before, last = groups[-2], groups[-1]
+            if last.box(right, width)[0] >= before.box(right, width)[1] + width:
+                break
+            groups[-2:] = [_Group([*before.marks, *last.marks])]
+    apart: list[Tick] = []
+    for group in groups:
+        is_end = group.box(right, width)[2]
+        named = len(group.marks) - 1 if is_end else 0
+        title = ", ".join(one.text for one in group.marks)
+        apart += [
+            Tick(one.at, group.text, title=title, is_end=is_end) if place == named else Tick(one.at, "")
+            for place, one in enumerate(group.marks)
+        ]
     return tuple(apart)

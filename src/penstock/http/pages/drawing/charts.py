@@ -184,7 +184,7 @@ def _chart(
             Tick(y_of(number), text)
             for number, text in zip(y_values, format_axis(y_values, short), strict=True)
         ),
-        marks=labels_apart([Tick(frame.x_of(moment), text) for moment, text in frame.marks]),
+        marks=labels_apart([Tick(frame.x_of(moment), text) for moment, text in frame.marks], WIDTH - RIGHT),
         summary=f"{title} over {len({_slot(one) for one, _ in told})} windows; newest {newest[0].route} "
         f"{short(newest[1])} {unit}" + (f"; limit {limit.text}" if limit else ""),
         limit=limit,

@@ -207,32 +207,35 @@ def overlay(
         is_logarithmic: whether the vertical axis is; then only what is above zero is drawn.
     """
     told = {
-        place: [(step, value) for step, value in points if _is_drawn(value, is_logarithmic)]
+        place: [
+            (step, _scaled(value, is_logarithmic))
+            for step, value in points
+            if _is_drawn(value, is_logarithmic)
+        ]
         for place, points in curves.items()
     }
     told = {place: points for place, points in told.items() if len(points) > 1}
     if not told:
         return None
     steps = [step for points in told.values() for step, _ in points]
-    values = [_scaled(value, is_logarithmic) for points in told.values() for _, value in points]
+    values = [value for points in told.values() for _, value in points]
     first, last = min(steps), max(steps)
     low, high, y_values = axis(min(values), max(values))
     across = (WIDTH - LEFT - RIGHT) / max(1, last - first)
-    up = (HEIGHT - TOP - BOTTOM) / (high - low)
-
-    def place_of(step: int, value: float) -> str:
-        y = HEIGHT - BOTTOM - (_scaled(value, is_logarithmic) - low) * up
-        return f"{round(LEFT + (step - first) * across, 1)},{round(y, 1)}"
-
+    up, bottom = (HEIGHT - TOP - BOTTOM) / (high - low), HEIGHT - BOTTOM
+    lines = {  # written without a call for each of thousands of points
+        place: " ".join(
+            f"{LEFT + (step - first) * across:.1f},{bottom - (value - low) * up:.1f}"
+            for step, value in points
+        )
+        for place, points in told.items()
+    }
     ticks = sorted({first, (first + last) // 2, last})
     shown = [10**value for value in y_values] if is_logarithmic else y_values
     return Chart(
         title=title,
         unit=f"{unit}{', logarithmic' if is_logarithmic else ''}",
-        series=tuple(
-            Series(f"c{place}", lines=(" ".join(place_of(*point) for point in points),))
-            for place, points in told.items()
-        ),
+        series=tuple(Series(f"c{place}", lines=(line,)) for place, line in lines.items()),
         x_ticks=tuple(Tick(round(LEFT + (step - first) * across, 1), f"{step:,}") for step in ticks),
         y_ticks=tuple(
             Tick(round(HEIGHT - BOTTOM - (value - low) * up, 1), text)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from penstock.base.numbers import counted
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import column, seconds
+from penstock.http.pages.telling.formatting import column, cut, seconds
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
@@ -35,6 +36,8 @@ FEW = 24
 """So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
 MAX_COLUMNS, MAX_OFFERED = 24, 200
+CELL = 44
+"""So many characters of a value a row has."""
 ORDERED_BY = ("start_time", "end_time", "status", "run_name")
 """Attributes that a list may be ordered by, as a page tells them."""
 _SET = re.compile(r"'?\{('[^']*'(?:, '[^']*')*)\}'?")
@@ -103,9 +106,18 @@ class Column:
         return f"{self.kind}.{self.key}"
 
 
+class Cell(NamedTuple):
+    """One cell of a row, as its template writes it: a page has thousands. `whole` is the text where it was cut."""
+
+    css: str
+    key: str
+    text: str
+    whole: str = ""
+
+
 @dataclass(frozen=True)
 class RunTable:
-    """A page of runs. `cells` are texts by run and column, `best` the run that is best by a metric's column.
+    """A page of runs. `cells` are those of a run, a column each; the best by a metric is marked.
 
     `rolled_back` are the model versions that runs made and that were rolled back; such a run is never the best.
     """
@@ -113,8 +125,7 @@ class RunTable:
     asked: Asked
     runs: tuple[Run, ...] = ()
     columns: tuple[Column, ...] = ()
-    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    best: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
     offered: tuple[str, ...] = ()
     next: str = ""
     problem: str = ""
@@ -158,8 +169,7 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
         asked,
         tuple(runs),
         tuple(columns),
-        _cells(runs, columns),
-        _best(ranked, rolled_back),
+        _cells(runs, columns, _best(ranked, rolled_back)),
         _offered(runs),
         asked.link(page=token) if token else "",
         rolled_back=rolled_back,
@@ -255,15 +265,20 @@ def _attribute(asked: Asked, written: str) -> Column:
     )
 
 
-def _cells(runs: Sequence[Run], columns: Sequence[Column]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {run.id: {} for run in runs}
+def _cells(runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, str]) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {run.id: [] for run in runs}
     for one in columns:
-        if one.kind == "metrics":
+        is_metric = one.kind == "metrics"
+        if is_metric:
             texts = column([run.metrics.get(one.key) for run in runs])
         else:
             texts = [run.params.get(one.key, "–") for run in runs]
         for run, text in zip(runs, texts, strict=True):
-            found[run.id][one.name] = text
+            css = f"{'n' if is_metric else ''}{' best' if best.get(one.name) == run.id else ''}"
+            is_long = len(text) > CELL
+            found[run.id].append(
+                Cell(css, one.key, cut(text, CELL) if is_long else text, text if is_long else "")
+            )
     return found
 
 

@@ -53,6 +53,8 @@ class Condition:
         return order.index(self.state.tone), self.view.name
 
 
+ROLLING = frozenset({"healthy", "watching", "idle"})
+"""States beside which a rollout is what is told."""
 QUIET = frozenset({"healthy", "watching", "idle", "unjudged"})
 """States that say nothing of an alert that is still open."""
 
@@ -89,6 +91,8 @@ def condition_of(
 
 def _wrong(view: EndpointView, breached: Sequence[FindingView]) -> str:
     """Return why an endpoint is not healthy; of one that is down also what was wrong with its last traffic."""
+    if _is_held(view) and view.rollout is not None:
+        return f"the rollout goes no further: {'; '.join(view.rollout.blocked)}"
     if view.health == "healthy":
         return ""
     if view.health == "down" and breached:
@@ -128,9 +132,21 @@ def best_known(view: EndpointView, quality: Mapping[str, float]) -> list[tuple[s
 def _state(view: EndpointView, breached: Sequence[FindingView]) -> State:
     if view.health == "breached" and all(one.action == "alert" for one in breached):
         return state("breached", "warn")
-    if view.rollout is not None and view.health in {"healthy", "watching", "idle"}:
-        return state("rolling out")
+    if _is_held(view):
+        return state("held half-way")
+    if view.rollout is not None and view.health in ROLLING:
+        return state("shared by hand" if view.rollout.next_percent is None else "rolling out")
     return state(view.health)
+
+
+def _is_held(view: EndpointView) -> bool:
+    """Whether a rollout goes no further until somebody changes something, and nothing worse is so."""
+    return (
+        view.rollout is not None
+        and view.rollout.next_percent is not None
+        and bool(view.rollout.blocked)
+        and view.health in {*ROLLING, "unjudged"}
+    )
 
 
 def _since_ms(view: EndpointView, alerts: Sequence[Alert]) -> int | None:
@@ -173,6 +189,11 @@ def _command(view: EndpointView, breached: Sequence[FindingView], is_last: bool)
         return f"penstock monitor status {name}"
     if view.health == "refusing":
         return f"penstock endpoint show {name}"
+    if _is_held(view):
+        return f"penstock monitor status {name}"
+    if view.rollout is not None and view.rollout.next_percent is None and view.health in ROLLING:
+        canary = next((one.version for one in view.routes if one.route == "canary"), "")
+        return f"penstock deploy {name} --model {shlex.quote(canary)}" if canary else ""
     if view.health == "unjudged":
         return f"penstock monitor status {name}" if view.policy else f"penstock endpoint apply {name}"
     return ""

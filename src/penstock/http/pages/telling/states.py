@@ -29,6 +29,8 @@ _STATES = {
     "idle": State("○", "idle", "plain"),
     "watching": State("◐", "watching", "busy"),
     "rolling out": State("◐", "rolling out", "busy"),
+    "held half-way": State("◐", "held half-way", "warn"),
+    "shared by hand": State("◐", "shared by hand", "busy"),
     "rolled back": State("↩", "rolled back", "past"),
     "unjudged": State("?", "not judged", "plain"),
     "held": State("●", "within", "good"),

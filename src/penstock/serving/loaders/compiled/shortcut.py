@@ -15,9 +15,9 @@ import numpy as np
 from penstock.records.classes import PROBABILITY
 from penstock.records.signature import Signature
 from penstock.serving.loaders.compiled.compiling import compile_estimator, perturbed
+from penstock.serving.loaders.compiled.proved import Facts, ShortcutPredictor, table_of
 from penstock.serving.loaders.fed import FedPredictor, example_columns, row_count_of
 from penstock.serving.loaders.model import Array, Columns, ModelFiles, Predictor
-from penstock.serving.loaders.proved import Facts, ShortcutPredictor, table_of
 
 PROVED_ROWS = 64
 PROVED_COLUMNS = 64

@@ -2,7 +2,7 @@
 
 scikit-learn and scipy take 100 MB of a process. A linear model that was proved equal to its numbers is served by these
 alone: a child reads it, proves it and hands over arrays. Whatever the child does not say is decided as before, by reading
-the model in this process. This file is also the child: python -m penstock.serving.loaders.apart, `ModelFiles` as JSON in.
+the model in this process. This file is also the child: python -m penstock.serving.loaders.compiled.apart, `ModelFiles` as JSON in.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from penstock.records.flavours import import_flavour
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.compiled.estimator import Numbers, of_linear
 from penstock.serving.loaders.compiled.portable import Portable, from_bytes, to_bytes
+from penstock.serving.loaders.compiled.proved import Facts, ShortcutPredictor
 from penstock.serving.loaders.fed import FedPredictor
 from penstock.serving.loaders.model import ModelFiles, Predictor
-from penstock.serving.loaders.proved import Facts, ShortcutPredictor
 
 logger = logging.getLogger(__name__)
 CHILD_S = 120.0
@@ -91,7 +91,12 @@ def _class_in(files: ModelFiles) -> str | None:
 
 
 def _ask_child(files: ModelFiles) -> HandedOver | None:
-    command = [sys.executable, "-m", "penstock.serving.loaders.apart"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "penstock.serving.loaders.compiled.apart",
+    ]  # -P: nothing of the working directory
     asked = msgspec.json.encode({**msgspec.structs.asdict(files), "path": str(files.path)})
     try:
         done = subprocess.run(
