@@ -25,6 +25,7 @@ from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
 from penstock.project.project import Project
 from penstock.serving.predictions.ids import parse_prediction_id
+from penstock.serving.predictions.stored import list_predictions
 from penstock.serving.workers import list_workers
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock, start_penstock
@@ -139,6 +140,12 @@ def test_both_follow_what_either_decides_and_their_windows_add_up(hosts: tuple[H
     assert copies[0] == copies[1] and len(copies[0]) == 2
 
 
+def stored(project: Project, ids: list[str]) -> int:
+    """Return how many predictions are in the store."""
+    with project.database.read() as connection:
+        return len(list_predictions(connection, ids))
+
+
 def test_a_host_whose_clock_is_minutes_off_takes_part_and_is_told_when_it_dies(
     hosts: tuple[Host, Host],
 ) -> None:
@@ -163,6 +170,7 @@ def test_a_host_whose_clock_is_minutes_off_takes_part_and_is_told_when_it_dies(
             assert all(
                 abs(parse_prediction_id(found).time_ms - now_ms()) < 1000 * APART_S / 2 for found in ids
             )
+            wait_until(lambda ids=ids: stored(first.project, ids) == 10)  # type: ignore[misc]
             labels = [{"prediction_id": found, "label": 1} for found in ids]
             url = f"{second.process.url}/v2/models/delay/feedback"
             httpx.post(url, json=labels, timeout=PATIENCE_S).raise_for_status()

@@ -1,22 +1,31 @@
-"""A gRPC server that ends: what was begun is answered, streams and watchers on which nobody waits are let go."""
+"""The gRPC server beside the HTTP server: how it ends, what waits for what, how many connections it takes."""
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from patience import PATIENCE_S
 from penstock.base.store.database import Database
 from penstock.base.threads import begin
-from penstock.rpc.messages import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
+from penstock.http import listen
+from penstock.http.inference import app
+from penstock.rpc.messages import (
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelStreamInferResponse,
+    message_class,
+)
 from serving.fixtures import database, source
-from serving.models import FolderSource, deploy
+from serving.models import FolderSource, deploy, request_body
 from serving.rpc import address, make_process
 from stories.live import wait_until
 
@@ -114,24 +123,85 @@ def test_health_is_known_for_what_there_is(database: Database, source: FolderSou
         process.stop()
 
 
-def test_a_client_that_leaves_without_reading_its_answers_is_no_defect(
-    database: Database, source: FolderSource, caplog: pytest.LogCaptureFixture
+class Held:
+    """A lifecycle whose loads wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.go, self.begun = threading.Event(), 0
+
+    def load(self, endpoint: str) -> None:
+        """Wait."""
+        self.begun += 1
+        self.go.wait(PATIENCE_S)
+
+    def unload(self, endpoint: str) -> None:
+        """Do nothing."""
+
+
+def test_nothing_waits_for_models_that_are_loaded_on_demand(
+    database: Database, source: FolderSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deploy(database, "delay", 1)
     process = make_process(database, source)
     process.start()
-    taking = process.companion._service._taking  # type: ignore[union-attr]
+    process.dataplane.lifecycle = held = Held()
+    repository = f"{process.url}/v2/repository/models/delay"
+    load = message_class("RepositoryModelLoadRequest")(model_name="delay")
+    with ExitStack() as stack:
+        stack.callback(process.stop)
+        channel = stack.enter_context(grpc.insecure_channel(address(process)))
+        client = stack.enter_context(httpx.Client(timeout=PATIENCE_S))
+        stack.callback(held.go.set)
+        loads = [
+            channel.unary_unary(f"{SERVICE}/RepositoryModelLoad").future(load.SerializeToString())
+            for _ in range(3)
+        ]
+        asked = [
+            begin("load", lambda: httpx.post(f"{repository}/load", timeout=PATIENCE_S)) for _ in range(2)
+        ]
+        wait_until(lambda: held.begun == 5)
+        unary = channel.unary_unary(
+            f"{SERVICE}/ModelInfer", ModelInferRequest.SerializeToString, ModelInferResponse.FromString
+        )
+        assert unary(request(10_000), timeout=PATIENCE_S).model_version == "1"
+        made = client.post(f"{process.url}/v2/models/delay/infer", json=request_body()).json()["id"]
+        labels = [{"prediction_id": made, "label": 1}]
+        url = f"{process.url}/v2/models/delay/feedback"
+        assert client.post(url, json=labels).json()["accepted"] == 1
+        assert client.post(f"{repository}/unload").status_code == 200
+        assert not any(one.done() for one in (*loads, *asked))
+        monkeypatch.setattr(app, "LABELS_WAIT_S", 0.0)
+        late = client.post(url, json=labels)
+        assert (late.status_code, late.json()["code"]) == (503, "serving.labels_wait")
+        assert late.headers["retry-after"]
+        held.go.set()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def test_connections_beyond_its_share_are_refused_and_the_http_server_goes_on(
+    database: Database, source: FolderSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "MOST", 3)
+    deploy(database, "delay", 1)
+    process = make_process(database, source)
+    process.start()
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+    host, port = address(process).split(":")
+    with ExitStack() as stack:
+        stack.callback(process.stop)
+        connections = [
+            stack.enter_context(socket.create_connection((host, int(port)), PATIENCE_S)) for _ in range(6)
+        ]
+        for one in connections:
+            with suppress(OSError):
+                one.sendall(hello)
+        assert sum(is_refused(one) for one in connections) == 3
+        assert httpx.get(f"{process.url}/v2/health/ready").status_code == 200
+
+
+def is_refused(connection: socket.socket) -> bool:
+    """Whether a connection ended without a word of HTTP/2."""
     try:
-        with grpc.insecure_channel(address(process)) as channel:
-            stream = channel.stream_stream(
-                f"{SERVICE}/ModelStreamInfer",
-                ModelInferRequest.SerializeToString,
-                ModelStreamInferResponse.FromString,
-            )
-            call = stream(request(5000) for _ in range(200))
-            wait_until(lambda: process.dataplane.recorder_state.written_count > 10)
-            call.cancel()
-            wait_until(lambda: not taking)
-    finally:
-        process.stop()
-    assert "Traceback" not in caplog.text and "ExecuteBatchError" not in caplog.text
+        return connection.recv(9) == b""
+    except ConnectionResetError:
+        return True
