@@ -3,8 +3,8 @@
     python bench/bench_serving.py [--seconds 8] [--rounds 2] [--case logistic] [--only penstock,plain]
 
 Every contender serves the same estimator in the same run, in turn, `--rounds` times; the median counts. Ratios and
-everything measured go to bench/results/serving.json. Ours is `penstock serve` on a project made for it; peers live in
-.venv-mlserver and .venv-servers (Makefile). Only the case `workers` has both cores for servers and wrk alike.
+everything measured go to bench/results/serving.json, where a case replaces its last figures. Ours is `penstock serve` on a project
+made for it; peers live in .venv-mlserver and .venv-servers (Makefile). Only the case `workers` has both cores for servers and wrk alike.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ def main() -> None:
     options = parser.parse_args()
     only = [name for name in options.only.split(",") if name]
     cases = options.case or list(CASES)
-    result = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
-        "load_before": os.getloadavg()[0],
-        "seconds": options.seconds,
-        "rounds": options.rounds,
-        "cases": {
-            case: {"clients": CASES[case][2], "servers": summary(measure(case, options.seconds, options.rounds, only))}
-            for case in cases
-        },
-        "load_after": os.getloadavg()[0],
-    }  # fmt: skip
-    if not only and not options.case:
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    found: dict[str, Any] = {}
+    for case in cases:
+        load = os.getloadavg()[0]
+        servers = summary(measure(case, options.seconds, options.rounds, only))
+        found[case] = {
+            "clients": CASES[case][2], "seconds": options.seconds, "rounds": options.rounds,
+            "load": [load, os.getloadavg()[0]], "servers": servers,
+        }  # fmt: skip
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+    result = {"machine": machine, "cases": found}
+    if not only:
+        kept = json.loads(RESULTS.read_text())["cases"] if options.case and RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps({**result, "cases": {**kept, **found}}, indent=1) + "\n")
     json.dump(result, sys.stdout, indent=1)
     print()
 
