@@ -51,6 +51,12 @@ SERVING = (
         ("penstock_recorder_max_bytes", "{{instance}} at most"),
     ),
     _lines(
+        "Recorded",
+        "Requests that were written into the store.",
+        "reqps",
+        ("rate(penstock_recorder_written_total[$__rate_interval])", "{{instance}}"),
+    ),
+    _lines(
         "Recorder losses",
         "Requests of which only the counts are known, and spans that no collector took.",
         "reqps",
