@@ -47,8 +47,8 @@ CASES: dict[str, tuple[Sequence[bytes], list[int]]] = {
     "offers HTTP/2, as Java's client does": ([LINE + HOST + H2C + SIZE + b"\r\n" + BODY], [200]),
     "begins with HTTP/2": ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], [400]),
     "begins with TLS": ([bytes.fromhex("16030100f5010000f10303") + b"a" * 300], [400]),
-    "a header without end": ([LINE + HOST + b"X-A: ", *[b"a" * 65536] * (HEAD_BYTES // 65536 + 1)], [431]),
-    "headers without end": ([LINE + HOST, *[b"X-A: a\r\n" * 8192] * (HEAD_BYTES // 65536 + 1)], [431]),
+    "a header without end": ([LINE + HOST + b"X-A: ", *[b"a" * 65536] * (2 * HEAD_BYTES // 65536)], [431]),
+    "headers without end": ([LINE + HOST, *[b"X-A: a\r\n" * 8192] * (2 * HEAD_BYTES // 65536)], [431]),
 }  # fmt: skip
 
 
