@@ -151,6 +151,27 @@ def test_a_folder_is_registered_without_penstock_yaml_and_alone_is_told_what_is_
         register_model(project)
 
 
+def test_a_path_on_the_command_line_is_meant_from_where_one_is(
+    root: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = root / "below"
+    below.mkdir()
+    (root / "model.pkl").write_bytes(pickle.dumps(LogisticRegression().fit(X, PAIR)))
+    run = CliRunner().invoke(cli, ["-C", str(below), "model", "register", "late", "model.pkl"])
+    assert f"there is no model at {below / 'model.pkl'}" in str(run.exception)
+    (root / "linked").symlink_to(below)
+    monkeypatch.chdir(below)
+    for directory, path in (
+        (below, "../model.pkl"),
+        (root, "model.pkl"),
+        (root / "linked", str(root / "model.pkl")),
+        (Path(), "../model.pkl"),
+    ):
+        run = CliRunner().invoke(cli, ["-C", str(directory), "--json", "model", "register", "late", path])
+        assert run.exit_code == 0, run.output
+        assert json.loads(run.stdout)["path"] == "model.pkl", (directory, path)
+
+
 def test_a_folder_beside_the_model_that_has_a_reference_is_told_to_have_none(root: Path) -> None:
     settings = {
         "project": "p",
