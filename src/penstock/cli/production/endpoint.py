@@ -129,8 +129,10 @@ def endpoint_show(session: Session, name: str) -> None:
         lines.append(
             f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
         )
-    lines += [f"rule      {one.when}: {one.ref}" for one in rules]
-    lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
+    lines += [
+        *(f"rule      {one.when}: {one.ref}" for one in rules),
+        *(f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows),
+    ]
     lines += [f"gates     {one.sentence}" for one in code if one.sentence]
     lines.append(f"reason    {revision.reason}")
     lines.append(
