@@ -217,6 +217,22 @@ def test_a_file_of_a_model_is_registered_and_served(root: Path, project: Project
             register_model(project, "late", name)
 
 
+def test_what_is_no_model_is_refused_in_one_line_when_it_is_registered(root: Path, project: Project) -> None:
+    pytest.importorskip("xgboost")
+    for name, content in (("bad.json", b"[]"), ("bad.ubj", b"{nothing")):
+        (root / name).write_bytes(content)
+        with pytest.raises(Invalid, match="cannot be used as a model of xgboost") as caught:
+            register_model(project, "late", name)
+        assert "\n" not in caught.value.message and "Stack trace" not in caught.value.message
+    for number, content in enumerate((b": [", b"[]", b"flavors: {}", b"\xff")):
+        folder = root / f"broken{number}"
+        folder.mkdir()
+        (folder / "MLmodel").write_bytes(content)
+        with pytest.raises(Invalid) as caught:
+            register_model(project, "late", folder.name)
+        assert caught.value.code == "registry.bad_model", content
+
+
 def test_a_booster_in_a_file_remembers_whether_it_was_a_classifier(root: Path, project: Project) -> None:
     xgboost = pytest.importorskip("xgboost")
     model = xgboost.XGBClassifier(n_estimators=3).fit(X, PAIR)

@@ -58,8 +58,8 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.production.checking import policy_in_file
     from penstock.flows.production.overview import view_endpoint
     from penstock.flows.production.shadows import list_shadows
-    from penstock.flows.production.traffic.ruling import view_rules
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
+    from penstock.monitoring.ruling import view_rules
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace

@@ -19,7 +19,7 @@ from penstock.base.store.events import list_events
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
-from penstock.flows.production.traffic.ruling import rules_at
+from penstock.monitoring.ruling import rules_at
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.verdicts import glance_verdict

@@ -13,8 +13,8 @@ from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.flows.production.fitting import check_takeover
 from penstock.flows.production.revising import DeploymentPlan
-from penstock.flows.production.traffic.ruling import kept_by_rules
 from penstock.monitoring.policies import policy_or_none_yet
+from penstock.monitoring.ruling import kept_by_rules
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
-from penstock.flows.production.traffic.ruling import kept_by_rules
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
+from penstock.monitoring.ruling import kept_by_rules
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, move_alias

@@ -8,8 +8,8 @@ from typing import Any
 from penstock.base.errors import Refused
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
-from penstock.flows.production.traffic.ruling import kept_by_rules
 from penstock.monitoring.policies import policy_or_none_yet
+from penstock.monitoring.ruling import kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from penstock.monitoring.policies import policies_around
 from penstock.monitoring.settings import RuleSettings
-from penstock.serving.traffic import text_of
 
 
 class RuleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +48,7 @@ def words_of(rule: RuleSettings) -> str:
         'header x-tenant = a or b'
     """
     name = f"header {rule.header}" if rule.header is not None else str(rule.parameter)
-    return f"{name} = {' or '.join(map(text_of, rule.values))}"
+    return f"{name} = {' or '.join(map(_text, rule.values))}"
 
 
 def kept_by_rules(model: str, rules: Iterable[RuleSettings], answering: Iterable[int | None]) -> str | None:
@@ -70,3 +69,7 @@ def rules_at(connection: sa.Connection, endpoint: str, version: int, time_ms: in
     found = policies_around(connection, endpoint, time_ms)
     rules = (one for policy in found for one in policy.settings.traffic.rules if one.version == version)
     return list(dict.fromkeys(map(words_of, rules)))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
