@@ -20,6 +20,14 @@ def test_quiet_hides_talk_and_never_what_was_asked_for(desk: Desk) -> None:
     assert desk.run("-q", "root").stdout == ".\n"
 
 
+def test_a_token_with_a_scope_that_its_user_has_not_is_warned_of(desk: Desk) -> None:
+    desk.run("user", "add", "bob", "--role", "reader")
+    for scope, is_warned in (("load", True), ("infer", False)):
+        made = desk.run("token", "create", "bob", "--scope", scope)
+        assert made.stdout.startswith("penstock_")
+        assert ("warning: bob is reader, and load needs more" in made.stderr) == is_warned, made.stderr
+
+
 def test_every_command_that_is_said_to_answer_is_there() -> None:
     catalogue = Catalogue("penstock")
     context = click.Context(catalogue)

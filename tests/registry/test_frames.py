@@ -169,10 +169,20 @@ def test_a_save_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_frames_without_a_row_or_with_two_columns_of_one_name_are_refused_in_words(tmp_path: Path) -> None:
+def test_frames_without_a_row_or_with_columns_that_no_request_could_send_are_refused_in_words(
+    tmp_path: Path,
+) -> None:
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     twice = pd.DataFrame([[0.0, 1.0], [1.0, 0.0]], columns=["a", "a"])
     for rows, words, code in (
+        (pd.DataFrame({"": [1.0]}), "a column has no name", "registry.bad_inputs"),
+        ({"": [1.0]}, "a column has no name", "registry.bad_inputs"),
+        ([{"": 1.0}], "a column has no name", "registry.bad_inputs"),
+        (
+            pl.DataFrame({"k": [2**63]}, schema={"k": pl.UInt64}),
+            "column 'k' holds a number of",
+            "registry.bad_signature",
+        ),
         (twice, "'a' names more than one column", "registry.bad_inputs"),
         (pd.DataFrame({"a": [1.0]}).head(0), "these are none", "registry.no_inputs"),
         (pl.DataFrame({"a": [1.0]}).head(0).lazy(), "these are none", "registry.no_inputs"),

@@ -182,3 +182,11 @@ def outcome(data: str, count: int) -> object:
 def test_columns_read_together_are_read_as_one_by_one() -> None:
     for data in ODD_DATA:
         assert outcome(data, 8) == outcome(data, 3), data
+
+
+def test_parameters_that_are_null_are_none() -> None:
+    one = '{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.5], "parameters": null}'
+    body = f'{{"inputs": [{one}], "outputs": [{{"name": "y", "parameters": null}}], "parameters": null}}'
+    request, encoding = decode_request(body.encode(), None, ANY, 0.0)
+    assert (request.parameters, request.outputs, encoding) == ({}, ("y",), Encoding())
+    assert request.tensors[0].values.tolist() == [0.5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Signature
+from penstock.serving.loaders.feeding import fit_output
 from penstock.serving.loaders.model import Matrix, join_columns
+from penstock.serving.loaders.times import as_times
 from penstock.serving.matching import iterate_columns, to_columns
 from penstock.serving.tensors import Tensor
 
@@ -116,3 +119,34 @@ def test_requests_are_joined_and_what_is_watched_are_columns() -> None:
     assert mixed["f63"].tolist() == [1, 2, 2]
     tensors = {"v": np.zeros((2, 3)), "image": np.zeros((2, 4, 4)), "age": np.zeros(2)}
     assert [name for name, _ in iterate_columns(tensors)] == ["v[0]", "v[1]", "v[2]", "age"]
+
+
+def test_times_with_an_offset_are_taken_in_utc_and_nothing_warns() -> None:
+    texts = [
+        "2026-11-28T08:30:00+02:00",
+        "2026-11-28 08:30:00.5-0330",
+        "2026-11-28T08:30Z",
+        "2026-11-28",
+        None,
+    ]
+    values = np.array(texts, dtype=object)
+    signature = Signature((Column("t", "BYTES", False, meaning="datetime"),), ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns, _ = to_columns(signature, [Tensor("t", "BYTES", values)])
+        found = as_times(columns["t"]).astype("datetime64[ms]").astype(str).tolist()
+    assert found == [
+        "2026-11-28T06:30:00.000",
+        "2026-11-28T12:00:00.500",
+        "2026-11-28T08:30:00.000",
+        "2026-11-28T00:00:00.000",
+        "NaT",
+    ]
+    for wrong in ("2026-13-28T08:30:00+02:00", "late"):
+        assert refused(signature, Tensor("t", "BYTES", np.array([wrong], dtype=object))) == "serving.bad_data"
+
+
+def test_a_model_that_gives_none_has_failed_also_for_a_single_row() -> None:
+    for datatype in ("FP64", "INT64", "BYTES"):
+        with pytest.raises(ValueError, match="the model gave None for 'y'"):
+            fit_output(None, Column("y", datatype), 1)

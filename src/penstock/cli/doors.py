@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from penstock.cli.places import GivenPath
+
 if TYPE_CHECKING:
     from penstock.http.listen import Tls
 
 F = TypeVar("F", bound=Callable[..., Any])
-_FILE = click.Path(exists=True, dir_okay=False)
+_FILE = GivenPath(exists=True, dir_okay=False)
 
 
 def tls_options(command: F) -> F:

@@ -31,6 +31,10 @@ policies = sa.Table(
 )
 
 
+FOLLOWED_MS = 60_000
+"""Within this time every serve process follows a new policy."""
+
+
 class PolicyBody(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy says: the endpoint's own settings and where its alerts go."""
 
@@ -81,6 +85,20 @@ def list_policies(connection: sa.Connection) -> dict[str, Policy]:
     both = (policies.c.endpoint == last.c.endpoint) & (policies.c.number == last.c.number)
     rows = connection.execute(sa.select(policies).join(last, both)).mappings()
     return {row["endpoint"]: _policy(row) for row in rows}
+
+
+def policies_around(connection: sa.Connection, endpoint: str, time_ms: int) -> list[Policy]:
+    """Return the policies that serve processes may have followed at a moment, newest first.
+
+    That is the one that held, and those that one replaced less than `FOLLOWED_MS` before.
+    """
+    query = sa.select(policies).where(policies.c.endpoint == endpoint, policies.c.created_ms <= time_ms)
+    found: list[Policy] = []
+    for row in connection.execute(query.order_by(policies.c.number.desc())).mappings():
+        if found and found[-1].created_ms < time_ms - FOLLOWED_MS:
+            break
+        found.append(_policy(row))
+    return found
 
 
 class PolicyStep(msgspec.Struct, frozen=True, kw_only=True):

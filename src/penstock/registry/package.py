@@ -161,7 +161,10 @@ def read_flavours(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / MODEL_FILE
     try:
         document = load(path.read_text(encoding="utf-8"))
-        return {str(name): dict(options) for name, options in document["flavors"].items()}
+        found = {str(name): dict(options) for name, options in document["flavors"].items()}
+        if not found:
+            raise ValueError("it names no flavour")
+        return found
     except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Invalid(
             f"{path} cannot be used: {_words(error)}",

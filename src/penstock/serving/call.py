@@ -13,7 +13,7 @@ import numpy as np
 
 from penstock.base.errors import PenstockError
 from penstock.serving.engine.engine import Engine
-from penstock.serving.engine.job import Outputs
+from penstock.serving.engine.job import Outputs, described
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import to_columns
 from penstock.serving.predictions.ids import Route
@@ -145,7 +145,7 @@ class Call:
         if not isinstance(error, PenstockError) or error.code not in ENGINE_CODES:
             logger.warning("version %s of %s raised", self.model.version, self.model.name, exc_info=error)
             error = PenstockError(
-                f"the model failed on this request: {type(error).__name__}: {str(error)[:500]}",
+                f"the model failed on this request: {described(error)}",
                 code="serving.model_failed",
             )
         error.fields.update(version=self.model.version, route=self.route, prediction_id=self.id)
@@ -195,8 +195,12 @@ class _Soon:
 
     def set_result(self, outputs: Outputs) -> None:
         self._is_done = True
-        self._call._tell(outputs, None)
-        self._settle(outputs)
+        try:
+            self._call._tell(outputs, None)
+        except Exception as error:  # noqa: BLE001 - who waits is answered whatever the outputs do to their record
+            self._settle(self._call._failure(error))
+        else:
+            self._settle(outputs)
 
     def set_exception(self, error: Exception) -> None:
         self._is_done = True

@@ -59,19 +59,19 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: Parameters = {}
+    parameters: Parameters | None = None
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: Parameters = {}
+    parameters: Parameters | None = None
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Input]
     id: str | None = None
-    parameters: Parameters = {}
+    parameters: Parameters | None = None
     outputs: list[_Output] | None = None
 
 
@@ -121,12 +121,12 @@ def decode_request(
     decoded = InferRequest(
         tensors=tuple(tensors),
         id=request.id or None,
-        parameters=request.parameters,
+        parameters=request.parameters or {},
         outputs=outputs or None,
         received_s=received_s,
     )
-    by_output = {one.name: one.parameters for one in request.outputs or ()}
-    return decoded, read_encoding(request.parameters, by_output)
+    by_output = {one.name: one.parameters or {} for one in request.outputs or ()}
+    return decoded, read_encoding(decoded.parameters, by_output)
 
 
 def _table(inputs: Sequence[_Input]) -> list[Tensor]:
@@ -180,7 +180,7 @@ def _tensor(one: _Input, rest: memoryview) -> tuple[Tensor, memoryview]:
             f"known datatypes: {', '.join(sorted(DATATYPES))}",
         )
     check_shape(one.name, one.shape)
-    size = one.parameters.get("binary_data_size")
+    size = None if one.parameters is None else one.parameters.get("binary_data_size")
     if size is None:
         if not bytes(one.data):
             raise bad_request(f"input {one.name!r} has no data", "missing_data")

@@ -19,6 +19,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, numpy_dtype
+from penstock.serving.loaders.times import as_times
 from penstock.serving.tensors import Tensor, bad_request
 
 SQUARED_MAX = 4096
@@ -216,7 +217,7 @@ def is_finite(values: Array) -> bool:
 
 def _check_times(column: Column, values: Array) -> None:
     try:
-        np.array([value for value in values.flat if value is not None], dtype="datetime64[us]")
+        as_times(values.flat)
     except ValueError as error:
         raise bad_request(
             f"input {column.name!r} holds what is no {column.meaning}: {error}",

@@ -151,6 +151,27 @@ def test_a_folder_is_registered_without_penstock_yaml_and_alone_is_told_what_is_
         register_model(project)
 
 
+def test_a_path_on_the_command_line_is_meant_from_where_one_is(
+    root: Path, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = root / "below"
+    below.mkdir()
+    (root / "model.pkl").write_bytes(pickle.dumps(LogisticRegression().fit(X, PAIR)))
+    run = CliRunner().invoke(cli, ["-C", str(below), "model", "register", "late", "model.pkl"])
+    assert f"there is no model at {below / 'model.pkl'}" in str(run.exception)
+    (root / "linked").symlink_to(below)
+    monkeypatch.chdir(below)
+    for directory, path in (
+        (below, "../model.pkl"),
+        (root, "model.pkl"),
+        (root / "linked", str(root / "model.pkl")),
+        (Path(), "../model.pkl"),
+    ):
+        run = CliRunner().invoke(cli, ["-C", str(directory), "--json", "model", "register", "late", path])
+        assert run.exit_code == 0, run.output
+        assert json.loads(run.stdout)["path"] == "model.pkl", (directory, path)
+
+
 def test_a_folder_beside_the_model_that_has_a_reference_is_told_to_have_none(root: Path) -> None:
     settings = {
         "project": "p",
@@ -194,6 +215,22 @@ def test_a_file_of_a_model_is_registered_and_served(root: Path, project: Project
         (root / name).write_bytes(content)
         with pytest.raises(Invalid, match=reason):
             register_model(project, "late", name)
+
+
+def test_what_is_no_model_is_refused_in_one_line_when_it_is_registered(root: Path, project: Project) -> None:
+    pytest.importorskip("xgboost")
+    for name, content in (("bad.json", b"[]"), ("bad.ubj", b"{nothing")):
+        (root / name).write_bytes(content)
+        with pytest.raises(Invalid, match="cannot be used as a model of xgboost") as caught:
+            register_model(project, "late", name)
+        assert "\n" not in caught.value.message and "Stack trace" not in caught.value.message
+    for number, content in enumerate((b": [", b"[]", b"flavors: {}", b"\xff")):
+        folder = root / f"broken{number}"
+        folder.mkdir()
+        (folder / "MLmodel").write_bytes(content)
+        with pytest.raises(Invalid) as caught:
+            register_model(project, "late", folder.name)
+        assert caught.value.code == "registry.bad_model", content
 
 
 def test_a_booster_in_a_file_remembers_whether_it_was_a_classifier(root: Path, project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +17,23 @@ from flows.production.endpoints import World
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid
 from penstock.base.git import Git
+from penstock.base.store.events import list_events
 from penstock.cli.main import cli
 from penstock.cli.production.monitor import _render
 from penstock.data.verbs.creation import init_repository
+from penstock.flows.chain.lineage import explain
 from penstock.flows.models.registering import register_model
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.overview import overview
 from penstock.flows.production.revising import apply_deployment, preview_changes
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.http.app import build_server_app
+from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.refusals import Refusal, add_refusals
+from penstock.monitoring.settings import EndpointSettings, RuleSettings, TrafficSettings
 from penstock.processes.controller import ControllerLoop
 from penstock.project.project import Project
+from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.workers import WorkerRevision, register_worker, report_revision
 from penstock.workspace import open_workspace
 
@@ -76,6 +82,47 @@ def test_a_full_deployment_that_requires_what_clients_do_not_send_is_refused_unl
     assert back.warnings[0].startswith("m/3 requires z")
     with project.database.read() as connection:
         assert back.warnings[0] in preview_changes(connection, back)
+
+
+def test_rules_that_send_to_versions_which_serve_no_share_are_listed_told_and_named_by_why(
+    project: Project,
+) -> None:
+    rules = (
+        RuleSettings(parameter="country", equals="DE", version=2),
+        RuleSettings(header="x-tenant", equals=("a", "b"), version=2),
+    )
+    kept = "rules keep sending requests to m/2 (country = DE; header x-tenant = a or b)"
+    for number in (1, 2):
+        apply_deployment(project, plan_deployment(project, "e", f"m/{number}"))
+    settings = EndpointSettings(model="m@champion", traffic=TrafficSettings(rules=rules))
+    with project.database.write() as connection:
+        put_policy(connection, "e", PolicyBody(endpoint=settings), "person:test")
+    assert kept not in plan_deployment(project, "e", "m/2").warnings
+    assert kept in plan_deployment(project, "e", "m/1").warnings
+    here = ["-C", str(project.root), "--json"]
+    back = json.loads(CliRunner().invoke(cli, [*here, "rollback", "e", "--no-wait"]).stdout)
+    assert (back["summary"], back["warnings"]) == ("e is back at m/1", [kept])
+    with project.database.read() as connection:
+        told = list_events(connection, subject="endpoint:e", limit=1)[0].summary
+    assert told.endswith(f"; {kept}"), told
+    shown = json.loads(CliRunner().invoke(cli, [*here, "endpoint", "show", "e"]).stdout)
+    assert [(one["ref"], one["when"]) for one in shown["rules"]] == [
+        ("m/2", "country = DE"),
+        ("m/2", "header x-tenant = a or b"),
+    ]
+    text = CliRunner().invoke(cli, [*here[:2], "endpoint", "show", "e"]).stdout
+    assert "rule      country = DE: m/2\nrule      header x-tenant = a or b: m/2\n" in text
+    for version, words in (
+        (
+            2,
+            "version 2 by a rule of the endpoint (country = DE; header x-tenant = a or b), or asked for directly",
+        ),
+        (3, "asked for version 3 directly"),
+    ):
+        asked = PredictionId(now_ms(), back["endpoint_id"], version, "direct", 1, 1).encode()
+        assert explain(project, asked).links[0].text.endswith(words)
+    before = PredictionId(back["created_ms"] - 3_600_000, back["endpoint_id"], 2, "direct", 1, 1).encode()
+    assert explain(project, before).links[0].text.endswith("asked for version 2 directly")
 
 
 def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_idle(

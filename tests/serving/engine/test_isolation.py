@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,6 +81,56 @@ def test_a_prediction_that_hangs_does_not_take_its_model_along(make: Make) -> No
     assert [stage.ask("a", 9.0).status_code for _ in range(2)] == [504] * 2
     assert answers(stage.ask("a", 4.0)) == [8.0]
     go.set()
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+RAISED = (
+    StopIteration(3),
+    KeyboardInterrupt(),
+    SystemExit(3),
+    asyncio.CancelledError(),
+    GeneratorExit(),
+    Mute(),
+)
+
+
+def raising_from_ten(x: Array) -> Array:
+    for value in x:
+        if value >= 10.0:
+            raise RAISED[int(value) - 10]
+    return 2 * x
+
+
+def test_whatever_a_model_raises_its_caller_is_told_at_once_and_the_others_of_the_batch_are_answered(
+    make: Make,
+) -> None:
+    for is_bounded in (False, True):
+        held = Held()
+
+        def ask(x: Array, held: Held = held) -> Array:
+            held(x)
+            return raising_from_ten(x)
+
+        stage = make(EngineOptions(threads=1, inline_s=10), a=EndpointLimits(timeout_s=PATIENCE_S))
+        stage.serve("a", ask, is_bounded=is_bounded)
+        for number, error in enumerate(RAISED):
+            told = stage.ask("a", 10.0 + number)
+            assert (told.status_code, told.json()["code"]) == (500, "serving.model_failed"), error
+            assert type(error).__name__ in told.json()["error"], error
+        if is_bounded:
+            continue
+        held.go.clear()
+        held.begun = 0
+        first = stage.ask_soon("a", 1.0)
+        wait_until(lambda held=held: held.begun > 0)
+        asked = [stage.ask_soon("a", value) for value in (2.0, 10.0, 3.0, 15.0, 4.0)]
+        wait_until(lambda stage=stage: stage.waiting("a") == 5)
+        held.go.set()
+        assert [one.status_code for one in settled([first, *asked])] == [200, 200, 500, 200, 500, 200]
 
 
 def test_only_a_cheap_stable_model_without_code_of_its_own_runs_on_the_loop(make: Make) -> None:

@@ -11,6 +11,7 @@ import click
 from penstock.cli.ci.components import ci_finish, ci_stage
 from penstock.cli.ending import end_as_interrupted
 from penstock.cli.output import EXIT_FAILED, EXIT_HELD, Session, json_option, pass_session
+from penstock.cli.places import GivenPath
 
 if TYPE_CHECKING:
     from penstock.ci.report import StepReport
@@ -129,7 +130,7 @@ def ci_report(session: Session, junit: Path | None, plots: Path | None) -> None:
 
 
 @ci.command("comment")
-@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("report", type=GivenPath(exists=True, dir_okay=False, path_type=Path))
 @json_option
 @pass_session
 def ci_comment(session: Session, report: Path) -> None:

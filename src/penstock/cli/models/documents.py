@@ -8,8 +8,9 @@ import click
 
 from penstock.base.numbers import counted
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.places import GivenPath
 
-_PATH = click.Path(path_type=Path)
+_PATH = GivenPath(path_type=Path)
 
 
 @click.command("export-provenance")
@@ -17,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--model-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=GivenPath(exists=True, dir_okay=False, path_type=Path),
     help="Sign the model's files in OpenSSF's format too, with this elliptic key (PEM).",
 )
 @click.option("--with-model", is_flag=True, help="Put the model's files beside them.")

@@ -10,6 +10,7 @@ import click
 from penstock.base.numbers import counted
 from penstock.cli.models.documents import model_export, model_verify
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.places import from_root
 from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def model() -> None:
 def model_register(session: Session, name: str | None, path: str | None) -> None:
     """Register a model as the next version of NAME: the pipeline's, or the folder or file at PATH.
 
-    Without arguments every model of penstock.yaml is registered. PATH needs no penstock.yaml.
+    Without arguments every model of penstock.yaml is registered. PATH is meant from where you are, and needs no
+    penstock.yaml.
     """
     import msgspec
 
@@ -44,6 +46,8 @@ def model_register(session: Session, name: str | None, path: str | None) -> None
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
+    if path is not None:
+        path = from_root(session.directory, project.root, path)
     names: list[str | None] = (
         [one.name for one in project.settings.all_models] if name is None and path is None else []
     )

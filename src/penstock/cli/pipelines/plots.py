@@ -14,6 +14,7 @@ import click
 from penstock.cli.data.targets import TARGETS, opened
 from penstock.cli.many_values import ManyValues
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.places import GivenPath
 
 if TYPE_CHECKING:
     from penstock.data.repository import DataRepository
@@ -44,7 +45,7 @@ def _plot_options(command: Any) -> Any:
         click.option("--png", is_flag=True, help="Write each plot as a picture too."),
         click.option(
             "--html-template",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=GivenPath(exists=True, dir_okay=False, path_type=Path),
             help="A page of your own, with {plot_divs} and {scripts}.",
         ),
         click.option("--open", "open_page", is_flag=True, help="Open the page in the browser."),

@@ -49,7 +49,7 @@ def endpoint_list(session: Session) -> None:
 @json_option
 @pass_session
 def endpoint_show(session: Session, name: str) -> None:
-    """Show an endpoint's revision, the policy that watches it, and which serve processes run it."""
+    """Show an endpoint's revision, its rules, the policy that watches it, and which serve processes run it."""
     import msgspec
 
     from penstock.base.clock import format_ms, now_ms
@@ -59,6 +59,7 @@ def endpoint_show(session: Session, name: str) -> None:
     from penstock.flows.production.overview import view_endpoint
     from penstock.flows.production.shadows import list_shadows
     from penstock.monitoring.policies import differences, list_policy_steps, policy_or_none_yet
+    from penstock.monitoring.ruling import view_rules
     from penstock.serving.deployments import get_revision
     from penstock.serving.workers import list_workers
     from penstock.workspace import open_workspace
@@ -71,6 +72,7 @@ def endpoint_show(session: Session, name: str) -> None:
         shadows = list_shadows(connection, revision)
         steps = list_policy_steps(connection, name)
         code = gate_codes(project, connection, revision.model, revision.answering)
+    rules = view_rules(revision.model, policy.settings.traffic.rules)
     states = [(worker, worker.state_of(name, revision.number)) for worker in workers]
     view = view_endpoint(project, name)
     problem = project.settings_problem
@@ -81,6 +83,7 @@ def endpoint_show(session: Session, name: str) -> None:
     keys = differences(policy.body, written) if written is not None and differs else []
     document = {
         **document_of(revision),
+        "rules": msgspec.to_builtins(rules),
         "policy": {
             "number": policy.number,
             "created_ms": policy.created_ms,
@@ -126,7 +129,10 @@ def endpoint_show(session: Session, name: str) -> None:
         lines.append(
             f"canary    {revision.model}/{revision.canary.version}, {revision.canary.percent:g} % of the traffic"
         )
-    lines += [f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows]
+    lines += [
+        *(f"rule      {one.when}: {one.ref}" for one in rules),
+        *(f"shadow    {revision.model}/{one.version}: {one.sentence}" for one in shadows),
+    ]
     lines += [f"gates     {one.sentence}" for one in code if one.sentence]
     lines.append(f"reason    {revision.reason}")
     lines.append(

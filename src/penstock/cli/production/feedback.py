@@ -10,6 +10,7 @@ from typing import IO, Any
 import click
 
 from penstock.cli.output import EXIT_FAILED, Session, json_option, pass_session
+from penstock.cli.places import GivenFile, GivenPath
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 SHOWN = 5
@@ -26,11 +27,11 @@ Send = Callable[[list[Any]], dict[str, Any]]
 @click.command()
 @click.argument("endpoint")
 @click.option(
-    "--file", "source", type=click.File("r"), help="JSON lines or a JSON list; - for standard input."
+    "--file", "source", type=GivenFile("r"), help="JSON lines or a JSON list; - for standard input."
 )
 @click.option(
     "--table",
-    type=click.Path(path_type=Path),
+    type=GivenPath(path_type=Path),
     help="A .parquet or .csv with the columns prediction_id and label; rows of one id are the labels of its rows.",
 )
 @click.option("--prediction", help="Id of one prediction.")

@@ -11,13 +11,14 @@ import click
 
 from penstock.base.numbers import counted
 from penstock.cli.output import Session, json_option, pass_session
+from penstock.cli.places import GivenPath
 
 if TYPE_CHECKING:
     from penstock.monitoring.reporting.changes import TableReport
     from penstock.monitoring.reporting.spans import EndpointReport
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = GivenPath(dir_okay=False, path_type=Path)
+TABLE = GivenPath(exists=True, dir_okay=False, path_type=Path)
 UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
@@ -112,7 +113,7 @@ def monitor_rules(
 
 
 @click.command("dashboard")
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=GivenPath(file_okay=False, path_type=Path))
 @click.option(
     "--prometheus-url",
     default="http://localhost:9090",

@@ -126,6 +126,7 @@ def _serve(
     from penstock.processes.serve import ServeProcess
     from penstock.processes.serve_options import ServeOptions
     from penstock.processes.tracing import find_tracer
+    from penstock.serving.deployments import find_revision
     from penstock.workspace import environment, open_workspace
 
     project = open_workspace(session.directory)
@@ -134,6 +135,11 @@ def _serve(
         session.note(f"warning: {untraced}")
     if project.settings_problem is not None:
         session.note(f"warning: penstock.yaml is not used: {project.settings_problem.message}")
+    if fronts.default is not None:
+        with project.database.read() as connection:
+            known = find_revision(connection, fronts.default)
+        if known is None:
+            session.note(f"warning: --default: there is no endpoint {fronts.default!r} yet")
     options = ServeOptions(
         host=fronts.host,
         port=port,

@@ -261,12 +261,20 @@ def token_create(
 
     It may do what its user may, or less with --scope.
     """
-    from penstock.access.scopes import parse_scope
+    from penstock.access.scopes import SCOPES_OF_ROLE, parse_scope
     from penstock.access.tokens import create_token
+    from penstock.access.users import get_user
 
     wanted = tuple(parse_scope(one) for one in scopes)
     with _project(session, store) as project, project.database.write() as connection:
         made, text = create_token(connection, name, project.actor, scopes=wanted, endpoints=endpoints)
+        role = get_user(connection, name).role
+    for scope in wanted:
+        if scope not in SCOPES_OF_ROLE[role]:
+            session.note(
+                f"warning: {name} is {role}, and {scope} needs more: the token opens it only for models where {name} is "
+                "granted that (penstock user grant)"
+            )
     session.note(f"Token {made.id} of {name}; it is shown this once:")
     session.emit({"id": made.id, "user": name, "token": text}, text)
 

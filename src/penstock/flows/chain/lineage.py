@@ -19,6 +19,7 @@ from penstock.base.store.events import list_events
 from penstock.flows.chain.outcomes import Outcomes
 from penstock.flows.chain.outlying import outlier_details
 from penstock.flows.chain.subjects import as_commit, as_prediction, as_revision, as_run, as_version
+from penstock.monitoring.ruling import rules_at
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.registry.verdicts import glance_verdict
@@ -154,7 +155,12 @@ def _explain_prediction(
     if prediction.route == "direct":
         revision = get_revision(connection, endpoint)
         number = prediction.revision
-        reached = f"asked for version {number} directly"
+        when = rules_at(connection, endpoint, number, prediction.time_ms)
+        reached = (
+            f"version {number} by a rule of the endpoint ({'; '.join(when)}), or asked for directly"
+            if when
+            else f"asked for version {number} directly"
+        )
         links = []
     else:
         revision = get_revision(connection, endpoint, prediction.revision)

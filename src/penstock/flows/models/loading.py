@@ -69,7 +69,7 @@ def load_folder(folder: Path, called: str, trust: Trust) -> Any:
             code="serving.library_missing",
             hint=f"pip install {error.name}",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise Invalid(
             f"{called} does not load: {type(error).__name__}: {error}",
             code="serving.model_does_not_load",

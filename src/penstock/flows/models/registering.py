@@ -20,7 +20,7 @@ from penstock.pipeline.parameters import load_values, numbers
 from penstock.project.project import Project
 from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance
-from penstock.registry.package import describe_model
+from penstock.registry.package import describe_model, read_flavours
 from penstock.registry.versions import add_version, count_versions
 from penstock.tracking.runs import find_run_of_lock
 
@@ -35,9 +35,10 @@ def register_model(
     the pipeline's model: a model at another path gets neither. Without a penstock.yaml, name and path say it all.
 
     Raises:
-        NotFound, Invalid: as `find_candidate`; or a reference table or metrics file cannot be read.
+        NotFound, Invalid: as `find_candidate`; or the model's description, a reference table or metrics file cannot be read.
     """
     candidate = find_candidate(project, path, name)
+    read_flavours(candidate.folder)
     settings = candidate.settings
     code = capture_code(project)
     with project.database.read() as connection:

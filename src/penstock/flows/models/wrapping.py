@@ -59,7 +59,9 @@ def wrap_file(parent: Path, file: Path) -> Path:
             signature = flavour.try_folder(made, options, Signature((), ()), "numpy", None)
         except Exception as error:
             message = (
-                error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
+                error.message
+                if isinstance(error, PenstockError)
+                else f"{type(error).__name__}: {_first_line(error)}"
             )
             raise Invalid(
                 f"{file.name} cannot be used as a model of {name}: {message}",
@@ -70,3 +72,8 @@ def wrap_file(parent: Path, file: Path) -> Path:
         has_names = not any(column.is_tensor for column in signature.inputs)
         describe(made, flavour, options, signature, "polars" if has_names else "numpy", None)
     return folder
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says before the stack of the library's own code, which XGBoost adds."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -13,6 +13,8 @@ from penstock.flows.models.proving import VerdictRule, require_intact
 from penstock.flows.production.checking import check_guardrails, policy_in_file
 from penstock.flows.production.fitting import check_takeover
 from penstock.flows.production.revising import DeploymentPlan
+from penstock.monitoring.policies import policy_or_none_yet
+from penstock.monitoring.ruling import kept_by_rules
 from penstock.project.project import Project
 from penstock.records.signature import Signature
 from penstock.registry.entities import ModelVersion
@@ -95,6 +97,10 @@ def plan_deployment(
     taken = {draft.stable, draft.canary.version if draft.canary else 0}
     draft = msgspec.structs.replace(draft, shadows=tuple(one for one in numbers if one not in taken))
     summary += beside
+    with project.database.read() as connection:
+        watched = policy or policy_or_none_yet(connection, endpoint, version.model).body
+    answering = (draft.stable, draft.canary.version if draft.canary else None)
+    kept = kept_by_rules(version.model, watched.endpoint.traffic.rules, answering)
     return DeploymentPlan(
         endpoint,
         draft,
@@ -103,7 +109,7 @@ def plan_deployment(
         summary,
         policy=policy,
         answered_for=version if force else None,
-        warnings=warnings,
+        warnings=(*warnings, kept) if kept else warnings,
         classes={version.number: tuple(loaded.classes)} if loaded.classes else {},
     )
 

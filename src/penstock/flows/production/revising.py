@@ -17,6 +17,7 @@ from penstock.base.store.events import record_event
 from penstock.flows.models.aliases import AliasPolicy, apply_move, plan_move
 from penstock.monitoring.alerts import Subject, open_alert
 from penstock.monitoring.policies import PolicyBody, policy_or_none_yet, put_policy
+from penstock.monitoring.ruling import kept_by_rules
 from penstock.monitoring.settings import EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.aliases import find_alias, move_alias
@@ -107,12 +108,15 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
         put_policy(connection, plan.endpoint, plan.policy, actor)
     policy = policy_or_none_yet(connection, plan.endpoint, revision.model).body
     follows = _alias_that_follows(connection, plan, policy.endpoint)
+    answering = (revision.stable, revision.canary.version if revision.canary else None)
+    kept = kept_by_rules(revision.model, policy.endpoint.traffic.rules, answering)
+    besides = (follows.words if follows else "") + (f"; {kept}" if kept else "")
     event_id = record_event(
         connection,
         plan.kind,
         f"endpoint:{plan.endpoint}",
         actor,
-        f"{plan.summary} (revision {revision.number}){follows.words if follows else ''}",
+        f"{plan.summary} (revision {revision.number}){besides}",
         cause=plan.draft.cause,
         before=_state(before),
         after=_state(revision),
@@ -130,7 +134,7 @@ def write_deployment(connection: sa.Connection, project: Project, plan: Deployme
             endpoint=plan.endpoint,
             labels={"version": str(plan.out or revision.stable), "revision": str(revision.number)},
         )
-        summary = f"{plan.summary}: {revision.reason}{follows.words if follows else ''}"
+        summary = f"{plan.summary}: {revision.reason}{besides}"
         webhooks = policy.alerts.webhooks
         open_alert(connection, subject, summary, webhooks, time_ms=now_ms(), event_id=event_id, is_kept=False)
     return revision

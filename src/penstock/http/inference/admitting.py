@@ -16,6 +16,8 @@ from penstock.http.errors import answer_defect, error_response
 
 PUBLIC = frozenset({"/health", "/ping", "/version", "/v2", "/v2/", "/v2/health/live", "/v2/health/ready"})
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="penstock"'}
+ENDPOINT_HEADER = "penstock-endpoint"
+"""Names the endpoint that `/invocations` asks."""
 _KEY = "penstock.sender"
 _LAST: Mapping[str, AccessScope] = {
     "feedback": "feedback",
@@ -68,6 +70,8 @@ class Admit:
                 if sender is None:
                     sender = await run_in_threadpool(self._admission.admit, given, wanted, endpoint)
             except PenstockError as error:
+                if path == "/invocations" and endpoint is None and error.code == "access.denied":
+                    error.hint = f"name the endpoint with the header {ENDPOINT_HEADER}"
                 answer = error_response(error)
                 if error.code.startswith("auth."):
                     answer.headers.update(CHALLENGE)

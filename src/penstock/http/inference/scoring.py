@@ -17,13 +17,13 @@ import penstock
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.numbers import counted
 from penstock.http.errors import json_response, status_of
+from penstock.http.inference.admitting import ENDPOINT_HEADER
 from penstock.http.inference.answering import JSON, Answering, Prepared, identity_headers
 from penstock.records.signature import Signature
 from penstock.serving.codecs import InferRequest, InferResponse
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.scoring import decode_scoring, encode_scoring
 
-ENDPOINT_HEADER = "penstock-endpoint"
 CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
     (NotFound, "RESOURCE_DOES_NOT_EXIST"),
     (Invalid, "BAD_REQUEST"),

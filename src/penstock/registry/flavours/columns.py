@@ -10,7 +10,7 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Datatype, Meaning
-from penstock.registry.flavours.frames import Array, Held
+from penstock.registry.flavours.frames import Array, Held, nameless
 
 _KINDS: dict[str, Datatype] = {"b": "BOOL", "U": "BYTES", "O": "BYTES"}
 
@@ -24,6 +24,8 @@ def input_columns(held: Held, optional: set[str]) -> tuple[Column, ...]:
     Raises:
         Invalid: `optional` names no column, or a column's type has no counterpart on the wire.
     """
+    if "" in (held.tensors if held.frame is None else held.frame.columns):
+        raise nameless()
     if held.frame is None:
         if optional:
             raise _unknown(sorted(optional)[0], held.tensors)
@@ -63,6 +65,12 @@ def _column(series: pl.Series, is_named: bool, is_closed: bool) -> Column:
 def _datatype(series: pl.Series) -> tuple[Datatype, Meaning]:
     dtype = series.dtype
     if dtype.is_integer():
+        if dtype == pl.UInt64 and series.cast(pl.Int64, strict=False).null_count() > series.null_count():
+            raise Invalid(
+                f"column {series.name!r} holds a number of 2**63 or more, which INT64 does not hold",
+                code="registry.bad_signature",
+                hint="cast it to Float64, or to text where it is a key",
+            )
         return "INT64", ""
     if dtype == pl.Float32:
         return "FP32", ""

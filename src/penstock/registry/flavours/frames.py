@@ -89,6 +89,17 @@ def _check_names(rows: Any) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise _not_rows(f"{', '.join(map(repr, twice))} names more than one column")
+    if "" in names:
+        raise nameless()
+
+
+def nameless() -> Invalid:
+    """Return the error for a column that has no name: no request could send it."""
+    return Invalid(
+        "a column has no name: its name is empty",
+        code="registry.bad_inputs",
+        hint="give it a name and fit the model again; a frame written with its index has such a column",
+    )
 
 
 def _is_pandas(rows: Any) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from penstock.base.errors import PenstockError
 from penstock.serving.call import Call
 from penstock.serving.engine.engine import Engine
-from penstock.serving.engine.job import Outputs
+from penstock.serving.engine.job import Outputs, described
 
 logger = logging.getLogger(__name__)
 REASON_CHARACTERS = 300
@@ -80,7 +80,7 @@ class Shadows:
         error = predicted.exception()
         if error is not None:
             kind = type(error).__name__
-            self._fail(shadow, version, "model_failed", f"{kind}: {error}", kind)
+            self._fail(shadow, version, "model_failed", described(error), kind)
         shadow.settle(predicted)
 
     def _fail(self, call: Call, version: int, kind: str, reason: str, reason_kind: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from penstock.serving.loaders.model import Columns
 from penstock.serving.repository import LoadedModel
 from penstock.serving.underway import Underway
 
+logger = logging.getLogger(__name__)
 SHADOW_BACKLOG = 256
 """Shadow predictions waiting for one version; further ones are left out."""
 SHADOW_WEIGHT = 0.25
@@ -222,14 +224,17 @@ class Engine:
         self._turns.give()
 
     def _settle(self, batch: Batch) -> None:
-        """Give every caller what is its own."""
+        """Give every caller what is its own; what goes wrong with one is nothing of the others."""
         for job, result in zip(batch.jobs, batch.results, strict=False):
             if job.future.done():
                 continue
-            if isinstance(result, Exception):
-                job.future.set_exception(result)
-            else:
-                job.future.set_result(result)
+            try:
+                if isinstance(result, Exception):
+                    job.future.set_exception(result)
+                else:
+                    job.future.set_result(result)
+            except Exception:
+                logger.exception("a request of endpoint %s could not be settled", batch.lane.endpoint)
         lane = batch.lane
         if self.on_batch is not None and batch.jobs and not lane.is_shadow:
             self.on_batch(lane.endpoint, batch.jobs[0].model.version, batch.row_count, lane.waiting)

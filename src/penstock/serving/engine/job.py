@@ -107,10 +107,26 @@ class Batch:
 def _predict_one(job: Job) -> Outputs | Exception:
     try:
         return _checked(job.model.predict(job.columns, job.row_count))
+    except StopIteration as error:  # a future takes none: its caller would wait for its deadline
+        return _as_failure(error)
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything; its caller is told
         return error
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a model would end the thread, and answer nobody
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return _as_failure(error)
+
+
+def _as_failure(error: BaseException) -> RuntimeError:
+    failure = RuntimeError(described(error))
+    failure.__cause__ = error
+    return failure
+
+
+def described(error: BaseException) -> str:
+    """Return the kind and the text of what a model raised, cut at 500 characters; its text may raise in turn."""
+    try:
+        return f"{type(error).__name__}: {str(error)[:500]}"
+    except Exception:  # noqa: BLE001 - a class of the model's own
+        return type(error).__name__
 
 
 def _checked(outputs: Mapping[str, Array]) -> Outputs:

@@ -28,9 +28,15 @@ def load_model(files: ModelFiles) -> Predictor:
         ) from None
     try:
         loaded: Predictor = flavour.load(files)
-    except SystemExit as error:  # of a script that was not written to be imported
+    except (
+        SystemExit,
+        StopIteration,
+    ) as error:  # of a script that was not written to be imported; no future takes it
+        ends = (
+            "its code ends the process (SystemExit: " if isinstance(error, SystemExit) else "(StopIteration: "
+        )
         raise Invalid(
-            f"{files.name} version {files.version} does not load: its code ends the process (SystemExit: {error})",
+            f"{files.name} version {files.version} does not load: {ends}{error})",
             code="serving.model_does_not_load",
             hint="let its modules only define what they hold, and register it again",
             model=files.name,

@@ -14,6 +14,7 @@ import numpy as np
 
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
+from penstock.serving.loaders.times import as_times
 
 Feed = Callable[[Columns, int], Any]
 _POLARS = {
@@ -110,12 +111,8 @@ class _PolarsFeed:
             return series.cast(pl.Categorical)
         if column.meaning == "boolean":
             return series.fill_nan(None).cast(pl.Boolean)
-        times = pl.Series(column.name, _times(values))
+        times = pl.Series(column.name, as_times(values))
         return times.cast(pl.Date) if column.meaning == "date" else times
-
-
-def _times(values: Array) -> Array:
-    return np.array([None if value is None else value for value in values], dtype="datetime64[us]")
 
 
 class _PandasFeed:
@@ -142,7 +139,7 @@ class _PandasFeed:
             missing = np.isnan(values)
             return self._pandas.arrays.BooleanArray(np.where(missing, 0, values).astype(bool), missing)
         if column.meaning in {"date", "datetime"}:
-            return _times(values)
+            return as_times(values)
         if column.datatype == "BYTES":
             return self._pandas.Series(values, dtype=self._text)
         return values
@@ -150,6 +147,8 @@ class _PandasFeed:
 
 def fit_output(values: Any, column: Column, row_count: int) -> Array:
     """Return a model's answer in the shape and datatype of an output."""
+    if values is None:
+        raise ValueError(f"the model gave None for {column.name!r}, not {row_count} values")
     array = np.asarray(values)
     if column.shape == (-1,):
         array = array.reshape(row_count)

@@ -8,6 +8,8 @@ from typing import Any
 from penstock.base.errors import Refused
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
+from penstock.monitoring.policies import policy_or_none_yet
+from penstock.monitoring.ruling import kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
@@ -37,6 +39,7 @@ def plan_rollback(
         target = get_revision(connection, endpoint, to) if to is not None else None
         history = list_revisions(connection, endpoint)
         barred = list_rolled_back(connection)
+        policy = policy_or_none_yet(connection, endpoint, current.model)
     if target is not None:
         stable, model = target.stable, target.model
         summary = f"{endpoint} is back at revision {target.number}: {model}/{stable}"
@@ -61,7 +64,9 @@ def plan_rollback(
         stable, model = other.stable, other.model
         summary = back_words(current, model, stable)
     plan = make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
-    return replace(plan, warnings=takeover_warnings(project, current, model, stable))
+    kept = kept_by_rules(model, policy.settings.traffic.rules, (stable,))
+    warnings = takeover_warnings(project, current, model, stable)
+    return replace(plan, warnings=(*warnings, kept) if kept else warnings)
 
 
 def back_words(current: Revision, model: str, stable: int) -> str:
