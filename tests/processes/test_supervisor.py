@@ -131,14 +131,16 @@ def test_the_workers_share_the_port_of_grpc_too(workers: Workers) -> None:
     wait_until(has_seen_both)
 
 
-def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(workers: Workers) -> None:
+def test_a_killed_worker_is_replaced_and_requests_go_to_the_others_meanwhile(workers: Workers) -> None:
     wait_until(lambda: len(workers.alive()) == 2)
     victim = workers.alive()[0]
     before = workers.count("penstock_requests_total")
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: not is_running(victim))  # until then it may take a request along
+    # until then it may take a request along, or one that waits for it is reset
+    wait_until(lambda: f"worker process {victim} ended" in workers.log.read_text())
     assert {workers.ask().status_code for _ in range(20)} == {200}
     wait_until(lambda: len(workers.alive()) == 2 and victim not in workers.alive())
+    wait_until(lambda: workers.listening() == 2)
     assert workers.count("penstock_worker_restarts_total") == 1
     assert workers.count("penstock_requests_total") == before + 20
 
@@ -238,6 +240,75 @@ while found.socket is not None:
 
         wait_until(lambda: all(is_answered() for _ in range(30)))
         process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_killed_workers_share_goes_to_the_one_that_lives_until_the_next_listens_and_at_the_end_the_port_refuses(
+    tmp_path: Path,
+) -> None:
+    program = """
+import os, signal, sys, time
+from penstock.http.listen import bind_shared
+from penstock.processes import supervisor
+sockets = bind_shared("127.0.0.1", 0, 2)
+for one in sockets:
+    one.listen(64)
+print(sockets[0].getsockname()[1], flush=True)
+found = supervisor.supervise(sockets, sys.argv[1])
+if found.socket is None:
+    sys.exit(found.exit_code)
+is_closed = []
+signal.signal(signal.SIGTERM, lambda *_: (found.socket.close(), is_closed.append(1)))
+begun, loaded = (os.path.join(sys.argv[1], name) for name in ("begun", "loaded"))
+if found.socket is sockets[0]:
+    with open(begun, "a") as file:
+        file.write("x")
+    while os.path.getsize(begun) > 1 and not os.path.exists(loaded) and not is_closed:
+        time.sleep(0.01)
+    found.socket.listen(64)
+while not is_closed:
+    try:
+        connection = found.socket.accept()[0]
+    except OSError:
+        break
+    connection.send(b"%08d" % os.getpid())
+    connection.close()
+while not os.path.exists(os.path.join(sys.argv[1], "drained")):
+    time.sleep(0.01)
+os._exit(0)
+"""
+    variables = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables) as process:
+        assert process.stdout is not None and process.stderr is not None
+        port = int(process.stdout.readline())
+
+        def answering() -> int:
+            with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+                return int(connection.recv(8))
+
+        def is_refused() -> bool:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except ConnectionRefusedError:
+                return True
+            except OSError:
+                pass
+            return False
+
+        seen: set[int] = set()
+        wait_until(lambda: seen.add(answering()) or len(seen) == 2)
+        children = psutil.Process(process.pid).children()
+        first = min(seen, key=[one.pid for one in children].index)
+        os.kill(first, signal.SIGKILL)
+        assert b"another begins" in process.stderr.readline()
+        assert {answering() for _ in range(30)} == seen - {first}
+        (tmp_path / "loaded").touch()
+        wait_until(lambda: answering() not in seen)
+        process.terminate()
+        wait_until(is_refused)
+        assert process.poll() is None, "the workers are still ending"
+        (tmp_path / "drained").touch()
         assert process.wait(PATIENCE_S) == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import select
 import signal
 import socket
 import ssl
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 import uvicorn
+import uvicorn.server
 
 from penstock.base.errors import Conflict, Invalid
 from penstock.base.prepared import prepare_types
@@ -38,6 +40,18 @@ def ending_signals() -> list[signal.Signals]:
     return asked if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*asked, signal.SIGHUP]
 
 
+TAKE_S, TURNS = 0.25, 3
+"""So long a server that ends takes the connections that wait to be taken; so many turns of the loop each then begins."""
+
+
+class ServerState(uvicorn.server.ServerState):
+    """What the connections of a server know of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_ending = False
+
+
 class Server(uvicorn.Server):
     """uvicorn raises the signal that stopped it once more, which would end the process before the flush.
 
@@ -46,16 +60,30 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, patience: Patience) -> None:
         super().__init__(config)
+        self.server_state = self._state = ServerState()
         self.resting = Resting(patience)
         self.companion: Companion | None = None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End both servers at the same time: each has the whole of the time that there is."""
+        await self._take_waiting(sockets or ())
+        self._state.is_ending = True
         if self.companion is None:
             await super().shutdown(sockets)
             return
         grace_s = float(self.config.timeout_graceful_shutdown or 0)
         await asyncio.gather(super().shutdown(sockets), self.companion.stop(grace_s))
+
+    async def _take_waiting(self, sockets: Sequence[socket.socket]) -> None:
+        """Take the connections that wait at the port: closing it would reset them, with the requests in them."""
+        waiting = select.poll()
+        for one in sockets:
+            waiting.register(one.fileno(), select.POLLIN)
+        until_s = time.monotonic() + TAKE_S
+        while waiting.poll(0) and time.monotonic() < until_s:
+            await asyncio.sleep(0)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections once a second; ten ticks are one."""
@@ -87,7 +115,9 @@ def bind_shared(host: str, port: int, count: int) -> list[socket.socket]:
     bind(host, port).close()  # sharing would also let in a server that was there before
     first = bind(host, port, is_shared=True)
     port = first.getsockname()[1]
-    return [first, *(bind(host, port, is_shared=True) for _ in range(count - 1))]
+    shared = [bind(host, port, is_shared=True) for _ in range(count)]
+    first.close()  # a port that the system gave is lost with the first shutdown; one that was named is kept
+    return shared
 
 
 def bind(host: str, port: int, option: str = "--port", *, is_shared: bool = False) -> socket.socket:

@@ -1,11 +1,16 @@
-"""What uvicorn's HTTP/1.1 leaves open on a connection: how long a head may be, and offers to speak HTTP/2.
+"""What uvicorn's HTTP/1.1 leaves open on a connection: how long a head may be, offers to speak HTTP/2, and its end.
+
+uvicorn closes a connection that rests as soon as the server is to end, also where a request lies in the socket unread: its
+client would find the connection reset, and could not tell whether it was answered. Here it is read and answered first.
 
 Not when a connection has rested for too long; that is `resting`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+import select
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES = 1 << 20
 """So much may come before it is a request, or part of its body: a client that sends headers without end has no body."""
 SOUGHT_BYTES = 4096
+GRACE_S = 0.25
+"""So long a connection that rests is kept when the server ends, for a request that is on its way."""
+LOOK_S, LOOKS = 0.01, 100
+"""What lies unread after that, as the loop was busy, is waited for so often and each time for so long."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -27,6 +36,14 @@ class WireProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._loose_bytes = 0
+        self._ends_s: float | None = None
+        """Until when requests may follow those that are there, once the server is to end."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; one that was accepted as the server was to end, or spoke TLS first, ends with the others."""
+        super().connection_made(transport)
+        if getattr(self.server_state, "is_ending", False):
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -50,10 +67,47 @@ class WireProtocol(HttpToolsProtocol):
         self._loose_bytes = 0
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        """Begin to answer; the answer is the last one where the server ends."""
+        super().on_headers_complete()
+        if self._ends_s is not None and self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def on_body(self, body: bytes) -> None:
         """Take a part of its body."""
         self._loose_bytes = 0
         super().on_body(body)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no request is under way."""
+        return self.cycle is None or bool(self.cycle.response_complete)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something came that was not read yet."""
+        found = self.transport.get_extra_info("socket")
+        if found is None or found.fileno() < 0:
+            return False
+        looking = select.poll()
+        looking.register(found.fileno(), select.POLLIN)
+        return bool(looking.poll(0))
+
+    def shutdown(self) -> None:
+        """End the connection: after the answer that is due, or the next where a request is on its way."""
+        self._ends_s = self.loop.time() + GRACE_S
+        self.loop.call_later(GRACE_S, self._end_rest, LOOKS)
+        if not self.is_resting and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _end_rest(self, looks: int) -> None:
+        """End the connection where nothing is under way; otherwise its answer does."""
+        if self.transport.is_closing() or not self.is_resting:
+            return
+        if looks and self.has_unread:
+            self.loop.call_later(LOOK_S, self._end_rest, looks - 1)
+        else:
+            self.transport.close()
 
 
 def without_offers(data: bytes) -> bytes:

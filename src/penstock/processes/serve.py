@@ -64,7 +64,8 @@ class ServeProcess:
         application: makes the ASGI application for the data plane; its `state.metrics` counts requests, and
             its `state.protocol` answers small ones directly, where nobody has to look at them before.
         companion: makes a server of another protocol for the data plane, which counts there too.
-        bound: a socket that is bound already, instead of one for the options' host and port.
+        bound: a socket that is bound already, instead of one for the options' host and port. Unless it listens by then,
+            it does when the models are loaded.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ServeProcess:
     ) -> None:
         self._database, self._options = database, options
         self._socket = bound or bind(options.host, options.port)
+        self._listens_first = bound is None
         self.url = url_of(self._socket, options.host, options.tls)
         try:
             with database.write() as connection:
@@ -139,7 +141,8 @@ class ServeProcess:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT (or `stop`); then finish requests and write what was recorded."""
         try:
-            self._socket.listen(BACKLOG)
+            if self._listens_first:
+                self._socket.listen(BACKLOG)
             self._heart.start()
             cut_off = self._take_over_cut()
             for _ in range(self._attempts.suspect_count + 1):  # what ended a process is loaded alone

@@ -1,8 +1,9 @@
 """Several serve processes behind one port: forked from one that has loaded the libraries, begun anew when they end.
 
 Each worker listens on a socket of its own on the same port, between which the kernel shares out connections. The
-supervisor holds them all open, so that connections to a worker that has died wait for the next instead of being
-refused. It answers nothing itself, has no thread and opens no store.
+supervisor holds them all open. Where a worker dies, new connections go to those that live until its next has loaded its
+models and listens; where none lives they wait for the next instead of being refused. What the dead one had not taken yet is
+reset. The supervisor answers nothing itself, has no thread and opens no store.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 
 import msgspec
@@ -71,6 +72,7 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
             if not slot.pid and time.monotonic() >= slot.again_s and not _begin(slot):
                 for number, handler in before.items():
                     signal.signal(number, handler)
+                _close(one for one in slots if one is not slot)
                 return Supervised(socket=slot.socket)
             has_settled = has_settled or (slot.pid > 0 and _age_s(slot) > SETTLED_S)
             status = _ended(slot)
@@ -81,10 +83,10 @@ def supervise(sockets: Sequence[socket.socket], folder: str) -> Supervised:
                 slot.pid = 0
                 break
             code = 0
+            if any(one.pid and one is not slot and _listens(one) for one in slots):
+                _leave_to_others(slot)
             metrics.count_end(slot.pid)
             _note_end(slot, status)
-            if slot.failures > 1 and any(one.pid and _age_s(one) > SETTLED_S for one in slots):
-                _leave_to_others(slot)
         time.sleep(POLL_S)
     _end(slots)
     for number, handler in before.items():
@@ -122,16 +124,27 @@ def _note_end(slot: WorkerSlot, status: int) -> None:
     slot.pid, slot.again_s = 0, time.monotonic() + pause_s
 
 
-def _leave_to_others(slot: WorkerSlot) -> None:
-    """Let new connections go to the workers that live, until this one's next has begun and listens again.
+def _listens(slot: WorkerSlot) -> bool:
+    return bool(slot.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
-    As long as its socket listens the kernel gives it a part of them, which would wait for as long as no worker begins.
+
+def _close(slots: Iterable[WorkerSlot]) -> None:
+    """Close this process's copies of sockets: a port is open for as long as anybody has one."""
+    for slot in slots:
+        slot.socket.close()
+
+
+def _leave_to_others(slot: WorkerSlot) -> None:
+    """Let new connections go to the workers that live, until this one's next has loaded its models and listens again.
+
+    As long as its socket listens the kernel gives it a part of them, which would wait for as long as that takes.
     """
     with contextlib.suppress(OSError):
         slot.socket.shutdown(socket.SHUT_RD)
 
 
 def _end(slots: Sequence[WorkerSlot]) -> None:
+    _close(slots)
     running = [slot for slot in slots if slot.pid]
     for slot in running:
         with contextlib.suppress(ProcessLookupError):

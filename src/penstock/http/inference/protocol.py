@@ -33,7 +33,6 @@ class InferProtocol(WireProtocol):
         self._is_pending = False
         self._early: list[bytes] = []
         """What came before the answer that is pending."""
-        self._is_ending = False
         self.answered_count = 0
         """Requests that were answered directly; with `cycle` it says on which request a connection is."""
 
@@ -137,15 +136,20 @@ class InferProtocol(WireProtocol):
         parts = [STATUS_LINE[response.status_code]]
         for name, value in (*self.server_state.default_headers, *response.raw_headers):
             parts += (name, b": ", value, b"\r\n")
-        parts.append(b"connection: close\r\n\r\n" if self._is_ending else b"\r\n")
+        is_last = self._ends_s is not None and self._is_last(self._ends_s)
+        parts.append(b"connection: close\r\n\r\n" if is_last else b"\r\n")
         parts.append(bytes(response.body))
         transport.write(b"".join(parts))
-        if self._is_ending:
+        if is_last:
             transport.close()
         elif self._early:
             early, self._early = b"".join(self._early), []
             self.flow.resume_reading()
             self.data_received(early)
+
+    def _is_last(self, ends_s: float) -> bool:
+        """Whether the connection ends with this answer: what came before it is to be answered too, for a while."""
+        return self.loop.time() >= ends_s or not (self._early or self.has_unread)
 
     @property
     def is_in_body(self) -> bool:
@@ -157,11 +161,13 @@ class InferProtocol(WireProtocol):
         """Whether a request has begun to arrive that nobody answers yet; see `resting`."""
         return self._endpoint is not None
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether no request is under way, here or in the application."""
+        return not self._is_pending and self._endpoint is None and super().is_resting
+
     def shutdown(self) -> None:
         """End the connection, after the answer where one is due."""
-        if self._is_pending:
-            self._is_ending = True
-            return
         if self._endpoint is not None:
             self._pass_on()
         super().shutdown()
