@@ -71,6 +71,12 @@ class Attempts:
         self._ended.pop((endpoint, what[0]), None)
         return not is_same
 
+    def forget_success(self, endpoint: str) -> None:
+        """Try an endpoint again at once that was served, and is served no more."""
+        last = self._last.get(endpoint)
+        if last is not None and not last.message:
+            del self._last[endpoint]
+
     def forget(self, endpoint: str) -> None:
         """Try an endpoint again at once."""
         self._last.pop(endpoint, None)

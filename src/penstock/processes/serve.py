@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 import time
@@ -17,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from penstock.base.background import Background
-from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Unavailable
 from penstock.base.store.clock import keep_in_step, tell_difference
 from penstock.base.store.database import Database
@@ -27,12 +25,14 @@ from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.http.headers import CallersTrace
 from penstock.http.listen import BACKLOG, bind, make_server, serve_on, url_of
 from penstock.http.protocol import WireProtocol
-from penstock.monitoring.policies import list_policies
+from penstock.monitoring.policies import Policy, list_policies
 from penstock.monitoring.settings import TrafficSettings
 from penstock.processes.admission import Admission, joined
 from penstock.processes.attempts import Attempts
 from penstock.processes.companion import Companion
 from penstock.processes.cut_off import tell, why_not_loaded
+from penstock.processes.known import KnownRevisions, is_same
+from penstock.processes.reporting import WorkerReports
 from penstock.processes.serve_options import ServeOptions
 from penstock.processes.sources import ModelSource
 from penstock.processes.traffic import limits_of, rules_of
@@ -46,7 +46,7 @@ from penstock.serving.recorder import Exchange, TracedRecorder, Tracer
 from penstock.serving.repository import ModelRepository
 from penstock.serving.traffic import Rule
 from penstock.serving.underway import LOADING, Underway
-from penstock.serving.workers import State, WorkerRevision, beat, register_worker, report_revision
+from penstock.serving.workers import State
 
 logger = logging.getLogger(__name__)
 LOAD_WAIT_S = 5.0
@@ -83,13 +83,11 @@ class ServeProcess:
         self._listens_first = bound is None
         self.url = url_of(self._socket, options.host, options.tls)
         try:
-            with database.write() as connection:
-                self.worker = register_worker(
-                    connection, host=socket.gethostname(), pid=os.getpid(), url=self.url, time_ms=now_ms()
-                )
+            self._reports = WorkerReports(database, self.url)
         except PenstockError:
             self._socket.close()
             raise
+        self.worker = self._reports.worker
         self._source = source
         self._repository = ModelRepository(source.fetch, load_lightly)
         self._unloaded = UnloadedEndpoints(options.shared_folder)
@@ -110,7 +108,9 @@ class ServeProcess:
         self._attempts = Attempts()
         self._underway = self.dataplane.engine.underway = Underway(options.shared_folder)
         self._loading: dict[str, tuple[int, Future[PenstockError | None]]] = {}
-        self._told: dict[str, tuple[int, str]] = {}
+        self._known = KnownRevisions()
+        self._current: dict[str, Revision] = {}
+        self._policies: dict[str, Policy] = {}
         self._admission = Admission(source.admit)
         self._marking, self._reporting = threading.Lock(), threading.Lock()
         self._poller = Background(
@@ -179,8 +179,7 @@ class ServeProcess:
             self._tracer.close()
         try:
             self._recorder.close()
-            with self._database.write() as connection:
-                beat(connection, self.worker, 0)
+            self._reports.end()
         except PenstockError as error:
             logger.error("the last monitoring data could not be written: %s", error.message)
 
@@ -195,24 +194,25 @@ class ServeProcess:
                 continue
             wait_s = self._attempts.note_ended(cut.endpoint, cut.number, cut.ended)
             if wait_s:
-                self._report(revision, "failed", why_not_loaded(cut, wait_s))
+                self._reports.report(revision, "failed", why_not_loaded(cut, wait_s))
         return tell(cuts, current, self.worker, self._recorder)
 
     def _beat(self) -> None:
         clock = tell_difference(keep_in_step(self._database))
-        with self._database.write() as connection:
-            beat(connection, self.worker, now_ms())
-        for endpoint, served in self._repository.served.items():
-            revision = served.revision
+        self._reports.beat()
+        told: dict[str, str] = {}
+        served, current = self._repository.served, self._current
+        for endpoint, one in served.items():
+            revision = one.revision
             shadows = self.dataplane.shadows.told(endpoint, revision.number) if revision.shadows else ""
-            told = (revision.number, joined(shadows, clock))
-            if told != self._told.get(endpoint, (revision.number, "")):
-                with self._reporting:
-                    self._report(revision, "ready", joined(self._admission.told(endpoint), told[1]))
-            self._told[endpoint] = told
+            told[endpoint] = joined(self._admission.told(endpoint), shadows, clock)
+        with self._reporting:
+            self._reports.correct(current, served, self._known.unknown, told)
 
     def follow(self, wait_s: float | None = None) -> None:
         """Take over every endpoint's current revision that is not served yet, and how each is watched.
+
+        What is served and the store does not know stays as it is, with the policy that held.
 
         Args:
             wait_s: how long to wait for models that take long, `LOAD_WAIT_S` by default.
@@ -220,9 +220,16 @@ class ServeProcess:
         Raises:
             Unavailable: the store cannot be reached.
         """
+        serving = {name: one.revision for name, one in self._repository.served.items()}
         with self._database.read() as connection:
             current = list_endpoints(connection)
             policies = list_policies(connection)
+            self._current = {revision.endpoint: revision for revision in current}
+            for name in self._known.look(connection, serving, self._current):
+                self._attempts.forget(name)
+        unknown = self.dataplane.unknown = self._known.unknown
+        policies |= {name: self._policies[name] for name in unknown if name in self._policies}
+        self._policies = policies
         self._admission.begin(current)
         self._recorder.watch({name: one.settings.monitor for name, one in policies.items()})
         redacting = [name for name, one in policies.items() if one.settings.monitor.redacted]
@@ -231,18 +238,21 @@ class ServeProcess:
         self.dataplane.engine.limits = {
             name: limits_of(one, self._options.timeout_s) for name, one in traffic.items()
         }
-        deployed = {revision.endpoint: revision for revision in current}
-        self._repository.expect(frozenset(deployed), deployed)
+        deployed = self._current | {name: serving[name] for name in unknown}
+        self._repository.expect(frozenset(deployed) | self._repository.withheld, deployed)
         self._follow_unloaded()
         self.dataplane.guests.room = {name: one.other_versions for name, one in traffic.items()}
         self.dataplane.guests.keep(self._repository.served)
         begun: list[tuple[Revision, Future[PenstockError | None]]] = []
         for revision in current:
-            if revision.endpoint in self._repository.withheld or self._is_loading(revision):
+            name = revision.endpoint
+            if name in unknown or name in self._repository.withheld or self._is_loading(revision):
                 continue
             served = self._repository.served.get(revision.endpoint)
             rules = rules_of(traffic.get(revision.endpoint, TrafficSettings()))
-            is_new = served is None or served.revision.number != revision.number or served.rules != rules
+            if served is None:
+                self._attempts.forget_success(name)
+            is_new = served is None or not is_same(served.revision, revision) or served.rules != rules
             if is_new and self._is_due(revision, rules) and self._may_load(revision):
                 under_way = begin("penstock-load", partial(self._take_over, revision, rules))
                 self._loading[revision.endpoint] = (revision.number, under_way)
@@ -286,7 +296,7 @@ class ServeProcess:
             logger.warning("%s#%s is not served yet: %s", revision.endpoint, revision.number, message)
             with self._reporting:
                 if not self._attempts.was_made(revision.endpoint, revision.number):
-                    self._report(revision, "waiting", message)
+                    self._reports.report(revision, "waiting", message)
 
     def load(self, endpoint: str) -> None:
         """Take over an endpoint's current revision now, also one that failed or was unloaded.
@@ -302,7 +312,7 @@ class ServeProcess:
         self._unloaded.discard(endpoint)
         self._repository.allow(endpoint)
         served = self._repository.served.get(endpoint)
-        if served is None or served.revision.number != revision.number:
+        if served is None or not is_same(served.revision, revision):
             problem = self._take_over(revision, rules)
             if problem is not None:
                 raise problem
@@ -361,7 +371,7 @@ class ServeProcess:
                 what = (revision.number, rules)
                 if self._attempts.note(revision.endpoint, what, message):
                     self._tell(revision, message, defect)
-                self._report(revision, state, message or told)
+                self._reports.report(revision, state, message or told)
         return problem
 
     def _tell(self, revision: Revision, failure: str, defect: Exception | None) -> None:
@@ -370,14 +380,3 @@ class ServeProcess:
             logger.error("%s is not served, and tried again: %s", name, failure, exc_info=defect)
         else:
             logger.info("%s is served", name)
-
-    def _report(self, revision: Revision, state: State, message: str) -> None:
-        report = WorkerRevision(
-            endpoint=revision.endpoint,
-            revision=revision.number,
-            state=state,
-            message=message,
-            time_ms=now_ms(),
-        )
-        with self._database.write() as connection:
-            report_revision(connection, self.worker, report)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock.base.clock import now_ms
@@ -79,6 +79,8 @@ class DataPlane:
         self.lifecycle: Lifecycle | None = None
         self.refuse: Callable[[str, str], None] | None = None
         self.is_traced = False
+        self.unknown: Mapping[str, str] = {}
+        """Why the store does not know what is served, by endpoint; it is served further."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property

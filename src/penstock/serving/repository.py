@@ -277,7 +277,10 @@ class ModelRepository:
 
 
 def _is_newer(one: Revision, other: Revision) -> bool:
-    return one.endpoint_id == other.endpoint_id and one.number > other.number
+    """Whether one came after another; in a store that was put back, a lower number may be the later decision."""
+    if one.endpoint_id != other.endpoint_id or one.number <= other.number:
+        return False
+    return one.created_ms >= other.created_ms
 
 
 def _unknown(endpoint: str) -> NotFound:

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
+from penstock.base.errors import Unavailable
 from penstock.base.store.database import metadata
 from penstock.serving.deployments import endpoints, revisions
 
@@ -87,6 +88,38 @@ def register_worker(connection: sa.Connection, *, host: str, pid: int, url: str,
         serving_workers.insert().values(host=host, pid=pid, url=url, started_ms=time_ms, seen_ms=time_ms)
     )
     return int(done.inserted_primary_key[0])  # type: ignore[index]
+
+
+def keep_registered(
+    connection: sa.Connection, worker_id: int, *, host: str, pid: int, url: str, started_ms: int
+) -> bool:
+    """Write a worker anew, under its own number, into a store that does not know it; return whether it was so.
+
+    A store may be put back as it was before the worker began.
+
+    Raises:
+        Unavailable: the store has given the number to another worker (`serving.worker_replaced`).
+    """
+    row = connection.execute(
+        sa.select(serving_workers.c.pid, serving_workers.c.started_ms).where(
+            serving_workers.c.id == worker_id
+        )
+    ).one_or_none()
+    if row is None:
+        values = {"id": worker_id, "host": host, "pid": pid, "url": url, "started_ms": started_ms}
+        connection.execute(serving_workers.insert().values(**values, seen_ms=started_ms))
+        if connection.dialect.name == "postgresql":  # its numbers do not go by what is in the table
+            sequence = "pg_get_serial_sequence('serving_workers', 'id')"
+            newest = "(SELECT max(id) FROM serving_workers)"
+            connection.exec_driver_sql(f"SELECT setval({sequence}, {newest})")
+        return True
+    if (row.pid, row.started_ms) != (pid, started_ms):
+        raise Unavailable(
+            f"the store has given the number {worker_id} of this process to another: it is another or an older one",
+            code="serving.worker_replaced",
+            hint="start this process anew to follow this store, or put the one back that it began on",
+        )
+    return False
 
 
 def beat(connection: sa.Connection, worker_id: int, time_ms: int) -> None:

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from penstock.base.errors import Corrupt, Invalid, NotFound, Unavailable
+from penstock.base.store.connection import StoreConnection, file_of
 
 BUSY_TIMEOUT_S = 30
 READ_TIMEOUT_S = 30
@@ -253,7 +254,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         )
     engine = sa.create_engine(
         url.difference_update_query(["synchronous"]),
-        connect_args={"timeout": BUSY_TIMEOUT_S},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "factory": StoreConnection},
         pool_use_lifo=True,  # the connection that was used last has in its cache what is asked again
     )
 
@@ -261,11 +262,11 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         if path is not None and not path.is_file():  # the driver would make an empty one
             raise sqlite3.OperationalError("its file is gone")
 
-    def note_file(_connection: object, record: Any) -> None:
-        record.info["file"] = _file_of(path)
+    def note_file(connection: StoreConnection, _record: Any) -> None:
+        connection.path, connection.file = path, file_of(path)
 
-    def require_same_file(_connection: object, record: Any, _proxy: object) -> None:
-        if record.info.get("file") != _file_of(path):
+    def require_same_file(connection: StoreConnection, _record: Any, _proxy: object) -> None:
+        if not connection.is_same_file:
             raise sa.exc.DisconnectionError("the store's file is another one now, or gone")
 
     def configure(connection: Any, _record: object) -> None:
@@ -284,15 +285,6 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     sa.event.listen(engine, "checkout", require_same_file)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _file_of(path: Path | None) -> tuple[int, int] | None:
-    """Return which file a store is; a connection that is open goes on with one that was taken away, and shows what was."""
-    try:
-        found = None if path is None else path.stat()
-    except OSError:
-        return None
-    return found and (found.st_dev, found.st_ino)
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:

@@ -341,6 +341,8 @@ def _health(seen: Observation, servers: dict[str, str], told: ToldOf | None) -> 
     lasting = [one for one in unjudged if not one.is_waiting]
     if lasting:
         return "unjudged", lasting[0].sentence
+    if servers and "ready" not in servers.values():
+        return "unjudged", f"no serve process says that revision {seen.revision.number} is ready"
     if seen.stable.recent is None:
         last_s = seen.stable.last_s
         return "idle", "no traffic yet" if last_s is None else f"no traffic since {format_ms(last_s * 1000)}"

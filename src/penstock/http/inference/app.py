@@ -174,9 +174,12 @@ class _Inference:
         return json_response({"live": self._dataplane.is_live()})
 
     async def ready(self, _request: Request) -> Response:
-        """Say whether every endpoint serves."""
+        """Say whether every endpoint serves, and which of them the store does not know."""
         is_ready = self._dataplane.is_ready()
-        return json_response({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+        told: dict[str, Any] = {"live": True, "ready": is_ready}
+        if self._dataplane.unknown:
+            told["unknown_to_store"] = dict(self._dataplane.unknown)
+        return json_response(told, 200 if is_ready else 503)
 
     async def server_metadata(self, _request: Request) -> Response:
         """Describe the server."""

@@ -245,17 +245,18 @@ class _Deployments(Collector):
 
     def collect(self) -> list[GaugeMetricFamily]:
         """Return the metrics."""
-        revisions, shares, loads = self._families()
+        revisions, shares, loads, unknown = self._families()
         for name, served in self._dataplane.repository.served.items():
             canary = served.revision.canary
             revisions.add_metric([name], served.revision.number)
+            unknown.add_metric([name], float(name in self._dataplane.unknown))
             share = canary.percent / 100 if canary else 0.0
             shares.add_metric([name, str(served.revision.stable), "stable"], 1 - share)
             if canary:
                 shares.add_metric([name, str(canary.version), "canary"], share)
             for version, model in served.models.items():
                 loads.add_metric([name, str(version)], model.load_s)
-        return [revisions, shares, loads]
+        return [revisions, shares, loads, unknown]
 
     @staticmethod
     def _families() -> list[GaugeMetricFamily]:
@@ -270,6 +271,11 @@ class _Deployments(Collector):
                 "penstock_model_load_seconds",
                 "Time that loading and proving a model version took.",
                 labels=["endpoint", "version"],
+            ),
+            GaugeMetricFamily(
+                "penstock_unknown_to_store",
+                "1 where an endpoint is served as before since the store is empty, another or an older one.",
+                labels=["endpoint"],
             ),
         ]
 
