@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -131,8 +131,8 @@ class RunTable:
     problem: str = ""
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Column] = field(default_factory=dict)
-    ranked: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The best runs that match, by each metric that is a column and whose name tells which way is better."""
+    ranked: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The best runs that match, with their values, by each metric that is a column and whose name tells which way is better."""
 
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
@@ -169,7 +169,7 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
         asked,
         tuple(runs),
         tuple(columns),
-        _cells(runs, columns, _best(ranked, rolled_back)),
+        _cells(runs, columns, _best(ranked, rolled_back), rolled_back),
         _offered(runs),
         asked.link(page=token) if token else "",
         rolled_back=rolled_back,
@@ -265,7 +265,9 @@ def _attribute(asked: Asked, written: str) -> Column:
     )
 
 
-def _cells(runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, str]) -> dict[str, list[Cell]]:
+def _cells(
+    runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, float], never_best: Container[str]
+) -> dict[str, list[Cell]]:
     found: dict[str, list[Cell]] = {run.id: [] for run in runs}
     for one in columns:
         is_metric = one.kind == "metrics"
@@ -274,7 +276,13 @@ def _cells(runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, st
         else:
             texts = [run.params.get(one.key, "–") for run in runs]
         for run, text in zip(runs, texts, strict=True):
-            css = f"{'n' if is_metric else ''}{' best' if best.get(one.name) == run.id else ''}"
+            is_best = (
+                is_metric
+                and one.key in best
+                and run.metrics.get(one.key) == best[one.key]
+                and run.id not in never_best
+            )
+            css = f"{'n' if is_metric else ''}{' best' if is_best else ''}"
             is_long = len(text) > CELL
             found[run.id].append(
                 Cell(css, one.key, cut(text, CELL) if is_long else text, text if is_long else "")
@@ -288,7 +296,7 @@ def _ranked(
     asked: Asked,
     columns: Sequence[Column],
     rolled_back: Mapping[str, str],
-) -> dict[str, list[str]]:
+) -> dict[str, dict[str, float]]:
     """Return the best of all runs that match, by metric; so many that one is left without those rolled back."""
     most = max(LOOKED_AT, min(PAGE, len(rolled_back) + 1))
     return {
@@ -298,16 +306,19 @@ def _ranked(
     }
 
 
-def _best(ranked: Mapping[str, Sequence[str]], rolled_back: Mapping[str, str]) -> dict[str, str]:
-    """Return the best run by column; ties go to the newest."""
-    first = {key: next((one for one in ids if one not in rolled_back), None) for key, ids in ranked.items()}
-    return {f"metrics.{key}": run_id for key, run_id in first.items() if run_id is not None}
+def _best(ranked: Mapping[str, Mapping[str, float]], rolled_back: Mapping[str, str]) -> dict[str, float]:
+    """Return the best value by metric: every run that has it is the best."""
+    first = {
+        key: next((value for one, value in found.items() if one not in rolled_back), None)
+        for key, found in ranked.items()
+    }
+    return {key: value for key, value in first.items() if value is not None}
 
 
 def best_runs(
     connection: sa.Connection, experiment_ids: Sequence[int], filter_text: str, metric: str, count: int
-) -> list[str]:
-    """Return the best `count` runs by a metric, the best first; none where nothing can be searched so.
+) -> dict[str, float]:
+    """Return the best `count` runs by a metric with their values, the best first; none where nothing can be searched so.
 
     Each experiment is asked by itself where they are few: its index has the answer, and an order over several
     would read every run.
@@ -319,7 +330,7 @@ def best_runs(
         for group in groups:
             found += search_runs(connection, RunSearch(group, filter_text, [order], limit=count))
     except PenstockError:  # a key that the grammar cannot write
-        return []
+        return {}
     latest = list_latest(connection, found)
     values = {
         run_id: value
@@ -328,7 +339,8 @@ def best_runs(
         if key == metric and not is_nan
     }
     ranked = [one for one in found if one in values]
-    return sorted(ranked, key=lambda one: values[one], reverse=not is_loss(metric))[:count]
+    ranked.sort(key=lambda one: values[one], reverse=not is_loss(metric))
+    return {one: values[one] for one in ranked[:count]}
 
 
 def runs_rolled_back(connection: sa.Connection) -> dict[str, str]:
