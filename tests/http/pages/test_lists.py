@@ -109,6 +109,27 @@ def test_runs_that_share_the_best_value_are_all_marked_and_none_is_said_to_diffe
     assert alone.count('best" data-name="roc_auc"') == 1
 
 
+def test_a_metric_that_no_run_has_is_told_with_the_one_that_there_is(
+    store: tuple[TestClient, Hostile], sample: Sample
+) -> None:
+    client, _hostile = store
+    with sample.project.database.write() as connection:
+        run = Run(
+            id="f" * 32,
+            experiment="files",
+            name="one",
+            status="FINISHED",
+            start_ms=START_MS,
+            end_ms=START_MS + 1,
+            metrics={"metrics.json:roc_auc": 0.9},
+        )
+        create_run(connection, run)
+        number = ensure_experiment(connection, "files")
+    for asked in ("roc_auc", "`metrics.json:roc_auk`"):
+        page = client.get(f"/experiments/{number}", params={"order": f"metrics.{asked} DESC"})
+        assert "; there is 'metrics.json:roc_auc'" in unescape(page.text), asked
+
+
 def test_columns_are_chosen_in_the_address_and_kept_by_every_link(store: tuple[TestClient, Hostile]) -> None:
     client, hostile = store
     address = f"/experiments/{hostile.crowd}?column=params.seed&column=metrics.rows"

@@ -15,6 +15,7 @@ from penstock.base.errors import Invalid, PenstockError
 from penstock.base.numbers import counted
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
+from penstock.http.pages.runs.unknown import tell_unknown
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, cut, seconds
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
@@ -24,7 +25,6 @@ from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
-from penstock.tracking.keys import KEYED, has_key
 from penstock.tracking.metrics import list_latest
 from penstock.tracking.search import RunSearch, run_cursor, search_runs
 
@@ -174,7 +174,7 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
         asked.link(page=token) if token else "",
         rolled_back=rolled_back,
         ranked=ranked,
-        problem=_strange(connection, experiment_ids, asked),
+        problem=tell_unknown(connection, experiment_ids, _named(asked), _offered(runs)),
         attributes={
             key: _attribute(asked, clause)
             for key, clause in (("started", "start_time"), ("name", "run_name"), ("state", "status"))
@@ -182,21 +182,11 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
     )
 
 
-def _strange(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> str:
-    """Return what an address names and no run has, in a sentence; empty where there is nothing such."""
-    named: set[tuple[str, str]] = {
-        (one.kind, one.key) for one in parse_order_by([asked.order] if asked.order else [], RUNS)
-    }
-    named |= {
-        (kind[:-1], key)
-        for kind, _, key in (one.partition(".") for one in (*asked.columns, asked.group) if one)
-    }
-    strange = [
-        f"{kind} {key[:60]!r}"
-        for kind, key in sorted(named)
-        if kind in KEYED and not has_key(connection, experiment_ids, kind, key)
-    ]
-    return f"No run here has the {listed(strange)}" if strange else ""
+def _named(asked: Asked) -> set[tuple[str, str]]:
+    """Return what an address names, by kind and key."""
+    columns = (one.partition(".") for one in (*asked.columns, asked.group) if one)
+    orders = parse_order_by([asked.order] if asked.order else [], RUNS)
+    return {(one.kind, one.key) for one in orders} | {(kind[:-1], key) for kind, _, key in columns}
 
 
 def clause(kind: str, key: str) -> str:
