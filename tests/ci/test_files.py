@@ -28,6 +28,7 @@ from penstock.ci.jobs import Job
 from penstock.ci.render.gitlab import render_gitlab
 from penstock.ci.render.jenkins import render_jenkins
 from penstock.cli.main import cli
+from penstock.flows.ci.branches import default_name
 from penstock.flows.ci.files import FILES, JOB_RENDERERS, apply_ci_file, plan_ci_file
 from penstock.workspace import open_workspace
 from projects import Sample
@@ -104,6 +105,15 @@ def test_runs_without_a_push_are_begun_in_each_systems_own_way(sample: Sample) -
     assert all("sees no data" in " ".join(plan.notes) for plan in begun)
 
 
+def test_where_settings_deploy_it_is_said_that_the_file_only_validates(sample: Sample) -> None:
+    assert not any("goes live" in " ".join(plan_ci_file(sample.project, one).notes) for one in JOB_RENDERERS)
+    settings = sample.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace('  tests: "true"', '  tests: "true"\n  deploy: full'))
+    for system in JOB_RENDERERS:
+        told = " ".join(plan_ci_file(open_workspace(sample.root), system).notes)
+        assert ("this file only validates" in told) == (system != "github-forks"), system
+
+
 def test_the_token_can_only_read_and_nothing_of_an_event_reaches_a_shell(sample: Sample) -> None:
     workflow = yaml.safe_load(plan_ci_file(sample.project, "github").text)
     assert workflow["permissions"] == {"contents": "read"}
@@ -141,6 +151,22 @@ def test_only_the_job_that_comments_may_write_and_it_runs_nothing_of_the_reposit
     assert not any(
         "AWS_SECRET" in plan_ci_file(sample.project, system).text for system in ("github", "gitlab")
     )
+
+
+def test_github_validates_a_commit_once_pushed_to_the_default_branch_or_in_a_pull_request(
+    sample: Sample,
+) -> None:
+    sample.git.run("branch", "-M", "trunk")
+    workflow = yaml.safe_load(plan_ci_file(sample.project, "github").text)
+    assert workflow[True]["push"] == {"branches": ["trunk"]}
+    assert "pull_request" in workflow[True]
+    sample.git.run("branch", "main")
+    sample.git.run("checkout", "--quiet", "-b", "feature")
+    assert default_name(sample.git) == "main"
+    sample.git.run("update-ref", "refs/remotes/origin/o'dd", "HEAD")
+    sample.git.run("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/o'dd")
+    again = yaml.safe_load(plan_ci_file(sample.project, "github").text)
+    assert again[True]["push"] == {"branches": ["o'dd"]}
 
 
 def test_a_file_changed_by_hand_is_kept(sample: Sample) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.base.running import name_process
 from penstock.ci.report import Changes, CheckReport, CiReport, StepReport, render_markdown
 
 
@@ -85,3 +89,15 @@ def test_odd_texts_make_no_cell_link_mention_or_end_of_what_holds_them() -> None
     assert lines[first : first + 4] == ["~~~~~~", "~~~~", "~~~~~ <i>", "~~~~~~"]
     for row in (line for line in lines if line.startswith("| command")):
         assert row.replace("\\|", "").count("|") == 4
+
+
+def test_a_report_that_has_not_ended_is_under_way_while_its_process_is_and_else_cut_off() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        begun = report(passed=False, process=name_process(other.pid))
+        assert begun.state == "under way"
+        assert "⏳ p: under way" in render_markdown(begun)
+        other.communicate(b"\n")
+    assert begun.state == "cut off"
+    assert "❌" not in render_markdown(begun).splitlines()[0]
+    assert report(passed=False, process="1.5.elsewhere").state == "not ended"
+    assert [report(passed=one).state for one in (True, False)] == ["passed", "refused"]

@@ -38,6 +38,7 @@ class Job:
         program: the command that installs Penstock alone, for the job that comments the report; None leaves that job out.
         role: whose rights the job has on AWS, where it has no keys.
         has_submodules: the repository has some, which the machine needs too.
+        branch: the default branch, for a system that has to be told it.
         watches_data: it runs when told that data changed, too; such a run and one on schedule take new data in.
     """
 
@@ -54,6 +55,7 @@ class Job:
     program: str | None = None
     role: AwsRole | None = None
     has_submodules: bool = False
+    branch: str = "main"
 
     @property
     def takes_new_data(self) -> str:

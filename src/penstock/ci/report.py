@@ -9,12 +9,13 @@ import msgspec
 
 from penstock.base.clock import format_ms
 from penstock.base.numbers import format_number
+from penstock.base.running import has_ended, is_from_here
 
 StepStatus = Literal["passed", "failed", "skipped"]
 SHOWN_FILES = 12
 _MARKUP = re.compile(r"[\\|]|\](?=[(\[])")
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
-_MARKS: dict[str, str] = {"passed": "✅", "failed": "❌", "skipped": "⏭️"}
+_MARKS: dict[str, str] = {"passed": "✅", "failed": "❌", "skipped": "⏭️", "open": "⏳"}
 
 
 class StepReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a CI run found. `version` is the model version it registered, `model/number`.
 
-    `held` is why what passed was not released though it was asked for.
+    `held` is why what passed was not released though it was asked for. `process` is who makes it (see
+    `penstock.base.running`) until the run has ended.
     """
 
     project: str
@@ -72,6 +74,19 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes | None = None
     plots: tuple[str, ...] = ()
     plots_problem: str | None = None
+    process: str | None = None
+
+    @property
+    def state(self) -> str:
+        """Whether it `passed`, was `refused`, is `under way`, or was `cut off` before it ended.
+
+        A run of another machine or container, or of before this one was started again, has `not ended`: nobody can say more.
+        """
+        if self.process is None:
+            return "passed" if self.passed else "refused"
+        if has_ended(self.process):
+            return "cut off"
+        return "under way" if is_from_here(self.process) else "not ended"
 
     @property
     def outcome(self) -> str:
@@ -87,9 +102,9 @@ class CiReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def render_markdown(report: CiReport) -> str:
     """Render the report; everything that came from outside is escaped."""
-    verdict = ("passed, not released" if report.held else "passed") if report.passed else "refused"
+    verdict = "passed, not released" if report.passed and report.held else report.state
     lines = [
-        f"## {_MARKS['passed' if report.passed else 'failed']} {_escape(report.project)}: {verdict}",
+        f"## {_MARKS['passed' if report.passed else 'failed' if report.process is None else 'open']} {_escape(report.project)}: {verdict}",
         "",
         f"Commit `{report.commit[:10]}` {_escape(report.subject)}, {format_ms(report.started_ms)}",
         "",

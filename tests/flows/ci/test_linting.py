@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,34 @@ def test_the_hook_of_a_bare_repository_is_known_where_it_was_written_and_where_o
     assert "is not what `ci init hook` writes now" in parts(trained)["file"].sentence
     hook.unlink()
     assert parts(trained)["file"].sentence == "no CI system runs this repository"
+
+
+def test_in_a_clone_what_is_not_pulled_counts_as_unchanged_while_the_remote_has_it(
+    trained: Sample, tmp_path: Path
+) -> None:
+    remote = tmp_path / "remote"
+    (trained.root / ".dvc/config").write_text(
+        f"[core]\n    remote = r\n['remote \"r\"']\n    url = {remote}\n"
+    )
+    settings = trained.root / "penstock.yaml"
+    settings.write_text(settings.read_text().replace('  tests: "true"', '  tests: "true"\n  deploy: full'))
+    trained.commit("deploy")
+    project = open_workspace(trained.root)
+    push(project.data)
+    project.close()
+    Git(tmp_path).run("clone", "--quiet", str(trained.root), "clone")
+    clone = Sample(tmp_path / "clone")
+    found = parts(clone)
+    assert (found["pipeline"].state, found["data"].state) == ("ok", "ok")
+    assert "is not pulled here" in found["pipeline"].sentence
+    assert found["gates"].hint == "penstock pull"
+    assert "is not pulled" in found["gates"].sentence
+    assert "nothing goes live" in found["deploy"].sentence
+    shutil.rmtree(remote / "files")
+    assert "train would run in CI" in parts(clone)["pipeline"].sentence
+    (clone.root / "params.yaml").write_text("features: [hour]\nstrength: 9.0\n")
+    assert "train" in parts(clone)["pipeline"].sentence
+    CliRunner().invoke(cli, ["-C", str(clone.root), "ci", "init", "github", "--self-hosted"])
+    file = clone.root / ".github/workflows/penstock.yml"
+    file.write_text(file.read_text() + "# penstock ci run --rev HEAD --deploy\n")
+    assert parts(clone)["deploy"].state == "ok"

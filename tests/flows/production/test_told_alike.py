@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from flows.production.endpoints import World, scored
 from penstock.cli.main import cli
+from penstock.cli.production.endpoint import ANSWERS
 from penstock.http.app import build_server_app
 from penstock.http.prometheus.judgement import JudgementMetrics
 from penstock.monitoring.findings import Unjudged
@@ -80,7 +81,11 @@ def test_show_status_page_and_metrics_tell_the_same_of_every_guardrail(
     }
     for place, text in told.items():
         for one in unjudged:
-            assert one.sentence in text, (place, one.sentence)
+            sentence = one.sentence
+            if place == "show":  # which does not lead to itself
+                sentence = sentence.replace("penstock endpoint show delay tells what answers", ANSWERS)
+            assert sentence in text, (place, sentence)
+    assert "penstock endpoint show delay" not in told["show"]
     metrics = JudgementMetrics(loop, "1").render().decode()
     for one in unjudged:
         name = "features" if one.kind == "drift" else one.name

@@ -11,12 +11,15 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
-from hostile import MARKUP, NOTE, Hostile, fill
+from hostile import MARKUP, NOTE, START_MS, Hostile, fill
 from penstock.http.app import build_server_app
 from penstock.http.pages.runs.tables import clause, is_loss
 from penstock.processes.controller import ControllerLoop
 from penstock.records.search.entities import RUNS
 from penstock.records.search.grammar import parse_order_by
+from penstock.tracking.entities import Run
+from penstock.tracking.experiments import ensure_experiment
+from penstock.tracking.runs import create_run
 from projects import Sample
 from tables import table
 
@@ -24,14 +27,17 @@ CROWD = 250
 
 
 @pytest.fixture(scope="module")
-def store(
-    released_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[TestClient, Hostile]]:
+def sample(released_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     sample = Sample.copy(released_root, tmp_path_factory.mktemp("lists") / "project")
+    yield sample
+    sample.project.close()
+
+
+@pytest.fixture(scope="module")
+def store(sample: Sample) -> tuple[TestClient, Hostile]:
     hostile = fill(sample.project, run_count=CROWD)
     app = build_server_app(sample.project, ControllerLoop(sample.project))
-    yield TestClient(app, raise_server_exceptions=False, follow_redirects=False), hostile
-    sample.project.close()
+    return TestClient(app, raise_server_exceptions=False, follow_redirects=False), hostile
 
 
 def rows_of(text: str) -> list[str]:
@@ -66,6 +72,62 @@ def test_the_best_of_all_runs_is_marked_wherever_the_page_is(store: tuple[TestCl
     assert text.count('best" data-name="loss"') == 1
     worst = client.get(f"/experiments/{hostile.crowd}?order=metrics.loss+DESC").text
     assert 'best" data-name="loss"' not in worst
+
+
+def test_runs_that_share_the_best_value_are_all_marked_and_none_is_said_to_differ(
+    store: tuple[TestClient, Hostile], sample: Sample
+) -> None:
+    client, _hostile = store
+    with sample.project.database.write() as connection:
+        for count, name in ((5, "tied"), (120, "crowded")):
+            for place in range(count + 1):
+                create_run(
+                    connection,
+                    Run(
+                        id=f"{count * 1_000_000 + place:032x}",
+                        experiment=name,
+                        name=f"grid-{place}",
+                        status="FINISHED",
+                        start_ms=START_MS + place,
+                        end_ms=START_MS + place + 1,
+                        params={"C": str(place)},
+                        metrics={"roc_auc": 0.9484 if place < count else 0.9},
+                    ),
+                )
+        numbers = [ensure_experiment(connection, name) for name in ("tied", "crowded")]
+    text = client.get(f"/experiments/{numbers[0]}").text
+    told = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", "", text)))
+    assert "Best roc_auc: 5 runs share 0.9484, grid-4 among them, before 0.9" in told
+    assert "it differs in" not in told
+    assert "Compare them" in told
+    assert text.count('best" data-name="roc_auc"') == 5
+    crowded = re.sub(r"<[^>]*>", "", client.get(f"/experiments/{numbers[1]}").text)
+    assert "more than 100 runs share 0.9484" in crowded
+    one = " and ".join(f"params.C != '{place}'" for place in range(4))
+    alone = client.get(f"/experiments/{numbers[0]}", params={"filter": one}).text
+    assert "it differs in <b>" in alone
+    assert alone.count('best" data-name="roc_auc"') == 1
+
+
+def test_a_metric_that_no_run_has_is_told_with_the_one_that_there_is(
+    store: tuple[TestClient, Hostile], sample: Sample
+) -> None:
+    client, _hostile = store
+    with sample.project.database.write() as connection:
+        run = Run(
+            id="f" * 32,
+            experiment="files",
+            name="one",
+            status="FINISHED",
+            start_ms=START_MS,
+            end_ms=START_MS + 1,
+            metrics={"metrics.json:roc_auc": 0.9},
+        )
+        create_run(connection, run)
+        number = ensure_experiment(connection, "files")
+    for asked in ("roc_auc", "`metrics.json:roc_auk`"):
+        page = client.get(f"/experiments/{number}", params={"order": f"metrics.{asked} DESC"})
+        assert "; there is 'metrics.json:roc_auc'" in unescape(page.text), asked
 
 
 def test_columns_are_chosen_in_the_address_and_kept_by_every_link(store: tuple[TestClient, Hostile]) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import TestClient
 
+from penstock.base.errors import Refused
 from penstock.flows.chain.graph import build_graph
 from penstock.flows.chain.lineage import explain
 from penstock.flows.production.deploying import plan_deployment
@@ -42,6 +43,13 @@ def project(two_versions_root: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def client(project: Project) -> TestClient:
     return TestClient(build_server_app(project, ControllerLoop(project)), follow_redirects=False)
+
+
+def test_after_a_canary_was_rolled_back_no_other_version_was_stable(project: Project) -> None:
+    with pytest.raises(
+        Refused, match=r"no other version of endpoint delay was stable \(version 2 was a canary\)"
+    ):
+        plan_rollback(project, "delay")
 
 
 def test_everything_that_why_explains_has_a_page_with_a_sentence_and_a_graph(

@@ -39,6 +39,7 @@ def test_a_study_learns_and_goes_on_where_it_was_left(tmp_path: Path) -> None:
     best = Study(file, SPACE, "loss", "minimize", seed=3).best()
     assert best is not None
     assert best.value == min(seen)
+    assert best.shared_count == seen.count(best.value)
     assert set(best.values) == {"params.yaml:lr", "other.yaml:n", "params.yaml:k"}
     drawn = [loss(Trial(0, one)) for one in draw_overrides(TEXTS, 15, 3)]
     assert sum(seen[-15:]) < sum(drawn)  # chosen, not drawn

@@ -83,6 +83,9 @@ def test_a_column_that_is_ignored_must_be_one(tmp_path: Path) -> None:
     strange = ask("drift: {psi_max: 0.25, ignore: [wimd]}", root=tmp_path, tables=tables)
     assert strange.status == "error"
     assert "ignores 'wimd', which no table has" in strange.sentence
+    compared = ask("drift: {psi_max: 0.25, columns: [wimd]}", root=tmp_path, tables=tables)
+    assert compared.status == "error"
+    assert "compares 'wimd', which the reference has no column of" in compared.sentence
 
 
 # leakage

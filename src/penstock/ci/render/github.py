@@ -27,13 +27,16 @@ DATA_EVENT = "penstock-data"
 
 
 def render_github(job: Job) -> str:
-    """Render a workflow that runs the job on every push and pull request; same job, same bytes."""
+    """Render a workflow that runs the job on each push to the default branch and on pull requests; same job, same bytes.
+
+    A branch is validated by its pull request: a run of its push too would be the same run twice.
+    """
     lines = [
         "# Made by `penstock ci init github`; run it again after changing penstock.yaml.",
         "name: penstock",
         "on:",
         "  push:",
-        "    branches: ['**']",
+        f"    branches: [{json.dumps(job.branch)}]",
         "  pull_request:",
         *_triggers(job),
         "permissions:",

@@ -225,7 +225,7 @@ def ci_lint(context: click.Context, session: Session) -> None:
 @json_option
 @pass_session
 def ci_log(session: Session, commit: str | None, count: int) -> None:
-    """List the CI runs on this machine, newest first, or print the report on COMMIT."""
+    """List the CI runs on this machine, newest first, or print the report on COMMIT (a branch, a tag or HEAD too)."""
     import msgspec
 
     from penstock.base.clock import format_ms
@@ -247,7 +247,7 @@ def ci_log(session: Session, commit: str | None, count: int) -> None:
                 format_ms(one.started_ms),
                 one.commit[:10],
                 one.branch or "-",
-                "passed" if one.passed else "refused",
+                one.state,
                 one.outcome,
             )
             for one in reports

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import click
 
+from penstock.base.numbers import counted
 from penstock.cli.output import Session
 from penstock.flows.experiments.searching import Aim, Searched, search, trial_name
 from penstock.pipeline.overriding.drawing import parse_search
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from penstock.flows.experiments.request import Request
     from penstock.flows.experiments.running import Company
     from penstock.flows.experiments.sweeping import Outcome
-    from penstock.pipeline.overriding.study import Direction
+    from penstock.pipeline.overriding.study import Best, Direction
     from penstock.project.project import Project
 
 
@@ -84,10 +85,15 @@ def searched_text(done: Searched, metric: str) -> str:
     )
     name = trial_name(done.study, done.best.number)
     lines += [
-        f"Best: {name} with {metric} {done.best.value:g} ({values}).",
+        f"Best: {name} with {metric} {done.best.value:g} ({values}){_shared(done.best)}.",
         f"Bring its results here with penstock exp apply {name}.",
     ]
     return "\n".join(lines)
+
+
+def _shared(best: Best) -> str:
+    others = best.shared_count - 1
+    return f"; {counted(others, 'other has', 'others have')} the same value" if others else ""
 
 
 def searched_document(done: Searched, experiments: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 SHOWN = 5
+ANSWERS = "the lines `server` tell what answers"
+"""What a finding's next step is where it would lead to the command that shows it."""
 """Policies that are shown to a person."""
 
 
@@ -168,11 +170,12 @@ def endpoint_show(session: Session, name: str) -> None:
 def _judgement(view: EndpointView) -> list[str]:
     """Return how an endpoint is, what is not judged, and what is wanted and not done."""
     told = [one.sentence for one in view.findings if one.unjudged is not None]
+    here = f"penstock endpoint show {view.name} tells what answers"
     return [
         *([f"refused   {view.refused_sentence}"] if view.refused else []),
         *([f"labels    {view.labels.sentence}"] if view.labels else []),
-        f"health    {view.health}{': ' if view.health_reason else ''}{view.health_reason}",
-        *(f"unjudged  {one}" for one in told if one != view.health_reason),
+        f"health    {view.health}{': ' if view.health_reason else ''}{view.health_reason.replace(here, ANSWERS)}",
+        *(f"unjudged  {one.replace(here, ANSWERS)}" for one in told if one != view.health_reason),
         *(f"undone    {one}" for one in view.undone),
         *([f"acts      {view.nobody_acts}"] if view.nobody_acts else []),
     ]

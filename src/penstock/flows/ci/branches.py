@@ -88,6 +88,17 @@ def why_not_on_default(git: Git, commit: str, pushed: Pushed) -> str | None:
     )
 
 
+def default_name(git: Git) -> str:
+    """Return what the default branch is called, by what git knows here: origin's, else main or master, else the one checked out."""
+    known = git.run("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", check=False)
+    if known:
+        return known.removeprefix("refs/remotes/origin/")
+    for name in ("main", "master"):
+        if git.run("rev-parse", "--verify", "--quiet", f"{BRANCH}{name}", check=False):
+            return name
+    return git.run("symbolic-ref", "--quiet", "HEAD", check=False).removeprefix(BRANCH) or "main"
+
+
 def is_within(git: Git, commit: str, later: str) -> bool:
     """Say whether a commit is another one or among those it came from; no where git does not know one of them."""
     return git.run("merge-base", commit, later, check=False) == commit

@@ -12,6 +12,7 @@ import msgspec
 from penstock.base.clock import now_ms
 from penstock.base.errors import NotFound, PenstockError, Refused, told_of_system
 from penstock.base.numbers import counted
+from penstock.base.running import name_process
 from penstock.ci.report import CheckReport, CiReport, StepReport, StepStatus
 from penstock.flows.ci.branches import Pushed, why_not_on_default
 from penstock.flows.ci.changes import changes_of
@@ -117,7 +118,7 @@ def run_ci(
         champion = _champion_of(tree)
         begun = msgspec.structs.replace(
             _report(tree, progress, champion, commit, started_ms),
-            passed=False, branch=pushed.branch, steps=(UNFINISHED,),
+            passed=False, branch=pushed.branch, steps=(UNFINISHED,), process=name_process(),
         )  # fmt: skip
         save_report(project, begun)
         run.step("data", lambda: _bring_data(project, tree))

@@ -17,6 +17,7 @@ from penstock.ci.installing import Declared, Installation, brings_penstock, plan
 from penstock.ci.jobs import AwsRole, Job, validation_job
 from penstock.ci.render import github, gitlab, jenkins, kubeflow
 from penstock.ci.sealing import is_unedited, seal_text
+from penstock.flows.ci.branches import default_name
 from penstock.flows.ci.kubeflow import compile_pipeline
 from penstock.flows.ci.origin import EXAMPLE, penstock_requirement
 from penstock.pipeline.plots.definitions import load_definitions
@@ -45,6 +46,8 @@ NO_COMMENT = (
     "Penstock is installed from a file of the repository or of this machine, which the job that comments reports has not: "
     "it is left out"
 )
+RELEASE = "`penstock ci run --rev HEAD --deploy` after the merge, in a job of the default branch alone, or penstock ci init hook"
+"""How what passed goes live: the files validate every push, and a release is decided by who writes the job for it."""
 _WHERE = re.compile(
     r"""working-directory: "([^"]+)"|- "cd \\"([^"\\]+)\\""|^ +dir\('([^']+)'\)""", re.MULTILINE
 )
@@ -92,7 +95,7 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
         text, notes = compile_pipeline(
             project, git_root, installation, _PYTHON, has_remote=remote is not None
         )
-        return CiFilePlan(path, FILES[system], seal_text(text), before, notes)
+        return CiFilePlan(path, FILES[system], seal_text(text), before, (*notes, *_told_of_releases(project)))
     if system == "github-forks":
         _require_program(installation)
     triggers, oidc = project.settings.ci.on, project.settings.ci.oidc
@@ -107,9 +110,16 @@ def plan_ci_file(project: Project, system: str, *, is_self_hosted: bool = False)
         role=None if oidc is None else AwsRole(oidc.role, oidc.region),
     )
     has_submodules = (git_root / ".gitmodules").is_file()
-    job = replace(job, has_plots=bool(load_definitions(project.data)), has_submodules=has_submodules)
+    job = replace(
+        job,
+        has_plots=bool(load_definitions(project.data)),
+        has_submodules=has_submodules,
+        branch=default_name(project.git),
+    )
     relative, render = JOB_RENDERERS[system]
     notes = (*installation.notes, *_told_of_triggers(system, triggers))
+    if system != "github-forks":
+        notes += _told_of_releases(project)
     if installation.program is None and system in COMMENTED:
         notes += (NO_COMMENT,)
     if has_submodules:
@@ -123,6 +133,13 @@ def _project_of(text: str) -> str:
     """Return where in the repository the project of a written file lies."""
     found = _WHERE.search(text)
     return "." if found is None else next(one for one in found.groups() if one is not None)
+
+
+def _told_of_releases(project: Project) -> tuple[str, ...]:
+    deploy = project.settings.ci.deploy
+    if deploy == "none":
+        return ()
+    return (f"ci.deploy is {deploy}, and this file only validates: nothing goes live. Next: {RELEASE}",)
 
 
 def _told_of_triggers(system: str, triggers: TriggerSettings) -> list[str]:

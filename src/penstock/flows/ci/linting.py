@@ -10,11 +10,11 @@ from penstock.base.errors import PenstockError
 from penstock.base.numbers import counted
 from penstock.ci.sealing import is_unedited
 from penstock.data.pointers.pointer import list_pointers
-from penstock.flows.ci.files import FILES, installation_of, plan_ci_file
+from penstock.flows.ci.files import FILES, RELEASE, installation_of, plan_ci_file
 from penstock.flows.ci.hook import find_hook
 from penstock.flows.ci.new_data import state_of
+from penstock.flows.ci.unpulled import look_ahead, not_pulled
 from penstock.flows.models.stated import require_stated
-from penstock.flows.pipelines.status import pipeline_status
 from penstock.flows.tracked.remotes.cloud import cloud_status
 from penstock.pipeline.definition import load_all_stages
 from penstock.project.checks import Check
@@ -41,6 +41,7 @@ def lint(project: Project) -> Iterator[Check]:
     yield from _remote(project)
     yield from _gates(project)
     yield _tests(project)
+    yield from _deploys(project)
     yield from _triggers(project)
     yield from _store(project)
     yield from _role(project)
@@ -115,9 +116,9 @@ def _pipeline(project: Project) -> Iterator[Check]:
             "pipeline", "broken", "there is no dvc.yaml: a CI run has no pipeline", "penstock stage add"
         )
         return
-    changed, _ = pipeline_status(project.data, (), project.root)
-    if changed:
-        shown = ", ".join(list(changed)[:SHOWN])
+    ahead = look_ahead(project)
+    if ahead.would_run:
+        shown = ", ".join(ahead.would_run[:SHOWN])
         yield Check(
             "pipeline",
             "missing",
@@ -125,7 +126,11 @@ def _pipeline(project: Project) -> Iterator[Check]:
             "penstock repro, git commit",
         )
         return
-    yield Check("pipeline", "ok", f"dvc.lock is in step with {counted(len(stages), 'stage')}")
+    sentence = f"dvc.lock is in step with {counted(len(stages), 'stage')}"
+    if ahead.not_pulled:
+        shown = ", ".join(ahead.not_pulled[:SHOWN]) + (" …" if len(ahead.not_pulled) > SHOWN else "")
+        sentence += f"; what {shown} made is not pulled here"
+    yield Check("pipeline", "ok", sentence)
 
 
 def _remote(project: Project) -> Iterator[Check]:
@@ -177,8 +182,12 @@ def _gates(project: Project) -> Iterator[Check]:
 
 
 def _stated(project: Project, model: ModelSettings, gates: tuple[GateEntry, ...]) -> Check:
-    require_stated(project.root, model)
     files = [name for gate in gates for name in (*gate.gate.files(gate.settings), *gate.tables)]
+    tables = [name for name in (model.test, model.reference) if name is not None]
+    if unpulled := not_pulled(project, dict.fromkeys((*tables, *files))):
+        sentence = f"{unpulled[0]}, which {model.name} is judged with, is not pulled: it was not looked at"
+        return Check("gates", "missing", sentence, "penstock pull")
+    require_stated(project.root, model)
     absent = [name for name in files if not (project.root / name).exists()]
     if absent:
         hint = "penstock repro, penstock pull, or mend the name"
@@ -202,6 +211,28 @@ def _tests(project: Project) -> Check:
     if command is None:
         return Check("tests", "missing", f"{SETTINGS_FILE} names no tests", "ci: {tests: pytest -q}")
     return Check("tests", "ok", command)
+
+
+def _deploys(project: Project) -> Iterator[Check]:
+    """Yield whether anything does what `ci.deploy` says: the files of `ci init` validate, the hook alone releases too."""
+    deploy = project.settings.ci.deploy
+    if deploy == "none":
+        return
+    git_root = require_git(project)
+    texts = [
+        path.read_text(errors="replace")
+        for relative in FILES.values()
+        if (path := git_root / relative).is_file()
+    ]
+    if find_hook(project) is not None or any("--deploy" in text for text in texts):
+        yield Check("deploy", "ok", f"what passes on the default branch goes out: ci.deploy is {deploy}")
+        return
+    yield Check(
+        "deploy",
+        "missing",
+        f"ci.deploy is {deploy}, and nothing runs with --deploy: nothing goes live",
+        RELEASE,
+    )
 
 
 def _triggers(project: Project) -> Iterator[Check]:

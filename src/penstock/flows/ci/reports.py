@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
-from penstock.base.errors import NotFound
+from penstock.base.errors import NotFound, PenstockError
 from penstock.base.files import write_atomic
 from penstock.ci.report import CiReport
 from penstock.project.project import Project
@@ -50,12 +52,17 @@ def list_reports(project: Project, count: int) -> list[CiReport]:
 
 
 def find_report(project: Project, commit: str) -> CiReport:
-    """Return the newest report on a commit, named by the beginning of its id.
+    """Return the newest report on a commit, named by the beginning of its id or by a revision that git knows.
 
     Raises:
         NotFound: there is none.
     """
-    for report in list_reports(project, KEPT):
-        if commit and report.commit.startswith(commit):
-            return report
+    reports = list_reports(project, KEPT)
+    found = next((one for one in reports if commit and one.commit.startswith(commit)), None)
+    if found is None and commit:
+        with suppress(PenstockError):  # what git does not know either was validated by no run
+            named = project.git.resolve(commit)
+            found = next((one for one in reports if one.commit == named), None)
+    if found is not None:
+        return found
     raise NotFound(f"no CI run here was on {commit!r}", code="ci.no_report", hint="penstock ci log")

@@ -23,6 +23,11 @@ class Tracked:
     changes: tuple[Change, ...]
 
     @property
+    def is_made(self) -> bool:
+        """Whether a stage makes it: runs record what they begin from, so that none of them names it."""
+        return not self.source.endswith(".dvc")
+
+    @property
     def is_committed(self) -> bool:
         """Whether the newest commit has the content that the working tree's pointers have."""
         newest = self.changes[0].info if self.changes else None

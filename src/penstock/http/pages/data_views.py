@@ -174,6 +174,9 @@ def _answer(found: Tracked, run_count: int, versions: list[str]) -> str:
         ]
         if not found.is_committed:
             told.append("what it holds now is not committed")
-    used = f"{counted(run_count, 'run')} used it" if run_count else "no run used it yet"
+    if run_count or not found.is_made:
+        used = f"{counted(run_count, 'run')} used it" if run_count else "no run used it yet"
+    else:
+        used = f"{found.source} makes it, and runs record the data that they begin from"
     made = f", and {', '.join(versions[2::-1])} came of it" if versions else ""
     return f"{'; '.join(told)}. {used[:1].upper()}{used[1:]}{made}."

@@ -31,6 +31,8 @@ from penstock.tracking.experiments import get_experiment, parse_experiment_id
 from penstock.tracking.search import ExperimentSearch, search_experiments
 
 EXPERIMENTS = 1000
+COUNTED = 100
+"""So many of the best runs are counted where they share a value."""
 MAX_DIFFERENCES = 6
 
 
@@ -38,7 +40,8 @@ MAX_DIFFERENCES = 6
 class Best:
     """The best run by one metric, the next that is no copy of it, and in what they differ, `more` things besides.
 
-    `is_alone`: no other run has the metric. `refused` is the run that would have been best but for its model, which was rolled back, and why.
+    `shared` is how many have its value, itself too; with several there is nothing that it alone differs in. Where
+    `is_more`, there are so many that they were not all counted. `is_alone`: no other run has the metric. `refused` is the run that would have been best but for its model, which was rolled back, and why.
     """
 
     metric: str
@@ -46,6 +49,9 @@ class Best:
     next: Run | None
     differences: tuple[tuple[str, str, str], ...]
     more: int = 0
+    shared: int = 1
+    is_more: bool = False
+    tied: tuple[Run, ...] = ()
     is_alone: bool = False
     refused: Run | None = None
     refused_ref: str = ""
@@ -111,7 +117,7 @@ class ListPages:
         if metric is None:
             return None
         found = table.ranked.get(metric) or best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
-        runs = [one for one in tracking.load_runs(connection, found[:LOOKED_AT]) if metric in one.metrics]
+        runs = _loaded(connection, list(found)[:LOOKED_AT], metric)
         if not runs:
             return None
         refused, refused_ref, why = None, "", ""
@@ -127,14 +133,23 @@ class ListPages:
             if refused is None:
                 refused, (refused_ref, state) = run, states[0]
                 why = state.reason
-        other = next((one for one in runs[1:] if one.metrics[metric] != runs[0].metrics[metric]), None)
-        differences = differing(runs[0], other) if other else []
+        value = runs[0].metrics[metric]
+        if len(found) >= LOOKED_AT and list(found.values())[-1] == value:  # who else shares it?
+            found = best_runs(connection, ids, table.asked.filter, metric, COUNTED + 1)
+        tied = [one for one in found if found[one] == value and one not in table.rolled_back]
+        behind = [one for one in found if found[one] != value and one not in table.rolled_back]
+        others = _loaded(connection, behind[:1], metric) if runs[0].id in tied else []
+        other = others[0] if others else None
+        differences = differing(runs[0], other) if other and len(tied) < 2 else []
         return Best(
             metric,
             runs[0],
             other,
             tuple(differences[:MAX_DIFFERENCES]),
             more=max(0, len(differences) - MAX_DIFFERENCES),
+            shared=min(max(1, len(tied)), COUNTED),
+            is_more=len(tied) > COUNTED,
+            tied=tuple(one for one in runs if one.id in tied),
             is_alone=len(runs) == 1,
             refused=refused,
             refused_ref=refused_ref,
@@ -147,3 +162,7 @@ class ListPages:
         gates = self._project.readable_settings.gates
         judged = [one.settings.name for one in gates if one.kind == "metric"]
         return next((key for key in (*ordered, *judged, *shown) if key in shown or key in ordered), None)
+
+
+def _loaded(connection: sa.Connection, ids: Sequence[str], metric: str) -> list[Run]:
+    return [one for one in tracking.load_runs(connection, ids) if metric in one.metrics]

@@ -32,11 +32,12 @@ class Trial(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best of what was tried."""
+    """The best of what was tried, the first of those that gave its value; `shared_count` is how many did."""
 
     number: int
     value: float
     values: dict[str, Any]
+    shared_count: int = 1
 
 
 class Study:
@@ -129,7 +130,8 @@ class Study:
             for name, one in self._named()
             if name in found.params
         }
-        return Best(found.number, float(found.value), values)
+        shared = sum(one.value == found.value for one in self._trials())
+        return Best(found.number, float(found.value), values, shared)
 
     def _trials(self) -> list[Any]:
         return list(self._study.get_trials(deepcopy=False))

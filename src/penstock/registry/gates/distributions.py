@@ -30,7 +30,7 @@ def choose_columns(
     """Return what is compared: the columns that are named, else what the model takes, but for what is ignored.
 
     Raises:
-        Invalid: no table has a column that is ignored.
+        Invalid: no table has a column that is ignored, or the first has none of a name that is to be compared.
     """
     inputs = evidence.candidate.inputs if evidence.candidate else ()
     strange = [name for name in ignore if name not in {*before.columns, *now.columns, *inputs}]
@@ -40,6 +40,14 @@ def choose_columns(
             code="gate.no_column",
             hint=f"columns: {', '.join(before.columns)[:400]}",
             column=strange[0],
+        )
+    unknown = [name for name in columns if name not in before.columns]
+    if unknown:
+        raise Invalid(
+            f"the gate compares {', '.join(map(repr, unknown))}, which the reference has no column of",
+            code="gate.no_column",
+            hint=f"columns: {', '.join(before.columns)[:400]}",
+            column=unknown[0],
         )
     names = columns or inputs or tuple(before.columns)
     return tuple(name for name in names if name not in ignore and (columns or name in before.columns))

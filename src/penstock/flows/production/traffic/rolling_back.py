@@ -52,10 +52,16 @@ def plan_rollback(
         others = [old for old in earlier if (old.model, old.stable) != now]
         other = next((old for old in others if (old.model, old.stable) not in barred), None)
         if other is None:
+            canaries = [old.canary.version for old in history if old.canary is not None]
+            never = (
+                f"no other version of endpoint {endpoint} was stable (version {canaries[-1]} was a canary)"
+                if canaries
+                else f"endpoint {endpoint} never served another version"
+            )
             raise Refused(
                 f"every other version that {endpoint} served was rolled back: there is nothing to go back to"
                 if others
-                else f"endpoint {endpoint} never served another version: there is nothing to go back to",
+                else f"{never}: there is nothing to go back to",
                 code="serving.nothing_before",
                 hint=f"penstock endpoint history {endpoint}; --to REVISION goes back to one all the same"
                 if others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from penstock.base.errors import Invalid, PenstockError
 from penstock.base.numbers import counted
 from penstock.http.mlflow.paging import after_of, page_behind
 from penstock.http.pages.queries import Query, listed, refusal
+from penstock.http.pages.runs.unknown import tell_unknown
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import column, cut, seconds
 from penstock.records.metric_names import LOWER_IS_BETTER, METRICS
@@ -24,7 +25,6 @@ from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
-from penstock.tracking.keys import KEYED, has_key
 from penstock.tracking.metrics import list_latest
 from penstock.tracking.search import RunSearch, run_cursor, search_runs
 
@@ -131,8 +131,8 @@ class RunTable:
     problem: str = ""
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Column] = field(default_factory=dict)
-    ranked: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The best runs that match, by each metric that is a column and whose name tells which way is better."""
+    ranked: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The best runs that match, with their values, by each metric that is a column and whose name tells which way is better."""
 
 
 def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> RunTable:
@@ -169,12 +169,12 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
         asked,
         tuple(runs),
         tuple(columns),
-        _cells(runs, columns, _best(ranked, rolled_back)),
+        _cells(runs, columns, _best(ranked, rolled_back), rolled_back),
         _offered(runs),
         asked.link(page=token) if token else "",
         rolled_back=rolled_back,
         ranked=ranked,
-        problem=_strange(connection, experiment_ids, asked),
+        problem=tell_unknown(connection, experiment_ids, _named(asked), _offered(runs)),
         attributes={
             key: _attribute(asked, clause)
             for key, clause in (("started", "start_time"), ("name", "run_name"), ("state", "status"))
@@ -182,21 +182,11 @@ def find_runs(connection: sa.Connection, experiment_ids: Sequence[int], asked: A
     )
 
 
-def _strange(connection: sa.Connection, experiment_ids: Sequence[int], asked: Asked) -> str:
-    """Return what an address names and no run has, in a sentence; empty where there is nothing such."""
-    named: set[tuple[str, str]] = {
-        (one.kind, one.key) for one in parse_order_by([asked.order] if asked.order else [], RUNS)
-    }
-    named |= {
-        (kind[:-1], key)
-        for kind, _, key in (one.partition(".") for one in (*asked.columns, asked.group) if one)
-    }
-    strange = [
-        f"{kind} {key[:60]!r}"
-        for kind, key in sorted(named)
-        if kind in KEYED and not has_key(connection, experiment_ids, kind, key)
-    ]
-    return f"No run here has the {listed(strange)}" if strange else ""
+def _named(asked: Asked) -> set[tuple[str, str]]:
+    """Return what an address names, by kind and key."""
+    columns = (one.partition(".") for one in (*asked.columns, asked.group) if one)
+    orders = parse_order_by([asked.order] if asked.order else [], RUNS)
+    return {(one.kind, one.key) for one in orders} | {(kind[:-1], key) for kind, _, key in columns}
 
 
 def clause(kind: str, key: str) -> str:
@@ -265,7 +255,9 @@ def _attribute(asked: Asked, written: str) -> Column:
     )
 
 
-def _cells(runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, str]) -> dict[str, list[Cell]]:
+def _cells(
+    runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, float], never_best: Container[str]
+) -> dict[str, list[Cell]]:
     found: dict[str, list[Cell]] = {run.id: [] for run in runs}
     for one in columns:
         is_metric = one.kind == "metrics"
@@ -274,7 +266,13 @@ def _cells(runs: Sequence[Run], columns: Sequence[Column], best: Mapping[str, st
         else:
             texts = [run.params.get(one.key, "–") for run in runs]
         for run, text in zip(runs, texts, strict=True):
-            css = f"{'n' if is_metric else ''}{' best' if best.get(one.name) == run.id else ''}"
+            is_best = (
+                is_metric
+                and one.key in best
+                and run.metrics.get(one.key) == best[one.key]
+                and run.id not in never_best
+            )
+            css = f"{'n' if is_metric else ''}{' best' if is_best else ''}"
             is_long = len(text) > CELL
             found[run.id].append(
                 Cell(css, one.key, cut(text, CELL) if is_long else text, text if is_long else "")
@@ -288,7 +286,7 @@ def _ranked(
     asked: Asked,
     columns: Sequence[Column],
     rolled_back: Mapping[str, str],
-) -> dict[str, list[str]]:
+) -> dict[str, dict[str, float]]:
     """Return the best of all runs that match, by metric; so many that one is left without those rolled back."""
     most = max(LOOKED_AT, min(PAGE, len(rolled_back) + 1))
     return {
@@ -298,16 +296,19 @@ def _ranked(
     }
 
 
-def _best(ranked: Mapping[str, Sequence[str]], rolled_back: Mapping[str, str]) -> dict[str, str]:
-    """Return the best run by column; ties go to the newest."""
-    first = {key: next((one for one in ids if one not in rolled_back), None) for key, ids in ranked.items()}
-    return {f"metrics.{key}": run_id for key, run_id in first.items() if run_id is not None}
+def _best(ranked: Mapping[str, Mapping[str, float]], rolled_back: Mapping[str, str]) -> dict[str, float]:
+    """Return the best value by metric: every run that has it is the best."""
+    first = {
+        key: next((value for one, value in found.items() if one not in rolled_back), None)
+        for key, found in ranked.items()
+    }
+    return {key: value for key, value in first.items() if value is not None}
 
 
 def best_runs(
     connection: sa.Connection, experiment_ids: Sequence[int], filter_text: str, metric: str, count: int
-) -> list[str]:
-    """Return the best `count` runs by a metric, the best first; none where nothing can be searched so.
+) -> dict[str, float]:
+    """Return the best `count` runs by a metric with their values, the best first; none where nothing can be searched so.
 
     Each experiment is asked by itself where they are few: its index has the answer, and an order over several
     would read every run.
@@ -319,7 +320,7 @@ def best_runs(
         for group in groups:
             found += search_runs(connection, RunSearch(group, filter_text, [order], limit=count))
     except PenstockError:  # a key that the grammar cannot write
-        return []
+        return {}
     latest = list_latest(connection, found)
     values = {
         run_id: value
@@ -328,7 +329,8 @@ def best_runs(
         if key == metric and not is_nan
     }
     ranked = [one for one in found if one in values]
-    return sorted(ranked, key=lambda one: values[one], reverse=not is_loss(metric))[:count]
+    ranked.sort(key=lambda one: values[one], reverse=not is_loss(metric))
+    return {one: values[one] for one in ranked[:count]}
 
 
 def runs_rolled_back(connection: sa.Connection) -> dict[str, str]:

@@ -38,6 +38,8 @@ _STATES = {
     "beyond": State("△", "beyond, not sure yet", "warn"),
     "passed": State("✓", "passed", "good"),
     "refused": State("✕", "refused", "past"),
+    "under way": State("◐", "under way", "busy"),
+    "cut off": State("✕", "cut off", "past"),
     "pass": State("✓", "pass", "good"),
     "fail": State("✕", "fail", "past"),
     "error": State("!", "error", "past"),
