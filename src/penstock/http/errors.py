@@ -7,6 +7,7 @@ Bodies are `{"error": sentence, "code": stable name, "hint": next step}`; Open I
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -72,6 +73,16 @@ def error_response(error: PenstockError) -> Response:
     return json_response(body, status_of(error), None if wait_s is None else {"Retry-After": str(wait_s)})
 
 
+def without_folders(message: str) -> str:
+    """Return a message with files named without their folders: callers need not know where things lie here.
+
+    Example:
+        >>> without_folders("/srv/p/models/ab/MLmodel cannot be used, s3://b/k/f can")
+        'MLmodel cannot be used, s3://b/k/f can'
+    """
+    return _FOLDERS.sub("", message)
+
+
 async def answer_penstock_error(_request: Request, error: Exception) -> Response:
     """Answer an error of the tree."""
     if not isinstance(error, PenstockError):
@@ -100,6 +111,7 @@ def defect_response() -> Response:
     )
 
 
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s'\"/]+/)+")
 EXCEPTION_HANDLERS: dict[Any, Any] = {
     PenstockError: answer_penstock_error,
     HTTPException: answer_http_exception,

@@ -25,7 +25,7 @@ from starlette.routing import Route
 import penstock
 from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.http.bodies import MEBIBYTE, read_body
-from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response
+from penstock.http.errors import EXCEPTION_HANDLERS, error_response, json_response, without_folders
 from penstock.http.headers import find_header
 from penstock.http.hosts import HostCheck
 from penstock.http.inference.admitting import Admit, Admits, sender_of
@@ -242,7 +242,11 @@ class _Inference:
     async def _change(
         self, threads: ThreadPoolExecutor, work: Callable[[str], None], request: Request
     ) -> None:
-        await asyncio.get_running_loop().run_in_executor(threads, work, request.path_params["model"])
+        try:
+            await asyncio.get_running_loop().run_in_executor(threads, work, request.path_params["model"])
+        except PenstockError as error:
+            error.message = without_folders(error.message)
+            raise
 
     async def metrics(self, _request: Request) -> Response:
         """Give the metrics to Prometheus."""
