@@ -4,7 +4,8 @@
         [--deploys 20] [--kills 3]
 
 Runs `penstock serve --workers N` and the controller over a copy of the tests' sample project, and kills the controller
-once and workers `--kills` times. A request may fail only when the worker that had it was killed. What a change of
+once and workers `--kills` times. A request may fail only when the worker that had it, or at which its connection waited,
+was killed. What a change of
 versions costs is told by latencies around it beside those just before (`swaps.py`). Writes bench/results/soak.json.
 """
 

@@ -35,5 +35,6 @@ def test_only_requests_of_a_killed_worker_fail_while_versions_change(
     finally:
         story.stop()
     assert {one.status for one in clients.answers} == {200}
-    assert len(clients.broken) <= CLIENTS * story.killed
+    # a client may lose the request at work and, coming back at once, the connection that waited at the dead worker
+    assert len(clients.broken) <= 2 * CLIENTS * story.killed
     assert {one.version for one in clients.answers} == {"1", "2"}
