@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from penstock.base.errors import NotFound, Unavailable
 from penstock.base.store.events import list_events, record_event
+from penstock.cli.main import cli
 from penstock.data.verbs.creation import init_repository
 from penstock.serving.deployments import list_endpoints
 from penstock.workspace import open_workspace
@@ -41,3 +43,19 @@ def test_who_looks_makes_no_store_who_writes_does_and_what_went_away_is_not_made
     assert not file.exists()
     for one in (looking, writing, other):
         one.close()
+
+
+def test_commands_that_only_read_leave_no_store_behind(tmp_path: Path) -> None:
+    init_repository(tmp_path, no_scm=True)
+    for command in (
+        "endpoint list",
+        "model list",
+        "run list",
+        "alias list",
+        "monitor status",
+        "log",
+        "user list",
+    ):
+        done = CliRunner().invoke(cli, ["-C", str(tmp_path), *command.split()])
+        assert (done.exit_code, command) == (0, command), done.output
+        assert not list(tmp_path.rglob("penstock.db*")), command
