@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class Project:
     def __init__(self, places: Places, settings: ProjectSettings | None, actor: str) -> None:
         self._places, self._settings, self._actor = places, settings, actor
         self._problem: Invalid | None = None
+        self._has_store = False
 
     @property
     def places(self) -> Places:
@@ -103,14 +104,26 @@ class Project:
 
     @cached_property
     def database(self) -> Database:
-        """The store, its schema current."""
+        """The store, its schema current; where its file is not there, it is made by the first write.
+
+        Raises:
+            NotFound: the file is gone, and was there when the project was opened that this one is of.
+        """
+        file = self.places.store_file
+        if file is None or file.is_file() or self._has_store:
+            return self._open_store(must_exist=self._has_store)
+        from penstock.base.store.unmade import UnmadeDatabase
+
+        return UnmadeDatabase(file, partial(self._open_store, must_exist=False))
+
+    def _open_store(self, *, must_exist: bool) -> Database:
         from penstock.base.store.clock import keep_in_step
         from penstock.base.store.database import connect
         from penstock.base.store.migrate import upgrade
 
         if self.places.store_url.startswith("sqlite"):
             _ = self.home
-        database = connect(self.places.store_url)
+        database = connect(self.places.store_url, must_exist=must_exist)
         upgrade(database)
         keep_in_step(database)
         return database
@@ -146,7 +159,9 @@ class Project:
     def at(self, root: Path, settings: ProjectSettings, actor: str) -> Project:
         """Return the project of another tree with the same store, artifacts, models and cache."""
         places = replace(self.places, root=root, cache_dir=self.data.cache.root, own_root=self.lasting_root)
-        return Project(places, settings, actor)
+        project = Project(places, settings, actor)
+        project._has_store = "database" in self.__dict__ and self.database.is_made
+        return project
 
     def close(self) -> None:
         """Close what was opened."""

@@ -52,6 +52,11 @@ class Database:
         """The store's URL with its password hidden."""
         return self.engine.url.render_as_string(hide_password=True)
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the store is there; only one in a file that nobody has written yet is not."""
+        return True
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection that sees one consistent state; nothing is written.

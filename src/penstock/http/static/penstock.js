@@ -89,6 +89,9 @@ const tell = () => {
   put(stamp.querySelector(".words"), words);
   stamp.title = `What is shown was true at ${since} ${zone(new Date(answered))}.` + (every ? ` Click to ${failing === OUT ? "sign in" : paused ? "go on" : "pause"}.` : "");
   document.documentElement.classList.toggle("lost", failing !== "");
+  // How things are is no longer known; the next page that comes puts its own sentence back.
+  const answer = document.querySelector("#main .answer");
+  if (failing && answer) put(answer, `How things are is not known since ${since}.`);
 };
 const ask = async () => {
   clearTimeout(timer);
