@@ -73,6 +73,12 @@ SERVING = (
         (f"sum by (endpoint) (penstock_watch_hook_failures_total{{{OWN}}})", "{{endpoint}}"),
     ),
     _lines(
+        "Store",
+        "Endpoints that are served on although the store does not know what is served.",
+        "short",
+        (f"max by (endpoint) (penstock_unknown_to_store{{{OWN}}})", "{{endpoint}}"),
+    ),
+    _lines(
         "Workers",
         "With --workers: how many there are to be, and how often one was begun anew.",
         "short",
