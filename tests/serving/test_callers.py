@@ -25,6 +25,7 @@ from penstock.base.store.database import Database
 from penstock.cli.main import cli
 from penstock.http.auth import Authenticate
 from penstock.http.listen import Tls, check_tls
+from penstock.http.pages import build_doorway
 from penstock.processes.front_options import FrontOptions
 from penstock.processes.fronts import make_fronts
 from penstock.processes.serve import ServeProcess
@@ -199,7 +200,8 @@ def test_a_narrowed_token_opens_no_tracking_server(database: Database, tokens: d
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await Response("let in")(scope, receive, send)
 
-    client = TestClient(Authenticate(answer, Authenticator(database), Sessions(database)))
+    guarded = Authenticate(answer, Authenticator(database), Sessions(database), build_doorway("tests"))
+    client = TestClient(guarded)
     for name, token in tokens.items():
         told = client.get("/api/penstock/v1/endpoints", headers={"authorization": f"Bearer {token}"})
         assert told.status_code == (200 if name == "all" else 403), told.text

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
 from penstock.serving.loaders.times import as_times
@@ -148,7 +149,7 @@ class _PandasFeed:
 def fit_output(values: Any, column: Column, row_count: int) -> Array:
     """Return a model's answer in the shape and datatype of an output."""
     if values is None:
-        raise ValueError(f"the model gave None for {column.name!r}, not {row_count} values")
+        raise ValueError(f"the model gave None for {column.name!r}, not {counted(row_count, 'value')}")
     array = np.asarray(values)
     if column.shape == (-1,):
         array = array.reshape(row_count)
