@@ -102,9 +102,8 @@ class Git:
         Raises:
             NotFound: no such revision.
         """
-        sha = self.run(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", check=False
-        )
+        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        sha = "" if "\0" in revision else self.run(*asked, check=False)
         if not sha:
             raise NotFound(
                 f"git knows no revision {revision!r} in {self.root}",
