@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+import sqlalchemy as sa
+
 from penstock.base.errors import Refused
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
 from penstock.monitoring.policies import policy_or_none_yet
 from penstock.monitoring.ruling import kept_by_rules
+from penstock.monitoring.settings import RuleSettings
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
@@ -39,7 +43,7 @@ def plan_rollback(
         target = get_revision(connection, endpoint, to) if to is not None else None
         history = list_revisions(connection, endpoint)
         barred = list_rolled_back(connection)
-        policy = policy_or_none_yet(connection, endpoint, current.model)
+        rules = _rules(connection, current)
     if target is not None:
         stable, model = target.stable, target.model
         summary = f"{endpoint} is back at revision {target.number}: {model}/{stable}"
@@ -70,9 +74,21 @@ def plan_rollback(
         stable, model = other.stable, other.model
         summary = back_words(current, model, stable)
     plan = make_rollback(current, (model, stable), actor or project.actor, summary, reason=reason or summary)
-    kept = kept_by_rules(model, policy.settings.traffic.rules, (stable,))
+    kept = (
+        f"the policy of {endpoint} cannot be read: rules, if it has any, keep sending requests where they did"
+        if rules is None
+        else kept_by_rules(model, rules, (stable,))
+    )
     warnings = takeover_warnings(project, current, model, stable)
     return replace(plan, warnings=(*warnings, kept) if kept else warnings)
+
+
+def _rules(connection: sa.Connection, revision: Revision) -> tuple[RuleSettings, ...] | None:
+    """Return the rules of an endpoint; None where its policy is damaged, which keeps nobody from going back."""
+    try:
+        return policy_or_none_yet(connection, revision.endpoint, revision.model).settings.traffic.rules
+    except msgspec.ValidationError:
+        return None
 
 
 def back_words(current: Revision, model: str, stable: int) -> str:
