@@ -15,37 +15,11 @@ from penstock.flows.comparing.differences import changed_files
 from penstock.flows.pipelines.snapshot import Snapshot, at_revision
 from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, load_all_stages
 from penstock.pipeline.lockfile import LOCK_FILE
+from penstock.pipeline.running.code_names import is_code
 from penstock.project.project import Project
 
 Kind = Literal["data", "parameters", "code"]
 KINDS: tuple[Kind, ...] = ("data", "parameters", "code")
-CODE = frozenset(
-    [
-        ".py",
-        ".ipynb",
-        ".r",
-        ".R",
-        ".jl",
-        ".sh",
-        ".bash",
-        ".sql",
-        ".scala",
-        ".java",
-        ".js",
-        ".ts",
-        ".go",
-        ".rs",
-        ".c",
-        ".cc",
-        ".cpp",
-        ".h",
-        ".hpp",
-        ".pl",
-        ".rb",
-        ".lua",
-    ]
-)
-"""Endings of files that are code although a stage depends on them."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +69,7 @@ def _kind(file: str, read: set[str], parameters: set[str], made: set[str]) -> Ki
         return "data"
     if file in parameters:
         return "parameters"
-    return "data" if around & read and path.suffix not in CODE else "code"
+    return "data" if around & read and not is_code(path.name) else "code"
 
 
 def _parts(kind: Kind, files: list[str], *, is_split: bool) -> list[Part]:

@@ -11,37 +11,10 @@ from pathlib import PurePosixPath
 from penstock.base.digest import digest_bytes, digest_file
 from penstock.base.errors import PenstockError
 from penstock.base.git import Git
+from penstock.pipeline.running.code_names import is_code
 from penstock.project.project import Project
 from penstock.registry.entities import CheckResult
 from penstock.registry.gates.settings import GateEntry
-
-CODE = frozenset(
-    [
-        ".py",
-        ".pyi",
-        ".pyx",
-        ".sh",
-        ".bash",
-        ".r",
-        ".jl",
-        ".sql",
-        ".js",
-        ".mjs",
-        ".ts",
-        ".pl",
-        ".rb",
-        ".go",
-        ".rs",
-        ".c",
-        ".cc",
-        ".cpp",
-        ".h",
-        ".hpp",
-        ".java",
-        ".scala",
-    ]
-)
-"""How names of code end; a name without an ending may be a program."""
 
 
 def list_changed_data(
@@ -65,7 +38,9 @@ def _data_of(entry: GateEntry) -> list[str]:
     if entry.gate.limits is not None:
         return []
     files = (*entry.gate.files(entry.settings),)
-    return [file for file in files if PurePosixPath(file).suffix.lower() not in CODE | {""}]
+    return [
+        file for file in files if PurePosixPath(file).suffix and not is_code(file)
+    ]  # else it may be a program
 
 
 def _digest_at(git: Git, commit: str | None, name: str) -> str | None:

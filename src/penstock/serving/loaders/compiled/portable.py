@@ -44,6 +44,6 @@ def _packed(value: Any) -> Any:
 
 def _unpacked(kind: type, value: Any) -> Any:
     if get_origin(kind) is not np.ndarray:
-        raise NotImplementedError(kind)
+        raise TypeError(f"{kind} cannot be handed over")
     name, shape, data = value
     return np.frombuffer(data, np.dtype(name)).reshape(shape)
