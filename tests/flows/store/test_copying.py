@@ -288,6 +288,8 @@ def test_a_folder_with_a_broken_record_changes_nothing(
     broken = tmp_path / "mlruns"
     shutil.copytree(folder, broken)
     (broken / experiment / run_id / "metrics" / "loss").write_text("not a number\n")
+    with project.database.write() as connection:
+        create_experiment(connection, "here before")
     before = content(project.database)
     with pytest.raises(Invalid, match="loss cannot be read"):
         import_mlflow(project, str(tmp_path))
