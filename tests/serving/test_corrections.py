@@ -13,8 +13,9 @@ from penstock.flows.chain.lineage import label_details
 from penstock.flows.production.live import joining
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
+from penstock.monitoring.quality.live import labelled
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import Window, labelled, windows
+from penstock.monitoring.windows import Window, windows
 from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.predictions.stored import list_labels
 from penstock.serving.recorder import Exchange, Label, LabelCounts

@@ -127,7 +127,7 @@ class EndpointPages:
         )
         windows = [one for one in windows or [] if chosen.until_s is None or one.start_s < chosen.until_s]
         own = looks if seen is None else {**looks, name: seen}
-        view = next((one for one in overview(self._project, own) if one.name == name), None)
+        view = next(iter(overview(self._project, own, only=name)), None)
         findings = seen.findings if seen else ()
         try:
             plan_rollback(self._project, name)
