@@ -15,13 +15,21 @@ from penstock.base.errors import Invalid
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
-from penstock.flows.models.evidence.approving import approval_standing
+from penstock.flows.models.aliases import AliasPolicy, plan_move
+from penstock.flows.models.evidence.approving import (
+    Standing,
+    approval_standing,
+    require_approver,
+    require_unsaid,
+)
 from penstock.flows.models.evidence.doors import Doors, ask_doors
 from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_newest, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
+from penstock.http.pages.decisions.forms import actor_of
+from penstock.http.pages.decisions.offers import Offer, offer
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
@@ -157,6 +165,9 @@ class ModelPages:
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             people = approval_standing(self._project, connection, version)
+            champion_offer = offer(
+                lambda: plan_move(connection, AliasPolicy.of(self._project), version, CHAMPION)
+            )
             doors = ask_doors(self._project, connection, version)
             verdict = doors.verdict if found.went_out_ms is None else found.verdict
             judged_again = list_judged_again(connection, version, verdict)
@@ -173,9 +184,11 @@ class ModelPages:
             verdict=verdict,
             judged_again=judged_again,
             champion=champion,
-            may=may and "champion" not in found.aliases and found.rolled_back is None,
+            may=may,
+            door=doors,
+            to_champion=champion_offer,
             people=people,
-            may_approve=may and people.asked,
+            approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
             measures=measures_of(version, outing, champion),
@@ -183,6 +196,18 @@ class ModelPages:
             size=sum(file.size for file in version.manifest.files),
             links=_links(chain),
         )
+
+    def _approving(self, actor: str, version: ModelVersion, people: Standing) -> tuple[Offer, Offer]:
+        """Return whether somebody may approve a version now, and whether he may take that back."""
+
+        def asked(*, withdraw: bool) -> Offer:
+            def say() -> None:
+                require_approver(self._project, version, actor, withdraw=withdraw)
+                require_unsaid(people.approvals, version, actor, withdraw=withdraw)
+
+            return offer(say)
+
+        return asked(withdraw=False), asked(withdraw=True)
 
 
 def metric_columns(rows: list[VersionView]) -> list[str]:

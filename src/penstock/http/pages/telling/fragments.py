@@ -6,7 +6,7 @@ can see in it is named. Larger pieces are macros of `_parts.html`, which has the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +77,15 @@ def key_of(text: str) -> Markup:
     """Return the beginning of an id, with a button that copies all of it."""
     shown = f'<span class="key" title="{_text(text)}">{_text(short_id(text))}</span>'
     return Markup(f"{shown}{copy(text)}")
+
+
+def cells(row: Iterable[tuple[str, str, str, str]]) -> Markup:
+    """Return cells of a row: each has its class, its column's name, its text, and the whole text where that was cut."""
+    made = []
+    for css, column, text, whole in row:
+        title = f' title="{_text(whole)}"' if whole else ""
+        made.append(f'<td class="{css}" data-name="{_text(column)}"{title}>{_text(text)}</td>')
+    return Markup("".join(made))
 
 
 def finding(one: Any) -> Markup:
