@@ -100,7 +100,8 @@ class DataPages:
         changes = {one.commit.id: one for one in found.changes}
         sides = [_side(changes, name, text) for name, text in (("old", old), ("new", new))]
         asked = (found.path, sides[0].commit.id, sides[1].commit.id)
-        told = self._kept.pop(asked, None) or _compare(repo, found.path, sides)
+        told = self._kept.pop(asked, None) if _is_at_hand(repo, sides) else None
+        told = told or _compare(repo, found.path, sides)
         if told["is_whole"]:
             self._kept[asked] = told
             for least in list(self._kept)[:-COMPARISONS]:
@@ -141,6 +142,10 @@ def _compare(repo: DataRepository, path: str, sides: Sequence[Change]) -> dict[s
         "no_report": reports if isinstance(reports, str) else "",
         "is_whole": not isinstance(reports, str),
     }
+
+
+def _is_at_hand(repo: DataRepository, sides: Sequence[Change]) -> bool:
+    return all(one.info is None or repo.cache.find(one.info) is not None for one in sides)
 
 
 def _side(changes: Mapping[str, Change], name: str, text: str) -> Change:
