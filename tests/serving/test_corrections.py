@@ -13,8 +13,9 @@ from penstock.flows.chain.lineage import label_details
 from penstock.flows.production.live import joining
 from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.compaction import DAY_S, delete_windows, find_bundles, merge_bundle
+from penstock.monitoring.quality.live import find_live_quality, labelled
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import Window, labelled, windows
+from penstock.monitoring.windows import Window, windows
 from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.predictions.stored import list_labels
 from penstock.serving.recorder import Exchange, Label, LabelCounts
@@ -170,3 +171,24 @@ def test_a_label_is_of_the_classes_that_the_model_knows_whoever_recorded_it(data
     other.close()
     assert (counts.accepted, counts.misfit) == (2, 1)
     assert counts.reasons == {asked[1].text: "'d' is none of the classes a and b and c"}
+
+
+def test_pages_tell_a_correction_at_once_though_they_keep_what_they_counted(database: Database) -> None:
+    recorder = LiveRecorder(database, 1, flush_s=3600)
+    given = [ask(recorder, counter, {"probability": [0.9]}) for counter in range(1, 4)]
+    recorder.add_labels("delay", [say(one, 1) for one in given])
+    recorder.flush()
+
+    def told() -> tuple[int, float]:
+        with database.read() as connection:
+            found = find_live_quality(connection, "delay", 3, (60, 5_000))
+        return found.label_count, found.metrics["accuracy"]
+
+    assert told() == (3, 1.0)
+    assert told() == (3, 1.0)
+    assert recorder.add_labels("delay", [say(given[0], 0)]).corrected == 1
+    recorder.flush()
+    assert told() == (3, pytest.approx(2 / 3))
+    recorder.close()
+    with database.read() as connection:
+        assert find_live_quality(connection, "delay", 4, (60, 5_000)).metrics == {}

@@ -8,7 +8,7 @@ from penstock.project.opening import open_server_project
 from penstock.tracking.entities import MetricPoint, Run
 from penstock.tracking.metrics import RunReference, list_thinned, log_points
 from penstock.tracking.runs import create_run
-from penstock.tracking.thinning import list_thinned_runs
+from penstock.tracking.thinning import list_thinned_curves
 
 
 def test_runs_that_are_read_together_have_the_points_that_they_have_alone(tmp_path: Path) -> None:
@@ -24,8 +24,30 @@ def test_runs_that_are_read_together_have_the_points_that_they_have_alone(tmp_pa
             log_points(connection, RunReference(run_id, 0), points)
         create_run(connection, Run(id="0" * 32, experiment="x", name="none", status="RUNNING", start_ms=1))
     with project.database.read() as connection:
-        found = list_thinned_runs(connection, [*curves, "0" * 32], "loss", 100)
-        assert found == {run_id: list_thinned(connection, run_id, "loss", 100) for run_id in curves}
-        assert list_thinned_runs(connection, [], "loss", 100) == {}
-        assert list_thinned_runs(connection, list(curves), "none", 100) == {}
+        found = list_thinned_curves(connection, [*curves, "0" * 32], ["loss", "none"], 100)
+        assert found == {(run_id, "loss"): list_thinned(connection, run_id, "loss", 100) for run_id in curves}
+        assert list_thinned_curves(connection, [], ["loss"], 100) == {}
+        assert list_thinned_curves(connection, list(curves), ["none"], 100) == {}
+
+
+def test_a_curve_that_is_crowded_takes_no_points_from_those_that_are_read_with_it(tmp_path: Path) -> None:
+    project = open_server_project(tmp_path, {})
+    with project.database.write() as connection:
+        for run_id, of_step in (("a" * 32, 1), ("b" * 32, 300)):
+            create_run(connection, Run(id=run_id, experiment="x", name="n", status="RUNNING", start_ms=1))
+            for key in ("loss", "score"):
+                points = [
+                    MetricPoint(key, float(at), at, step)
+                    for step in range(0, 101, 10)
+                    for at in range(of_step)
+                ]
+                log_points(connection, RunReference(run_id, 0), points)
+    with project.database.read() as connection:
+        found = list_thinned_curves(connection, ["a" * 32, "b" * 32], ["score", "loss"], 10)
+        assert found == {
+            (run_id, key): list_thinned(connection, run_id, key, 10)
+            for run_id in ("a" * 32, "b" * 32)
+            for key in ("loss", "score")
+        }
+        assert [point[3] for point in found["a" * 32, "loss"]] == list(range(0, 101, 10))
     project.close()

@@ -185,7 +185,32 @@ def list_windows(
     limit: int = 200,
     with_features: bool = True,
 ) -> list[Window]:
-    """Return an endpoint's windows that start at or after `since_s`, oldest first.
+    """Return an endpoint's windows that start at or after `since_s`, oldest first; `list_rows` has the arguments."""
+    found = list_rows(
+        connection,
+        endpoint,
+        revision=revision,
+        revisions=revisions,
+        route=route,
+        since_s=since_s,
+        limit=limit,
+        with_features=with_features,
+    )
+    return [merge_windows([unpack(row) for row in rows]) for rows in found]
+
+
+def list_rows(
+    connection: sa.Connection,
+    endpoint: str,
+    *,
+    revision: int | None = None,
+    revisions: Sequence[int] | None = None,
+    route: str | None = None,
+    since_s: int = 0,
+    limit: int = 200,
+    with_features: bool = True,
+) -> list[tuple[sa.Row[Any], ...]]:
+    """Return the partial rows of an endpoint's windows, each window's together, the oldest first; `unpack` reads one.
 
     Args:
         revision: only windows of this one.
@@ -208,11 +233,11 @@ def list_windows(
         for one in windows.c
     ]
     query = sa.select(*columns).where(wanted, windows.c.start_s >= first)
-    found: dict[WindowKey, list[Window]] = {}
+    found: dict[WindowKey, list[sa.Row[Any]]] = {}
     for row in connection.execute(query.order_by(windows.c.worker, windows.c.sequence)):
-        window = unpack(row)
-        found.setdefault(window.key, []).append(window)
-    return [merge_windows(found[key]) for key in sorted(found)]
+        key = WindowKey(row.endpoint, row.start_s, row.revision, row.version, row.route)
+        found.setdefault(key, []).append(row)
+    return [tuple(found[key]) for key in sorted(found)]
 
 
 def list_profiles(
@@ -236,72 +261,6 @@ def list_profiles(
             profile = Profile.from_bytes(row.features, only)
             found[key] = found[key].merge(profile) if key in found else profile
     return found
-
-
-def labelled(
-    connection: sa.Connection,
-    endpoint: str,
-    version: int,
-    *,
-    since_s: int,
-    revisions: Sequence[int] | None = None,
-    enough: tuple[int, int] | None = None,
-) -> Window | None:
-    """Merge what labels say of a version's predictions, however much traffic came since; None without labels.
-
-    Traffic that addressed the version directly does not count. What was asked and answered is not read: to merge the
-    sketches of 200 features over 60 windows takes two seconds.
-
-    Args:
-        since_s: predictions before that are too old to be judged.
-        revisions: only predictions of these.
-        enough: how many windows with labels, and how many labels, are enough; then only the newest are
-            merged, so that what changed lately is seen.
-    """
-    wanted = (
-        (windows.c.endpoint == endpoint)
-        & (windows.c.version == version)
-        & (windows.c.route != "direct")
-        & (windows.c.start_s >= since_s)
-        & windows.c.quality.is_not(None)
-    )
-    if revisions is not None:
-        wanted &= windows.c.revision.in_(revisions)
-    if enough is not None:
-        wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
-    bare = [sa.null().label(one.name) if one.name in SKETCHES else one for one in windows.c]
-    found = [unpack(row) for row in connection.execute(sa.select(*bare).where(wanted))]
-    return merge_windows(found) if found else None
-
-
-def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
-    """Return where the window now begins that holds what labels said of a window; None when it is deleted.
-
-    Windows that were merged to hours or days begin earlier.
-    """
-    query = sa.select(sa.func.max(windows.c.start_s)).where(
-        windows.c.endpoint == key.endpoint,
-        windows.c.revision == key.revision,
-        windows.c.version == key.version,
-        windows.c.route == key.route,
-        windows.c.start_s <= key.start_s,
-        windows.c.start_s + windows.c.window_s > key.start_s,
-        windows.c.label_count > 0,
-    )
-    found = connection.execute(query).scalar()
-    return None if found is None else int(found)
-
-
-def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
-    """Return how far back the newest labelled windows go that are enough."""
-    query = sa.select(windows.c.start_s, sa.func.sum(windows.c.label_count)).where(wanted)
-    total, reach_s = 0, 0
-    newest = query.group_by(windows.c.start_s).order_by(windows.c.start_s.desc())
-    for count, (start_s, labels) in enumerate(connection.execute(newest), start=1):
-        total, reach_s = total + int(labels), int(start_s)
-        if count >= enough[0] and total >= enough[1]:
-            break
-    return reach_s
 
 
 def recent(listed: Sequence[Window], route: str, count: int) -> Window | None:

@@ -202,7 +202,22 @@ def search_runs(connection: sa.Connection, wanted: RunSearch) -> list[str]:
     keys = _keys(orders, runs.c.id, _inside)
     if wanted.after is not None:
         query = query.where(beyond(keys, wanted.after))
-    return _first(connection, query, runs.c.experiment_id, wanted.experiment_ids, keys, wanted.limit)
+    return list(_first(connection, query, runs.c.experiment_id, wanted.experiment_ids, keys, wanted.limit))
+
+
+def rank_runs(connection: sa.Connection, wanted: RunSearch) -> dict[str, float]:
+    """Return the runs that match by the metric that leads the order, with its value; only those whose value is a number.
+
+    Raises:
+        Invalid: the filter or the order cannot be read, or there are too many experiments.
+    """
+    limit_count("experiment_ids", len(wanted.experiment_ids))
+    comparisons = parse_filter(wanted.filter, RUNS)
+    orders = parse_order_by(list(wanted.order_by), RUNS)
+    metric = run_latest_metrics.alias("ordering")
+    query = _having(connection, wanted, comparisons, metric, orders[0].key).where(metric.c.is_nan.is_(False))
+    keys = _phase_keys(metric, orders)[0]
+    return _first(connection, query, metric.c.experiment_id, wanted.experiment_ids, keys, wanted.limit)
 
 
 def _first(
@@ -212,11 +227,11 @@ def _first(
     experiment_ids: Sequence[int],
     keys: Sequence[Key],
     limit: int,
-) -> list[str]:
-    """Return the first ids of a query in the order of the keys, of rows of these experiments."""
+) -> dict[str, Any]:
+    """Return the first ids of a query in the order of the keys, each with its first key, of rows of these experiments."""
     if not 1 < len(experiment_ids) <= FEW:
-        whole = query.where(experiment.in_(experiment_ids))
-        return list(connection.execute(in_order(whole, keys).limit(limit)).scalars())
+        whole = query.add_columns(keys[0].column).where(experiment.in_(experiment_ids))
+        return {row[0]: row[1] for row in connection.execute(in_order(whole, keys).limit(limit))}
     told = query.add_columns(*(key.column.label(f"key_{place}") for place, key in enumerate(keys)))
     pages = [
         sa.select(in_order(told.where(experiment == one), keys).limit(limit).subquery())
@@ -224,7 +239,8 @@ def _first(
     ]
     every = sa.union_all(*pages).subquery()
     labels = [Key(every.c[f"key_{place}"], key.ascending) for place, key in enumerate(keys)]
-    return list(connection.execute(in_order(sa.select(every.c[0]), labels).limit(limit)).scalars())
+    chosen = in_order(sa.select(every.c[0], every.c.key_0), labels).limit(limit)
+    return {row[0]: row[1] for row in connection.execute(chosen)}
 
 
 def matching(connection: sa.Connection, wanted: RunSearch) -> sa.Select[Any]:
@@ -263,12 +279,7 @@ def _by_metric(
 ) -> list[str]:
     first = orders[0]
     metric = run_latest_metrics.alias("ordering")
-    # the index is walked in the order of the answer, so the run's own row is only looked up for its candidates
-    visible = _through(metric.c.run_id)
-    conditions = all_of(connection, (_run_matches(one, metric.c.run_id, visible) for one in comparisons))
-    if view := wanted.view.condition(runs.c.deleted_ms):
-        conditions.append(sa.exists().where(runs.c.id == metric.c.run_id, *view))
-    having = sa.select(metric.c.run_id).where(metric.c.key == first.key, *conditions)
+    having = _having(connection, wanted, comparisons, metric, first.key)
     without = _matching(connection, wanted.view, comparisons).where(
         ~sa.exists().where(run_latest_metrics.c.run_id == runs.c.id, run_latest_metrics.c.key == first.key)
     )
@@ -288,6 +299,20 @@ def _by_metric(
         experiment = runs.c.experiment_id if number == len(keys) - 1 else metric.c.experiment_id
         found += _first(connection, query, experiment, wanted.experiment_ids, keys[number], left)
     return found
+
+
+def _having(
+    connection: sa.Connection, wanted: RunSearch, comparisons: Sequence[Comparison], metric: Any, key: str
+) -> sa.Select[Any]:
+    """Return the query of the ids of matching runs that have a metric, NaN too.
+
+    The index is walked in the order of the answer, so the run's own row is only looked up for its candidates.
+    """
+    visible = _through(metric.c.run_id)
+    conditions = all_of(connection, (_run_matches(one, metric.c.run_id, visible) for one in comparisons))
+    if view := wanted.view.condition(runs.c.deleted_ms):
+        conditions.append(sa.exists().where(runs.c.id == metric.c.run_id, *view))
+    return sa.select(metric.c.run_id).where(metric.c.key == key, *conditions)
 
 
 def _phase_of(cursor: Cursor | None) -> tuple[int, Cursor | None]:

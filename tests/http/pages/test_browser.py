@@ -172,6 +172,43 @@ def test_a_refresh_keeps_what_somebody_opened_chose_typed_and_scrolled(
     assert page.evaluate("scrollY") == 40
 
 
+OPEN_ALL = """() => {
+  const main = document.getElementById("main");
+  for (const one of main.querySelectorAll("details")) one.open = true;
+  main.querySelector("a, button, input")?.focus();
+  getSelection().selectAllChildren(main.querySelector("h1"));
+  scrollTo(0, 40);
+  window.kept = {
+    details: [...main.querySelectorAll("details")], focused: document.activeElement, chosen: String(getSelection()), y: scrollY,
+  };
+  main.append("what no answer has");
+}"""
+LOST = """() => [
+  ...kept.details.filter((one) => !one.isConnected || !one.open).map((one) => `closed: ${one.textContent.slice(0, 60)}`),
+  ...(document.activeElement === kept.focused ? [] : [`focus: ${kept.focused.outerHTML.slice(0, 80)}`]),
+  ...(String(getSelection()) === kept.chosen ? [] : [`selection: ${kept.chosen}`]),
+  ...(scrollY === kept.y ? [] : [`scroll: ${kept.y}, now ${scrollY}`]),
+]"""
+
+
+def test_a_refresh_of_any_live_page_takes_nothing_away_from_who_reads_it(
+    page: Page, server: PageServer, hostile: Hostile
+) -> None:
+    page.set_viewport_size({"width": 1000, "height": 300})
+    live = 0
+    for address in addresses(hostile):
+        page.goto(f"{server.url}{address}")
+        if page.locator("#stamp").get_attribute("data-every") is None:
+            continue
+        live += 1
+        expect(page.locator("#stamp")).to_have_text("● live")
+        page.evaluate(OPEN_ALL)
+        page.clock.fast_forward(31_000)
+        expect(page.get_by_text("what no answer has")).to_have_count(0)
+        assert page.evaluate(LOST) == [], address
+    assert live >= 12
+
+
 def test_a_server_that_is_gone_is_told_in_words_and_one_that_is_back_too(
     page: Page, project: Project
 ) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
 
-from penstock.monitoring.windows import labelled
-from penstock.records.metric_names import METRICS
+from penstock.monitoring.quality.live import find_live_quality
 from penstock.registry.entities import ModelVersion
 from penstock.registry.states import VersionState
 from penstock.serving.deployments import Revision, list_endpoints, list_revisions_of_versions
@@ -69,16 +67,15 @@ def view_outings(
                 one.endpoint for one in sorted(revisions, key=lambda one: one.created_ms, reverse=True)
             )
         )
-        window = labelled(connection, names[0], key[1], since_s=0, enough=LABELLED)
-        told = {name: window.quality.metric(name)[0] for name in sorted(METRICS)} if window else {}
+        told = find_live_quality(connection, names[0], key[1], LABELLED)
         share = canary[0].canary.percent if canary and canary[0].canary else None
         found[key] = Outing(
             standing=standing,
             endpoints=tuple(names),
             since_ms=_since_ms(now[0].endpoint, key, revisions) if now else newest.created_ms,
             percent=100.0 if stable else share,
-            live={name: value for name, value in told.items() if math.isfinite(value)},
-            label_count=window.quality.label_count if window else 0,
+            live=told.metrics,
+            label_count=told.label_count,
         )
     return found
 

@@ -379,7 +379,7 @@ def _route(seen: Observation, version: int, percent: float, traffic: Traffic) ->
             p99_ms=_milliseconds(window, 0.99),
         )
     if labels is not None:
-        told = {name: labels.quality.metric(name)[0] for name in sorted(METRICS)}
+        told = {name: labels.quality.value(name) for name in sorted(METRICS)}
         view = msgspec.structs.replace(
             view,
             label_count=labels.quality.label_count,

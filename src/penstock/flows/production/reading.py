@@ -15,13 +15,14 @@ from penstock.monitoring.estimating.losses import find_losses
 from penstock.monitoring.guardrails.blocks import Block
 from penstock.monitoring.guardrails.measured import MIN_REQUESTS
 from penstock.monitoring.guardrails.traffic import Traffic
+from penstock.monitoring.quality.live import labelled
 from penstock.monitoring.rowwise.causes import ROWS_MIN, Cause, Untold, explain, split_where_worse
 from penstock.monitoring.rowwise.labelled import LabelledRows
 from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.rowwise.slices import SliceQuality, slices_of
 from penstock.monitoring.settings import EndpointSettings
 from penstock.monitoring.timings import count_route, last_traffic_s, list_timings
-from penstock.monitoring.windows import Window, WindowKey, labelled, list_windows, merge_windows, recent
+from penstock.monitoring.windows import Window, WindowKey, list_windows, merge_windows, recent
 from penstock.registry.states import last_rolled_back_ms
 from penstock.serving.deployments import Revision
 

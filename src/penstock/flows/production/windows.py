@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import lru_cache
+from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
-from penstock.monitoring.windows import Window, list_windows
+from penstock.monitoring.windows import list_rows, merge_windows, unpack
 from penstock.project.project import Project
 from penstock.records.metric_names import METRICS
 from penstock.serving.deployments import get_revision
+
+KEPT = 1024
+"""So many windows are kept as they are shown: a page that is live asks for the same ones every few seconds, 0.7 ms each."""
 
 
 class WindowView(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,20 +54,25 @@ def view_windows(
     """Return an endpoint's newest `limit` window starts, oldest first, none that began before `since_s`.
 
     Args:
-        metrics: which are told; each costs a tenth of a millisecond a window.
+        metrics: which are told; each costs a tenth of a millisecond of a window that is new.
 
     Raises:
         NotFound: no such endpoint.
+        Corrupt: a window cannot be read.
     """
     with project.database.read() as connection:
         get_revision(connection, endpoint)
-        found = list_windows(
+        found = list_rows(
             connection, endpoint, revision=revision, limit=limit, since_s=since_s, with_features=False
         )
-        return [_view(one, metrics) for one in found]
+    asked = frozenset(metrics)
+    return [_view(one, asked) for one in found]
 
 
-def _view(window: Window, metrics: Collection[str]) -> WindowView:
+@lru_cache(maxsize=KEPT)
+def _view(rows: tuple[sa.Row[Any], ...], metrics: frozenset[str]) -> WindowView:
+    """Return what the rows of a window tell: the same rows always tell the same."""
+    window = merge_windows([unpack(row) for row in rows])
     has_labels = window.quality.label_count > 0
     quality = {name: window.quality.value(name) for name in sorted(metrics)} if has_labels else {}
     has_times = window.latency.count > 0

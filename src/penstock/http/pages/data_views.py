@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,8 @@ FILES = 200
 USES = 2_000
 FEATURES = 60
 SHOWN_CHANGES = 100
+COMPARISONS = 8
+"""So many comparisons of commits are kept: each costs a tenth of a second, and what commits hold does not change."""
 
 
 class DataPages:
@@ -38,6 +40,7 @@ class DataPages:
     def __init__(self, project: Project, renderer: Renderer) -> None:
         self._project = project
         self._renderer = renderer
+        self._kept: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     def data(self, _request: Request) -> Response:
         """Everything tracked, with its size, its newest change and who used it."""
@@ -96,24 +99,14 @@ class DataPages:
             return {"compared": None}
         changes = {one.commit.id: one for one in found.changes}
         sides = [_side(changes, name, text) for name, text in (("old", old), ("new", new))]
-        differing = compare_revisions(repo, sides[0].commit.id, sides[1].commit.id, targets=(found.path,))
-        rows = list(_rows(repo, differing))
-        before, after = sides[0].info, sides[1].info
-        reports: dict[str, TableReport] | str = ""
-        if before is not None and after is not None and before.md5 != after.md5:
-            names = (sides[0].commit.id[:8], sides[1].commit.id[:8])
-            reports = compare_contents(repo, found.path, before, after, names)
-        tables = {} if isinstance(reports, str) else reports
-        return {
-            "compared": sides,
-            "rows": rows[:FILES],
-            "row_count": len(rows),
-            "tables": {
-                name: (report, [(one, draw_distribution(one)) for one in report.features[:FEATURES]])
-                for name, report in tables.items()
-            },
-            "no_report": reports if isinstance(reports, str) else "",
-        }
+        asked = (found.path, sides[0].commit.id, sides[1].commit.id)
+        told = self._kept.pop(asked, None) if _is_at_hand(repo, sides) else None
+        told = told or _compare(repo, found.path, sides)
+        if told["is_whole"]:
+            self._kept[asked] = told
+            for least in list(self._kept)[:-COMPARISONS]:
+                self._kept.pop(least, None)
+        return {"compared": sides, **told}
 
 
 @contextmanager
@@ -128,6 +121,31 @@ def opened(project: Project) -> Iterator[DataRepository]:
         yield repo
     finally:
         repo.close()
+
+
+def _compare(repo: DataRepository, path: str, sides: Sequence[Change]) -> dict[str, Any]:
+    """Return what differs between two commits, which stays so; not `is_whole` where a content is not at hand now."""
+    rows = list(_rows(repo, compare_revisions(repo, sides[0].commit.id, sides[1].commit.id, targets=(path,))))
+    before, after = sides[0].info, sides[1].info
+    reports: dict[str, TableReport] | str = ""
+    if before is not None and after is not None and before.md5 != after.md5:
+        names = (sides[0].commit.id[:8], sides[1].commit.id[:8])
+        reports = compare_contents(repo, path, before, after, names)
+    tables = {} if isinstance(reports, str) else reports
+    return {
+        "rows": rows[:FILES],
+        "row_count": len(rows),
+        "tables": {
+            name: (report, [(one, draw_distribution(one)) for one in report.features[:FEATURES]])
+            for name, report in tables.items()
+        },
+        "no_report": reports if isinstance(reports, str) else "",
+        "is_whole": not isinstance(reports, str),
+    }
+
+
+def _is_at_hand(repo: DataRepository, sides: Sequence[Change]) -> bool:
+    return all(one.info is None or repo.cache.find(one.info) is not None for one in sides)
 
 
 def _side(changes: Mapping[str, Change], name: str, text: str) -> Change:

@@ -20,9 +20,11 @@ from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
 from penstock.flows.production.overview import FRESH_MS, LOST_MS, latest_look, overview
 from penstock.flows.production.shadows import list_shadows
+from penstock.flows.production.traffic.promoting import plan_promotion_of_canary
 from penstock.flows.production.traffic.rolling_back import plan_rollback
 from penstock.flows.production.windows import WindowView, view_windows
 from penstock.http.caller import caller_of
+from penstock.http.pages.decisions.offers import offer
 from penstock.http.pages.drawing.charts import Chart, Frame, Limit, bar_chart, line_chart
 from penstock.http.pages.drawing.drift import drift_rows
 from penstock.http.pages.drawing.heat import heat_map
@@ -35,10 +37,12 @@ from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
 from penstock.monitoring.findings import Finding, list_findings
 from penstock.monitoring.policies import list_policy_steps, policy_or_none_yet
+from penstock.monitoring.ruling import view_rules
 from penstock.monitoring.settings import DriftLimit, EndpointSettings
 from penstock.project.project import Project
 from penstock.registry.references import parse_time
 from penstock.registry.states import list_rolled_back
+from penstock.registry.versions import load_versions
 from penstock.serving.deployments import Revision, find_revision, get_revision, list_revisions
 from penstock.serving.workers import list_workers
 
@@ -95,7 +99,9 @@ class EndpointPages:
             may = caller_of(request.scope).may(connection, "model", revision.model, "admin")
             workers = list_workers(connection, now_ms() - LOST_MS)
             out = list_rolled_back(connection, revision.model)
-        goals = {one.number for one in revisions if _is_goal(one, revision, out)}
+            served = {(one.model, one.stable) for one in revisions}
+            kept = {(one.model, one.number) for one in load_versions(connection, served)}
+        goals = {one.number: _goal(one, revision, out, kept) for one in revisions}
         alive_ms = now_ms() - WORKER_ALIVE_MS
         workers = [
             one
@@ -127,13 +133,8 @@ class EndpointPages:
         )
         windows = [one for one in windows or [] if chosen.until_s is None or one.start_s < chosen.until_s]
         own = looks if seen is None else {**looks, name: seen}
-        view = next((one for one in overview(self._project, own) if one.name == name), None)
+        view = next(iter(overview(self._project, own, only=name)), None)
         findings = seen.findings if seen else ()
-        try:
-            plan_rollback(self._project, name)
-            nothing_before = ""
-        except PenstockError as error:
-            nothing_before = error.message
         metric, drift = _metric(judged, windows), drift_rows(findings)
         return self._renderer.page(
             "endpoint.html",
@@ -143,7 +144,9 @@ class EndpointPages:
             policies=steps or [],
             problems=list(dict.fromkeys(readable.problems)),
             view=view,
-            nothing_before=nothing_before,
+            to_roll_back=offer(lambda: plan_rollback(self._project, name)),
+            to_promote=offer(lambda: plan_promotion_of_canary(self._project, name)),
+            rules=view_rules(revision.model, policy.settings.traffic.rules) if policy else (),
             may=may,
             span=span,
             spans=SPANS,
@@ -255,10 +258,21 @@ def _time_ms(query: Mapping[str, str], name: str) -> int | None:
         ) from None
 
 
-def _is_goal(one: Revision, now: Revision, out: Container[tuple[str, int]]) -> bool:
-    """Say whether going back to a revision would change what answers, and is not refused at once."""
-    is_same = (one.model, one.stable) == (now.model, now.stable) and now.canary is None
-    return one.number < now.number and not is_same and (one.model, one.stable) not in out
+def _goal(
+    one: Revision, now: Revision, out: Container[tuple[str, int]], kept: Container[tuple[str, int]]
+) -> str:
+    """Return what going back to a revision is: `open`, or why it is not offered; empty where it would change nothing.
+
+    Args:
+        out: versions that were rolled back; `--to` in a terminal goes back to one all the same.
+        kept: versions that were not taken away.
+    """
+    version = (one.model, one.stable)
+    if one.number >= now.number or (version == (now.model, now.stable) and now.canary is None):
+        return ""
+    if version not in kept:
+        return "deleted"
+    return "rolled back" if version in out else "open"
 
 
 def _guardrails(findings: Sequence[Finding]) -> list[Finding]:

@@ -117,7 +117,7 @@ class ListPages:
         if metric is None:
             return None
         found = table.ranked.get(metric) or best_runs(connection, ids, table.asked.filter, metric, LOOKED_AT)
-        runs = _loaded(connection, list(found)[:LOOKED_AT], metric)
+        runs = known = _loaded(connection, list(found)[:LOOKED_AT], metric)
         if not runs:
             return None
         refused, refused_ref, why = None, "", ""
@@ -138,8 +138,9 @@ class ListPages:
             found = best_runs(connection, ids, table.asked.filter, metric, COUNTED + 1)
         tied = [one for one in found if found[one] == value and one not in table.rolled_back]
         behind = [one for one in found if found[one] != value and one not in table.rolled_back]
-        others = _loaded(connection, behind[:1], metric) if runs[0].id in tied else []
-        other = others[0] if others else None
+        others = behind[:1] if runs[0].id in tied else []
+        seen = [one for one in known if one.id in others] or _loaded(connection, others, metric)
+        other = seen[0] if seen else None
         differences = differing(runs[0], other) if other and len(tied) < 2 else []
         return Best(
             metric,

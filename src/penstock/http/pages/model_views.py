@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,29 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.flows.chain.cards import make_card
 from penstock.flows.chain.lineage import Explanation
 from penstock.flows.chain.outings import Outing, view_outings
-from penstock.flows.models.evidence.approving import approval_standing
+from penstock.flows.models.aliases import AliasPolicy, plan_move
+from penstock.flows.models.evidence.approving import (
+    Standing,
+    approval_standing,
+    require_approver,
+    require_unsaid,
+)
 from penstock.flows.models.evidence.doors import Doors, ask_doors
 from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_newest, view_versions
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
+from penstock.http.pages.decisions.forms import actor_of
+from penstock.http.pages.decisions.offers import Offer, offer
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.telling.differences import beside
-from penstock.http.pages.telling.formatting import segment
+from penstock.http.pages.telling.formatting import cut, segment
 from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
@@ -45,6 +54,8 @@ EACH = 20
 MODELS = 1000
 COLUMNS = 4
 DAY_MS = 86_400_000
+NAMED = 5
+"""So many versions are named in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class ModelPages:
             groups[one.version.model].append(one)
         return self._renderer.page(
             "models.html",
+            answer=answer_of_models(len(groups), shown, outings),
             models=groups,
             columns={name: metric_columns(rows) for name, rows in groups.items()},
             outings=outings,
@@ -157,6 +169,9 @@ class ModelPages:
             champion = _champion(connection, version)
             may = caller_of(request.scope).may(connection, "model", version.model, "writer")
             people = approval_standing(self._project, connection, version)
+            champion_offer = offer(
+                lambda: plan_move(connection, AliasPolicy.of(self._project), version, CHAMPION)
+            )
             doors = ask_doors(self._project, connection, version)
             verdict = doors.verdict if found.went_out_ms is None else found.verdict
             judged_again = list_judged_again(connection, version, verdict)
@@ -173,9 +188,11 @@ class ModelPages:
             verdict=verdict,
             judged_again=judged_again,
             champion=champion,
-            may=may and "champion" not in found.aliases and found.rolled_back is None,
+            may=may,
+            door=doors,
+            to_champion=champion_offer,
             people=people,
-            may_approve=may and people.asked,
+            approving=self._approving(actor_of(request), version, people) if may and people.asked else (),
             comment=query_of(request)["comment"],
             signature=signature,
             measures=measures_of(version, outing, champion),
@@ -184,11 +201,49 @@ class ModelPages:
             links=_links(chain),
         )
 
+    def _approving(self, actor: str, version: ModelVersion, people: Standing) -> tuple[Offer, Offer]:
+        """Return whether somebody may approve a version now, and whether he may take that back."""
+
+        def asked(*, withdraw: bool) -> Offer:
+            def say() -> None:
+                require_approver(self._project, version, actor, withdraw=withdraw)
+                require_unsaid(people.approvals, version, actor, withdraw=withdraw)
+
+            return offer(say)
+
+        return asked(withdraw=False), asked(withdraw=True)
+
 
 def metric_columns(rows: list[VersionView]) -> list[str]:
     """Return the offline metrics that are columns: those that live traffic can be judged by come first."""
     names = {name for one in rows for name in one.version.metrics}
     return sorted(names, key=lambda name: (name not in METRICS, name != "roc_auc", name))[:COLUMNS]
+
+
+def answer_of_models(
+    count: int, shown: Sequence[VersionView], outings: Mapping[tuple[str, int], Outing]
+) -> str:
+    """Return in a sentence which versions answer now, which are tried, and which wait for a person; empty without models."""
+    if not count:
+        return ""
+    standing = [(one, outings[(one.version.model, one.version.number)]) for one in shown]
+
+    def named(word: str) -> str:
+        told = [
+            f"{cut(one.version.ref, 60)} on {', '.join(cut(name) for name in outing.endpoints[:NAMED])}"
+            for one, outing in standing
+            if outing.standing == word
+        ]
+        return ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
+
+    held = [cut(one.version.ref, 60) for one in shown if one.held and one.held.waits]
+    live = named("live")
+    sentences = [f"{counted(count, 'model')}. " + (f"Live: {live}." if live else "None of them is live.")]
+    if named("canary"):
+        sentences.append(f"Tried as a canary: {named('canary')}.")
+    if held:
+        sentences.append(f"Waiting for a person: {', '.join(held[:NAMED])}.")
+    return " ".join(sentences)
 
 
 def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:

@@ -24,6 +24,7 @@ from penstock.http.pages.telling.formatting import cut
 from penstock.http.pages.telling.states import plain_words
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import list_open_alerts
+from penstock.monitoring.ruling import view_rules
 from penstock.monitoring.timings import list_counts
 from penstock.project.project import Project
 
@@ -57,7 +58,11 @@ class OverviewPages:
 
     def _told(self) -> dict[str, Any]:
         seen, time_ms = self._controller.health, now_ms()
-        views = overview(self._project, self._looks.fresh())
+        looks = self._looks.fresh()
+        views = overview(self._project, looks)
+        rules = {
+            name: view_rules(one.revision.model, one.settings.traffic.rules) for name, one in looks.items()
+        }
         with self._project.database.read() as connection:
             events = list(reversed(list_events(connection, limit=EVENTS)))
             alerts = list_open_alerts(connection)
@@ -80,6 +85,7 @@ class OverviewPages:
             "answer": answer_of(conditions, held, is_watched=not is_stale and seen.problem is None),
             "held": held,
             "sparks": sparks,
+            "ruled": {one.name: rules.get(one.name, []) for one in views},
             "rows": group_events(events),
             "controller": seen,
             "is_stale": is_stale,

@@ -13,6 +13,7 @@ from penstock.base.clock import format_ms, iso_ms, now_ms
 from penstock.base.numbers import counted
 from penstock.http.caller import ANYBODY, current_caller
 from penstock.http.pages.telling import formatting as told
+from penstock.http.pages.telling import fragments
 from penstock.http.pages.telling.conditions import because, best_known
 from penstock.http.pages.telling.markdown import markdown
 from penstock.http.pages.telling.states import plain_words, state, tone
@@ -98,24 +99,10 @@ def _environment(project_name: str, base: str) -> Environment:
         "when": format_ms,
     }
     made.tests |= {
-        "named": is_named,
-        "findings": is_findings,
         "in_params": lambda name: name.startswith("params."),
         "judgeable": METRICS.__contains__,
     }
+    made.globals["fragments"] = fragments
     made.globals["project_name"] = project_name
     made.globals["base"] = base
     return made
-
-
-def is_named(value: Any) -> bool:
-    """Whether a value of an event or link is a mapping."""
-    return isinstance(value, dict)
-
-
-def is_findings(value: Any) -> bool:
-    """Whether a value of an event is a list of findings, each with what a line about it needs."""
-    needed = {"kind", "route", "breached", "sentence"}
-    return (
-        isinstance(value, list) and bool(value) and all(is_named(one) and needed <= set(one) for one in value)
-    )

@@ -128,13 +128,12 @@ class Quality(QualityCounts):
 
     def _values(self, name: str, *, whole: bool) -> Floats | None:
         """Return a metric of everything, `(1,)`, or without each group that has rows, `(n_groups,)`."""
-        used = self._used()
+        used = None if whole else self._used()
 
         def fold(values: Any) -> Floats:
             array: Floats = np.asarray(values, dtype=np.float64)
             total: Floats = array.sum(axis=0, keepdims=True)
-            without: Floats = total - array[used]
-            return total if whole else without
+            return total if used is None else total - array[used]
 
         if name in OF_SCORES:
             if self.fine is NONE:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -58,6 +59,7 @@ def find_version() -> str | None:
         return None
 
 
+@cache
 def find_build() -> str | None:
     """Return what names the installed library's bytes, its version and a digest, without loading it; None without it.
 

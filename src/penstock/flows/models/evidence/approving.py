@@ -48,6 +48,23 @@ def decide_approval(
         Conflict: the same was said before, or there is nothing to take back.
         Refused: nobody knows what the version's files are.
     """
+    require_approver(project, version, actor, withdraw=withdraw)
+    with project.database.write() as connection:
+        require_unsaid(
+            list_approvals(connection, version, project.keys.trusted), version, actor, withdraw=withdraw
+        )
+        key = project.keys.signing_key()
+        add_approval(connection, version, actor, comment[:MAX_COMMENT], key, withdrawn=withdraw)
+        return approval_standing(project, connection, version)
+
+
+def require_approver(project: Project, version: ModelVersion, actor: str, *, withdraw: bool = False) -> None:
+    """Make sure that somebody may approve a version, or take that back; whoever has is asked by `require_unsaid`.
+
+    Raises:
+        Denied: nobody knows who the person is, or it is the author.
+        Refused: nobody knows what the version's files are.
+    """
     if not actor.startswith(PERSON) or not person_of(actor):
         raise Denied(
             f"only a person approves, and {actor} is none",
@@ -66,20 +83,28 @@ def decide_approval(
             code="gate.own_approval",
             hint=f"ask somebody else: penstock gate approve {version.ref}",
         )
-    with project.database.write() as connection:
-        before = list_approvals(connection, version, project.keys.trusted)
-        own = next((one for one in before if person_of(one.actor) == person_of(actor) and one.counts), None)
-        if (own is None) == withdraw:
-            raise Conflict(
-                f"{actor} has not approved {version.ref}"
-                if withdraw
-                else f"{actor} approved {version.ref} already",
-                code="gate.said_before",
-                hint=f"penstock gate show {version.ref}",
-            )
-        key = project.keys.signing_key()
-        add_approval(connection, version, actor, comment[:MAX_COMMENT], key, withdrawn=withdraw)
-        return approval_standing(project, connection, version)
+
+
+def require_unsaid(
+    before: Sequence[Approval], version: ModelVersion, actor: str, *, withdraw: bool = False
+) -> None:
+    """Make sure that what somebody is about to say is new.
+
+    Args:
+        before: what was said of the version.
+
+    Raises:
+        Conflict: the same was said before, or there is nothing to take back.
+    """
+    own = next((one for one in before if person_of(one.actor) == person_of(actor) and one.counts), None)
+    if (own is None) == withdraw:
+        raise Conflict(
+            f"{actor} has not approved {version.ref}"
+            if withdraw
+            else f"{actor} approved {version.ref} already",
+            code="gate.said_before",
+            hint=f"penstock gate show {version.ref}",
+        )
 
 
 def authors_of(project: Project, version: ModelVersion) -> Sequence[str]:

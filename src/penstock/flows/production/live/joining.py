@@ -19,9 +19,10 @@ from penstock.base.clock import now_ms
 from penstock.base.numbers import counted
 from penstock.monitoring.quality.counts import request_number
 from penstock.monitoring.quality.labels import is_same, misfit, score
+from penstock.monitoring.quality.live import labelled_start
 from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
-from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials, labelled_start
+from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.loaders.model import Array, Columns, Matrix, join_columns
 from penstock.serving.matching import iterate_columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from penstock.base.clock import find_moment
 
@@ -72,6 +73,7 @@ def time_ticks(begin_s: float, end_s: float) -> list[tuple[int, str]]:
     return [(moment, form) for moment in list(moments)[:MOST_TICKS]] or [(round(begin_s), "HMS")]
 
 
+@lru_cache(maxsize=4096)
 def clock(start_s: int, form: str = "HMS") -> str:
     """Render a moment for an axis, UTC."""
     moment = find_moment(1000 * start_s)

@@ -24,12 +24,14 @@ from penstock.http.pages.telling.formatting import scalar, short
 from penstock.project.project import Project
 from penstock.tracking.entities import Run
 from penstock.tracking.metrics import Stored
-from penstock.tracking.thinning import list_thinned_runs
+from penstock.tracking.thinning import Curve, list_thinned_curves
 
+ENDLESS = 1e300
 MOST = 8
 """So many runs stand beside each other."""
 CURVES = 9
-POINTS = 100
+POINTS_OF_CHART, MOST_POINTS = 480, 160
+"""So many points the curves of a chart have together, and one of them alone."""
 Points = Sequence[tuple[int, float]]
 
 
@@ -151,26 +153,38 @@ def _keys(runs: Sequence[Run], kind: str) -> list[str]:
 
 def _charts(connection: sa.Connection, runs: Mapping[int, Run], look: Look) -> list[Chart]:
     found: list[Chart] = []
-    for key in _keys(list(runs.values()), "metrics"):
-        curves: dict[int, Points] = {}
-        unit = "by step"
-        having = {place: run for place, run in runs.items() if key in run.metrics}
-        stored = list_thinned_runs(connection, [one.id for one in having.values()], key, POINTS)
-        for place, run in having.items():
-            points = stored.get(run.id, [])
-            if look.is_time:
-                curves[place], unit = _over_time(run, points), "seconds since the run began"
-            else:
-                curves[place], unit = curve_of(connection, run.id, key, points)
-        if look.smooth:
-            curves = {place: smoothed(points, float(look.smooth)) for place, points in curves.items()}
-            unit += f", smoothed by {look.smooth}"
-        chart = overlay(key, curves, unit, is_logarithmic=look.is_logarithmic)
-        if chart is not None:
-            found.append(chart)
-        if len(found) == CURVES:
+    keys = _keys(list(runs.values()), "metrics")
+    ids, count = [one.id for one in runs.values()], min(MOST_POINTS, POINTS_OF_CHART // len(runs))
+    for start in range(0, len(keys), CURVES):
+        part = keys[start : start + CURVES]
+        stored = list_thinned_curves(connection, ids, part, count)
+        drawn = (_chart(runs, key, stored, look) for key in part)
+        found += [chart for chart in drawn if chart is not None]
+        if len(found) >= CURVES:
             break
-    return found
+    return found[:CURVES]
+
+
+def _chart(
+    runs: Mapping[int, Run],
+    key: str,
+    stored: Mapping[Curve, Sequence[Stored]],
+    look: Look,
+) -> Chart | None:
+    curves: dict[int, Points] = {}
+    unit = "by step"
+    for place, run in runs.items():
+        if key not in run.metrics:
+            continue
+        points = stored.get((run.id, key), [])
+        if look.is_time:
+            curves[place], unit = _over_time(run, points), "seconds since the run began"
+        else:
+            curves[place], unit = curve_of(points)
+    if look.smooth:
+        curves = {place: smoothed(points, float(look.smooth)) for place, points in curves.items()}
+        unit += f", smoothed by {look.smooth}"
+    return overlay(key, curves, unit, is_logarithmic=look.is_logarithmic)
 
 
 def _over_time(run: Run, stored: Sequence[Stored]) -> Points:
@@ -206,15 +220,8 @@ def overlay(
     Args:
         is_logarithmic: whether the vertical axis is; then only what is above zero is drawn.
     """
-    told = {
-        place: [
-            (step, _scaled(value, is_logarithmic))
-            for step, value in points
-            if _is_drawn(value, is_logarithmic)
-        ]
-        for place, points in curves.items()
-    }
-    told = {place: points for place, points in told.items() if len(points) > 1}
+    drawn = {place: _drawn(points, is_logarithmic) for place, points in curves.items()}
+    told = {place: points for place, points in drawn.items() if len(points) > 1}
     if not told:
         return None
     steps = [step for points in told.values() for step, _ in points]
@@ -247,9 +254,8 @@ def overlay(
     )
 
 
-def _is_drawn(value: float, is_logarithmic: bool) -> bool:
-    return math.isfinite(value) and abs(value) < 1e300 and (value > 0 or not is_logarithmic)
-
-
-def _scaled(value: float, is_logarithmic: bool) -> float:
-    return math.log10(value) if is_logarithmic else value
+def _drawn(points: Points, is_logarithmic: bool) -> Points:
+    """Return what can be drawn of points, as the vertical axis has it; NaN and what stands for infinity cannot."""
+    if is_logarithmic:
+        return [(step, math.log10(value)) for step, value in points if 0 < value < ENDLESS]
+    return [(step, value) for step, value in points if -ENDLESS < value < ENDLESS]

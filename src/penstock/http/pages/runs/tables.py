@@ -25,15 +25,12 @@ from penstock.registry.states import list_rolled_back
 from penstock.registry.versions import get_version
 from penstock.tracking import runs as tracking
 from penstock.tracking.entities import PARENT_TAG, Run
-from penstock.tracking.metrics import list_latest
-from penstock.tracking.search import RunSearch, run_cursor, search_runs
+from penstock.tracking.search import RunSearch, rank_runs, run_cursor, search_runs
 
 PAGE, PAGE_BELOW_GROUPS = 100, 25
 MAX_FILTER = 6000
 LOOKED_AT = 6
 """So many of the best runs are looked at: the best may be copies of one another, or rolled back."""
-FEW = 24
-"""So many experiments are asked one by one."""
 METRIC_COLUMNS, PARAM_COLUMNS = 4, 3
 MAX_COLUMNS, MAX_OFFERED = 24, 200
 CELL = 44
@@ -308,29 +305,12 @@ def _best(ranked: Mapping[str, Mapping[str, float]], rolled_back: Mapping[str, s
 def best_runs(
     connection: sa.Connection, experiment_ids: Sequence[int], filter_text: str, metric: str, count: int
 ) -> dict[str, float]:
-    """Return the best `count` runs by a metric with their values, the best first; none where nothing can be searched so.
-
-    Each experiment is asked by itself where they are few: its index has the answer, and an order over several
-    would read every run.
-    """
+    """Return the best `count` runs by a metric with their values, the best first; none where nothing can be searched so."""
     order = f"{clause('metrics', metric)} {'ASC' if is_loss(metric) else 'DESC'}"
-    groups = [[one] for one in experiment_ids] if len(experiment_ids) <= FEW else [list(experiment_ids)]
-    found: list[str] = []
     try:
-        for group in groups:
-            found += search_runs(connection, RunSearch(group, filter_text, [order], limit=count))
+        return rank_runs(connection, RunSearch(list(experiment_ids), filter_text, [order], limit=count))
     except PenstockError:  # a key that the grammar cannot write
         return {}
-    latest = list_latest(connection, found)
-    values = {
-        run_id: value
-        for run_id, points in latest.items()
-        for key, value, _time, _step, is_nan in points
-        if key == metric and not is_nan
-    }
-    ranked = [one for one in found if one in values]
-    ranked.sort(key=lambda one: values[one], reverse=not is_loss(metric))
-    return {one: values[one] for one in ranked[:count]}
 
 
 def runs_rolled_back(connection: sa.Connection) -> dict[str, str]:

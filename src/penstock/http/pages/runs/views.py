@@ -28,10 +28,11 @@ from penstock.tracking import runs as tracking
 from penstock.tracking.datasets import list_models as list_model_links
 from penstock.tracking.entities import PARENT_TAG, LoggedModel, Run
 from penstock.tracking.logged_models import list_models
-from penstock.tracking.metrics import Stored, list_history, list_thinned
+from penstock.tracking.metrics import Stored
+from penstock.tracking.thinning import list_thinned_curves
 
 CHARTS = 24
-POINTS = 200
+POINTS = 120
 FILES = 500
 VERSIONS = 50
 CHILDREN = 100
@@ -87,7 +88,7 @@ class RunPages:
             if group is not None and group not in groups:
                 raise refusal("group", f"is no group of this run's metrics: {group[:60]!r}")
             shown = groups.get(group, []) if group is not None else list(run.metrics)
-            found = [_chart(connection, run.id, key) for key in shown[:CHARTS]]
+            found = _charts(connection, run.id, shown[:CHARTS])
             children = tracking.list_children(connection, run.id, limit=CHILDREN)
             above = run.tags.get(PARENT_TAG, "")
             parents = tracking.list_rows(connection, [above]) if above else []
@@ -113,7 +114,7 @@ class RunPages:
             "groups": group_values(run.metrics),
             "group": group,
             "params": group_params(run.params),
-            "charts": [chart for chart in found if chart is not None],
+            "charts": found,
             "chart_limit": CHARTS,
             "is_cut": len(shown) > CHARTS,
             "models": models,
@@ -141,22 +142,20 @@ def _model_uri(model: LoggedModel) -> str:
     return model_root(model.experiment_id, model.experiment_artifact_uri, model.id, model.artifact_uri)
 
 
-def _chart(connection: sa.Connection, run_id: str, key: str) -> Chart | None:
-    """Return a metric's curve, thinned out to `POINTS` steps; without steps, by the order of its points."""
-    points, unit = curve_of(connection, run_id, key, list_thinned(connection, run_id, key, POINTS))
-    return history_chart(key, points, unit)
+def _charts(connection: sa.Connection, run_id: str, keys: Sequence[str]) -> list[Chart]:
+    """Return the curves of metrics that have one, thinned out to `POINTS` steps; without steps, by the order of their points."""
+    stored = list_thinned_curves(connection, [run_id], keys, POINTS)
+    curves = ((key, *curve_of(stored.get((run_id, key), []))) for key in keys)
+    drawn = (history_chart(key, points, unit) for key, points, unit in curves)
+    return [chart for chart in drawn if chart is not None]
 
 
-def curve_of(
-    connection: sa.Connection, run_id: str, key: str, points: Sequence[Stored]
-) -> tuple[list[tuple[int, float]], str]:
-    """Return a metric's thinned points by step, or all by their order in time where they are at one step; and which it is."""
+def curve_of(points: Sequence[Stored]) -> tuple[list[tuple[int, float]], str]:
+    """Return a metric's thinned points by step, or by their order in time where all are at one step; and which it is."""
     if points and points[0][3] != points[-1][3]:
-        return [(step, _value(value, is_nan)) for _, value, _, step, is_nan in points], "by step"
-    stored = list_history(connection, run_id, key, limit=POINTS)
-    numbered = [(place, _value(value, is_nan)) for place, (_, value, _, _, is_nan) in enumerate(stored)]
-    return numbered, "by time"
-
-
-def _value(value: float, is_nan: bool) -> float:
-    return math.nan if is_nan else value
+        return [(step, math.nan if is_nan else value) for _, value, _, step, is_nan in points], "by step"
+    numbered = [
+        (place, math.nan if is_nan else value) for place, (_, value, _, _, is_nan) in enumerate(points)
+    ]
+    each = max(1, len(numbered) // POINTS)
+    return [*numbered[:-1:each], *numbered[-1:]], "by time"

@@ -1,0 +1,123 @@
+"""What labels say of a version's live predictions: as a window that guardrails judge, and as numbers that pages tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache, reduce
+
+import msgspec
+import sqlalchemy as sa
+
+from penstock.monitoring.quality.measures import Quality
+from penstock.monitoring.windows import SKETCHES, Window, WindowKey, merge_windows, unpack, windows
+from penstock.records.metric_names import METRICS
+
+KEPT = 64
+"""Of so many versions the numbers are kept; reading their labels again takes 20 ms each."""
+
+
+class LiveQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics by name, those that the labels tell; without the errors that chance gives them."""
+
+    label_count: int = 0
+    metrics: dict[str, float] = {}
+
+
+def labelled(
+    connection: sa.Connection,
+    endpoint: str,
+    version: int,
+    *,
+    since_s: int,
+    revisions: Sequence[int] | None = None,
+    enough: tuple[int, int] | None = None,
+) -> Window | None:
+    """Merge what labels say of a version's predictions, however much traffic came since; None without labels.
+
+    Traffic that addressed the version directly does not count. What was asked and answered is not read: to merge the
+    sketches of 200 features over 60 windows takes two seconds.
+
+    Args:
+        since_s: predictions before that are too old to be judged.
+        revisions: only predictions of these.
+        enough: how many windows with labels, and how many labels, are enough; then only the newest are
+            merged, so that what changed lately is seen.
+    """
+    wanted = _of_version(endpoint, version, since_s=since_s)
+    if revisions is not None:
+        wanted &= windows.c.revision.in_(revisions)
+    if enough is not None:
+        wanted &= windows.c.start_s >= _reach(connection, wanted, enough)
+    bare = [sa.null().label(one.name) if one.name in SKETCHES else one for one in windows.c]
+    found = [unpack(row) for row in connection.execute(sa.select(*bare).where(wanted))]
+    return merge_windows(found) if found else None
+
+
+def labelled_start(connection: sa.Connection, key: WindowKey) -> int | None:
+    """Return where the window now begins that holds what labels said of a window; None when it is deleted.
+
+    Windows that were merged to hours or days begin earlier.
+    """
+    query = sa.select(sa.func.max(windows.c.start_s)).where(
+        windows.c.endpoint == key.endpoint,
+        windows.c.revision == key.revision,
+        windows.c.version == key.version,
+        windows.c.route == key.route,
+        windows.c.start_s <= key.start_s,
+        windows.c.start_s + windows.c.window_s > key.start_s,
+        windows.c.label_count > 0,
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else int(found)
+
+
+def find_live_quality(
+    connection: sa.Connection, endpoint: str, version: int, enough: tuple[int, int]
+) -> LiveQuality:
+    """Return the quality of a version on the live traffic of an endpoint.
+
+    Args:
+        enough: how many windows with labels, and how many labels, are enough; only the newest are told.
+
+    Raises:
+        Corrupt: what was kept of labels cannot be read.
+    """
+    wanted = _of_version(endpoint, version)
+    reach_s = _reach(connection, wanted, enough)
+    query = sa.select(windows.c.quality).where(wanted, windows.c.start_s >= reach_s)
+    return _told(tuple(connection.execute(query).scalars()))
+
+
+@lru_cache(maxsize=KEPT)
+def _told(parts: tuple[bytes, ...]) -> LiveQuality:
+    """Return what stored counts tell together: the same bytes always tell the same."""
+    if not parts:
+        return LiveQuality()
+    whole = reduce(Quality.merge, map(Quality.from_bytes, parts))
+    values = {name: whole.value(name) for name in sorted(METRICS)}
+    metrics = {name: value for name, value in values.items() if math.isfinite(value)}
+    return LiveQuality(label_count=whole.label_count, metrics=metrics)
+
+
+def _of_version(endpoint: str, version: int, *, since_s: int = 0) -> sa.ColumnElement[bool]:
+    """Return what holds for rows with labels of a version's predictions, but for traffic that addressed it directly."""
+    return (
+        (windows.c.endpoint == endpoint)
+        & (windows.c.version == version)
+        & (windows.c.route != "direct")
+        & (windows.c.start_s >= since_s)
+        & windows.c.quality.is_not(None)
+    )
+
+
+def _reach(connection: sa.Connection, wanted: sa.ColumnElement[bool], enough: tuple[int, int]) -> int:
+    """Return how far back the newest labelled windows go that are enough."""
+    query = sa.select(windows.c.start_s, sa.func.sum(windows.c.label_count)).where(wanted)
+    total, reach_s = 0, 0
+    newest = query.group_by(windows.c.start_s).order_by(windows.c.start_s.desc())
+    for count, (start_s, labels) in enumerate(connection.execute(newest), start=1):
+        total, reach_s = total + int(labels), int(start_s)
+        if count >= enough[0] and total >= enough[1]:
+            break
+    return reach_s
