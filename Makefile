@@ -107,6 +107,7 @@ bench-serving: $(VENV)/.tested .venv-mlserver/.installed .venv-servers/.installe
 .venv-kserve/.installed: constraints-kserve.txt
 	$(PYTHON) -m venv .venv-kserve
 	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< kserve
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< --no-deps seldon-deploy-sdk
 	touch $@
 
 .venv-kfp/.installed: constraints-kfp.txt

@@ -1,9 +1,10 @@
 """What one request costs the processor, without sockets: bytes into the protocol, bytes out, in one process.
 
-    python bench/bench_request.py [--project DIRECTORY] [--rounds 12] [--profile]
+    python bench/bench_request.py [--project DIRECTORY] [--rounds 12] [--profile] [--unrecorded]
 
 Steadier than a server under load: the time of the loop's own thread alone, the least of many rounds. 16 connections send a
 request each and wait for the answer, as wrk does. `others` is the time of all other threads a request: the recorder's.
+With --unrecorded nothing is recorded, so that the difference is what recording costs.
 Without --project one is made (see bench/serving/models.py).
 """
 
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "serving"))
 
 from models import FEATURES, example_row  # noqa: E402
+from unrecorded import NoRecorder  # noqa: E402
 from uvicorn.server import ServerState  # noqa: E402
 
 from penstock.flows.models.folders import RegistrySource  # noqa: E402
@@ -126,6 +128,7 @@ def main() -> None:
     parser.add_argument("--project", type=Path)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--unrecorded", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         place = options.project or Path(name) / "project"
@@ -139,6 +142,8 @@ def main() -> None:
             project.database, RegistrySource(project), made.application, ServeOptions(port=0)
         )
         process.follow(60)
+        if options.unrecorded:
+            process.dataplane.statistics._recorder = NoRecorder()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)

@@ -265,6 +265,23 @@ def test_many_rows_are_inserted_in_few_statements_and_none_twice(either_store: D
         insert_rows(connection, statement, names, [*rows, (1, "new", "a\0b", 1, "stable", 0, b"", 7)])
 
 
+def test_what_all_rows_share_is_given_once_and_stands_in_each(either_store: Database) -> None:
+    table = metadata.tables["predictions"]
+    shared = {"window_start_s": 7, "endpoint": "e", "version": 3, "revision": 1, "route": "stable"}
+    names = ("outputs", "id", "row_count")
+    statement = upsert(either_store.engine.dialect.name, table).on_conflict_do_nothing()
+    for count in (0, 1, 250):
+        with either_store.write() as connection:
+            connection.execute(table.delete())
+            rows = [(b"x%d" % index, f"p{index}", index) for index in range(count)]
+            insert_rows(connection, statement, names, rows, shared)
+            kept = (table.c[name] for name in (*names, *shared))
+            found = connection.execute(sa.select(*kept)).all()
+        assert set(map(tuple, found)) == {(*row, *shared.values()) for row in rows}
+    with pytest.raises(Invalid, match="'route' holds a zero"), either_store.write() as connection:
+        insert_rows(connection, statement, names, rows, {**shared, "route": "a\0b"})
+
+
 @pytest.mark.parametrize("words", ["SELECT nope FROM events", "SELECT 1 FROM nope", "INSERT INTO events (nope) VALUES (1)"])  # fmt: skip
 def test_a_store_that_was_upgraded_meanwhile_is_told_as_such(either_store: Database, words: str) -> None:
     with (

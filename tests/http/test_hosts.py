@@ -32,3 +32,9 @@ def test_a_refusal_below_mlflows_prefixes_has_its_form() -> None:
     answer = TestClient(app).get("/api/2.0/mlflow/runs/get", headers={"Host": "evil.example"})
     assert answer.status_code == 403
     assert answer.json()["error_code"] == "PERMISSION_DENIED"
+
+
+def test_several_hosts_name_nobody() -> None:
+    app = Starlette(middleware=[Middleware(HostCheck)])
+    answer = TestClient(app).get("/", headers=[("Host", "localhost"), ("Host", "localhost")])
+    assert (answer.status_code, answer.json()["code"]) == (400, "http.several_hosts")

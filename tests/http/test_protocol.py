@@ -25,6 +25,13 @@ CHUNKS = b"".join(b"%x\r\n%c\r\n" % (1, one) for one in BODY) + b"0\r\n\r\n"
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 WHOLE = LINE + HOST + SIZE + b"\r\n" + BODY
 HEAD = READY.replace(b"GET", b"HEAD")
+
+
+def to(origin: bytes, request: bytes = READY) -> bytes:
+    """Return a request whose target is a whole URL, as it is sent to a proxy."""
+    return request.replace(b" /v2", b" " + origin + b"/v2")
+
+
 CASES: dict[str, tuple[Sequence[bytes], list[int]]] = {
     "twenty at once": ([WHOLE * 20], [200] * 20),
     "others between": ([(WHOLE + READY) * 3], [200] * 6),
@@ -44,6 +51,15 @@ CASES: dict[str, tuple[Sequence[bytes], list[int]]] = {
     "HTTP/1.0": ([OLD], [200]),
     "HTTP/1.0 without Host, as probes ask": ([OLD.replace(HOST, b"")], [200]),
     "HTTP/1.1 without Host": ([READY.replace(HOST, b"")], [400]),
+    "two Hosts": ([READY.replace(HOST, HOST + b"host: evil.example\r\n"), LINE + HOST * 2 + SIZE + b"\r\n" + BODY], [400, 400]),
+    "two Hosts in HTTP/1.0": ([OLD.replace(HOST, HOST * 2)], [400]),
+    "a whole URL as target": ([to(b"http://127.0.0.1") + WHOLE.replace(b" /v2", b" HTTP://LocalHost:80/v2") + READY], [200, 200, 200]),
+    "a whole URL, and Host of another server": ([to(b"http://127.0.0.1").replace(HOST, b"Host: evil.example\r\n")], [200]),
+    "a whole URL of another server": ([to(b"http://evil.example") + to(b"http://127.0.0.1@evil.example") + WHOLE.replace(b" /v2", b" http://evil.example:80/v2")], [403, 403, 403]),
+    "a whole URL of another server, without Host in HTTP/1.0": ([to(b"http://evil.example", OLD).replace(HOST, b"")], [403]),
+    "a whole URL without Host": ([to(b"http://127.0.0.1").replace(HOST, b"")], [400]),
+    "a whole URL and two Hosts": ([to(b"http://127.0.0.1").replace(HOST, HOST * 2)], [400]),
+    "a whole URL without a path or a host": ([READY.replace(b"/v2/health/ready", b"http://127.0.0.1") + READY.replace(b"/v2", b"http:///v2")], [404, 403]),
     "offers HTTP/2, as Java's client does": ([LINE + HOST + H2C + SIZE + b"\r\n" + BODY], [200]),
     "begins with HTTP/2": ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], [400]),
     "begins with TLS": ([bytes.fromhex("16030100f5010000f10303") + b"a" * 300], [400]),

@@ -19,7 +19,8 @@ from penstock.http.app import build_server_app
 from penstock.http.operations import PREFIX
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.processes.controller import ControllerLoop
-from penstock.serving.predictions.stored import decode_columns, list_predictions
+from penstock.serving.predictions.encoding import decode_columns
+from penstock.serving.predictions.stored import list_predictions
 from penstock.serving.told.events import forget_halves, halves
 from penstock.serving.told.payloads import values_of
 

@@ -12,15 +12,13 @@ from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from penstock.flows.production.live.joining import join_labels
 from penstock.monitoring.settings import MonitorSettings
-from penstock.serving.loaders.model import Matrix
+from penstock.serving.predictions.encoding import decode_columns, encode_columns
 from penstock.serving.predictions.ids import PredictionId
 from penstock.serving.predictions.runs import encode_run, nth_id, place_in
 from penstock.serving.predictions.stored import (
     Prediction,
     add_predictions,
-    decode_columns,
     delete_predictions,
-    encode_columns,
     list_labels,
     list_predictions,
 )
@@ -115,18 +113,3 @@ def test_halves_of_a_call_wait_for_each_other(store: Database) -> None:
         }  # fmt: skip
         drop_halves(connection, "late", "c")
         assert find_halves(connection, "late", "c") == {}
-
-
-def test_columns_in_one_matrix_are_stored_as_single_ones_are() -> None:
-    for values in (
-        np.arange(6.0).reshape(2, 3),
-        np.arange(6.0, dtype="<f4").reshape(3, 2).T,
-        np.empty((0, 3)),
-        np.arange(120.0).reshape(40, 3),
-        np.arange(6_000.0).reshape(2_000, 3),
-    ):
-        matrix = Matrix(("a", "b", "c"), values)
-        stored = encode_columns(matrix)
-        assert stored == encode_columns(dict(matrix.items()))
-        for name, column in decode_columns(stored).items():
-            np.testing.assert_array_equal(column, matrix[name])

@@ -21,8 +21,9 @@ from penstock.monitoring.quality.measures import Quality
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, recent
 from penstock.serving.classes import Served
+from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId
-from penstock.serving.predictions.stored import decode_columns, list_predictions
+from penstock.serving.predictions.stored import list_predictions
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 
 TIME_MS = 1_700_000_040_000

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.serving.deployments import Canary, Revision
-from penstock.serving.traffic import choose_route
+from penstock.serving.traffic import choose_route, position, positions
 from tables import table
 
 
@@ -48,3 +48,8 @@ def test_without_a_canary_everything_is_stable() -> None:
 def test_a_key_has_the_same_route_in_every_process_of_every_time() -> None:
     routes = "".join(choose_route(revision(50), 1, f"caller {number}")[0] for number in range(16))
     assert routes == "ssssscscsscsscss", "who restarts a server must not send its callers elsewhere"
+
+
+@given(st.lists(st.integers(0, 2**53), max_size=50))
+def test_many_requests_stand_where_each_of_them_does(counters: list[int]) -> None:
+    assert positions(counters).tolist() == [position(one) for one in counters]

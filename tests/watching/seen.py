@@ -7,7 +7,8 @@ from typing import Any
 from flows.production.endpoints import World
 from patience import wait_until
 from penstock.monitoring.windows import Window, list_windows, merge_windows
-from penstock.serving.predictions.stored import decode_columns, list_predictions
+from penstock.serving.predictions.encoding import decode_columns
+from penstock.serving.predictions.stored import list_predictions
 
 __all__ = ["count", "kept", "wait_until", "whole", "windows_of"]
 

@@ -48,6 +48,8 @@ class HostCheck:
     def _foreign(self, scope: Scope) -> PenstockError | None:
         """Return what is wrong with where a request comes from, or None."""
         name = find_header(scope, b"host")
+        if len([key for key, _ in scope["headers"] if key == b"host"]) > 1:
+            return Invalid("the request has several headers Host", code="http.several_hosts")
         if name is None:
             # browsers, which may be led here, always send it; probes that speak HTTP/1.0 do not
             if scope.get("http_version") != "1.0":

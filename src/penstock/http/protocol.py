@@ -1,4 +1,4 @@
-"""What uvicorn's HTTP/1.1 leaves open on a connection: how long a head may be, offers to speak HTTP/2, and its end.
+"""What uvicorn's HTTP/1.1 leaves open on a connection: how long a head may be, offers to speak HTTP/2, whole URLs, its end.
 
 uvicorn closes a connection that rests as soon as the server is to end, also where a request lies in the socket unread: its
 client would find the connection reset, and could not tell whether it was answered. Here it is read and answered first.
@@ -13,7 +13,7 @@ import re
 import select
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_BYTES = 1 << 20
 """So much may come before it is a request, or part of its body: a client that sends headers without end has no body."""
@@ -23,6 +23,7 @@ GRACE_S = 0.25
 LOOK_S, LOOKS = 0.01, 100
 """What lies unread after that, as the loop was busy, is waited for so often and each time for so long."""
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+_WHOLE_URL = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -38,6 +39,8 @@ class WireProtocol(HttpToolsProtocol):
         self._loose_bytes = 0
         self._ends_s: float | None = None
         """Until when requests may follow those that are there, once the server is to end."""
+        self._running: RequestResponseCycle | None = None
+        """What is answered now; `cycle` is the last that came, which may wait behind it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; one that was accepted as the server was to end, or spoke TLS first, ends with the others."""
@@ -69,9 +72,42 @@ class WireProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer; the answer is the last one where the server ends."""
+        if not self.url.startswith(b"/"):
+            self._read_whole_url()
         super().on_headers_complete()
         if self._ends_s is not None and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def _read_whole_url(self) -> None:
+        """Take the host from a target that is a whole URL, whatever `Host` says; whether `Host` may be missing stays as it is.
+
+        Source: RFC 9112, 3.2.2 (absolute-form), 3.2 (a request of HTTP/1.1 needs one `Host` all the same).
+        """
+        found = _WHOLE_URL.fullmatch(self.url)
+        if found is None:
+            return
+        authority, rest = found[1].rpartition(b"@")[2], found[2]
+        self.url = rest if rest.startswith(b"/") else b"/" + rest
+        count = sum(name == b"host" for name, _ in self.headers)
+        if count == 1 or (count == 0 and self.parser.get_http_version() == "1.0"):
+            others = [one for one in self.headers if one[0] != b"host"]
+            self.headers[:] = [*others, (b"host", authority)]  # the list is the scope's too
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: what is answered now learns that its client left, also where other requests came behind it.
+
+        uvicorn tells the last request alone, so that an answer to one before it is written to what is closed: an error.
+        """
+        super().connection_lost(exc)
+        running, self._running = self._running, None
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of its body."""

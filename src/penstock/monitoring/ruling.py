@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from penstock.monitoring.policies import policies_around
+from penstock.monitoring.policies import policies_around, policy_or_none_yet
 from penstock.monitoring.settings import RuleSettings
 
 
@@ -38,6 +38,14 @@ def view_rules(model: str, rules: Iterable[RuleSettings]) -> list[RuleView]:
         )
         for one in rules
     ]
+
+
+def find_rules(connection: sa.Connection, endpoint: str, model: str) -> tuple[RuleSettings, ...] | None:
+    """Return the rules of an endpoint that serves `model`; None where its policy is damaged, which hides nothing else."""
+    try:
+        return policy_or_none_yet(connection, endpoint, model).settings.traffic.rules
+    except (msgspec.ValidationError, ValueError):
+        return None
 
 
 def words_of(rule: RuleSettings) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import grpc
@@ -23,6 +25,9 @@ IDLE_MS = 300_000
 """A connection on which nobody asks for so long is ended; clients open another by themselves."""
 HANDSHAKE_MS = 20_000
 """So long a connection may take to begin to speak."""
+QUIET_S, ANSWERED_S, REFUSED_S = 0.05, 0.25, 1.0
+"""Once the server is to end, calls that come still are answered for `ANSWERED_S`, and refused until `REFUSED_S`; it ends
+sooner, when none came for `QUIET_S`."""
 
 
 class Certificates(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,11 +106,28 @@ class RpcServer:
         self._server = server
 
     async def stop(self, grace_s: float) -> None:
-        """Take no further requests and give those under way their time; streams on which nobody asks end."""
+        """Take no further requests and give those under way their time; streams on which nobody asks end.
+
+        gRPC's server throws away what it has received and not yet handed on, and what comes until its clients know that it
+        ends: they would see `CANCELLED`, which says nothing of whether they were answered. So it ends when none comes.
+        """
         self._health.end()
         if self._server is not None:
             self._service.end()
-            await self._server.stop(grace_s)
+            begun_s = time.monotonic()
+            if grace_s and not await self._is_quiet(begun_s + min(ANSWERED_S, grace_s / 4)):
+                self._service.refuse()
+                await self._is_quiet(begun_s + min(REFUSED_S, grace_s / 2))
+            await self._server.stop(max(0.0, grace_s - (time.monotonic() - begun_s)))
+
+    async def _is_quiet(self, until_s: float) -> bool:
+        """Wait until no call came for a while; whether that was so in time."""
+        while time.monotonic() < until_s:
+            count = self._service.begun_count
+            await asyncio.sleep(QUIET_S)
+            if self._service.begun_count == count:
+                return True
+        return False
 
 
 class _Pools:

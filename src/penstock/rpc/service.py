@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 import penstock
 from penstock.access.scopes import Scope
-from penstock.base.errors import Invalid, NotFound, PenstockError
+from penstock.base.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.rpc.callers import Doorkeeper
 from penstock.rpc.errors import as_error, metadata_of, status_of
 from penstock.rpc.messages import ModelInferRequest, ModelStreamInferResponse, message_class
@@ -75,6 +75,9 @@ class Service:
         self._doorkeeper = doorkeeper
         self._taking: set[asyncio.Task[None]] = set()
         self._is_ending = False
+        self._refuses = False
+        self.begun_count = 0
+        """Calls that came, of methods that answer once."""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-grpc")
         self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-grpc-load")
         self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-grpc-unload")
@@ -93,12 +96,21 @@ class Service:
         for taking in self._taking:
             taking.cancel()
 
+    def refuse(self) -> None:
+        """Answer no call that comes from now on, but with the word that the server ends."""
+        self._refuses = True
+
     def _unary(self, name: str) -> Any:
         request, response = message_class(f"{name}Request"), message_class(f"{name}Response")
         work = _METHODS[name]
 
         async def answer(data: bytes, context: Context) -> Any:
+            self.begun_count += 1
             try:
+                if self._refuses:
+                    raise Unavailable(
+                        "the server ends", code="serving.ending", hint="ask another one, or again"
+                    )
                 return await work(self, read_message(request, data), context, response)
             except Exception as problem:  # noqa: BLE001 - told to the caller by its cause, a defect also to the log
                 error = as_error(problem, name)

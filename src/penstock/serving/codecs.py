@@ -17,7 +17,7 @@ import numpy as np
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES, Column, Signature
-from penstock.serving.loaders.model import numpy_dtype
+from penstock.serving.loaders.model import Array, numpy_dtype
 from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary
 
 Parameter = str | int | float | bool
@@ -25,6 +25,8 @@ Parameters = dict[str, Parameter]
 DIMENSIONS_MAX = 32
 ELEMENTS_MAX = 2**40
 """Of one tensor; more could not be sent anyway."""
+NONFINITE, NONFINITE_TOLD = "penstock-nonfinite", 100
+"""Parameter of an output in JSON with numbers that JSON has no word for, and how many of them it names."""
 TABLE_COLUMNS_MIN = 4
 """So many columns are worth reading together."""
 
@@ -299,7 +301,8 @@ class InferResponse(msgspec.Struct, frozen=True, kw_only=True):
 def encode_response(response: InferResponse, encoding: Encoding) -> tuple[bytes, int | None]:
     """Return the body and its JSON length, which is None when nothing in it is binary.
 
-    NaN and infinities become `null` in JSON, as the text format has no word for them.
+    NaN and infinities become `null` in JSON, as the text format has no word for them; the output's parameter
+    `penstock-nonfinite` says which they were.
     """
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []
@@ -316,16 +319,45 @@ def encode_response(response: InferResponse, encoding: Encoding) -> tuple[bytes,
         else:
             output["data"] = tensor.values.ravel().tolist()
         outputs.append(output)
-    head = _encoder.encode(
-        {
-            "model_name": response.model_name,
-            "model_version": response.model_version,
-            "id": response.id,
-            "parameters": response.parameters,
-            "outputs": outputs,
-        }
-    )
+    body = {
+        "model_name": response.model_name,
+        "model_version": response.model_version,
+        "id": response.id,
+        "parameters": response.parameters,
+        "outputs": outputs,
+    }
+    head = _encoder.encode(body)
+    if (
+        b"null" in head
+    ):  # only then can there be one: to look at the numbers takes longer than to look at the text
+        for output, tensor in zip(outputs, response.tensors, strict=True):
+            if "data" in output and (told := name_nonfinite(tensor.values)):
+                output["parameters"] = {NONFINITE: told}
+        head = _encoder.encode(body)
     return (b"".join([head, *blobs]), len(head)) if blobs else (head, None)
+
+
+def name_nonfinite(values: Array) -> str:
+    """Name the numbers of an array that JSON has no word for, by their places in row-major order; empty without any.
+
+    Example:
+        >>> name_nonfinite(np.array([1.0, np.nan, -np.inf]))
+        '1: NaN, 2: -Infinity'
+    """
+    if values.dtype.kind != "f":
+        return ""
+    flat = values.ravel()
+    places = np.flatnonzero(~np.isfinite(flat))
+    words = [f"{place}: {_word(flat[place])}" for place in places[:NONFINITE_TOLD]]
+    if len(places) > NONFINITE_TOLD:
+        words.append(f"and {len(places) - NONFINITE_TOLD} more")
+    return ", ".join(words)
+
+
+def _word(value: np.floating[Any]) -> str:
+    if np.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
 
 
 class LabelItem(msgspec.Struct, frozen=True):

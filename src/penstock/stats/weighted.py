@@ -72,10 +72,12 @@ class WeightedSample:
 
 def joined(samples: Sequence[WeightedSample]) -> WeightedSample:
     """Return the sample of all."""
-    none = np.empty(0)
+    if not samples:
+        return WeightedSample(np.empty(0), np.empty(0))
+    if len(samples) == 1:
+        return samples[0]
     return WeightedSample(
-        np.concatenate([none, *(one.values for one in samples)]),
-        np.concatenate([none, *(one.weights for one in samples)]),
+        np.concatenate([one.values for one in samples]), np.concatenate([one.weights for one in samples])
     )
 
 

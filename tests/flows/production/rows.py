@@ -12,14 +12,9 @@ from penstock.base.clock import now_ms
 from penstock.monitoring.profile import Profile
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.variation import reference_profile
+from penstock.serving.predictions.encoding import encode_columns
 from penstock.serving.predictions.ids import PredictionId
-from penstock.serving.predictions.stored import (
-    Prediction,
-    StoredLabel,
-    add_labels,
-    add_predictions,
-    encode_columns,
-)
+from penstock.serving.predictions.stored import Prediction, StoredLabel, add_labels, add_predictions
 
 Columns = Mapping[str, np.ndarray]
 

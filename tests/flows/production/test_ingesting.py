@@ -18,8 +18,9 @@ from penstock.flows.production.live.recording import LiveRecorder
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.serving.deployments import get_revision
+from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
-from penstock.serving.predictions.stored import decode_columns, list_predictions
+from penstock.serving.predictions.stored import list_predictions
 from penstock.serving.recorder import Exchange, Label
 from penstock.serving.told.observations import parse_batch
 from projects import Sample

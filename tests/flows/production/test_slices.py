@@ -21,8 +21,9 @@ from penstock.monitoring.reporting.pages import render_endpoint
 from penstock.monitoring.settings import MonitorSettings, PayloadSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.processes.controller import ControllerLoop
+from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId
-from penstock.serving.predictions.stored import decode_columns, list_labelled
+from penstock.serving.predictions.stored import list_labelled
 from penstock.serving.recorder import Exchange, Label
 
 POLICY = """\

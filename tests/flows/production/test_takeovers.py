@@ -112,6 +112,10 @@ def test_rules_that_send_to_versions_which_serve_no_share_are_listed_told_and_na
     ]
     text = CliRunner().invoke(cli, [*here[:2], "endpoint", "show", "e"]).stdout
     assert "rule      country = DE: m/2\nrule      header x-tenant = a or b: m/2\n" in text
+    (listed,) = json.loads(CliRunner().invoke(cli, [*here, "endpoint", "list"]).stdout)
+    assert listed["rules"] == shown["rules"]
+    text = CliRunner().invoke(cli, [*here[:2], "endpoint", "list"]).stdout
+    assert text.strip().endswith("country = DE: m/2; header x-tenant = a or b: m/2")
     for version, words in (
         (
             2,
@@ -123,6 +127,20 @@ def test_rules_that_send_to_versions_which_serve_no_share_are_listed_told_and_na
         assert explain(project, asked).links[0].text.endswith(words)
     before = PredictionId(back["created_ms"] - 3_600_000, back["endpoint_id"], 2, "direct", 1, 1).encode()
     assert explain(project, before).links[0].text.endswith("asked for version 2 directly")
+
+
+def test_endpoints_are_listed_whatever_became_of_the_policy_of_one(project: Project) -> None:
+    for name in ("e", "plain"):
+        apply_deployment(project, plan_deployment(project, name, "m/1"))
+    asked = ["-C", str(project.root), "--json", "endpoint", "list"]
+    assert [one["rules"] for one in json.loads(CliRunner().invoke(cli, asked).stdout)] == [[], []]
+    assert "rules" not in CliRunner().invoke(cli, [*asked[:2], *asked[3:]]).stdout
+    with project.database.write() as connection:
+        put_policy(connection, "e", PolicyBody(endpoint=EndpointSettings(model="m@champion")), "person:test")
+        connection.exec_driver_sql("UPDATE policies SET body = '{}' WHERE endpoint = 'e'")
+    listed = json.loads(CliRunner().invoke(cli, asked).stdout)
+    assert [(one["endpoint"], one["rules"]) for one in listed] == [("e", None), ("plain", [])]
+    assert "cannot be read" in CliRunner().invoke(cli, [*asked[:2], *asked[3:]]).stdout
 
 
 def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_idle(

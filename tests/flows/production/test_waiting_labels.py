@@ -27,14 +27,9 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import Window, list_windows, merge_windows
 from penstock.processes.controller import ControllerLoop
 from penstock.serving.predictions import waiting as waiting_labels
+from penstock.serving.predictions.encoding import encode_columns
 from penstock.serving.predictions.ids import PredictionId
-from penstock.serving.predictions.stored import (
-    Prediction,
-    add_predictions,
-    delete_predictions,
-    encode_columns,
-    list_labels,
-)
+from penstock.serving.predictions.stored import Prediction, add_predictions, delete_predictions, list_labels
 from penstock.serving.predictions.waiting import KEPT_MS, expire_waiting, tell_waiting, waiting
 from penstock.serving.recorder import Exchange, Label, LabelCounts
 from penstock.serving.told.observations import parse_batch

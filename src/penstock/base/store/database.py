@@ -10,7 +10,7 @@ the transaction, so two of them wait for each other instead of failing half-way.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -195,7 +195,11 @@ def upsert(dialect: str, table: sa.Table) -> Any:
 
 
 def insert_rows(
-    connection: sa.Connection, statement: sa.Insert, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    connection: sa.Connection,
+    statement: sa.Insert,
+    names: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    shared: Mapping[str, Any] | None = None,
 ) -> None:
     """Run an INSERT once for each row of values, which the driver takes as they are.
 
@@ -205,26 +209,40 @@ def insert_rows(
 
     Args:
         names: the columns, in the order of the values.
+        shared: values of further columns, the same in every row; SQLite takes them once for many rows.
     """
+    same = tuple((shared or {}).values())
+    check_texts((shared or {}).items())
     for row in rows:
         for value in row:
             if value.__class__ is str and "\0" in value:
                 check_texts(zip(names, row, strict=True))
-    sql, order = _compile_insert(statement, connection.dialect, tuple(names))
+    every = (*names, *(shared or {}))
+    sql, order = _compile_insert(statement, connection.dialect, every)
     if order is None:
-        connection.exec_driver_sql(sql, [dict(zip(names, row, strict=True)) for row in rows])
+        if rows:
+            connection.exec_driver_sql(sql, [dict(zip(every, (*row, *same), strict=True)) for row in rows])
         return
-    if order != tuple(range(len(names))):
-        rows = [tuple(row[place] for place in order) for row in rows]
     full = len(rows) - len(rows) % ROWS_AT_ONCE if connection.dialect.name == "sqlite" else 0
     if full:
-        places = f"({', '.join('?' * len(names))})"
-        sql_at_once = sql.replace(places, ", ".join([places] * ROWS_AT_ONCE), 1)
+        sql_at_once = _at_once(sql, order, len(names))
         for start in range(0, full, ROWS_AT_ONCE):
             values = chain.from_iterable(rows[start : start + ROWS_AT_ONCE])
-            connection.exec_driver_sql(sql_at_once, tuple(values))
+            connection.exec_driver_sql(sql_at_once, (*same, *values))
     if rows[full:]:
-        connection.exec_driver_sql(sql, list(rows[full:]))
+        wholes = [(*row, *same) for row in rows[full:]]
+        connection.exec_driver_sql(sql, [tuple([one[place] for place in order]) for one in wholes])
+
+
+@lru_cache(maxsize=64)
+def _at_once(sql: str, order: tuple[int, ...], row_width: int) -> str:
+    """Return an INSERT of `ROWS_AT_ONCE` rows, whose places are numbered: first the values that all rows share."""
+    shared_count = len(order) - row_width
+    rows = []
+    for begin in range(shared_count + 1, shared_count + 1 + ROWS_AT_ONCE * row_width, row_width):
+        numbers = [begin + place if place < row_width else place - row_width + 1 for place in order]
+        rows.append(f"({', '.join(f'?{number}' for number in numbers)})")
+    return sql.replace(f"({', '.join('?' * len(order))})", ", ".join(rows), 1)
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from penstock.cli.tables import render_table
 
 if TYPE_CHECKING:
     from penstock.flows.production.overview import EndpointView
+    from penstock.monitoring.ruling import RuleView
     from penstock.serving.deployments import Revision
 
 
@@ -30,20 +31,38 @@ def endpoint() -> None:
 @json_option
 @pass_session
 def endpoint_list(session: Session) -> None:
-    """List endpoints and what they serve."""
+    """List endpoints, what they serve, and which requests rules send where."""
+    import msgspec
+
+    from penstock.monitoring.ruling import find_rules, view_rules
     from penstock.serving.deployments import list_endpoints
     from penstock.workspace import open_workspace
 
     project = open_workspace(session.directory)
     with project.database.read() as connection:
         found = list_endpoints(connection)
-    rows = [_row(revision) for revision in found]
-    text = render_table(
-        rows,
-        ("endpoint", "revision", "stable", "canary", "since", "by"),
-        none="No endpoints yet: penstock deploy",
-    )
-    session.emit([document_of(revision) for revision in found], text)
+        kept = [find_rules(connection, revision.endpoint, revision.model) for revision in found]
+    rules = [
+        None if one is None else view_rules(revision.model, one)
+        for revision, one in zip(found, kept, strict=True)
+    ]
+    rows: list[tuple[object, ...]] = [_row(revision) for revision in found]
+    header: tuple[str, ...] = ("endpoint", "revision", "stable", "canary", "since", "by")
+    if any(one != [] for one in rules):
+        header = (*header, "rules")
+        rows = [(*row, _rules_text(one)) for row, one in zip(rows, rules, strict=True)]
+    text = render_table(rows, header, none="No endpoints yet: penstock deploy")
+    document = [
+        {**document_of(revision), "rules": msgspec.to_builtins(one)}
+        for revision, one in zip(found, rules, strict=True)
+    ]
+    session.emit(document, text)
+
+
+def _rules_text(rules: list[RuleView] | None) -> str:
+    if rules is None:
+        return "cannot be read"
+    return "; ".join(f"{one.when}: {one.ref}" for one in rules) or "-"
 
 
 @endpoint.command("show")

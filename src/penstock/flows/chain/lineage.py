@@ -35,6 +35,7 @@ from penstock.serving.deployments import (
     find_revision,
     get_revision,
 )
+from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import (
     ROUTES,
     UNKNOWN_ENDPOINT,
@@ -45,7 +46,6 @@ from penstock.serving.predictions.stored import (
     Prediction,
     StoredLabel,
     current_label,
-    decode_columns,
     list_labels,
     list_predictions,
 )

@@ -12,7 +12,8 @@ from penstock.monitoring.rowwise.outliers import OutlierModel, outliers_of
 from penstock.project.project import Project
 from penstock.registry.entities import ModelVersion
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions.stored import Prediction, decode_columns
+from penstock.serving.predictions.encoding import decode_columns
+from penstock.serving.predictions.stored import Prediction
 
 TOLD = 3
 """So many columns, and so many rows, are named."""

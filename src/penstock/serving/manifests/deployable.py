@@ -166,9 +166,9 @@ def secret_example(deployable: Deployable) -> dict[str, Any]:
     }
 
 
-def text_of(document: dict[str, Any], about: str) -> str:
-    """Return a document as YAML with a comment above it; the same document gives the same bytes."""
-    return f"# {about}\n" + yaml.safe_dump(document, sort_keys=False, width=120)
+def text_of(document: dict[str, Any], *about: str) -> str:
+    """Return a document as YAML with lines of comment above it; the same document gives the same bytes."""
+    return "".join(f"# {line}\n" for line in about) + yaml.safe_dump(document, sort_keys=False, width=120)
 
 
 def _from_secret(key: str) -> dict[str, Any]:

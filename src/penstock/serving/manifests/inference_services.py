@@ -51,7 +51,9 @@ def render_seldon(deployable: Deployable) -> dict[str, str]:
     }
     return {
         "seldondeployment.yaml": text_of(
-            service, f"Made by `penstock deploy {deployable.endpoint} --manifest seldon`."
+            service,
+            f"Made by `penstock deploy {deployable.endpoint} --manifest seldon`, for Seldon Core 1.",
+            "Its keys are those of the types of Seldon's own client; it was not tried in a cluster.",
         ),
         "secret.example.yaml": text_of(secret_example(deployable), _SECRET_SAYS),
     }

@@ -31,8 +31,9 @@ from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.settings import AlertSettings, EndpointSettings, MonitorSettings, PayloadSettings
 from penstock.processes.serve import ServeProcess
 from penstock.processes.serve_options import ServeOptions
+from penstock.serving.predictions.encoding import decode_columns
 from penstock.serving.predictions.ids import PredictionId, parse_prediction_id
-from penstock.serving.predictions.stored import decode_columns, list_predictions
+from penstock.serving.predictions.stored import list_predictions
 from penstock.serving.recorder import Exchange, Label
 from penstock.serving.told.observations import Observation, ObservationBatch
 from penstock.storage.backend import Backend

@@ -7,7 +7,6 @@ transaction before the client gets its answer, so that an acknowledged label is 
 
 from __future__ import annotations
 
-import cmath
 import itertools
 import logging
 import threading
@@ -25,16 +24,15 @@ from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
 from penstock.base.threads import behind_others, give_way
 from penstock.flows.production.live.accumulating import Accumulating
-from penstock.flows.production.live.joining import join_labels, join_waiting
-from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of, size_of_prediction
-from penstock.flows.production.live.summarising import key_of, prediction_of, summarise, summarise_missed
+from penstock.flows.production.live.joining import join_labels, join_waiting_for
+from penstock.flows.production.live.room import MAX_BYTES, Room, portions_of, size_of_answers, weigh
+from penstock.flows.production.live.summarising import answers_of, key_of, summarise, summarise_missed
 from penstock.flows.production.payloads.keeping import PayloadLog
 from penstock.monitoring.refusals import Refusal, add_refusals
 from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, add_classes
-from penstock.serving.loaders.model import Array
-from penstock.serving.predictions.stored import Prediction, add_predictions
+from penstock.serving.predictions.stored import AnswerRow, Answers, add_answers
 from penstock.serving.recorder import Exchange, Label, LabelCounts, RecorderState
 
 logger = logging.getLogger(__name__)
@@ -42,6 +40,8 @@ UNWRITTEN_MAX = 1_000
 """Windows kept whole while the store is away; of older ones only the counts are."""
 REFUSALS_MAX = 10_000
 """Minutes, endpoints and codes of refused requests that wait while the store is away."""
+KEPT_AT_ONCE = 500
+"""Answers that are packed before the thread gives way to requests: about 1 ms."""
 PROMPT_S, EARLY_MAX = 0.1, 20
 """How soon bad answers are written, and how many flushes in a row come before their time for them."""
 
@@ -83,8 +83,8 @@ class LiveRecorder:
         self._payloads = payloads
         self._queue: deque[tuple[Exchange, int]] = deque()
         self._open: dict[WindowKey, _Open] = {}
-        self._predictions: list[Prediction] = []
-        self._predictions_bytes = 0
+        self._answers: list[Answers] = []
+        self._answers_bytes = 0
         self._drained_count = 0
         """Requests that are in no window of the store yet."""
         self._classes: dict[Served, Classes] = {}
@@ -111,14 +111,14 @@ class LiveRecorder:
 
     def record(self, observation: Exchange) -> None:
         """Take one observation; lost only when the process is killed before the next flush."""
-        size_bytes = size_of(observation)
+        size_bytes, is_bad = weigh(observation)
         if self._room.take(size_bytes):
             self._queue.append((observation, size_bytes))
             if self._room.is_crowded:
                 self._wake.set()
         else:
             self._room.miss(self._key(observation), has_failed=observation.error is not None)
-        if not self._bad.is_set() and _is_bad(observation):
+        if is_bad and not self._bad.is_set():
             self._bad.set()
             self._wake.set()
 
@@ -206,12 +206,12 @@ class LiveRecorder:
                 self._payloads.try_flush()
             with self._refusing:
                 refused = dict(self._refused)
-            if not self._windows.has_news and not self._predictions and not refused:
+            if not self._windows.has_news and not self._answers and not refused:
                 return
             self._windows.prepare()
             with self._database.write() as connection:
                 self._windows.write(connection)
-                add_predictions(connection, self._predictions)
+                add_answers(connection, self._answers)
                 add_classes(connection, self._classes)
                 self._join_waiting(connection)
                 add_refusals(connection, refused)
@@ -221,11 +221,11 @@ class LiveRecorder:
             self._drained_count = 0
             self._classes.clear()
             self._windows.settle(now_ms() / 1000)
-            self._forget_predictions()
+            self._forget_answers()
 
     def _join_waiting(self, connection: sa.Connection) -> None:
         """Join labels that came before the predictions that are stored now."""
-        join_waiting(connection, self._predictions, self._monitor, (self._worker, self._sequence))
+        join_waiting_for(connection, self._answers, self._monitor, (self._worker, self._sequence))
 
     def _summarise_open(self) -> None:
         """Turn what came into what is known of its windows, and give its room back.
@@ -251,32 +251,34 @@ class LiveRecorder:
             for one in observations:
                 self._room.miss(key, has_failed=one.error is not None)
 
-    def _forget_predictions(self) -> None:
-        """Give the room of predictions back that were written."""
-        self._room.give_back(self._predictions_bytes)
-        self._predictions.clear()
-        self._predictions_bytes = 0
+    def _forget_answers(self) -> None:
+        """Give the room of answers back that were written."""
+        self._room.give_back(self._answers_bytes)
+        self._answers.clear()
+        self._answers_bytes = 0
 
     def _drain(self) -> None:
-        """Move what was queued to the open windows and to the predictions that are to be written."""
+        """Move what was queued to the open windows and to the answers that are to be written."""
         self._room.note_condensed()
-        keys: dict[tuple[object, ...], WindowKey] = {}
-        came: dict[WindowKey, list[Exchange]] = {}
-        for _ in range(len(self._queue)):
+        places: dict[tuple[object, ...], _Open] = {}
+        came: dict[WindowKey, _Open] = {}
+        count = len(self._queue)
+        for _ in range(count):
             one, size_bytes = self._queue.popleft()
             place = (one.endpoint, one.revision, one.version, one.route, one.time_ms // 1000)
-            key = keys.get(place)
-            if key is None:
-                key = keys[place] = self._key(one)
-                came.setdefault(key, [])
-                self._open.setdefault(key, _Open([], 0))
+            found = places.get(place)
+            if found is None:
+                found = places[place] = came.setdefault(self._key(one), _Open([], 0))
                 self._tell_classes(one)
-            came[key].append(one)
-            self._open[key].size_bytes += size_bytes
-            self._drained_count += 1
-        for key, exchanges in came.items():
-            self._open[key].exchanges += exchanges
-            self._keep(exchanges, key)
+            found.exchanges.append(one)
+            found.size_bytes += size_bytes
+        self._drained_count += count
+        for key, found in came.items():
+            kept = self._open.setdefault(key, _Open([], 0))
+            kept.exchanges += found.exchanges
+            kept.size_bytes += found.size_bytes
+        for key, found in came.items():
+            self._keep(found.exchanges, key)
 
     def _tell_classes(self, one: Exchange) -> None:
         """Note the classes of a version that was not met before."""
@@ -288,17 +290,24 @@ class LiveRecorder:
     def _keep(self, exchanges: Sequence[Exchange], key: WindowKey) -> None:
         """Keep answers until they are written, if there is room; their labels cannot be joined otherwise."""
         monitor = self._monitor(key.endpoint)
-        for one in exchanges:
-            if one.error is not None:
-                continue
+        answered = [one for one in exchanges if one.error is None]
+        for start in range(0, len(answered), KEPT_AT_ONCE):
             give_way()
-            prediction = prediction_of(one, key, monitor)
-            size_bytes = size_of_prediction(prediction)
-            if self._room.take(size_bytes):
-                self._predictions.append(prediction)
-                self._predictions_bytes += size_bytes
-            else:
-                self._room.miss(key, is_counted=True)
+            found = answers_of(answered[start : start + KEPT_AT_ONCE], key, monitor)
+            size_bytes = size_of_answers(found.rows)
+            if not self._room.take(size_bytes):
+                found.rows[:] = [row for row in found.rows if self._has_room(row, key)]
+                size_bytes = size_of_answers(found.rows)
+            if found.rows:
+                self._answers.append(found)
+                self._answers_bytes += size_bytes
+
+    def _has_room(self, row: AnswerRow, key: WindowKey) -> bool:
+        """Take room for one answer of a window, or count that there is none."""
+        if self._room.take(size_of_answers([row])):
+            return True
+        self._room.miss(key, is_counted=True)
+        return False
 
     def _monitor(self, endpoint: str) -> MonitorSettings:
         return self._monitors.get(endpoint, _DEFAULT)
@@ -315,30 +324,15 @@ class LiveRecorder:
         with self._lock:
             self._drain()
             with self._database.write() as connection:
-                add_predictions(connection, self._predictions)
+                add_answers(connection, self._answers)
                 add_classes(connection, self._classes)
                 self._join_waiting(connection)
                 counts = join_labels(
                     connection, endpoint, labels, self._monitor(endpoint), (self._worker, self._sequence)
                 )
-            self._forget_predictions()
+            self._forget_answers()
             self._classes.clear()
         return counts
 
 
 _DEFAULT = MonitorSettings()
-
-
-def _is_bad(one: Exchange) -> bool:
-    """Whether it failed or answered something that is no finite number."""
-    if one.error is not None:
-        return True
-    for values in one.outputs.values():  # noqa: SIM110 - a generator takes 1 us
-        if values.dtype.kind in "fc" and not _is_finite(values):
-            return True
-    return False
-
-
-def _is_finite(values: Array) -> bool:
-    """Whether all numbers are finite; a single one is looked at without numpy, which takes 5 us."""
-    return cmath.isfinite(values.item()) if values.size == 1 else bool(np.isfinite(values).all())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import cmath
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.loaders.model import Columns, Matrix
-from penstock.serving.predictions.stored import Prediction
+from penstock.serving.predictions.stored import AnswerRow
 from penstock.serving.recorder import Exchange, RecorderState
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -60,9 +61,10 @@ class Room:
     def take(self, size_bytes: int) -> bool:
         """Take room for something; whether there was any."""
         with self._lock:
-            if self._used_bytes + size_bytes > self._max_bytes:
+            used_bytes = self._used_bytes + size_bytes
+            if used_bytes > self._max_bytes:
                 return False
-            self._used_bytes += size_bytes
+            self._used_bytes = used_bytes
             self._fresh_bytes += size_bytes
             return True
 
@@ -104,7 +106,27 @@ class Room:
 
 def size_of(one: Exchange) -> int:
     """Return about how many bytes an exchange takes; 0.1 us a column of numbers."""
-    return OF_AN_EXCHANGE + _size_of_columns(one.inputs) + _size_of_columns(one.outputs)
+    return weigh(one)[0]
+
+
+def weigh(one: Exchange) -> tuple[int, bool]:
+    """Return about how many bytes an exchange takes, and whether it is bad: it failed, or answered what is no finite number.
+
+    Every request is looked at while its client waits, so both are found in one pass over the outputs.
+    """
+    size_bytes = OF_AN_EXCHANGE + _size_of_columns(one.inputs)
+    is_bad = one.error is not None
+    for values in one.outputs.values():
+        kind = values.dtype.kind
+        size_bytes += OF_A_COLUMN + (_size_of_texts(values) if kind == "O" else values.nbytes)
+        if kind in "fc" and not _is_finite(values):
+            is_bad = True
+    return size_bytes, is_bad
+
+
+def _is_finite(values: npt.NDArray[np.generic]) -> bool:
+    """Whether all numbers are finite; a single one is looked at without numpy, which takes 5 us."""
+    return cmath.isfinite(values.item()) if values.size == 1 else bool(np.isfinite(values).all())
 
 
 def portions_of(exchanges: list[Exchange], size_bytes: int) -> Iterator[tuple[list[Exchange], int]]:
@@ -128,20 +150,21 @@ def portions_of(exchanges: list[Exchange], size_bytes: int) -> Iterator[tuple[li
         yield portion, taken_bytes
 
 
-def size_of_prediction(one: Prediction) -> int:
-    """Return about how many bytes a prediction takes that is to be written."""
-    return OF_A_PREDICTION + len(one.outputs) + len(one.features or b"")
+def size_of_answers(rows: Sequence[AnswerRow]) -> int:
+    """Return about how many bytes answers take that are to be written."""
+    return len(rows) * OF_A_PREDICTION + sum([len(row[1]) + len(row[3] or b"") for row in rows])
 
 
 def _size_of_columns(columns: Columns) -> int:
     if type(columns) is Matrix:
         return OF_A_COLUMN + columns.values_by_row.nbytes
-    return sum(OF_A_COLUMN + _size_of_values(values) for values in columns.values())
+    size_bytes = 0
+    for values in columns.values():
+        size_bytes += OF_A_COLUMN + (_size_of_texts(values) if values.dtype.kind == "O" else values.nbytes)
+    return size_bytes
 
 
-def _size_of_values(values: npt.NDArray[np.generic]) -> int:
-    if values.dtype.kind != "O":
-        return values.nbytes
+def _size_of_texts(values: npt.NDArray[np.generic]) -> int:
     few = values[:LOOKED_AT]
     texts = sum(len(one) for one in few if isinstance(one, str))
     return len(values) * OF_A_TEXT + texts * len(values) // max(1, len(few))

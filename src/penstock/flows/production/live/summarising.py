@@ -25,9 +25,10 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import OUTLIERS, Window, WindowKey
 from penstock.serving.loaders.model import Array, Columns
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions.stored import Prediction, encode_columns
+from penstock.serving.predictions.encoding import encode_columns, encode_each
+from penstock.serving.predictions.stored import Answers, Prediction
 from penstock.serving.recorder import Exchange
-from penstock.serving.traffic import position
+from penstock.serving.traffic import position, positions
 
 SAMPLE_SHIFT = 0x51ED2701
 """Moves the feature sample away from the traffic split, which follows the same sequence."""
@@ -71,6 +72,29 @@ def prediction_of(one: Exchange, key: WindowKey, monitor: MonitorSettings) -> Pr
         if is_sampled(one.counter, monitor)
         else None,
         slices=slices_of(dict(iterate_columns(one.inputs)), monitor) if monitor.slices else None,
+    )
+
+
+def answers_of(exchanges: Sequence[Exchange], key: WindowKey, monitor: MonitorSettings) -> Answers:
+    """Return what is kept of answers of one window, in their order: of each what `prediction_of` says, at once."""
+    features: list[bytes | None] = [None] * len(exchanges)
+    spots = positions([one.counter + SAMPLE_SHIFT for one in exchanges])
+    sampled = np.flatnonzero(spots < monitor.feature_ratio).tolist()
+    kept = encode_each([unredacted(exchanges[place].inputs, monitor) for place in sampled])
+    for place, packed in zip(sampled, kept, strict=True):
+        features[place] = packed
+    slices: list[bytes | None] = [None] * len(exchanges)
+    if monitor.slices:
+        slices = [slices_of(dict(iterate_columns(one.inputs)), monitor) for one in exchanges]
+    ids, row_counts = [one.id for one in exchanges], [one.row_count for one in exchanges]
+    outputs = encode_each([one.outputs for one in exchanges])
+    return Answers(
+        version=key.version,
+        endpoint=key.endpoint,
+        revision=key.revision,
+        route=key.route,
+        window_start_s=key.start_s,
+        rows=list(zip(ids, outputs, row_counts, features, slices, strict=True)),
     )
 
 

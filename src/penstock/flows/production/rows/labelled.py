@@ -15,13 +15,8 @@ from penstock.monitoring.settings import MonitorSettings
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.classes import Classes, Served, list_classes
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions.stored import (
-    Prediction,
-    current_label,
-    decode_columns,
-    list_labelled,
-    list_labels,
-)
+from penstock.serving.predictions.encoding import decode_columns
+from penstock.serving.predictions.stored import Prediction, current_label, list_labelled, list_labels
 
 Kept = Literal["features", "slices"]
 

@@ -13,7 +13,8 @@ from penstock.monitoring.rowwise.rows import Rows
 from penstock.monitoring.windows import WindowKey
 from penstock.serving.loaders.model import Columns
 from penstock.serving.matching import iterate_columns
-from penstock.serving.predictions.stored import Prediction, decode_columns, list_sampled
+from penstock.serving.predictions.encoding import decode_columns
+from penstock.serving.predictions.stored import Prediction, list_sampled
 
 Array = npt.NDArray[Any]
 

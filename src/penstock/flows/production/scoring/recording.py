@@ -33,7 +33,8 @@ from penstock.registry.entities import ModelVersion
 from penstock.serving.classes import Served
 from penstock.serving.deployments import Revision, find_revision, get_revision
 from penstock.serving.loaders.model import Array
-from penstock.serving.predictions.stored import Prediction, encode_columns
+from penstock.serving.predictions.encoding import encode_columns
+from penstock.serving.predictions.stored import Prediction
 from penstock.serving.told.observations import list_taken
 from penstock.serving.traffic import position
 

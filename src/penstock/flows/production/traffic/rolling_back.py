@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-import sqlalchemy as sa
-
 from penstock.base.errors import Refused
 from penstock.flows.production.fitting import takeover_warnings
 from penstock.flows.production.revising import DeploymentPlan
-from penstock.monitoring.policies import policy_or_none_yet
-from penstock.monitoring.ruling import kept_by_rules
-from penstock.monitoring.settings import RuleSettings
+from penstock.monitoring.ruling import find_rules, kept_by_rules
 from penstock.project.project import Project
 from penstock.registry.states import list_rolled_back
 from penstock.serving.deployments import Revision, RevisionDraft, get_revision, list_revisions
@@ -43,7 +38,7 @@ def plan_rollback(
         target = get_revision(connection, endpoint, to) if to is not None else None
         history = list_revisions(connection, endpoint)
         barred = list_rolled_back(connection)
-        rules = _rules(connection, current)
+        rules = find_rules(connection, endpoint, current.model)
     if target is not None:
         stable, model = target.stable, target.model
         summary = f"{endpoint} is back at revision {target.number}: {model}/{stable}"
@@ -81,14 +76,6 @@ def plan_rollback(
     )
     warnings = takeover_warnings(project, current, model, stable)
     return replace(plan, warnings=(*warnings, kept) if kept else warnings)
-
-
-def _rules(connection: sa.Connection, revision: Revision) -> tuple[RuleSettings, ...] | None:
-    """Return the rules of an endpoint; None where its policy is damaged, which keeps nobody from going back."""
-    try:
-        return policy_or_none_yet(connection, revision.endpoint, revision.model).settings.traffic.rules
-    except msgspec.ValidationError:
-        return None
 
 
 def back_words(current: Revision, model: str, stable: int) -> str:
