@@ -17,7 +17,7 @@ def test_a_metric_of_another_kind_of_model_is_told_with_those_there_are(tmp_path
         "mae is not in metrics.json, which has brier, roc_auc; it must be at most 3",
     )
     many = {f"m{number}": 1.0 for number in range(12)}
-    assert "m3 and 4 more" in check_metric(asked, Evidence(tmp_path, many, NOTHING, "m.json")).sentence
+    assert "m5 and 4 more" in check_metric(asked, Evidence(tmp_path, many, NOTHING, "m.json")).sentence
     assert "which has none" in check_metric(asked, Evidence(tmp_path, {}, NOTHING, "m.json")).sentence
     assert "names no `metrics:` file" in check_metric(asked, Evidence(tmp_path, {}, NOTHING)).sentence
     assert check_metric(asked, Evidence(tmp_path, {"mae": float("nan")}, NOTHING, "m.json")).status == "error"
