@@ -31,7 +31,7 @@ def git(tmp_path: Path) -> Git:
 
 
 def test_a_clean_tree_has_an_empty_patch(git: Git) -> None:
-    assert git.dirty_patch(leave_out=["dvc.lock"]) == b""
+    assert git.dirty_patch(leave_out=["dvc.lock"], commit=git.head()) == b""
 
 
 def test_the_patch_carries_changes_new_files_and_binary_content_and_leaves_the_index_alone(
@@ -41,7 +41,7 @@ def test_the_patch_carries_changes_new_files_and_binary_content_and_leaves_the_i
     (git.root / "nëw file").write_bytes(bytes(range(256)))
     (git.root / "dvc.lock").write_text("not part\n")
     before = git.run("status", "--porcelain")
-    patch = git.dirty_patch(leave_out=["dvc.lock"])
+    patch = git.dirty_patch(leave_out=["dvc.lock"], commit=git.head())
     assert git.run("status", "--porcelain") == before
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(git.root), str(clone)], check=True)
@@ -57,7 +57,7 @@ def test_a_repository_without_commits_has_everything_in_its_patch(tmp_path: Path
     git.run("init", "--quiet")
     (tmp_path / "a").write_text("x")
     assert git.head() is None
-    assert b"a" in git.dirty_patch(leave_out=["dvc.lock"])
+    assert b"a" in git.dirty_patch(leave_out=["dvc.lock"], commit=git.head())
 
 
 @pytest.mark.parametrize("revision", ["nothing", "--help", "-x", "a..b"])
@@ -71,7 +71,7 @@ def test_what_is_left_out_of_a_patch_may_be_ignored(git: Git) -> None:
     (git.root / "built").mkdir()
     for name in ("m.json", "built/o", "left", "a.txt"):
         (git.root / name).write_text("new")
-    patch = git.dirty_patch(leave_out=["m.json", "built/o", "left", "not there.json"])
+    patch = git.dirty_patch(leave_out=["m.json", "built/o", "left", "not there.json"], commit=git.head())
     assert b"a.txt" in patch
     assert b"m.json" not in patch
     assert b"left" not in patch

@@ -10,12 +10,13 @@ from penstock.base.store.database import Database
 from penstock.tracking import runs as store
 from penstock.tracking.entities import MetricPoint, Run, StageRecord
 from penstock.tracking.metrics import log_points
+from penstock.tracking.run_names import new_run_id
 from penstock.tracking.values import log_params
 from tables import table
 
 
 def new_run(**values: object) -> Run:
-    return Run(id=store.new_run_id(), experiment="e", name="n", status="RUNNING", start_ms=now_ms(), **values)  # type: ignore[arg-type]
+    return Run(id=new_run_id(), experiment="e", name="n", status="RUNNING", start_ms=now_ms(), **values)  # type: ignore[arg-type]
 
 
 def test_a_run_comes_back_as_it_was_written(either_store: Database) -> None:

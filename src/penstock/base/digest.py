@@ -111,6 +111,8 @@ def canonical_json(value: object) -> bytes:
 
 def sortable(value: object) -> object:
     """Return a value whose mappings can be sorted: where keys are of several kinds, all become texts."""
+    if value.__class__ is str:  # most are, and asking what else they might be takes longer
+        return value
     if isinstance(value, list | tuple):
         return [sortable(one) for one in value]
     if isinstance(value, Mapping):

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from penstock.base.errors import Conflict
 
 LOCK_POLL_S = 0.05
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 @contextmanager
@@ -44,9 +45,33 @@ def atomic_path(target: Path, *, mode: int | None = None, durable: bool = True) 
 
 
 def write_atomic(target: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
-    """Replace `target`'s content by `data` in one step."""
-    with atomic_path(target, mode=mode, durable=durable) as temporary:
-        temporary.write_bytes(data)
+    """Replace `target`'s content by `data` in one step.
+
+    As by `atomic_path`, in half of the time: a reproduction writes two files for each stage.
+    """
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f".{os.urandom(11).hex()}.tmp")
+    try:
+        try:
+            file = os.open(temporary, _NEW, 0o666)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            file = os.open(temporary, _NEW, 0o666)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(file, left) :]
+            if mode is not None:
+                os.fchmod(file, mode)
+            if durable:
+                os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
 
 
 def remove_path(path: Path) -> None:
@@ -125,7 +150,8 @@ def locked(path: Path, *, wait_s: float, holder_hint: str) -> Iterator[HeldLock]
     Raises:
         Conflict: somebody else still holds it after `wait_s`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         held = HeldLock(file, path, holder_hint)
         held.take(wait_s)

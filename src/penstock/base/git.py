@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from penstock.base.errors import Invalid, NotFound, Unavailable
@@ -18,7 +19,7 @@ PATIENT = ("-c", f"core.filesRefLockTimeout={LOCK_MS}", "-c", f"core.packedRefsT
 
 
 class Git:
-    """Run git in one working tree. Every call is one process; nothing is cached."""
+    """Run git in one working tree. Every call is one process; nothing is cached but where its directory is."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -117,28 +118,36 @@ class Git:
         """Return the commit that is checked out, or None where there is none yet."""
         return self.run("rev-parse", "--verify", "--quiet", "HEAD", check=False) or None
 
+    @cached_property
+    def directory(self) -> Path:
+        """Git's own directory of this tree, where its index lies.
+
+        Raises:
+            Invalid: this is no tree of git.
+        """
+        return Path(self.run("rev-parse", "--absolute-git-dir"))
+
     def branch(self) -> str | None:
         """Return the branch that is checked out, or None on a detached head."""
         return self.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False) or None
 
-    def dirty_patch(self, *, leave_out: Sequence[str]) -> bytes:
-        """Return what the tree has beyond HEAD as a binary patch: empty when it is clean.
+    def dirty_patch(self, *, leave_out: Sequence[str], commit: str | None) -> bytes:
+        """Return what the tree has beyond a commit, the one that is checked out (None: there is none yet), as a binary patch:
+        empty when it is clean.
 
         New files that git does not ignore are part of it. The index is not touched: a copy is used.
         `leave_out` are paths, relative to this tree's root, that do not count.
         """
-        git_dir = Path(self.run("rev-parse", "--absolute-git-dir"))
         with tempfile.TemporaryDirectory(prefix="penstock-index-") as folder:
             index = Path(folder) / "index"
-            if (git_dir / "index").exists():
+            if (self.directory / "index").exists():
                 # The copy keeps the index's time: git rehashes files as young as the index.
-                shutil.copy2(git_dir / "index", index)
+                shutil.copy2(self.directory / "index", index)
             ignored = self.list_ignored(leave_out) if leave_out else set()  # naming one is an error for git
             left = [path for path in leave_out if path not in ignored]
             paths = ("--", ":/", *(f":(exclude,literal){path}" for path in left))
             self.run_bytes("add", "--all", *paths, variables={"GIT_INDEX_FILE": str(index)})
-            against = self.head() or EMPTY_TREE
-            diff = ("diff", "--cached", "--binary", "--no-ext-diff", against)
+            diff = ("diff", "--cached", "--binary", "--no-ext-diff", commit or EMPTY_TREE)
             return self.run_bytes(*diff, *paths, variables={"GIT_INDEX_FILE": str(index)})
 
     def show(self, revision: str, path: str) -> bytes:

@@ -15,6 +15,13 @@ MOST_LETTERS = 7
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
+def storable(value: float) -> float:
+    """Return a value as it can be stored and compared in SQL."""
+    if -GREATEST <= value <= GREATEST:
+        return value
+    return 0.0 if math.isnan(value) else math.copysign(GREATEST, value)
+
+
 def is_endless(value: float) -> bool:
     """Say whether a number is an infinity, or what a store keeps for one."""
     return math.isinf(value) or abs(value) == GREATEST

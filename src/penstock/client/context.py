@@ -15,7 +15,7 @@ from penstock.base.git import Git
 from penstock.client.sink import COMMIT_TAG, RunDraft
 from penstock.flows.models.provenance import capture_code, data_digests
 from penstock.project.project import Project
-from penstock.tracking.runs import new_run_name
+from penstock.tracking.run_names import new_run_name
 
 DIRTY_TAG, LOCK_TAG = "penstock.dirty_digest", "penstock.lock_digest"
 DEFAULT_EXPERIMENT = "Default"
@@ -68,7 +68,7 @@ def _state(around: Surroundings) -> tuple[str | None, str | None, str | None, di
     git = Git(around.directory)
     try:
         commit = git.head()
-        patch = git.dirty_patch(leave_out=()) if commit else b""
+        patch = git.dirty_patch(leave_out=(), commit=commit) if commit else b""
     except PenstockError:
         return None, None, None, {}
     return commit, digest_bytes(patch) if patch else None, None, {}

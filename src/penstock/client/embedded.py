@@ -13,11 +13,11 @@ from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft
 from penstock.project.project import Project
 from penstock.tracking import logged_models, runs
 from penstock.tracking.datasets import link_models, log_datasets
-from penstock.tracking.entities import LoggedModel, ModelLink, Run, RunStatus
+from penstock.tracking.entities import NAME_TAG, LoggedModel, ModelLink, Run, RunStatus
 from penstock.tracking.experiments import ensure_experiment
 from penstock.tracking.inputs import as_datasets
 from penstock.tracking.metrics import RunReference, log_points
-from penstock.tracking.values import NAME_TAG, log_params, set_tags
+from penstock.tracking.values import log_params, set_tags
 
 COPY_BYTES = 1 << 20
 

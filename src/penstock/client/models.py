@@ -39,8 +39,8 @@ from penstock.client.connect import catalogue_of, find_place
 from penstock.client.fluent import active_run, start_run
 from penstock.client.sink import ModelDraft
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
-from penstock.flows.models.provenance import environment
 from penstock.flows.models.uploaded import ENVIRONMENT_TAG
+from penstock.project.environment import environment
 from penstock.registry.flavours import save_model
 
 

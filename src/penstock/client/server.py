@@ -11,9 +11,8 @@ from urllib.parse import quote
 from penstock.base.errors import Invalid, NotFound
 from penstock.client.rest import API, PROXY, Address, Rest, proxied
 from penstock.client.sink import CLIENT_MODEL_TAG, CLIENT_TAG, Batch, ModelDraft, RunDraft
-from penstock.tracking.entities import RunStatus
+from penstock.tracking.entities import NAME_TAG, RunStatus
 from penstock.tracking.inputs import as_datasets
-from penstock.tracking.values import NAME_TAG
 
 MAX_METRICS, MAX_PAIRS = 1000, 100
 

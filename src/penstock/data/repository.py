@@ -6,6 +6,7 @@ nothing itself beyond opening and closing; the verbs are the modules beside it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,7 +158,9 @@ class DataRepository:
         """Return the git working tree that holds the repository, or None without git."""
         if self.config.is_set("core", "no_scm"):
             return None
-        return next((at for at in (self.root, *self.root.parents) if (at / ".git").exists()), None)
+        if os.path.exists(f"{self.root}/.git"):  # mostly, and it is asked three times for each stage
+            return self.root
+        return next((at for at in self.root.parents if (at / ".git").exists()), None)
 
     def relative(self, path: Path) -> str:
         """Return an absolute path as text relative to the root.

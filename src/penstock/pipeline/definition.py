@@ -111,7 +111,7 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
         )
     plain = _load_plain(path)
     if plain is not None:
-        return tuple(_stage(path, name, entry, home) for name, entry in plain.items())
+        return tuple(_stage(path, name, entry, home) for name, entry in plain.stages.items())
     from penstock.base.settings import load_settings  # what names the lines of mistakes
 
     settings = load_settings(path, DefinitionSettings, is_finite=False)
@@ -124,14 +124,28 @@ def load_stages(root: Path, home: str = "") -> tuple[Stage, ...]:
     return tuple(_stage(path, name, entry, home) for name, entry in entries.items())
 
 
-def _load_plain(path: Path) -> dict[str, StageSettings] | None:
-    """Return the stages of a definition that is plain and right; None where an error may have to be told, or more read."""
+def read_definition(path: Path) -> DefinitionSettings:
+    """Return what a dvc.yaml says besides its stages, which are only read.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
+    plain = _load_plain(path)
+    if plain is not None:
+        return plain
+    from penstock.base.settings import load_settings  # what names the lines of mistakes
+
+    return load_settings(path, DefinitionSettings, is_finite=False)
+
+
+def _load_plain(path: Path) -> PlainSettings | None:
+    """Return a definition that is plain and right; None where an error may have to be told, or more read."""
     try:
         text = path.read_text(encoding="utf-8")
         document = parse_plain(text)
         if document is None or needs_templates(document, text):
             return None
-        return msgspec.convert(document, PlainSettings, strict=True).stages
+        return msgspec.convert(document, PlainSettings, strict=True)
     except (OSError, UnicodeDecodeError, msgspec.ValidationError):
         return None
 

@@ -8,6 +8,7 @@ What a file means is `lockfile`.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class _Lock:
     after: str = ""
     text: str = ""
     added: list[str] = field(default_factory=list)
+    last: int = -1
+    """The greatest place in the order that one of `added` has."""
 
 
 class LockWriter:
@@ -48,7 +51,9 @@ class LockWriter:
     """
 
     def __init__(self, order: Sequence[tuple[Path, str]] = ()) -> None:
-        self._places = {(root / LOCK_FILE, name): at for at, (root, name) in enumerate(order)}
+        self._places: dict[Path, dict[str, int]] = {}
+        for at, (root, name) in enumerate(order):
+            self._places.setdefault(root, {})[name] = at
         self._locks: dict[Path, _Lock] = {}
 
     def save(self, root: Path, entries: Mapping[str, LockEntry], *, durable: bool = False) -> None:
@@ -75,20 +80,23 @@ class LockWriter:
             del self._locks[path]
             return
         for name, block in rendered.items():
-            self._put(path, lock, lock.blocks, name, block or "")
+            self._put(self._places.get(root, {}), lock, lock.blocks, name, block or "")
         text = "".join([lock.before, *lock.blocks.values(), lock.after])
         write_atomic(path, text.encode(), durable=durable)
         lock.entries.update(changed)
         lock.text, lock.stamp = text, _stamp(path)
 
-    def _put(self, path: Path, lock: _Lock, blocks: dict[str, str], name: str, block: str) -> None:
+    def _put(
+        self, places: Mapping[str, int], lock: _Lock, blocks: dict[str, str], name: str, block: str
+    ) -> None:
         """Replace a stage's block, or add one: before those added here that come after it in the order."""
         if name in blocks:
             blocks[name] = block
             return
-        place = self._places.get((path, name), len(self._places))
-        later = {one for one in lock.added if self._places.get((path, one), -1) > place}
+        place = places.get(name, sys.maxsize)
+        later = {one for one in lock.added if places.get(one, -1) > place} if lock.last > place else set()
         lock.added.append(name)
+        lock.last = max(lock.last, places.get(name, -1))
         moved = {one: blocks.pop(one) for one in list(blocks) if one in later} if later else {}
         blocks[name] = block
         blocks.update(moved)

@@ -7,11 +7,9 @@ from collections.abc import Mapping, MutableMapping, MutableSequence
 from pathlib import Path, PurePath
 from typing import Any
 
-import tomlkit
-
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.files import write_atomic
-from penstock.data.formats.yamltext import dump_document, load_document
+from penstock.data.formats.plainyaml import parse_plain, render_plain
 from penstock.pipeline.parameters import load_values
 
 
@@ -37,10 +35,17 @@ def load_editable(text: str, path: PurePath) -> Any:
     """
     match path.suffix.lower():
         case ".yaml" | ".yml":
+            plain = parse_plain(text)
+            if plain is not None and render_plain(plain) == text:
+                return plain
+            from penstock.data.formats.yamltext import load_document
+
             return load_document(text, str(path))
         case ".json":
             return json.loads(text)
         case ".toml":
+            import tomlkit
+
             return tomlkit.parse(text)
     raise Invalid(
         f"{path} cannot be edited: it is no YAML, TOML or JSON",
@@ -56,7 +61,14 @@ def render_edited(document: Any, path: PurePath) -> str:
         case ".json":
             return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
         case ".toml":
+            import tomlkit
+
             return tomlkit.dumps(document)
+    plain = render_plain(document)
+    if plain is not None:
+        return plain
+    from penstock.data.formats.yamltext import dump_document
+
     return dump_document(document)
 
 

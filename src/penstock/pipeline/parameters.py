@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.data.formats.plainyaml import load
+from penstock.data.formats.plainyaml import load, parse_plain
 from penstock.pipeline.python_values import parse_python
 from penstock.pipeline.stage import ParameterRef
 
@@ -66,7 +66,7 @@ def parse_any(text: str, path: PurePath) -> Any:
             return tomllib.loads(text)
         if path.suffix.lower() == ".py":
             return parse_python(text)
-        return load(text)
+        return parse_plain(text) or load(text)
     except (ValueError, SyntaxError) as error:
         problem = " ".join(str(error).split())
         raise Invalid(f"{path}: {problem}", code="pipeline.bad_values", path=str(path)) from None

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import locale
 import os
+import select
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.process import GUARD, shell_command
-from penstock.base.threads import begin
 from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
 HELD_S = 2.0
 """How long the output of a command that has ended may stay open, with nothing in it, before that is told."""
+LOOK_S = 0.5
+"""How long nothing is printed before it is looked whether the command has ended."""
+HELD = (
+    "penstock: the command has ended, but what it started in the background holds its output: "
+    "waiting for that (send its output to a file, or end it)"
+)
+CHUNK_BYTES = 1 << 16
 SECRET = "PENSTOCK_SIGNING_KEY"
 """What no stage or test needs to know."""
 
@@ -34,8 +43,6 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            text=True,
-            errors="replace",
         )
         GUARD.begin(self._process.pid)
 
@@ -51,13 +58,9 @@ class Command:
         after `HELD_S`. When the caller is interrupted the command is ended.
         """
         process = self._process
-        held = _Held(process, on_line)
         try:
-            if process.stdout is not None:
-                for line in process.stdout:
-                    on_line(line.rstrip("\n"))
-                    held.note_line()
-            held.stop()
+            for line in _lines(process):
+                on_line(line)
             code = process.wait()
             GUARD.end(process.pid)
             return code
@@ -65,7 +68,6 @@ class Command:
             self.end()
             raise
         finally:
-            held.stop()
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -86,37 +88,69 @@ class Command:
         GUARD.end(self._process.pid)
 
 
-class _Held:
-    """Tells where a command has ended and its output has not."""
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Yield the lines that a process prints as they come, and what is told where it has ended and its output has not.
 
-    def __init__(self, process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
-        self._process, self._on_line = process, on_line
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
+    Ends of lines are read as `open` reads them, so that what a progress bar draws anew is a line too. No thread waits for
+    the end beside this one: at each stage, beginning one would wait for the interpreter while another stage is looked at.
+    """
+    if process.stdout is None:
+        return
+    output = process.stdout.fileno()
+    encoded = codecs.getincrementaldecoder(locale.getpreferredencoding(False))("replace")
+    decoder = io.IncrementalNewlineDecoder(encoded, translate=True)
+    poll = select.poll()
+    poll.register(output, select.POLLIN)
+    held = _Held(process)
+    begun: list[str] = []  # of a line that has not ended
+    while True:
+        if not poll.poll(held.wait_ms()):
+            if held.is_due():
+                yield HELD
+            continue
+        data = os.read(output, CHUNK_BYTES)
+        *ended, rest = decoder.decode(data, final=not data).split("\n")
+        for line in ended:
+            yield "".join([*begun, line])
+            begun.clear()
+            held.note_line()
+        if rest:
+            begun.append(rest)
+        if not data:
+            break
+    if begun:
+        yield "".join(begun)
+
+
+class _Held:
+    """Knows when it is to be told that a command has ended and its output has not: once, `HELD_S` after the last line."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._ended_s: float | None = None
         self._line_s = 0.0
-        begin(f"output of {process.pid}", self._watch)
+        self._is_told = False
 
     def note_line(self) -> None:
         """Note that a line was handed on: there may be more, and whoever reads is only slow."""
         self._line_s = time.monotonic()
 
-    def stop(self) -> None:
-        """Tell nothing any more."""
-        with self._lock:
-            self._stopped.set()
+    def wait_ms(self) -> float | None:
+        """Return how long to wait for output until this is asked again; None is for ever."""
+        if self._is_told:
+            return None
+        return LOOK_S * 1000 if self._ended_s is None else max(0.0, self._left_s(self._ended_s)) * 1000
 
-    def _watch(self) -> None:
-        self._process.wait()
-        ended_s = time.monotonic()
-        while (left_s := max(ended_s, self._line_s) + HELD_S - time.monotonic()) > 0:
-            if self._stopped.wait(left_s):
-                return
-        with self._lock:
-            if not self._stopped.is_set():
-                self._on_line(
-                    "penstock: the command has ended, but what it started in the background holds its output: "
-                    "waiting for that (send its output to a file, or end it)"
-                )
+    def is_due(self) -> bool:
+        """Say, where nothing came meanwhile, whether to tell it now."""
+        if self._ended_s is None:
+            self._ended_s = time.monotonic() if self._process.poll() is not None else None
+            return False
+        self._is_told = self._left_s(self._ended_s) <= 0
+        return self._is_told
+
+    def _left_s(self, ended_s: float) -> float:
+        return max(ended_s, self._line_s) + HELD_S - time.monotonic()
 
 
 def run_command(name: str, command: str, root: Path, on_line: Callable[[str], None]) -> int:

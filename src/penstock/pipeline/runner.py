@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from penstock.base.errors import PenstockError, Refused
@@ -36,7 +37,7 @@ from penstock.pipeline.pointer_steps import PointerStep, changes_of, list_pointe
 from penstock.pipeline.running.reproducing import IDLE, MADE, Action, ReproduceOptions, StageResult, Watcher
 from penstock.pipeline.running.scheduling import Due, Schedule
 from penstock.pipeline.stage import Stage
-from penstock.pipeline.status import MISSING, StageStatus, stage_status
+from penstock.pipeline.status import MISSING, Seen, StageStatus, stage_status
 from penstock.pipeline.targets import choose
 
 
@@ -80,24 +81,38 @@ class _Reproduction:
         self.entries = load_entries(repo.root, stages)
         self.upstream = upstream
         self.downstream = reverse(self.upstream)
-        self.outputs = [
-            output
-            for node in nodes
-            for output in (
-                node.outputs
-                if isinstance(node, PointerStep)
-                else stage_outputs(repo.root, node, self.entries.get(node.address))
-            )
-        ]
-        self.made = {repo.relative(one.path): one.hash.md5 for one in self.outputs if one.hash is not None}
+        self.nodes = nodes
+        self.seen: Seen = {}
         self.changed: set[str] = set()
         self.forced: set[str] = set()
         self.skipped: set[str] = set()
         self.failures: list[tuple[str, PenstockError]] = []
         self.results: dict[str, StageResult] = {}
-        self.locks = LockWriter(
-            [(repo.root / step.home, step.name) for step in steps if isinstance(step, Stage)]
+
+    @cached_property
+    def locks(self) -> LockWriter:
+        """What writes the locks; asked for by the first stage that is made."""
+        return LockWriter(
+            [(self.repo.root / step.home, step.name) for step in self.steps if isinstance(step, Stage)]
         )
+
+    @cached_property
+    def outputs(self) -> list[Output]:
+        """What all steps make, as it is locked when this is first asked for."""
+        return [
+            output
+            for node in self.nodes
+            for output in (
+                node.outputs
+                if isinstance(node, PointerStep)
+                else stage_outputs(self.repo.root, node, self.entries.get(node.address))
+            )
+        ]
+
+    @cached_property
+    def made(self) -> dict[str, str]:
+        """The md5 of what all steps make, by path: as locked, and of what was made since."""
+        return {self.repo.relative(one.path): one.hash.md5 for one in self.outputs if one.hash is not None}
 
     def go_through(self) -> list[StageResult]:
         """Look at every step when what it needs is done, and return what was done in the order of the plan."""
@@ -167,7 +182,7 @@ class _Reproduction:
             self.changed.update(step.makes)
             if self.options.force_downstream:
                 self.forced.update(self.downstream.get(step.address, ()))
-        if isinstance(step, Stage) and result.entry is not None:
+        if isinstance(step, Stage) and result.entry is not None and result.action not in IDLE:
             self.made.update({step.place(item.path): item.hash.md5 for item in result.entry.outputs})
 
     def _source(self, source: PointerStep) -> StageResult:
@@ -185,7 +200,7 @@ class _Reproduction:
     def _stage(self, stage: Stage) -> StageResult | Due:
         options, began = self.options, time.monotonic()
         entry = self.entries.get(stage.address)
-        status = stage_status(self.repo, self.repo.root, stage, entry)
+        status = stage_status(self.repo, self.repo.root, stage, entry, self.seen if options.dry else None)
         present = status.but_missing(entry, stage, self.made) if status.is_changed else status
         if options.allow_missing:
             status = present

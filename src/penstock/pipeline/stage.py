@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from penstock.data.pointers.metafiles import DEFINITION_FILE
@@ -67,7 +67,7 @@ class Stage:
         """Where it is defined, relative to the root."""
         return f"{self.home}/{DEFINITION_FILE}" if self.home else DEFINITION_FILE
 
-    @property
+    @cached_property
     def address(self) -> str:
         """What it is called in the whole repository: its name, after its file when that is not the root's."""
         return f"{self.file}:{self.name}" if self.home else self.name
@@ -77,12 +77,12 @@ class Stage:
         """The directory its commands run in, relative to the root."""
         return self.place(".")
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """The files and directories it depends on, relative to the root."""
         return tuple(map(self.place, self.dependencies))
 
-    @property
+    @cached_property
     def makes(self) -> tuple[str, ...]:
         """Its outputs, relative to the root."""
         return tuple(self.place(output.path) for output in self.outputs)

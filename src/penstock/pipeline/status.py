@@ -16,6 +16,8 @@ from penstock.pipeline.lockfile import LockEntry
 from penstock.pipeline.parameters import is_same, select_values
 from penstock.pipeline.stage import Stage
 
+Seen = dict[str, HashInfo | None]
+"""Hashes of paths relative to the root; None is what is missing."""
 MISSING = frozenset({"deleted", "not in cache"})
 
 
@@ -98,16 +100,29 @@ class StageStatus:
         return document
 
 
-def current_hash(repo: DataRepository, root: Path, stage: Stage, path: str) -> HashInfo | None:
+def current_hash(
+    repo: DataRepository, root: Path, stage: Stage, path: str, seen: Seen | None = None
+) -> HashInfo | None:
     """Return the hash of a declared path as it is in the workspace, or None when it is missing."""
+    place = stage.place(path)
+    if seen is not None and place in seen:
+        return seen[place]
     try:
-        return hash_path(repo, root / stage.place(path))
+        found = hash_path(repo, root / place)
     except NotFound:
-        return None
+        found = None
+    if seen is not None:
+        seen[place] = found
+    return found
 
 
-def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntry | None) -> StageStatus:
+def stage_status(
+    repo: DataRepository, root: Path, stage: Stage, entry: LockEntry | None, seen: Seen | None = None
+) -> StageStatus:
     """Compare a stage with its lock entry; changes nothing.
+
+    Args:
+        seen: the hashes of one look, in which nothing changes: what one stage makes another reads.
 
     Raises:
         NotFound: a parameter file does not exist.
@@ -123,7 +138,7 @@ def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntr
         if item.is_cached and item.path in locked_outputs and not has(repo, locked_outputs[item.path])
     }
     command_changed = entry.command != command_of(stage)
-    outputs = _changes(repo, root, stage, paths, locked_outputs) | lost
+    outputs = _changes(repo, root, stage, paths, locked_outputs, seen) | lost
     if stage.is_frozen:
         return StageStatus(command_changed=command_changed, outputs=outputs)
     locked_dependencies = {item.path: item.hash for item in entry.dependencies}
@@ -131,7 +146,7 @@ def stage_status(repo: DataRepository, root: Path, stage: Stage, entry: LockEntr
         command_changed=command_changed,
         outputs=outputs,
         always_changed=stage.always_runs,
-        dependencies=_changes(repo, root, stage, stage.dependencies, locked_dependencies),
+        dependencies=_changes(repo, root, stage, stage.dependencies, locked_dependencies, seen),
         parameters=_parameter_changes(root, stage, entry),
     )
 
@@ -162,10 +177,11 @@ def _changes(
     stage: Stage,
     paths: tuple[str, ...],
     locked: dict[str, HashInfo],
+    seen: Seen | None,
 ) -> dict[str, str]:
     changes = {}
     for path in paths:
-        now = current_hash(repo, root, stage, path)
+        now = current_hash(repo, root, stage, path, seen)
         before = locked.get(path)
         if now is None:
             changes[stage.place(path)] = "deleted"

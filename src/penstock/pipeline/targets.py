@@ -62,9 +62,9 @@ def _meant(root: Path, nodes: Sequence[N], target: str, selection: Selection) ->
     file, name = split_target(target, selection.base)
     inside = [node for node in nodes if node.file == file]
     found = [node for node in inside if _is_named(node.name, name, selection.use_glob)]
-    makers = [node for node in nodes if place in node.makes]
-    if found or makers:
-        return found or makers
+    found = found or [node for node in nodes if place in node.makes]
+    if found:
+        return found
     if not inside and not (root / file).is_file() and (not name or ":" in target):
         raise NotFound(
             f"there is no {file}",

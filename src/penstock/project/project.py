@@ -11,7 +11,7 @@ from penstock.base.errors import Invalid
 from penstock.base.files import write_atomic
 from penstock.base.git import Git
 from penstock.data.repository import DataRepository
-from penstock.project.places import Places
+from penstock.project.places import SETTINGS_FILE, Places
 
 if TYPE_CHECKING:
     from penstock.base.store.database import Database
@@ -70,6 +70,20 @@ class Project:
                 self._settings, self._problem = read_places(self.root), error
         return self._settings
 
+    @property
+    def name(self) -> str:
+        """What its runs are recorded under; without a penstock.yaml its folder's name, for which no rules are read.
+
+        Raises:
+            Invalid: penstock.yaml is wrong.
+        """
+        return self.settings.project if self.has_settings else self.root.name
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether anything but defaults holds: there is a penstock.yaml, or settings were given."""
+        return self._settings is not None or (self.root / SETTINGS_FILE).is_file()
+
     def go_by(self, settings: ProjectSettings, problem: Invalid | None = None) -> None:
         """Take what penstock.yaml says now; the places of the store and the artifacts stay as they are."""
         self._settings, self._problem = settings, problem
@@ -88,6 +102,12 @@ class Project:
     def lasting_root(self) -> Path:
         """The root of the user's own tree, for what is to outlast a tree beside it."""
         return self.places.own_root or self.places.root
+
+    @property
+    def may_make_store(self) -> bool:
+        """Whether the store is a file that is not there yet, and was not when the project was opened that this is of."""
+        file = self.places.store_file
+        return file is not None and not self._has_store and not file.exists()
 
     @cached_property
     def git(self) -> Git:

@@ -19,7 +19,6 @@ from penstock.base.git import Git, find_git_root
 from penstock.base.running import is_running
 from penstock.pipeline.running.survivors import end_survivors
 from penstock.project.project import Project
-from penstock.project.settings import load_project_settings
 from penstock.project.submodules import bring_submodules
 
 LOCK = "penstock-worktrees.lock"
@@ -54,6 +53,8 @@ def clean_worktree(project: Project, commit: str, actor: str) -> Iterator[Projec
                 code="ci.no_repository",
                 hint="choose a commit after penstock init",
             )
+        from penstock.project.settings import load_project_settings
+
         inside = project.at(root, load_project_settings(root), actor)
         try:
             yield inside

@@ -18,6 +18,7 @@ MAX_PARAM_VALUE = 6000
 MAX_TAG_VALUE = 8000
 MAX_JSON_TAG_VALUE = 1_000_000
 """An array or object in a tag of a run; MLflow's clients keep the models of a run in one."""
+MAX_EXPERIMENT_NAME = 500
 MAX_EXPERIMENT_TAG_VALUE = 20_000
 MAX_REGISTRY_TAG_VALUE = 100_000
 MAX_INT64 = 2**63 - 1

@@ -11,6 +11,8 @@ RUN_STATUSES: tuple[RunStatus, ...] = ("RUNNING", "SCHEDULED", "FINISHED", "FAIL
 
 PARENT_TAG = "mlflow.parentRunId"
 """The tag that names the run which a run is part of."""
+NAME_TAG = "mlflow.runName"
+"""The tag that a run's name is kept equal to."""
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,11 +10,16 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.store.database import upsert
-from penstock.records.limits import MAX_EXPERIMENT_TAG_VALUE, MAX_INT64, check_key, limit_length
+from penstock.records.limits import (
+    MAX_EXPERIMENT_NAME,
+    MAX_EXPERIMENT_TAG_VALUE,
+    MAX_INT64,
+    check_key,
+    limit_length,
+)
 from penstock.tracking.entities import Experiment
 from penstock.tracking.tables import experiment_tags, experiments, runs
 
-MAX_NAME = 500
 DEFAULT_ID = 0
 
 
@@ -218,7 +223,7 @@ def require_active(connection: sa.Connection, number: int) -> None:
 def _check_name(name: str) -> None:
     if not name.strip():
         raise Invalid(f"Invalid experiment name: '{name}'", code="tracking.bad_name")
-    limit_length("name", name, MAX_NAME)
+    limit_length("name", name, MAX_EXPERIMENT_NAME)
 
 
 def _no_experiment(number: int) -> NotFound:

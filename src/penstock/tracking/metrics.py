@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.errors import Invalid, NotFound
-from penstock.base.numbers import GREATEST
+from penstock.base.numbers import storable
 from penstock.base.store.database import insert_rows, upsert
 from penstock.tracking.entities import MetricPoint
 from penstock.tracking.tables import logged_model_metrics, logged_models, run_latest_metrics, run_metrics
@@ -65,13 +65,6 @@ def log_points(connection: sa.Connection, run: RunReference, points: Sequence[Me
     if linked:
         _check_models(connection, {str(row["model_id"]) for row in linked})
         connection.execute(upsert(dialect, logged_model_metrics).on_conflict_do_nothing(), linked)
-
-
-def storable(value: float) -> float:
-    """Return a value as it can be stored and compared in SQL."""
-    if -GREATEST <= value <= GREATEST:
-        return value
-    return 0.0 if math.isnan(value) else math.copysign(GREATEST, value)
 
 
 _LATEST = (

@@ -6,9 +6,7 @@ nothing until it is restored.
 
 from __future__ import annotations
 
-import random
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound
 from penstock.records.limits import invalid_value
 from penstock.tracking.entities import (
+    NAME_TAG,
     RUN_STATUSES,
     MetricPoint,
     Run,
@@ -36,17 +35,9 @@ from penstock.tracking.tables import (
     run_tags,
     runs,
 )
-from penstock.tracking.values import NAME_TAG, in_parts, list_pairs, log_params, set_tags
+from penstock.tracking.values import in_parts, list_pairs, log_params, set_tags
 
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}\Z")
-_ADJECTIVES = (
-    "agile bold brisk calm clear deep eager fair fleet fresh glad keen lively merry nimble proud quick quiet \
-rapid sharp shiny silent smooth steady stout swift tidy vast vivid warm wise young"
-)
-_ANIMALS = (
-    "auk bass beaver carp crane crayfish dipper dragonfly duck eel egret frog grebe gull heron kingfisher loon \
-marten mink newt osprey otter perch pike plover salmon seal stork swan tern trout vole"
-)
 # Statements are built once: building one costs three times as much as running it.
 _STATE = sa.select(runs.c.experiment_id, runs.c.deleted_ms).where(runs.c.id == sa.bindparam("run_id"))
 _ROWS = (
@@ -65,17 +56,6 @@ _ROWS = (
     .join(experiments)
     .where(runs.c.id.in_(sa.bindparam("run_ids", expanding=True)))
 )
-
-
-def new_run_id() -> str:
-    """Return a fresh run id: 32 hexadecimal digits, as MLflow's."""
-    return uuid.uuid4().hex
-
-
-def new_run_name() -> str:
-    """Return a name nobody chose, such as `swift-heron-412`."""
-    pick = random.SystemRandom()
-    return f"{pick.choice(_ADJECTIVES.split())}-{pick.choice(_ANIMALS.split())}-{pick.randrange(1000)}"
 
 
 def create_run(connection: sa.Connection, run: Run) -> None:

@@ -11,10 +11,9 @@ import sqlalchemy as sa
 from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.database import upsert
 from penstock.records.limits import MAX_JSON_TAG_VALUE, MAX_PARAM_VALUE, MAX_TAG_VALUE
+from penstock.tracking.entities import NAME_TAG
 from penstock.tracking.tables import run_params, run_tags, runs
 
-NAME_TAG = "mlflow.runName"
-"""The tag that a run's name is kept equal to."""
 MAX_PLACES = 500
 
 

@@ -21,7 +21,8 @@ from penstock.flows.models.aliases import apply_promotion, delete_alias, plan_pr
 from penstock.flows.models.folders import fetch_model
 from penstock.flows.models.judging import run_gate
 from penstock.flows.models.registering import register_model
-from penstock.flows.pipelines.execution import PROCESS_TAG, reproduce_and_record
+from penstock.flows.pipelines.execution import reproduce_and_record
+from penstock.flows.pipelines.recording import PROCESS_TAG
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.revising import apply_deployment
 from penstock.flows.production.traffic.rolling_back import plan_rollback
@@ -32,7 +33,8 @@ from penstock.registry.versions import get_version
 from penstock.serving.deployments import get_revision
 from penstock.serving.predictions.ids import PredictionId
 from penstock.tracking.entities import Run
-from penstock.tracking.runs import create_run, get_run, new_run_id
+from penstock.tracking.run_names import new_run_id
+from penstock.tracking.runs import create_run, get_run
 from penstock.workspace import open_workspace
 from projects import Sample, rows
 from tables import table

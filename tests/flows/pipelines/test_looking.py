@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -31,6 +32,21 @@ def test_a_pipeline_that_stands_loads_nothing_that_recording_a_run_takes(trained
         done = subprocess.run(command, cwd=trained.root, capture_output=True, text=True, check=True)
         assert told in done.stdout
         assert done.stdout.splitlines()[-1] == "loaded: [] 0", words
+
+
+def test_a_run_is_recorded_in_an_embedded_store_without_the_toolkit(trained: Sample) -> None:
+    words = ["--json", "exp", "run", "-S", "strength=0.5", "-n", "e"]
+    command = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(command, cwd=trained.root, capture_output=True, text=True, check=True)
+    told, loaded = done.stdout.rsplit("loaded:", 1)
+    assert loaded.split()[-1] == "0"
+    assert "sqlalchemy" not in loaded
+    with trained.project.database.read() as connection:
+        run = runs.get_run(connection, json.loads(told)["run"])
+    assert (run.status, run.params["strength"], run.name) == ("FINISHED", "0.5", "e")
+    assert run.tags["penstock.source"] == "experiment"
+    assert run.metrics.keys() == {"roc_auc"}
+    assert [stage.action for stage in run.stages] == ["up to date", "ran"]
 
 
 def test_the_store_is_asked_alone_as_through_the_toolkit(trained: Sample) -> None:

@@ -28,6 +28,7 @@ from penstock.tracking.entities import Dataset, DatasetInput, Run
 from penstock.tracking.experiments import create_experiment, list_experiments
 from penstock.tracking.logged_models import list_models
 from penstock.tracking.metrics import list_history
+from penstock.tracking.run_names import new_run_id
 from penstock.workspace import open_workspace
 from servers.forking import run_penstock
 from servers.mlflow_server import run_mlflow
@@ -41,7 +42,7 @@ def filled(url: str) -> Database:
     with database.write() as connection:
         for number in range(3):
             run = Run(
-                id=runs.new_run_id(),
+                id=new_run_id(),
                 experiment=f"e{number}",
                 name="ü",
                 status="FINISHED",

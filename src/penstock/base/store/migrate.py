@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid
 from penstock.base.store.database import Database
+from penstock.base.store.head import HEAD
 from penstock.base.store.schema import run_script
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0016"
 
 
 def upgrade(database: Database) -> None:

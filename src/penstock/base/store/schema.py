@@ -16,8 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from penstock.base.store.database import Database
+from penstock.base.store.head import SCRIPT
 
-SCRIPT = Path(__file__).parent / "migrations" / "sqlite.sql"
 POSTGRESQL_SCRIPT = SCRIPT.with_name("postgresql.sql")
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from penstock.base.clock import now_ms
 from penstock.base.store.database import Database
-from penstock.base.store.schema import SCRIPT
+from penstock.base.store.head import SCRIPT
 
 
 class UnmadeDatabase(Database):

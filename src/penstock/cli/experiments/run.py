@@ -126,12 +126,6 @@ def run(
     """
     from dataclasses import replace
 
-    from penstock.cli.experiments.searching import (
-        learns_from,
-        search_and_tell,
-        searched_document,
-        searched_text,
-    )
     from penstock.flows.experiments.saving import baseline_of, name_experiment
     from penstock.pipeline.overriding.overrides import combine
     from penstock.workspace import open_workspace
@@ -141,12 +135,14 @@ def run(
     if flags["interactive"] and (queue or run_all or temp):
         raise click.UsageError("--interactive goes with experiments in the workspace")
     chosen = combine(set_param) if flags["search"] is None else []
-    learns = flags["search"] is not None and learns_from(flags, queue=queue or run_all)
+    learns = flags["search"] is not None and _learns(flags, queue=queue or run_all)
     project = open_workspace(session.directory)
     end_as_interrupted()  # the workspace is put back too
     try:
         tell_recovered(session, project)
         if learns:
+            from penstock.cli.experiments.searching import search_and_tell, searched_document, searched_text
+
             watcher = _Titled(session) if jobs > 1 else Narrator(session)
             with executing(flags) as executor:
                 company = replace(_company(session, project, watcher), executor=executor)
@@ -179,12 +175,18 @@ def run(
             return
         baseline = baseline_of(project)
         name = name_experiment(project.git, baseline, flags["name"], force=flags["force"])
-        _here(session, project, name, request, chosen[0], flags)
+        _here(session, project, (name, baseline), request, chosen[0], flags)
     except PenstockError as error:
         error.hint = _again(error.hint, is_queued=run_all)
         raise
     finally:
         project.close()
+
+
+def _learns(flags: ExperimentFlags, *, queue: bool) -> bool:
+    from penstock.cli.experiments.searching import learns_from  # what a search takes
+
+    return learns_from(flags, queue=queue)
 
 
 def _drawn(
@@ -220,7 +222,7 @@ def _again(hint: str | None, *, is_queued: bool) -> str | None:
 def _here(
     session: Session,
     project: Project,
-    name: str,
+    experiment: tuple[str, str],
     request: Request,
     overrides: Sequence[Override],
     flags: ExperimentFlags,
@@ -234,7 +236,10 @@ def _here(
         company = replace(company, confirm=asker())
     with executing(flags) as executor:
         company = replace(company, executor=executor)
-        ran = run_in_workspace(project, name, request, overrides, company, dry=flags["dry"])
+        name, baseline = experiment
+        ran = run_in_workspace(
+            project, name, request, overrides, company, baseline=baseline, dry=flags["dry"]
+        )
     if ran.experiment is None:
         stages = [item.stage for item in ran.reproduction.results if item.action.startswith("would")]
         session.emit(_document(ran), f"Would run: {', '.join(stages)}." if stages else "Nothing would run.")

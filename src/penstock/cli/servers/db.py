@@ -41,7 +41,8 @@ def db() -> None:
 def db_upgrade(session: Session, url: str | None) -> None:
     """Bring a store's schema to this program's version; the project's own without URL."""
     from penstock.base.store.database import connect
-    from penstock.base.store.migrate import HEAD, current_version, upgrade
+    from penstock.base.store.head import HEAD
+    from penstock.base.store.migrate import current_version, upgrade
     from penstock.workspace import open_workspace
 
     database = connect(url or open_workspace(session.directory).places.store_url)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 _TEXT = re.compile(
@@ -87,29 +88,34 @@ def _scalar(value: object) -> str:
         return str(value)
     if type(value) is bool:
         return "true" if value else "false"
+    if type(value) is float and _FLOAT.match(text := repr(value)):
+        return text
     raise _NotPlainError
 
 
-_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./@-]*|[./][A-Za-z_/.][A-Za-z0-9_./@-]*):(?: +(.*))?$")
+_NAME = r"[A-Za-z_][A-Za-z0-9_./@-]*|[./][A-Za-z_/.][A-Za-z0-9_./@-]*"
+_LINE = re.compile(rf"^( *)(- (?! ))?(?:({_NAME}):(?: +(.*))?|(.*))$", re.MULTILINE)
+"""A line: its indent, the dash of an item, then a key with its value, or anything else."""
 _INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,9})\.[0-9]{1,12}$")
 _VALUES = {"true": True, "false": False, "null": None}
 _DIGESTS = (32, 36)
 """How long digests are, of files and of directories."""
 _FIRST = re.compile(r"[A-Za-z_/]|\.\.?/")
+_USUAL = frozenset(["cmd", "deps", "hash", "md5", "outs", "params", "path", "size"])
+"""Keys that are no words with a meaning."""
+
+_Line = tuple[str, str, str, str, str]
 
 
 def parse_plain(text: str) -> dict[str, Any] | None:
     """Return a document whose top is a mapping, or None where that takes more than this knows."""
     if "\t" in text or "\r" in text or (not text.isprintable() and not text.replace("\n", "").isprintable()):
         return None
-    lines = [
-        (len(line) - len(body), body.rstrip())
-        for line in text.split("\n")
-        if (body := line.lstrip(" ")) and body[0] != "#"
-    ]
+    found_lines: list[_Line] = _LINE.findall(text)
+    lines = [line for line in found_lines if line[2] or line[1] or line[4].lstrip()[:1] not in {"", "#"}]
     try:
-        if not lines or lines[0][0] != 0:
+        if not lines or lines[0][0]:
             return None
         found, end = _read_mapping(lines, 0, 0)
     except _NotPlainError:
@@ -117,21 +123,14 @@ def parse_plain(text: str) -> dict[str, Any] | None:
     return found if end == len(lines) else None
 
 
-_Lines = list[tuple[int, str]]
-
-
-def _read_mapping(lines: _Lines, at: int, indent: int) -> tuple[dict[str, Any], int]:
+def _read_mapping(lines: list[_Line], at: int, indent: int) -> tuple[dict[str, Any], int]:
     found: dict[str, Any] = {}
     count = len(lines)
     while at < count:
-        depth, body = lines[at]
-        if depth != indent or body[:2] == "- ":
+        lead, dash, key, value, _ = lines[at]
+        if dash or len(lead) != indent:
             break
-        matched = _KEY.match(body)
-        if matched is None:
-            raise _NotPlainError
-        key, value = matched.groups()
-        if key in found or key.lower() in _WORDS:
+        if not key or key in found or (key not in _USUAL and key.lower() in _WORDS):
             raise _NotPlainError
         at += 1
         if value:
@@ -139,38 +138,51 @@ def _read_mapping(lines: _Lines, at: int, indent: int) -> tuple[dict[str, Any], 
             continue
         if at == count:
             raise _NotPlainError
-        depth, body = lines[at]
-        is_list = body[:2] == "- "
-        if depth < indent or (depth == indent and not is_list):
+        lead, dash, _, _, _ = lines[at]
+        depth = len(lead)
+        if depth < indent or (depth == indent and not dash):
             raise _NotPlainError
-        found[key], at = (_read_list if is_list else _read_mapping)(lines, at, depth)
-    if at < count and lines[at][0] > indent:
+        found[key], at = (_read_list if dash else _read_mapping)(lines, at, depth)
+    if at < count and len(lines[at][0]) > indent:
         raise _NotPlainError
     return found, at
 
 
-def _read_list(lines: _Lines, at: int, indent: int) -> tuple[list[Any], int]:
+def _read_list(lines: list[_Line], at: int, indent: int) -> tuple[list[Any], int]:
     found: list[Any] = []
-    while at < len(lines) and lines[at][0] == indent and lines[at][1][:2] == "- ":
-        body = lines[at][1][2:]
-        if _KEY.match(body) and body[0] != " ":
-            lines[at] = (indent + 2, body)
+    inner = " " * (indent + 2)
+    count = len(lines)
+    while at < count:
+        lead, dash, key, value, rest = lines[at]
+        if not dash or len(lead) != indent:
+            break
+        if key:
+            lines[at] = (inner, "", key, value, "")
             item, at = _read_mapping(lines, at, indent + 2)
             found.append(item)
         else:
-            found.append(_read_value(body))
+            found.append(_read_value(rest))
             at += 1
-    if at < len(lines) and lines[at][0] > indent:
+    if at < count and len(lines[at][0]) > indent:
         raise _NotPlainError
     return found, at
 
 
 def _read_value(text: str) -> Any:
-    if text[0] == "[":
-        inner = text[1:-1]
-        if text[-1] != "]" or any(mark in inner for mark in "[]{}'\"#:&*"):
-            raise _NotPlainError
-        return [_read_value(part.strip() or "~") for part in inner.split(",")] if inner.strip() else []
+    if text[:1] != "[":
+        return _read_scalar(text)
+    text = text.rstrip()
+    inner = text[1:-1]
+    if text[-1] != "]" or any(mark in inner for mark in "[]{}'\"#:&*"):
+        raise _NotPlainError
+    return [_read_scalar(part.strip() or "~") for part in inner.split(",")] if inner.strip() else []
+
+
+@lru_cache(maxsize=1 << 14)  # in a lock the same texts and digests come again and again
+def _read_scalar(text: str) -> Any:
+    text = text.rstrip()
+    if not text:
+        raise _NotPlainError
     if text[0] in "'\"":
         inner = text[1:-1]
         if len(text) < 2 or text[-1] != text[0] or text[0] in inner or "\\" in inner:

@@ -13,7 +13,11 @@ from __future__ import annotations
 import os
 import re
 import struct
+import time
 from functools import lru_cache
+from typing import NamedTuple
+
+from penstock.data.files.state import RACY_NS
 
 _CONFIGURED = re.compile(rb"excludesfile|\binclude|splitindex|\bsparse|worktree", re.IGNORECASE)
 _OTHER_EXTENSIONS = (b"link", b"sdir")
@@ -70,23 +74,53 @@ def is_ignored(root: str, relative: str) -> bool | None:
     return False
 
 
+class _Rules(NamedTuple):
+    """A file of patterns as it was read: those that are one path each, and the others with what matches them."""
+
+    data: bytes
+    paths: frozenset[str] = frozenset()
+    patterns: tuple[tuple[str, re.Pattern[str] | None], ...] = ()
+
+
+_RULES: dict[str, _Rules] = {}
+"""The rules of files that were asked for: a reproduction adds a line for each stage, and asks for each again."""
+
+
 def _decide(file: str, within: str) -> bool | None:
-    data = _read(file)
-    if data is None:
+    rules = _read_rules(file)
+    if rules is None:
         return None
-    found = False
-    for line in os.fsdecode(data).split("\n"):
-        if not line or line.startswith("#"):
-            continue
-        if line[0] == "/" and line[-1] not in "/ \r\t" and _HARD.isdisjoint(line):
-            found = found or within == line[1:] or within.startswith(f"{line[1:]}/")
-            continue
-        pattern = _compile(line)
+    found, path = False, within
+    while path and not found:
+        found, path = path in rules.paths, path.rpartition("/")[0]
+    for line, pattern in rules.patterns:
         matched = pattern.match(within) if pattern is not None else None
         if pattern is None or (matched is not None and line[-1] == "/" and matched.end() == len(within)):
             return None  # the latter is ignored where it is a directory
         found = found or matched is not None
     return found
+
+
+def _read_rules(file: str) -> _Rules | None:
+    data = _read(file)
+    if data is None:
+        return None
+    known = _RULES.get(file, _Rules(b""))
+    if data == known.data:
+        return known
+    is_longer = data.startswith(known.data) and known.data.endswith(b"\n")
+    known = known if is_longer else _Rules(b"")
+    paths, patterns = [], []
+    for line in os.fsdecode(data[len(known.data) :]).split("\n"):
+        if not line or line.startswith("#"):
+            continue
+        if line[0] == "/" and line[-1] not in "/ \r\t" and _HARD.isdisjoint(line):
+            paths.append(line[1:])
+        else:
+            patterns.append((line, _compile(line)))
+    rules = _Rules(data, known.paths.union(paths), (*known.patterns, *patterns))
+    _RULES[file] = rules
+    return rules
 
 
 @lru_cache(maxsize=1024)
@@ -111,11 +145,28 @@ def _compile(line: str) -> re.Pattern[str] | None:
         return None
 
 
+KEPT_BYTES = 4 << 20
+_Stamp = tuple[int, int, int]
+_KNOWN: dict[str, tuple[_Stamp, bytes]] = {}
+"""What files held, with what told them apart then: git's few are asked for again at each stage of a reproduction."""
+
+
 def _read(path: str) -> bytes | None:
     """Return a file's bytes, none where there is no file; None where it cannot be read."""
     try:
+        info = os.stat(path)
+        stamp = info.st_ino, info.st_size, info.st_mtime_ns
+        known = _KNOWN.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        is_old = info.st_mtime_ns < time.time_ns() - RACY_NS
         with open(path, "rb", buffering=0) as file:
-            return file.read()
+            data = file.read()
+        if (
+            is_old and len(data) <= KEPT_BYTES
+        ):  # one that was just written may change again without a new time
+            _KNOWN[path] = stamp, data
+        return data
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError:

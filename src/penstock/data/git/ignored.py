@@ -48,7 +48,7 @@ def ignore_path(repo: DataRepository, path: Path) -> Path | None:
     file = path.parent / ".gitignore"
     text = _read(file)
     entry = render_entry(path)
-    if any(line.rstrip("\r") == entry for line in text.split("\n")):
+    if entry in text and any(line.rstrip("\r") == entry for line in text.split("\n")):
         return None
     relative = os.path.relpath(path, root)
     check_not_tracked(repo, path)

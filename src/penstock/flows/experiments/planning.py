@@ -15,7 +15,7 @@ from penstock.flows.experiments.trees import write_tree
 from penstock.pipeline.overriding.overrides import Override
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
-from penstock.tracking.runs import new_run_name
+from penstock.tracking.run_names import new_run_name
 
 
 def enqueue_all(

@@ -147,12 +147,19 @@ def save_reference(git: Git, experiment: Experiment, *, force: bool = False) -> 
     Raises:
         Conflict: another result has the name, and `force` was not given.
     """
-    before = git.run("rev-parse", "--verify", "--quiet", experiment.ref, check=False)
-    if before and not force:
+    if not force:
+        try:
+            git.run("update-ref", experiment.ref, experiment.commit, NONE)
+            return experiment
+        except Invalid:  # mostly since one has the name
+            before = git.run("rev-parse", "--verify", "--quiet", experiment.ref, check=False)
+            if not before:
+                raise
         trees = [git.run("rev-parse", f"{commit}^{{tree}}") for commit in (before, experiment.commit)]
         if trees[0] != trees[1]:
             raise taken(experiment.name)
         return Experiment(experiment.name, experiment.baseline, before, experiment.created_s)
+    before = git.run("rev-parse", "--verify", "--quiet", experiment.ref, check=False)
     git.run("update-ref", experiment.ref, experiment.commit, before or NONE)
     return experiment
 

@@ -105,14 +105,18 @@ def run_in_workspace(
     overrides: Sequence[Override],
     company: Company = ALONE,
     *,
+    baseline: str | None = None,
     dry: bool = False,
 ) -> Ran:
     """Run an experiment where the user is, and keep its result there and as an experiment.
 
+    Args:
+        baseline: the commit that is checked out, where the caller has asked for it.
+
     Raises:
         Refused, Invalid, NotFound, Conflict: as a reproduction; the workspace is as it was then.
     """
-    baseline = baseline_of(project)
+    baseline = baseline or baseline_of(project)
     changed = changed_parameters(project.root, overrides)
     if dry:
         return _dry(project, name, request, changed, company)

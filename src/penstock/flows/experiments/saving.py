@@ -30,7 +30,7 @@ from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.lockfile import LOCK_FILE, load_entries
 from penstock.project.project import Project
 from penstock.project.worktree import require_git
-from penstock.tracking.runs import new_run_name
+from penstock.tracking.run_names import new_run_name
 
 
 def baseline_of(project: Project) -> str:

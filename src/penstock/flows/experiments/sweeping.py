@@ -16,8 +16,8 @@ from penstock.base.threads import begin
 from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
-from penstock.flows.pipelines.execution import PROCESS_TAG
 from penstock.flows.pipelines.looking import SILENT
+from penstock.flows.pipelines.recording import PROCESS_TAG
 from penstock.pipeline.executors.local import LocalExecutor
 from penstock.pipeline.executors.role import Executor
 from penstock.pipeline.running.reproducing import StageResult, Watcher
@@ -25,6 +25,7 @@ from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
 from penstock.tracking import runs
 from penstock.tracking.entities import Run, RunStatus
+from penstock.tracking.run_names import new_run_id
 from penstock.tracking.values import set_tags
 
 
@@ -167,7 +168,7 @@ class _Work:
 def begin_parent(project: Project, name: str, baseline: str) -> str:
     """Begin the run that experiments belong to, and return its id."""
     run = Run(
-        id=runs.new_run_id(),
+        id=new_run_id(),
         experiment=project.settings.project,
         name=name,
         status="RUNNING",

@@ -22,7 +22,7 @@ NOBODY = {
 @contextmanager
 def _own_index(git: Git) -> Iterator[Mapping[str, str]]:
     """Yield the variables with which git works on a copy of the index."""
-    index = Path(git.run("rev-parse", "--absolute-git-dir")) / "index"
+    index = git.directory / "index"
     with tempfile.TemporaryDirectory(prefix="penstock-index-") as folder:
         copy = Path(folder) / "index"
         if index.exists():

@@ -11,12 +11,13 @@ from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate, find_candidate
 from penstock.flows.models.evidence.losses import fit_losses_of
 from penstock.flows.models.folders import fetch_model, files_of_folder, keep_stored, store_model
-from penstock.flows.models.provenance import capture_code, data_digests, environment
+from penstock.flows.models.provenance import capture_code, data_digests
 from penstock.monitoring.estimating.losses import keep_losses
 from penstock.monitoring.rowwise.learned import learn
 from penstock.monitoring.rowwise.redaction import is_redacted
 from penstock.monitoring.variation import reference_profile
 from penstock.pipeline.parameters import load_values, numbers
+from penstock.project.environment import environment
 from penstock.project.project import Project
 from penstock.registry.documents.slsa import seal_provenance
 from penstock.registry.entities import ModelVersion, Provenance

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, PenstockError
-from penstock.base.running import is_running
 from penstock.data.rwlock import check_free
-from penstock.flows.models.provenance import capture_code, data_digests
+from penstock.flows.models.provenance import capture_code, data_digests, keep_locks
 from penstock.flows.pipelines.lineage_events import watch_run
 from penstock.flows.pipelines.looking import SILENT, Look, looked
+from penstock.flows.pipelines.recording import (
+    PROCESS_TAG,
+    find_run_of_lock,
+    process_value,
+    record_begin,
+    record_end,
+)
 from penstock.pipeline.lockfile import load_entries, lock_digest
 from penstock.pipeline.parameters import flatten, numbers, parse_any
 from penstock.pipeline.runner import reproduce
@@ -26,12 +28,9 @@ from penstock.pipeline.running.reproducing import IDLE, ReproduceOptions, StageR
 from penstock.pipeline.running.survivors import end_survivors
 from penstock.pipeline.stage import Stage
 from penstock.project.project import Project
-from penstock.tracking import runs
-from penstock.tracking.entities import MetricPoint, Run, RunStatus, StageRecord
-from penstock.tracking.metrics import log_points
-from penstock.tracking.values import log_params, set_tags
-
-PROCESS_TAG = "penstock.process"
+from penstock.tracking.entities import Run, RunStatus, StageRecord
+from penstock.tracking.quick_runs import Ending
+from penstock.tracking.run_names import new_run_id
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,9 @@ def carry_out(
     except (PenstockError, KeyboardInterrupt) as error:
         if told is not None:
             told.end(run, str(error) or "interrupted")
-        with project.database.write() as connection:
-            status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-            set_tags(connection, run.id, {"penstock.error": str(error) or "interrupted"})
-            runs.finish_run(connection, run.id, status)
+        status: RunStatus = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        tags = {"penstock.error": str(error) or "interrupted"}
+        record_end(project, run, Ending(status=status, tags=tags))
         raise
     look.lock.give()  # what is recorded now and told elsewhere keeps nobody waiting
     if told is not None:
@@ -133,19 +131,7 @@ def _check_free(project: Project, stages: Sequence[Stage], planned: Sequence[Sta
 
 def _run_of_lock(project: Project) -> Run | None:
     digest = lock_digest(project.data)
-    if digest is None:
-        return None
-    with project.database.read() as connection:
-        return runs.find_run_of_lock(connection, digest)
-
-
-def _end_abandoned(connection: sa.Connection) -> None:
-    """Mark the runs of processes of this machine that are gone: they were killed."""
-    host = socket.gethostname()
-    for run_id, process in runs.list_running(connection, PROCESS_TAG).items():
-        name, _, pid = process.rpartition(":")
-        if name == host and pid.isdecimal() and len(pid) < 12 and not is_running(int(pid)):
-            runs.finish_run(connection, run_id, "KILLED")
+    return None if digest is None else find_run_of_lock(project, digest)
 
 
 def _start(project: Project, origin: Origin | None) -> Run:
@@ -153,8 +139,8 @@ def _start(project: Project, origin: Origin | None) -> Run:
     name = f"repro-{code.commit[:7] if code.commit else 'uncommitted'}"
     origin = origin or Origin("repro", name)
     run = Run(
-        id=runs.new_run_id(),
-        experiment=project.settings.project,
+        id=new_run_id(),
+        experiment=project.name,
         name=origin.name,
         status="RUNNING",
         start_ms=now_ms(),
@@ -163,14 +149,12 @@ def _start(project: Project, origin: Origin | None) -> Run:
         tags={
             "penstock.actor": project.actor,
             "penstock.source": origin.source,
-            PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}",
+            PROCESS_TAG: process_value(),
             **origin.tags,
         },
         inputs=data_digests(project),
     )
-    with project.database.write() as connection:
-        _end_abandoned(connection)
-        runs.create_run(connection, run)
+    record_begin(project, run)
     return run
 
 
@@ -181,15 +165,14 @@ def _finish(project: Project, run: Run, stages: tuple[Stage, ...], results: list
         for item in results
         if item.stage in addresses
     ]
-    with project.database.write() as connection:
-        log_params(connection, run.id, _parameters(project.root, stages))
-        points = [
-            MetricPoint(key, value, now_ms()) for key, value in load_metrics(project.root, stages).items()
-        ]
-        log_points(connection, runs.require_writable(connection, run.id), points)
-        runs.log_stages(connection, run.id, records)
-        runs.finish_run(connection, run.id, "FINISHED", lock_digest=capture_code(project).lock_digest)
-        return runs.get_run(connection, run.id)
+    ending = Ending(
+        status="FINISHED",
+        params=_parameters(project.root, stages),
+        metrics=dict(load_metrics(project.root, stages)),
+        stages=tuple(records),
+        lock_digest=keep_locks(project),
+    )
+    return record_end(project, run, ending)
 
 
 def _parameters(root: Path, stages: Sequence[Stage]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import PenstockError
-from penstock.base.web.calls import WebConnection
 from penstock.pipeline.openlineage import Pipeline, pipeline_event, stage_event
 from penstock.pipeline.running.reproducing import StageResult, Watcher
 from penstock.pipeline.stage import Stage
@@ -52,6 +51,8 @@ class Telling:
             file.write(json.dumps(event) + "\n")
 
     def _post(self, url: str, event: dict[str, Any]) -> None:
+        from penstock.base.web.calls import WebConnection
+
         connection = WebConnection(url, timeout_s=self._target.timeout_s)
         headers = {"Content-Type": "application/json"}
         if self._target.api_key:
@@ -139,7 +140,10 @@ def watch_run(project: Project, run: Run, inner: Watcher) -> Told | None:
 
 def lineage_target(project: Project) -> LineageTarget:
     """Return where events go: what the environment says, else penstock.yaml."""
-    target, settings = project.places.lineage, project.readable_settings.lineage
+    target = project.places.lineage
+    if not project.has_settings:
+        return target
+    settings = project.readable_settings.lineage
     if not target.is_set and not target.is_off:
         target = replace(target, url=settings.url, file=settings.file)
     return replace(target, namespace=target.namespace or settings.namespace)

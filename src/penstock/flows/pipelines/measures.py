@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import Invalid, PenstockError
-from penstock.base.settings import load_settings
 from penstock.data.pointers.metafiles import find_definitions
 from penstock.data.repository import DataRepository
 from penstock.flows.pipelines.snapshot import Snapshot
-from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, DefinitionSettings
+from penstock.pipeline.definition import DEFAULT_PARAMETER_FILE, read_definition
 from penstock.pipeline.parameters import get_value, is_missing, parse_any
 
 
@@ -95,7 +94,7 @@ def _named(repo: DataRepository, kind: str) -> list[str]:
     """Return the files that definitions name outside of stages."""
     found = []
     for path in find_definitions(repo):
-        named = getattr(load_settings(path, DefinitionSettings, is_finite=False), kind) or []
+        named = getattr(read_definition(path), kind) or []
         home = path.parent.relative_to(repo.root)
         found += [(home / str(name)).as_posix() for name in named if isinstance(name, str)]
     return found

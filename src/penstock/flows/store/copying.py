@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from penstock.base.errors import Conflict, Invalid, NotFound
 from penstock.base.store.database import Database, connect
-from penstock.base.store.migrate import HEAD, current_version, upgrade
+from penstock.base.store.head import HEAD
+from penstock.base.store.migrate import current_version, upgrade
 
 BATCH = 5000
 VERSION_TABLE = "alembic_version"

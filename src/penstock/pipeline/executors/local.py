@@ -45,7 +45,7 @@ class LocalExecutor:
         wanted = task.resources
         if wanted.memory_bytes > (memory := memory_of_machine()):
             have = f"{memory / 1e9:.1f} GB of memory"
-        elif wanted.gpus > (count := count_gpus()):
+        elif wanted.gpus and wanted.gpus > (count := count_gpus()):
             have = f"{counted(count, 'gpu')}"
         else:
             return

@@ -37,7 +37,8 @@ def unlisted_modules(root: Path, stage: Stage) -> tuple[str, ...]:
 
 def _programs(directory: Path, commands: tuple[str, ...]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
     """Yield each Python file that commands run, and where it finds its modules."""
-    for line in (line for command in commands for line in command.splitlines()):
+    lines = (line for command in commands for line in command.splitlines())
+    for line in (line for line in lines if "python" in line):
         try:
             words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
         except ValueError:

@@ -18,10 +18,11 @@ from penstock.http.mlflow.wire import Int64, Number, OfRun, Request, missing_fie
 from penstock.records.limits import check_key
 from penstock.tracking import runs
 from penstock.tracking.datasets import link_models, log_datasets
-from penstock.tracking.entities import Dataset, DatasetInput, MetricPoint, ModelLink, Run
+from penstock.tracking.entities import NAME_TAG, Dataset, DatasetInput, MetricPoint, ModelLink, Run
 from penstock.tracking.experiments import parse_experiment_id
 from penstock.tracking.metrics import check_point, log_points
-from penstock.tracking.values import NAME_TAG, delete_tag, fit_tag, log_params, set_tags
+from penstock.tracking.run_names import new_run_id, new_run_name
+from penstock.tracking.values import delete_tag, fit_tag, log_params, set_tags
 
 MAX_BATCH_CHARACTERS = 2_000_000
 MAX_BATCH_BYTES = 6 * MAX_BATCH_CHARACTERS  # JSON may escape every character
@@ -150,9 +151,9 @@ def create(connection: sa.Connection, request: Create, _caller: Caller) -> dict[
             f"(run_name='{request.run_name}', mlflow.runName='{tagged}').",
             code="request.invalid_value",
         )
-    name = request.run_name or tagged or runs.new_run_name()
+    name = request.run_name or tagged or new_run_name()
     run = Run(
-        id=runs.new_run_id(),
+        id=new_run_id(),
         experiment="",
         name=fit_tag(name),
         status="RUNNING",

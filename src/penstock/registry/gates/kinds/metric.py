@@ -9,6 +9,7 @@ import msgspec
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
 
+MOST_TOLD = 8
 UNNAMED = "is not known: penstock.yaml names no `metrics:` file under `model:`"
 
 
@@ -40,12 +41,19 @@ def check_metric(gate: MetricGate, evidence: Evidence) -> Outcome:
     )
     kept = {"observed": observed, "min": gate.min, "max": gate.max}
     if observed is None or math.isnan(observed):
-        absent = f"is not in {evidence.metrics_from}" if evidence.metrics_from else UNNAMED
+        absent = f"is not in {evidence.metrics_from}, {_told(evidence)}" if evidence.metrics_from else UNNAMED
         what = absent if observed is None else "is not a number"
         return Outcome("error", f"{gate.name} {what}; it must be {limits}", observed, limits, evidence=kept)
     inside = (gate.min is None or observed >= gate.min) and (gate.max is None or observed <= gate.max)
     sentence = f"{gate.name} is {observed:.4f}, must be {limits}"
     return Outcome("pass" if inside else "fail", sentence, observed, limits, evidence=kept)
+
+
+def _told(evidence: Evidence) -> str:
+    """Return what there is in the place of a metric: one of a classifier is not asked of a model of numbers."""
+    names = sorted(evidence.metrics)
+    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return f"which has {', '.join(names[:MOST_TOLD])}{more}" if names else "which has none"
 
 
 GATE = Gate(
