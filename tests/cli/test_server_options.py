@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE_S
 from servers.forking import run_penstock
 from servers.tracking import run_tracking
 from stories.live import get
@@ -21,6 +23,22 @@ def test_mlflow_s_flags_are_taken(tmp_path: Path) -> None:
     flags = ["--workers", "4", "--serve-artifacts", "--uvicorn-opts", "--log-level debug", "-h", "127.0.0.1"]
     with run_tracking(tmp_path, arguments=[*flags, "--allowed-hosts", "*"]) as server:
         assert get(server.port, "/health")[0] == 200
+
+
+def test_the_host_in_a_target_that_is_a_whole_url_is_what_it_is_called(tmp_path: Path) -> None:
+    asked = b"GET %shealth HTTP/1.1\r\n%sConnection: close\r\n\r\n"
+    ours, theirs = b"Host: 127.0.0.1\r\n", b"Host: evil.example\r\n"
+    with run_tracking(tmp_path) as server:
+        for target, headers, status in (
+            (b"http://127.0.0.1/", ours, b"200"),
+            (b"http://127.0.0.1/", theirs, b"200"),
+            (b"http://evil.example/", ours, b"403"),
+            (b"http://127.0.0.1/", b"", b"400"),
+            (b"/", ours + theirs, b"400"),
+        ):
+            with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as connection:
+                connection.sendall(asked % (target, headers))
+                assert connection.recv(12) == b"HTTP/1.1 " + status, (target, headers)
 
 
 @pytest.mark.parametrize(

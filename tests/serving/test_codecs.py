@@ -190,3 +190,27 @@ def test_parameters_that_are_null_are_none() -> None:
     request, encoding = decode_request(body.encode(), None, ANY, 0.0)
     assert (request.parameters, request.outputs, encoding) == ({}, ("y",), Encoding())
     assert request.tensors[0].values.tolist() == [0.5]
+
+
+def test_what_json_has_no_word_for_is_null_and_named() -> None:
+    odd = np.array([[1.0, np.nan], [-np.inf, np.inf]])
+    texts = np.array(["null", None], dtype=object)
+    tensors = (
+        Tensor("odd", "FP64", odd),
+        Tensor("half", "FP16", np.array([np.inf], dtype=np.float16)),
+        Tensor("fine", "FP64", np.array([1.0])),
+        Tensor("text", "BYTES", texts),
+        Tensor("many", "FP32", np.full(103, np.nan, dtype=np.float32)),
+    )
+    response = InferResponse(model_name="m", model_version="1", id="i", parameters={}, tensors=tensors)
+    body, size = encode_response(response, Encoding())
+    assert size is None
+    odd_one, half, fine, text, many = json.loads(body)["outputs"]
+    assert odd_one["data"] == [1.0, None, None, None]
+    assert odd_one["parameters"] == {"penstock-nonfinite": "1: NaN, 2: -Infinity, 3: Infinity"}
+    assert half["parameters"] == {"penstock-nonfinite": "0: Infinity"}
+    assert "parameters" not in fine and "parameters" not in text
+    assert many["parameters"]["penstock-nonfinite"].endswith("99: NaN, and 3 more")
+    body, size = encode_response(response, Encoding(by_output={"odd": True}))
+    first = json.loads(body[:size])["outputs"][0]
+    assert first["parameters"] == {"binary_data_size": 32}, "as it is"

@@ -25,9 +25,9 @@ IDLE_MS = 300_000
 """A connection on which nobody asks for so long is ended; clients open another by themselves."""
 HANDSHAKE_MS = 20_000
 """So long a connection may take to begin to speak."""
-QUIET_S, ANSWERED_S, REFUSED_S = 0.05, 0.25, 1.0
-"""Once the server is to end, calls that come still are answered for `ANSWERED_S`, and refused until `REFUSED_S`; it ends
-sooner, when none came for `QUIET_S`."""
+RECENT_S, ANSWERED_S, QUIET_S, REFUSED_S = 1.0, 0.25, 0.4, 2.0
+"""A server that was asked in the last `RECENT_S` answers for `ANSWERED_S` after it is to end; then it refuses calls until none
+came for `QUIET_S`, and for `REFUSED_S` at most."""
 
 
 class Certificates(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,19 +115,18 @@ class RpcServer:
         if self._server is not None:
             self._service.end()
             begun_s = time.monotonic()
-            if grace_s and not await self._is_quiet(begun_s + min(ANSWERED_S, grace_s / 4)):
+            if grace_s and begun_s - self._service.asked_s < RECENT_S:
+                await asyncio.sleep(min(ANSWERED_S, grace_s / 4))
                 self._service.refuse()
-                await self._is_quiet(begun_s + min(REFUSED_S, grace_s / 2))
+                await self._await_quiet(time.monotonic() + min(REFUSED_S, grace_s / 2))
             await self._server.stop(max(0.0, grace_s - (time.monotonic() - begun_s)))
 
-    async def _is_quiet(self, until_s: float) -> bool:
-        """Wait until no call came for a while; whether that was so in time."""
-        while time.monotonic() < until_s:
-            count = self._service.begun_count
-            await asyncio.sleep(QUIET_S)
-            if self._service.begun_count == count:
-                return True
-        return False
+    async def _await_quiet(self, until_s: float) -> None:
+        """Wait until no call came for a while, until a moment at most."""
+        quiet_s = time.monotonic() + QUIET_S
+        while (now_s := time.monotonic()) < min(quiet_s, until_s):
+            await asyncio.sleep(min(quiet_s, until_s) - now_s)
+            quiet_s = max(quiet_s, self._service.asked_s + QUIET_S)
 
 
 class _Pools:

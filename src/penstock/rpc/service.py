@@ -76,8 +76,8 @@ class Service:
         self._taking: set[asyncio.Task[None]] = set()
         self._is_ending = False
         self._refuses = False
-        self.begun_count = 0
-        """Calls that came, of methods that answer once."""
+        self.begun_count, self.asked_s = 0, float("-inf")
+        """Calls that came of methods that answer once, and when the last did, on the monotonic clock."""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-grpc")
         self._loads = ThreadPoolExecutor(LOADS, thread_name_prefix="penstock-grpc-load")
         self._unloads = ThreadPoolExecutor(1, thread_name_prefix="penstock-grpc-unload")
@@ -106,6 +106,7 @@ class Service:
 
         async def answer(data: bytes, context: Context) -> Any:
             self.begun_count += 1
+            self.asked_s = time.monotonic()
             try:
                 if self._refuses:
                     raise Unavailable(

@@ -327,14 +327,20 @@ def encode_response(response: InferResponse, encoding: Encoding) -> tuple[bytes,
         "outputs": outputs,
     }
     head = _encoder.encode(body)
-    if (
-        b"null" in head
-    ):  # only then can there be one: to look at the numbers takes longer than to look at the text
-        for output, tensor in zip(outputs, response.tensors, strict=True):
-            if "data" in output and (told := name_nonfinite(tensor.values)):
-                output["parameters"] = {NONFINITE: told}
+    # where there is one the text says so, which is looked through sooner than the numbers
+    if b"null" in head and _tell_nonfinite(outputs, response.tensors):
         head = _encoder.encode(body)
     return (b"".join([head, *blobs]), len(head)) if blobs else (head, None)
+
+
+def _tell_nonfinite(outputs: Sequence[dict[str, Any]], tensors: Sequence[Tensor]) -> bool:
+    """Note in outputs which numbers JSON has no word for; whether there were any."""
+    is_told = False
+    for output, tensor in zip(outputs, tensors, strict=True):
+        if "data" in output and (told := name_nonfinite(tensor.values)):
+            output["parameters"] = {NONFINITE: told}
+            is_told = True
+    return is_told
 
 
 def name_nonfinite(values: Array) -> str:

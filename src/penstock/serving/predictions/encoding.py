@@ -74,7 +74,9 @@ def _encode_alike(many: Sequence[Columns]) -> list[bytes] | None:
 
 def _encode_rows(many: Sequence[Columns]) -> list[bytes] | None:
     """Return matrices of one row each packed at once; None where some are larger, or other columns."""
-    rows = [one.values_by_row for one in many if type(one) is Matrix and one.names is many[0].names]
+    matrices = [one for one in many if type(one) is Matrix]
+    names = matrices[0].names
+    rows = [one.values_by_row for one in matrices if one.names is names]
     dtype, shape = rows[0].dtype, rows[0].shape
     if len(rows) < len(many) or shape[0] != 1 or not 0 < rows[0].nbytes <= FRAMED_BYTES:
         return None
@@ -83,7 +85,7 @@ def _encode_rows(many: Sequence[Columns]) -> list[bytes] | None:
     whole = np.concatenate(rows)
     if whole.dtype.str != dtype.str:
         return None
-    frame = _frame_of(many[0].names, dtype.str, dtype.itemsize)
+    frame = _frame_of(names, dtype.str, dtype.itemsize)
     packed = np.repeat(frame.zeros[None, :], len(many), axis=0)
     packed[:, frame.places] = whole.view(np.uint8)
     return _lines(packed)

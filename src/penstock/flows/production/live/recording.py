@@ -40,8 +40,8 @@ UNWRITTEN_MAX = 1_000
 """Windows kept whole while the store is away; of older ones only the counts are."""
 REFUSALS_MAX = 10_000
 """Minutes, endpoints and codes of refused requests that wait while the store is away."""
-KEPT_AT_ONCE = 500
-"""Answers that are packed before the thread gives way to requests: about 1 ms."""
+KEPT_AT_ONCE = 200
+"""Answers that are packed before the thread gives way to requests: about half a millisecond."""
 PROMPT_S, EARLY_MAX = 0.1, 20
 """How soon bad answers are written, and how many flushes in a row come before their time for them."""
 
