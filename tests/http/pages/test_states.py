@@ -336,3 +336,21 @@ def test_a_postgresql_that_ends_is_told_on_every_page_and_one_that_is_back_too(
     admin(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert told(client, "/")[0] == 200
     project.close()
+
+
+def test_the_rules_of_an_endpoint_are_told_wherever_it_is_shown(lone: World) -> None:
+    client = client_of(lone)
+    assert "rules" not in told(client, "/endpoints")[1]
+    rules = "".join(
+        f"    - {{header: x-tenant, equals: [acme, '<b>{number}'], version: {number}}}\n" for number in (2, 3)
+    )
+    lone.version(2)
+    lone.version(3)
+    lone.policy(f"{LASTING}traffic:\n  rules:\n{rules}")
+    lone.controller.tick()
+    for address in ("/", "/endpoints", "/endpoints/delay"):
+        page = told(client, address)[1]
+        assert "header x-tenant = acme or <b>2" in page, (address, page[:900])
+        assert "m/3" in page, address
+        assert "<b>2" not in client.get(address).text
+    assert "requests with header x-tenant = acme or <b>2 go to m/2" in told(client, "/endpoints/delay")[1]
