@@ -89,9 +89,9 @@ def save_model(
         path: the folder to make; an existing model folder is replaced.
         inputs: some rows of what the model takes: a frame of pandas or polars, a mapping of columns or of tensors, a
             list of mappings, or an array (or lists) with a row an entry. A model is served with the kind of rows
-            given here. Columns with missing values become optional.
+            given here. Columns with missing values (null or NaN) become optional.
         input_example: the same under MLflow's name.
-        optional: further columns of numbers a caller may leave out.
+        optional: further columns of numbers a caller may leave out, and tensors whose values may be missing.
 
     Raises:
         Invalid: the model cannot score the rows, a column's type has no counterpart, or no flavour takes the model.

@@ -40,7 +40,7 @@ def make_feed(
     """
     inputs = signature.inputs
     if any(column.is_tensor for column in inputs) or (rows == "numpy" and len(inputs) == 1):
-        return _single(inputs[0]) if len(inputs) == 1 else _arrays
+        return _single(inputs[0]) if len(inputs) == 1 else _arrays(inputs)
     known = {column.name: column for column in inputs}
     if order is not None and set(order) == set(known):
         inputs = tuple(known[name] for name in order)
@@ -61,8 +61,14 @@ def _single(column: Column) -> Feed:
     return lambda columns, _: columns[name]
 
 
-def _arrays(columns: Columns, _: int) -> dict[str, Array]:
-    return dict(columns)
+def _arrays(inputs: Sequence[Column]) -> Feed:
+    def feed(columns: Columns, row_count: int) -> dict[str, Array]:
+        absent = (
+            column for column in inputs if column.name not in columns
+        )  # of one dimension: tensors are sent
+        return {**{column.name: _absent(column, row_count) for column in absent}, **columns}
+
+    return feed
 
 
 def _absent(column: Column, row_count: int) -> Array:

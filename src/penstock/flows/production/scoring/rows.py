@@ -82,7 +82,7 @@ def _matrix(part: Part, signature: Signature, carried: tuple[str, ...]) -> Asked
     frame = part.frame.drop([name for name in carried if name in part.frame.columns])
     column = signature.inputs[0]
     checks = _Checks(part.frame.height, part.broken)
-    one = Column(column.name, "FP64")
+    one = Column(column.name, "FP64", column.required)
     numbers = [checks.take(one, series).alias(series.name) for series in frame.iter_columns()]
     is_good = checks.good
     whole = pl.DataFrame(numbers).filter(pl.Series(is_good))
