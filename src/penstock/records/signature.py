@@ -37,7 +37,8 @@ class Column(msgspec.Struct, frozen=True):
     """One named column, or a tensor where `shape` has more than one dimension; `BYTES` holds UTF-8 text.
 
     The first dimension of `shape` counts rows; -1 is any size. A column that is not `required` may be absent, and its
-    values missing; a tensor is always sent, and only its values may be missing.
+    values missing; a tensor is always sent, and only its values may be missing. `zone` is the time zone of a column of
+    times, empty where they have none.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Column(msgspec.Struct, frozen=True):
     required: bool = True
     shape: tuple[int, ...] = VECTOR
     meaning: Meaning = ""
+    zone: str = ""
 
     @property
     def is_tensor(self) -> bool:

@@ -21,6 +21,8 @@ from penstock.records.signature import VECTOR, Column, Datatype, Signature
 EXAMPLE_FILE = "input_example.json"
 MEANINGS_KEY = "penstock_meanings"
 """In `metadata`: what values of columns are where the wire has no type for it."""
+ZONES_KEY = "penstock_zones"
+"""In `metadata`: the time zones of columns of times, of which MLflow's schema knows nothing."""
 MISSING_KEY = "penstock_missing"
 """In `metadata`: the tensors whose values may be missing, for which MLflow's schema of a tensor has no word."""
 _TYPE_OF_DATATYPE: dict[str, str] = {
@@ -73,6 +75,7 @@ def parse_signature(document: Mapping[str, Any], metadata: Mapping[str, Any]) ->
         LookupError, TypeError, ValueError: it is something else, or has a type that the wire does not know.
     """
     meanings = metadata.get(MEANINGS_KEY) or {}
+    zones = metadata.get(ZONES_KEY) or {}
     missing = {str(name) for name in metadata.get(MISSING_KEY) or ()}
     inputs = json.loads(document["inputs"]) if document.get("inputs") else []
     outputs = json.loads(document["outputs"]) if document.get("outputs") else []
@@ -81,7 +84,14 @@ def parse_signature(document: Mapping[str, Any], metadata: Mapping[str, Any]) ->
         for index, item in enumerate(inputs)
     )
     return Signature(
-        tuple(msgspec.structs.replace(one, required=False) if one.name in missing else one for one in taken),
+        tuple(
+            msgspec.structs.replace(
+                one,
+                required=one.required and one.name not in missing,
+                zone=str(zones.get(one.name, "")),
+            )
+            for one in taken
+        ),
         tuple(
             _column(item, "prediction" if len(outputs) == 1 else f"output-{index}")
             for index, item in enumerate(outputs)
@@ -123,7 +133,9 @@ def meanings_document(signature: Signature) -> dict[str, Any]:
     missing = [
         column.name for column in signature.inputs if not column.required and _are_tensors(signature.inputs)
     ]
-    return {**({MEANINGS_KEY: found} if found else {}), **({MISSING_KEY: missing} if missing else {})}
+    zones = {column.name: column.zone for column in signature.inputs if column.zone}
+    entries = {MEANINGS_KEY: found, MISSING_KEY: missing, ZONES_KEY: zones}
+    return {key: value for key, value in entries.items() if value}
 
 
 def _schema(columns: Sequence[Column]) -> str:

@@ -19,7 +19,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, numpy_dtype
-from penstock.serving.loaders.times import as_times
+from penstock.serving.loaders.times import as_times, names_offset
 from penstock.serving.tensors import Tensor, bad_request
 
 SQUARED_MAX = 4096
@@ -221,6 +221,12 @@ def _check_times(column: Column, values: Array) -> None:
             "bad_data",
             "send ISO 8601 text, such as 2026-11-28 or 2026-11-28T08:30:00",
         ) from None
+    if column.zone and not all(value is None or names_offset(value) for value in values.flat):
+        raise bad_request(
+            f"input {column.name!r} takes times of the zone {column.zone}, and one names no offset",
+            "bad_data",
+            "send the offset too, such as 2026-11-28T08:30:00+01:00, or Z for UTC",
+        )
 
 
 def _widen(column: Column, datatype: str, values: Array) -> Array:

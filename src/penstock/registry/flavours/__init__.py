@@ -7,7 +7,7 @@ read back and asked about its rows before its folder appears: what was saved is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -162,8 +162,8 @@ def _names_of(model: Any) -> Sequence[str]:
 
 def _first(held: Held) -> Held:
     if held.frame is not None:
-        return Held(held.kind, held.frame.head(EXAMPLE_ROWS), categorical=held.categorical)
-    return Held(held.kind, tensors={name: array[:EXAMPLE_ROWS] for name, array in held.tensors.items()})
+        return replace(held, frame=held.frame.head(EXAMPLE_ROWS))
+    return replace(held, tensors={name: array[:EXAMPLE_ROWS] for name, array in held.tensors.items()})
 
 
 def _cannot_score(reason: str) -> Invalid:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.records.signature import Column, Datatype, Meaning
+from penstock.records.zones import zone_called
 from penstock.registry.flavours.frames import Array, Held, nameless
 
 _KINDS: dict[str, Datatype] = {"b": "BOOL", "U": "BYTES", "O": "BYTES"}
@@ -35,7 +37,11 @@ def input_columns(held: Held, optional: set[str]) -> tuple[Column, ...]:
     if unknown:
         raise _unknown(sorted(unknown)[0], held.frame.schema)
     return tuple(
-        _column(series, series.name in optional, series.name in held.categorical) for series in held.frame
+        msgspec.structs.replace(
+            _column(series, series.name in optional, series.name in held.categorical),
+            zone=held.zones.get(series.name, ""),
+        )
+        for series in held.frame
     )
 
 
@@ -112,6 +118,10 @@ def example_of(held: Held, columns: tuple[Column, ...]) -> dict[str, list[Any]]:
 
 
 def _values(series: pl.Series, column: Column) -> list[Any]:
+    if column.zone:
+        zone = zone_called(column.zone)
+        times = (None if one is None else one.astimezone(zone) for one in series.to_list())
+        return [None if one is None else one.isoformat(timespec="microseconds") for one in times]
     if column.meaning in {"date", "datetime"}:
         pattern = "%Y-%m-%d" if column.meaning == "date" else "%Y-%m-%dT%H:%M:%S%.6f"
         return series.dt.strftime(pattern).to_list()

@@ -15,7 +15,7 @@ import numpy as np
 from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
-from penstock.serving.loaders.times import as_times
+from penstock.serving.loaders.times import as_times, zones_of
 
 Feed = Callable[[Columns, int], Any]
 _POLARS = {
@@ -97,6 +97,7 @@ class _PolarsFeed:
     def __init__(self, inputs: tuple[Column, ...]) -> None:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
+        zones_of(inputs)
         self._polars = import_module("polars")
 
     def __call__(self, columns: Columns, row_count: int) -> Any:
@@ -119,6 +120,8 @@ class _PolarsFeed:
         if column.meaning == "boolean":
             return series.fill_nan(None).cast(pl.Boolean)
         times = pl.Series(column.name, as_times(values))
+        if column.zone:
+            return times.dt.replace_time_zone("UTC").dt.convert_time_zone(column.zone)
         return times.cast(pl.Date) if column.meaning == "date" else times
 
 
@@ -126,6 +129,7 @@ class _PandasFeed:
     def __init__(self, inputs: tuple[Column, ...]) -> None:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
+        self._zones = zones_of(inputs)
         self._pandas = import_module("pandas")
         self._text = self._pandas.Series(["a"]).dtype
 
@@ -146,7 +150,10 @@ class _PandasFeed:
             missing = np.isnan(values)
             return self._pandas.arrays.BooleanArray(np.where(missing, 0, values).astype(bool), missing)
         if column.meaning in {"date", "datetime"}:
-            return as_times(values)
+            times = as_times(values)
+            if column.name not in self._zones:
+                return times
+            return self._pandas.DatetimeIndex(times, tz="UTC").tz_convert(self._zones[column.name])
         if column.datatype == "BYTES":
             return self._pandas.Series(values, dtype=self._text)
         return values
