@@ -33,3 +33,22 @@ class Doubling:
     def predict(self, rows: Any) -> Any:
         """Return them."""
         return {"twice": rows * 2, "first": rows[:, 0]}
+
+
+class Ages:
+    """A model of a picture and a number that may be missing."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return the numbers, 0 where there is none."""
+        return np.nan_to_num(rows["age"])
+
+
+class Hours:
+    """A model of the hour on the clock, in whatever zone its column of times is."""
+
+    def predict(self, rows: Any) -> Any:
+        """Return the hours, and the zone."""
+        times = rows["at"]
+        if hasattr(times, "to_physical"):
+            return {"hour": times.dt.hour().to_numpy(), "zone": [str(times.dtype.time_zone)] * len(times)}
+        return {"hour": times.dt.hour.to_numpy(dtype=float), "zone": [str(times.dt.tz)] * len(times)}

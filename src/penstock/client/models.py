@@ -138,7 +138,8 @@ def load_model(uri: str | Path, *, allow_pickle: bool = False, trusted: Sequence
         uri: the path of a model folder, or `models:/NAME@champion`, `models:/NAME/3`, `models:/NAME@champion@2026-11-20` (what it was then),
             `models:/m-…` or `runs:/RUN/NAME`.
         allow_pickle: also load a pickle, which runs code of its own.
-        trusted: types that a model nobody registered may hold, beside those of scikit-learn and numpy.
+        trusted: types that a model nobody registered may hold, beside classes of scikit-learn and, with
+            `allow_pickle`, functions of scikit-learn, numpy and scipy.
 
     Raises:
         NotFound: there is nothing at `uri`.

@@ -26,6 +26,7 @@ from penstock.base.errors import (
     Refused,
     Unavailable,
 )
+from penstock.base.store.outside import told_outside
 
 logger = logging.getLogger(__name__)
 STATUSES: tuple[tuple[type[PenstockError], HTTPStatus], ...] = (
@@ -66,11 +67,17 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 
 def error_response(error: PenstockError) -> Response:
     """Return the response that tells of an error."""
+    error = told_outside(error)
     body = {"error": error.message, "code": error.code}
     if error.hint:
         body["hint"] = error.hint
+    return json_response(body, status_of(error), waiting_of(error))
+
+
+def waiting_of(error: PenstockError) -> dict[str, str]:
+    """Return the header that says when to ask again, where an error says so."""
     wait_s = error.fields.get("retry_after_s")
-    return json_response(body, status_of(error), None if wait_s is None else {"Retry-After": str(wait_s)})
+    return {} if wait_s is None else {"Retry-After": str(wait_s)}
 
 
 def without_folders(message: str) -> str:

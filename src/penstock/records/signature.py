@@ -36,7 +36,9 @@ VECTOR = (-1,)
 class Column(msgspec.Struct, frozen=True):
     """One named column, or a tensor where `shape` has more than one dimension; `BYTES` holds UTF-8 text.
 
-    The first dimension of `shape` counts rows; -1 is any size.
+    The first dimension of `shape` counts rows; -1 is any size. A column that is not `required` may be absent, and its
+    values missing; a tensor is always sent, and only its values may be missing. `zone` is the time zone of a column of
+    times, empty where they have none.
     """
 
     name: str
@@ -44,11 +46,17 @@ class Column(msgspec.Struct, frozen=True):
     required: bool = True
     shape: tuple[int, ...] = VECTOR
     meaning: Meaning = ""
+    zone: str = ""
 
     @property
     def is_tensor(self) -> bool:
         """Whether a row of it is more than one value."""
         return len(self.shape) > 1
+
+    @property
+    def must_be_sent(self) -> bool:
+        """Whether no request can do without it."""
+        return self.required or self.is_tensor
 
 
 class Signature(msgspec.Struct, frozen=True, cache_hash=True):

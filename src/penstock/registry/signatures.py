@@ -21,6 +21,10 @@ from penstock.records.signature import VECTOR, Column, Datatype, Signature
 EXAMPLE_FILE = "input_example.json"
 MEANINGS_KEY = "penstock_meanings"
 """In `metadata`: what values of columns are where the wire has no type for it."""
+ZONES_KEY = "penstock_zones"
+"""In `metadata`: the time zones of columns of times, of which MLflow's schema knows nothing."""
+MISSING_KEY = "penstock_missing"
+"""In `metadata`: the tensors whose values may be missing, for which MLflow's schema of a tensor has no word."""
 _TYPE_OF_DATATYPE: dict[str, str] = {
     "BOOL": "boolean",
     "INT8": "integer",
@@ -71,12 +75,22 @@ def parse_signature(document: Mapping[str, Any], metadata: Mapping[str, Any]) ->
         LookupError, TypeError, ValueError: it is something else, or has a type that the wire does not know.
     """
     meanings = metadata.get(MEANINGS_KEY) or {}
+    zones = metadata.get(ZONES_KEY) or {}
+    missing = {str(name) for name in metadata.get(MISSING_KEY) or ()}
     inputs = json.loads(document["inputs"]) if document.get("inputs") else []
     outputs = json.loads(document["outputs"]) if document.get("outputs") else []
+    taken = (
+        _column(item, f"input-{index}", str(meanings.get(item.get("name"), "")))
+        for index, item in enumerate(inputs)
+    )
     return Signature(
         tuple(
-            _column(item, f"input-{index}", str(meanings.get(item.get("name"), "")))
-            for index, item in enumerate(inputs)
+            msgspec.structs.replace(
+                one,
+                required=one.required and one.name not in missing,
+                zone=str(zones.get(one.name, "")),
+            )
+            for one in taken
         ),
         tuple(
             _column(item, "prediction" if len(outputs) == 1 else f"output-{index}")
@@ -114,15 +128,18 @@ def signature_document(signature: Signature) -> dict[str, Any]:
 
 
 def meanings_document(signature: Signature) -> dict[str, Any]:
-    """Return the entry of `metadata` for columns whose values mean more than their datatype says."""
+    """Return the entries of `metadata` for inputs of which MLflow's schema cannot say what their values are."""
     found = {column.name: column.meaning for column in signature.inputs if column.meaning}
-    return {MEANINGS_KEY: found} if found else {}
+    missing = [
+        column.name for column in signature.inputs if not column.required and _are_tensors(signature.inputs)
+    ]
+    zones = {column.name: column.zone for column in signature.inputs if column.zone}
+    entries = {MEANINGS_KEY: found, MISSING_KEY: missing, ZONES_KEY: zones}
+    return {key: value for key, value in entries.items() if value}
 
 
 def _schema(columns: Sequence[Column]) -> str:
-    if any(column.is_tensor for column in columns) or any(
-        column.name.startswith("input-") for column in columns
-    ):
+    if _are_tensors(columns):
         return json.dumps([_tensor(column) for column in columns])
     return json.dumps(
         [
@@ -136,6 +153,11 @@ def _schema(columns: Sequence[Column]) -> str:
             for column in columns
         ]
     )
+
+
+def _are_tensors(columns: Sequence[Column]) -> bool:
+    """Whether MLflow is told of tensors, also where they have one dimension."""
+    return any(column.is_tensor or column.name.startswith("input-") for column in columns)
 
 
 def _tensor(column: Column) -> dict[str, Any]:
@@ -153,7 +175,7 @@ def example_information(signature: Signature) -> dict[str, Any]:
 
 
 def _is_frame(signature: Signature) -> bool:
-    return '"tensor-spec"' not in _schema(signature.inputs)
+    return not _are_tensors(signature.inputs)
 
 
 def write_example(folder: Path, signature: Signature, columns: Mapping[str, Any]) -> None:

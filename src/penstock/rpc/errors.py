@@ -17,6 +17,7 @@ from penstock.base.errors import (
     Refused,
     Unavailable,
 )
+from penstock.base.store.outside import told_outside
 
 logger = logging.getLogger(__name__)
 Code = grpc.StatusCode
@@ -58,8 +59,11 @@ def metadata_of(error: PenstockError) -> tuple[tuple[str, str | bytes], ...]:
 
 
 def as_error(problem: Exception, method: str) -> PenstockError:
-    """Return a problem as an error of the tree; a defect of this program is logged, and its insides not told."""
+    """Return a problem as an error of the tree; a defect of this program is logged, and its insides not told.
+
+    Nor is where the store lies.
+    """
     if isinstance(problem, PenstockError):
-        return problem
+        return told_outside(problem)
     logger.error("%s failed", method, exc_info=problem)
     return PenstockError("the server failed on this request; its log says why", code="grpc.defect")

@@ -384,5 +384,5 @@ def _describe(column: Column) -> dict[str, Any]:
         "shape": list(column.shape),
     }
     if not column.required:
-        described["parameters"] = {"optional": True}
+        described["parameters"] = {"missing" if column.is_tensor else "optional": True}
     return described

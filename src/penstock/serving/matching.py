@@ -19,7 +19,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, numpy_dtype
-from penstock.serving.loaders.times import as_times
+from penstock.serving.loaders.times import as_times, names_offset
 from penstock.serving.tensors import Tensor, bad_request
 
 SQUARED_MAX = 4096
@@ -34,15 +34,12 @@ class _Plan:
         self.inputs = signature.inputs
         self.names = tuple(column.name for column in signature.inputs)
         self.known = {column.name: column for column in signature.inputs}
-        self.required = tuple(column for column in signature.inputs if column.required)
+        self.required = tuple(column for column in signature.inputs if column.must_be_sent)
         datatypes = {column.datatype for column in signature.inputs}
         self.is_table = not any(column.is_tensor for column in signature.inputs)
         self.datatype = datatypes.pop() if len(datatypes) == 1 else None
-        self.is_plain = (
-            self.is_table
-            and self.datatype in {"FP64", "FP32"}
-            and all(column.required for column in signature.inputs)
-        )
+        self.is_matrix = self.is_table and not any(column.meaning for column in signature.inputs)
+        self.is_plain = self.is_matrix and self.datatype in {"FP64", "FP32"}
 
 
 _plan_of = functools.lru_cache(maxsize=256)(_Plan)
@@ -89,7 +86,7 @@ def _only(plan: _Plan, tensor: Tensor) -> tuple[Columns, int] | None:
             "bad_shape",
             f"its inputs: {', '.join(plan.names)}",
         )
-    if plan.datatype == tensor.datatype and tensor.values.dtype.kind == "f":
+    if plan.is_matrix and plan.datatype == tensor.datatype and tensor.values.dtype.kind == "f":
         if not is_finite(tensor.values):
             _check_columns(plan, tensor.values)
         return Matrix(plan.names, tensor.values), shape[0]
@@ -201,7 +198,7 @@ def _checked(column: Column, values: Array) -> Array:
         raise bad_request(
             f"input {column.name!r} is required, and a value of it is missing",
             "missing_value",
-            "send every value; an input that may be missing is optional in the model's signature",
+            f"send every value, or save the model with an example in which one is missing, or with optional=[{column.name!r}]",
         )
     if column.meaning in {"date", "datetime"}:
         _check_times(column, values)
@@ -224,6 +221,12 @@ def _check_times(column: Column, values: Array) -> None:
             "bad_data",
             "send ISO 8601 text, such as 2026-11-28 or 2026-11-28T08:30:00",
         ) from None
+    if column.zone and not all(value is None or names_offset(value) for value in values.flat):
+        raise bad_request(
+            f"input {column.name!r} takes times of the zone {column.zone}, and one names no offset",
+            "bad_data",
+            "send the offset too, such as 2026-11-28T08:30:00+01:00, or Z for UTC",
+        )
 
 
 def _widen(column: Column, datatype: str, values: Array) -> Array:

@@ -308,7 +308,9 @@ def check_inputs(name: str, candidate: Signature, stable: Signature) -> None:
         Invalid: `candidate` requires a column that `stable` does not have.
     """
     known = {column.name: column for column in stable.inputs}
-    lacking = [column.name for column in candidate.inputs if column.required and not _is_sent(column, known)]
+    lacking = [
+        column.name for column in candidate.inputs if column.must_be_sent and not _is_sent(column, known)
+    ]
     if lacking:
         raise Invalid(
             f"{name} requires {', '.join(lacking)}, which requests for the stable version do not carry",

@@ -2,7 +2,8 @@
 
 The rules are the serving part's and stricter by one: a pickle runs code of its own, so it is read only where
 the caller asks for it. A skops file is read with the types its folder names where the folder is a registered
-version's, and with none beside skops's own where nobody registered it.
+version's, else with scikit-learn's own classes; functions of the libraries, some of which read files, only for who lets
+a pickle run, which can do all that they do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 from penstock.base.errors import Invalid, PenstockError, Refused, Unavailable
 from penstock.records.flavours import choose_flavour, import_flavour
 from penstock.registry.package import digest_manifest, read_flavours, scan_model
+
+LIBRARIES = ("sklearn.*", "numpy.*", "scipy.*")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def load_folder(folder: Path, called: str, trust: Trust) -> Any:
     try:
         # who lets the folder's own modules run vouches for the types in them too
         is_trusted = trust.is_registered or (trust.pickle and bool(options.get("code")))
-        return flavour.read_with_code(folder, options, None if is_trusted else trust.types)
+        types = [*trust.types, *(LIBRARIES if trust.pickle else ())]
+        return flavour.read_with_code(folder, options, None if is_trusted else types)
     except PenstockError:
         raise
     except ModuleNotFoundError as error:

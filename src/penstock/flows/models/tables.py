@@ -42,11 +42,18 @@ def _matrix(column: Column, frame: pl.DataFrame) -> Array:
     return frame.to_numpy().astype(numpy_dtype(column.datatype))
 
 
+def time_texts(column: Column, series: pl.Series) -> pl.Series:
+    """Return dates or times as the text that an input takes, with their offset where they have a zone."""
+    if column.meaning == "date":
+        return series.dt.strftime("%Y-%m-%d")
+    has_zone = isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None
+    return series.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.6f{'%:z' if has_zone else ''}")
+
+
 def _typed(column: Column, frame: pl.DataFrame, values: Array) -> Array:
     if column.meaning == "boolean":
         found: Any = frame[column.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         return np.asarray(found)
     if column.meaning in {"date", "datetime"} and frame[column.name].dtype.is_temporal():
-        pattern = "%Y-%m-%d" if column.meaning == "date" else "%Y-%m-%dT%H:%M:%S%.6f"
-        return np.array(frame[column.name].dt.strftime(pattern).to_list(), dtype=object)
+        return np.array(time_texts(column, frame[column.name]).to_list(), dtype=object)
     return values

@@ -16,7 +16,8 @@ from starlette.routing import Route
 import penstock
 from penstock.base.errors import Denied, Invalid, NotFound, PenstockError, Unavailable
 from penstock.base.numbers import counted
-from penstock.http.errors import json_response, status_of
+from penstock.base.store.outside import told_outside
+from penstock.http.errors import json_response, status_of, waiting_of
 from penstock.http.inference.admitting import ENDPOINT_HEADER
 from penstock.http.inference.answering import JSON, Answering, Prepared, identity_headers
 from penstock.records.signature import Signature
@@ -112,8 +113,9 @@ def _write(response: InferResponse, _form: None) -> Response:
 
 def scoring_error(error: PenstockError) -> Response:
     """Return an error in MLflow's form, with ours beside it."""
+    error = told_outside(error)
     name = next((name for cause, name in CAUSES if isinstance(error, cause)), "INTERNAL_ERROR")
     body = {"error_code": name, "message": error.message, "error": error.message, "code": error.code}
     if error.hint:
         body["hint"] = error.hint
-    return json_response(body, status_of(error))
+    return json_response(body, status_of(error), waiting_of(error))

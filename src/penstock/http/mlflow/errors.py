@@ -21,7 +21,8 @@ from penstock.base.errors import (
     Refused,
     Unavailable,
 )
-from penstock.http.errors import error_response, json_response, status_of
+from penstock.base.store.outside import told_outside
+from penstock.http.errors import error_response, json_response, status_of, waiting_of
 
 CAUSES: tuple[tuple[type[PenstockError], str], ...] = (
     (NotFound, "RESOURCE_DOES_NOT_EXIST"),
@@ -75,7 +76,8 @@ def mlflow_status_of(error: PenstockError) -> int:
 
 def mlflow_error_response(error: PenstockError) -> Response:
     """Return the response that tells of an error; the hint is a field MLflow's clients do not read."""
+    error = told_outside(error)
     body = {"error_code": error_code_of(error), "message": error.message}
     if error.hint:
         body["hint"] = error.hint
-    return json_response(body, mlflow_status_of(error))
+    return json_response(body, mlflow_status_of(error), waiting_of(error))

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
 from penstock.base.store.events import list_events
+from penstock.base.store.outside import told_outside
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
@@ -71,10 +72,11 @@ class Readable:
         try:
             with self.project.database.read() as connection:
                 return work(connection)
+        except PenstockError as error:
+            self.problems.append(told_outside(error).message)
         except Exception as error:  # noqa: BLE001  (one row's damage must not hide the rest of the page)
-            words = error.message if isinstance(error, PenstockError) else f"{type(error).__name__}: {error}"
-            self.problems.append(words)
-            return None
+            self.problems.append(f"{type(error).__name__}: {error}")
+        return None
 
 
 class EndpointPages:

@@ -11,11 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.base.errors import NotFound, PenstockError
+from penstock.base.store.outside import told_outside
 from penstock.http.errors import (
     answer_defect,
     answer_http_exception,
     answer_penstock_error,
     status_of,
+    waiting_of,
 )
 from penstock.http.hosts import PROTECTION
 from penstock.http.mlflow.errors import PATHS, mlflow_error_response
@@ -56,7 +58,10 @@ def page_exception_handlers(project_name: str, base: str = "") -> dict[Any, Answ
             return mlflow_error_response(error)
         if _is_for_programs(request) or not isinstance(error, PenstockError):
             return await answer_penstock_error(request, error)
-        return show(request, status_of(error), error.message, error.hint, address_without(request, error))
+        told = told_outside(error)
+        page = show(request, status_of(told), told.message, told.hint, address_without(request, told))
+        page.headers.update(waiting_of(told))
+        return page
 
     async def http_exception(request: Request, error: Exception) -> Response:
         if _is_for_mlflow(request) and isinstance(error, HTTPException):

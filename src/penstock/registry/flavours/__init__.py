@@ -7,7 +7,7 @@ read back and asked about its rows before its folder appears: what was saved is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,9 +89,9 @@ def save_model(
         path: the folder to make; an existing model folder is replaced.
         inputs: some rows of what the model takes: a frame of pandas or polars, a mapping of columns or of tensors, a
             list of mappings, or an array (or lists) with a row an entry. A model is served with the kind of rows
-            given here. Columns with missing values become optional.
+            given here. Columns with missing values (null or NaN) become optional.
         input_example: the same under MLflow's name.
-        optional: further columns of numbers a caller may leave out.
+        optional: further columns of numbers a caller may leave out, and tensors whose values may be missing.
 
     Raises:
         Invalid: the model cannot score the rows, a column's type has no counterpart, or no flavour takes the model.
@@ -162,8 +162,8 @@ def _names_of(model: Any) -> Sequence[str]:
 
 def _first(held: Held) -> Held:
     if held.frame is not None:
-        return Held(held.kind, held.frame.head(EXAMPLE_ROWS), categorical=held.categorical)
-    return Held(held.kind, tensors={name: array[:EXAMPLE_ROWS] for name, array in held.tensors.items()})
+        return replace(held, frame=held.frame.head(EXAMPLE_ROWS))
+    return replace(held, tensors={name: array[:EXAMPLE_ROWS] for name, array in held.tensors.items()})
 
 
 def _cannot_score(reason: str) -> Invalid:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.records.zones import zone_called, zone_name
 
 Array = np.ndarray[Any, Any]
 
@@ -23,13 +25,14 @@ Array = np.ndarray[Any, Any]
 class Held:
     """Rows as they were given: a frame, or tensors by name; `kind` is what the model is called with.
 
-    `categorical` names the columns whose text (or numbers) were of a closed set.
+    `categorical` names the columns whose text (or numbers) were of a closed set, `zones` the time zones of columns.
     """
 
     kind: Literal["polars", "pandas", "numpy"]
     frame: pl.DataFrame | None = None
     tensors: Mapping[str, Array] = field(default_factory=dict)
     categorical: frozenset[str] = frozenset()
+    zones: Mapping[str, str] = field(default_factory=dict)
 
 
 def hold_rows(rows: Any, names: Sequence[str] = ()) -> Held:
@@ -49,16 +52,22 @@ def hold_rows(rows: Any, names: Sequence[str] = ()) -> Held:
         _check_names(rows)
     if isinstance(rows, pl.DataFrame):
         closed = (name for name, dtype in rows.schema.items() if dtype in (pl.Categorical, pl.Enum))
-        return Held("polars", rows, categorical=frozenset(closed))
+        return _of_polars(rows, frozenset(closed))
     if _is_pandas(rows):
         frame = pl.DataFrame([_pandas_column(str(name), rows[name]) for name in rows.columns])
         closed = (str(name) for name in rows.columns if str(rows[name].dtype) == "category")
-        return Held("pandas", frame, categorical=frozenset(closed))
+        zones = {
+            str(name): _zone(str(name), rows[name].dtype.tz) for name in rows.columns if _is_zoned(rows[name])
+        }
+        for name, dtype in frame.schema.items():
+            if isinstance(dtype, pl.Datetime) and dtype.time_zone and name not in zones:
+                raise _no_zone(name, f"times with zones in a column of type {rows[name].dtype}")
+        return Held("pandas", frame, categorical=frozenset(closed), zones=zones)
     try:
         if isinstance(rows, Mapping):
             return _mapping(rows)
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
-            return Held("polars", pl.DataFrame(rows))
+            return _of_polars(pl.DataFrame(rows))
         array = np.asarray(rows)
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise _not_rows(f"{type(rows).__name__}: {error}") from None
@@ -120,8 +129,38 @@ def _mapping(rows: Mapping[Any, Any]) -> Held:
             raise TypeError("a tensor holds numbers, booleans or text")
         return Held("numpy", tensors=tensors)
     if arrays and all(np.ndim(values) == 0 for values in arrays.values()):
-        return Held("polars", pl.DataFrame({name: [value] for name, value in arrays.items()}))
-    return Held("polars", pl.DataFrame(arrays))
+        return _of_polars(pl.DataFrame({name: [value] for name, value in arrays.items()}))
+    return _of_polars(pl.DataFrame(arrays))
+
+
+def _of_polars(frame: pl.DataFrame, categorical: frozenset[str] = frozenset()) -> Held:
+    zones = {}
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+            try:
+                zones[name] = _zone(name, zone_called(dtype.time_zone))
+            except (LookupError, ValueError, OSError):
+                raise _no_zone(name, dtype.time_zone) from None
+    return Held("polars", frame, categorical=categorical, zones=zones)
+
+
+def _is_zoned(column: Any) -> bool:
+    return getattr(column.dtype, "tz", None) is not None
+
+
+def _zone(name: str, zone: tzinfo) -> str:
+    found = zone_name(zone)
+    if found is None:
+        raise _no_zone(name, str(zone))
+    return found
+
+
+def _no_zone(name: str, what: str) -> Invalid:
+    return Invalid(
+        f"the time zone of column {name!r} cannot be kept: {what}",
+        code="registry.bad_inputs",
+        hint="give it a zone by name, as tz_convert('Europe/Berlin') does, or UTC, and fit the model on that",
+    )
 
 
 def _pandas_column(name: str, column: Any) -> pl.Series:
@@ -130,6 +169,9 @@ def _pandas_column(name: str, column: Any) -> pl.Series:
     if getattr(dtype, "kind", "O") in "biufM" and isinstance(dtype, np.dtype):
         values = column.to_numpy()
         return pl.Series(name, values.astype("datetime64[us]") if dtype.kind == "M" else values)
+    if _is_zoned(column):
+        naive = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        return pl.Series(name, naive).dt.replace_time_zone("UTC")
     missing = column.isna().to_numpy()
     values = [None if gone else _plain(value) for value, gone in zip(column.tolist(), missing, strict=True)]
     if all(value is None for value in values) and getattr(dtype, "kind", "O") in "iuf":

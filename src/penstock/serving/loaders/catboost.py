@@ -67,6 +67,10 @@ class CatboostFlavour(Flavour):
         names = list(model.feature_names_ or ())
         return None if _is_made_up(names) else names
 
+    def takes_matrix(self, model: Any) -> bool:
+        """Whether no feature is categorical: one array would make fractions of whole numbers that are categories."""
+        return not model.get_cat_feature_indices()
+
     def is_bounded(self, model: Any) -> bool:
         """A prediction runs CatBoost's own code alone."""
         return True

@@ -144,7 +144,7 @@ class ChainPredictor:
 def _passed(outputs: Mapping[str, Array], taking: Signature) -> Columns:
     """Return a step's outputs as the next one's inputs: by name, or the only one for the only one."""
     inputs = taking.inputs
-    if all(column.name in outputs for column in inputs if column.required):
+    if all(column.name in outputs for column in inputs if column.must_be_sent):
         return {column.name: _as(column, outputs[column.name]) for column in inputs if column.name in outputs}
     if len(outputs) == 1:
         values = next(iter(outputs.values()))

@@ -15,7 +15,7 @@ import numpy as np
 from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, Columns, Matrix, Rows, numpy_dtype
-from penstock.serving.loaders.times import as_times
+from penstock.serving.loaders.times import as_times, zones_of
 
 Feed = Callable[[Columns, int], Any]
 _POLARS = {
@@ -40,7 +40,7 @@ def make_feed(
     """
     inputs = signature.inputs
     if any(column.is_tensor for column in inputs) or (rows == "numpy" and len(inputs) == 1):
-        return _single(inputs[0]) if len(inputs) == 1 else _arrays
+        return _single(inputs[0]) if len(inputs) == 1 else _arrays(inputs)
     known = {column.name: column for column in inputs}
     if order is not None and set(order) == set(known):
         inputs = tuple(known[name] for name in order)
@@ -61,8 +61,14 @@ def _single(column: Column) -> Feed:
     return lambda columns, _: columns[name]
 
 
-def _arrays(columns: Columns, _: int) -> dict[str, Array]:
-    return dict(columns)
+def _arrays(inputs: Sequence[Column]) -> Feed:
+    def feed(columns: Columns, row_count: int) -> dict[str, Array]:
+        absent = (
+            column for column in inputs if column.name not in columns
+        )  # of one dimension: tensors are sent
+        return {**{column.name: _absent(column, row_count) for column in absent}, **columns}
+
+    return feed
 
 
 def _absent(column: Column, row_count: int) -> Array:
@@ -91,6 +97,7 @@ class _PolarsFeed:
     def __init__(self, inputs: tuple[Column, ...]) -> None:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
+        zones_of(inputs)
         self._polars = import_module("polars")
 
     def __call__(self, columns: Columns, row_count: int) -> Any:
@@ -113,6 +120,8 @@ class _PolarsFeed:
         if column.meaning == "boolean":
             return series.fill_nan(None).cast(pl.Boolean)
         times = pl.Series(column.name, as_times(values))
+        if column.zone:
+            return times.dt.replace_time_zone("UTC").dt.convert_time_zone(column.zone)
         return times.cast(pl.Date) if column.meaning == "date" else times
 
 
@@ -120,6 +129,7 @@ class _PandasFeed:
     def __init__(self, inputs: tuple[Column, ...]) -> None:
         self._inputs = inputs
         self._names = tuple(column.name for column in inputs)
+        self._zones = zones_of(inputs)
         self._pandas = import_module("pandas")
         self._text = self._pandas.Series(["a"]).dtype
 
@@ -140,7 +150,10 @@ class _PandasFeed:
             missing = np.isnan(values)
             return self._pandas.arrays.BooleanArray(np.where(missing, 0, values).astype(bool), missing)
         if column.meaning in {"date", "datetime"}:
-            return as_times(values)
+            times = as_times(values)
+            if column.name not in self._zones:
+                return times
+            return self._pandas.DatetimeIndex(times, tz="UTC").tz_convert(self._zones[column.name])
         if column.datatype == "BYTES":
             return self._pandas.Series(values, dtype=self._text)
         return values

@@ -43,7 +43,16 @@ _ARGMAX = frozenset(
     for kind in ("HistGradientBoosting", "RandomForest", "ExtraTrees", "DecisionTree", "GradientBoosting")
 ) | {"LogisticRegression"}
 # skops knows the public estimators; what these hold inside (losses, trees) it calls untrusted
-_CLASS_OF_SKLEARN = re.compile(r"sklearn\.(?!externals\.)[\w.]+\.[A-Z]\w*")
+_CLASS_OF_SKLEARN = re.compile(r"sklearn\.(?!externals\.)[\w.]+\._?[A-Z]\w*")
+# what ordinary estimators hold beside classes: none reads a file, and what a partial calls is listed by itself
+_HARMLESS = frozenset(
+    {
+        "functools.partial",
+        "numpy.dtype",
+        "sklearn.compose._column_transformer.make_column_selector",
+        "sklearn.utils.validation.check_array",
+    }
+)
 _thread = threading.local()
 
 
@@ -180,13 +189,20 @@ def _is_of_sklearn(estimator: Any) -> bool:
 def trusted_types(path: Path, options: Mapping[str, Any], trusted: Sequence[str] | None) -> list[str]:
     """Return the types a skops file is trusted with: those its folder names, or the library's and `trusted`.
 
+    Of the library's own, functions are not among them: some read files. A name of `trusted` that ends in `.*` is a package.
+
     Raises:
         Refused: it holds types that nobody vouched for.
     """
     if trusted is None:
         return list(options.get("skops_trusted_types") or [])
     held = _skops.get_untrusted_types(file=path)
-    usual = {name for name in held if _CLASS_OF_SKLEARN.fullmatch(name)}
+    packages = tuple(name[:-1] for name in trusted if name.endswith(".*"))
+    usual = {
+        name
+        for name in held
+        if name in _HARMLESS or _CLASS_OF_SKLEARN.fullmatch(name) or name.startswith(packages)
+    }
     strange = sorted(set(held) - usual - set(trusted))
     if strange:
         raise Refused(

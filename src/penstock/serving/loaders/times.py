@@ -1,14 +1,17 @@
-"""Texts of dates and times as numpy's, in UTC where they name an offset."""
+"""Texts of dates and times as numpy's, in UTC where they name an offset, and the zones of columns of times."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import numpy as np
 
+from penstock.base.errors import Invalid
+from penstock.records.signature import Column
+from penstock.records.zones import zone_called
 from penstock.serving.loaders.model import Array
 
 _WITH_OFFSET = re.compile(r".*\d[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII)
@@ -25,6 +28,36 @@ def as_times(values: Iterable[Any]) -> Array:
         ['2026-11-28T06:30:00.000000', 'NaT']
     """
     return np.array([_without_offset(value) for value in values], dtype="datetime64[us]")
+
+
+def names_offset(value: Any) -> bool:
+    """Whether a text tells its offset from UTC.
+
+    Example:
+        >>> names_offset("2026-11-28T08:30:00+02:00"), names_offset("2026-11-28T08:30:00")
+        (True, False)
+    """
+    return isinstance(value, str) and _WITH_OFFSET.fullmatch(value) is not None
+
+
+def zones_of(columns: Iterable[Column]) -> dict[str, tzinfo]:
+    """Return the time zones of columns of times that have one, by name.
+
+    Raises:
+        Invalid: this machine does not know a zone.
+    """
+    found = {}
+    for column in columns:
+        if column.zone:
+            try:
+                found[column.name] = zone_called(column.zone)
+            except (LookupError, ValueError, OSError):
+                raise Invalid(
+                    f"the time zone {column.zone!r} of column {column.name!r} is not known on this machine",
+                    code="serving.model_does_not_load",
+                    hint="pip install tzdata",
+                ) from None
+    return found
 
 
 def _without_offset(value: Any) -> Any:

@@ -16,11 +16,12 @@ import polars as pl
 from penstock.base.errors import Invalid
 from penstock.data.formats.columns import no_column
 from penstock.data.formats.tables import to_array
-from penstock.flows.models.tables import table_inputs
+from penstock.flows.models.tables import table_inputs, time_texts
 from penstock.flows.production.scoring.wanted import Part
 from penstock.monitoring.profile import all_finite
 from penstock.records.signature import Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
+from penstock.serving.loaders.times import as_times, names_offset
 
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 MISSING = ("", "nan", "null", "none", "na")
@@ -82,7 +83,7 @@ def _matrix(part: Part, signature: Signature, carried: tuple[str, ...]) -> Asked
     frame = part.frame.drop([name for name in carried if name in part.frame.columns])
     column = signature.inputs[0]
     checks = _Checks(part.frame.height, part.broken)
-    one = Column(column.name, "FP64")
+    one = Column(column.name, "FP64", column.required)
     numbers = [checks.take(one, series).alias(series.name) for series in frame.iter_columns()]
     is_good = checks.good
     whole = pl.DataFrame(numbers).filter(pl.Series(is_good))
@@ -158,8 +159,7 @@ class _Checks:
 
     def _text(self, column: Column, series: pl.Series) -> pl.Series:
         if series.dtype.is_temporal() and column.meaning in {"date", "datetime"}:
-            pattern = "%Y-%m-%d" if column.meaning == "date" else "%Y-%m-%dT%H:%M:%S%.6f"
-            text = series.dt.strftime(pattern)
+            text = time_texts(column, series)
         elif series.dtype in TEXTS or series.dtype == pl.Null:
             text = series.cast(pl.String)
         else:
@@ -168,6 +168,12 @@ class _Checks:
             self.against(text.is_null(), f"{column.name} is missing")
         if column.meaning in {"date", "datetime"} and not series.dtype.is_temporal():
             self.against(_no_times(text), f"{column.name} is no {column.meaning}")
+        if column.zone:
+            bare = [one for one in text.drop_nulls().unique().to_list() if not names_offset(one)]
+            self.against(
+                text.is_in(bare),
+                f"{column.name} takes times of the zone {column.zone}, and names no offset",
+            )
         return text
 
 
@@ -176,7 +182,7 @@ def _no_times(text: pl.Series) -> pl.Series:
 
     def is_none(value: str) -> bool:
         try:
-            np.datetime64(value, "us")
+            as_times([value])
         except ValueError:
             return True
         return False

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.base.errors import PenstockError
+from penstock.base.store.outside import told_outside
 
 _COMMAND = re.compile(r"penstock [^,;:]+\Z")
 
@@ -42,5 +43,6 @@ def offer(plan: Callable[[], object]) -> Offer:
     try:
         plan()
     except PenstockError as error:
-        return Offer(error.message, error.hint or "")
+        told = told_outside(error)
+        return Offer(told.message, told.hint or "")
     return OPEN

@@ -74,6 +74,12 @@ def _proofs(
     random = np.random.default_rng(0)
     yield {name: _more(values, random) for name, values in own.items()}, PROVED_ROWS
     arrays = list(own.values())
+    taken = signature.inputs[0]
+    if taken.is_tensor and not taken.required and arrays[0].dtype.kind == "f":
+        for index in range(min(arrays[0].shape[1], PROVED_COLUMNS)):
+            changed = arrays[0].copy()
+            changed[: max(1, row_count // 2), index] = np.nan
+            yield {taken.name: changed}, row_count
     if arrays[0].ndim == 1:
         for changed in islice(perturbed(arrays, row_count), 2 * PROVED_COLUMNS):
             yield dict(zip(names, changed, strict=True)), row_count

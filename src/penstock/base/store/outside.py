@@ -1,0 +1,33 @@
+"""What a caller from outside is told when the store fails: that it does, not where it lies. The log has the rest."""
+
+from __future__ import annotations
+
+import logging
+
+from penstock.base.errors import PenstockError, Unavailable
+
+logger = logging.getLogger(__name__)
+RETRY_AFTER_S = 5
+SENTENCES = {
+    "store.unavailable": "the store is away",
+    "store.schema_changed": "the store is not as this program knows it",
+    "store.corrupt": "the store is damaged",
+}
+
+
+def told_outside(error: PenstockError) -> PenstockError:
+    """Return an error as a door tells it: of the store without its address, host and user, any other as it is.
+
+    Example:
+        >>> from penstock.base.errors import Corrupt
+        >>> told_outside(Corrupt("the store sqlite:////srv/p.db is damaged: …", code="store.corrupt")).message
+        'the store is damaged'
+    """
+    sentence = SENTENCES.get(error.code)
+    if sentence is None or error.message == sentence:
+        return error
+    logger.warning("%s", error.message)
+    told = type(error)(sentence, code=error.code, hint="try again later; the server's log says more")
+    if isinstance(error, Unavailable):
+        told.fields["retry_after_s"] = RETRY_AFTER_S
+    return told
