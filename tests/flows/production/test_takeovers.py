@@ -22,6 +22,7 @@ from penstock.cli.main import cli
 from penstock.cli.production.monitor import _render
 from penstock.data.verbs.creation import init_repository
 from penstock.flows.chain.lineage import explain
+from penstock.flows.models.judging import run_gate_on
 from penstock.flows.models.registering import register_model
 from penstock.flows.production.deploying import plan_deployment
 from penstock.flows.production.overview import overview
@@ -82,6 +83,24 @@ def test_a_full_deployment_that_requires_what_clients_do_not_send_is_refused_unl
     assert back.warnings[0].startswith("m/3 requires z")
     with project.database.read() as connection:
         assert back.warnings[0] in preview_changes(connection, back)
+
+
+def test_a_versions_page_asks_what_a_deployment_asks_and_names_the_endpoint(project: Project) -> None:
+    apply_deployment(project, plan_deployment(project, "e", "m/1"))
+    for reference in ("m/2", "m/3"):
+        assert run_gate_on(project, reference).passed
+    client = TestClient(build_server_app(project, ControllerLoop(project)))
+    taken = client.get("/models/m/2").text
+    assert "m/2 may go out" in taken
+    assert "penstock deploy e --model m/2 --canary 5" in taken
+    refused = client.get("/models/m/3").text
+    assert "m/3 may not go out to e: it requires z, which requests for the stable version" in refused
+    assert "penstock deploy" not in refused
+    assert "deploy the version to its own endpoint" in refused
+    preview = client.get("/models/m/3/promote").text
+    assert "would not take it: m/3 requires z" in preview
+    assert "penstock deploy" not in preview
+    assert "penstock deploy e --model m@champion" in client.get("/models/m/2/promote").text
 
 
 def test_rules_that_send_to_versions_which_serve_no_share_are_listed_told_and_named_by_why(

@@ -22,7 +22,9 @@ from penstock.flows.production.revising import apply_deployment
 from penstock.http.app import build_server_app
 from penstock.http.pages import looks as looks_module
 from penstock.monitoring.latency import LatencyHistogram
+from penstock.monitoring.policies import PolicyBody, put_policy
 from penstock.monitoring.quality.measures import Quality
+from penstock.monitoring.settings import DriftLimit, EndpointSettings, GuardrailEntry
 from penstock.monitoring.windows import Partial, Window, WindowKey, add_partials
 from penstock.project.project import Project
 from projects import Sample
@@ -175,3 +177,47 @@ def test_pages_wait_for_a_controller_that_has_just_begun_and_do_not_look_beside_
     assert (len(waits), looks) == (1, [])
     assert "late/1" in text
     controller.close()
+
+
+def test_pages_show_what_a_slow_controller_found_and_do_not_look_beside_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = Controller(project)
+    controller.tick()
+    found = controller.observations["delay"]
+    slow = replace(found, time_ms=now_ms() - 6 * FRESH_MS)
+    looked: list[object] = []
+    for module in (looks_module, overview_module):
+        monkeypatch.setattr(module, "observe", lambda *given: looked.append(given))
+    health = ControllerHealth(slow.time_ms, 1, None, observations={"delay": slow})
+    client = TestClient(build_server_app(project, Seen(health)))
+    for address in ("/", "/endpoints", "/endpoints/delay", "/endpoints/delay?from=2026-01-01"):
+        assert "late/1" in client.get(address).text
+    assert looked == []
+    controller.close()
+
+
+def test_an_address_that_is_refused_is_refused_before_anything_is_looked_at(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+    for module in (looks_module, overview_module):
+        monkeypatch.setattr(module, "observe", lambda *given: looked.append(given))
+    client = TestClient(build_server_app(project, Seen(ControllerHealth(None, 0, None))))
+    for query in ("from=yesterday-ish", "from=2026-11-03&to=2026-11-02"):
+        assert client.get(f"/endpoints/delay?{query}").status_code == 400
+    assert looked == []
+
+
+def test_drift_that_is_not_judged_stands_in_the_table_of_guardrails(project: Project) -> None:
+    limits = EndpointSettings(guardrails=(GuardrailEntry(drift=DriftLimit(min_rows=200)),))
+    with project.database.write() as connection:
+        put_policy(connection, "delay", PolicyBody(endpoint=limits), "person:test")
+    page = (
+        TestClient(build_server_app(project, Seen(ControllerHealth(None, 0, None))))
+        .get("/endpoints/delay")
+        .text
+    )
+    table = page[page.index('aria-label="Table: Guardrails"') :]
+    assert "not judged" in table[: table.index("</table>")]
+    assert 'data-key="drift-' in table[: table.index("</table>")]

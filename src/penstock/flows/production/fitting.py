@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from penstock.base.errors import Invalid, PenstockError
-from penstock.flows.models.folders import RegistrySource
+from penstock.flows.models.folders import RegistrySource, find_signature
 from penstock.project.project import Project
 from penstock.records.signature import Signature
+from penstock.registry.entities import ModelVersion
 from penstock.registry.package import describe_model
 from penstock.registry.versions import get_version
-from penstock.serving.deployments import Revision
+from penstock.serving.deployments import Revision, list_endpoints
 from penstock.serving.repository import check_inputs
 
 MISMATCH = "serving.signature_mismatch"
@@ -36,13 +39,54 @@ def check_takeover(
         told = f"{before.model}/{before.stable}, which is live, cannot be read"
         return (f"the inputs of {ref} were not compared with what clients send: {told}: {error.message}",)
     try:
-        check_inputs(ref, inputs, live)
+        _require_fit(ref, inputs, live)
     except Invalid as error:
         if not force:
-            hint = f"{error.hint}; --force --reason TEXT where clients change with it"
-            raise Invalid(error.message, code=error.code, hint=hint) from error
+            raise
         return (f"{error.message}: these requests will be refused",)
     return ()
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """Whether a version could take over an endpoint that serves its model: `refusal` is empty where it could."""
+
+    endpoint: str
+    refusal: str = ""
+    hint: str = ""
+
+
+def view_takeovers(project: Project, version: ModelVersion) -> tuple[Takeover, ...]:
+    """Say of each endpoint that serves a version's model whether a deployment would refuse the version for its inputs.
+
+    Asks what `check_takeover` asks, of the signatures that the store keeps: no model is fetched or loaded. What cannot be
+    compared is not refused. Endpoints where the version is stable are left out.
+    """
+    with project.database.read() as connection:
+        served = [one for one in list_endpoints(connection) if one.model == version.model]
+    others = [one for one in served if one.stable != version.number]
+    inputs = find_signature(project, version.model, version.number) if others else None
+    signatures = {
+        number: find_signature(project, version.model, number) for number in {one.stable for one in others}
+    }
+    found = []
+    for one in others:
+        live = signatures[one.stable]
+        try:
+            if inputs is not None and live is not None:
+                _require_fit(version.ref, inputs, live)
+            found.append(Takeover(one.endpoint))
+        except Invalid as error:
+            found.append(Takeover(one.endpoint, error.message, error.hint or ""))
+    return tuple(found)
+
+
+def _require_fit(ref: str, inputs: Signature, live: Signature) -> None:
+    try:
+        check_inputs(ref, inputs, live)
+    except Invalid as error:
+        hint = f"{error.hint}; --force --reason TEXT where clients change with it"
+        raise Invalid(error.message, code=error.code, hint=hint) from error
 
 
 def takeover_warnings(project: Project, before: Revision, model: str, number: int) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ HEALTHS: tuple[Health, ...] = ("breached", "down", "refusing", "unjudged", "idle
 """The worst first."""
 FRESH_MS = 10_000
 """So old may be what the controller found for a page to show it in place of a look of its own."""
+SLOW_MS = 120_000
+"""So old may it be while that controller is at work: a look beside it would make it slower still, and its age is told."""
 NO_LOOKS: Mapping[str, Observation] = MappingProxyType({})
 
 
@@ -149,9 +151,13 @@ TOLD_MS = 60_000
 
 
 def latest_look(
-    project: Project, revision: Revision, looks: Mapping[str, Observation] = NO_LOOKS
+    project: Project,
+    revision: Revision,
+    looks: Mapping[str, Observation] = NO_LOOKS,
+    *,
+    most_ms: int = FRESH_MS,
 ) -> Observation:
-    """Return what a fresh look of the controller found at an endpoint; without one, look.
+    """Return what a look of the controller found at an endpoint, at most so old; without one, look.
 
     Raises:
         Corrupt: a window cannot be read.
@@ -159,7 +165,7 @@ def latest_look(
     known = looks.get(revision.endpoint)
     if (
         known is not None
-        and abs(now_ms() - known.time_ms) <= FRESH_MS
+        and abs(now_ms() - known.time_ms) <= most_ms
         and known.revision.number == revision.number
     ):
         return known
@@ -167,13 +173,17 @@ def latest_look(
 
 
 def overview(
-    project: Project, looks: Mapping[str, Observation] = NO_LOOKS, *, only: str | None = None
+    project: Project,
+    looks: Mapping[str, Observation] = NO_LOOKS,
+    *,
+    only: str | None = None,
+    most_ms: int = FRESH_MS,
 ) -> list[EndpointView]:
     """Return every endpoint, by name; one that cannot be judged says so.
 
     Args:
         only: the endpoint that is meant; all without it.
-        looks: what the controller found at its last looks; those that are fresh save a look each.
+        looks: what the controller found at its last looks; those that are at most `most_ms` old save a look each.
     """
     with project.database.read() as connection:
         revisions = [one for one in list_endpoints(connection) if only in (None, one.endpoint)]
@@ -189,7 +199,9 @@ def overview(
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = states_by_place(workers, revision.endpoint, revision.number)
         try:
-            view = _view(latest_look(project, revision, looks), servers, told.get(revision.endpoint))
+            view = _view(
+                latest_look(project, revision, looks, most_ms=most_ms), servers, told.get(revision.endpoint)
+            )
             lost = _lost(known, {one.place for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
             if view.health == "down" and not servers and (why := why_unwritable(project)):

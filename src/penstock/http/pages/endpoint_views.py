@@ -19,7 +19,7 @@ from penstock.base.store.outside import told_outside
 from penstock.flows.observing.drifting import DriftOverTime, view_drift
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.measuring import USUAL_METRICS
-from penstock.flows.production.overview import FRESH_MS, LOST_MS, latest_look, overview
+from penstock.flows.production.overview import FRESH_MS, LOST_MS, SLOW_MS, latest_look, overview
 from penstock.flows.production.shadows import list_shadows
 from penstock.flows.production.traffic.promoting import plan_promotion_of_canary
 from penstock.flows.production.traffic.rolling_back import plan_rollback
@@ -92,7 +92,7 @@ class EndpointPages:
         """One endpoint: condition, guardrails, traffic, revisions, policies, events."""
         name = request.path_params["name"]
         query = query_of(request)
-        span = query["span"] or "all"
+        span, chosen = query["span"] or "all", chosen_range(query)
         with self._project.database.read() as connection:
             revision = self._current(connection, name)
             alerts = list_open_alerts(connection, name)
@@ -118,10 +118,9 @@ class EndpointPages:
             lambda connection: list_findings(connection, name, breached=True, limit=BREACHES)
         )
         shadows = readable.read(lambda connection: list_shadows(connection, revision))
-        seen = readable.read(lambda _connection: latest_look(self._project, revision, looks))
+        seen = readable.read(lambda _connection: latest_look(self._project, revision, looks, most_ms=SLOW_MS))
         judged = _judged(policy.settings if policy else None)
         since_s = now_ms() // 1000 - SPANS[span] if SPANS[span] else 0
-        chosen = chosen_range(query)
         if chosen.is_set:
             span, since_s = "", chosen.since_s
         windows = readable.read(
@@ -135,7 +134,7 @@ class EndpointPages:
         )
         windows = [one for one in windows or [] if chosen.until_s is None or one.start_s < chosen.until_s]
         own = looks if seen is None else {**looks, name: seen}
-        view = next(iter(overview(self._project, own, only=name)), None)
+        view = next(iter(overview(self._project, own, only=name, most_ms=SLOW_MS)), None)
         findings = seen.findings if seen else ()
         metric, drift = _metric(judged, windows), drift_rows(findings)
         return self._renderer.page(
@@ -278,9 +277,15 @@ def _goal(
 
 
 def _guardrails(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings for the table of guardrails, the worst first; drift within its limit has its own."""
+    """Return the findings for the table of guardrails, the worst first; drift within its limit has its own.
+
+    Drift that was not judged stands in it once a route, however many features it is of.
+    """
     order = {"breached": 0, "unjudged": 1, "held": 2}
-    shown = [one for one in findings if one.kind != "drift" or one.breached]
+    untold = {
+        one.route: one for one in reversed(findings) if one.kind == "drift" and one.unjudged is not None
+    }
+    shown = [one for one in findings if one.kind != "drift" or one.breached or one is untold.get(one.route)]
     return sorted(shown, key=lambda one: (order[one.state], one.route, one.kind, one.name))
 
 

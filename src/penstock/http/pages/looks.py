@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from penstock.base.clock import now_ms
 from penstock.flows.production.controlling.health import Watched
 from penstock.flows.production.looks import without_sketches
-from penstock.flows.production.overview import FRESH_MS
+from penstock.flows.production.overview import FRESH_MS, SLOW_MS
 from penstock.flows.production.watching import Observation, observe
 from penstock.project.project import Project
 from penstock.serving.deployments import list_endpoints
@@ -21,7 +21,8 @@ FIRST_S = 5.0
 class Looks:
     """Looks at endpoints that no controller of this process looked at. Thread-safe: whoever comes meanwhile waits.
 
-    A look at 200 features takes half a second; who refreshes every five would else pay it each time.
+    A look at 200 features takes half a second; who refreshes every five would else pay it each time. What the controller
+    found is shown though it is slow, however many pages are open: only of one that has not looked for minutes is it not.
     """
 
     def __init__(self, project: Project, controller: Watched) -> None:
@@ -39,8 +40,11 @@ class Looks:
             found: dict[str, Observation] = {}
             known = self._controller.health.observations
             for revision in revisions:
-                for one in (known.get(revision.endpoint), self._own.get(revision.endpoint)):
-                    is_fresh = one is not None and now_ms() - one.time_ms <= FRESH_MS
+                for one, most_ms in (
+                    (known.get(revision.endpoint), SLOW_MS),
+                    (self._own.get(revision.endpoint), FRESH_MS),
+                ):
+                    is_fresh = one is not None and now_ms() - one.time_ms <= most_ms
                     if one is not None and is_fresh and one.revision.number == revision.number:
                         found[revision.endpoint] = one
                         break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from penstock.flows.models.evidence.doors import Doors, ask_doors
 from penstock.flows.models.evidence.standing import list_judged_again
 from penstock.flows.models.folders import find_signature
 from penstock.flows.models.views import VersionView, view_newest, view_versions
+from penstock.flows.production.fitting import Takeover, view_takeovers
 from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
 from penstock.http.pages.decisions.forms import actor_of
@@ -177,6 +179,7 @@ class ModelPages:
             judged_again = list_judged_again(connection, version, verdict)
             differences = [] if champion is None else _differences(connection, version, champion)
         signature = find_signature(self._project, version.model, version.number)
+        takeovers = view_takeovers(self._project, version)
         if champion is not None:
             theirs = find_signature(self._project, champion.model, champion.number)
             differences = [*_features(theirs, signature), *differences]
@@ -184,7 +187,9 @@ class ModelPages:
             "version.html",
             found=found,
             outing=outing,
-            answer=answer_of(found, outing, doors),
+            answer=answer_of(found, outing, doors, takeovers),
+            takeovers=takeovers,
+            command=_deploying(self._project, version, takeovers),
             verdict=verdict,
             judged_again=judged_again,
             champion=champion,
@@ -246,8 +251,8 @@ def answer_of_models(
     return " ".join(sentences)
 
 
-def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:
-    """Return whether a version may go out, in one sentence, by what the doors say of it."""
+def answer_of(found: VersionView, outing: Outing, doors: Doors, takeovers: Sequence[Takeover] = ()) -> str:
+    """Return whether a version may go out, in one sentence, by what the doors and the endpoints that serve its model say of it."""
     ref, verdict, shut = found.version.ref, doors.verdict, doors.shut
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
@@ -270,10 +275,33 @@ def answer_of(found: VersionView, outing: Outing, doors: Doors) -> str:
     if not verdict.passed:
         why = "; ".join(one.sentence for one in verdict.blocking[:2])
         return f"{ref} may not go out: {why}"
+    refusing = [one for one in takeovers if one.refusal]
+    if refusing:
+        names = ", ".join(cut(one.endpoint) for one in refusing[:NAMED])
+        why = f"it {refusing[0].refusal.removeprefix(f'{ref} ')}"
+        fitting = ", ".join(cut(one.endpoint) for one in takeovers[:NAMED] if not one.refusal)
+        if not fitting:
+            return f"{ref} may not go out to {names}: {why}. Its gates: {verdict.summary}."
+        return f"{ref} may go out to {fitting}: {verdict.summary}. It may not go out to {names}: {why}."
     if not verdict.checks:
         return f"{ref} may go out, but nothing was checked: no gates are set."
     before = " It was live before." if outing.standing == "was live" else " Nothing served it yet."
     return f"{ref} may go out: {verdict.summary}.{before} Its files are read when it is promoted."
+
+
+def _deploying(project: Project, version: ModelVersion, takeovers: Sequence[Takeover]) -> str:
+    """Return the command that lets a version out, to an endpoint that takes it; empty where none of them would."""
+    fitting = [one.endpoint for one in takeovers if not one.refusal]
+    canary = " --canary 5" if fitting else ""
+    if not fitting and not takeovers:
+        named = project.readable_settings.endpoints.items()
+        fitting = [name for name, one in named if one.alias is not None and one.alias[0] == version.model]
+        fitting = fitting[:1] or ["ENDPOINT"]
+    return (
+        f"penstock deploy {shlex.quote(fitting[0])} --model {shlex.quote(version.ref)}{canary}"
+        if fitting
+        else ""
+    )
 
 
 def measures_of(version: ModelVersion, outing: Outing, champion: ModelVersion | None) -> list[Measure]:

@@ -14,7 +14,7 @@ from penstock.base.numbers import counted
 from penstock.base.store.events import list_events, list_kinds
 from penstock.flows.models.evidence.holds import Hold, Waiting
 from penstock.flows.production.controlling.health import Watched
-from penstock.flows.production.overview import overview
+from penstock.flows.production.overview import SLOW_MS, overview
 from penstock.http.pages.drawing.sparks import spark_of
 from penstock.http.pages.looks import Looks
 from penstock.http.pages.queries import query_of
@@ -59,7 +59,7 @@ class OverviewPages:
     def _told(self) -> dict[str, Any]:
         seen, time_ms = self._controller.health, now_ms()
         looks = self._looks.fresh()
-        views = overview(self._project, looks)
+        views = overview(self._project, looks, most_ms=SLOW_MS)
         rules = {
             name: view_rules(one.revision.model, one.settings.traffic.rules) for name, one in looks.items()
         }

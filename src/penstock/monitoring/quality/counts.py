@@ -113,13 +113,16 @@ class QualityCounts:
         if not count:
             return
         groups = _groups(count, requests)
-        names, codes = np.unique([*map(str, labels), *map(str, predicted)], return_inverse=True)
-        truth, guess = codes[:count].astype(np.int64), codes[count:].astype(np.int64)
+        told = [*map(str, labels), *map(str, predicted)]
+        names = sorted(set(told))
+        at = {name: place for place, name in enumerate(names)}
+        codes = np.array([at[name] for name in told], dtype=np.int64)
+        truth, guess = codes[:count], codes[count:]
         self._add("classed", groups, np.ones(count))
         self._add("right", groups, (truth == guess).astype(np.float64))
         pairs, place = np.unique(truth * len(names) + guess, return_inverse=True)
         for index, pair in enumerate(pairs.tolist()):
-            known = self._class(str(names[pair // len(names)]), str(names[pair % len(names)]))
+            known = self._class(names[pair // len(names)], names[pair % len(names)])
             known += np.bincount(groups[place == index], minlength=GROUPS)
 
     def _class(self, truth: str, guess: str) -> Counts:

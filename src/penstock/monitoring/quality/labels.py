@@ -84,7 +84,10 @@ def score(
     told = [
         values for name, values in outputs.items() if name == "prediction" or name.startswith(PROBABILITY)
     ]
-    finite = [index for index in known if all(_is_finite(values, index) for values in told)]
+    odd = np.zeros(len(labels), dtype=np.bool_)
+    for values in told:
+        odd |= is_nonfinite(values[: len(labels)])
+    finite = [index for index in known if not odd[index]]
     quality.left_out = len(known) - len(finite)
     if not finite:
         return quality
@@ -96,8 +99,8 @@ def score(
         quality.add_values(prediction[finite].astype(np.float64), np.array(truth, dtype=np.float64), numbers)
     elif prediction is not None:
         guesses, truths = (
-            [class_name(prediction[index]) for index in finite],
-            [class_name(one) for one in truth],
+            _names(prediction[finite].tolist()),
+            _names(truth),
         )
         chosen = _positive_of(classes, positive, {*guesses, *truths})
         quality.add_classes(_named(guesses, chosen), _named(truths, chosen), numbers)
@@ -132,12 +135,9 @@ def _score_pair(
 ) -> None:
     index, labels, requests = rows
     scores = np.asarray(outputs["probability"], dtype=np.float64)[index]
-    truth = np.array([pair.is_last(class_name(label)) for label in labels])
+    truth = pair.are_last(labels)
     prediction = outputs.get("prediction")
-    if prediction is None:
-        guess = scores >= 0.5
-    else:
-        guess = np.array([pair.is_last(class_name(value)) for value in prediction[index].tolist()])
+    guess = scores >= 0.5 if prediction is None else pair.are_last(prediction[index].tolist())
     if positive is not None and not pair.is_last(class_name(positive)):
         scores, truth, guess = 1 - scores, ~truth, ~guess
     quality.add_binary(scores, truth, requests)
@@ -155,14 +155,14 @@ class _Pair:
         elif "prediction" not in outputs:
             self.first, self.last = "0", "1"
         else:
-            self._infer(outputs, {class_name(label) for label in labels})
+            self._infer(outputs, set(_names(labels)))
 
     def _infer(self, outputs: Outputs, labels: set[str]) -> None:
         """Read them from predictions, else from labels too; classes are in sorted order.
 
         One class alone is the last when it is predicted with at least one half.
         """
-        seen = {class_name(value) for value in outputs["prediction"].tolist()}
+        seen = set(_names(outputs["prediction"].tolist()))
         both = seen if len(seen) == 2 else seen | labels
         if both <= {"0", "1"}:
             self.first, self.last = "0", "1"
@@ -177,12 +177,34 @@ class _Pair:
         """Whether a class is the one that the probability is of."""
         return name == self.last if self.last is not None else name != self.first
 
+    def are_last(self, values: Iterable[Any]) -> npt.NDArray[np.bool_]:
+        """Return of each class, however it is written, whether it is the one that the probability is of."""
+        names = _names(values)
+        last = {name: self.is_last(name) for name in set(names)}
+        return np.array([last[name] for name in names], dtype=np.bool_)
+
     def misfit(self, label: Any) -> str | None:
         """Say why a label is neither class; None when it may be one."""
         known = [one for one in (self.first, self.last) if one is not None]
         if len(known) < 2 or class_name(label) in known:
             return None
         return f"{_shown(label)} is none of the classes {_listed(known)}"
+
+
+def _names(values: Iterable[Any]) -> list[str]:
+    """Return the name of each class; one that comes again is named once, as few classes have many rows."""
+    known: dict[tuple[type, Any], str] = {}
+    found = []
+    for value in values:
+        try:
+            name = known.get(key := (type(value), value))
+        except TypeError:  # a list has no hash
+            found.append(class_name(value))
+            continue
+        if name is None:
+            name = known[key] = class_name(value)
+        found.append(name)
+    return found
 
 
 def _positive_of(classes: Sequence[Any] | None, positive: Any, seen: set[str]) -> str | None:
@@ -218,10 +240,6 @@ def is_nonfinite(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     odd: npt.NDArray[np.bool_] = ~np.isfinite(values)
     found: npt.NDArray[np.bool_] = np.any(odd.reshape(len(odd), -1), axis=1, keepdims=True)[:, 0]
     return found
-
-
-def _is_finite(values: npt.NDArray[Any] | None, index: int) -> bool:
-    return values is None or values.dtype.kind != "f" or bool(np.isfinite(values[index]))
 
 
 def _order(name: str) -> tuple[int, float, str]:

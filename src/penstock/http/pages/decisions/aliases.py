@@ -13,6 +13,7 @@ from penstock.base.errors import Conflict
 from penstock.flows.models.aliases import AliasPolicy, PromotionPlan, apply_move, plan_promotion
 from penstock.flows.models.evidence.approving import decide_approval
 from penstock.flows.models.evidence.holds import list_holds
+from penstock.flows.production.fitting import view_takeovers
 from penstock.http.caller import caller_of
 from penstock.http.pages.decisions.forms import MAX_REASON, actor_of, read_form, whole_number
 from penstock.http.pages.queries import query_of
@@ -79,6 +80,7 @@ class AliasPages:
             before=before,
             metrics=sorted({*plan.version.metrics, *(before.metrics if before else ())}),
             served=served,
+            refusals=[one for one in view_takeovers(self._project, plan.version) if one.refusal],
             held=held,
             reason=query_of(request)["reason"],
             is_protected=AliasPolicy.of(self._project).protects(model, plan.alias),
