@@ -163,7 +163,7 @@ def main() -> None:
             sample.write("penstock.yaml", SETTINGS)
             project = open_workspace(sample.root, {"USER": "ada"})
             versions = Versions(project)
-            up = Up(sample.root, Path(folder) / "log")
+            up = Up(sample.root, Path(folder) / "log", programs=True)
             up.start()
             try:
                 first = apply_deployment(project, plan_deployment(project, "delay", versions.make(good=True)))

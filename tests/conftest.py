@@ -17,11 +17,13 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as httpx_transports
 from starlette.testclient import TestClient
 
+import cores  # noqa: F401 - before what it concerns
 from installed import INDEX, install_from
 from patience import PATIENCE_S
 from penstock.base.store.database import Database, connect
 from penstock.base.store.migrate import upgrade
 from projects import Sample
+from quick_passwords import use_quick_passwords
 from scheduling import is_left_out, mark_slow, record_durations, sort_items
 from servers.azure import AzureServer
 from servers.postgres import PostgresServer
@@ -49,17 +51,13 @@ loops = contextlib.ExitStack()
 one_loop = functools.cache(lambda: loops.enter_context(start_blocking_portal()))
 TestClient._portal_factory = lambda self: contextlib.nullcontext(self.portal or one_loop())  # type: ignore[method-assign]
 
+use_quick_passwords()
+
 pytest.register_assert_rewrite("compat.dvc.sides", "tables")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin what the processes of this run share, in the process that controls it."""
-    # Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
-    # times its time. Every process of a test inherits it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # The processes of a run fill the processors by themselves: threads within each would only wait for one another.
-    for library in ("OMP", "OPENBLAS"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     # Where an environment forbids it, as containers often do, every process would compile all files anew.
     os.environ["PYTHONDONTWRITEBYTECODE"] = ""
     sys.dont_write_bytecode = False

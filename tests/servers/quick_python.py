@@ -18,7 +18,7 @@ SCRIPT = """
 import os, runpy, select, signal, sys, threading
 def follow(place):
     select.select([place], [], [])
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGKILL)
 threading.Thread(target=follow, args=(os.pidfd_open(int(sys.argv[1])),), daemon=True).start()
 sys.argv = sys.argv[2:]
 sys.path.insert(0, os.path.dirname(os.path.abspath(sys.argv[0])))
@@ -28,7 +28,7 @@ COMMAND = """
 import os, select, signal, sys, threading
 def follow(place):
     select.select([place], [], [])
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGKILL)
 threading.Thread(target=follow, args=(os.pidfd_open(int(sys.argv[1])),), daemon=True).start()
 sys.argv = ["penstock", *sys.argv[2:]]
 from penstock.cli.main import main

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,8 +20,11 @@ from typing import Any
 import numpy as np
 
 from patience import PATIENCE_S, wait_until
+from servers.forking import Forked, start_penstock
 from servers.ports import reserve
+from servers.quick_python import quick_python
 
+MAIN = "from penstock.cli.main import main\nmain()\n"
 __all__ = ["Client", "Up", "get", "is_running", "wait_until", "webhook"]
 
 
@@ -33,22 +37,29 @@ def is_running(pid: int) -> bool:
 
 
 class Up:
-    """`penstock up` on free ports."""
+    """`penstock up` on free ports: a fork whose two servers are forks too, or the programs as a shell starts them.
 
-    def __init__(self, root: Path, log: Path) -> None:
+    The kernel ends a server with its parent, which for a fork is another: what becomes of them then only `programs` show.
+    """
+
+    def __init__(self, root: Path, log: Path, *, programs: bool = False) -> None:
         self.root = root
         self.log = log
         self.server_port, self.serve_port = reserve(), reserve()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._programs = programs
+        self._process: Forked | subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "penstock.cli", "up", "--port", str(self.server_port)]
-        command += ["--serve-port", str(self.serve_port)]
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        words = ["up", "--port", str(self.server_port), "--serve-port", str(self.serve_port)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.root, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+            if self._programs:
+                command = [sys.executable, "-m", "penstock.cli", *words]
+                self._process = subprocess.Popen(
+                    command, cwd=self.root, stdout=log, stderr=log, start_new_session=True
+                )
+            else:
+                program = f"import sys\nsys.executable, sys.argv[0] = {quick_python()!r}, 'penstock'\n{MAIN}"
+                self._process = start_penstock(words, self.root, log.fileno(), program)
         wait_until(
             lambda: (
                 self.answers(self.server_port, "/health") and self.answers(self.serve_port, "/v2/health/live")
@@ -61,11 +72,12 @@ class Up:
         return [int(pid) for pid in path.read_text().split()]
 
     def kill(self) -> None:
-        """End everything as a power cut would."""
+        """End everything as a power cut would; a fork ends with the program that asked for it, a moment later."""
         assert self._process is not None
         for pid in [*self.children(), self._process.pid]:
             os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        wait_until(lambda: not any(listens(port) for port in (self.server_port, self.serve_port)))
 
     def kill_parent(self) -> None:
         """Kill `penstock up` alone."""
@@ -88,6 +100,11 @@ class Up:
     def events(self, kind: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = get(self.server_port, "/api/penstock/v1/events?limit=1000")[1]
         return [event for event in found if event["kind"] == kind]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def get(port: int, path: str) -> tuple[int, Any]:

@@ -144,7 +144,7 @@ def test_killed_servers_come_back_to_the_same_state_and_finish_the_rollback(
 
 
 def test_when_up_is_killed_its_servers_end_too(sample: Sample, tmp_path: Path) -> None:
-    running = Up(sample.root, tmp_path / "up.log")
+    running = Up(sample.root, tmp_path / "up.log", programs=True)
     running.start()
     children = running.children()
     assert len(children) == 2

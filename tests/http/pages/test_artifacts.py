@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 import pytest
@@ -44,9 +44,7 @@ FILES: dict[str, bytes] = {
     "wide.csv": (",".join(f"c{at}" for at in range(300)) + "\n" + ",".join("1" * 300) + "\n").encode(),
     "bad.csv": b'"' + b"x" * 200_000,
     "rows.jsonl": b'{"a": 1, "b": "x"}\n{"a": 2, "c": [1]}\n',
-    "table.parquet": parquet(pl.DataFrame({"city": ["JFK", EVIL], "delay": [1.5, None]})),
     "broken.parquet": b"PAR1" + b"\xff" * 200 + b"PAR1",
-    "bomb.parquet": parquet(pl.DataFrame({"a": pl.repeat("x" * 1000, 3_000_000, eager=True)})),
     "page.html": f"<h1>chart</h1>{EVIL}".encode(),
     "pixel.png": PNG,
     "fake.png": f"<html>{EVIL}</html>".encode(),
@@ -54,6 +52,11 @@ FILES: dict[str, bytes] = {
     "binary.bin": bytes(range(256)),
     "empty.txt": b"",
 }
+TABLES: dict[str, Callable[[], pl.DataFrame]] = {
+    "table.parquet": lambda: pl.DataFrame({"city": ["JFK", EVIL], "delay": [1.5, None]}),
+    "bomb.parquet": lambda: pl.DataFrame({"a": pl.repeat("x" * 1000, 3_000_000, eager=True)}),
+}
+"""Made when they are needed: polars begins its threads with the first, and the second takes gigabytes."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     client = TestClient(build_server_app(project, ControllerLoop(project)), raise_server_exceptions=False)
     root = client.get(f"/api/2.0/mlflow/runs/get?run_id={RUN}").json()["run"]["info"]["artifact_uri"]
     folder = root.removeprefix("mlflow-artifacts:/").strip("/")
-    for name, data in FILES.items():
+    for name, data in [*FILES.items(), *((name, parquet(make())) for name, make in TABLES.items())]:
         put = client.put(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/{name}", content=data)
         assert put.status_code == 200, put.text
     yield client
@@ -82,7 +85,7 @@ def view(client: TestClient, name: str) -> str:
 def test_every_file_of_a_run_has_a_page_and_none_of_its_markup_becomes_ours(client: TestClient) -> None:
     listed = client.get(f"/runs/{RUN}").text
     assert f"/runs/{RUN}/view?path=notes.txt" in listed
-    for name in FILES:
+    for name in (*FILES, *TABLES):
         text = view(client, name)
         assert "<script>alert" not in text, name
         assert "<img src=x" not in text, name

@@ -1,0 +1,15 @@
+"""How much of the processors each process of a run takes: set before anything else is imported.
+
+Libraries of linear algebra read it once, when they are loaded. Every process that a test starts inherits it.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Without it threads of OpenMP that wait for others keep their processor: beside other tests a training took five
+# times its time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The processes of a run fill the processors by themselves: threads within each would only wait for one another.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
