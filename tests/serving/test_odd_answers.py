@@ -73,6 +73,7 @@ def test_nothing_and_complex_numbers_are_no_answer_of_one_row_either(
     process.start()
     try:
         with httpx.Client(base_url=process.url, timeout=60) as client:
+            assert client.get("/v2/models/turning").json()["platform"] == "penstock_python"
             for kind, words in ((1, "None"), (2, "None"), (3, "complex numbers"), (0, "")):
                 tensor = {"name": "input-0", "shape": [1, 2], "datatype": "FP64", "data": [kind, 1.0]}
                 answer = client.post("/v2/models/turning/infer", json={"inputs": [tensor]})
