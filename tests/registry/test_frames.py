@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,22 @@ def test_frames_without_a_row_or_with_columns_that_no_request_could_send_are_ref
         with pytest.raises(Invalid, match=words) as caught:
             penstock.save_model(model, tmp_path / "m", inputs=rows)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "hint"),
+    [
+        (np.zeros((2, 2), np.longdouble), "numbers of type float128", "float64"),
+        ({"a": np.zeros((2, 2), np.longdouble)}, "numbers of type float128", "float64"),
+        (pd.DataFrame({"a": np.zeros(2, np.longdouble)}), "column 'a' of type float128", "float64"),
+        (np.zeros((2, *[1] * 32)), "33 dimensions, and a request has at most 32", "reshape"),
+        (pd.DataFrame({"a": [Decimal("1.5"), None]}), "column 'a' of type Decimal", "Float64"),
+        (pl.DataFrame({"a": [Decimal("1.5")]}), "column 'a' of type Decimal", "Float64"),
+    ],
+)
+def test_what_no_request_could_bring_is_refused_with_what_to_cast_it_to(
+    tmp_path: Path, rows: object, words: str, hint: str
+) -> None:
+    with pytest.raises(Invalid, match=words) as caught:
+        penstock.save_model(See(), tmp_path / "m", inputs=rows)
+    assert hint in str(caught.value.hint)

@@ -19,6 +19,8 @@ from penstock.serving.codecs import (
 )
 from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.matching import to_columns
+from penstock.serving.plain import read_request
+from penstock.serving.scoring import decode_scoring
 from penstock.serving.tensors import Tensor
 
 NUMBERS = [f"{kind}INT{bits}" for kind in ("", "U") for bits in (8, 16, 32, 64)] + ["FP16", "FP32", "FP64"]
@@ -214,3 +216,35 @@ def test_what_json_has_no_word_for_is_null_and_named() -> None:
     body, size = encode_response(response, Encoding(by_output={"odd": True}))
     first = json.loads(body[:size])["outputs"][0]
     assert first["parameters"] == {"binary_data_size": 32}, "as it is"
+
+
+def test_a_mark_before_the_text_is_passed_over_with_and_without_binary_tensors() -> None:
+    one = {"name": "x", "shape": [2], "datatype": "FP64"}
+    plain = b"\xef\xbb\xbf" + json.dumps({"inputs": [{**one, "data": [0.5, 1.5]}]}).encode()
+    described = {**one, "parameters": {"binary_data_size": 16}}
+    head = b"\xef\xbb\xbf" + json.dumps({"inputs": [described]}).encode()
+    for body, size in ((plain, None), (head + np.array([0.5, 1.5]).tobytes(), len(head))):
+        for read in (decode_request, read_request):
+            assert read(body, size, ANY, 0.0)[0].tensors[0].values.tolist() == [0.5, 1.5]
+    scored = b'\xef\xbb\xbf{"dataframe_split": {"columns": ["x"], "data": [[0.5]]}}'
+    assert decode_scoring(scored, "application/json", ANY, 0.0).tensors[0].values.tolist() == [0.5]
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "a\\uD83Db", "\\ude00", "\\ud83d\\u0041"])
+def test_half_a_character_is_told_as_that(half: str) -> None:
+    text = Signature((Column("t", "BYTES"),), ())
+    one = '{"name": "t", "shape": [1], "datatype": "BYTES", "data": ["%s"]}'
+    for body in (
+        '{"inputs": [' + one % half + "]}",
+        '{"inputs": [' + one.replace('["%s"]', '[["%s"]]').replace("[1]", "[1, 1]") % half + "]}",
+        '{"inputs": [' + one.replace('"t"', f'"{half}"') % "a" + "]}",
+    ):
+        with pytest.raises(Invalid, match="half of a surrogate pair"):
+            decode_request(body.encode(), None, text, 0.0)
+    with pytest.raises(Invalid, match="half of a surrogate pair"):
+        decode_scoring(f'{{"instances": ["{half}"]}}'.encode(), "application/json", text, 0.0)
+    whole = '{"inputs": [' + one % "\\ud83d\\ude00" + "]}"
+    assert decode_request(whole.encode(), None, text, 0.0)[0].tensors[0].values.tolist() == ["\U0001f600"]
+    with pytest.raises(Invalid) as caught:
+        decode_request(whole[:-1].encode(), None, text, 0.0)
+    assert "surrogate" not in caught.value.message

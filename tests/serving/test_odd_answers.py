@@ -18,6 +18,7 @@ from penstock.processes.serve_options import ServeOptions
 from penstock.serving.loaders import load_model
 from serving.fatal import Fatal, Odd
 from serving.models import FolderSource, deploy
+from serving.own_models import Turning
 
 ANSWERED = {0: [1.0, 2.0], 2: [None, None], 8: [None, None]}
 """What is JSON of what is no number, beside a right answer."""
@@ -58,3 +59,34 @@ def test_what_no_model_should_answer_is_its_error(database: Database, tmp_path: 
         windows = list_windows(connection, "odd")
     assert sum(one.error_count for one in windows) == failed
     assert sum(one.nonfinite_count for one in windows) == 2
+
+
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_nothing_and_complex_numbers_are_no_answer_of_one_row_either(
+    database: Database, tmp_path: Path
+) -> None:
+    """One row of None could be taken for one missing number, and an imaginary part be lost without a word."""
+    penstock.save_model(Turning(), tmp_path / "turning", inputs=[[0.0, 1.0]])
+    source = FolderSource(files_of_folder(tmp_path / "turning", "turning", 1, "d"))
+    deploy(database, "turning", 1, model="turning")
+    process = ServeProcess(database, source, build_inference_app, ServeOptions(port=0, flush_s=0.1))
+    process.start()
+    try:
+        with httpx.Client(base_url=process.url, timeout=60) as client:
+            assert client.get("/v2/models/turning").json()["platform"] == "penstock_python"
+            for kind, words in ((1, "None"), (2, "None"), (3, "complex numbers"), (0, "")):
+                tensor = {"name": "input-0", "shape": [1, 2], "datatype": "FP64", "data": [kind, 1.0]}
+                answer = client.post("/v2/models/turning/infer", json={"inputs": [tensor]})
+                assert answer.status_code == (500 if words else 200), kind
+                if words:
+                    assert answer.json()["code"] == "serving.model_failed"
+                    assert f"gave {words} for 'prediction'" in answer.json()["error"]
+    finally:
+        process.stop()
+
+
+def test_a_model_that_answers_nothing_or_complex_numbers_is_not_saved(tmp_path: Path) -> None:
+    for kind, words in ((1.0, "gave None"), (2.0, "gave None"), (3.0, "complex numbers")):
+        for count in (1, 2):
+            with pytest.raises(Invalid, match=words):
+                penstock.save_model(Turning(), tmp_path / "m", inputs=[[kind, 1.0]] * count)

@@ -31,6 +31,8 @@ Meaning = Literal["", "date", "datetime", "categorical", "boolean"]
 """What the values are to the model where the wire has no type for it: dates travel as ISO 8601 text, text of a
 closed set as text, booleans that may be missing as FP64 (0, 1, NaN)."""
 VECTOR = (-1,)
+DIMENSIONS_MAX = 32
+"""Of a tensor, its rows among them."""
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -16,13 +16,20 @@ import numpy as np
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
-from penstock.records.signature import DATATYPES, Column, Signature
+from penstock.records.signature import DATATYPES, DIMENSIONS_MAX, Column, Signature
 from penstock.serving.loaders.model import Array, numpy_dtype
-from penstock.serving.tensors import Tensor, bad_request, from_binary, from_json, to_binary
+from penstock.serving.tensors import (
+    Tensor,
+    bad_request,
+    from_binary,
+    from_json,
+    to_binary,
+    why_not_json,
+    without_mark,
+)
 
 Parameter = str | int | float | bool
 Parameters = dict[str, Parameter]
-DIMENSIONS_MAX = 32
 ELEMENTS_MAX = 2**40
 """Of one tensor; more could not be sent anyway."""
 NONFINITE, NONFINITE_TOLD = "penstock-nonfinite", 100
@@ -103,11 +110,12 @@ def decode_request(
         )
     view = memoryview(body)
     try:
-        request = _decoder.decode(view[: len(body) if json_size is None else json_size])
+        head = view[: len(body) if json_size is None else json_size]
+        request = _decoder.decode(without_mark(head))
     except msgspec.ValidationError as error:
         raise bad_request(f"not an inference request: {_plain(error)}", "bad_request") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"the request is not JSON: {error}", "bad_json") from None
+        raise bad_request(f"the request is not JSON: {why_not_json(error, head)}", "bad_json") from None
     except RecursionError:
         raise bad_request("the request is nested too deeply", "bad_json") from None
     rest = view[json_size:] if json_size is not None else view[:0]

@@ -128,7 +128,7 @@ class DataPlane:
         return {
             "name": endpoint,
             "versions": [str(number) for number in self.versions_of(served)],
-            "platform": f"penstock_{model.flavour}",
+            "platform": f"penstock_{model.flavour.removeprefix('penstock_')}",
             "inputs": [_describe(column) for column in model.signature.inputs],
             "outputs": [_describe(column) for column in model.signature.outputs],
         }

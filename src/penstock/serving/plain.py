@@ -12,9 +12,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from penstock.records.signature import Signature
+from penstock.records.signature import DIMENSIONS_MAX, Signature
 from penstock.serving.codecs import (
-    DIMENSIONS_MAX,
     TABLE_COLUMNS_MIN,
     Encoding,
     InferRequest,

@@ -20,7 +20,7 @@ from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import Column, Signature
 from penstock.serving.codecs import InferRequest, InferResponse, check_shape
-from penstock.serving.tensors import Tensor, from_json
+from penstock.serving.tensors import Tensor, from_json, why_not_json, without_mark
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 JSON, CSV = "application/json", "text/csv"
@@ -65,9 +65,9 @@ def encode_scoring(response: InferResponse) -> bytes:
 
 def _from_json(body: bytes, signature: Signature) -> Mapping[str, list[Any]]:
     try:
-        document = msgspec.json.decode(body)
+        document = msgspec.json.decode(without_mark(memoryview(body)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _bad(f"the request is not JSON: {error}") from None
+        raise _bad(f"the request is not JSON: {why_not_json(error, body)}") from None
     given = [name for name in FORMATS if isinstance(document, dict) and name in document]
     if len(given) != 1:
         raise _bad(f"the request is no JSON object with exactly one of {', '.join(FORMATS)}")

@@ -9,6 +9,7 @@ Source:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ import numpy as np
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.serving.loaders.model import Array, numpy_dtype
+
+MARK = b"\xef\xbb\xbf"
+"""What some programs write before UTF-8 text; RFC 8259 lets a reader pass over it."""
+_HALF = re.compile(
+    rb"(?<!\\)\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -46,6 +53,24 @@ def element_count(name: str, shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
+def without_mark(data: memoryview) -> memoryview:
+    """Return JSON without the mark that may stand before it."""
+    return data[len(MARK) :] if data[: len(MARK)] == MARK else data
+
+
+def why_not_json(error: Exception, data: msgspec.Raw | memoryview | bytes) -> str:
+    """Return why JSON could not be read, in place of the reader's own words where half a character stands in it.
+
+    Example:
+        >>> why_not_json(ValueError("Input data was truncated"), b'["\\\\ud83d"]')
+        'it holds half of a surrogate pair (\\\\ud83d), which is no character'
+    """
+    found = _HALF.search(bytes(data))
+    if found is None:
+        return str(error)
+    return f"it holds half of a surrogate pair ({found[0].decode()}), which is no character"
+
+
 def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw) -> Array:
     """Read a tensor's JSON data, flat or nested in row-major order, as an array of its shape.
 
@@ -61,7 +86,8 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw)
     except msgspec.ValidationError as error:
         values = _nested(name, datatype, shape, data, error)
     except msgspec.DecodeError as error:
-        raise bad_request(f"input {name!r}: its data are not JSON: {error}", "bad_json") from None
+        why = why_not_json(error, data)
+        raise bad_request(f"input {name!r}: its data are not JSON: {why}", "bad_json") from None
     if len(values) != count:
         raise bad_request(
             f"input {name!r}: shape {list(shape)} holds {counted(count, 'element')}, but data has {len(values)}",
@@ -101,7 +127,8 @@ def _nested(name: str, datatype: str, shape: Sequence[int], data: msgspec.Raw, e
     try:
         level = [msgspec.json.decode(data)]
     except msgspec.DecodeError as problem:
-        raise bad_request(f"input {name!r}: data cannot be read: {problem}", "bad_data") from None
+        why = why_not_json(problem, data)
+        raise bad_request(f"input {name!r}: data cannot be read: {why}", "bad_data") from None
     for size in shape:
         if not all(isinstance(part, list) and len(part) == size for part in level):
             reason = str(error).replace("`", "").replace(" - at $", " at data")

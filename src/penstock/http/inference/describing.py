@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 import penstock
-from penstock.records.signature import Column
-from penstock.serving.codecs import DIMENSIONS_MAX
+from penstock.records.signature import DIMENSIONS_MAX, Column
 from penstock.serving.dataplane import DataPlane
 from penstock.serving.loaders.fed import example_columns
 from penstock.serving.loaders.model import Array

@@ -103,10 +103,11 @@ def _datatype(series: pl.Series) -> tuple[Datatype, Meaning]:
         return "BYTES", "date"
     if dtype == pl.Datetime:
         return "BYTES", "datetime"
+    hint = "cast it to Float64" if dtype.is_decimal() else "cast it to text or a number"
     raise Invalid(
         f"column {series.name!r} of type {dtype} has no counterpart on the wire",
         code="registry.bad_signature",
-        hint="cast it to text or a number",
+        hint=hint,
     )
 
 

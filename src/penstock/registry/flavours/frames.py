@@ -16,9 +16,11 @@ import polars as pl
 
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.records.signature import DIMENSIONS_MAX
 from penstock.records.zones import zone_called, zone_name
 
 Array = np.ndarray[Any, Any]
+ROWS = "pass a frame of pandas or polars, a dict of columns or tensors, or an array with a row an entry"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,13 @@ def _is_pandas(rows: Any) -> bool:
 def _is_wire(array: Array) -> bool:
     if array.dtype.kind == "O":
         return all(isinstance(value, str) for value in array.flat)
+    if array.ndim > DIMENSIONS_MAX:
+        raise _not_rows(
+            f"{counted(array.ndim, 'dimension')}, and a request has at most {DIMENSIONS_MAX}",
+            "pass fewer: reshape the rows, and let the model shape them again",
+        )
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise _not_rows(f"numbers of type {array.dtype}", "cast them: .astype('float64')")
     return array.dtype.kind in "biufU"
 
 
@@ -166,6 +175,8 @@ def _no_zone(name: str, what: str) -> Invalid:
 def _pandas_column(name: str, column: Any) -> pl.Series:
     """Return a column of pandas; what pandas calls missing is null, but NaN of a float column stays NaN."""
     dtype = column.dtype
+    if getattr(dtype, "kind", "O") == "f" and dtype.itemsize > 8:
+        raise _not_rows(f"column {name!r} of type {dtype}", "cast it: .astype('float64')")
     if getattr(dtype, "kind", "O") in "biufM" and isinstance(dtype, np.dtype):
         values = column.to_numpy()
         return pl.Series(name, values.astype("datetime64[us]") if dtype.kind == "M" else values)
@@ -183,9 +194,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _not_rows(what: str) -> Invalid:
+def _not_rows(what: str, hint: str = ROWS) -> Invalid:
     return Invalid(
         f"these are not rows of a model's inputs: {what}",
         code="registry.bad_inputs",
-        hint="pass a frame of pandas or polars, a dict of columns or tensors, or an array with a row an entry",
+        hint=hint,
     )

@@ -160,10 +160,18 @@ class _PandasFeed:
 
 
 def fit_output(values: Any, column: Column, row_count: int) -> Array:
-    """Return a model's answer in the shape and datatype of an output."""
-    if values is None:
-        raise ValueError(f"the model gave None for {column.name!r}, not {counted(row_count, 'value')}")
+    """Return a model's answer in the shape and datatype of an output.
+
+    Raises:
+        ValueError: it is nothing, of another number of rows, or of complex numbers, for which the wire has no word.
+    """
     array = np.asarray(values)
+    if array.ndim == 0 and array.item() is None:
+        raise ValueError(f"the model gave None for {column.name!r}, not {counted(row_count, 'value')}")
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"the model gave complex numbers for {column.name!r}: give their real and imaginary parts apart"
+        )
     if column.shape == (-1,):
         array = array.reshape(row_count)
     return array.astype(numpy_dtype(column.datatype), copy=False)
