@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from penstock.base.errors import Unavailable
 from penstock.cli.output import Session, is_terminal, pass_session
 
 
@@ -39,7 +40,12 @@ def demo(session: Session, directory: Path, force: bool) -> None:
         with status or nullcontext():
             for number, (title, step) in enumerate(STEPS, 1):
                 started = time.monotonic()
-                line = step(story)
+                try:
+                    line = step(story)
+                except Unavailable as error:
+                    hint = f"penstock demo --force repeats it{f'; {error.hint}' if error.hint else ''}"
+                    words = f"step {number}, {title}: {error.message}"
+                    raise Unavailable(words, code=error.code, hint=hint) from error
                 lines.append(
                     {"step": number, "title": title, "line": line, "seconds": time.monotonic() - started}
                 )

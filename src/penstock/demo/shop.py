@@ -20,6 +20,8 @@ from penstock.base.web.calls import Reply, WebConnection
 
 READY_S = 300.0
 POLL_S = 0.25
+ANSWER_S = 120.0
+"""So long its servers may take to answer: a limit, not a pause, on a machine that has other work."""
 
 
 class Shop:
@@ -156,8 +158,19 @@ class Shop:
             )
 
     def ask(self, path: str) -> Any:
-        """Return a document of the server's API."""
-        reply = self._get(self.server_port, path, timeout_s=30)
+        """Return a document of the server's API.
+
+        Raises:
+            Unavailable: it does not answer, or refuses.
+        """
+        try:
+            reply = self._get(self.server_port, path, timeout_s=ANSWER_S)
+        except Unavailable as error:
+            raise Unavailable(
+                f"the demo's own server did not answer GET {path}: {error.message}",
+                code="demo.no_answer",
+                hint=f"look at {self.folder / 'up.log'}",
+            ) from error
         if reply.has_failed:
             raise Unavailable(f"{path}: {reply.status}", code="demo.refused", hint=f"look at {self.folder}")
         return reply.json()

@@ -16,6 +16,7 @@ from penstock.base.errors import Unavailable
 from penstock.base.threads import begin
 from penstock.base.web.calls import JSON, WebConnection
 from penstock.demo.deliveries import TEXT, Request
+from penstock.demo.shop import ANSWER_S
 from penstock.stats.significance import score
 
 CLIENTS = 3
@@ -86,7 +87,7 @@ class Replay:
             yield request
 
     def _ask(self, queue: Queue[tuple[int, Request] | None], learned: Queue[dict[str, Any] | None]) -> None:
-        connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=30)
+        connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=ANSWER_S)
         while (item := queue.get()) is not None:
             _, request = item
             began = time.perf_counter()
@@ -114,7 +115,7 @@ class Replay:
             tally.first_id = tally.first_id or tally.last_ids[version]
 
     def _teach(self, learned: Queue[dict[str, Any] | None]) -> None:
-        connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=30)
+        connection = WebConnection(f"http://127.0.0.1:{self._port}", timeout_s=ANSWER_S)
         waiting: list[dict[str, Any]] = []
         is_over = False
         while not is_over:

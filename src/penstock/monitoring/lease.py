@@ -101,6 +101,14 @@ def is_held(connection: sa.Connection, name: str, now_ms: int) -> bool:
     return holder is not None and not has_ended(holder.partition(" ")[0])
 
 
+def ended_ms(connection: sa.Connection, name: str, now_ms: int) -> int | None:
+    """Return when a lease ended of which the process is not known to be gone; 0 where nobody has it, None while it is held."""
+    row = connection.execute(sa.select(leases).where(leases.c.name == name)).one_or_none()
+    if row is None or has_ended(row.holder.partition(" ")[0]):
+        return 0
+    return None if row.expires_ms > now_ms else int(row.expires_ms)
+
+
 def renew(connection: sa.Connection, name: str, holder: str, ttl_s: float, now_ms: int) -> bool:
     """Extend a lease one holds; False when it was lost."""
     done = connection.execute(

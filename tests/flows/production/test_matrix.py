@@ -28,10 +28,11 @@ from penstock.flows.production.controlling.deciding import (
     decide,
 )
 from penstock.flows.production.controlling.responding import Controller
-from penstock.flows.production.overview import NOBODY_ACTS, overview
+from penstock.flows.production.leading import NOBODY_ACTS
+from penstock.flows.production.overview import overview
 from penstock.flows.production.progress import Tally
 from penstock.monitoring.findings import OF_THE_DATA
-from penstock.monitoring.lease import acquire, is_held
+from penstock.monitoring.lease import acquire, is_held, leases
 from penstock.registry.entities import FileDigest, Manifest
 from penstock.registry.tables import versions
 from penstock.serving.deployments import Revision
@@ -142,6 +143,10 @@ def test_with_nothing_to_go_back_to_the_reason_stands_in_status_and_show(world: 
     assert event.summary in _render(view)
     assert f"undone  {alert.summary}" in _render(view)
     assert not view.nobody_acts
+    with world.project.database.write() as connection:
+        connection.execute(leases.update().values(expires_ms=now_ms() - 7_000))
+    (view,) = overview(world.project)
+    assert view.nobody_acts.startswith("the controller has not looked for 7 s and more")
     world.controller.close()
     (view,) = overview(world.project)
     assert f"acts    {NOBODY_ACTS}" in _render(view)

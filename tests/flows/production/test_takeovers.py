@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 import penstock
 from flows.production.endpoints import World
-from penstock.base.clock import now_ms
+from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import Invalid
 from penstock.base.git import Git
 from penstock.base.store.events import list_events
@@ -87,6 +87,9 @@ def test_a_full_deployment_that_requires_what_clients_do_not_send_is_refused_unl
 
 def test_a_versions_page_asks_what_a_deployment_asks_and_names_the_endpoint(project: Project) -> None:
     apply_deployment(project, plan_deployment(project, "e", "m/1"))
+    gates = "project: p\nmodel: {name: m, path: m1, gates: [size: {max_mb: 10}]}\n"
+    (project.root / "penstock.yaml").write_text(gates, encoding="utf-8")
+    project = open_workspace(project.root, {})
     for reference in ("m/2", "m/3"):
         assert run_gate_on(project, reference).passed
     client = TestClient(build_server_app(project, ControllerLoop(project)))
@@ -183,7 +186,8 @@ def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_
     say_ready(1)
     refuse(9)
     (view,) = overview(world.project)
-    words = "refuses all requests: 9 × serving.missing_input since revision 1"
+    since = f"revision 1, which began {format_ms(view.since_ms)}"
+    words = f"refuses all requests: 9 × serving.missing_input since {since}; each answer names the input"
     assert (view.health, view.health_reason) == ("refusing", words)
     world.controller.tick()
     assert world.open_alerts() == [], "nothing was ever answered here: no revision is to blame"
@@ -193,11 +197,14 @@ def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_
     world.deploy(2)
     say_ready(2)
     (view,) = overview(world.project)
-    words = "refuses all requests: 9 × serving.missing_input since revision 2"
+    since = f"revision 2, which began {format_ms(view.since_ms)}"
+    words = f"refuses all requests: 9 × serving.missing_input since {since}; each answer names the input"
     assert (view.health, view.health_reason) == ("refusing", words)
     assert f"refusing: {words}" in _render(view)
     page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
     assert words in page.text
+    home = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/")
+    assert "1 of 1 endpoint needs you: delay refuses all requests." in home.text
     monkeypatch.chdir(world.project.root)
     assert f"health    refusing: {words}" in CliRunner().invoke(cli, ["endpoint", "show", "delay"]).output
     world.controller.tick()

@@ -11,7 +11,9 @@ from starlette.testclient import TestClient
 
 from penstock.ci.report import CheckReport, CiReport, StepReport
 from penstock.flows.ci.reports import save_report
+from penstock.flows.tracked.catalogue import Tracked
 from penstock.http.app import build_server_app
+from penstock.http.pages.data_views import answer_of
 from penstock.processes.controller import ControllerLoop
 from penstock.project.opening import open_server_project
 from projects import Sample, rows
@@ -211,3 +213,9 @@ def test_experiments_stand_on_the_pipeline_page_with_what_they_differ_in(
     assert row.rstrip().endswith("2")
     assert ">strength<" in page
     assert "began at" in page
+
+
+def test_of_many_versions_that_came_of_data_three_are_named_and_the_rest_is_counted() -> None:
+    found = Tracked(path="data/raw.csv", source="data/raw.csv.dvc", info=None, changes=())
+    told = answer_of(found, 5, ["late/1", "late/4", "fare/2", "fare/1", "late/2"])
+    assert told.endswith("5 runs used it, and late/1, late/4, fare/2 and 2 more came of it.")

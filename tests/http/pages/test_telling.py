@@ -12,13 +12,17 @@ from msgspec.structs import replace
 from penstock.base.clock import now_ms
 from penstock.base.store.events import Event
 from penstock.flows.production.overview import EndpointView, FindingView
+from penstock.http.pages.runs.compare_views import compare_runs
+from penstock.http.pages.runs.tables import commit_of
 from penstock.http.pages.telling.conditions import because, best_known, condition_of
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import ago, column, cut, number, seconds, short, visible
+from penstock.http.pages.telling.fragments import show
 from penstock.http.pages.telling.markdown import markdown
 from penstock.http.pages.telling.states import state, tone
 from penstock.http.pages.telling.timeline import group_events
 from penstock.monitoring.alerts import Alert
+from penstock.tracking.entities import Run
 from tables import table
 
 EVENT = {"actor": "controller", "summary": "s", "cause": {}, "before": {}, "after": {}}
@@ -208,3 +212,21 @@ def test_the_metric_that_guardrails_judge_is_told_first() -> None:
         "roc_auc",
         "accuracy",
     ]
+
+
+def test_metrics_that_runs_share_are_compared_first_and_a_run_with_changes_says_so() -> None:
+    first, second = (
+        Run(id=name * 32, experiment="e", name=name, status="FINISHED", start_ms=0, commit="d738f522" * 5)
+        for name in "ab"
+    )
+    first = replace(first, metrics={"alone": 1.0, "shared": 2.0, "zeal": 3.0}, dirty_digest="0" * 64)
+    second = replace(second, metrics={"shared": 2.5, "zeal": 1.0})
+    rows = compare_runs([first, second])
+    assert [one.name for one in rows if one.kind == "metric"] == ["shared", "zeal", "alone"]
+    assert commit_of(first) == "d738f522d7 + changes"
+    (code,) = [one for one in rows if one.kind == "code"]
+    assert code.differs, "one of them ran with changes that nobody committed"
+
+
+def test_a_state_tells_with_its_word_what_was_waived() -> None:
+    assert "passed, 1 waived</span>" in show("passed", more=", 1 waived")

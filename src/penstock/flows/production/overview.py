@@ -13,6 +13,7 @@ from penstock.base.clock import format_ms, now_ms
 from penstock.base.errors import PenstockError
 from penstock.flows.production.awaiting import WORKER_ALIVE_MS
 from penstock.flows.production.controlling.deciding import FAILED, HELD, NOT_ROLLED_BACK, calls_for_rollback
+from penstock.flows.production.leading import why_nobody_acts
 from penstock.flows.production.measuring import SliceMeasure
 from penstock.flows.production.progress import Tally
 from penstock.flows.production.unwritable import why_unwritable
@@ -20,7 +21,6 @@ from penstock.flows.production.watching import Observation, observe
 from penstock.monitoring.estimating.estimated import Estimated
 from penstock.monitoring.findings import Unjudged
 from penstock.monitoring.guardrails.traffic import Traffic
-from penstock.monitoring.lease import CONTROLLER, is_held
 from penstock.monitoring.refusals import RECENT_S, Refused, list_refused, refused_sentence
 from penstock.monitoring.rowwise.causes import Cause
 from penstock.monitoring.windows import Window
@@ -104,7 +104,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     not. `policy` is the number of the policy that watches it, 0 for none. `looked_ms` is when it was so, `last_traffic_s` when the newest window with
     traffic ended. `refused` are the requests of the last hour that reached no model, since they were not right.
     `undone` says what is wanted and not done, and why: a rollback, a canary's next share. `nobody_acts` says that no
-    controller runs, so that nothing is rolled back or advanced.
+    controller runs, or one that has not looked for long.
     `labels` are those that wait for predictions which are not stored yet, and those that were given up.
     """
 
@@ -142,20 +142,15 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
         return self.health == "down" and self.health_reason.startswith(SILENT)
 
 
-NOBODY_ACTS = "no controller runs, so nothing is rolled back or advanced: penstock server, or penstock up"
 SILENT = "the service that told of its calls is silent"
 LOST_MS = 3_600_000
 """So long a serve process is told of that ended without a word."""
 TOLD_MS = 60_000
-"""So long after a service told of its last call an endpoint that no serve process answers for is not down."""
+"""So long after its last call a service's endpoint that no serve process answers for is not down."""
 
 
 def latest_look(
-    project: Project,
-    revision: Revision,
-    looks: Mapping[str, Observation] = NO_LOOKS,
-    *,
-    most_ms: int = FRESH_MS,
+    project: Project, revision: Revision, looks: Mapping[str, Observation] = NO_LOOKS, most_ms: int = FRESH_MS
 ) -> Observation:
     """Return what a look of the controller found at an endpoint, at most so old; without one, look.
 
@@ -191,7 +186,7 @@ def overview(
         told = list_told_endpoints(connection)
         refused = list_refused(connection, now_ms() // 1000 - RECENT_S)
         labels = tell_waiting(connection, now_ms())
-        nobody_acts = "" if is_held(connection, CONTROLLER, now_ms()) else NOBODY_ACTS
+        nobody_acts = why_nobody_acts(connection, now_ms())
     alive_ms = now_ms() - WORKER_ALIVE_MS
     workers = [one for one in known if one.seen_ms > alive_ms]
     found = []
@@ -199,9 +194,7 @@ def overview(
         states = [(worker, worker.state_of(revision.endpoint, revision.number)) for worker in workers]
         servers = states_by_place(workers, revision.endpoint, revision.number)
         try:
-            view = _view(
-                latest_look(project, revision, looks, most_ms=most_ms), servers, told.get(revision.endpoint)
-            )
+            view = _view(latest_look(project, revision, looks, most_ms), servers, told.get(revision.endpoint))
             lost = _lost(known, {one.place for one in workers}, revision.endpoint)
             view = msgspec.structs.replace(view, lost_servers=lost)
             if view.health == "down" and not servers and (why := why_unwritable(project)):

@@ -12,6 +12,8 @@ from penstock.monitoring.refusals import MINUTE_S, RECENT_S, list_refused
 from penstock.monitoring.windows import has_windows_before
 from penstock.serving.deployments import Revision
 
+OF_INPUTS = frozenset({"serving.unknown_input", "serving.missing_input"})
+"""Errors that name an input, which is not kept here: who asked was told it."""
 FEW = 5
 """So many refused requests and fewer are no reason for an alert."""
 
@@ -36,7 +38,8 @@ def why_all_refused(
     refused = found.get(revision.endpoint, ())
     if not refused:
         return "", False
-    since = f"revision {revision.number}" if last_s is None else format_ms(1000 * last_s)
+    began = f"revision {revision.number}, which began {format_ms(revision.created_ms)}"
+    since = began if last_s is None else format_ms(1000 * last_s)
     if since_s > began_s:
         since += ", in the last hour"
     words = ", ".join(f"{one.count} × {one.code}" for one in refused)
@@ -45,4 +48,5 @@ def why_all_refused(
         and sum(one.count for one in refused) > FEW
         and has_windows_before(connection, revision.endpoint, revision.number)
     )
-    return f"refuses all requests: {words} since {since}", is_alert
+    where = "; each answer names the input" if any(one.code in OF_INPUTS for one in refused) else ""
+    return f"refuses all requests: {words} since {since}{where}", is_alert

@@ -24,6 +24,7 @@ from penstock.http.pages.render import Renderer
 from penstock.monitoring.reporting.changes import TableReport
 from penstock.project.project import Project
 from penstock.registry.versions import list_uses_of_input
+from penstock.serving.deployments import list_endpoints
 from penstock.tracking.runs import count_runs_by_input, list_inputs_of_path
 
 FILES = 200
@@ -31,6 +32,8 @@ USES = 2_000
 FEATURES = 60
 SHOWN_CHANGES = 100
 COMPARISONS = 8
+NAMED = 3
+"""So many model versions are named in a sentence, those that are live first."""
 """So many comparisons of commits are kept: each costs a tenth of a second, and what commits hold does not change."""
 
 
@@ -71,10 +74,12 @@ class DataPages:
             with self._project.database.read() as connection:
                 runs = list_inputs_of_path(connection, path)
                 versions = list_uses_of_input(connection, path, USES)
+                live = {f"{one.model}/{one.stable}" for one in list_endpoints(connection)}
             compared = self._compared(repo, found, query["old"], query["new"])
         by_digest: dict[str, list[str]] = {}
         for run_id, digest in runs:
             by_digest.setdefault(digest.removeprefix("md5:"), []).append(run_id)
+        versions = sorted(versions, key=lambda one: one[0] not in live)
         made: dict[str, list[str]] = {}
         for ref, digest in reversed(versions):
             made.setdefault(digest.removeprefix("md5:"), []).append(ref)
@@ -87,7 +92,7 @@ class DataPages:
             "tracked.html",
             found=found,
             changes=found.changes[:SHOWN_CHANGES],
-            answer=_answer(found, len({run_id for run_id, _ in runs}), [ref for ref, _ in versions]),
+            answer=answer_of(found, len({run_id for run_id, _ in runs}), [ref for ref, _ in versions]),
             chart=history_chart("Size", sizes, "MB", is_time=True),
             runs=by_digest,
             versions=made,
@@ -179,7 +184,7 @@ def _size(repo: DataRepository, md5: str | None) -> int | None:
     return (repo.root / place).stat().st_size
 
 
-def _answer(found: Tracked, run_count: int, versions: list[str]) -> str:
+def answer_of(found: Tracked, run_count: int, versions: list[str]) -> str:
     """Return in a sentence what a path holds, who changed it last, and what was made of it."""
     newest = found.changes[0] if found.changes else None
     if found.info is None:
@@ -196,5 +201,6 @@ def _answer(found: Tracked, run_count: int, versions: list[str]) -> str:
         used = f"{counted(run_count, 'run')} used it" if run_count else "no run used it yet"
     else:
         used = f"{found.source} makes it, and runs record the data that they begin from"
-    made = f", and {', '.join(versions[2::-1])} came of it" if versions else ""
+    more = f" and {len(versions) - NAMED} more" if len(versions) > NAMED else ""
+    made = f", and {', '.join(versions[:NAMED])}{more} came of it" if versions else ""
     return f"{'; '.join(told)}. {used[:1].upper()}{used[1:]}{made}."

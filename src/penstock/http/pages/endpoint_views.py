@@ -118,7 +118,7 @@ class EndpointPages:
             lambda connection: list_findings(connection, name, breached=True, limit=BREACHES)
         )
         shadows = readable.read(lambda connection: list_shadows(connection, revision))
-        seen = readable.read(lambda _connection: latest_look(self._project, revision, looks, most_ms=SLOW_MS))
+        seen = readable.read(lambda _connection: latest_look(self._project, revision, looks, SLOW_MS))
         judged = _judged(policy.settings if policy else None)
         since_s = now_ms() // 1000 - SPANS[span] if SPANS[span] else 0
         if chosen.is_set:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from penstock.base.clock import now_ms
 from penstock.flows.production.controlling.health import Watched
 from penstock.flows.production.looks import without_sketches
-from penstock.flows.production.overview import FRESH_MS, SLOW_MS
+from penstock.flows.production.overview import FRESH_MS, SLOW_MS, overview
 from penstock.flows.production.watching import Observation, observe
+from penstock.http.pages.telling.conditions import Condition, condition_of
+from penstock.monitoring.alerts import list_open_alerts
 from penstock.project.project import Project
 from penstock.serving.deployments import list_endpoints
 
@@ -55,6 +57,16 @@ class Looks:
                         continue
                     found[revision.endpoint] = self._own[revision.endpoint] = seen
             return found
+
+    def conditions(self, names: Iterable[str]) -> list[Condition]:
+        """Return how endpoints are, by these names, without what happened to them."""
+        found = []
+        for name in names:
+            views = overview(self._project, self.fresh(name), only=name, most_ms=SLOW_MS)
+            with self._project.database.read() as connection:
+                alerts = list_open_alerts(connection, name)
+            found += [condition_of(view, alerts, (), now_ms()) for view in views]
+        return found
 
     def _await_first(self) -> None:
         """Wait for a controller that has just begun: to look beside it would take both twice as long."""

@@ -33,10 +33,13 @@ from penstock.http.caller import caller_of
 from penstock.http.pages.chains import linked
 from penstock.http.pages.decisions.forms import actor_of
 from penstock.http.pages.decisions.offers import Offer, offer
+from penstock.http.pages.looks import Looks
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
+from penstock.http.pages.telling.conditions import Condition
 from penstock.http.pages.telling.differences import beside
 from penstock.http.pages.telling.formatting import cut, segment
+from penstock.http.pages.telling.serving import serves_now, tell_serving, tell_takeovers
 from penstock.http.pages.version_compare_views import parameters_of
 from penstock.http.subjects import explain_subject, named_version
 from penstock.project.project import Project
@@ -88,8 +91,9 @@ class Measure:
 class ModelPages:
     """Shows registered models and their versions."""
 
-    def __init__(self, project: Project, renderer: Renderer) -> None:
+    def __init__(self, project: Project, looks: Looks, renderer: Renderer) -> None:
         self._project = project
+        self._looks = looks
         self._renderer = renderer
 
     def models(self, _request: Request) -> Response:
@@ -180,6 +184,7 @@ class ModelPages:
             differences = [] if champion is None else _differences(connection, version, champion)
         signature = find_signature(self._project, version.model, version.number)
         takeovers = view_takeovers(self._project, version)
+        serving = self._looks.conditions(outing.endpoints[:NAMED]) if serves_now(outing) else []
         if champion is not None:
             theirs = find_signature(self._project, champion.model, champion.number)
             differences = [*_features(theirs, signature), *differences]
@@ -187,7 +192,8 @@ class ModelPages:
             "version.html",
             found=found,
             outing=outing,
-            answer=answer_of(found, outing, doors, takeovers),
+            answer=answer_of(found, outing, doors, takeovers, serving),
+            serving=serving,
             takeovers=takeovers,
             command=_deploying(self._project, version, takeovers),
             verdict=verdict,
@@ -251,15 +257,19 @@ def answer_of_models(
     return " ".join(sentences)
 
 
-def answer_of(found: VersionView, outing: Outing, doors: Doors, takeovers: Sequence[Takeover] = ()) -> str:
+def answer_of(
+    found: VersionView,
+    outing: Outing,
+    doors: Doors,
+    takeovers: Sequence[Takeover] = (),
+    serving: Sequence[Condition] = (),
+) -> str:
     """Return whether a version may go out, in one sentence, by what the doors and the endpoints that serve its model say of it."""
     ref, verdict, shut = found.version.ref, doors.verdict, doors.shut
     if found.rolled_back is not None:
         return f"{ref} may not go out: {found.rolled_back.reason}"
-    if outing.standing in {"live", "canary"}:
-        is_one = outing.percent is not None and len(outing.endpoints) == 1
-        share = "" if not is_one else f"{outing.percent:g} % of "
-        return f"{ref} is {outing.standing}: it answers {share}{', '.join(outing.endpoints)}."
+    if serves_now(outing):
+        return tell_serving(ref, outing, serving)
     if found.held is not None and (shut is None or found.held.waits):
         also = (
             f" It would be refused besides: {shut.message.partition(': ')[2] or shut.message}."
@@ -275,14 +285,8 @@ def answer_of(found: VersionView, outing: Outing, doors: Doors, takeovers: Seque
     if not verdict.passed:
         why = "; ".join(one.sentence for one in verdict.blocking[:2])
         return f"{ref} may not go out: {why}"
-    refusing = [one for one in takeovers if one.refusal]
-    if refusing:
-        names = ", ".join(cut(one.endpoint) for one in refusing[:NAMED])
-        why = f"it {refusing[0].refusal.removeprefix(f'{ref} ')}"
-        fitting = ", ".join(cut(one.endpoint) for one in takeovers[:NAMED] if not one.refusal)
-        if not fitting:
-            return f"{ref} may not go out to {names}: {why}. Its gates: {verdict.summary}."
-        return f"{ref} may go out to {fitting}: {verdict.summary}. It may not go out to {names}: {why}."
+    if any(one.refusal for one in takeovers):
+        return tell_takeovers(ref, verdict.summary, takeovers)
     if not verdict.checks:
         return f"{ref} may go out, but nothing was checked: no gates are set."
     before = " It was live before." if outing.standing == "was live" else " Nothing served it yet."

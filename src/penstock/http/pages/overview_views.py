@@ -156,12 +156,17 @@ def _endpoints(conditions: list[Condition]) -> str:
     if total == words["healthy"]:
         return f"{'The endpoint is' if total == 1 else f'All {total} endpoints are'} healthy."
     if total == 1:
-        return f"{conditions[0].view.name} is {conditions[0].state.word}."
+        return f"{_sentence(conditions[0])}."
     return f"{counted(total, 'endpoint')}: {', '.join(f'{count} {word}' for word, count in words.items())}."
 
 
 def _named(conditions: list[Condition], tone: str) -> list[str]:
-    return [f"{cut(one.view.name, 60)} is {one.state.word}" for one in conditions if one.state.tone == tone]
+    return [_sentence(one) for one in conditions if one.state.tone == tone]
+
+
+def _sentence(one: Condition) -> str:
+    verb = "" if one.view.health == "refusing" and one.state.word.startswith("refuses") else "is "
+    return f"{cut(one.view.name, 60)} {verb}{one.state.word}"
 
 
 def _list(names: list[str]) -> str:

@@ -90,7 +90,7 @@ def page_routes(
     looks = Looks(project, controller)
     endpoints = EndpointPages(project, looks, renderer)
     overview = OverviewPages(project, controller, looks, renderer)
-    models, lists = ModelPages(project, renderer), ListPages(project, renderer)
+    models, lists = ModelPages(project, looks, renderer), ListPages(project, renderer)
     search, decisions = SearchPages(project, renderer), DecisionPages(project, renderer)
     data, pipeline = DataPages(project, renderer), PipelinePages(project, renderer)
     chains = ChainPages(project, renderer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -17,7 +18,7 @@ from penstock.http.pages.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP,
 from penstock.http.pages.queries import query_of, refusal
 from penstock.http.pages.render import Renderer
 from penstock.http.pages.runs.explore_views import EXPLORED, explore, named_runs
-from penstock.http.pages.runs.tables import duration, is_loss, runs_rolled_back
+from penstock.http.pages.runs.tables import commit_of, duration, is_loss, runs_rolled_back
 from penstock.http.pages.runs.views import curve_of
 from penstock.http.pages.telling.comparing import Compared, numbers_row, texts_row
 from penstock.http.pages.telling.formatting import scalar, short
@@ -129,14 +130,15 @@ def compare_runs(runs: Sequence[Run], never_best: Container[str] = ()) -> list[C
         texts_row("parameter", key, [one.params.get(key, "–") for one in runs])
         for key in _keys(runs, "params")
     ]
-    for key in _keys(runs, "metrics"):
+    shared = Counter(key for one in runs for key in one.metrics)
+    for key in sorted(shared, key=lambda name: (-shared[name], name)):
         values = [one.metrics.get(key) for one in runs]
         out = [one.id in never_best for one in runs]
         rows.append(numbers_row("metric", key, values, loss=is_loss(key), never_best=out))
     rows += [
         texts_row("data", key, [one.inputs.get(key, "–") for one in runs]) for key in _keys(runs, "inputs")
     ]
-    rows.append(texts_row("code", "commit", [(one.commit or "–")[:10] for one in runs]))
+    rows.append(texts_row("code", "commit", [commit_of(one) for one in runs]))
     rows.append(texts_row("run", "state", [one.status.lower() for one in runs]))
     rows.append(texts_row("run", "took", [duration(one) for one in runs]))
     rows += [

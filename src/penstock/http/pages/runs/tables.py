@@ -330,6 +330,11 @@ def _offered(runs: Sequence[Run]) -> tuple[str, ...]:
     return (*metrics[:MAX_OFFERED], *params[:MAX_OFFERED])
 
 
+def commit_of(run: Run) -> str:
+    """Return the commit that a run began from, in short, and whether it ran with changes that nobody committed."""
+    return (run.commit or "–")[:10] + (" + changes" if run.commit and run.dirty_digest else "")
+
+
 def name_of(run: Run) -> str:
     """Return what a run is called, its id where nobody named it."""
     return run.name or run.id[:10]
@@ -343,9 +348,9 @@ def differing(one: Run, other: Run) -> list[tuple[str, str, str]]:
         for key in sorted({*ours, *theirs})
         if ours.get(key) != theirs.get(key)
     ]
-    ours, theirs = one.commit or "–", other.commit or "–"
+    ours, theirs = commit_of(one), commit_of(other)
     if ours != theirs:
-        found.append(("commit", ours[:10], theirs[:10]))
+        found.append(("commit", ours, theirs))
     return found
 
 

@@ -7,6 +7,7 @@ can see in it is named. Larger pieces are macros of `_parts.html`, which has the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,9 +24,10 @@ _OF_FINDING = frozenset({"kind", "route", "breached", "sentence"})
 
 
 @lru_cache(maxsize=512)
-def show(word: str, tone: Tone | None = None) -> Markup:
-    """Return a state as its shape and word."""
-    return show_state(state(word, tone))
+def show(word: str, tone: Tone | None = None, more: str = "") -> Markup:
+    """Return a state as its shape and word, and what is said with it, such as `, 1 waived`."""
+    found = state(word, tone)
+    return show_state(replace(found, word=found.word + more) if more else found)
 
 
 def show_state(one: State) -> Markup:

@@ -44,7 +44,7 @@ _STATES = {
     "fail": State("✕", "fail", "past"),
     "error": State("!", "error", "past"),
     "skipped": State("–", "skipped", "plain"),
-    "live": State("●", "live", "good"),
+    "live": State("●", "live", "plain"),
     "canary": State("◐", "canary", "busy"),
     "never out": State("○", "never out", "plain"),
     "was live": State("○", "was live", "plain"),

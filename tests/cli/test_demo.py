@@ -1,0 +1,31 @@
+"""What the demo says where its own servers do not answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from penstock.base.errors import Unavailable
+from penstock.cli.main import cli
+from penstock.demo import story
+from penstock.demo.shop import Shop, _free_ports
+
+
+def test_a_demo_whose_server_does_not_answer_says_at_which_step_and_call_and_how_to_repeat_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(told: story.Story) -> str:
+        told.shop.server_port = _free_ports(1)[0]
+        told.shop.ask("/api/endpoints")
+        return ""
+
+    monkeypatch.setattr(story, "STEPS", [("April goes live", ask)])
+    monkeypatch.setattr(Shop, "prepare", lambda *_, **__: None)
+    done = CliRunner().invoke(cli, ["-C", str(tmp_path), "demo"])
+    assert isinstance(done.exception, Unavailable)
+    said = "step 1, April goes live: the demo's own server did not answer GET /api/endpoints"
+    assert done.exception.message.startswith(said)
+    assert done.exception.code == "demo.no_answer"
+    assert (done.exception.hint or "").startswith("penstock demo --force repeats it")
