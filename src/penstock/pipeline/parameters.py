@@ -137,7 +137,8 @@ def hint_of_dots(values: Mapping[str, Any], key: str) -> str | None:
     """
     if key not in flatten(values):
         return None
-    above, rest = [], key
+    above: list[str] = []
+    rest = key
     current: Any = values
     while isinstance(current, Mapping) and rest:
         found = max((str(one) for one in current if f"{rest}.".startswith(f"{one}.")), key=len, default="")
