@@ -68,6 +68,7 @@ LAZY = {
     "penstock/registry/gates/kinds/leakage.py": "polars, only where it is checked",
     "penstock/registry/gates/kinds/robustness.py": "polars, only where it is checked",
     "penstock/registry/gates/kinds/schema.py": "pandera, only where it is checked",
+    "penstock/registry/gates/times.py": "polars, only where a column of times is read",
     "penstock/serving/loaders/sklearn.py": "skops, an optional dependency",
     "penstock/storage/resolve.py": "obstore, only for a remote that is not a directory",
     "penstock/processes/fronts.py": "gRPC, an optional dependency",

@@ -106,3 +106,45 @@ def test_it_says_what_changed_down_to_the_line(desk: Desk) -> None:
     picture = ElementTree.fromstring(desk.run("dag", "--svg").stdout)
     titles = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}title")]
     assert titles == ["many.dvc", "clean", "train"]
+
+
+def test_of_a_directory_of_git_the_files_that_changed_are_named(desk: Desk) -> None:
+    desk.put(
+        {
+            "dvc.yaml": "stages:\n  one: {cmd: touch made, deps: [src], outs: [made]}\n",
+            "src/a.py": "1\n",
+            "src/in/b é.py": "2\n",
+            "src/c.py": "3\n",
+        }
+    )
+    desk.run("repro")
+    desk.git("add", "-A")
+    desk.git("commit", "-qm", "made")
+    desk.put({"src/c.py": "4\n"})
+    desk.git("commit", "-qam", "a later one")
+    desk.put({"src/in/b é.py": "5\n", "src/d.py": "6\n"})
+    (desk.root / "src/a.py").unlink()
+    (reason,) = desk.json("status", "--why")["one"]
+    assert reason["lines"] == ["- a.py", "~ c.py", "+ d.py", "~ in/b é.py"]
+
+
+def test_a_change_that_no_line_shows_is_told_in_words(desk: Desk) -> None:
+    before = {"crlf": "a\nb\n", "more": "a", "less": "a\n", "odd": "\x00a"}
+    after = {"crlf": "a\r\nb\r\n", "more": "a\n", "less": "a", "odd": "\x00ab"}
+    desk.put(
+        {"dvc.yaml": f"stages:\n  one: {{cmd: touch made, deps: [{', '.join(before)}], outs: [made]}}\n"}
+    )
+    for texts in (before, after):
+        for name, text in texts.items():
+            (desk.root / name).write_bytes(text.encode())
+        if texts is before:
+            desk.run("repro")
+            desk.git("add", "-A")
+            desk.git("commit", "-qm", "made")
+    told = {one["subject"]: one["lines"] for one in desk.json("status", "--why")["one"]}
+    assert told == {
+        "crlf": ["line endings changed"],
+        "more": ["last newline added"],
+        "less": ["last newline removed"],
+        "odd": ["binary: 2 -> 3 bytes"],
+    }

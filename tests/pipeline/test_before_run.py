@@ -27,6 +27,26 @@ def test_a_parameter_that_is_not_there_stops_the_stage_and_the_nearest_is_named(
 
 
 @pytest.mark.parametrize(
+    ("text", "name", "hint"),
+    [
+        ("train: {v1.2: 3}\n", "train.v1.2", "no name reaches the key 'v1.2', since a dot goes one mapping down: "
+         "name 'train', or write the key without a dot"),
+        ("a: {b: {c.d: {e: 1}}}\n", "a.b.c.d.e", "no name reaches the key 'c.d', since a dot goes one mapping down: "
+         "name 'a.b', or write the key without a dot"),
+        ("a.b: {c: 1}\n", "a.b.c", "no name reaches the key 'a.b', since a dot goes one mapping down: "
+         "write the key without a dot"),
+    ],
+)  # fmt: skip
+def test_a_key_with_a_dot_is_not_offered_by_the_name_that_does_not_reach_it(
+    line: Line, text: str, name: str, hint: str
+) -> None:
+    line.put(params_yaml=text, dvc_yaml=PARAMETER % name)
+    with pytest.raises(NotFound) as caught:
+        line.repro()
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         ("params.yaml", "lr: 0.1\nlr: 0.01\n"),

@@ -40,6 +40,10 @@ class Rows:
     def of_classes(self, metric: str) -> None:
         return None
 
+    def require_columns(self, *names: str) -> None:
+        for name in names:
+            self.groups(name)
+
     def groups(self, column: str) -> NDArray[np.int64]:
         return np.arange(len(self._labels), dtype=np.int64) // {"hour": 20, "day": 500}[column]
 

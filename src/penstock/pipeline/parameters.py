@@ -109,15 +109,46 @@ def require_values(root: Path, ref: ParameterRef, stage: str) -> dict[str, Any]:
     absent = [key for key in ref.keys if key not in found]
     if not absent:
         return found
-    near = get_close_matches(absent[0], flatten(load_values(root / ref.file)), 1)
+    values = load_values(root / ref.file)
+    near = get_close_matches(absent[0], flatten(values), 1)
+    dotted = hint_of_dots(values, absent[0])
     raise NotFound(
         f"stage `{stage}` depends on {', '.join(map(repr, absent))}, which {ref.file} does not have",
         code="pipeline.no_parameter",
-        hint=f"did you mean {near[0]!r}?" if near else f"set it in {ref.file}, or mend `params` in dvc.yaml",
+        hint=dotted
+        if dotted is not None
+        else f"did you mean {near[0]!r}?"
+        if near
+        else f"set it in {ref.file}, or mend `params` in dvc.yaml",
         stage=stage,
         file=ref.file,
         keys=absent,
     )
+
+
+def hint_of_dots(values: Mapping[str, Any], key: str) -> str | None:
+    """Return what to do where a name is that of a key with a dot in it, such as `v1.2` in a mapping; None where it is not.
+
+    Each dot of a name goes one mapping down, for DVC as for Penstock: within a mapping no name is that of such a key.
+
+    Example:
+        >>> hint_of_dots({"train": {"v1.2": 3}}, "train.v1.2")
+        "no name reaches the key 'v1.2', since a dot goes one mapping down: name 'train', or write the key without a dot"
+    """
+    if key not in flatten(values):
+        return None
+    above: list[str] = []
+    rest = key
+    current: Any = values
+    while isinstance(current, Mapping) and rest:
+        found = max((str(one) for one in current if f"{rest}.".startswith(f"{one}.")), key=len, default="")
+        if "." in found:
+            whole = f"name {'.'.join(above)!r}, or " if above else ""
+            return f"no name reaches the key {found!r}, since a dot goes one mapping down: {whole}write the key without a dot"
+        current = next((value for one, value in current.items() if str(one) == found), None)
+        above.append(found)
+        rest = rest[len(found) + 1 :]
+    return None
 
 
 def is_same(one: Any, other: Any) -> bool:

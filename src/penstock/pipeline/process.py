@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.base.process import GUARD, shell_command
+from penstock.pipeline.running.descendants import descendants, end_all, writers
 from penstock.pipeline.running.survivors import ROOT, noted
 
 TERMINATE_GRACE_S = 5.0
@@ -72,12 +73,17 @@ class Command:
                 process.stdout.close()
 
     def ask_to_end(self) -> None:
-        """Ask it and everything it started to end; returns at once."""
+        """Ask it and everything in its group to end; returns at once."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
 
     def end(self) -> None:
-        """End it and everything it started: first asked, after `TERMINATE_GRACE_S` forced."""
+        """End it and everything it started: first asked, after `TERMINATE_GRACE_S` forced.
+
+        What left its group is found as what descends from it, or holds its output: without that nobody waits for a line
+        any more. Linux alone tells these; elsewhere it is the group.
+        """
+        apart = descendants(self._process.pid) if self._process.poll() is None else set()
         self.ask_to_end()
         deadline = time.monotonic() + TERMINATE_GRACE_S
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -85,7 +91,18 @@ class Command:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        apart |= self._holders()
+        end_all(apart, TERMINATE_GRACE_S)
         GUARD.end(self._process.pid)
+
+    def _holders(self) -> set[str]:
+        """Return the names of the processes that can write to its output."""
+        output = self._process.stdout
+        if output is None or output.closed:
+            return set()
+        with suppress(OSError, ValueError):  # it may be closed meanwhile
+            return writers(os.fstat(output.fileno()).st_ino)
+        return set()
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:

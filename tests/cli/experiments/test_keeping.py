@@ -66,6 +66,15 @@ def test_what_was_read_once_is_shown_the_same_when_read_anew(quick: Desk) -> Non
     assert quick.json("exp", "show") == shown == quick.json("exp", "show", "--force")
 
 
+def test_a_metric_that_is_no_number_stays_one_when_it_is_shown_again(quick: Desk) -> None:
+    quick.put({"params.yaml": "lr: 0.5\nnet: {depth: 3}\nnote: .nan\n"})
+    quick.run("exp", "run", "--temp", "-n", "odd")
+    for _again in range(2):
+        shown = quick.run("exp", "show", "--csv").stdout
+        (row,) = [one for one in csv.DictReader(io.StringIO(shown)) if one["Experiment"] == "odd"]
+        assert (row["metrics.yaml:note"], row["params.yaml:note"]) == ("nan", "nan")
+
+
 def test_experiments_are_compared_by_name(quick: Desk) -> None:
     found = quick.json("exp", "diff", "one", "two")
     assert found["params"]["params.yaml"]["net.depth"] == {"old": 3, "new": 4, "diff": 1}

@@ -20,9 +20,9 @@ from penstock.flows.models.evidence.held_out import HeldOutTable
 from penstock.flows.models.folders import files_of_folder
 from penstock.project.settings import ModelSettings
 from penstock.registry.entities import Manifest
-from penstock.registry.gates.check import Evidence
+from penstock.registry.gates.check import Evidence, Outcome
 from penstock.registry.gates.kinds.champion import ChampionGate, check_champion
-from penstock.serving.loaders import load_model
+from penstock.serving.loaders import ModelFiles, load_model
 from projects import Sample
 
 
@@ -72,6 +72,34 @@ def test_rows_without_a_label_are_not_judged(tmp_path: Path) -> None:
         )
         with pytest.raises(Invalid, match=r"5 of 20 rows of test\.parquet have no 'late'"):
             held_out.scored("accuracy")
+
+
+def test_a_champion_check_without_a_champion_asks_for_what_it_names(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [0.0, 1.0, 2.0, 3.0] * 5, "late": [0, 0, 1, 1] * 5, "day": [1, 2] * 10})
+    frame.write_parquet(tmp_path / "test.parquet")
+    model = LogisticRegression().fit(frame.select("x"), frame["late"].to_numpy())
+    penstock.save_model(model, str(tmp_path / "new"), frame.select("x"))
+    files = files_of_folder(tmp_path / "new", "m", 1, "d1")
+
+    def judge(group: str | None, champion: ModelFiles | None, label: str | None, test: str | None) -> Outcome:
+        settings = ModelSettings(name="m", path="new", test=test, label=label)
+        candidate = Candidate(settings, tmp_path / "new", Manifest(()), None)
+        held_out = HeldOutTable(tmp_path, candidate, files, champion)
+        gate = ChampionGate(metric="log_loss", mode="not_worse", group=group)
+        return check_champion(gate, Evidence(tmp_path, {}, held_out))
+
+    for champion in (None, files):
+        assert judge("day", champion, "late", "test.parquet").status == "pass"
+        for group, label, test, code in (
+            ("nope", "late", "test.parquet", "gate.no_group_column"),
+            (None, "latte", "test.parquet", "data.no_column"),
+            (None, "late", "nowhere.parquet", "data.bad_table"),
+            (None, "late", None, "gate.no_held_out"),
+            (None, None, "test.parquet", "gate.no_held_out"),
+        ):
+            with pytest.raises(Invalid) as told:
+                judge(group, champion, label, test)
+            assert told.value.code == code
 
 
 def test_a_model_that_does_not_load_is_not_judged(tmp_path: Path) -> None:

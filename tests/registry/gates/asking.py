@@ -49,6 +49,9 @@ class Scored:
     def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
         return self._labels, self._scores, self._champion
 
+    def require_columns(self, *names: str) -> None:
+        assert self._frame is None or set(names) <= set(self._frame.columns)
+
     def groups(self, column: str) -> NDArray[np.int64]:
         assert self._frame is not None
         found = np.unique(self._frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True)[

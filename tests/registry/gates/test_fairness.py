@@ -91,6 +91,46 @@ def test_small_groups_are_told_and_too_few_are_an_error(tmp_path: Path) -> None:
     assert judge("columns: [sex], max_difference: 0.5", tmp_path, one, alone).status == "error"
 
 
+def test_a_rate_that_is_nothing_by_nothing_is_not_judged(tmp_path: Path) -> None:
+    frame, rows = people()
+    nobody = Scored(rows.labels(), rows.candidate_scores() * 0.1, frame)
+    for metric, (_, ratio) in CASES.items():
+        for limit in ("min_ratio: 0.8", "max_difference: 0.1"):
+            found = judge(f"columns: [sex], metric: {metric}, {limit}", tmp_path, frame, nobody)
+            assert found.status == "error", (metric, limit)
+            assert "is 0 in every group, since no score of theirs is at least 0.5" in found.sentence
+        theirs = ratio(rows.labels(), np.zeros(len(frame), int), sensitive_features=frame["sex"].to_numpy())
+        assert np.isnan(theirs), metric
+    without = np.where((frame["sex"] == "f").to_numpy(), 0.0, rows.labels())
+    for metric in ("equalized_odds", "equal_opportunity"):
+        found = judge(
+            f"columns: [sex], metric: {metric}, max_difference: 0.9",
+            tmp_path,
+            frame,
+            Scored(without, rows.candidate_scores(), frame),
+        )
+        assert found.status == "error", found.sentence
+
+
+def test_a_group_without_positives_among_others_is_no_small_one(tmp_path: Path) -> None:
+    frame, rows = people(900)
+    three = frame.with_columns(pl.Series("sex", np.array(["f", "m", "d"])[np.arange(900) % 3]))
+    labels = np.where((three["sex"] == "d").to_numpy(), 0.0, rows.labels())
+    scored = Scored(labels, rows.candidate_scores(), three)
+    found = judge(
+        "columns: [sex], metric: equalized_odds, max_difference: 0.9, min_rows: 20", tmp_path, three, scored
+    )
+    assert found.status == "error"
+    assert "no row is positive where sex is d, so there is no true positive rate" in found.sentence
+
+
+def test_a_model_that_selects_nobody_wrongly_is_judged(tmp_path: Path) -> None:
+    frame, rows = people()
+    exact = Scored(rows.labels(), rows.labels(), frame)
+    found = judge("columns: [sex], metric: equalized_odds, min_ratio: 0.8", tmp_path, frame, exact)
+    assert found.status == "pass", found.sentence
+
+
 def test_labels_of_more_classes_cannot_be_judged(tmp_path: Path) -> None:
     frame, rows = people(300)
     many = Scored(np.arange(300) % 3.0, rows.candidate_scores(), frame)

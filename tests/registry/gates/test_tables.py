@@ -233,6 +233,21 @@ def test_a_model_without_skill_does_not_beat_a_constant(tmp_path: Path) -> None:
     assert ask(asked, root=tmp_path, rows=Scored(labels, good)).status == "error"
 
 
+def test_no_constant_is_learned_of_a_training_table_without_labels(tmp_path: Path) -> None:
+    labels = np.arange(500) % 2.0
+    rows = Scored(labels, np.clip(labels, 0.1, 0.9))
+    for train, told in (
+        (pl.DataFrame({"y": []}), "none of 0 rows of reference.parquet has a 'y'"),
+        (pl.DataFrame({"y": [None] * 3}), "none of 3 rows of reference.parquet has a 'y'"),
+        (pl.DataFrame({"y": [float("nan")] * 3}), "none of 3 rows of reference.parquet has a 'y'"),
+        (pl.DataFrame({"z": [0, 1]}), "reference.parquet has no column 'y'"),
+    ):
+        found = ask(
+            "baseline: {metric: brier, resamples: 300}", root=tmp_path, tables={"reference": train}, rows=rows
+        )
+        assert (found.status, told in found.sentence) == ("error", True), found.sentence
+
+
 # origin and age
 
 
@@ -259,7 +274,7 @@ def test_data_that_are_old_unknown_or_to_come_do_not_pass(tmp_path: Path) -> Non
     table = pl.DataFrame(
         {
             "day": [date(2026, 2, 20), date(2026, 1, 1)],
-            "text": ["2026-02-20T10:00:00", "2025"],
+            "text": ["2026-02-20T10:00:00", "2025-12-31"],
             "n": ["x", "y"],
         }
     )

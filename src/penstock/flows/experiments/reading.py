@@ -8,6 +8,7 @@ Source: dvc/repo/experiments/serialize.py and collect.py (3.67).
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -207,7 +208,8 @@ def _place(repo: DataRepository, commit: str) -> str:
 
 
 def _save(repo: DataRepository, commit: str, document: Document) -> None:
-    with suppress(OSError, TypeError):  # a value that JSON has no word for is read again
+    with suppress(OSError, TypeError, ValueError):  # what JSON has no word for, as NaN, is read again
+        json.dumps(document, allow_nan=False, default=str)  # msgspec writes NaN as null
         write_atomic(Path(_place(repo, commit)), msgspec.json.encode(document), durable=False)
 
 

@@ -6,18 +6,17 @@ Looks only; what differs at all is `pipeline.status`.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import PenstockError
-from penstock.base.git import Git
+from penstock.base.numbers import counted
 from penstock.data.cache.hashing import hash_tree
 from penstock.data.formats.output import HashInfo
 from penstock.data.repository import DataRepository
+from penstock.flows.pipelines.recorded import MOST_BYTES, recorded_file, recorded_files
 from penstock.flows.pipelines.status import meant_stages, shown_address
 from penstock.pipeline.definition import load_all_stages
 from penstock.pipeline.graph import plan, upstream_of
@@ -27,8 +26,6 @@ from penstock.pipeline.stage import ParameterRef, Stage
 from penstock.pipeline.status import StageStatus, command_of, stage_status
 
 MOST_LINES = 12
-MOST_BYTES = 1 << 20
-MOST_COMMITS = 30
 
 
 @dataclass(frozen=True)
@@ -169,46 +166,41 @@ def _changed_lines(repo: DataRepository, path: str, recorded: HashInfo | None) -
         return []
     place = repo.root / path
     if place.is_dir():
-        return _changed_files(repo, place, recorded) if recorded.is_tree else []
-    before = _recorded(repo, path, recorded)
-    if before is None or place.stat().st_size > MOST_BYTES:
+        return _changed_files(repo, path, recorded) if recorded.is_tree else []
+    if recorded.is_tree or place.stat().st_size > MOST_BYTES:
         return []
+    before = recorded_file(repo, path, recorded)
+    return [] if before is None else _difference(before, place.read_bytes())
+
+
+def _difference(before: bytes, after: bytes) -> list[str]:
+    """Return the lines of a file that changed, or in words what of it did where no line shows it."""
     try:
-        old, new = before.decode(), place.read_text(encoding="utf-8")
+        old, new = before.decode(), after.decode()
     except UnicodeDecodeError:
-        return []
+        old, new = "\0", ""
+    if "\0" in old or "\0" in new:
+        return [f"binary: {len(before)} -> {counted(len(after), 'byte')}"]
     found = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0))[2:]
-    return [line if line.startswith("@@") else f"{line[0]} {line[1:]}" for line in found]
+    if found or old == new:
+        return [line if line.startswith("@@") else f"{line[0]} {line[1:]}" for line in found]
+    if new in (f"{old}\n", f"{old}\r\n"):
+        return ["last newline added"]
+    return ["last newline removed" if old in (f"{new}\n", f"{new}\r\n") else "line endings changed"]
 
 
-def _changed_files(repo: DataRepository, place: Path, recorded: HashInfo) -> list[str]:
-    if repo.cache.find(recorded) is None:
+def _changed_files(repo: DataRepository, path: str, recorded: HashInfo) -> list[str]:
+    before = recorded_files(repo, path, recorded)
+    if before is None:
         return []
     try:
-        before, now = repo.cache.load_tree(recorded), hash_tree(repo, place).files()
+        now = hash_tree(repo, repo.root / path).files()
     except PenstockError:
         return []
     marks = [("-", name) for name in before.keys() - now.keys()]
     marks += [("+", name) for name in now.keys() - before.keys()]
     marks += [("~", name) for name in now.keys() & before.keys() if now[name] != before[name]]
     return [f"{mark} {name}" for mark, name in sorted(marks, key=lambda one: one[1])]
-
-
-def _recorded(repo: DataRepository, path: str, recorded: HashInfo) -> bytes | None:
-    """Return a file as it was recorded, from the cache or from one of git's last commits of it."""
-    stored = repo.cache.find(recorded)
-    if stored is not None:
-        return Path(stored).read_bytes() if os.path.getsize(stored) <= MOST_BYTES else None
-    git = Git(repo.root)
-    words = ("log", f"-n{MOST_COMMITS}", "--format=%H", "--", f":(literal){path}")
-    for commit in git.run(*words, check=False).split():
-        try:
-            data = git.show(commit, f"./{path}")
-        except PenstockError:
-            continue
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() == recorded.md5:
-            return data
-    return None
 
 
 def _short(lines: Sequence[str]) -> list[str]:

@@ -52,6 +52,14 @@ class HeldOut(Protocol):
         """
         ...
 
+    def require_columns(self, *names: str) -> None:
+        """Make sure that table and label are named and there, and the table has these columns too, though no row is compared.
+
+        Raises:
+            Invalid: a table or column is not there, or a row has no label.
+        """
+        ...
+
     def groups(self, column: str) -> NDArray[np.int64]:
         """Return the number of each row's group, (n_rows,): rows with one value in a column are one.
 

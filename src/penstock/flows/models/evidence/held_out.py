@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from penstock.base.digest import digest_file
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
+from penstock.data.formats.columns import no_column
 from penstock.data.formats.tables import load_table, to_columns
 from penstock.flows.models.candidates import Candidate
 from penstock.flows.models.evidence.answers import (
@@ -99,20 +100,34 @@ class HeldOutTable:
                 column=column,
             ) from None
 
+    def require_columns(self, *names: str) -> None:
+        """Make sure that the table has its label, and these columns to group its rows by.
+
+        Raises:
+            Invalid: it has not.
+        """
+        frame, label = self._frame, self._settings.label
+        if label not in frame.columns:
+            raise no_column(
+                f"{self._settings.test} has no column {label!r}, its label", str(label), frame.columns
+            )
+        for name in names:
+            if name not in frame.columns:
+                raise Invalid(
+                    f"{self._settings.test} has no column {name!r} to group its rows by",
+                    code="gate.no_group_column",
+                    hint=f"name one of its columns in penstock.yaml: {', '.join(frame.columns[:20])}",
+                    column=name,
+                )
+
     def groups(self, column: str) -> NDArray[np.int64]:
         """Return the number of each row's group.
 
         Raises:
             Invalid: the table has no such column.
         """
+        self.require_columns(column)
         frame = self._frame
-        if column not in frame.columns:
-            raise Invalid(
-                f"{self._settings.test} has no column {column!r} to group its rows by",
-                code="gate.no_group_column",
-                hint="name one of its columns as `group:` of the champion gate in penstock.yaml, or none",
-                column=column,
-            )
         _, numbers_of_rows = np.unique(
             frame[column].cast(pl.String).fill_null("").to_numpy(), return_inverse=True
         )

@@ -7,6 +7,8 @@ from dataclasses import asdict
 import msgspec
 import numpy as np
 
+from penstock.base.errors import Invalid
+from penstock.base.numbers import counted
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, MetricName, Outcome
 from penstock.stats.significance import paired_bootstrap
@@ -39,7 +41,7 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
     """Compare on the held-out rows.
 
     Raises:
-        Invalid: the rows cannot be scored, or the training table is not named.
+        Invalid: the rows cannot be scored, or the training table is not named, has no rows, or none of the label.
     """
     labels, scores, _ = evidence.held_out.scored(gate.metric)
     n = len(labels)
@@ -72,11 +74,25 @@ def check_baseline(gate: BaselineGate, evidence: Evidence) -> Outcome:
 def _constant(gate: BaselineGate, evidence: Evidence, labels: Floats) -> float:
     """Return what is answered to every row: learned from the training labels, of classes by name from the held-out ones."""
     label = evidence.require("label")
-    column = evidence.table(gate.train or evidence.require("reference"))
-    values = labels
-    if label in column.columns and column[label].dtype.is_numeric():
-        known = column[label].drop_nulls().cast(float).to_numpy()
-        values = known if len(known) else labels
+    name = gate.train or evidence.require("reference")
+    frame = evidence.table(name)
+    if label not in frame.columns:
+        raise Invalid(
+            f"{name} has no column {label!r} to learn a constant from",
+            code="gate.no_such_column",
+            hint=f"its columns: {', '.join(frame.columns[:20])}",
+            column=label,
+        )
+    column = frame[label].drop_nulls()
+    column = column.drop_nans() if column.dtype.is_float() else column
+    if not len(column):
+        raise Invalid(
+            f"none of {counted(frame.height, 'row')} of {name} has a {label!r} to learn a constant from",
+            code="gate.no_training_label",
+            hint="name a training table whose labels are known as `train:` of the baseline gate",
+            column=label,
+        )
+    values = column.cast(float).to_numpy() if column.dtype.is_numeric() else labels
     return float(np.median(values) if gate.metric == "mae" else np.mean(values))
 
 

@@ -106,6 +106,7 @@ def check_champion(gate: ChampionGate, evidence: Evidence) -> Outcome:
         Invalid: the rows or the models cannot be compared.
     """
     champion = evidence.held_out.champion
+    evidence.held_out.require_columns(*([gate.group] if gate.group is not None else []))
     compared = []
     groups = None
     for metric in gate.metrics:

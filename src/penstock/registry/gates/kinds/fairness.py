@@ -83,6 +83,9 @@ def check_fairness(gate: FairnessGate, evidence: Evidence) -> Outcome:
     if any(len(values) < 2 for values in rates.values()):
         sentence = f"fewer than two groups have {counted(gate.min_rows, 'row')} that the {RATES[gate.metric][0]} is of"
         return Outcome("error", sentence, expected=expected, n=len(labels))
+    obstacle = _obstacle(gate, labels, groups, rates)
+    if obstacle is not None:
+        return Outcome("error", obstacle, expected=expected, n=len(labels), evidence={"rates": rates})
     difference, ratio = _apart(rates)
     generator = np.random.default_rng(gate.seed)
     drawn = np.array([_apart(_drawn(judged, selected, generator)) for _ in range(gate.resamples)])
@@ -116,8 +119,35 @@ def check_fairness(gate: FairnessGate, evidence: Evidence) -> Outcome:
     )
 
 
+def _obstacle(
+    gate: FairnessGate,
+    labels: Floats,
+    groups: Mapping[str, NDArray[np.intp]],
+    rates: Mapping[str, Mapping[str, float]],
+) -> str | None:
+    """Say which rate is nothing by nothing, so that no ratio can be told; None where none is.
+
+    fairlearn gives NaN there. A false positive rate of 0 in every group is none of these: nobody is wrongly selected.
+    """
+    for rate, values in rates.items():
+        without = [
+            name
+            for name, rows in groups.items()
+            if len(rows) >= gate.min_rows and not len(_rows_of(rate, labels, rows))
+        ]
+        if without:
+            kind = "positive" if rate == "true positive rate" else "negative"
+            return f"cannot be judged: no row is {kind} where {without[0]}, so there is no {rate}"
+        if rate != "false positive rate" and not any(values.values()):
+            return (
+                f"cannot be judged: the {rate} is 0 in every group, since no score of theirs is at least {gate.threshold:g}: "
+                "a model that selects nobody treats nobody alike"
+            )
+    return None
+
+
 def _apart(rates: Mapping[str, Mapping[str, float]]) -> tuple[float, float]:
-    """Return the greatest difference and the least ratio between groups; no group selected at all is a ratio of 1."""
+    """Return the greatest difference and the least ratio between groups; nobody wrongly selected is a ratio of 1."""
     lows, highs = ([pick(values.values()) for values in rates.values()] for pick in (min, max))
     ratios = [low / high if high > 0 else 1.0 for low, high in zip(lows, highs, strict=True)]
     return max(high - low for low, high in zip(lows, highs, strict=True)), min(ratios)

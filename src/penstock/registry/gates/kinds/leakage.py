@@ -10,6 +10,7 @@ import numpy as np
 from penstock.base.errors import Invalid
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Floats, Gate, Outcome
+from penstock.registry.gates.times import require_times, shown_time
 from penstock.stats.significance import score
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class LeakageGate(msgspec.Struct, frozen=True, kw_only=True):
 
     `max_overlap` is the ratio of held-out rows whose inputs and label are a training row too; `max_auc` what one column
     alone may reach as ROC AUC of a label of 0 and 1 (None: is not asked); with `time` no held-out row is earlier than
-    the last training row.
+    the last training row, and each row of both tables has one (`times.read_times` says what is one).
     """
 
     train: str | None = None
@@ -42,14 +43,15 @@ def check_leakage(gate: LeakageGate, evidence: Evidence) -> Outcome:
     """Look for the three.
 
     Raises:
-        Invalid: a table or column is not named, or not there.
+        Invalid: a table or column is not named, or not there; a row has no time, or none that can be read.
     """
     label = evidence.require("label")
-    train = evidence.table(gate.train or evidence.require("reference"))
+    trained = gate.train or evidence.require("reference")
+    train = evidence.table(trained)
     test = evidence.test_table()
     names = gate.columns or (evidence.candidate.inputs if evidence.candidate else ())
     names = tuple(name for name in (names or test.columns) if name != label)
-    for frame, what in ((train, gate.train or evidence.named.reference), (test, evidence.named.test)):
+    for frame, what in ((train, trained), (test, evidence.named.test)):
         lost = [
             name for name in (*names, label, *([gate.time] if gate.time else [])) if name not in frame.columns
         ]
@@ -62,6 +64,10 @@ def check_leakage(gate: LeakageGate, evidence: Evidence) -> Outcome:
             )
     if not test.height or not train.height:
         return Outcome("error", "a table has no rows", n=test.height)
+    early, latest = 0, None
+    if gate.time is not None:
+        latest = int(require_times(train, gate.time, trained).max())  # type: ignore[arg-type]
+        early = int((require_times(test, gate.time, evidence.require("test")) < latest).sum())
     shared = test.join(
         train.select(*names, label).unique(), on=[*names, label], how="semi", nulls_equal=True
     ).height
@@ -85,13 +91,10 @@ def check_leakage(gate: LeakageGate, evidence: Evidence) -> Outcome:
             for name, auc in alone.items()
             if auc > gate.max_auc
         ]
-    if gate.time is not None:
-        latest = train[gate.time].max()
-        early = int((test[gate.time] < latest).sum())
+    if latest is not None:
         kept["early_rows"] = early
-        found += (
-            [f"{early} held-out rows are earlier than the last training row, {latest!s}"] if early else []
-        )
+        words = f"{early} held-out rows are earlier than the last training row, {shown_time(latest)}"
+        found += [words] if early else []
     return Outcome(
         "fail" if found else "pass",
         "; ".join(found)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from penstock.base.errors import Invalid
 from penstock.registry.gates.asking import weigh
 from penstock.registry.gates.check import Evidence, Gate, Outcome
+from penstock.registry.gates.times import read_times
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,26 +65,9 @@ def check_staleness(gate: StalenessGate, evidence: Evidence) -> Outcome:
 
 
 def _newest(frame: pl.DataFrame, name: str, table: str) -> int | None:
-    if name not in frame.columns:
-        raise Invalid(
-            f"{table} has no column {name!r}",
-            code="gate.no_such_column",
-            hint=f"its columns: {', '.join(frame.columns[:20])}",
-            column=name,
-        )
-    value = frame[name].max()
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise Invalid(
-            f"{str(value)[:40]!r} in {name!r} of {table} is not a time",
-            code="gate.bad_time",
-            hint="name a column of dates, or of texts such as 2026-11-20",
-            column=name,
-        ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    """Return the newest time of a column in ms since 1970; rows without one make the data no older than the others do."""
+    newest = read_times(frame, name, table).max()
+    return None if newest is None else int(newest) // 1000  # type: ignore[arg-type]
 
 
 GATE = Gate(
