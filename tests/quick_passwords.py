@@ -17,4 +17,4 @@ real_hasher = passwords._hasher
 def use_quick_passwords() -> None:
     """Keep passwords of this process so; one that was kept at full cost is still checked at it."""
     made = functools.cache(lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    passwords._hasher = made  # type: ignore[assignment]
+    passwords._hasher = made

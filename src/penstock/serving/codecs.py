@@ -17,12 +17,13 @@ import numpy as np
 from penstock.base.errors import Invalid
 from penstock.base.numbers import counted
 from penstock.records.signature import DATATYPES, DIMENSIONS_MAX, Column, Signature
-from penstock.serving.loaders.model import Array, numpy_dtype
+from penstock.serving.loaders.model import numpy_dtype
 from penstock.serving.tensors import (
     Tensor,
     bad_request,
     from_binary,
     from_json,
+    name_nonfinite,
     to_binary,
     why_not_json,
     without_mark,
@@ -32,8 +33,8 @@ Parameter = str | int | float | bool
 Parameters = dict[str, Parameter]
 ELEMENTS_MAX = 2**40
 """Of one tensor; more could not be sent anyway."""
-NONFINITE, NONFINITE_TOLD = "penstock-nonfinite", 100
-"""Parameter of an output in JSON with numbers that JSON has no word for, and how many of them it names."""
+NONFINITE = "penstock-nonfinite"
+"""Parameter of an output in JSON with numbers that JSON has no word for."""
 TABLE_COLUMNS_MIN = 4
 """So many columns are worth reading together."""
 
@@ -349,29 +350,6 @@ def _tell_nonfinite(outputs: Sequence[dict[str, Any]], tensors: Sequence[Tensor]
             output["parameters"] = {NONFINITE: told}
             is_told = True
     return is_told
-
-
-def name_nonfinite(values: Array) -> str:
-    """Name the numbers of an array that JSON has no word for, by their places in row-major order; empty without any.
-
-    Example:
-        >>> name_nonfinite(np.array([1.0, np.nan, -np.inf]))
-        '1: NaN, 2: -Infinity'
-    """
-    if values.dtype.kind != "f":
-        return ""
-    flat = values.ravel()
-    places = np.flatnonzero(~np.isfinite(flat))
-    words = [f"{place}: {_word(flat[place])}" for place in places[:NONFINITE_TOLD]]
-    if len(places) > NONFINITE_TOLD:
-        words.append(f"and {len(places) - NONFINITE_TOLD} more")
-    return ", ".join(words)
-
-
-def _word(value: np.floating[Any]) -> str:
-    if np.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
 
 
 class LabelItem(msgspec.Struct, frozen=True):

@@ -22,6 +22,8 @@ from penstock.serving.loaders.model import Array, numpy_dtype
 
 MARK = b"\xef\xbb\xbf"
 """What some programs write before UTF-8 text; RFC 8259 lets a reader pass over it."""
+NONFINITE_TOLD = 100
+"""So many numbers of an array that JSON has no word for are named."""
 _HALF = re.compile(
     rb"(?<!\\)\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
 )
@@ -193,3 +195,26 @@ def to_binary(tensor: Tensor) -> bytes:
         return b"".join(len(item).to_bytes(4, "little") + item for item in encoded)
     dtype = numpy_dtype(tensor.datatype).newbyteorder("<")
     return np.ascontiguousarray(tensor.values, dtype=dtype).tobytes()
+
+
+def name_nonfinite(values: Array) -> str:
+    """Name the numbers of an array that JSON has no word for, by their places in row-major order; empty without any.
+
+    Example:
+        >>> name_nonfinite(np.array([1.0, np.nan, -np.inf]))
+        '1: NaN, 2: -Infinity'
+    """
+    if values.dtype.kind != "f":
+        return ""
+    flat = values.ravel()
+    places = np.flatnonzero(~np.isfinite(flat))
+    words = [f"{place}: {_word(flat[place])}" for place in places[:NONFINITE_TOLD]]
+    if len(places) > NONFINITE_TOLD:
+        words.append(f"and {len(places) - NONFINITE_TOLD} more")
+    return ", ".join(words)
+
+
+def _word(value: np.floating[Any]) -> str:
+    if np.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"

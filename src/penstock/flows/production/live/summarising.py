@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.flows.production.live.joining import watched
 from penstock.flows.production.live.room import Missed
+from penstock.flows.production.live.stacking import watched
 from penstock.monitoring.guardrails.blocks import count_runs
 from penstock.monitoring.latency import LatencyHistogram
 from penstock.monitoring.profile import Profile
