@@ -225,3 +225,13 @@ def test_a_named_input_of_one_value_a_row_beside_tensors_may_be_absent(tmp_path:
     predictor = load_model(files_of_folder(tmp_path / "m", "m", 1, "d"))
     outputs = predictor.predict({"pixels": np.ones((2, 2, 2))}, 2)
     assert outputs["prediction"].tolist() == [0.0, 0.0]
+
+
+def test_mlflow_loads_the_folder_and_predicts_what_is_missing(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    for kind, given in (("tensor", X[:20]), ("frame", frames(20)["pandas"])):
+        model = histogram().fit(given, Y[:20])
+        penstock.save_model(model, tmp_path / kind, inputs=given)
+        loaded = mlflow.pyfunc.load_model(str(tmp_path / kind))
+        assert loaded.predict(given).tolist() == model.predict(given).tolist(), kind
+    assert loaded.predict(loaded.input_example).tolist() == model.predict(given.head(5)).tolist()

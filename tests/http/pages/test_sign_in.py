@@ -192,7 +192,7 @@ def test_while_the_store_is_away_nobody_is_led_to_sign_in(project: Project) -> N
     place.rename(place.with_suffix(".away"))
     page = client.get("/runs", headers=HTML)
     assert (page.status_code, page.headers["content-type"][:9]) == (503, "text/html")
-    assert "the store is away" in unescape(page.text)
+    assert "the store is away" in unescape(page.text).lower()
     own = client.get("/api/penstock/v1/endpoints", headers=HTML)
     theirs = client.post("/api/2.0/mlflow/experiments/search", json={"max_results": 1})
     for answer in (page, own, theirs):

@@ -63,7 +63,7 @@ def hold_rows(rows: Any, names: Sequence[str] = ()) -> Held:
         }
         for name, dtype in frame.schema.items():
             if isinstance(dtype, pl.Datetime) and dtype.time_zone and name not in zones:
-                raise _no_zone(name, f"times with zones in a column of type {rows[name].dtype}")
+                raise _no_zone(name, "its values name one each, and the column none")
         return Held("pandas", frame, categorical=frozenset(closed), zones=zones)
     try:
         if isinstance(rows, Mapping):

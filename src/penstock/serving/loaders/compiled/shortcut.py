@@ -77,9 +77,9 @@ def _proofs(
     taken = signature.inputs[0]
     if taken.is_tensor and not taken.required and arrays[0].dtype.kind == "f":
         for index in range(min(arrays[0].shape[1], PROVED_COLUMNS)):
-            holed = arrays[0].copy()
-            holed[: max(1, row_count // 2), index] = np.nan
-            yield {taken.name: holed}, row_count
+            matrix = arrays[0].copy()
+            matrix[: max(1, row_count // 2), index] = np.nan
+            yield {taken.name: matrix}, row_count
     if arrays[0].ndim == 1:
         for changed in islice(perturbed(arrays, row_count), 2 * PROVED_COLUMNS):
             yield dict(zip(names, changed, strict=True)), row_count
