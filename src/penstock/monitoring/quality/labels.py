@@ -193,7 +193,7 @@ class _Pair:
 
 def _names(values: Iterable[Any]) -> list[str]:
     """Return the name of each class; one that comes again is named once, as few classes have many rows."""
-    known: dict[tuple[type, Any], str] = {}
+    known: dict[tuple[type[Any], Any], str] = {}
     found = []
     for value in values:
         try:
