@@ -203,7 +203,10 @@ def test_an_endpoint_that_refuses_all_requests_since_its_revision_is_not_called_
     assert f"refusing: {words}" in _render(view)
     page = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/endpoints/delay")
     assert words in page.text
-    home = TestClient(build_server_app(world.project, ControllerLoop(world.project))).get("/")
+    client = TestClient(build_server_app(world.project, ControllerLoop(world.project)))
+    live = client.get("/models/m/2").text
+    assert f"m/2 is live: it is meant to answer 100 % of delay. But delay {words}." in live
+    home = client.get("/")
     assert "1 of 1 endpoint needs you: delay refuses all requests." in home.text
     monkeypatch.chdir(world.project.root)
     assert f"health    refusing: {words}" in CliRunner().invoke(cli, ["endpoint", "show", "delay"]).output

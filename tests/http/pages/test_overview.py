@@ -210,7 +210,9 @@ def test_an_address_that_is_refused_is_refused_before_anything_is_looked_at(
 
 
 def test_drift_that_is_not_judged_stands_in_the_table_of_guardrails(project: Project) -> None:
-    limits = EndpointSettings(guardrails=(GuardrailEntry(drift=DriftLimit(min_rows=200)),))
+    limits = EndpointSettings(
+        model="late@champion", guardrails=(GuardrailEntry(drift=DriftLimit(min_rows=200)),)
+    )
     with project.database.write() as connection:
         put_policy(connection, "delay", PolicyBody(endpoint=limits), "person:test")
     page = (
