@@ -8,6 +8,8 @@ from penstock.base.errors import PenstockError, Unavailable
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_S = 5
+LOCKED = "database is locked"
+"""What SQLite says where another program keeps its file to itself."""
 SENTENCES = {
     "store.unavailable": "the store is away",
     "store.schema_changed": "the store is not as this program knows it",
@@ -24,10 +26,13 @@ def told_outside(error: PenstockError) -> PenstockError:
         'the store is damaged'
     """
     sentence = SENTENCES.get(error.code)
-    if sentence is None or error.message == sentence:
+    if sentence is None or error.message.startswith(sentence):
         return error
     logger.warning("%s", error.message)
-    told = type(error)(sentence, code=error.code, hint="try again later; the server's log says more")
+    if LOCKED in error.message:
+        sentence = f"{sentence}: another program keeps it locked"
+    hint = "; ".join(filter(None, (error.hint, "the server's log says more")))
+    told = type(error)(sentence, code=error.code, hint=hint)
     if isinstance(error, Unavailable):
         told.fields["retry_after_s"] = RETRY_AFTER_S
     return told
