@@ -15,6 +15,11 @@ SENTENCES = {
     "store.schema_changed": "the store is not as this program knows it",
     "store.corrupt": "the store is damaged",
 }
+HINTS = {
+    "store.unavailable": "check `store:` in penstock.yaml and that the database runs",
+    "store.schema_changed": "bring all programs that use it to one version",
+    "store.corrupt": "put a copy of it back",
+}
 
 
 def told_outside(error: PenstockError) -> PenstockError:
@@ -31,8 +36,7 @@ def told_outside(error: PenstockError) -> PenstockError:
     logger.warning("%s", error.message)
     if LOCKED in error.message:
         sentence = f"{sentence}: another program keeps it locked"
-    hint = "; ".join(filter(None, (error.hint, "the server's log says more")))
-    told = type(error)(sentence, code=error.code, hint=hint)
+    told = type(error)(sentence, code=error.code, hint=f"{HINTS[error.code]}; the server's log says more")
     if isinstance(error, Unavailable):
         told.fields["retry_after_s"] = RETRY_AFTER_S
     return told
