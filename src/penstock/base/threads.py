@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
 from penstock.base.errors import PenstockError
@@ -18,6 +19,8 @@ LEAVE_S = 5.0
 """Whoever leaves what is read ahead waits no longer for what is under way, such as a download."""
 WORK_S, REST_S = 0.0005, 0.001
 """How long a thread behind others works before it rests, and for how long it does."""
+HEAR_S = 0.2
+"""So long the main thread waits for others at a time: a signal that comes as it begins to wait is heard when it has waited."""
 RESTS_MAX = 300
 """So often it rests: who has more to do must not fall behind for good."""
 _behind = threading.local()
@@ -55,6 +58,21 @@ def read_ahead(items: Generator[T, None, None], count: int) -> Generator[T, None
             for one in waiting:
                 one.cancel()
             futures.wait([pool.submit(items.close)], LEAVE_S)
+
+
+def wait_for_one(pending: Iterable[Future[T]]) -> tuple[set[Future[T]], set[Future[T]]]:
+    """Wait until something has ended and return what has and what has not, and hear signals meanwhile."""
+    while True:
+        done, left = futures.wait(pending, timeout=HEAR_S, return_when=futures.FIRST_COMPLETED)
+        if done or not left:
+            return done, left
+
+
+def take_next(queue: SimpleQueue[T]) -> T:
+    """Wait for the next item of a queue, and hear signals meanwhile."""
+    while True:
+        with suppress(Empty):
+            return queue.get(timeout=HEAR_S)
 
 
 def begin(name: str, work: Callable[[], T]) -> Future[T]:

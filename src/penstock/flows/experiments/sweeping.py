@@ -6,13 +6,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from penstock.base.clock import now_ms
 from penstock.base.errors import Invalid, NotFound, PenstockError
-from penstock.base.threads import begin
+from penstock.base.threads import begin, wait_for_one
 from penstock.flows.experiments.queueing import Waiting, finish, put_again, put_failed, take
 from penstock.flows.experiments.request import Job
 from penstock.flows.experiments.running import SOURCE, Company, Ran, run_apart
@@ -67,7 +67,7 @@ def run_all(
         for one in waiting:
             pending.add(pool.submit(work.run, one))
         while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            done, pending = wait_for_one(pending)
             for future in done:
                 outcome = future.result()
                 found[outcome.job.name] = outcome

@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, TextIO
 
 from penstock.base.errors import PenstockError, Refused, Unavailable
+from penstock.base.threads import take_next
 from penstock.pipeline.executors.local import LocalExecutor, count_gpus, memory_of_machine
 from penstock.pipeline.executors.role import Ended, Message, Task
 from penstock.pipeline.graph import Node
@@ -183,7 +184,7 @@ class Schedule:
         ended: list[Ended] = []
         with self._options.unlocked():
             while not ended:
-                self._sort(self._told.get(), ended)
+                self._sort(take_next(self._told), ended)
         while True:
             try:
                 self._sort(self._told.get_nowait(), ended)
