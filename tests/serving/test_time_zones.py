@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -21,6 +22,8 @@ from penstock.flows.models.tables import table_inputs
 from penstock.records.zones import zone_name
 from penstock.serving.loaders import load_model
 from penstock.serving.loaders.fed import example_columns
+from penstock.serving.matching import to_columns
+from penstock.serving.tensors import Tensor
 from serving.models import FolderSource, deploy
 from serving.own_models import Hours
 from serving.rpc import make_process
@@ -85,8 +88,31 @@ def test_a_request_in_any_offset_is_the_same_moment_and_one_without_is_refused(
             answer = ask(text)
             assert (answer.status_code, answer.json()["code"]) == (400, "serving.bad_data")
             assert "Europe/Berlin, and one names no offset" in answer.json()["error"]
+        for text in ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z"):
+            answer = ask(text)
+            assert (answer.status_code, answer.json()["code"]) == (400, "serving.bad_data")
     finally:
         process.stop()
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "why"),
+    [
+        (None, "9999-12-31T23:59:59-12:00", "outside the years 1 to 9999 in UTC"),
+        (None, "0001-01-01T00:00:00+14:00", "outside the years 1 to 9999 in UTC"),
+        ("Europe/Berlin", "0001-01-01T00:00:00+14:00", "outside the years 1 to 9999 in UTC"),
+        ("Europe/Berlin", "9999-12-31T23:59:59Z", "on the clock of Europe/Berlin"),
+        ("America/New_York", "0001-01-01T00:00:00Z", "on the clock of America/New_York"),
+    ],
+)
+def test_a_time_that_no_clock_tells_is_refused(tmp_path: Path, zone: str | None, text: str, why: str) -> None:
+    penstock.save_model(Hours(), tmp_path / "m", inputs=pandas_frame(zone))
+    signature = files_of_folder(tmp_path / "m", "m", 1, "d").signature
+    with pytest.raises(Invalid, match=f"no datetime: .*{why}") as caught:
+        to_columns(signature, [Tensor("at", "BYTES", np.array([text], dtype=object))])
+    assert caught.value.code == "serving.bad_data"
+    rest = "9999-12-31T22:59:59Z" if zone == "Europe/Berlin" else "9999-12-31T23:59:59Z"
+    assert to_columns(signature, [Tensor("at", "BYTES", np.array([rest], dtype=object))])[1] == 1
 
 
 def test_a_table_s_own_zone_goes_along_with_its_times(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from penstock.client.catalogue import (
 )
 from penstock.client.connect import catalogue_of, find_place
 from penstock.client.fluent import active_run, start_run
+from penstock.client.joined import asked_with_rows
 from penstock.client.sink import ModelDraft
 from penstock.flows.models.loading import Trust, digest_folder, load_folder
 from penstock.flows.models.uploaded import ENVIRONMENT_TAG
@@ -134,6 +135,8 @@ def register_model(
 def load_model(uri: str | Path, *, allow_pickle: bool = False, trusted: Sequence[str] = ()) -> Any:
     """Return the model at a place, as it was logged; every file is checked before anything is loaded.
 
+    A chain or a vote comes back as what `predict(rows)` asks for all its outputs.
+
     Args:
         uri: the path of a model folder, or `models:/NAME@champion`, `models:/NAME/3`, `models:/NAME@champion@2026-11-20` (what it was then),
             `models:/m-…` or `runs:/RUN/NAME`.
@@ -149,7 +152,7 @@ def load_model(uri: str | Path, *, allow_pickle: bool = False, trusted: Sequence
         Unavailable: the server cannot be reached.
     """
     if isinstance(uri, Path) or (":/" not in uri and Path(uri).is_dir()):
-        return load_folder(Path(uri), str(uri), Trust(False, allow_pickle, trusted))
+        return asked_with_rows(load_folder(Path(uri), str(uri), Trust(False, allow_pickle, trusted)))
     try:
         opened = _open()
     except NotARepository:
@@ -211,11 +214,11 @@ class Models:
         located = self._catalogue.locate(uri)
         trust = Trust(located.version is not None and bool(located.digest), allow_pickle, trusted)
         if located.digest:
-            return load_folder(self._keep(located), uri, trust)
+            return asked_with_rows(load_folder(self._keep(located), uri, trust))
         with tempfile.TemporaryDirectory(prefix="penstock-model-") as scratch:
             folder = Path(scratch) / "model"
             self._fetch(located, folder)
-            return load_folder(folder, uri, trust)
+            return asked_with_rows(load_folder(folder, uri, trust))
 
     def download_model(self, uri: str, folder: str | Path) -> Path:
         """Write a model's verified files into a new folder.

@@ -225,3 +225,14 @@ def require_model(settings: ProjectSettings, root: Path) -> ModelSettings:
             hint="write `project: …` and `model: {name: …, path: …}` into penstock.yaml",
         )
     return settings.all_models[0]
+
+
+def unknown_model(settings: ProjectSettings, name: str) -> NotFound:
+    """Return the refusal of a name that penstock.yaml, which names models, does not name."""
+    names = ", ".join(one.name for one in settings.all_models)
+    return NotFound(
+        f"{SETTINGS_FILE} has no model {name}; it has {names}",
+        code="settings.no_model",
+        hint=f"name one of them, or give the path too: penstock model register {name} PATH",
+        model=name,
+    )

@@ -174,8 +174,9 @@ class DataPlane:
             self.lifecycle.unload(endpoint)
 
     def versions_of(self, served: ServedRevision) -> list[int]:
-        """Return the versions that are in memory: those of the revision, then those asked for by number."""
-        return list(dict.fromkeys([*served.revision.versions, *self.guests.versions(served)]))
+        """Return the versions that are in memory: of the revision, then those of rules, then those asked for by number."""
+        known = (*served.revision.versions, *served.models, *self.guests.versions(served))
+        return list(dict.fromkeys(known))
 
     async def reach(self, endpoint: str, version: int | None, wait_s: float | None = None) -> None:
         """Load a version that was asked for by number, where the endpoint's policy lets others be than it serves.
@@ -208,7 +209,7 @@ class DataPlane:
             raise NotFound(
                 f"endpoint {endpoint} does not serve version {version}",
                 code="serving.version_unknown",
-                hint=f"it serves {', '.join(map(str, served.revision.versions))}; with `traffic.other_versions` in "
+                hint=f"it serves {', '.join(map(str, self.versions_of(served)))}; with `traffic.other_versions` in "
                 "penstock.yaml others can be asked for by number",
             )
         return served, model

@@ -214,7 +214,7 @@ def is_finite(values: Array) -> bool:
 
 def _check_times(column: Column, values: Array) -> None:
     try:
-        as_times(values.flat)
+        as_times(values.flat, column.zone)
     except ValueError as error:
         raise bad_request(
             f"input {column.name!r} holds what is no {column.meaning}: {error}",

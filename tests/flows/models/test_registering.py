@@ -272,6 +272,23 @@ def test_every_model_of_penstock_yaml_is_meant_when_none_is_named(root: Path) ->
     assert "two models are called 'late'" in str(twice.exception)
 
 
+def test_a_name_that_penstock_yaml_does_not_have_is_refused_with_those_that_it_has(root: Path) -> None:
+    penstock.save_model(LogisticRegression().fit(X, PAIR), root / "late", inputs=X)
+    model = "project: two\nmodel: {name: late, path: late}\n"
+    for text, names in (
+        (model, "late"),
+        (f"{model}models:\n- {{name: early, path: early}}\n", "late, early"),
+    ):
+        (root / "penstock.yaml").write_text(text)
+        for command in (("model", "register"), ("gate", "run")):
+            run = CliRunner().invoke(cli, ["-C", str(root), *command, "nosuch"])
+            assert isinstance(run.exception, NotFound)
+            assert run.exception.message == f"penstock.yaml has no model nosuch; it has {names}"
+    run = CliRunner().invoke(cli, ["-C", str(root), "model", "register", "nosuch", str(root / "late")])
+    assert run.exit_code == 0, run.output
+    assert "nosuch/1" in run.output
+
+
 def test_a_folder_is_loaded_by_its_path(tmp_path: Path) -> None:
     model = LogisticRegression().fit(X, PAIR)
     penstock.save_model(model, tmp_path / "m", inputs=X)

@@ -113,6 +113,19 @@ def test_a_rollback_by_hand_is_as_whole_as_one_by_the_controller(world: World) -
     assert (world.champion(), rolled_back(world), world.current().kind) == (1, [2], "rolled_back")
 
 
+def test_a_rollback_says_which_shadows_it_ends(world: World) -> None:
+    world.policy()
+    world.deploy(1)
+    world.deploy(1, shadows=(2,))
+    world.deploy(2)
+    assert not plan_rollback(world.project, "delay").warnings
+    world.deploy(1, 2, shadows=(3,))
+    plan = plan_rollback(world.project, "delay")
+    assert plan.warnings == ("m/3 is a shadow no more; penstock deploy delay --shadow m/3 puts it back",)
+    world.deploy(2, shadows=(1,))
+    assert not plan_rollback(world.project, "delay", to=1).warnings
+
+
 def test_a_second_rollback_does_not_bring_back_what_the_first_took_away(world: World) -> None:
     world.policy()
     world.deploy(1)

@@ -13,7 +13,7 @@ from penstock.flows.models.provenance import stage_of_output
 from penstock.flows.models.wrapping import wrap_file
 from penstock.pipeline.outputs import list_outputs
 from penstock.project.project import Project
-from penstock.project.settings import ModelSettings, require_model
+from penstock.project.settings import ModelSettings, require_model, unknown_model
 from penstock.registry.entities import Manifest
 from penstock.registry.package import digest_manifest, scan_model
 
@@ -58,7 +58,8 @@ def choose_model(project: Project, path: str | None, name: str | None) -> ModelS
     A path that no model of penstock.yaml has is a model of its own: it gets no metrics and no reference.
 
     Raises:
-        NotFound: neither is given and none is configured, or a path is given without a name.
+        NotFound: neither is given and none is configured, a path is given without a name, or a name that is not configured
+            without a path.
     """
     known = project.settings.all_models
     if path is not None:
@@ -67,6 +68,8 @@ def choose_model(project: Project, path: str | None, name: str | None) -> ModelS
             if (project.root / one.path).resolve() == place:
                 return one
     called = next((one for one in known if one.name == name), None)
+    if path is None and called is None and name is not None and known:
+        raise unknown_model(project.settings, name)
     if path is None:
         return called or require_model(project.settings, project.root)
     if called is None and name is not None:

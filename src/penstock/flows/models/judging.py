@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from penstock.base.errors import Invalid
+from penstock.base.errors import Invalid, NotFound
 from penstock.base.store.events import record_event
 from penstock.flows.models.candidates import Candidate, find_candidate, require_as_made
 from penstock.flows.models.evidence.held_out import HeldOutTable, held_out_digest
@@ -22,7 +22,7 @@ from penstock.pipeline.outputs import list_kind
 from penstock.pipeline.parameters import load_values, numbers
 from penstock.pipeline.running.survivors import end_survivors, noted
 from penstock.project.project import Project
-from penstock.project.settings import require_model
+from penstock.project.settings import require_model, unknown_model
 from penstock.registry.aliases import find_alias
 from penstock.registry.entities import ModelVersion, Verdict
 from penstock.registry.gates.check import Evidence, Named
@@ -57,12 +57,17 @@ def run_gate_on(project: Project, reference: str) -> Verdict:
     Its metrics are those it was registered with; what is measured on the held-out table is measured here.
 
     Raises:
-        NotFound: there is no such version.
+        NotFound: there is no such version; a bare name is then held to be meant for a model of penstock.yaml.
         Refused: its files are not kept here.
         Invalid: the project names no model, or the version's files cannot be used.
     """
-    with project.database.read() as connection:
-        version = resolve_version(connection, reference)
+    try:
+        with project.database.read() as connection:
+            version = resolve_version(connection, reference)
+    except NotFound:
+        if project.settings.all_models and not {"/", "@"} & set(reference):
+            raise unknown_model(project.settings, reference) from None
+        raise
     own = (one for one in project.settings.all_models if one.name == version.model)
     settings = next(own, None) or require_model(project.settings, project.root)
     gates = project.settings.gates_of(version.model)

@@ -168,9 +168,11 @@ class Flavour(ABC):
         """Load what was just written and ask it about its rows; return the signature with its outputs.
 
         Raises:
+            Invalid: it takes a fixed number of rows.
             Exception: whatever the library says to a model or to rows that do not fit.
         """
         model = self.read_with_code(folder, options)
+        _require_any_row_count(self.inputs_of(model), signature)
         files = ModelFiles(
             path=folder,
             name="the model",
@@ -187,6 +189,20 @@ class Flavour(ABC):
         if columns is not None:
             predictor.predict(columns, row_count_of(predictor.signature, columns))
         return predictor.signature
+
+
+def _require_any_row_count(own: Iterable[Column], signature: Signature) -> None:
+    """Raise Invalid where a model was exported for one number of rows, and its signature says any."""
+    if not signature.inputs or any(column.shape[0] != -1 for column in signature.inputs):
+        return
+    for column in own:
+        if column.shape[0] != -1:
+            raise Invalid(
+                f"its input {column.name!r} is {list(column.shape)}, so it answers no other number of rows than "
+                f"{column.shape[0]}; export it with a dynamic first axis (dynamic_shapes of torch.export, dynamic_axes of "
+                "torch.onnx.export)",
+                code="registry.model_cannot_score",
+            )
 
 
 def code_options(modules: Iterable[str], folder: Path) -> dict[str, Any]:

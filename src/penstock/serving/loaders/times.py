@@ -17,17 +17,28 @@ from penstock.serving.loaders.model import Array
 _WITH_OFFSET = re.compile(r".*\d[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)", re.ASCII)
 
 
-def as_times(values: Iterable[Any]) -> Array:
+_FIRST_SAFE, _LAST_SAFE = np.datetime64("0001-01-03", "us"), np.datetime64("9999-12-30", "us")
+"""Between these every clock tells a moment in the years 1 to 9999."""
+
+
+def as_times(values: Iterable[Any], zone: str = "") -> Array:
     """Return ISO 8601 texts as `datetime64[us]`, None as not a time.
 
+    Args:
+        zone: the times are told on its clock afterwards.
+
     Raises:
-        ValueError: one is no date or time.
+        ValueError: one is no date or time, or lies outside the years 1 to 9999 in UTC or on the zone's clock.
 
     Example:
         >>> as_times(["2026-11-28T08:30:00+02:00", None]).astype(str).tolist()
         ['2026-11-28T06:30:00.000000', 'NaT']
     """
-    return np.array([_without_offset(value) for value in values], dtype="datetime64[us]")
+    times = np.array([_without_offset(value) for value in values], dtype="datetime64[us]")
+    if zone:
+        for time in times[(times < _FIRST_SAFE) | (times > _LAST_SAFE)].tolist():
+            _check_told(time, zone)
+    return times
 
 
 def names_offset(value: Any) -> bool:
@@ -64,4 +75,15 @@ def _without_offset(value: Any) -> Any:
     """Return a text in UTC without its offset, of which numpy warns on every value."""
     if not isinstance(value, str) or not _WITH_OFFSET.fullmatch(value):
         return value
-    return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError(f"{value[:64]!r} lies outside the years 1 to 9999 in UTC") from None
+
+
+def _check_told(time: Any, zone: str) -> None:
+    """Raise ValueError for a time in UTC that a zone's clock cannot tell; a number is one beyond the year 9999."""
+    try:
+        time.replace(tzinfo=UTC).astimezone(zone_called(zone))
+    except (OverflowError, TypeError, AttributeError):
+        raise ValueError(f"{time} in UTC lies outside the years 1 to 9999 on the clock of {zone}") from None

@@ -167,7 +167,7 @@ class _Checks:
         if column.required:
             self.against(text.is_null(), f"{column.name} is missing")
         if column.meaning in {"date", "datetime"} and not series.dtype.is_temporal():
-            self.against(_no_times(text), f"{column.name} is no {column.meaning}")
+            self.against(_no_times(column, text), f"{column.name} is no {column.meaning}")
         if column.zone:
             bare = [one for one in text.drop_nulls().unique().to_list() if not names_offset(one)]
             self.against(
@@ -177,12 +177,12 @@ class _Checks:
         return text
 
 
-def _no_times(text: pl.Series) -> pl.Series:
+def _no_times(column: Column, text: pl.Series) -> pl.Series:
     """Return which texts are no times; numpy's own reading is what a request is held to."""
 
     def is_none(value: str) -> bool:
         try:
-            as_times([value])
+            as_times([value], column.zone)
         except ValueError:
             return True
         return False

@@ -74,7 +74,7 @@ def plan_rollback(
         if rules is None
         else kept_by_rules(model, rules, (stable,))
     )
-    warnings = takeover_warnings(project, current, model, stable)
+    warnings = (*takeover_warnings(project, current, model, stable), *plan.warnings)
     return replace(plan, warnings=(*warnings, kept) if kept else warnings)
 
 
@@ -94,7 +94,7 @@ def make_rollback(
     reason: str,
     cause: dict[str, Any] | None = None,
 ) -> DeploymentPlan:
-    """Return the plan to serve a version alone in place of what is current; it says which version goes."""
+    """Return the plan to serve a version alone in place of what is current; it says which version goes, and which shadows."""
     model, stable = to
     draft = RevisionDraft(
         model=model, stable=stable, actor=actor, reason=reason, cause=cause or {}, kind="rolled_back"
@@ -104,4 +104,25 @@ def make_rollback(
         out = current.canary.version
     elif (current.model, current.stable) != to:
         out = current.stable
-    return DeploymentPlan(current.endpoint, draft, current, "endpoint.rolled_back", summary, out=out)
+    return DeploymentPlan(
+        current.endpoint,
+        draft,
+        current,
+        "endpoint.rolled_back",
+        summary,
+        out=out,
+        warnings=_dropped_shadows(current, model, stable),
+    )
+
+
+def _dropped_shadows(current: Revision, model: str, stable: int) -> tuple[str, ...]:
+    gone = [f"{current.model}/{one}" for one in current.shadows if (current.model, one) != (model, stable)]
+    if not gone:
+        return ()
+    again = "".join(f" --shadow {ref}" for ref in gone) if model == current.model else ""
+    mend = (
+        f"; penstock deploy {current.endpoint}{again} puts {'it' if len(gone) == 1 else 'them'} back"
+        if again
+        else ""
+    )
+    return (f"{', '.join(gone)} {'is a shadow' if len(gone) == 1 else 'are shadows'} no more{mend}",)
