@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ class Rows:
 
     def scored(self, metric: str) -> tuple[Floats, Floats, Floats | None]:
         return self._labels, self._candidate, self._champion
+
+    def beside_constant(
+        self, metric: str, training: Mapping[str, int], table: str
+    ) -> tuple[Floats, Floats, Floats, str]:
+        raise NotImplementedError
 
     def candidate_scores(self) -> Floats:
         return self._candidate
